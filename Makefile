@@ -1,0 +1,43 @@
+PYTHON ?= python3
+
+.PHONY: help demo test lint bench pythons zipapp install clean
+
+help:
+	@echo 'make demo      a real sweep of tasks on this machine, no sshd needed'
+	@echo 'make test      all tests; installs what they need where it can (root), else names it'
+	@echo 'make lint      what a careful reader would complain of'
+	@echo 'make bench     speed, side by side with the peers that are installed'
+	@echo 'make pythons   the demo and a task on a lab host, under every Python 3 that is found'
+	@echo 'make zipapp    lwt.pyz, one file that runs anywhere: python3 lwt.pyz …'
+	@echo 'make install   pip install .'
+	@echo 'make clean     remove what was made'
+
+demo:
+	@$(PYTHON) -m lwt demo
+
+test:
+	@sh tests/requirements.sh
+	@$(PYTHON) -m tests
+
+lint:
+	@$(PYTHON) -m tests.lint
+
+bench:
+	@$(PYTHON) -m bench
+
+pythons:
+	@$(PYTHON) -m tests test_pythons
+
+zipapp:
+	@rm -rf build/zipapp && mkdir -p build/zipapp && cp -R lwt build/zipapp/
+	@find build/zipapp -name __pycache__ -prune -exec rm -rf {} +
+	@$(PYTHON) -m zipapp build/zipapp -m lwt.__main__:run -p '/usr/bin/env python3' -o lwt.pyz
+	@rm -rf build/zipapp
+	@echo lwt.pyz
+
+install:
+	$(PYTHON) -m pip install .
+
+clean:
+	rm -rf build dist *.egg-info lwt.pyz
+	find . -name __pycache__ -prune -exec rm -rf {} +

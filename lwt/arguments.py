@@ -1,0 +1,172 @@
+"""What the commands of the command line have in common: the words and options they are given, and where a session comes from.
+
+Options come from the one table in config; words and options may stand in any order; everything after "--" is the user's.
+"""
+
+import argparse
+import difflib
+import functools
+import os
+import re
+import shutil
+import sys
+from typing import NamedTuple
+
+from lwt import config, files, hosts, output, proc, workspace
+from lwt.errors import UsageError
+
+
+class Env(NamedTuple):
+    """What a command is given: the environment variables, and what the options before and beside it said."""
+
+    environ: dict
+    workspace_option: str
+    overrides: tuple
+    quiet: bool
+    verbose: bool
+
+    def find_workspace(self):
+        """The workspace in force, or None."""
+        return workspace.find(self.workspace_option, self.environ)
+
+    def require_workspace(self):
+        """The workspace in force; raises UsageError when there is none."""
+        return workspace.require(self.workspace_option, self.environ)
+
+    def settings(self, place):
+        """The Settings in force in a workspace, or without one (None)."""
+        return config.load(place.conf if place else None, self.environ, self.overrides)
+
+    def session(self, settings, chosen, programs=('ssh',)):
+        """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
+        from lwt import call, connection, ssh           # here, for what runs on this machine only does not need them
+        path = self.environ.get('PATH', os.defpath)
+        found = {name: shutil.which(name, path=path) or '' for name in ('ssh', 'scp')}
+        if any(not host.is_local for host in chosen):
+            for name in programs:
+                ssh.require_program(found[name], name, path)
+        sockets = connection.sockets(self.environ, os.getuid()) if found['ssh'] else connection.Sockets('')
+        if sockets.problem and self.verbose:
+            output.say('connections are not reused: ' + sockets.problem)
+        return call.Session(settings, ssh.Transport(
+            found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config, os.path.expanduser('~'),
+            settings.connect_timeout), sockets=sockets.directory, gates={})
+
+    def select(self, parsed, place, may_be_empty=False):
+        """The hosts that -w -g -a -x mean."""
+        named = tuple('^-' if text == '-' else text for text in parsed.hosts)
+        selection = hosts.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
+        candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
+        chosen = hosts.select(selection, candidates, functools.lru_cache()(
+            lambda: (place or self.require_workspace()).available()), _read_hosts)
+        if not chosen and not may_be_empty:
+            raise UsageError('no hosts selected')
+        return chosen
+
+
+def _read_hosts(name):
+    """The text of ^FILE, or with ^- of standard input."""
+    if name != '-':
+        return files.read_text(name, hosts.MAX_BYTES)
+    with files.local_errors('standard input'):
+        return sys.stdin.buffer.read().decode('utf-8', 'replace')
+
+
+def fitting(fanout, flag, say):
+    """A fanout that the limit on open files has room for; say(text) hears when it is less than what was asked for."""
+    most = proc.max_children()
+    if fanout > most:
+        say('%s %d: capped to %d (the limit on open files)' % (flag, fanout, most))
+    return min(fanout, most)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but: words and options in any order, errors as UsageError, and the options table."""
+
+    def __init__(self, name, usage, description, examples=''):
+        super().__init__(prog='lwt ' + name if name else 'lwt', usage=usage, description=description, epilog=examples,
+                         formatter_class=argparse.RawDescriptionHelpFormatter)
+        self.add_argument('-C', dest='workspace_option', metavar='WORKSPACE', default=argparse.SUPPRESS,
+                          help='the workspace, where it is not this directory or one above')
+        self.add_argument('-q', '--quiet', action='store_true', default=argparse.SUPPRESS, help='only errors')
+        self.add_argument('-v', '--verbose', action='store_true', default=argparse.SUPPRESS, help='say more')
+        self.add_argument('--set', dest='assignments', action='append', metavar='KEY=VALUE', default=argparse.SUPPRESS,
+                          help='set any option (those of lwt.conf)')
+        self._options = []
+
+    def _get_option_tuples(self, option_string):
+        """No abbreviations of long options.  (allow_abbrev=False would before Python 3.8 also take -j2 for unknown.)"""
+        return [] if option_string.startswith('--') else super()._get_option_tuples(option_string)
+
+    def add_options(self, *keys, shown=True):
+        """Take options of the table by their flags."""
+        for key in keys:
+            option = config.BY_KEY[key]
+            self.add_argument(*option.flags, dest='option_' + key, metavar=option.metavar, default=argparse.SUPPRESS,
+                              help='%s (default %s)' % (option.help, option.default) if shown else argparse.SUPPRESS)
+            self._options.append(key)
+        return self
+
+    def add_selection(self):
+        """Take the options that select hosts."""
+        group = self.add_argument_group('hosts')
+        for flag, dest, metavar, text in (
+                ('-w', 'hosts', 'HOSTS', 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'),
+                ('-g', 'categories', 'CATEGORY', 'the available ones of a category, or of several'),
+                ('-x', 'exclude', 'HOSTS', 'but not these')):
+            group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[], help=text)
+        group.add_argument('-a', dest='everything', action='store_true', help='all available ones')
+        return self.add_options('fanout', 'connect_timeout', 'hello_timeout')
+
+    def parse(self, argv):
+        """(parsed, words): argparse's namespace, and what is no option; all after "--" is words.  Raises UsageError."""
+        head, tail = _split(argv)
+        parsed, words = self.parse_known_args(self._with_numbers(head))
+        for word in words:
+            if word.startswith('-') and len(word) > 1:
+                raise UsageError('%s: unknown option %s' % (self.prog, word), self._nearest(word))
+        parsed.rest = tail
+        return parsed, words
+
+    def _with_numbers(self, argv):
+        """argv with a value like -1 glued to its option: argparse would take it for another one."""
+        glued = []
+        for word in argv:
+            action = self._option_string_actions.get(glued[-1]) if glued else None
+            if action is not None and action.nargs is None and re.match(r'-[0-9]', word):
+                glued[-1] += word if len(glued[-1]) == 2 else '=' + word
+            else:
+                glued.append(word)
+        return glued
+
+    def leading(self, argv):
+        """(the options at the beginning, the rest from the first word on that is none)."""
+        flags = {flag: action.nargs != 0 for flag, action in self._option_string_actions.items()}
+        at = 0
+        while at < len(argv) and argv[at].startswith('-') and len(argv[at]) > 1 and argv[at] != '--':
+            takes_value = flags.get(argv[at].partition('=')[0], False) and '=' not in argv[at]
+            at += 2 if takes_value else 1
+        return list(argv[:at]), list(argv[at:])
+
+    def overrides(self, parsed):
+        """What --set and the flags say of the options table: (key, text, origin) triples."""
+        said = [config.assignment(text) for text in getattr(parsed, 'assignments', ())]
+        for key in self._options:
+            if hasattr(parsed, 'option_' + key):
+                said.append((key, getattr(parsed, 'option_' + key), config.BY_KEY[key].flags[0]))
+        return tuple(said)
+
+    def error(self, message):
+        raise UsageError('%s: %s' % (self.prog, message), 'see %s --help' % self.prog)
+
+    def _nearest(self, word):
+        near = difflib.get_close_matches(word.partition('=')[0], list(self._option_string_actions), 1)
+        return 'did you mean %s?' % near[0] if near else 'see %s --help' % self.prog
+
+
+def _split(argv):
+    """What stands before "--", and what stands after it (None where there is none)."""
+    if '--' not in argv:
+        return list(argv), None
+    at = list(argv).index('--')
+    return list(argv[:at]), list(argv[at + 1:])

@@ -1,0 +1,105 @@
+"""The command line: which command, with what options, and how everything ends.
+
+COMMANDS is the table of all commands; only the module of the one that is called is imported, and its
+main(name, argv, make_env) gives the exit code.  Here, and only here, an error becomes a line and an exit code.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+
+from lwt import __version__, config, output
+from lwt.arguments import Env, Parser
+from lwt.errors import EXIT_BUG, Interrupted, LwtError, UsageError
+
+COMMANDS = (                # the order of --help: name, module, what it does
+    ('init', 'cmd_init', 'make a workspace: lwt.conf, host.list, description/sample'),
+    ('demo', 'cmd_demo', 'run a real sweep of tasks on this machine, no sshd needed'),
+    ('multi', 'cmd_multi', 'run command lines on this machine, several at a time'),
+    ('exec', 'cmd_exec', 'run a command on hosts'),
+    ('put', 'cmd_copy', 'copy files and directories to hosts'),
+    ('get', 'cmd_copy', 'fetch files and directories from hosts'),
+    ('hosts', 'cmd_hosts', 'print the hosts that a selection means'),
+    ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
+)
+
+USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'
+
+
+def main(argv=None, environ=None):
+    """Run lwt; returns the exit code.  argv: without the program's name."""
+    _open_standard_streams()
+    try:
+        return _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
+    except Interrupted as error:
+        return error.exit_code
+    except LwtError as error:
+        output.say(error.message)
+        if error.hint:
+            output.say('hint: ' + error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 128 + output.SIGPIPE
+    except Exception:
+        import traceback
+        traceback.print_exc()
+        output.say('this is a bug in lwt; please report the lines above')
+        return EXIT_BUG
+
+
+def _open_standard_streams():
+    """A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened: a database, for one."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)      # takes the lowest free number
+    for name, fd in (('stdout', 1), ('stderr', 2)):         # for argparse: the help has more than ASCII, whatever the locale
+        stream = getattr(sys, name)
+        if stream is None or (stream.encoding or '').lower().replace('-', '') != 'utf8':
+            setattr(sys, name, open(fd, 'w', encoding='utf-8', errors='surrogateescape', closefd=False))
+
+
+def _run(argv, environ):
+    top, before, name, after = _find_command(argv)
+    entry = next((entry for entry in COMMANDS if entry[0] == name), None)
+    if entry is None:
+        near = difflib.get_close_matches(name, [entry[0] for entry in COMMANDS], 1)
+        raise UsageError('unknown command %s' % name, 'did you mean %s?' % near[0] if near else 'see lwt --help')
+    module = importlib.import_module('lwt.' + entry[1])
+    return module.main(name, after, lambda parser, parsed: _env(environ, (top, before), (parser, parsed)))
+
+
+def _env(environ, *said):
+    """The Env of what was said before the command and beside it: (parser, parsed) pairs, the later wins."""
+    overrides, values = (), {'workspace_option': None, 'quiet': False, 'verbose': False}
+    for parser, parsed in said:
+        overrides += parser.overrides(parsed)
+        values.update((key, getattr(parsed, key)) for key in values if hasattr(parsed, key))
+    return Env(environ, overrides=overrides, **values)
+
+
+def _find_command(argv):
+    """(parser, what it read before the command, the command's name, the rest).  Raises UsageError; prints help."""
+    parser = _top_parser()
+    leading, rest = parser.leading(argv)
+    before, _words = parser.parse(leading)      # prints and exits for help and version; complains of what it does not know
+    if not rest:
+        parser.print_usage(sys.stderr)
+        raise UsageError('no command', 'see lwt --help')
+    if rest[0] == 'help':
+        parser.parse(['--help'])
+    return parser, before, rest[0], rest[1:]
+
+
+def _top_parser():
+    width = max(len(name) for name, _module, _help in COMMANDS)
+    lines = ['  %s  %s' % (name.ljust(width), text) for name, _module, text in COMMANDS]
+    parser = Parser('', USAGE, 'Run work on whatever machines you can ssh to.',
+                    'commands:\n%s\n\n`lwt COMMAND --help` tells more of each.' % '\n'.join(lines))
+    parser.add_argument('--version', action='version', version='lwt ' + __version__)
+    return parser.add_options(*[option.key for option in config.OPTIONS if option.flags], shown=False)
+

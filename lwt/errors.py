@@ -1,0 +1,76 @@
+"""What lwt says when something is wrong: a message, a way out, an exit code.
+
+Everything that a user can meet is an LwtError; cli prints it in one place and exits with its code.  What happens on one
+host is a result, not an exception, until a flow decides that it cannot go on.  This module imports nothing.
+"""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+EXIT_BUG = 70
+EXIT_LOCAL = 74
+EXIT_BUSY = 75
+
+
+class LwtError(Exception):
+    """Something went wrong that the user should read.
+
+    message: lower case, the thing first: "h7: unreachable (connection refused)".
+    hint: the way out, or ''.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message, hint=''):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(LwtError):
+    """Wrong use or a bad file: nothing was done."""
+
+    exit_code = EXIT_USAGE
+
+
+class LocalError(LwtError):
+    """This machine's disk, files or state cannot be used."""
+
+    exit_code = EXIT_LOCAL
+
+
+class BusyError(LwtError):
+    """Another lwt is at it: try again."""
+
+    exit_code = EXIT_BUSY
+
+
+class HostError(LwtError):
+    """A step on a host did not work; verdict tells the class and the reason."""
+
+    exit_code = EXIT_UNREACHABLE
+
+    def __init__(self, host, verdict):
+        super().__init__('%s: %s' % (host, verdict.reason))
+        self.verdict = verdict
+
+
+class Cancelled(LwtError):
+    """Thrown into a flow once, when the run is being stopped; clean-up steps that it yields then still run."""
+
+    def __init__(self):
+        super().__init__('cancelled')
+
+
+class Interrupted(LwtError):
+    """The run was ended by a signal: exit code 128 + its number."""
+
+    def __init__(self, signum):
+        super().__init__('ended by signal %d' % signum)
+        self.exit_code = 128 + signum
+
+
+def printable(text, limit=60):
+    """text as it can be shown in an error: quoted, its control characters escaped, cut to limit characters."""
+    shown = ascii(text) if not text.isprintable() else repr(text)
+    return shown if len(shown) <= limit else shown[:limit] + '…'

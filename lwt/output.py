@@ -1,0 +1,415 @@
+"""What people and programs see: the only module, with cli, that prints.
+
+Results go to standard output, lwt's own words to standard error.  While a loop runs, both go through a Writer, which never
+blocks the loop and tells when its reader is slow, so that the children are read more slowly too.  On a terminal, nothing that
+a host sends can drive it; anywhere else bytes pass as they are.
+"""
+
+import codecs
+import collections
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import select
+import stat
+import time
+
+from lwt.errors import Interrupted, LocalError
+
+HIGH_WATER = 1 << 20
+LOW_WATER = 1 << 18
+SPOOL_MEMORY = 1 << 16
+CHUNK = 1 << 18
+F_SETPIPE_SZ = 1031             # fcntl(2); the module has the name since Python 3.10
+MANY_SOURCES = 64               # spools that wait for a slow reader, before everything waits for it
+SIGPIPE = 13
+
+# C0 but tab and newline, DEL, C1, the bidirectional controls, and the C1 bytes that are no text: what could drive or deceive a
+# terminal.
+_UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\udc80-\udc9f]')
+_COLOURS = {'red': 31, 'green': 32, 'yellow': 33, 'dim': 2, 'bold': 1}
+
+
+def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
+    """Bytes with what could drive a terminal made visible as \\xNN.  decode: an incremental decoder keeps what is incomplete."""
+    return _UNSAFE.sub(lambda match: ''.join('\\x%02x' % byte for byte in encoded(match.group())), decode(data)).encode(
+        'utf-8', 'surrogateescape')
+
+
+def encoded(text):
+    """Text as bytes, whatever the locale; bytes that were no text when lwt was given them are what they were."""
+    return text.encode('utf-8', 'surrogateescape')
+
+
+def error_of(stream_name, error):
+    """What to raise when a stream of ours cannot be written: nobody reads any more, or the disk is full."""
+    if error.errno == errno.EPIPE:
+        return Interrupted(SIGPIPE)
+    return LocalError('%s: %s' % (stream_name, error.strerror))
+
+
+class Writer:
+    """Writes to a descriptor under a loop, at once where it takes the bytes, and else when it does.
+
+    pool is paused while more than HIGH_WATER bytes wait for a slow reader.  A pipe is opened anew, so that writing to it can be
+    non-blocking without making it so for those that share it; anything else is written PIPE_BUF bytes at a time when it is
+    ready, which never blocks.
+    """
+
+    def __init__(self, run, fd, name):
+        self._run = run
+        self._name = name
+        self.is_tty = os.isatty(fd)
+        self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode      # a character may come in pieces
+        mode = os.fstat(fd).st_mode
+        self._is_file = stat.S_ISREG(mode) or stat.S_ISCHR(mode) and not self.is_tty       # never blocks: /dev/null
+        own = _reopened_pipe(fd)
+        self._fd = fd if own is None else own
+        self._most = select.PIPE_BUF if own is None and not self._is_file else CHUNK
+        if own is not None:
+            run.at_exit(lambda: os.close(own))
+        self._waiting = bytearray()
+        self._sources = collections.deque()     # (iterator of bytes, bytes left) to be written after what is waiting
+        self._held = False
+        self._watched = False
+        self.before = None              # called before something is written to a terminal
+        self.error = None
+
+    def write(self, data):
+        """Write bytes, when they can be."""
+        if self.before is not None:
+            self.before()
+        if self._sources:
+            self._sources.append(iter((data,)))
+        elif data and self.error is None:
+            self._take(data)
+        self._watch()
+
+    def write_from(self, chunks):
+        """Write what an iterator of bytes gives, taking from it no faster than it can be written."""
+        if self.before is not None:
+            self.before()
+        self._sources.append(chunks)
+        self._watch()
+
+    def _watch(self):
+        if not self._watched and (self._waiting or self._sources):
+            self._watched = True
+            self._run.loop.add_writer(self._fd, self._flush)
+        if (len(self._waiting) > HIGH_WATER or len(self._sources) > MANY_SOURCES) and not self._held:
+            self._held = True
+            self._run.pool.pause()
+
+    def _flush(self):
+        while self._sources and len(self._waiting) < self._most:
+            chunk = next(self._sources[0], None)
+            if chunk is None:
+                self._sources.popleft()
+            elif self.error is None:
+                self._take(chunk)
+        self._flush_some()
+        if not self._waiting and not self._sources:
+            self._run.loop.remove(self._fd)
+            self._watched = False
+        if self._held and len(self._waiting) < LOW_WATER and len(self._sources) < MANY_SOURCES:
+            self._held = False
+            self._run.pool.resume()
+
+    def _take(self, data):
+        """Take bytes that are to be written next; of what is large, what can be written now is not copied first."""
+        if self.is_tty:
+            data = sanitised(data, self._decode)
+        if not self._waiting and self._most == CHUNK:
+            data = data[self._written(data):]
+        self._waiting += data
+
+    def _flush_some(self):
+        if self._waiting:
+            del self._waiting[:self._written(self._waiting[:self._most])]
+
+    def _written(self, data):
+        """How many bytes of data could be written."""
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self.error = error_of(self._name, error)
+            self._waiting.clear()
+            self._run.pool.cancel()
+            return len(data)
+
+
+def _reopened_pipe(fd):
+    """A descriptor of our own, non-blocking, for the pipe that fd is; None where it is none or cannot be had."""
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return None
+    try:
+        own = os.open('/proc/self/fd/%d' % fd, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(own, F_SETPIPE_SZ, CHUNK)       # its reader is woken less often
+    return own
+
+
+class Output:
+    """Standard output and standard error of a run."""
+
+    def __init__(self, run):
+        self.out = Writer(run, 1, 'standard output')
+        self.err = Writer(run, 2, 'standard error')
+
+    def stream(self, name):
+        """The Writer for 'stdout' or 'stderr'."""
+        return self.out if name == 'stdout' else self.err
+
+    def say(self, text):
+        """A line of lwt's own."""
+        self.err.write(encoded('lwt: %s\n' % text))
+
+    def before_terminal(self, callback):
+        """Have callback() called before something is written to a terminal: a progress line has to make room."""
+        for writer in (self.out, self.err):
+            if writer.is_tty:
+                writer.before = callback
+
+    def check(self):
+        """Raise what went wrong with writing, if anything did."""
+        for writer in (self.out, self.err):
+            if writer.error is not None:
+                raise writer.error
+
+
+class WholeLines:
+    """Takes the bytes of one stream and writes them to a Writer as soon as a line is whole; a long one waits in a spool."""
+
+    def __init__(self, writer, label):
+        self._writer = writer
+        self._label = label
+        self._partial = Spool(self._on_full)
+
+    def _on_full(self):
+        """No room for a line until it is whole: what there is of it goes now, which loses nothing."""
+        self._partial.pour('', self._writer)
+
+    def feed(self, data):
+        """Take bytes."""
+        whole, newline, rest = data.rpartition(b'\n')
+        if newline:
+            text = (whole.replace(b'\n', b'\n' + self._label) if self._label else whole) + newline
+            if self._partial.size:
+                self._partial.pour('', self._writer)
+            else:
+                text = self._label + text
+            self._writer.write(text)
+        if rest:
+            self._partial.feed('', rest if self._partial.size else self._label + rest)
+
+    def finish(self):
+        """No more will come; a last line without its newline gets one if it has a label."""
+        if self._partial.size:
+            self._partial.pour('', self._writer)
+            self._writer.write(b'\n' if self._label else b'')
+
+
+class Spool:
+    """Keeps the output of one command until its turn: in memory, and in unlinked files when it is much.
+
+    It is a sink for proc.Child.  size: bytes kept.  on_full: called when there is no room on the disk; what came is kept in
+    memory, and nothing more should come before some was taken out.  Without it that is a LocalError.
+    """
+
+    started = True
+
+    def __init__(self, on_full=None):
+        self._on_full = on_full
+        self._chunks = {}               # stream -> [bytes], what is in memory; after what is in its file
+        self._files = {}
+        self.size = 0
+        self.in_memory = 0
+
+    def feed(self, stream, data):
+        """Keep bytes of a stream."""
+        self._chunks.setdefault(stream, []).append(data)
+        self.size += len(data)
+        self.in_memory += len(data)
+        if self.in_memory > SPOOL_MEMORY:
+            self.write_down()
+
+    def write_down(self):
+        """Move what is in memory to files."""
+        import tempfile                 # here, for it takes long and few commands say so much
+        try:
+            for stream, chunks in self._chunks.items():
+                if chunks and stream not in self._files:
+                    self._files[stream] = tempfile.TemporaryFile(buffering=0)
+                while chunks:
+                    count = self._files[stream].write(chunks[0])
+                    self.in_memory -= count
+                    chunks[0] = chunks[0][count:]
+                    if not chunks[0]:
+                        del chunks[0]
+        except OSError as error:
+            if self._on_full is None:
+                raise LocalError('output that is to be shown later: %s' % error.strerror, 'set TMPDIR to where there is room')
+            self._on_full()
+
+    def chunks(self, stream):
+        """An iterator over what there is of a stream, which is forgotten."""
+        file, chunks = self._files.pop(stream, None), self._chunks.pop(stream, ())
+        self.in_memory -= sum(map(len, chunks))
+        self.size = 0 if not self._files and not self._chunks else self.size
+        return _chain(file, chunks)
+
+    def pour(self, stream, writer):
+        """Move what there is of a stream to a Writer."""
+        if stream in self._files:
+            writer.write_from(self.chunks(stream))
+        elif stream in self._chunks:
+            writer.write(b''.join(self.chunks(stream)))
+
+    def content(self, stream):
+        """All of a stream, as bytes."""
+        file = self._files.get(stream)
+        if file is not None:
+            file.seek(0)
+        return (file.read() if file is not None else b'') + b''.join(self._chunks.get(stream, ()))
+
+
+def _chain(file, chunks):
+    """What is in a file from its beginning, then chunks."""
+    if file is not None:
+        with file:
+            file.seek(0)
+            yield from iter(lambda: file.read(CHUNK), b'')
+    yield from chunks
+
+
+def printable_line(data, limit=60):
+    """The beginning of a line of bytes, as it can be shown in a message."""
+    text = ''.join(char if char.isprintable() else '?' for char in data.decode('utf-8', 'replace'))
+    return text if len(text) <= limit else text[:limit] + '…'
+
+
+# -- outside a loop ---------------------------------------------------------------------------------------------------------
+
+
+def put_line(text=''):
+    """A line of results, of our own making: it may have colours."""
+    _put(encoded(text + '\n'))
+
+
+def put_bytes(data):
+    """Results, as bytes that may come from anywhere."""
+    _put(sanitised(data) if os.isatty(1) else data)
+
+
+def _put(data):
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(1, view):]
+    except OSError as error:
+        raise error_of('standard output', error)
+
+
+def json_line(value):
+    """A value as one line of JSON, as bytes."""
+    return json.dumps(value).encode() + b'\n'
+
+
+def say(text):
+    """A line of lwt's own, on standard error; a closed standard error is nobody's trouble."""
+    data = encoded('lwt: %s\n' % text)
+    put_error(sanitised(data) if os.isatty(2) else data)
+
+
+def put_error(data):
+    """Bytes on standard error; a closed one is nobody's trouble."""
+    with contextlib.suppress(OSError):
+        os.write(2, data if isinstance(data, bytes) else encoded(data))
+
+
+def coloured(text, colour, environ):
+    """text in a colour, on a terminal that wants it (NO_COLOR is honoured)."""
+    if not os.isatty(1) or environ.get('NO_COLOR') or environ.get('TERM') == 'dumb':
+        return text
+    return '\033[%dm%s\033[0m' % (_COLOURS[colour], text)
+
+
+def table(header, rows, paint=None):
+    """Aligned columns, as lines; numbers (int, float) to the right.  paint(row, line) may colour a line."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(header)] + cells) for column in range(len(header))]
+    lines = ['  '.join(title.ljust(width) for title, width in zip(header, widths)).rstrip()]
+    for row, line in zip(rows, cells):
+        text = '  '.join(cell.rjust(width) if isinstance(value, (int, float)) else cell.ljust(width)
+                         for value, cell, width in zip(row, line, widths)).rstrip()
+        lines.append(paint(row, text) if paint else text)
+    return lines
+
+
+def _cell(value):
+    if value is None:
+        return '-'
+    text = '%.1f' % value if isinstance(value, float) else str(value)
+    return ''.join(char if char.isprintable() else '?' for char in text)
+
+
+class Progress:
+    """One line on a terminal that is written over; elsewhere, if wanted, a line now and then.
+
+    every: seconds between two lines where there is no terminal.
+    """
+
+    def __init__(self, wanted, every=10.0, clock=time.monotonic):
+        self._wanted = wanted
+        self._is_tty = os.isatty(2)
+        self._every = every
+        self._clock = clock
+        self._next = 0.0
+        self._width = 0
+
+    def show(self, text):
+        """Replace the line, or print another when it is time."""
+        if self._wanted and self._is_tty:
+            text = text[:_columns() - 1]
+            put_error('\r' + text.ljust(self._width))
+            self._width = len(text)
+        elif self._wanted and self._clock() >= self._next:
+            self._next = self._clock() + self._every
+            put_error('lwt: %s\n' % text)
+
+    def last(self, text):
+        """What is to be said in the end, where there is no terminal."""
+        if self._wanted and not self._is_tty:
+            put_error('lwt: %s\n' % text)
+
+    def clear(self):
+        """Take the line away, before something else is printed."""
+        if self._width:
+            put_error('\r' + ' ' * self._width + '\r')
+            self._width = 0
+
+
+def _columns():
+    try:
+        return os.get_terminal_size(2).columns or 80
+    except OSError:
+        return 80
+
+
+def duration(seconds):
+    """Seconds as people say them: 4.2 s, 3 min 5 s, 2 h 10 min."""
+    if seconds is None:
+        return '-'
+    if seconds < 60:
+        return '%.1f s' % seconds
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return '%d min %d s' % (minutes, rest)
+    return '%d h %d min' % divmod(minutes, 60)

@@ -1,0 +1,1 @@
+"""The tests of lwt; run them with `make test`."""

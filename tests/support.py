@@ -1,0 +1,158 @@
+"""What the tests share: the leak-checked test case, a workspace, and lwt as a user runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import uuid
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FAKE = os.path.join(ROOT, 'tests', 'fake')
+MARK = 'LWT_TEST_MARK'          # a variable that everything a test starts carries in its environment
+SETTLE = 10.0                   # seconds that what is dying may take; a bound against hangs, not a measurement
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE)
+
+
+def wait_for(condition, seconds=SETTLE):
+    """Wait until condition() is true; returns what it last gave."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() > end:
+            return value
+        time.sleep(0.02)
+
+
+def marked(mark):
+    """{pid: command line} of the processes that carry a mark, but this one and zombies."""
+    found, wanted = {}, ('%s=%s' % (MARK, mark)).encode()
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/environ' % pid, 'rb') as file:
+                if wanted not in file.read().split(b'\0') or int(pid) == os.getpid():
+                    continue
+            with open('/proc/%s/cmdline' % pid, 'rb') as file:
+                found[int(pid)] = file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+        except OSError:
+            continue
+    return found
+
+
+class LeakCheckedTestCase(unittest.TestCase):
+    """After each test: no descriptor, child, zombie, signal handler, wake-up fd or marked process is left."""
+
+    def setUp(self):
+        self.mark = uuid.uuid4().hex
+        self._fds = open_fds()
+        self._handlers = [signal.getsignal(signum) for signum in SIGNALS]
+
+    def tearDown(self):
+        left = wait_for(lambda: not marked(self.mark))
+        self.assertTrue(left, 'processes left: %s' % marked(self.mark))
+        self.assertEqual(open_fds(), self._fds, 'descriptors left open')
+        self.assertEqual([signal.getsignal(signum) for signum in SIGNALS], self._handlers, 'signal handlers left')
+        wakeup = signal.set_wakeup_fd(-1)
+        self.assertEqual(wakeup, -1, 'wake-up fd left')
+        with self.assertRaises(ChildProcessError, msg='a child or zombie left'):
+            os.waitpid(-1, os.WNOHANG)
+
+
+def open_fds():
+    """The descriptors that this process has open (the one that lists them not counted)."""
+    listing = os.open('/proc/self/fd', os.O_RDONLY)
+    try:
+        return sorted(int(fd) for fd in os.listdir(listing) if int(fd) != listing)
+    finally:
+        os.close(listing)
+
+
+class Done:
+    """What a run of lwt came to: code, out and err as text."""
+
+    def __init__(self, code, out, err):
+        self.code = code
+        self.out = out
+        self.err = err
+
+    def __repr__(self):
+        return 'code %s\n--- out\n%s\n--- err\n%s' % (self.code, self.out, self.err)
+
+
+class ProgramTestCase(LeakCheckedTestCase):
+    """lwt as a program, in a scratch directory with a home of its own."""
+
+    python = sys.executable
+
+    def setUp(self):
+        super().setUp()
+        self._scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self.addCleanup(self._scratch.cleanup)
+        self.scratch = self._scratch.name
+        self.home = self.path('home')
+        os.mkdir(self.home)
+        self.env = {'PATH': os.environ['PATH'], 'HOME': self.home, 'PYTHONPATH': ROOT, MARK: self.mark}
+
+    def path(self, *names):
+        return os.path.join(self.scratch, *names)
+
+    def write(self, name, text, mode=0o644):
+        """Write a file in the scratch directory; returns its path."""
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
+        os.chmod(path, mode)
+        return path
+
+    def read(self, *names):
+        with open(self.path(*names)) as file:
+            return file.read()
+
+    def start(self, *argv, stdin=subprocess.DEVNULL, **options):
+        """Start lwt; returns the Popen."""
+        options.setdefault('cwd', self.scratch)
+        options.setdefault('env', self.env)
+        options.setdefault('stdout', subprocess.PIPE)
+        options.setdefault('stderr', subprocess.PIPE)
+        return subprocess.Popen((self.python, '-m', 'lwt') + argv, stdin=stdin, **options)
+
+    def lwt(self, *argv, stdin=b'', timeout=60, **options):
+        """Run lwt to its end; returns a Done."""
+        popen = self.start(*argv, stdin=subprocess.PIPE, **options)
+        try:
+            out, err = popen.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            out, err = popen.communicate()
+            self.fail('lwt %s did not end in %g s\n%s\n%s' % (' '.join(map(str, argv)), timeout, out, err))
+        return Done(popen.returncode, (out or b'').decode('utf-8', 'replace'), (err or b'').decode('utf-8', 'replace'))
+
+    def assert_refused(self, done, code, *words):
+        """It ended with this code, and one line of it has all these words; no traceback."""
+        self.assertEqual(done.code, code, done)
+        self.assertNotIn('Traceback', done.err, done)
+        for word in words:
+            self.assertIn(word, done.err, done)
+
+    def make_workspace(self, host_list=None, **options):
+        """Make a workspace in the scratch directory; host_list: lines as (name, category, home)."""
+        done = self.lwt('init', '.')
+        self.assertEqual(done.code, 0, done)
+        if host_list is not None:
+            self.write('host.list', ''.join('\t'.join(line) + '\n' for line in host_list))
+        if options:
+            self.write('lwt.conf', '[lwt]\n' + ''.join('%s = %s\n' % item for item in options.items()))
+
+    def describe(self, name, desc, **files):
+        """Make a folder of description/; files: name with _ for . = content."""
+        self.write('description/%s/desc' % name, desc)
+        for file, text in files.items():
+            self.write('description/%s/%s' % (name, file.replace('_', '.')), text)
+
+    def results(self):
+        """The directories in task.finish/, sorted."""
+        folder = self.path('task.finish')
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder))

@@ -1,0 +1,171 @@
+"""The layers of the code, read from its syntax trees: imports point down, and each danger is kept in one module."""
+
+import ast
+import os
+import unittest
+
+import lwt
+
+FOLDER = os.path.dirname(lwt.__file__)
+
+# From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
+LAYERS = (
+    ('__init__', 'errors'),
+    ('hostset', 'procfs', 'plain', 'template'),
+    ('selectors_loop', 'hosts', 'config', 'files'),
+    ('workspace', 'joblog'),
+    ('proc', 'ssh', 'archive', 'manifest'),
+    ('remote', 'scp'),
+    ('flow', 'task', 'outcome', 'output'),
+    ('store', 'styles', 'call', 'results', 'task_view', 'floor', 'multi'),
+    ('connection', 'jobs'),
+    ('visit', 'transfer', 'queue'),
+    ('scheduler',),
+    ('arguments',),
+    ('cmd_*',),
+    ('cli',),
+    ('__main__',),
+)
+LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset')
+
+
+def parse_package():
+    """{module: syntax tree} of the whole package."""
+    trees = {}
+    for name in sorted(os.listdir(FOLDER)):
+        if name.endswith('.py'):
+            with open(os.path.join(FOLDER, name), encoding='utf-8') as file:
+                trees[name[:-3]] = ast.parse(file.read(), name)
+    return trees
+
+
+TREES = parse_package()
+
+
+def level(module):
+    """The number of a module's layer, None where it has none."""
+    return LEVELS.get('cmd_*' if module.startswith('cmd_') else module)
+
+
+def imported(tree, modules):
+    """The full names that a tree imports anywhere, in functions as well: 'os', 'os.path', 'lwt.files'.
+
+    modules: those of the package, so that `from lwt import NAME` is told from a name of the package itself.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module if not node.level else '.'.join(filter(None, ('lwt', node.module)))
+            if origin == 'lwt':
+                yield from ('lwt.' + (alias.name if alias.name in modules else '__init__') for alias in node.names)
+            else:
+                yield origin
+
+
+def lwt_imports(module):
+    """The modules of the package that a module imports."""
+    return {name.split('.')[1] for name in imported(TREES[module], TREES) if name.startswith('lwt.')}
+
+
+def uses(tree):
+    """The dotted names that a tree uses ('os.environ', 'signal.signal'), and the bare names of what it calls ('open()')."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield '%s.%s' % (node.value.id if isinstance(node.value, ast.Name) else '', node.attr)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id + '()'
+        elif isinstance(node, ast.ImportFrom):
+            yield from ('%s.%s' % (node.module, alias.name) for alias in node.names)
+
+
+def users(wanted):
+    """The modules that use or import one of these names."""
+    return {module for module, tree in TREES.items() if set(wanted) & (set(uses(tree)) | set(imported(tree, TREES)))}
+
+
+class Layers(unittest.TestCase):
+    """Imports point down only."""
+
+    def test_every_module_has_its_layer_and_every_layer_its_modules(self):
+        self.assertEqual([module for module in TREES if level(module) is None], [])
+        self.assertEqual([name for name in LEVELS if name != 'cmd_*' and name not in TREES], [])
+        self.assertEqual(len(LEVELS), sum(map(len, LAYERS)))
+
+    def test_a_module_imports_only_from_the_layers_below_it(self):
+        for module in TREES:
+            with self.subTest(module=module):
+                self.assertEqual({name for name in lwt_imports(module) if not (level(name) or 0) < (level(module) or 0)},
+                                 set())
+
+    def test_commands_never_import_each_other(self):
+        commands = {module for module in TREES if module.startswith('cmd_')}
+        self.assertTrue(commands)
+        for module in commands:
+            with self.subTest(module=module):
+                self.assertEqual({name for name in lwt_imports(module) if name.startswith('cmd_')}, set())
+
+    def test_errors_imports_nothing(self):
+        self.assertEqual(list(imported(TREES['errors'], TREES)), [])
+
+    def test_every_command_of_the_command_line_has_its_module(self):
+        table = next(node.value for node in TREES['cli'].body if isinstance(node, ast.Assign)
+                     and [target.id for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
+        named = {module for _name, module, _help in ast.literal_eval(table)}
+        self.assertEqual(named, {module for module in TREES if module.startswith('cmd_')})
+
+
+class Dangers(unittest.TestCase):
+    """What only one module may touch."""
+
+    def test_processes_are_started_only_in_proc(self):
+        self.assertEqual(users(['subprocess', 'os.fork', 'os.system', 'os.popen', 'os.spawnv', 'os.posix_spawn',
+                                'os.execv']), {'proc'})
+
+    def test_descriptors_are_watched_and_signals_caught_only_in_selectors_loop(self):
+        self.assertEqual(users(['selectors', 'signal.signal', 'signal.set_wakeup_fd', 'select.poll', 'select.epoll',
+                                'select.select']),
+                         {'selectors_loop'})
+
+    def test_printing_is_done_only_in_output_and_cli(self):
+        self.assertEqual(users(['print()', 'sys.stdout', 'sys.stderr']) - {'output', 'cli'}, set())
+        writers = {module for module, tree in TREES.items() for node in ast.walk(tree)
+                   if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == 'write'
+                   and node.args and ast.dump(node.args[0]) in (ast.dump(ast.parse(fd, mode='eval').body) for fd in '12')}
+        self.assertEqual(writers, {'output'})
+
+    def test_sql_is_only_in_store(self):
+        self.assertEqual(users(['sqlite3']), {'store'})
+
+    def test_pure_modules_have_no_clock_no_network_no_files_and_no_environment(self):
+        forbidden = {'time', 'socket', 'subprocess', 'open()', 'os.open', 'os.environ', 'os.getenv', 'datetime', 'random',
+                     'secrets'}
+        for module in PURE:
+            with self.subTest(module=module):
+                self.assertEqual(forbidden & (set(uses(TREES[module])) | set(imported(TREES[module], TREES))), set())
+
+
+class Finding(unittest.TestCase):
+    """The search itself finds what it is for."""
+
+    def test_imports_are_found_wherever_and_however_they_are_written(self):
+        for text, names in (('import os.path', ['os.path']), ('from lwt import files as f, __version__',
+                                                              ['lwt.files', 'lwt.__init__']),
+                            ('from lwt.files import Lock', ['lwt.files']), ('from . import files', ['lwt.files']),
+                            ('from .files import Lock', ['lwt.files']), ('import lwt.files', ['lwt.files']),
+                            ('def f():\n if x:\n  from lwt import cli', ['lwt.cli'])):
+            with self.subTest(text=text):
+                self.assertEqual(list(imported(ast.parse(text), TREES)), names)
+
+    def test_uses_are_found(self):
+        for text, name in (('os.environ["x"]', 'os.environ'), ('print("x")', 'print()'),
+                           ('from sys import stdout', 'sys.stdout'),
+                           ('signal.signal(1, f)', 'signal.signal'), ('x = lambda: open(f)', 'open()')):
+            with self.subTest(text=text):
+                self.assertIn(name, set(uses(ast.parse(text))))
+
+
+if __name__ == '__main__':
+    unittest.main()

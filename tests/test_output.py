@@ -1,0 +1,197 @@
+"""What people see: lines, tables, times, and nothing that could drive a terminal."""
+
+import codecs
+import errno
+import json
+import unittest
+from unittest import mock
+
+from lwt import output
+from lwt.errors import Interrupted, LocalError
+
+
+class LineTaking(unittest.TestCase):
+    """Bytes in any pieces become whole lines with a label."""
+
+    def lines(self, pieces, label=b'h: '):
+        written = []
+        lines = output.WholeLines(mock.Mock(write=written.append, write_from=written.extend), label)
+        for piece in pieces:
+            lines.feed(piece)
+        before = b''.join(written)
+        lines.finish()
+        return before, b''.join(written)
+
+    def test_whole_lines_are_written_and_the_rest_waits_for_its_newline(self):
+        for pieces, before, after in (([], b'', b''), ([b''], b'', b''), ([b'a'], b'', b'h: a\n'),
+                                      ([b'a\n'], b'h: a\n', b'h: a\n'),
+                                      ([b'a\nb', b'c\n'], b'h: a\nh: bc\n', b'h: a\nh: bc\n'),
+                                      ([b'\n\n'], b'h: \nh: \n', b'h: \nh: \n'),
+                                      ([b'a\nb'], b'h: a\n', b'h: a\nh: b\n'),
+                                      ([b'\xff\0\n'], b'h: \xff\0\n', b'h: \xff\0\n')):
+            with self.subTest(pieces=pieces):
+                self.assertEqual(self.lines(pieces), (before, after))
+
+    def test_the_pieces_make_no_difference(self):
+        data = b'one\n\ntwo\r\nthree'
+        self.assertEqual(self.lines([data[at:at + 1] for at in range(len(data))])[1], self.lines([data])[1])
+
+    def test_K_15_a_line_without_an_end_waits_in_a_file(self):
+        written = []
+        lines = output.WholeLines(mock.Mock(write=written.append, write_from=written.extend), b'h: ')
+        for _ in range(10):
+            lines.feed(b'x' * 100000)
+        self.assertEqual(written, [])
+        self.assertLess(lines._partial.in_memory, 200000)
+        lines.feed(b'\ny')
+        self.assertEqual(b''.join(written), b'h: ' + b'x' * 1000000 + b'\n')
+        lines.finish()
+        self.assertEqual(b''.join(written), b'h: ' + b'x' * 1000000 + b'\nh: y\n')
+
+
+class Terminals(unittest.TestCase):
+    """What a host sends cannot drive a terminal."""
+
+    def test_what_could_drive_it_is_shown_and_the_rest_passes(self):
+        for data, shown in ((b'plain \t\n', b'plain \t\n'), (b'\x1b[2J', b'\\x1b[2J'), (b'a\rb', b'a\\x0db'),
+                            (b'\x08\x7f\0', b'\\x08\\x7f\\x00'),
+                            ('\x9b2J'.encode(), b'\\xc2\\x9b2J'), ('\u202e'.encode(), b'\\xe2\\x80\\xae'),
+                            ('\u2066'.encode(), b'\\xe2\\x81\\xa6'),
+                            ('\xe9\u20ac\u4e2d\u2014'.encode(), '\xe9\u20ac\u4e2d\u2014'.encode()),
+                            (b'\xff', b'\xff')):
+            with self.subTest(data=data):
+                self.assertEqual(output.sanitised(data), shown)
+
+    def test_what_comes_in_pieces_or_is_no_text_cannot_either(self):
+        decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
+        self.assertEqual(b''.join(output.sanitised(piece, decode) for piece in (b'\xc2', b'\x9b31m', b'\x9bm', b'\xc3', b'\xa9')),
+                         b'\\xc2\\x9b31m\\x9bm' + 'é'.encode())
+
+    def test_a_line_in_a_message_is_harmless_and_short(self):
+        self.assertEqual(output.printable_line(b'a\x1b\xff'), 'a?\ufffd')
+        self.assertEqual(output.printable_line(b'x' * 100), 'x' * 60 + '\u2026')
+
+    def test_colours_are_for_a_terminal_that_wants_them(self):
+        for is_tty, environ, expected in ((True, {}, '\033[31mx\033[0m'), (False, {}, 'x'), (True, {'NO_COLOR': '1'}, 'x'),
+                                          (True, {'TERM': 'dumb'}, 'x'), (True, {'NO_COLOR': ''}, '\033[31mx\033[0m')):
+            with self.subTest(is_tty=is_tty, environ=environ), mock.patch('os.isatty', lambda fd, said=is_tty: said):
+                self.assertEqual(output.coloured('x', 'red', environ), expected)
+
+
+class Streams(unittest.TestCase):
+    """Standard output and standard error when they cannot be written."""
+
+    def test_C_10_and_C_11_a_full_disk_is_an_error_and_a_closed_pipe_the_end(self):
+        self.assertIsInstance(output.error_of('x', OSError(errno.EPIPE, 'Broken pipe')), Interrupted)
+        self.assertEqual(output.error_of('x', OSError(errno.EPIPE, 'Broken pipe')).exit_code, 141)
+        error = output.error_of('x', OSError(errno.ENOSPC, 'No space left on device'))
+        self.assertIsInstance(error, LocalError)
+        self.assertEqual(error.message, 'x: No space left on device')
+
+    def test_results_are_written_whole_however_little_is_taken_at_a_time(self):
+        taken = []
+        with mock.patch('os.write', lambda fd, data: taken.append((fd, bytes(data[:3]))) or min(3, len(data))), \
+                mock.patch('os.isatty', lambda fd: False):
+            output.put_line('abc\x1bdef')
+        self.assertEqual(b''.join(data for _fd, data in taken), b'abc\x1bdef\n')
+        self.assertEqual({fd for fd, _data in taken}, {1})
+
+    def test_C_12_a_closed_standard_error_is_nobodys_trouble(self):
+        with mock.patch('os.write', side_effect=OSError(errno.EBADF, 'Bad file descriptor')), mock.patch('os.isatty',
+                                                                                                         lambda fd: False):
+            output.say('x')
+            self.assertRaises(LocalError, output.put_line, 'x')
+
+    def test_a_value_is_one_line_of_json(self):
+        line = output.json_line({'a': 'b\n\xe9\udcff', 'c': None})
+        self.assertEqual(line.count(b'\n'), 1)
+        self.assertEqual(json.loads(line.decode()), {'a': 'b\n\xe9\udcff', 'c': None})
+
+
+class Tables(unittest.TestCase):
+    """Aligned columns."""
+
+    def test_text_goes_to_the_left_and_numbers_to_the_right(self):
+        self.assertEqual(output.table(('name', 'n', 'x'), [('a', 1, 1.25), ('bcdef', 100, None)]),
+                         ['name   n    x', 'a        1  1.2', 'bcdef  100  -'])
+
+    def test_a_table_without_rows_is_its_header(self):
+        self.assertEqual(output.table(('a', 'bc'), []), ['a  bc'])
+
+    def test_control_characters_do_not_reach_the_terminal(self):
+        self.assertEqual(output.table(('a',), [('x\x1b\n',)]), ['a', 'x??'])
+
+    def test_a_line_may_be_painted_after_it_was_aligned(self):
+        self.assertEqual(output.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
+                         ['a   b', '<x   1>', '<yy  2>'])
+
+
+class Durations(unittest.TestCase):
+    """Seconds as people say them."""
+
+    def test_each_size_has_its_units(self):
+        for seconds, text in ((None, '-'), (0, '0.0 s'), (4.24, '4.2 s'), (59.9, '59.9 s'), (60, '1 min 0 s'),
+                              (185, '3 min 5 s'),
+                              (3599.9, '59 min 59 s'), (3600, '1 h 0 min'), (7800, '2 h 10 min'), (90000, '25 h 0 min')):
+            with self.subTest(seconds=seconds):
+                self.assertEqual(output.duration(seconds), text)
+
+
+class Spools(unittest.TestCase):
+    """The output of one command until its turn."""
+
+    def test_each_stream_is_kept_apart_and_in_order(self):
+        spool = output.Spool()
+        for stream, data in (('stdout', b'a'), ('stderr', b'x'), ('stdout', b'b')):
+            spool.feed(stream, data)
+        self.assertEqual((spool.content('stdout'), spool.content('stderr')), (b'ab', b'x'))
+        self.assertEqual(b''.join(spool.chunks('stdout')), b'ab')
+        self.assertEqual(b''.join(spool.chunks('stderr')), b'x')
+
+    def test_a_stream_that_said_nothing_or_was_given_away_is_empty(self):
+        spool = output.Spool()
+        self.assertEqual((spool.content('stdout'), list(spool.chunks('stdout'))), (b'', []))
+        spool.feed('stdout', b'a')
+        list(spool.chunks('stdout'))
+        self.assertEqual(spool.content('stdout'), b'')
+
+    def test_much_output_comes_back_in_pieces(self):
+        spool = output.Spool()
+        for _ in range(10):
+            spool.feed('stdout', b'x' * output.SPOOL_MEMORY)
+        chunks = list(spool.chunks('stdout'))
+        self.assertEqual(sum(map(len, chunks)), 10 * output.SPOOL_MEMORY)
+        self.assertLessEqual(max(map(len, chunks)), output.CHUNK)
+
+
+class ProgressLines(unittest.TestCase):
+    """A line now and then, or one that is written over."""
+
+    def shown(self, is_tty, wanted, steps):
+        """What is written on standard error; steps: (time, text), or None to clear."""
+        written, now = [], [0.0]
+        with mock.patch('os.isatty', lambda fd: is_tty), mock.patch('os.write', lambda fd, data: written.append(data)):
+            progress = output.Progress(wanted, 10.0, lambda: now[0])
+            for step in steps:
+                if step is None:
+                    progress.clear()
+                else:
+                    now[0] = step[0]
+                    progress.show(step[1])
+        return b''.join(written)
+
+    def test_off_a_terminal_there_is_a_line_now_and_then(self):
+        steps = ((100, 'a'), (101, 'b'), None, (109.9, 'c'), (110, 'd'), (111, 'e'), (125, 'f'))
+        self.assertEqual(self.shown(False, True, steps), b'lwt: a\nlwt: d\nlwt: f\n')
+
+    def test_on_a_terminal_the_line_is_written_over_and_taken_away(self):
+        self.assertEqual(self.shown(True, True, ((0, 'long'), (0, 'a'), None, None)), b'\rlong\ra   \r \r')
+
+    def test_nothing_is_shown_where_nobody_wants_it(self):
+        for is_tty in (False, True):
+            with self.subTest(is_tty=is_tty):
+                self.assertEqual(self.shown(is_tty, False, ((0, 'a'), None, (99, 'b'))), b'')
+
+
+if __name__ == '__main__':
+    unittest.main()
