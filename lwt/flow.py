@@ -1,0 +1,366 @@
+"""Flows: workflows written as generators, `result = yield Command(...)`, run with at most `fanout` children alive.
+
+A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or a Sleep, which takes
+none.  It gets the Command's Result.  For a Command that goes to the background it gets the Child as soon as that has begun,
+which then holds no slot, and is ended (Child.kill) by the flow before it returns; if it never begins, the Result.  What a
+flow returns is its report.  Flows never print, and a test drives one with flow.send(result) and no process at all.
+
+The rules:
+
+  depth first   steps of started flows go before the first step of new ones; otherwise a thousand hosts would be surveyed
+                before the first one gets its task, and an interrupt would leave a thousand things half done.
+  cancel        by throw(Cancelled), once, at the next request (never close(): a yield in `finally` would then be an error).
+                What a flow yields after that is its clean-up, and is run.  A child that was running is stopped and its flow
+                gets the Result with status 'cancelled'.
+  no slot lost  a child that cannot be spawned for want of processes, memory or descriptors waits for better times; its
+                request is kept.
+
+Nothing here knows what a Command does.  Callbacks live only below this module.
+"""
+
+from __future__ import generator_stop
+
+import contextlib
+import random
+import signal
+from collections import deque
+from typing import Callable, NamedTuple
+
+from lwt.errors import Cancelled, Interrupted, LwtError
+from lwt.proc import TRANSIENT, Child, Command, Guard, unspawnable
+from lwt.selectors_loop import Loop
+
+RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
+RESPAWN_DELAY = (0.1, 5.0)      # seconds: first and longest wait when the machine has no room for another process
+
+
+class Sleep(NamedTuple):
+    """Do nothing for so many seconds, holding no slot."""
+
+    seconds: float
+
+
+class Later(NamedTuple):
+    """A Command that is made when its turn has come: make() gives it."""
+
+    make: Callable
+
+
+class Gate:
+    """A door for logins: at most `limit` children that have it as their gate are on their way at the same time.
+
+    On its way is a child from its start until it has begun (sink.started) or ended.  Those that wait hold no slot, and nobody
+    behind another gate waits for them.
+    """
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.inside = 0
+        self.waiting = deque()
+
+    def narrow(self):
+        """Somebody was turned away behind it: let one less in at a time."""
+        self.limit = max(1, self.limit - 1)
+
+    def admit(self):
+        """The requests that may come now; those that then find no room wait again."""
+        room = max(0, self.limit - self.inside)
+        return [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+
+
+class _Started:
+    """A flow under way: its generator, who wants its report, and whether it has been told to stop."""
+
+    __slots__ = ('generator', 'on_done', 'told')
+
+    def __init__(self, generator, on_done):
+        self.generator = generator
+        self.on_done = on_done
+        self.told = False
+
+
+class Pool:
+    """Runs flows under a fanout, on a loop."""
+
+    def __init__(self, loop, guard, fanout):
+        self.loop = loop
+        self._guard = guard
+        self._fanout = fanout
+        self._fresh = deque()           # first requests of flows
+        self._live = deque()            # later requests
+        self._children = {}             # Child -> None, in order of start
+        self._at_gate = {}              # Child -> its Gate, those on their way through one
+        self._gates = set()             # those where somebody had to wait
+        self._sleeping = {}             # _Started -> Timer
+        self._cancelled = False
+        self._on_cancel = lambda: None
+        self._on_resume = lambda: None
+        self._paused = False
+        self._respawn_delay = RESPAWN_DELAY[0]
+        self._respawn_timer = None
+
+    @property
+    def running(self):
+        """The number of children alive."""
+        return len(self._children)
+
+    @property
+    def ages(self):
+        """(label, seconds since its start) of each child alive, the oldest first."""
+        return [(child.label, child.age) for child in self._children]
+
+    def add(self, generator, on_done):
+        """Run a flow; on_done(report) gets what it returns, or the LwtError that ended it."""
+        self.loop.call_soon(self._advance, _Started(generator, on_done), self._fresh, None)
+
+    def cancel(self):
+        """Start nothing new, stop what runs, throw Cancelled into every flow.  A second call kills at once."""
+        children = list(self._children)
+        if self._cancelled:
+            for child in children:
+                child.kill()
+            return
+        self._cancelled = True
+        self._on_cancel()
+        for child in children:
+            child.stop('cancelled')
+        self.wake()
+        waiting = list(self._live) + list(self._fresh)
+        for gate in self._gates:
+            waiting += gate.waiting
+            gate.waiting.clear()
+        self._live.clear()
+        self._fresh.clear()
+        for started, _command in waiting:
+            self.loop.call_soon(self._tell, started)
+
+    def wake(self):
+        """Let every Sleep end now: what the sleepers wait for has come."""
+        for started, timer in list(self._sleeping.items()):
+            timer.cancel()
+            self.loop.call_soon(self._wake, started)
+
+    def on_cancel(self, callback):
+        """Have callback() called when the run is cancelled: whoever adds flows then adds no more."""
+        self._on_cancel = callback
+
+    @property
+    def is_paused(self):
+        """Is the reader of our output behind?"""
+        return self._paused
+
+    def stop(self, label, cause):
+        """End the child with this label; its Result's status will be cause."""
+        for child in self._children:
+            if child.label == label:
+                child.stop(cause)
+
+    def pause(self):
+        """Read no output of any child for now: the reader of ours is slow."""
+        self._paused = True
+        for child in self._children:
+            child.pause()
+
+    def resume(self):
+        """Read on."""
+        self._paused = False
+        for child in self._children:
+            child.resume()
+        self._on_resume()
+
+    def on_resume(self, callback):
+        """Have callback() called when the reader of our output has caught up."""
+        self._on_resume = callback
+
+    def _tell(self, started):
+        started.told = True
+        self._advance(started, self._live, Cancelled())
+
+    def _wake(self, started):
+        self._sleeping.pop(started, None)
+        self._advance(started, self._live, None)
+
+    def _advance(self, started, queue, value):
+        if self._cancelled and not started.told and value is None:
+            started.told, value = True, Cancelled()
+        try:
+            if isinstance(value, BaseException):
+                request = started.generator.throw(value)
+            else:
+                request = started.generator.send(value)
+        except StopIteration as stop:
+            started.on_done(stop.value)
+            return
+        except LwtError as error:       # this flow cannot go on, the others do; anything else is a bug and stops the run
+            started.on_done(error)
+            return
+        self._accept(started, queue, request)
+
+    def _accept(self, started, queue, request):
+        if self._cancelled and not started.told:
+            self.loop.call_soon(self._tell, started)
+        elif isinstance(request, Sleep):
+            self._sleeping[started] = self.loop.call_later(request.seconds, self._wake, started)
+        elif isinstance(request, (Command, Later)):
+            queue.append((started, request))
+            self._pump()
+        else:
+            raise TypeError('a flow yielded %r (is a "yield from" missing?)' % (request,))
+
+    def _pump(self):
+        while (self._live or self._fresh) and len(self._children) < self._fanout and self._respawn_timer is None:
+            queue = self._live or self._fresh
+            started, command = queue.popleft()
+            if isinstance(command, Later):
+                command = command.make()
+            gate = command.gate
+            if gate is not None and gate.inside >= gate.limit:
+                self._gates.add(gate)
+                gate.waiting.append((started, command))
+            elif not self._spawn(started, command):
+                queue.appendleft((started, command))
+
+    def _spawn(self, started, command):
+        """Start a child; False when the machine has no room for it just now."""
+        child = Child(self.loop, self._guard, command, lambda result: self._reaped(child, started, result),
+                      (lambda: self._begun(child, started, command)) if command.gate or command.background else None)
+        try:
+            child.start()
+        except OSError as error:
+            if error.errno in TRANSIENT:
+                self._respawn_timer = self.loop.call_later(self._respawn_delay, self._respawn)
+                self._respawn_delay = min(2 * self._respawn_delay, RESPAWN_DELAY[1])
+                return False
+            # Never re-enter the generator, which may be the one that is yielding.
+            self.loop.call_soon(self._advance, started, self._live, unspawnable(command, error))
+            if command.gate is not None:
+                self._live.extend(command.gate.admit())
+            return True
+        self._respawn_delay = RESPAWN_DELAY[0]
+        self._children[child] = None
+        if command.gate is not None:
+            command.gate.inside += 1
+            self._at_gate[child] = command.gate
+        if self._paused:
+            child.pause()
+        return True
+
+    def _respawn(self):
+        self._respawn_timer = None
+        self._pump()
+
+    def _begun(self, child, started, command):
+        """It has begun: it is through its gate, and from now on in the background, if it is for that."""
+        self._pass_gate(child)
+        if command.background:
+            del self._children[child]
+            self._advance(started, self._live, child)
+        self._pump()
+
+    def _reaped(self, child, started, result):
+        self._pass_gate(child)
+        if child in self._children:                     # else its flow has gone on long ago
+            del self._children[child]
+            self._advance(started, self._live, result)  # it may queue its next step, which then goes first
+        self._pump()
+
+    def _pass_gate(self, child):
+        gate = self._at_gate.pop(child, None)
+        if gate is not None:
+            gate.inside -= 1
+            self._live.extend(gate.admit())
+
+
+class Run:
+    """A loop, a guard and a pool, and what signals do to them.  Use as a context manager; run() raises Interrupted."""
+
+    def __init__(self, fanout, grace, adopt=False):
+        self.loop = Loop()
+        self._adopt = adopt
+        self._guard = Guard(self.loop, grace)
+        self.pool = Pool(self.loop, self._guard, fanout)
+        self._at_exit = []
+        self._on_quit = lambda: None
+        self._signum = 0
+
+    def __enter__(self):
+        self.loop.__enter__()
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            self.loop.on_signal(signum, self.interrupt)
+        if self._adopt:
+            self._guard.adopt_orphans()
+        return self
+
+    def __exit__(self, *exc):
+        # After a bug children may still be there; the guard, let go with its list full, ends them.
+        self._guard.close()
+        self.loop.__exit__(*exc)
+        for callback in self._at_exit:
+            callback()
+
+    def at_exit(self, callback):
+        """Call callback() when the run is over."""
+        self._at_exit.append(callback)
+
+    def on_quit(self, callback):
+        """Call callback() before QUIT kills everything: it may tell what runs."""
+        self._on_quit = callback
+
+    def interrupt(self, signum):
+        """Stop the run as the signal asks: INT, TERM and HUP with grace, a second one or QUIT at once."""
+        self._signum = self._signum or signum
+        if signum == signal.SIGQUIT:
+            self._on_quit()
+        self.pool.cancel()
+        if signum == signal.SIGQUIT:
+            self.pool.cancel()
+
+    def run(self):
+        """Run until every flow is done."""
+        self.loop.run()
+        if self._signum:
+            raise Interrupted(self._signum)
+
+    def reports(self, generators):
+        """Run flows to their end; their reports, in the order in which they ended.  An error that ended one is raised."""
+        reports = []
+        for generator in generators:
+            self.pool.add(generator, reports.append)
+        self.run()
+        for report in reports:
+            if isinstance(report, LwtError):
+                raise report
+        return reports
+
+    def report(self, generator):
+        """Run one flow to its end; its report, or the error that ended it is raised."""
+        return self.reports([generator])[0]
+
+
+@contextlib.contextmanager
+def running(fanout, grace, adopt=False):
+    """A Run that is over at the end of the `with`.  adopt: commands run here, and what they leave behind is to be found."""
+    with Run(fanout, grace, adopt) as run:
+        yield run
+
+
+def must(command):
+    """Flow: run command, return its Result; raise LwtError unless it exited with 0."""
+    result = yield command
+    if not result.ok:
+        raise LwtError('%s: %s %d' % (command.label or command.argv[0], result.status, result.code))
+    return result
+
+
+def retry(make, is_worth_it, attempts=3, delay=1.0):
+    """Flow: run the flow make() until is_worth_it(report) says no, at most `attempts` times, doubling the delay between them.
+
+    delay: seconds, up to a quarter more or less, so that not all come back at the same time.  Returns the last report.
+    """
+    for attempt in range(attempts):
+        report = yield from make()
+        if attempt + 1 == attempts or not is_worth_it(report):
+            return report
+        yield Sleep(min(RETRY_LONGEST, delay * 2 ** attempt) * random.uniform(0.75, 1.25))
+    raise ValueError('attempts must be 1 or more')
+

@@ -1,0 +1,680 @@
+"""One child: a process in a session of its own, its pipes, its deadlines and its death.
+
+A Command is a value: what to run.  A Result is a value: what came of it.  A Child lives between the two; it is passive,
+the loop tells it when its descriptors are ready and when it has ended, and it calls on_done(result) exactly once.
+
+The rules, and why:
+
+  done    reaped AND its pipes at end-of-file, or `drain` seconds after it was reaped.  End-of-file alone would take a
+          child that closes stdout and lives for a dead one; waiting for it would hang on a grandchild that holds the pipe.
+  killed  the cause is recorded before the first signal, and no exit code changes it afterwards.  TERM and CONT go to the
+          group (a stopped process never dies of TERM), KILL after `grace`.
+  pinned  a leader that died while its group is being killed is not reaped before the rest is dead: the zombie keeps its
+          number, and so the group's, from being given to a stranger.
+  fed     never blocking: our ends of the pipes are non-blocking, reading can be paused, one read a turn keeps it fair.
+
+The guard is a small shell process (sh/watch.sh) on a pipe: when lwt is killed by -9, the pipe closes and the guard kills
+the groups that were alive.  What left its group (setsid, a daemon) is found by the marker in its environment, and, with the
+subreaper, as an orphan that came to us.  `subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
+"""
+
+import contextlib
+import errno
+import math
+import os
+import pkgutil
+import resource
+import signal
+import subprocess
+from typing import NamedTuple
+
+from lwt import procfs
+from lwt.config import plain_seconds
+
+READ_SIZE = 65536
+RATE_STEP = 0.25            # seconds that one read or write may take of a limited rate
+UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives is in the kernel (state D), and nobody can end it
+GUARD_EXTRA = 1.0           # seconds over grace before the guard's KILL: a child may be a guard itself, with work to do
+LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a command whose lifeline was closed
+KILL_ROUNDS = 10            # what escaped may fork while it is being killed
+SEEN_FOR = 0.05             # seconds that one look at all processes serves
+REAP_EVERY = 1.0            # seconds between two looks for orphans that died
+TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+
+class Command(NamedTuple):
+    """What to run.  Times are seconds; 0 means no limit.
+
+    executable: the file, where it is not argv[0].  env: its whole environment; None for lwt's own, with
+    these variables (bytes: bytes) beside it.
+    stdin, stdin_path: bytes, then a file's content, written to the child; with neither, and no lifeline, it gets /dev/null.
+    source: in place of stdin_path, an object with read(size) and close(), like a raw file: b'' is its end, None means that it
+    has nothing yet and is to be asked again when the child has said something.
+    lifeline: seconds between heartbeats on the child's standard input, which then stays open as long as lwt lives.
+    hello: how long sink.started may be false.  stall: how long no byte may move.  rate: bytes a second, in each direction.
+    sink: an object with feed(stream, data), stream being 'stdout' or 'stderr', and the attribute started; feed may return
+    True: no more is wanted.  Without a sink the output is kept, up to limit bytes a stream, in the Result.
+    gate, background: for flow.Pool: a flow.Gate that it has to pass, and whether it is to live beside what follows it.
+    """
+
+    argv: tuple
+    executable: bytes = None
+    stdin: bytes = b''
+    stdin_path: str = ''
+    source: object = None
+    lifeline: float = 0.0
+    cwd: str = None
+    env: dict = None
+    variables: dict = None
+    timeout: float = 0.0
+    hello: float = 0.0
+    stall: float = 0.0
+    rate: float = 0.0
+    grace: float = 5.0
+    drain: float = 2.0
+    limit: int = 1 << 24
+    sink: object = None
+    gate: object = None
+    background: bool = False
+    label: str = ''
+
+
+class Result(NamedTuple):
+    """What came of a Command.
+
+    status: 'exited', 'signaled', 'unspawnable', or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over'.
+    code: the exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt ended, the code that
+    the child had in the end, which decides nothing.
+    incomplete: the pipes were still held by somebody when drain was over.
+    """
+
+    command: Command
+    status: str
+    code: int = 0
+    stdout: bytes = b''
+    stderr: bytes = b''
+    elapsed: float = 0.0
+    truncated: bool = False
+    incomplete: bool = False
+
+    @property
+    def ok(self):
+        return self.status == 'exited' and self.code == 0
+
+
+class Child:
+    """One running Command.  start() raises OSError when it cannot be spawned; then nothing else happens.
+
+    on_done(result) is called once, at the end; on_begun(), if there is one, as soon as sink.started.
+    """
+
+    def __init__(self, loop, guard, command, on_done, on_begun=None):
+        self._loop = loop
+        self._guard = guard
+        self._command = command
+        self._on_done = on_done
+        self._on_begun = on_begun
+        self._popen = None
+        self._streams = {}              # fd -> (name, file), those still open
+        self._kept = {'stdout': bytearray(), 'stderr': bytearray()}
+        self._truncated = False
+        self._incomplete = False
+        self._cause = ''                # why lwt is ending it
+        self._leader_ended = False      # a zombie that is kept until its group is dead
+        self._killed = False            # KILL was sent to the group: nothing more can be done
+        self._returncode = None
+        self._timers = []
+        self._moved_at = 0.0            # when a byte last went in or out: what a stall is measured by
+        self._over = False              # its sink has all of it
+        self._holds = set()             # why it is not read just now
+        self._held_since = 0.0
+        self._held_for = 0.0            # seconds that it was not read, which do not count for its time-out
+        self._stdin = -1
+        self._noticed_at = 0.0
+        self._marker = ''
+        self._pending = memoryview(command.stdin)
+        self._source = command.source
+        self._awaiting = False          # the source has nothing before the child answers
+        self._chunk = min(READ_SIZE, math.ceil(command.rate * RATE_STEP)) or READ_SIZE
+
+    @property
+    def label(self):
+        """What it is called in messages."""
+        return self._command.label
+
+    @property
+    def age(self):
+        """Seconds since its start, less those in which our reader held it up."""
+        return self._loop.time() - self._started_at - self._held()
+
+    @property
+    def sink(self):
+        """Where its output goes."""
+        return self._command.sink
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    def start(self):
+        """Spawn it and put its pipes, deadlines and end under the loop."""
+        command = self._command
+        fed = bool(command.stdin or command.stdin_path or command.source or command.lifeline)
+        if command.stdin_path:
+            self._source = open(command.stdin_path, 'rb', buffering=0)
+        self._marker, env = self._guard.environment(command)
+        self._started_at = self._loop.time()
+        try:
+            self._popen, stdout, stderr, self._stdin = _spawn(command, env, fed)
+        except BaseException:
+            self._close_source()
+            raise
+        self._guard.add(self._popen.pid)
+        self._open_stream('stdout', stdout)
+        self._open_stream('stderr', stderr)
+        if fed:
+            os.set_blocking(self._stdin, False)
+            self._loop.add_writer(self._stdin, self._write)
+        self._arm()
+        self._loop.watch(self, self._has_ended, self._ended)
+
+    def _open_stream(self, name, fd):
+        os.set_blocking(fd, False)
+        self._streams[fd] = name
+        self._loop.add_reader(fd, lambda: self._read(fd))
+
+    def _arm(self):
+        command = self._command
+        if command.timeout:
+            self._later(command.timeout, self._check_timeout)
+        if command.hello:
+            self._later(command.hello, self._check_hello)
+        if command.stall:
+            self._later(command.stall, self._check_stall)
+
+    def _later(self, seconds, callback, *args):
+        self._timers.append(self._loop.call_later(seconds, callback, *args))
+
+    def _check_timeout(self):
+        left = self._command.timeout - self.age
+        if left > 0:
+            self._later(left, self._check_timeout)
+        else:
+            self.stop('timeout')
+
+    def _held(self):
+        """Seconds that it was not read."""
+        return self._held_for + (self._loop.time() - self._held_since if self._holds else 0.0)
+
+    def _check_hello(self):
+        if not self._command.sink.started:
+            self.stop('hello')
+
+    def _check_stall(self):
+        """End it if no byte has moved for so long; before it has begun, and while it is not read, the time does not run."""
+        if self._holds or not self._is_started():
+            self._moved_at = self._loop.time()
+        left = self._moved_at + self._command.stall - self._loop.time()
+        if left > 0:
+            self._later(left, self._check_stall)
+        else:
+            self.stop('stalled')
+
+    # -- output -------------------------------------------------------------------------------------------------------
+
+    def _read(self, fd):
+        try:
+            data = os.read(fd, self._chunk)
+        except BlockingIOError:
+            return
+        except OSError:                 # EIO and the like: nothing more will come
+            data = b''
+        name = self._streams[fd]
+        if not data:
+            self._close_stream(fd)
+            return
+        self._moved_at = self._loop.time()
+        if self._command.sink is not None:
+            self._feed(self._command.sink, name, data)
+            if self._on_begun is not None and self._command.sink.started:
+                self._loop.call_soon(self._on_begun)
+                self._on_begun = None
+        else:
+            self._keep(self._kept[name], data)
+        self._throttle(fd, len(data), self._resume_reading)
+        if self._awaiting:
+            self._awaiting = False
+            self._resume_writing()
+
+    def _feed(self, sink, name, data):
+        if sink.feed(name, data) is True:
+            self.stop('unwanted')
+        if getattr(sink, 'ended', False) and not self._over:
+            self._over = True           # what a command left behind may hold the pipes for as long as it lives
+            self._later(self._command.drain, self._let_go)
+        if getattr(sink, 'full', False):
+            sink.room = lambda: self.resume('sink')
+            self.pause('sink')
+
+    def _keep(self, kept, data):
+        room = self._command.limit - len(kept)
+        self._truncated = self._truncated or len(data) > room
+        kept += data[:room]
+
+    def _close_stream(self, fd):
+        del self._streams[fd]
+        self._loop.remove(fd)
+        os.close(fd)
+        if not self._streams and self._returncode is not None:
+            self._loop.call_soon(self._finish)
+
+    def pause(self, why='reader'):
+        """Read no more for now: whoever takes the output is slower; the kernel's pipes then hold the child back."""
+        if not self._holds:
+            self._held_since = self._loop.time()
+            for fd in self._streams:
+                self._loop.remove(fd)
+        self._holds.add(why)
+
+    def resume(self, why='reader'):
+        """Read on, if nothing else stands against it."""
+        if why in self._holds:
+            self._holds.discard(why)
+            if not self._holds:
+                self._read_on()
+
+    def _read_on(self):
+        self._held_for += self._loop.time() - self._held_since
+        for fd in self._streams:
+            self._resume_reading(fd)
+
+    def _resume_reading(self, fd):
+        if fd in self._streams and not self._holds:
+            self._loop.remove(fd)       # it may be watched already
+            self._loop.add_reader(fd, lambda: self._read(fd))
+
+    def _throttle(self, fd, count, resume):
+        """count bytes went through fd: where there is a rate, leave it alone for as long as they ought to have taken."""
+        if self._command.rate and self._returncode is None:
+            self._loop.remove(fd)
+            self._loop.call_later(count / self._command.rate, resume, fd)
+
+    # -- input --------------------------------------------------------------------------------------------------------
+
+    def _write(self):
+        if not self._pending and self._source is not None:
+            data = self._source.read(READ_SIZE)
+            if data is None:
+                self._awaiting = True
+                self._loop.remove(self._stdin)
+                return
+            self._pending = memoryview(data)
+            if not data:
+                self._close_source()
+        if not self._pending:
+            self._written()
+            return
+        try:
+            count = os.write(self._stdin, self._pending[:self._chunk])
+        except BlockingIOError:
+            return
+        except OSError:                 # EPIPE: the child did not want it; its exit code says whether that is an error
+            self._close_stdin()
+            return
+        self._pending = self._pending[count:]
+        self._moved_at = self._loop.time()
+        self._throttle(self._stdin, count, self._resume_writing)
+
+    def _resume_writing(self, _fd=None):
+        if self._stdin != -1:
+            self._loop.remove(self._stdin)
+            self._loop.add_writer(self._stdin, self._write)
+
+    def _written(self):
+        if self._command.lifeline:
+            self._loop.remove(self._stdin)
+            self._later(self._command.lifeline, self._beat)
+        else:
+            self._close_stdin()
+
+    def _beat(self):
+        if self._stdin == -1:
+            return
+        try:
+            os.write(self._stdin, b'\n')
+        except BlockingIOError:         # a full pipe holds heartbeats enough
+            pass
+        except OSError:
+            self._close_stdin()
+            return
+        self._later(self._command.lifeline, self._beat)
+
+    def _close_stdin(self):
+        self._close_source()
+        if self._stdin != -1:
+            self._loop.remove(self._stdin)
+            os.close(self._stdin)
+            self._stdin = -1
+
+    def _close_source(self):
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def stop(self, cause):
+        """End it: by its lifeline where it has one and somebody listens at its end, else by TERM; KILL is the last word."""
+        if self._cause:
+            return
+        self._cause = cause
+        self._cancel_timers()
+        if self._returncode is not None:
+            self._give_up_pipes()
+        elif self._command.lifeline and self._is_started():
+            self._close_stdin()
+            self._later(self._command.grace + LIFELINE_EXTRA, self._terminate)
+        elif self._command.hello and not self._is_started():
+            self._kill()                # grace is for what has begun; an ssh that waits for its master takes TERM as "log in"
+        else:
+            self._terminate()
+
+    def _let_go(self):
+        self._cause = self._cause or 'over'
+        self._cancel_timers()
+        self._terminate()
+
+    def kill(self):
+        """End it now: KILL to the group, without grace."""
+        self._cause = self._cause or 'cancelled'
+        self._cancel_timers()
+        if self._returncode is not None:
+            self._give_up_pipes()
+        else:
+            self._kill()
+
+    def _is_started(self):
+        return self._command.sink is None or self._command.sink.started
+
+    def _terminate(self):
+        for signum in (signal.SIGTERM, signal.SIGCONT):         # what is stopped never dies of TERM
+            self._signal_group(signum)
+            self._guard.signal_escaped(self._popen.pid, self._marker, signum)
+        self._later(self._command.grace, self._kill)
+
+    def _kill(self):
+        self._killed = True
+        for _round in range(KILL_ROUNDS):
+            self._signal_group(signal.SIGKILL)
+            if not self._guard.signal_escaped(self._popen.pid, self._marker, signal.SIGKILL):
+                break
+        if self._leader_ended:
+            self._reap()
+        else:
+            self._later(UNKILLABLE_AFTER, self._abandon)
+
+    def _signal_group(self, signum):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signum)
+
+    def _has_ended(self):
+        """Is the leader dead?  It stays a zombie where the system can tell without reaping it (macOS before 3.13 cannot)."""
+        self._noticed_at = self._loop.time()
+        if not hasattr(os, 'waitid'):
+            return self._popen.poll() is not None
+        try:
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self._popen.pid, flags) is not None
+        except ChildProcessError:       # reaped by somebody else
+            return True
+
+    def _ended(self):
+        self._leader_ended = True
+        if not self._cause or self._killed or not self._guard.has_left(self._popen.pid, self._marker, self._noticed_at):
+            self._reap()
+
+    def _reap(self):
+        self._returncode = self._popen.wait()
+        self._guard.remove(self._popen.pid)
+        self._cancel_timers()
+        self._close_stdin()
+        if self._streams:
+            if self._holds:
+                self._holds.clear()     # a pipe's worth at most, and nobody is there any more to be held back
+                self._read_on()
+            self._later(self._command.drain, self._give_up_pipes)
+        else:
+            self._loop.call_soon(self._finish)
+
+    def _give_up_pipes(self):
+        self._incomplete = bool(self._streams)
+        for fd in list(self._streams):
+            self._close_stream(fd)
+
+    def _abandon(self):
+        """It does not die of KILL: report it and let go; the guard keeps it on its list."""
+        self._loop.unwatch(self)
+        self._returncode = -signal.SIGKILL
+        self._close_stdin()
+        self._give_up_pipes()
+        self._loop.call_soon(self._finish)
+
+    def _cancel_timers(self):
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = []
+
+    def _finish(self):
+        on_done, self._on_done = self._on_done, None
+        if on_done is None:
+            return
+        self._cancel_timers()
+        died_of = -self._returncode if self._returncode < 0 else 0
+        status = self._cause or ('signaled' if died_of else 'exited')
+        on_done(Result(
+            self._command, status, died_of or self._returncode, bytes(self._kept['stdout']), bytes(self._kept['stderr']),
+            self._loop.time() - self._started_at, self._truncated, self._incomplete))
+
+
+def max_children():
+    """How many children may be alive at once, three pipes each, after raising the limit on open files as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 100000 if soft == resource.RLIM_INFINITY else max(1, (soft - 32) // 4)
+
+
+def unspawnable(command, error):
+    """The Result of a Command that could not be spawned."""
+    text = '%s: %s' % (os.fsdecode(command.argv[0]), error.strerror)
+    return Result(command, 'unspawnable', error.errno or 0, stderr=os.fsencode(text))
+
+
+def _spawn(command, env, fed):
+    """(Popen, our end of its standard output, of its standard error, of its standard input or -1); raises OSError."""
+    theirs, ours = [], []
+    try:
+        for _stream in range(2):
+            fd, end = os.pipe()
+            ours.append(fd)
+            theirs.append(end)
+        if fed:
+            end, fd = os.pipe()
+            ours.append(fd)
+            theirs.append(end)
+        popen = subprocess.Popen(command.argv, executable=command.executable, stdin=theirs[2] if fed else subprocess.DEVNULL,
+                                 stdout=theirs[0], stderr=theirs[1], cwd=command.cwd, env=env, start_new_session=True)
+    except BaseException:
+        for fd in theirs + ours:
+            os.close(fd)
+        raise
+    for fd in theirs:
+        os.close(fd)
+    return popen, ours[0], ours[1], ours[2] if fed else -1
+
+
+class Guard:
+    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started with the first child.
+
+    It is told of all that begins and ends in one turn of the loop by one line each, in one write; what lwt leaves behind in
+    the middle of a turn carries its marker, and is found by that on Linux.  It also finds what escaped from a group, for lwt.
+    """
+
+    def __init__(self, loop, grace=5.0):
+        self._loop = loop
+        self._grace = grace
+        self._groups = set()
+        self._news = []                 # what the process is to be told at the end of this turn
+        self._popen = None
+        self._unsent = b''
+        self._marker = os.urandom(8).hex()
+        self._serial = 0
+        self._environ = None
+        self._is_subreaper = False
+        self._seen = None               # processes, and when that was
+        self._seen_at = 0.0
+        self._dying = {}                # leader that is being killed -> the tick of its start
+        self._killed = []               # (first tick, last tick) of those that were killed
+
+    def environment(self, command):
+        """(marker, environment) of another child: its own, or lwt's with its variables."""
+        self._serial += 1
+        marker = '%s.%d' % (self._marker, self._serial)
+        if command.env is not None:
+            return marker, dict(command.env, **{procfs.MARKER: marker})
+        if self._environ is None:       # bytes, which subprocess does not encode anew for each child
+            self._environ = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
+        env = self._environ.copy()
+        env.update(command.variables or {})
+        env[procfs.MARKER.encode()] = marker.encode()
+        return marker, env
+
+    def add(self, pgid):
+        """Put a process group under guard."""
+        self._groups.add(pgid)
+        if self._popen is None:
+            self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
+            self._spawn()
+        else:
+            self._note(b'+ %d\n' % pgid)
+
+    def _note(self, line):
+        if not self._news:
+            self._loop.call_soon(self._tell)
+        self._news.append(line)
+
+    def _tell(self):
+        news, self._news = b''.join(self._news), []
+        if self._popen is not None:
+            self._send(news)
+
+    def remove(self, pgid):
+        """It has ended."""
+        self._groups.discard(pgid)
+        if pgid in self._dying:
+            self._killed.append((self._dying.pop(pgid), procfs.ticks()))
+        self._note(b'- %d\n' % pgid)
+
+    def close(self):
+        """Let the guard go: with an empty list it just ends."""
+        if self._is_subreaper:
+            self._kill_strays()
+            self.reap_strays()
+            procfs.adopt_orphans(False)
+        if self._popen is not None:
+            if not self._groups:
+                self._send(b'bye 0\n')
+            self._popen.stdin.close()
+            self._popen.wait()
+            self._popen = None
+
+    def _spawn(self):
+        script = pkgutil.get_data('lwt', 'sh/watch.sh').decode()
+        env = {name: value for name, value in os.environ.items() if name != procfs.MARKER}     # nobody's sweep may find it
+        self._popen = subprocess.Popen(
+            ('/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker),
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, bufsize=0, cwd='/', env=env,
+            start_new_session=True)
+        os.set_blocking(self._popen.stdin.fileno(), False)
+        self._unsent = b''
+        self._send(b''.join(b'+ %d\n' % pgid for pgid in sorted(self._groups)))
+
+    def _send(self, line):
+        self._unsent += line
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._popen.stdin.fileno(), self._unsent):]
+        except BlockingIOError:         # the guard is slow; the rest goes with the next line
+            pass
+        except BrokenPipeError:
+            self._replace()
+
+    def _look_around(self):
+        """A child has died: perhaps it was the guard, or an orphan that came to us."""
+        if self._popen is not None and self._popen.poll() is not None:
+            self._replace()
+        if self._is_subreaper and self._loop.time() - self._reaped_at > REAP_EVERY:
+            self._reaped_at = self._loop.time()
+            self.reap_strays()
+
+    def _replace(self):
+        """Somebody killed the guard: a new one takes the whole list."""
+        self._popen.stdin.close()
+        self._popen.wait()
+        self._spawn()
+
+    # -- what escapes from a group ------------------------------------------------------------------------------------
+
+    def adopt_orphans(self):
+        """Become the parent of what its own parent leaves behind: it is then found even with an empty environment."""
+        self._is_subreaper = procfs.adopt_orphans(True)
+        self._reaped_at = self._loop.time()
+
+    def has_left(self, leader, marker, since):
+        """Does anything else of a leader's command live?  Where nobody can say, yes.  since: the loop's time of its death."""
+        seen = self._look(since)
+        return seen is None or bool(procfs.members(seen, leader, marker.encode()) or self._strays_of(seen, leader))
+
+    def signal_escaped(self, leader, marker, signum):
+        """Send a signal to what lives of a leader's command outside its group; returns how many that were."""
+        now = self._loop.time()
+        seen = self._look(now if signum == signal.SIGKILL else now - SEEN_FOR)
+        if seen is None:
+            return 0
+        if leader in seen:
+            self._dying[leader] = seen[leader].started
+        pids = [pid for pid in procfs.members(seen, leader, marker.encode()) if seen[pid].group != leader]
+        pids += self._strays_of(seen, leader)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signum)
+        return len(pids)
+
+    def _strays_of(self, seen, leader):
+        if not self._is_subreaper:
+            return []
+        return procfs.strays_of(seen, os.getpid(), leader, self._leaders(), self._marker.encode())
+
+    def _leaders(self):
+        return self._groups | {self._popen.pid} if self._popen is not None else self._groups
+
+    def _look(self, since):
+        """The processes as they were at some time not before `since`."""
+        if self._seen is None or self._seen_at <= since:
+            self._seen, self._seen_at = procfs.processes(), self._loop.time()
+        return self._seen
+
+    def _kill_strays(self):
+        """At the end: strays that began while a command ran that was killed later."""
+        seen = self._look(self._loop.time()) if self._killed else {}
+        for pid in procfs.strays(seen, os.getpid(), self._leaders(), self._marker.encode()):
+            if any(first <= seen[pid].started <= last for first, last in self._killed):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def reap_strays(self):
+        """Reap the children that came to us as orphans, and are dead."""
+        for pid in procfs.children(os.getpid()):
+            if pid not in self._leaders():
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,241 @@
+"""The loop: pipes, timers, children and signals, waited for in one place.
+
+Why a self-pipe.  Since Python 3.5 (PEP 475) select() restarts after a signal, so a SIGCHLD alone never wakes it.
+`signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any other; it only does so for signals that have a
+Python handler, therefore SIGCHLD always gets one, even where it was inherited as ignored: the kernel would reap the children
+itself and every exit code would read 0.  A byte means "look", not "one child died": signals coalesce and the pipe may fill,
+so on each wake every watched child is asked.
+
+What it promises: one loop per process, on the main thread; no busy waiting (no timer, no wake-up); inside the select only
+bytes move, every completion goes through call_soon; an event is dispatched only if its descriptor is still the one that was
+registered; __exit__ puts back every handler, the wake-up fd and the signal mask.
+
+What it does not know: what a child or a flow is.  The only `selectors` and signal handlers of the package are here.
+"""
+
+import contextlib
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import sys
+import time
+from collections import deque
+
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+# A wait that comes back this much too late was not the loop's doing: lwt was stopped or the machine slept.  The deadlines
+# of the children, which slept as well, are moved by the gap, so that none of them is killed for it.
+SLEPT = 5.0
+LATE = 0.2                  # seconds: what came meanwhile is looked at before the deadlines
+MANY_CANCELLED = 100        # cancelled timers that are kept at least before they are swept out
+LONGEST_WAIT = 86400.0      # seconds; epoll takes no more than 2^31 ms
+
+
+def _noop(*_args):
+    """A signal handler that does nothing: the byte in the self-pipe is what counts."""
+
+
+class Timer:
+    """A call at a time; cancel() disarms it (it stays in the heap until its time or a sweep comes: cheaper than removal)."""
+
+    __slots__ = ('callback', 'args', '_loop')
+
+    def __init__(self, loop, callback, args):
+        self._loop = loop
+        self.callback = callback
+        self.args = args
+
+    def cancel(self):
+        if self.callback is not None:
+            self.callback = None
+            self.args = ()
+            self._loop.cancelled += 1
+
+    def fire(self):
+        if self.callback is not None:
+            self.callback(*self.args)
+
+
+class Loop:
+    """Wait for pipes, timers, children and signals.  Use as a context manager, on the main thread.
+
+    clock: a function giving seconds; tests pass their own, so that no timer test sleeps.
+    """
+
+    def __init__(self, clock=time.monotonic):
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._always_ready = {}         # fd -> callback: regular files, which epoll refuses
+        self._timers = []               # heap of (time, serial, Timer)
+        self.cancelled = 0              # timers that were cancelled and may still be in the heap
+        self._serial = itertools.count()
+        self._ready = deque()
+        self._children = {}             # key -> (has_ended, callback)
+        self._on_signal = {}
+        self._old_handlers = {}
+        self._late = 0.0
+        self._stopped = False
+
+    # -- life cycle ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self):
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_r, False)
+        os.set_blocking(self._wake_w, False)
+        self._old_mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])     # a blocked mask would be inherited by children
+        self._old_wakeup_fd = _set_wakeup_fd(self._wake_w)
+        self._take_over(signal.SIGCHLD)
+        for signum in HANDLED:
+            if signal.getsignal(signum) is not signal.SIG_IGN:              # nohup stays nohup
+                self._take_over(signum)
+        self.add_reader(self._wake_r, self._woken)
+        return self
+
+    def __exit__(self, *_exc):
+        for signum, handler in self._old_handlers.items():
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        _set_wakeup_fd(self._old_wakeup_fd)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
+        self._selector.close()
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def _take_over(self, signum):
+        self._old_handlers[signum] = signal.signal(signum, _noop)
+
+    # -- what may be waited for ---------------------------------------------------------------------------------------
+
+    def time(self):
+        """Seconds, from an arbitrary start; less what lwt itself was asleep for."""
+        return self._clock() - self._late
+
+    def add_reader(self, fd, callback):
+        """Call callback() whenever fd can be read.  A descriptor is watched in one direction only."""
+        self._register(fd, selectors.EVENT_READ, callback)
+
+    def add_writer(self, fd, callback):
+        """Call callback() whenever fd can be written."""
+        self._register(fd, selectors.EVENT_WRITE, callback)
+
+    def _register(self, fd, events, callback):
+        try:
+            self._selector.register(fd, events, callback)
+        except PermissionError:         # epoll(7): EPERM for what is always ready: regular files, /dev/null
+            self._always_ready[fd] = callback
+
+    def remove(self, fd):
+        """Stop watching fd; nothing happens if it is not watched."""
+        if self._always_ready.pop(fd, None) is None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(fd)
+
+    def call_soon(self, callback, *args):
+        """Call callback(*args) in the next turn."""
+        self._ready.append((callback, args))
+
+    def call_later(self, seconds, callback, *args):
+        """Call callback(*args) after so many seconds; returns the Timer."""
+        if self.cancelled > MANY_CANCELLED and 2 * self.cancelled > len(self._timers):
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self.cancelled = 0
+        timer = Timer(self, callback, args)
+        heapq.heappush(self._timers, (self.time() + seconds, next(self._serial), timer))
+        return timer
+
+    def watch(self, key, has_ended, callback):
+        """Call callback() once, as soon as has_ended() is true; it is asked after every SIGCHLD, and once now."""
+        self._children[key] = (has_ended, callback)
+        self.call_soon(self._look_at, key)
+
+    def unwatch(self, key):
+        """Ask no more about this child."""
+        self._children.pop(key, None)
+
+    def on_signal(self, signum, callback):
+        """Call callback(signum) when the signal comes (unless lwt was started with it ignored)."""
+        if signum not in self._old_handlers and signal.getsignal(signum) is not signal.SIG_IGN:
+            self._take_over(signum)
+        self._on_signal[signum] = callback
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def run(self):
+        """Run until nothing is pending any more, or stop() is called."""
+        self._stopped = False
+        while not self._stopped and self._has_work():
+            if self._select(self._timeout()):
+                self._select(0)         # what was late may find more than its deadlines
+            self._fire_timers()
+            for _ in range(len(self._ready)):
+                callback, args = self._ready.popleft()
+                callback(*args)
+
+    def stop(self):
+        """Return from run() after this turn."""
+        self._stopped = True
+
+    def _has_work(self):
+        self._drop_cancelled()
+        return bool(self._ready or self._timers or self._children or self._always_ready
+                    or len(self._selector.get_map()) > 1)                   # 1: the self-pipe
+
+    def _drop_cancelled(self):
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+            self.cancelled -= 1
+
+    def _timeout(self):
+        if self._ready or self._always_ready:
+            return 0
+        if self._timers:
+            return min(LONGEST_WAIT, max(0.0, self._timers[0][0] - self.time()))
+        return None
+
+    def _select(self, timeout):
+        """Wait and dispatch what comes; True if it came back much too late."""
+        before = self._clock()
+        events = self._selector.select(timeout)
+        elapsed = self._clock() - before
+        is_late = timeout is not None and elapsed > timeout + LATE
+        if timeout is not None and elapsed > timeout + SLEPT:
+            self._late += elapsed
+        for key, _mask in events:
+            if self._selector.get_map().get(key.fd) is key:                 # the number was not reused in this batch
+                key.data()
+        for fd, callback in list(self._always_ready.items()):
+            if self._always_ready.get(fd) is callback:
+                callback()
+        return is_late
+
+    def _fire_timers(self):
+        now = self.time()
+        while self._timers and self._timers[0][0] <= now:
+            _when, _serial, timer = heapq.heappop(self._timers)
+            self.call_soon(timer.fire)
+
+    def _woken(self):
+        signums = set()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                signums.update(os.read(self._wake_r, 4096))
+        for signum in signums:
+            if signum in self._on_signal:
+                self.call_soon(self._on_signal[signum], signum)
+        for key in list(self._children):
+            self._look_at(key)
+
+    def _look_at(self, key):
+        has_ended, callback = self._children.get(key, (None, None))
+        if has_ended is not None and has_ended():
+            del self._children[key]
+            self.call_soon(callback)
+
+
+def _set_wakeup_fd(fd):
+    """signal.set_wakeup_fd without its warning about a full pipe (3.6 cannot be told); any byte in it is enough."""
+    if sys.version_info >= (3, 7) and fd != -1:
+        return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    return signal.set_wakeup_fd(fd)

@@ -1,0 +1,217 @@
+"""Workflows driven by hand: what they yield, and what they make of each Result.  No process is started."""
+
+import os
+import tempfile
+import unittest
+from types import SimpleNamespace
+
+from lwt import call, config, flow, ssh, visit
+from lwt.errors import Cancelled, HostError, LwtError
+from lwt.flow import Sleep
+from lwt.hosts import Host
+from lwt.proc import Command, Result
+from lwt.task import Desc
+
+HOST = Host('h')
+SETTINGS = config.load(None, {}, ())
+DROPPED = b'kex_exchange_identification: Connection closed by remote host\r\n'
+
+
+def session():
+    """A Session whose nonces are n1, n2..."""
+    numbers = iter(range(1, 100))
+    return call.Session(SETTINGS, ssh.Transport('/usr/bin/ssh', '/usr/bin/scp'), lambda: 'n%d' % next(numbers))
+
+
+def drive(generator, answers):
+    """Run a flow on these answers, one for each request; (its report, its requests).
+
+    An answer is a function that takes the request and gives the Result, or an exception to be thrown, or None.
+    """
+    requests, waiting = [], list(answers)
+    try:
+        requests.append(next(generator))
+        while True:
+            answer = waiting.pop(0) if not isinstance(requests[-1], Sleep) else None
+            answer = answer(requests[-1]) if callable(answer) else answer
+            step = generator.throw(answer) if isinstance(answer, BaseException) else generator.send(answer)
+            requests.append(step)
+    except StopIteration as stop:
+        assert not waiting, 'answers that nobody asked for: %r' % waiting
+        return stop.value, requests
+
+
+def says(stdout=b'', code=0, stderr=b''):
+    """The answer of a script that ran to its end."""
+    def answer(command):
+        mark = b'\036' + command.sink.nonce.encode()
+        for stream, data in (('stdout', stdout), ('stderr', stderr)):
+            command.sink.feed(stream, mark + b' begin\n' + data + mark + b' end %d\n' % code)
+        return Result(command, 'exited', code)
+    return answer
+
+
+def unreached(text=b'ssh: connect to host h port 22: Connection refused\r\n'):
+    """The answer of an ssh that did not get through."""
+    def answer(command):
+        command.sink.feed('stderr', text)
+        return Result(command, 'exited', 255)
+    return answer
+
+
+class Helpers(unittest.TestCase):
+    """must and retry."""
+
+    def test_must_returns_what_ended_well(self):
+        command = Command(('x',))
+        result, requests = drive(flow.must(command), [lambda asked: Result(asked, 'exited', 0, b'out')])
+        self.assertEqual((result.stdout, requests), (b'out', [command]))
+
+    def test_must_raises_for_every_other_end(self):
+        for status, code in (('exited', 1), ('signaled', 9), ('timeout', 0), ('cancelled', 0), ('unspawnable', 2)):
+            with self.subTest(status=status), self.assertRaises(LwtError) as caught:
+                drive(flow.must(Command(('x',), label='h')), [lambda asked: Result(asked, status, code)])
+            self.assertEqual(caught.exception.message, 'h: %s %d' % (status, code))
+
+    def test_retry_goes_on_while_it_is_worth_it_and_waits_about_twice_as_long_each_time(self):
+        for reports, sleeps in (([True], []), ([False, True], [1.0]), ([False, False, False, False], [1.0, 2.0, 4.0])):
+            with self.subTest(reports=reports):
+                left = iter(reports)
+
+                def make():
+                    yield Command(('x',))
+                    return next(left)
+
+                report, requests = drive(flow.retry(make, lambda report: not report, 4, 1.0), [None] * len(reports))
+                self.assertEqual(report, reports[-1])
+                waited = [request.seconds for request in requests if isinstance(request, Sleep)]
+                self.assertEqual(len(waited), len(sleeps))
+                for seconds, about in zip(waited, sleeps):
+                    self.assertTrue(0.75 * about <= seconds <= 1.25 * about, waited)
+
+    def test_retry_without_an_attempt_is_a_mistake(self):
+        self.assertRaises(ValueError, drive, flow.retry(lambda: iter(()), bool, 0), [])
+
+
+class Calls(unittest.TestCase):
+    """One call on a host."""
+
+    def test_an_answer_has_the_verdict_and_both_streams(self):
+        answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [says(b'1 2 /x\n', 0, b'hm')])
+        self.assertEqual((answer.verdict, answer.lines, answer.stderr), (ssh.Verdict('ok', 0), ['1 2 /x'], b'hm'))
+        self.assertEqual(len(requests), 1)
+
+    def test_N_7_a_dropped_login_is_tried_again_after_a_while_with_another_nonce(self):
+        answer, requests = drive(call.script(session(), HOST, 'put', ['~']),
+                                 [unreached(DROPPED), unreached(DROPPED), says(b'x')])
+        self.assertEqual((answer.verdict.kind, answer.stdout), ('ok', b'x'))
+        self.assertEqual([type(request) for request in requests], [Command, Sleep, Command, Sleep, Command])
+        self.assertEqual([request.sink.nonce for request in requests[::2]], ['n1', 'n2', 'n3'])
+        for attempt, sleep in enumerate(requests[1::2]):
+            self.assertTrue(0.5 <= sleep.seconds / (call.LOGIN_DELAY * 2 ** attempt) <= 1.5, sleep)
+
+    def test_N_7_a_host_that_always_drops_the_login_is_given_up(self):
+        answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [unreached(DROPPED)] * call.LOGIN_ATTEMPTS)
+        self.assertEqual(answer.verdict.kind, 'refused')
+        self.assertIsInstance(requests[-1], Command)
+
+    def test_N_1_what_another_try_cannot_help_is_not_tried_again(self):
+        for text in (b'u@h: Permission denied (publickey).\n', b'Host key verification failed.\n', b'Connection refused\n',
+                     b''):
+            with self.subTest(text=text):
+                answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [unreached(text)])
+                self.assertFalse(answer.verdict.ok)
+                self.assertEqual(len(requests), 1)
+
+    def test_what_may_have_run_is_never_repeated(self):
+        def cut(command):
+            command.sink.feed('stdout', b'\036n1 begin\nhalf')
+            command.sink.feed('stderr', b'\036n1 begin\n' + DROPPED)
+            return Result(command, 'exited', 255)
+        answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [cut])
+        self.assertEqual((answer.verdict.kind, answer.stdout, len(requests)), ('lost', b'half', 1))
+
+    def test_a_script_that_says_too_much_is_cut_and_does_not_fill_the_memory(self):
+        output = call.Collector()
+        for _ in range(3):
+            output('stdout', b'x' * (call.OUTPUT_KEPT // 2))
+        self.assertEqual(len(output.stdout), call.OUTPUT_KEPT)
+
+    def test_a_guarded_command_has_the_deadlines_of_the_settings(self):
+        verdict, requests = drive(call.command(session(), HOST, 'true', (), lambda stream, data: None, timeout=3.0),
+                                  [says(code=4)])
+        self.assertEqual((verdict.kind, verdict.code), ('failed', 4))
+        self.assertEqual((requests[0].timeout, requests[0].grace, requests[0].lifeline),
+                         (3.0, SETTINGS.grace, SETTINGS.lease / 3))
+        self.assertEqual(requests[0].hello, SETTINGS.connect_timeout + SETTINGS.hello_timeout)
+
+
+class Visits(unittest.TestCase):
+    """A visit where nothing is to be done, and what a host may tell."""
+
+    def context(self, is_free=True):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.events = []
+        lock = SimpleNamespace(take=lambda: is_free, release=lambda: self.events.append('released'))
+        workspace = SimpleNamespace(lock=lambda name: lock, path=lambda *names: os.path.join(directory.name, *names))
+        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [])
+        return visit.Context(workspace, store, session(), self.events.append)
+
+    def test_Y_1_a_host_that_somebody_visits_is_left_alone(self):
+        report, requests = drive(visit.visit(self.context(is_free=False), visit.Target('h', (HOST,))), [])
+        self.assertEqual((report, requests), (visit.Report('h', busy=True), []))
+
+    def test_a_host_that_does_not_answer_ends_its_visit_and_frees_its_lock(self):
+        report, _requests = drive(visit.visit(self.context(), visit.Target('h', (HOST,))), [unreached()])
+        self.assertEqual(report.problem, 'unreachable (connection refused)')
+        self.assertEqual(self.events, ['h: unreachable (connection refused)', 'released'])
+
+    def test_a_host_where_nothing_is_to_be_done_is_asked_once(self):
+        report, requests = drive(visit.visit(self.context(), visit.Target('h', (HOST,))), [says(b'facts b id 4 1000\n')])
+        self.assertEqual((report, len(requests)), (visit.Report('h'), 1))
+
+    def test_the_lock_is_freed_when_a_visit_is_cancelled(self):
+        self.assertRaises(Cancelled, drive, visit.visit(self.context(), visit.Target('h', (HOST,))), [Cancelled()])
+        self.assertEqual(self.events, ['released'])
+
+    def test_answers_are_read_and_other_lines_are_passed_over(self):
+        lines = ['hello', 'facts b id 4 1000', 'task k1 poll exited 3', 'task k2 launch running 77', 'task', 'task k3 poll',
+                 'facts x']
+        self.assertEqual(visit.parse_control(lines), (
+            visit.Facts('b', 'id', 4, 1000), [('poll', 'k1', 'exited 3'), ('launch', 'k2', 'running 77')]))
+
+    def test_numbers_of_a_host_are_taken_within_bounds(self):
+        for told, cores in (('0', 1), ('-1', 1), ('x', 1), ('', 1), ('99999', 1), ('9' * 6000, 1), ('\xb2', 1)):
+            with self.subTest(told=told[:9]):
+                self.assertEqual(visit.parse_control(['facts b id %s 0' % told])[0].cores, cores)
+
+    def test_T_4_the_hours_of_night_end_with_their_last(self):
+        settings = SETTINGS._replace(max_dtask_day=1, max_dtask_night=9)
+        for night, hour, slots in (((23, 8), 22, 1), ((23, 8), 23, 9), ((23, 8), 0, 9), ((23, 8), 8, 9), ((23, 8), 9, 1),
+                                   ((1, 3), 0, 1), ((1, 3), 1, 9), ((1, 3), 3, 9), ((1, 3), 4, 1), ((5, 5), 5, 9),
+                                   ((5, 5), 6, 1)):
+            with self.subTest(night=night, hour=hour):
+                facts = visit.Facts('', '', 4, 0)
+                self.assertEqual(visit.capacity(HOST, facts, settings._replace(night=night), hour), slots)
+
+    def test_the_slots_of_a_host_are_what_its_line_says_else_its_cores(self):
+        facts = visit.Facts('', '', 4, 0)
+        for extra, slots in (((), 4), ((('slots', '7'),), 7), ((('slots', '0'),), 0), ((('slots', 'x'),), 4),
+                             ((('slots', '\xb2'),), 4)):
+            with self.subTest(extra=extra):
+                self.assertEqual(visit.capacity(HOST._replace(extra=extra), facts, SETTINGS, 12), slots)
+
+    def test_a_task_goes_only_where_its_desc_says(self):
+        for desc, accepted in (({}, True), ({'category': 'c'}, True), ({'category': 'd'}, False), ({'hosts': 'g,h'}, True),
+                               ({'hosts': 'g h'}, True), ({'hosts': 'hh'}, False), ({'hosts': 'h', 'category': 'd'}, False)):
+            with self.subTest(desc=desc):
+                self.assertIs(visit.accepts(HOST._replace(category='c'), Desc('x', **desc)), accepted)
+
+    def test_an_unreachable_host_is_an_error_of_its_own(self):
+        error = HostError('h', ssh.Verdict('dns', 255, 'unreachable (name not known)'))
+        self.assertEqual((error.message, error.exit_code), ('h: unreachable (name not known)', 3))
+
+
+if __name__ == '__main__':
+    unittest.main()
