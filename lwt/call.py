@@ -1,0 +1,119 @@
+"""One call: a script or a command on one host, as a flow that ends with a verdict.
+
+A login that sshd dropped because too many knock at once is tried again, after a while that is never the same for all; for the
+frame tells for certain that nothing ran.  Everything else is the caller's to judge.
+"""
+
+from __future__ import generator_stop
+
+import random
+import secrets
+from typing import Callable, NamedTuple
+
+from lwt import remote, ssh
+from lwt.flow import Gate, Sleep
+
+LOGIN_ATTEMPTS = 7
+LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5
+LONGEST_DELAY = 8.0
+OUTPUT_KEPT = 1 << 24
+
+
+class Session(NamedTuple):
+    """What a call needs to know: the settings in force, how hosts are reached, and where nonces come from.
+
+    sockets: the directory for those of connections, or ''.  gates: {name of a host: its flow.Gate}, for logins.  gate: that of
+    the host that a Session is for; see at().
+    """
+
+    settings: tuple
+    transport: ssh.Transport
+    nonce: Callable = lambda: secrets.token_hex(16)
+    sockets: str = ''
+    gates: dict = None
+    gate: Gate = None
+
+    def at(self, host):
+        """The Session for one host: it has the host's gate and, if connections are kept, its own socket."""
+        if host.is_local or self.transport.control_path:
+            return self
+        session = self._replace(gate=self.gates.get(host.name)) if self.gates else self
+        settings = self.settings
+        if not (settings.persist and self.sockets):
+            return session
+        return session._replace(transport=self.transport._replace(
+            control_path=ssh.kept_socket(self.sockets, self.transport.config, host.name), persist=settings.persist,
+            silence=settings.hello_timeout or self.transport.silence))
+
+    def limits(self, timeout=0.0, stall=0.0):
+        """The deadlines of a call."""
+        settings = self.settings
+        return remote.Limits(settings.connect_timeout + settings.hello_timeout, timeout, stall, settings.lease, settings.grace)
+
+
+class Answer(NamedTuple):
+    """A verdict and what the script said."""
+
+    verdict: ssh.Verdict
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def lines(self):
+        return self.stdout.decode('utf-8', 'replace').splitlines()
+
+
+class Collector:
+    """Keeps the payload of both streams, up to a limit."""
+
+    def __init__(self):
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+
+    def __call__(self, stream, data):
+        kept = getattr(self, stream)
+        kept += data[:OUTPUT_KEPT - len(kept)]
+
+
+def call(session, make, on_payload):
+    """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream, data) gets the output.
+
+    session: that of the host (see Session.at).
+    """
+    def log_in():
+        frame = remote.Framed(session.nonce(), on_payload)
+        result = yield make(frame)._replace(gate=session.gate)
+        frame.finish()
+        return ssh.verdict(result, frame)
+
+    return (yield from logging_in(session, log_in))
+
+
+def logging_in(session, log_in):
+    """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last Verdict."""
+    for attempt in range(LOGIN_ATTEMPTS):
+        verdict = yield from log_in()
+        if attempt + 1 == LOGIN_ATTEMPTS or not ssh.was_dropped(verdict):
+            return verdict
+        if session.gate is not None:
+            session.gate.narrow()
+        yield Sleep(min(LONGEST_DELAY, LOGIN_DELAY * 2 ** attempt) * random.uniform(0.5, 1.5))
+
+
+def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0):
+    """Flow: run a short script of ours; returns an Answer."""
+    session = session.at(host)
+    output = Collector()
+    limits = session.limits(timeout, stall)
+    verdict = yield from call(
+        session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output)
+    return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
+
+
+def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=remote.Payload()):
+    """Flow: run a command, or a long script of ours, under the guard; returns the Verdict."""
+    session = session.at(host)
+    limits = session.limits(timeout, stall)
+    verdict = yield from call(
+        session, lambda frame: remote.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload)
+    return verdict

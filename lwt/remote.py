@@ -1,0 +1,297 @@
+"""Scripts on hosts: how one is sent, and how its answer is read.  Pure.
+
+A script is a POSIX sh file in lwt/sh/.  It travels, with its arguments, as one encoded word of the command line:
+
+    exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<octal>'
+
+Every byte but letters and digits is \\0ooo, so there is nothing in it that a login shell (sh, csh, fish) would read anything
+into, and standard input is left to data or to the lifeline.  What does not fit one argument is refused.
+
+Each script frames what it says, on both streams, with a nonce of this call: RS nonce " begin", and RS nonce " end CODE" or
+RS nonce " fail REASON".  What stands before the begin is noise of the login shell or ssh's own words; no begin: nothing is
+known to have run; a begin and no end: it may have run.
+"""
+
+import functools
+import math
+import os
+import pkgutil
+import re
+from typing import NamedTuple
+
+from lwt import ssh
+from lwt.config import bounded, plain_seconds
+from lwt.errors import UsageError
+from lwt.proc import Command
+
+MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
+NOISE_KEPT = 4096
+ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
+OCTAL = tuple(chr(byte) if chr(byte).isalnum() and byte < 128 else '\\0%03o' % byte for byte in range(256))
+HEARTBEATS_PER_LEASE = 3
+
+# How ssh itself speaks on standard error when a connection breaks: a last line that is not the command's.
+SSH_LAST_WORDS = re.compile(
+    rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |Write failed: |'
+    rb'packet_write_\w+: |ssh_\w+: |ssh: |Bad packet length |Corrupted MAC ')
+
+# The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
+SHORT_SCRIPTS = {
+    'control': ('lib', 'frame', 'tasklib', 'control'),
+    'stage': ('lib', 'frame', 'stage'),
+    'put': ('lib', 'frame', 'copylib', 'put'),
+}
+
+
+class Limits(NamedTuple):
+    """The deadlines of a call, in seconds (0: none); lease and grace are the host's to keep as well."""
+
+    hello: float = 30.0
+    timeout: float = 0.0
+    stall: float = 0.0
+    lease: float = 60.0
+    grace: float = 5.0
+
+
+class Payload(NamedTuple):
+    """What is sent behind a guarded command: a script to run, and a file for its standard input.
+
+    secret: None, or sudo's password, empty where it needs none: then the command runs as root.
+    """
+
+    script: bytes = b''
+    input_path: str = ''
+    input_bytes: int = 0
+    secret: bytes = None
+
+
+@functools.lru_cache(maxsize=None)
+def script_text(*names):
+    """The text of scripts in lwt/sh/, one after the other, without comments and indentation (it goes over the wire)."""
+    text = ''.join(pkgutil.get_data('lwt', 'sh/%s.sh' % name).decode() for name in names)
+    return re.sub(r'(?m)^[ ]*#.*\n|^[ ]+|[ ]{2,}# .*$', '', text)
+
+
+def shell_quote(value):
+    """value, str or bytes, as one word of sh; bytes."""
+    return b"'" + os.fsencode(value).replace(b"'", b"'\\''") + b"'"
+
+
+def with_arguments(text, arguments):
+    """The script `text` with its positional parameters set; bytes."""
+    return b'set -- ' + b' '.join(map(shell_quote, arguments)) + b'\n' + os.fsencode(text)
+
+
+@functools.lru_cache(maxsize=32)
+def _encoded(text):
+    """A script as printf %b reads it; those of ours are the same for every host."""
+    return ''.join(map(OCTAL.__getitem__, os.fsencode(text)))
+
+
+def envelope(script, text=''):
+    """The command line for the login shell that runs a script (bytes), and text behind it, by sh.
+
+    text: a script of ours; it is encoded only once.  Raises UsageError when it is too long.
+    """
+    if b'\0' in script:
+        raise UsageError('a NUL byte cannot be in a command')
+    encoded = ''.join(map(OCTAL.__getitem__, script)) + _encoded(text)
+    if len(encoded) > MAX_ENCODED:
+        raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
+                         'put it into a file and use --script FILE')
+    return ENVELOPE % encoded
+
+
+def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
+    """The Command that runs a short script of ours on a host.
+
+    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.
+    """
+    words = with_arguments('', (frame.nonce,) + tuple(arguments))
+    line = envelope(words, script_text(*SHORT_SCRIPTS[name]))
+    return _command(transport, host, line, frame, limits)._replace(stdin_path=stdin_path)
+
+
+def guarded(transport, host, command, arguments, frame, limits, payload=Payload()):
+    """The Command that runs a user's command, or a long script of ours, on a host under the guard (sh/guard.sh).
+
+    command: for sh -c, in the host's home; arguments are its $1, $2...
+    """
+    words = (frame.nonce, plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
+             str(payload.input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
+             command) + tuple(arguments)
+    text, first = script_text('lib', 'guard'), b''
+    if payload.secret is not None:
+        words = (frame.nonce, host.home, text, 'yes' if payload.secret else '') + words
+        text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
+    line = envelope(with_arguments('', words), text)
+    return _command(transport, host, line, frame, limits)._replace(
+        lifeline=limits.lease / HEARTBEATS_PER_LEASE, stdin=first + payload.script, stdin_path=payload.input_path)
+
+
+def _secret_lines(secret, nonce):
+    """What goes ahead of everything on the lifeline: the password, to try it and to use it, and where it ends."""
+    return (secret + b'\n') * 2 * bool(secret) + nonce.encode() + b'\n'
+
+
+def _backstop(timeout):
+    """When the host ends the command by itself: a second after the master, who can say why; whole seconds, 0: never."""
+    return str(math.ceil(timeout) + 1 if timeout else 0)
+
+
+def _command(transport, host, line, frame, limits):
+    return Command(
+        ssh.argv(transport, host, line), cwd=transport.login_dir if host.is_local else None,
+        env=None if host.is_local else transport.env, hello=limits.hello, timeout=limits.timeout, stall=limits.stall,
+        grace=limits.grace, sink=frame, label=host.name)
+
+
+class Framed:
+    """Reads the two framed streams of a script; a sink for proc.Child.
+
+    on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin was seen.  code: the exit
+    code that the end line told, or None.  failure: what a fail line told, or None.  noise: what stood before the begin,
+    cut.  last_words: what stood on standard error after everything else, when the connection broke: ssh's own.
+    """
+
+    def __init__(self, nonce, on_payload):
+        self.nonce = nonce
+        self._streams = {'stdout': _FrameReader(nonce), 'stderr': _FrameReader(nonce, SSH_LAST_WORDS)}
+        self._on_payload = on_payload
+
+    def feed(self, stream, data):
+        """Take bytes of a stream; true when on_payload says that no more is wanted."""
+        payload = self._streams[stream].feed(data)
+        return bool(payload) and self._on_payload(stream, payload) is True
+
+    def finish(self):
+        """No more will come: hand on what was held back, for it might have been the beginning of a frame line."""
+        for stream, reader in self._streams.items():
+            held = reader.finish()
+            if held:
+                self._on_payload(stream, held)
+
+    @property
+    def started(self):
+        return self._streams['stdout'].begun
+
+    @property
+    def ended(self):
+        """Is the end told on both streams?"""
+        return all(reader.ended for reader in self._streams.values())
+
+    @property
+    def code(self):
+        return self._streams['stdout'].code
+
+    @property
+    def failure(self):
+        return self._streams['stdout'].failure
+
+    @property
+    def noise(self):
+        return bytes(self._streams['stderr'].outside + b'\n' + self._streams['stdout'].outside)
+
+    @property
+    def last_words(self):
+        return bytes(self._streams['stderr'].outside)
+
+
+class _FrameReader:
+    """One stream: noise, begin, payload, end.
+
+    Bytes are held back only while they may be the beginning of a frame line, or somebody else's last words.
+    """
+
+    def __init__(self, nonce, last_words=None):
+        self._last_words = last_words
+        self._mark = b'\036' + nonce.encode() + b' '
+        self._buffer = bytearray()
+        self._at_line_start = True      # of what is in the buffer
+        self.begun = False
+        self.ended = False
+        self.code = None
+        self.failure = None
+        self.outside = bytearray()
+
+    def feed(self, data):
+        """Take bytes; returns the payload among them."""
+        self._buffer += data
+        if not self.begun and not self._find_begin():
+            return b''
+        if self.ended:
+            self._note_outside(self._take(len(self._buffer)))
+            return b''
+        return self._payload()
+
+    def finish(self):
+        """The bytes still held back."""
+        is_payload = self.begun and not self.ended and not self._count_last_words()
+        held = self._take(len(self._buffer))
+        if is_payload:
+            return held
+        self._note_outside(held)
+        return b''
+
+    def _take(self, count):
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def _note_outside(self, data):
+        self.outside += data[:NOISE_KEPT - len(self.outside)]
+
+    def _find_begin(self):
+        line = self._mark + b'begin\n'
+        at = self._buffer.find(line)
+        if at < 0:
+            self._note_outside(self._take(max(0, len(self._buffer) - len(line) + 1)))
+            return False
+        self._note_outside(self._take(at))
+        self._take(len(line))
+        self.begun = True
+        return True
+
+    def _payload(self):
+        at = self._buffer.find(self._mark)
+        if at < 0:
+            return self._pass_on(len(self._buffer) - self._held())
+        payload = self._pass_on(at)
+        end = self._buffer.find(b'\n')
+        if end < 0 and len(self._buffer) > NOISE_KEPT:
+            end = NOISE_KEPT            # no end line of ours is so long
+        if end >= 0:
+            self._close(self._take(end + 1)[len(self._mark):-1])
+            self._note_outside(self._take(len(self._buffer)))
+        return payload
+
+    def _held(self):
+        """How many of the last bytes may be the beginning of a mark."""
+        start = self._buffer.rfind(b'\036', max(0, len(self._buffer) - len(self._mark)))
+        if start >= 0 and self._mark.startswith(bytes(self._buffer[start:])):
+            return len(self._buffer) - start
+        return self._count_last_words()
+
+    def _pass_on(self, count):
+        payload = self._take(count)
+        if payload:
+            self._at_line_start = payload.endswith(b'\n')
+        return payload
+
+    def _count_last_words(self):
+        """The length of the last line, if it may be somebody else's last words."""
+        if self._last_words is None:
+            return 0
+        start = self._buffer.rfind(b'\n', 0, max(0, len(self._buffer) - 1)) + 1
+        is_line = start > 0 or self._at_line_start
+        length = len(self._buffer) - start
+        return length if is_line and length < NOISE_KEPT and self._last_words.match(self._buffer, start) else 0
+
+    def _close(self, line):
+        word, _space, rest = line.partition(b' ')
+        self.ended = True
+        code = bounded(rest.decode('ascii', 'replace'), 0, 255) if word == b'end' else None
+        if code is not None:
+            self.code = code
+        else:
+            self.failure = ssh.printable_text(rest.decode('utf-8', 'replace')) or 'refused'

@@ -1,0 +1,35 @@
+# The guard as root, by sudo.  The password comes over the lifeline, ahead of everything else, and goes to sudo by a pipe: it is
+# never an argument, in the environment or in a file.
+#
+# It comes twice: this shell takes the first line and tries it, so that a wrong one is told from a command that fails; the second
+# is for sudo itself, which inherits the lifeline, or not, where it asks for none.  So the guard goes on behind a line of its
+# nonce.
+#
+# $1 nonce  $2 home  $3 the guard's text  $4 not empty: a password comes    $5... the guard's arguments, of which $5 is the nonce
+nonce=$1 home=$2 guard=$3 secret=$4 grace=$6 lease=$7
+shift 8
+PATH=$PATH:/usr/local/bin:/usr/bin:/bin
+
+refuse() {
+  printf '\036%s begin\n' "$nonce" >&2
+  printf '\036%s begin\n\036%s fail %s\n' "$nonce" "$nonce" "$1"
+  exit 1
+}
+
+enter_home "$home" || refuse "$home: no such directory"
+command -v sudo >/dev/null || refuse 'sudo: not found'
+if [ -n "$secret" ]; then
+  IFS= read -r secret
+  said=$(printf '%s\n' "$secret" | LC_ALL=C sudo -S -p '' -- /bin/sh -c : 2>&1)
+else
+  said=$(LC_ALL=C sudo -n -- /bin/sh -c : 2>&1 </dev/null)
+fi || case $said in
+  *'ncorrect password'* | *'ry again'* | *'no password was provided'*) refuse 'sudo: wrong password' ;;
+  *) refuse "sudo: $(say "$said" | sed -n '$s/^sudo: //;$p')" ;;
+esac
+set -- "$nonce" "$grace" "$lease" "$PWD" "$@"          # root has another home
+# shellcheck disable=SC2016  # for the shell of root
+guard='while IFS= read -r line && [ "$line" != "$1" ]; do :; done
+'$guard
+if [ -n "$secret" ]; then exec sudo -S -p '' -- /bin/sh -c "$guard" lwt "$@"; fi
+exec sudo -n -- /bin/sh -c "$guard" lwt "$@"

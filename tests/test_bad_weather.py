@@ -1,0 +1,117 @@
+"""A lying ssh and a spoiled network: each failure has its class, and tasks come through."""
+
+import os
+import unittest
+
+from tests import lab
+from tests.fault_proxy import FaultProxy
+from tests.support import FAKE, ProgramTestCase, marked, wait_for
+
+
+class LyingSsh(ProgramTestCase):
+    """tests/fake/ssh is first in PATH; the host's name says how it lies."""
+
+    slow = True                         # so that it is started first
+
+    def setUp(self):
+        super().setUp()
+        self.env['PATH'] = FAKE + ':' + self.env['PATH']
+        self.env['FAKE_ROOT'] = self.path('fake')
+        os.mkdir(self.path('fake'))
+
+    def test_N_1_each_way_not_to_be_reached_is_said_in_one_line(self):
+        said = {('down-1', 'refused'): 'unreachable (connection refused)', ('dns-1', 'dns'): 'unreachable (name not known)',
+                ('key-1', 'hostkey'): 'unreachable (host key not known)', ('auth-1', 'auth'): 'unreachable (login refused)',
+                ('hang-1', 'timeout'): 'unreachable (no answer in 2 s)'}
+        names = ','.join(host for host, _kind in said)
+        done = self.lwt('exec', '-t', '1', '--hello-timeout', '1', '--grace', '0.5', '-w', names + ',fine', '--', 'echo ran')
+        self.assertEqual((done.code, done.out), (3, 'fine: ran\n'), done)
+        lines = ['lwt: %s: %s' % (host, reason) for (host, _kind), reason in said.items()]
+        lines += ['lwt: %s: 1 host: %s: %s' % (kind.replace('timeout', 'timeout, not reached'), host, reason)
+                  for (host, kind), reason in said.items()]
+        self.assertEqual(sorted(done.err.splitlines()), sorted(lines))
+
+    def test_R_1_a_login_shell_that_says_no_is_quoted(self):
+        done = self.lwt('exec', '-w', 'nologin-1', '--', 'echo ran')
+        self.assertEqual((done.code, done.out), (3, ''))
+        self.assertEqual(done.err, 'lwt: nologin-1: unreachable (no answer from its shell, exit code 1: '
+                         'This account is currently not available.)\n')
+
+    def test_R_2_a_host_that_runs_something_else_is_no_success(self):
+        done = self.lwt('exec', '-w', 'forced-1', '--', 'echo ran')
+        self.assertEqual((done.code, done.out), (3, ''))
+        self.assertIn('lwt: forced-1: unreachable (no answer from its shell, exit code 0: Only backups here.)', done.err)
+
+    def test_R_1_noise_of_a_login_shell_is_no_output(self):
+        done = self.lwt('exec', '-w', 'noise-1', '--', 'echo ran')
+        self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''))
+
+    def test_N_7_a_login_that_is_dropped_twice_works_the_third_time(self):
+        done = self.lwt('exec', '-w', 'drop-1', '--', 'echo ran')
+        self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''))
+
+    def test_X_3_tasks_come_through_lost_and_doubled_replies_and_start_once(self):
+        for host in ('lost-1', 'twice-1', 'late-1'):
+            with self.subTest(host=host):
+                self.make_workspace([(host, 'fake', '~')], grace='1', lease='2')
+                self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts; echo x > out\nd_fetch : out\n')
+                numbers = self.lwt('task', 'add', 'count', '--array', '1-2').out.split()
+                done = self.lwt('task', 'run', timeout=120)
+                self.assertEqual(done.code, 0, done)
+                self.assertEqual(sorted(self.read('fake', host, 'starts').split()), numbers)
+                for number in numbers:
+                    where = next(where for where in self.results() if where.endswith(number))
+                    self.assertEqual(self.read(where, 'result', 'out'), 'x\n')
+
+
+class SpoiledNetwork(ProgramTestCase):
+    """A real sshd behind a relay that spoils the connection."""
+
+    def setUp(self):
+        super().setUp()
+        reason = lab.why_not_sshd()
+        if reason:
+            self.skipTest(reason)
+
+    def spoiled(self, fault, after, value=1.0):
+        """Run a command through the relay; it makes output until it is cut off.  Returns a Done."""
+        with lab.LoopbackLab(1) as one, FaultProxy(one.address('h1')[1], fault, after, value) as proxy:
+            with open(one.ssh_config) as file:
+                config = file.read().replace('Port %d' % one.address('h1')[1],
+                                             'HostKeyAlias h1\n    Port %d' % proxy.port)
+            with open(one.path('known_hosts')) as file:
+                known = 'h1 ' + file.read().split(' ', 1)[1]
+            with open(one.path('known_hosts'), 'w') as file:
+                file.write(known)
+            with open(one.ssh_config, 'w') as file:
+                file.write(config)
+            env = dict(self.env, LWT_SSH_CONFIG=one.ssh_config)
+            done = self.lwt('exec', '-t', '2', '--hello-timeout', '1', '--grace', '0.5', '-u', '4', '-w', 'h1', '--',
+                            'for i in 1 2 3 4 5 6 7 8; do head -c 20000 /dev/zero; sleep 0.1; done', env=env)
+            self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+            return done
+
+    def test_without_a_fault_the_relay_changes_nothing(self):
+        done = self.spoiled('', 0)
+        self.assertEqual((done.code, len(done.out), done.err), (0, 160000, ''))
+
+    def test_N_2_each_fault_before_the_login_and_in_the_middle_has_its_class(self):
+        for fault, after, said in (
+                ('reset', 10, 'unreachable'), ('close', 10, 'unreachable'),
+                ('black_hole', 10, 'unreachable (connection timed out)'),
+                ('reset', 60000, 'connection lost'), ('close', 60000, 'connection lost'),
+                ('black_hole', 60000, 'timed out after 4 s')):
+            with self.subTest(fault=fault, after=after):
+                done = self.spoiled(fault, after)
+                self.assertEqual(done.code, 3, done)
+                self.assertIn('lwt: h1: ' + said, done.err)
+
+    def test_a_stall_and_a_slow_line_lose_nothing(self):
+        for fault, value in (('stall', 0.05), ('throttle', 400000.0)):
+            with self.subTest(fault=fault):
+                done = self.spoiled(fault, 60000, value)
+                self.assertEqual((done.code, len(done.out), done.err), (0, 160000, ''))
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,340 @@
+"""The scripts of lwt/sh/ in every shell that is here: dash, bash and busybox sh."""
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from lwt import archive, remote, task as tasks
+from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
+
+SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
+NONCE = 'f00d' * 8
+KEY = 'ab' * 16 + '.1'
+
+
+def in_each_shell(test):
+    """Call test(self, shell, home) for each shell, with a new home."""
+    @functools.wraps(test)
+    def each(self):
+        for number, shell in enumerate(SHELLS):
+            with self.subTest(shell=' '.join(shell)):
+                home = os.path.join(self.scratch, 'home%d' % number)
+                os.mkdir(home)
+                test(self, shell, home)
+    return each
+
+
+class ShellTestCase(LeakCheckedTestCase):
+    """Runs scripts as a host would, in a home of its own, for each shell."""
+
+    def setUp(self):
+        super().setUp()
+        scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self.addCleanup(scratch.cleanup)
+        self.scratch = scratch.name
+
+    def start(self, shell, home, script, stdin=subprocess.DEVNULL):
+        """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same shell."""
+        bin_dir = os.path.join(home, 'bin')
+        if not os.path.isdir(bin_dir):
+            os.mkdir(bin_dir)
+            with open(os.path.join(bin_dir, 'sh'), 'w') as file:
+                file.write('#!/bin/sh\nexec %s "$@"\n' % ' '.join(shell))
+            os.chmod(os.path.join(bin_dir, 'sh'), 0o755)
+        env = {'PATH': bin_dir + ':' + os.environ['PATH'], 'HOME': home, MARK: self.mark, 'TMPDIR': self.scratch}
+        return subprocess.Popen(shell + ('-c', os.fsdecode(script)), stdin=stdin, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True)
+
+    def run_script(self, shell, home, name, *words, stdin=b''):
+        """Run a short script; returns (code in the frame or its failure, lines, stderr payload)."""
+        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS[name]), (NONCE,) + words)
+        popen = self.start(shell, home, script, subprocess.PIPE)
+        out, err = popen.communicate(stdin, 60)
+        return self.parse(out, err)
+
+    def parse(self, out, err):
+        got = {'stdout': b'', 'stderr': b''}
+        frame = remote.Framed(NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
+        frame.feed('stdout', out)
+        frame.feed('stderr', err)
+        frame.finish()
+        self.assertTrue(frame.started, (out, err))
+        end = frame.failure if frame.code is None else frame.code
+        return end, got['stdout'].decode().splitlines(), got['stderr'].decode()
+
+    def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'', data=b''):
+        words = (NONCE, grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
+        return remote.with_arguments(remote.script_text('lib', 'guard'), words)
+
+
+class TheGuardOnAHost(ShellTestCase):
+    """sh/guard.sh."""
+
+    @in_each_shell
+    def test_output_and_code_come_through_and_nothing_is_left(self, shell, home):
+        popen = self.start(shell, home, self.guarded('echo "$1"; pwd; echo err >&2; exit 9', "a 'b'\nc\n"),
+                           subprocess.PIPE)
+        out, err = popen.stdout.read(), popen.stderr.read()
+        popen.stdin.close()
+        popen.stdout.close()
+        popen.stderr.close()
+        popen.wait(30)
+        self.assertEqual(self.parse(out, err), (9, ["a 'b'", 'c', '', home], 'err\n'))
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_end_of_file_kills_all_of_the_zoo(self, shell, home):
+        zoo = 'trap "" TERM; setsid sleep 9941 & (sleep 9942 &); sleep 9943 & nohup sleep 9944 & kill -STOP $$; sleep 9945'
+        popen = self.start(shell, home, self.guarded(zoo), subprocess.PIPE)
+        self.assertTrue(wait_for(lambda: sum('sleep 994' in words for words in marked(self.mark).values()) >= 4))
+        popen.communicate(timeout=30)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_a_lease_without_heartbeats_ends_it_and_heartbeats_keep_it(self, shell, home):
+        popen = self.start(shell, home, self.guarded('sleep 2; echo kept', lease='1'), subprocess.PIPE)
+        for _ in range(8):
+            try:
+                popen.wait(0.4)
+                break
+            except subprocess.TimeoutExpired:
+                popen.stdin.write(b'\n')
+                popen.stdin.flush()
+        self.assertIn(b'kept', popen.stdout.read())
+        popen.communicate(timeout=30)
+        popen = self.start(shell, home, self.guarded('sleep 9951', lease='1'), subprocess.PIPE)
+        self.assertTrue(wait_for(lambda: popen.poll() is not None))
+        popen.communicate(timeout=30)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_N_6_the_time_is_over_on_the_host_as_well_whatever_the_heartbeats(self, shell, home):
+        zoo = 'trap "" TERM; setsid sleep 9952 & sleep 9953'
+        popen = self.start(shell, home, self.guarded(zoo, timeout='2'), subprocess.PIPE)
+        began = time.monotonic()
+        while popen.poll() is None and time.monotonic() < began + 20:
+            with contextlib.suppress(BrokenPipeError):
+                popen.stdin.write(b'\n')
+                popen.stdin.flush()
+            time.sleep(0.4)
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+        popen.communicate(timeout=30)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_a_script_and_input_are_staged_and_removed(self, shell, home):
+        script, data = b'#!/bin/sh\necho "$# $1"; exec wc -c\n', b'x' * 200000
+        popen = self.start(shell, home, self.guarded('name', 'a b', script=script, data=data), subprocess.PIPE)
+        popen.stdin.write(script + data)
+        popen.stdin.flush()
+        out, err = popen.stdout.read(), popen.stderr.read()
+        popen.communicate(timeout=30)
+        self.assertEqual(self.parse(out, err)[:2], (0, ['1 a b', '200000']))
+        self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith('lwt.')], [])
+
+    @in_each_shell
+    def test_input_that_is_cut_runs_nothing(self, shell, home):
+        popen = self.start(shell, home, self.guarded('echo ran', data=b'x' * 1000), subprocess.PIPE)
+        out, err = popen.communicate(b'only this', 30)
+        end, lines, _err = self.parse(out, err)
+        self.assertEqual((end, lines), ('input for the command did not arrive', []))
+
+    @in_each_shell
+    def test_a_home_that_is_not_there_is_named(self, shell, home):
+        words = (NONCE, '1', '60', '/no/such', '0', '0', '5', '0', 'echo ran')
+        popen = self.start(shell, home, remote.with_arguments(remote.script_text('lib', 'guard'), words))
+        out, err = popen.communicate(timeout=30)
+        self.assertEqual(self.parse(out, err)[:2], ('/no/such: no such directory', []))
+
+
+class ATaskOnAHost(ShellTestCase):
+    """sh/stage.sh, sh/control.sh, sh/run.sh and sh/fetch.sh: the protocol."""
+
+    def stage(self, shell, home, command, kill='', timeout=0, key=KEY):
+        """Send a task; its folder holds `input`."""
+        folder = os.path.join(self.scratch, 'folder')
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, 'input'), 'w') as file:
+            file.write('input\n')
+        desc = tasks.Desc(exec=command, kill=kill, timeout=timeout)
+        task = tasks.Task(1, key.partition('.')[0], 'name', 'folder', None, desc, 'placed', '', 1, '', 'host', '~', '', '',
+                          '', None, '', 0, 0.0, None, None)
+        texts = {key + '/command': tasks.command_text(command, None, ()), key + '/kill': kill,
+                 key + '/settings': tasks.settings_text(task, 1), key + '/cancel': 'cancel\n',
+                 key + '/run.sh': remote.script_text('lib', 'tasklib', 'run')}
+        packed = archive.pack(os.path.join(self.scratch, 'stage.tar'), {key + '/work': folder}, texts, set())
+        with open(packed.path, 'rb') as file:
+            stream = file.read()
+        return self.run_script(shell, home, 'stage', '~', str(packed.size), packed.digest, '5', key, stdin=stream)
+
+    def ask(self, shell, home, verb, boot=None, key=KEY):
+        """One request of control.sh; returns its answer."""
+        end, lines, err = self.run_script(shell, home, 'control', '~', 'aa' * 16, verb, key,
+                                          self.boot(shell, home) if boot is None else boot, '1')
+        self.assertEqual(end, 0, err)
+        return lines[1].split(' ', 3)[3]
+
+    def boot(self, shell, home):
+        _end, lines, _err = self.run_script(shell, home, 'control', '~', 'aa' * 16)
+        return lines[0].split()[1]
+
+    def ready(self, shell, home, command, **options):
+        self.boot(shell, home)
+        self.assertEqual(self.stage(shell, home, command, **options)[:2], (0, ['task %s stage staged' % KEY]))
+
+    def until_ended(self, shell, home):
+        return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
+
+    def fetch(self, shell, home, wanted):
+        script = remote.with_arguments(remote.script_text('lib', 'fetch'), (KEY, wanted))
+        popen = self.start(shell, home, script)
+        out, err = popen.communicate(timeout=30)
+        path = os.path.join(self.scratch, 'fetched.tar')
+        with open(path, 'wb') as file:
+            file.write(out)
+        return path, err.decode()
+
+    def unpacked(self, path):
+        target = tempfile.mkdtemp(dir=self.scratch)
+        self.assertTrue(archive.is_complete(path))
+        archive.unpack(path, target, lambda name, _is_directory: name)
+        return {os.path.relpath(os.path.join(root, name), target)
+                for root, _dirs, names in os.walk(target) for name in names}
+
+    @in_each_shell
+    def test_the_whole_life(self, shell, home):
+        self.assertEqual(self.ask(shell, home, 'poll'), 'absent')
+        self.ready(shell, home, 'mkdir out; echo new > out/new; echo said; echo cried >&2; pwd; exit 3')
+        self.assertEqual(self.ask(shell, home, 'poll'), 'waiting')
+        self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
+        self.assertEqual(self.until_ended(shell, home), 'exited 3')
+        self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
+        path, told = self.fetch(shell, home, '')
+        self.assertIn('tar 0\n', told)
+        self.assertIn('digest sha256 ' + archive.sha256(path) + '\n', told)
+        self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
+        path, told = self.fetch(shell, home, 'out')
+        self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
+        self.assertIn('missing\n', self.fetch(shell, home, 'nothing')[1])
+        self.assertEqual(self.ask(shell, home, 'clean'), 'cleaned')
+        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.3', 'fate'])
+        self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
+        self.assertEqual(self.ask(shell, home, 'forget'), 'cleaned')
+        self.assertEqual(os.listdir(os.path.join(home, '.lwt/t')), [])
+
+    @in_each_shell
+    def test_an_input_that_the_task_changes_is_new_and_one_that_it_leaves_is_not(self, shell, home):
+        self.ready(shell, home, 'echo more >> input; cp -p input kept; touch -d 2001-01-01 kept')
+        self.ask(shell, home, 'launch')
+        self.until_ended(shell, home)
+        self.assertEqual(self.unpacked(self.fetch(shell, home, '')[0]),
+                         {'cancel', 'run.stdout', 'run.stderr', 'work/input', 'work/kept'})
+
+    @in_each_shell
+    def test_a_name_with_a_newline_is_fetched(self, shell, home):
+        self.ready(shell, home, 'echo x > "a\nb"')
+        self.ask(shell, home, 'launch')
+        self.until_ended(shell, home)
+        self.assertIn('work/a\nb', self.unpacked(self.fetch(shell, home, '')[0]))
+
+    @in_each_shell
+    def test_R_14_launches_at_once_start_it_once(self, shell, home):
+        self.ready(shell, home, 'echo started >> ../../../../starts; sleep 0.3')
+        boot = self.boot(shell, home)
+        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']),
+                                       (NONCE, '~', 'aa' * 16, 'launch', KEY, boot, '1'))
+        launches = [self.start(shell, home, script) for _ in range(6)]
+        for launch in launches:
+            launch.communicate(timeout=30)
+        self.until_ended(shell, home)
+        with open(os.path.join(home, 'starts')) as file:
+            self.assertEqual(file.read(), 'started\n')
+
+    @in_each_shell
+    def test_a_cancel_before_the_launch_means_never(self, shell, home):
+        self.ready(shell, home, 'echo started > ../../../../starts')
+        self.assertEqual(self.ask(shell, home, 'cancel'), 'cancelled')
+        self.assertEqual(self.ask(shell, home, 'launch'), 'cancelled')
+        self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
+
+    @in_each_shell
+    def test_a_cancel_of_a_running_one_ends_all_of_it(self, shell, home):
+        self.ready(shell, home, 'setsid sleep 9961 & trap "" TERM; sleep 9962')
+        self.assertEqual(self.ask(shell, home, 'launch').split()[0], 'running')
+        self.assertTrue(wait_for(lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 2))
+        self.assertEqual(self.ask(shell, home, 'cancel'), 'exited killed')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_its_own_kill_command_goes_first(self, shell, home):
+        self.ready(shell, home, 'while [ ! -e stop ]; do sleep 0.1; done; exit 5', kill='touch stop\n')
+        self.ask(shell, home, 'launch')
+        self.assertEqual(self.ask(shell, home, 'cancel'), 'exited killed')
+        self.assertTrue(os.path.exists(os.path.join(home, '.lwt/t', KEY, 'work/stop')))
+
+    @in_each_shell
+    def test_a_time_out_is_recorded_whatever_the_code(self, shell, home):
+        self.ready(shell, home, 'trap "exit 0" TERM; sleep 9963 & wait', timeout=0.5)
+        self.ask(shell, home, 'launch')
+        self.assertEqual(self.until_ended(shell, home), 'exited timeout')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_no_clock_is_left_of_a_task_that_ends_in_time(self, shell, home):
+        self.ready(shell, home, 'true', timeout=3000)
+        self.ask(shell, home, 'launch')
+        self.assertEqual(self.until_ended(shell, home), 'exited 0')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_R_11_a_task_that_is_killed_by_another_hand_has_died(self, shell, home):
+        self.ready(shell, home, 'sleep 9964')
+        pid = int(self.ask(shell, home, 'launch').split()[1])
+        os.killpg(pid, signal.SIGKILL)
+        self.assertTrue(wait_for(lambda: self.ask(shell, home, 'poll') == 'died'))
+
+    @in_each_shell
+    def test_R_10_a_launch_of_before_a_reboot_is_refused(self, shell, home):
+        self.ready(shell, home, 'true')
+        self.assertEqual(self.ask(shell, home, 'launch', boot='another'), 'rebooted')
+        self.assertFalse(os.path.exists(os.path.join(home, '.lwt/t', KEY, 'fate')))
+
+    @in_each_shell
+    def test_an_input_that_is_cut_or_changed_leaves_nothing(self, shell, home):
+        self.boot(shell, home)
+        end, lines, _err = self.run_script(shell, home, 'stage', '~', '1000', 'sha256 0', '5', KEY, stdin=b'x' * 10)
+        self.assertIn('did not arrive', end)
+        end, lines, _err = self.run_script(shell, home, 'stage', '~', '10', 'sha256 0', '5', KEY, stdin=b'x' * 10)
+        self.assertIn('not what was sent', end)
+        self.assertEqual(os.listdir(os.path.join(home, '.lwt/t')), [])
+
+    @in_each_shell
+    def test_S_4_a_key_that_is_no_key_is_refused(self, shell, home):
+        for key in ('', '..', '../..', '.', '/tmp', 'a b', '*'):
+            end, _lines, _err = self.run_script(shell, home, 'control', '~', 'aa' * 16, 'forget', key, '', '1')
+            self.assertEqual(end, 'bad key %s' % key if key else 'bad key ')
+
+
+class Envelopes(ShellTestCase):
+    """The command line that a login shell is given."""
+
+    LOGIN_SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh'), ('tcsh',), ('fish',)) if shutil.which(words[0])]
+
+    def test_S_3_any_bytes_come_through_any_login_shell(self):
+        data = bytes(byte for byte in range(1, 256)) + b"\n\n !! $HOME `id` 'x' \\ \n"
+        script = remote.with_arguments('printf %s "$1"', (data,))
+        for shell in self.LOGIN_SHELLS:
+            with self.subTest(shell=shell[0]):
+                done = subprocess.run(shell + ('-c', remote.envelope(script)), stdout=subprocess.PIPE, timeout=30,
+                                      env={'PATH': os.environ['PATH'], 'HOME': self.scratch})
+                self.assertEqual(done.stdout, data)
+
+
+if __name__ == '__main__':
+    unittest.main()
