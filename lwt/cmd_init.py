@@ -1,0 +1,24 @@
+"""lwt init: make a workspace."""
+
+from lwt import output, workspace
+from lwt.arguments import Parser
+from lwt.errors import UsageError
+
+EXAMPLES = '''examples:
+  lwt init              here
+  lwt init ~/sweep      there, making the directory if need be'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt init [DIR]', 'Make a workspace: lwt.conf, host.list, description/sample; keeps what is there.',
+                    EXAMPLES)
+    parsed, words = parser.parse(argv)
+    make_env(parser, parsed)
+    if len(words) > 1 or parsed.rest:
+        raise UsageError('lwt init: expected one directory', 'see lwt init --help')
+    place, made = workspace.init(words[0] if words else '.')
+    for path in made:
+        output.put_line(path)
+    output.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run' % place.root)
+    return 0

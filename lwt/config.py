@@ -1,0 +1,169 @@
+"""Options: ONE table gives each its default, its key in lwt.conf, its LWT_ variable, its flag and its help.
+
+Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody knows is an error with the nearest name.
+This module knows what an option is called and how its value is read, and nothing of what it does.
+"""
+
+import configparser
+import difflib
+import re
+from collections import namedtuple
+from typing import Callable, NamedTuple
+
+from lwt.errors import UsageError
+
+
+def seconds(text):
+    """A time: 90, 1.5, 90s, 5m, 2h, 1d; 0 means no limit.  Returns seconds."""
+    match = re.fullmatch(r'(\d{1,9}(?:\.\d{1,6})?|\.\d{1,6})([smhd]?)', text.strip(), re.ASCII)
+    if not match:
+        raise ValueError('expected seconds, or a number with s, m, h or d')
+    return float(match.group(1)) * {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}[match.group(2)]
+
+
+def positive_seconds(text):
+    """A time, as above, that is more than 0.  Returns seconds."""
+    if seconds(text) <= 0:
+        raise ValueError('expected more than 0 seconds')
+    return seconds(text)
+
+
+def plain_seconds(number):
+    """Seconds as sh and sleep read them: never with an exponent."""
+    return ('%.3f' % number).rstrip('0').rstrip('.')
+
+
+def bounded(text, low, high):
+    """The whole number that a host told, or None for anything but one within these bounds."""
+    is_number = re.fullmatch(r'\d{1,18}', text, re.ASCII)
+    return int(text) if is_number and low <= int(text) <= high else None
+
+
+def count(text):
+    """A whole number, 0 or more; 1e6 is one."""
+    if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII):
+        raise ValueError('expected a whole number, 0 or more')
+    return int(float(text)) if 'e' in text else int(text)
+
+
+def positive(text):
+    """A whole number, 1 or more."""
+    if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII) or count(text) < 1:
+        raise ValueError('expected a whole number, 1 or more')
+    return count(text)
+
+
+def hours(text):
+    """Hours of the day, FROM-TO, that may pass midnight: 23-8 is from 23:00 until 08:59.  Returns (from, to)."""
+    match = re.fullmatch(r'(\d{1,2})-(\d{1,2})', text.strip(), re.ASCII)
+    if not match or max(int(match.group(1)), int(match.group(2))) > 23:
+        raise ValueError('expected hours FROM-TO, each 0 to 23')
+    return int(match.group(1)), int(match.group(2))
+
+
+def word(text):
+    """Text, taken as it is."""
+    return text
+
+
+class Option(NamedTuple):
+    """One option.  default is written as a user would; flags are those that commands show it under."""
+
+    key: str
+    read: Callable
+    default: str
+    metavar: str
+    flags: tuple
+    help: str
+
+
+OPTIONS = (
+    Option('fanout', positive, '32', 'N', ('-f', '--fanout'), 'children alive at once'),
+    Option('connect_timeout', seconds, '10', 'SEC', ('-t', '--connect-timeout'), 'to reach a host'),
+    Option('hello_timeout', seconds, '20', 'SEC', ('--hello-timeout',), 'for its shell to answer, over the connect timeout'),
+    Option('timeout', seconds, '0', 'SEC', ('-u', '--timeout'), 'for the whole command; 0: no limit'),
+    Option('idle', seconds, '0', 'SEC', ('--idle',), 'without a byte of output before a command is ended; 0: no limit'),
+    Option('grace', seconds, '5', 'SEC', ('--grace',), 'between TERM and KILL'),
+    Option('lease', positive_seconds, '60', 'SEC', ('--lease',), 'that a host does without a heartbeat before it ends a command'),
+    Option('stall', seconds, '120', 'SEC', ('--stall',), 'without a byte before a transfer is cut'),
+    Option('logins', positive, '8', 'N', (), 'logins under way at one address or jump host'),
+    Option('persist', seconds, '0', 'SEC', (), 'that connections are kept for the next run; 0: until the end of this one'),
+    Option('retries', count, '1', 'N', ('--retries',), 'further attempts of a task, where its desc names no number'),
+    Option('max_dtask_day', count, '0', 'N', (), 'tasks on a host by day; 0: as many as it has cores'),
+    Option('max_dtask_night', count, '0', 'N', (), 'tasks on a host by night; 0: as many as it has cores'),
+    Option('night', hours, '23-8', 'H-H', (), 'the hours of night, on this machine\'s clock'),
+    Option('keep', count, '7', 'DAYS', (), 'that a finished task is remembered here and on its host'),
+    Option('ssh_config', word, '', 'FILE', (), 'a configuration for ssh and scp, in place of the user\'s'),
+)
+
+BY_KEY = {option.key: option for option in OPTIONS}
+Settings = namedtuple('Settings', [option.key for option in OPTIONS])
+
+
+def load(conf_path, environ, overrides):
+    """The Settings in force.
+
+    conf_path: an lwt.conf, or None.  environ: a mapping with LWT_… variables.  overrides: (key, text, origin) triples, later
+    ones win; origin is how an error names the place.  Raises UsageError.
+    """
+    values = {option.key: option.read(option.default) for option in OPTIONS}
+    for key, text, origin in _from_file(conf_path) + _from_environ(environ) + list(overrides):
+        values[key] = _read(key, text, origin)
+    return Settings(**values)
+
+
+def assignment(text):
+    """(key, text, origin) of a --set KEY=VALUE.  Raises UsageError."""
+    key, separator, value = text.partition('=')
+    if not separator:
+        raise UsageError('--set %s: expected KEY=VALUE' % text)
+    return key.strip(), value.strip(), '--set ' + key.strip()
+
+
+def _read(key, text, origin):
+    option = BY_KEY.get(key)
+    if option is None:
+        raise UsageError('%s: unknown option %r' % (origin, key), _nearest(key))
+    try:
+        return option.read(text)
+    except ValueError as error:
+        raise UsageError('%s: %r: %s' % (origin, text, error))
+
+
+def _nearest(key):
+    near = difflib.get_close_matches(key, list(BY_KEY), 1)
+    return 'did you mean %s?' % near[0] if near else 'the options are: ' + ' '.join(BY_KEY)
+
+
+def _from_file(path):
+    if path is None:
+        return []
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(path, encoding='utf-8') as file:
+            parser.read_file(file)
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError('%s: %s' % (path, error))
+    except configparser.Error as error:
+        raise UsageError('%s: %s' % (path, str(error).replace('\n', ' ')))
+    for section in parser.sections() + ['DEFAULT'] * bool(parser.defaults()):
+        if section != 'lwt':
+            raise UsageError('%s: unknown section [%s]' % (path, section), 'all options are in the section [lwt]')
+    items = parser['lwt'].items() if parser.has_section('lwt') else ()
+    return [(key, text, '%s: %s' % (path, key)) for key, text in items]
+
+
+def _from_environ(environ):
+    """Only the names of the table: other LWT_ variables are not ours to judge."""
+    names = [(option.key, 'LWT_' + option.key.upper()) for option in OPTIONS]
+    return [(key, environ[name], name) for key, name in names if environ.get(name)]
+
+
+def template():
+    """The text of a new lwt.conf: every option at its default, commented out."""
+    lines = ['# Options of this workspace.  A variable LWT_KEY or --set KEY=VALUE wins over what stands here.', '[lwt]']
+    for option in OPTIONS:
+        lines += ['', '# ' + option.help, '#%s = %s' % (option.key, option.default)]
+    return '\n'.join(lines) + '\n'

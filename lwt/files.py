@@ -1,0 +1,134 @@
+"""Files on this machine: read with a limit, written so that they appear complete or not at all.
+
+Everything is written beside its place, synced, renamed, and the directory synced: a name that exists holds what it should,
+whatever the power did.  Modes are 0600 and 0700 whatever the umask says.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+
+from lwt.errors import LocalError, UsageError
+
+
+def read_bytes(path, max_bytes):
+    """The content of a small regular file.  Raises UsageError; never blocks on a FIFO, never reads a device."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError('%s: %s' % (path, error.strerror))
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise UsageError('%s: not a regular file' % path)
+        if info.st_size > max_bytes:
+            raise UsageError('%s: larger than %d bytes' % (path, max_bytes))
+        with open(fd, 'rb', closefd=False) as file:
+            return file.read(max_bytes)
+    finally:
+        os.close(fd)
+
+
+def read_text(path, max_bytes):
+    """The text of a small regular file, as UTF-8.  Raises UsageError with the line that is none."""
+    data = read_bytes(path, max_bytes)
+    try:
+        return data.decode('utf-8')
+    except UnicodeDecodeError as error:
+        line = data[:error.start].count(b'\n') + 1
+        raise UsageError('%s:%d: not UTF-8' % (path, line))
+
+
+@contextlib.contextmanager
+def local_errors(what):
+    """Turn an OSError into a LocalError that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalError('%s: %s' % (what, error.strerror or error))
+
+
+def make_dir(path):
+    """Make a directory of ours, 0700, with those above it; it may be there."""
+    with local_errors(path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+def write_atomic(path, text):
+    """Write a text file by rename, synced."""
+    with local_errors(path):
+        fd, part = tempfile.mkstemp(prefix='.part-', dir=os.path.dirname(path) or '.')
+        with open(fd, 'w', encoding='utf-8') as file:
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+        os.replace(part, path)
+        sync_dir(os.path.dirname(path) or '.')
+
+
+def sync_dir(path):
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:         # some file systems cannot
+            raise
+    finally:
+        os.close(fd)
+
+
+def sync_tree(path):
+    """Make a whole directory durable: every file, then the directories, bottom up."""
+    for root, _dirs, names in os.walk(path, topdown=False):
+        for name in names:
+            full = os.path.join(root, name)
+            if not os.path.islink(full):
+                fd = os.open(full, os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+        sync_dir(root)
+
+
+def remove_tree(path):
+    """Remove what is there, if anything; never follows a link."""
+    if os.path.islink(path) or os.path.isfile(path):
+        os.unlink(path)
+    elif os.path.isdir(path):
+        shutil.rmtree(path)
+
+
+class Lock:
+    """A lock that the kernel frees when its holder dies, in whatever way: flock on a directory, or a file that stays there."""
+
+    def __init__(self, path):
+        self._path = path
+        self._fd = None
+
+    def take(self):
+        """True when it is ours now, False when another process has it.  Never waits."""
+        with local_errors(self._path):
+            is_directory = os.path.isdir(self._path)
+            fd = os.open(self._path, os.O_CLOEXEC | (os.O_RDONLY if is_directory else os.O_RDWR | os.O_CREAT), 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return False
+        if not is_directory:
+            os.ftruncate(fd, 0)
+            os.write(fd, b'%d\n' % os.getpid())     # for people: who has it
+        self._fd = fd
+        return True
+
+    def release(self):
+        """Give it back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

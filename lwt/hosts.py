@@ -1,0 +1,127 @@
+"""Hosts: the words of a host list, and which of them a command means.
+
+A host list has one line a host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...], and # comments.  A name is all that ssh
+is given; everything else about reaching it belongs in the user's ssh configuration.  This module is pure: it is given text.
+"""
+
+import re
+from typing import NamedTuple
+
+from lwt import hostset
+from lwt.errors import UsageError, printable
+
+LOCAL = 'local'                         # the category of this machine: run with sh, without ssh
+MAX_BYTES = 16 << 20
+
+# Never an option, never a shell's word: ssh itself only refuses such names since 9.6, and a ProxyCommand may hold %h.
+_PART = r'(?![-.])[A-Za-z0-9_.:%\[\]-]+'
+_NAME = re.compile('(?=.{1,255}$)(?:%s@)?%s' % (_PART, _PART))
+_WORD = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
+
+
+class Host(NamedTuple):
+    """One host.  home: where lwt works there; ~ and relative paths are the login directory's.  extra: (key, value) pairs."""
+
+    name: str
+    category: str = ''
+    home: str = '~'
+    extra: tuple = ()
+
+    @property
+    def is_local(self):
+        return self.category == LOCAL
+
+    def get(self, key, default=''):
+        """The value of an extra column key=value."""
+        return dict(self.extra).get(key, default)
+
+
+class Selection(NamedTuple):
+    """What -w -g -a -x said: the expressions of each."""
+
+    hosts: tuple = ()
+    categories: tuple = ()
+    everything: bool = False
+    exclude: tuple = ()
+
+
+def parse(text, origin):
+    """The hosts of a host list, in its order.  origin names the file in errors.  Raises UsageError with the line's number."""
+    found = {}
+    for number, line in enumerate(text.lstrip('\ufeff').split('\n'), 1):
+        line = line.rstrip('\r')
+        if not line.strip() or line.lstrip().startswith('#'):
+            continue
+        host = _parse_line(line, '%s:%d' % (origin, number))
+        if found.setdefault(host.name, host) != host:
+            raise UsageError('%s:%d: %s is there already, with another category or home' % (origin, number, host.name))
+    if not found:
+        raise UsageError('no hosts in %s' % origin, 'one line a host: NAME <tab> CATEGORY <tab> HOME')
+    return list(found.values())
+
+
+def _parse_line(line, where):
+    fields = [field.strip(' ') for field in line.rstrip('\t ').split('\t')]
+    if len(fields) < 3:
+        raise UsageError('%s: expected NAME <tab> CATEGORY <tab> HOME, found %d column%s'
+                         % (where, len(fields), 's' * (len(fields) > 1)), 'separate the columns by a TAB')
+    name, category, home = fields[:3]
+    check_name(name, where)
+    if not _WORD.fullmatch(category):
+        raise UsageError('%s: bad category %s' % (where, printable(category)))
+    check_home(home, where)
+    return Host(name, category, home, tuple(_parse_extra(field, where) for field in fields[3:]))
+
+
+def _parse_extra(field, where):
+    key, separator, value = field.partition('=')
+    if not separator or not _WORD.fullmatch(key):
+        raise UsageError('%s: expected key=value after HOME, found %s' % (where, printable(field)))
+    return key, value
+
+
+def check_name(name, where):
+    """Raise UsageError unless name can be given to ssh and scp."""
+    if not _NAME.fullmatch(name):
+        raise UsageError('%s: bad host name %s' % (where, printable(name)),
+                         'letters, digits and . _ - : @ only, and no - or . first')
+
+
+def check_home(home, where):
+    """Raise UsageError unless home is a directory that lwt may use: not / and not another user's."""
+    if not home:
+        raise UsageError('%s: HOME is empty' % where, 'use ~ for the login directory')
+    if home.strip('/') == '' or (home.startswith('~') and home != '~' and not home.startswith('~/')):
+        raise UsageError('%s: bad HOME %s' % (where, printable(home)), 'use ~ or a directory of your own')
+    if '..' in home.split('/') or any(ord(char) < 32 or ord(char) == 127 for char in home):
+        raise UsageError('%s: bad HOME %s' % (where, printable(home)))
+
+
+def select(selection, candidates, available, read=hostset.refuse):
+    """The hosts that a command is for, each once, in hostset's order; there may be none.  Raises UsageError.
+
+    candidates: what host.list holds (empty without a workspace); a name of -w that is not among them is any name ssh knows.
+    available: called for the hosts that the last probe passed, which -a, -g, @CATEGORY and web* mean; may raise UsageError.
+    read: called with FILE of ^FILE, returns its text.
+    """
+    if not (selection.hosts or selection.categories or selection.everything):
+        raise UsageError('no hosts named', 'use -w HOSTS, -g CATEGORY or -a for all that are available')
+    known = {host.name: host for host in candidates}
+
+    def members(category):
+        found = {host.name: host for host in available() if category in ('*', host.category)}
+        if not found:
+            raise UsageError('%s: no host of this category' % printable('@' + category), 'it is the second column of host.list')
+        known.update(found)
+        return found
+
+    def categories(category):
+        return {host.category for host in available()} if category == '*' else [category]
+
+    chosen = hostset.union(selection.hosts + ('@*',) * selection.everything, members, read)
+    for category in hostset.union(selection.categories, categories, read):
+        chosen.update(members(category))
+    excluded = hostset.union(selection.exclude, members, read)
+    for name in chosen | excluded:
+        check_name(name, '-w' if name in chosen else '-x')
+    return [known.get(name) or Host(name) for name in hostset.ordered(chosen - excluded)]

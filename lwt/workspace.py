@@ -1,0 +1,121 @@
+"""The workspace: a directory with lwt.conf, host.list, descriptions, open tasks and finished ones.
+
+It is -C, else $LWT_WORKSPACE, else the nearest directory upward that holds lwt.conf.  This module knows where things lie,
+and nothing of what is in them.
+"""
+
+import os
+from typing import NamedTuple
+
+from lwt import config, files, hosts
+from lwt.errors import LocalError, UsageError
+
+SAMPLE_DESC = '''\
+exec : sh run.sh
+d_fetch : output
+---
+A first task.  The lines above say what runs on the host, in a copy of this folder, and what to bring back; what stands
+below the three dashes is free text.  Try it:
+
+    lwt task add sample
+    lwt task run
+'''
+
+SAMPLE_RUN = '''\
+mkdir -p output
+{ echo "task $LWT_TASK, attempt $LWT_ATTEMPT, on $LWT_HOST"; uname -a; uptime; } > output/hello.txt
+echo "hello from $LWT_HOST"
+'''
+
+HOST_LIST = '''\
+# NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...]
+# The category "local" is this machine, without ssh.  Other hosts: anything that ssh knows by name.
+localhost\tlocal\t~
+'''
+
+
+class Workspace(NamedTuple):
+    """Where things lie.  root is an absolute path."""
+
+    root: str
+
+    def path(self, *names):
+        return os.path.join(self.root, *names)
+
+    @property
+    def conf(self):
+        return self.path('lwt.conf')
+
+    @property
+    def database(self):
+        return self.path('.lwt', 'state.db')
+
+    def lock(self, name):
+        """The lock of this name; '/' cannot be in it."""
+        return files.Lock(self.path('.lwt', 'lock', name.replace('/', '_')))
+
+    def prepare(self):
+        """Make the directories that lwt itself needs; raises LocalError."""
+        for names in (('.lwt',), ('.lwt', 'lock'), ('.lwt', 'tmp'), ('task',), ('task.finish',)):
+            files.make_dir(self.path(*names))
+
+    def candidates(self):
+        """The hosts of host.list."""
+        return _read_hosts(self.path('host.list'))
+
+    def available(self):
+        """The hosts of host.list.available, as the last probe wrote it; all candidates where there is none yet."""
+        path = self.path('host.list.available')
+        return _read_hosts(path) if os.path.lexists(path) else self.candidates()
+
+
+def _read_hosts(path):
+    return hosts.parse(files.read_text(path, hosts.MAX_BYTES), path)
+
+
+def find(option, environ):
+    """The workspace in force, or None.  option is -C or None; raises UsageError when what was named is none."""
+    named = option or environ.get('LWT_WORKSPACE')
+    if named:
+        root = os.path.abspath(named)
+        if not os.path.isfile(os.path.join(root, 'lwt.conf')):
+            raise UsageError('%s: not a workspace (no lwt.conf)' % root, 'make one with: lwt init %s' % named)
+        return Workspace(root)
+    root = _current_directory()
+    while not os.path.isfile(os.path.join(root, 'lwt.conf')):
+        if root == os.path.dirname(root):
+            return None
+        root = os.path.dirname(root)
+    return Workspace(root)
+
+
+def _current_directory():
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise LocalError('the current directory: %s' % error.strerror, 'change to one that exists')
+
+
+def require(option, environ):
+    """The workspace in force; raises UsageError when there is none."""
+    workspace = find(option, environ)
+    if workspace is None:
+        raise UsageError('no workspace here', 'make one with: lwt init; or name one with -C or LWT_WORKSPACE')
+    return workspace
+
+
+def init(directory):
+    """Make a workspace; what is there already is kept.  Returns (workspace, the files that are new)."""
+    workspace = Workspace(os.path.abspath(directory))
+    files.make_dir(workspace.root)
+    workspace.prepare()
+    files.make_dir(workspace.path('description', 'sample'))
+    made = []
+    for names, text in ((('host.list',), HOST_LIST), (('lwt.conf',), config.template()),
+                        (('description', 'sample', 'desc'), SAMPLE_DESC),
+                        (('description', 'sample', 'run.sh'), SAMPLE_RUN)):
+        path = workspace.path(*names)
+        if not os.path.lexists(path):
+            files.write_atomic(path, text)
+            made.append(path)
+    return workspace, made
