@@ -1,0 +1,204 @@
+"""lwt put and lwt get: copy files and directories to hosts and from hosts."""
+
+from __future__ import generator_stop
+
+import os
+import time
+
+from lwt import config, connection, manifest, outcome, output, ssh, transfer
+from lwt.arguments import Parser, fitting
+from lwt.errors import Cancelled, LwtError, UsageError
+from lwt.flow import running
+
+PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
+BITS_TO_BYTES = 1000 / 8    # --limit counts as scp -l does: kilobits a second
+
+PUT_EXAMPLES = '''examples:
+  lwt put -a input.dat bin /scratch/me/         into a directory
+  lwt put -w h1 config.new etc/config           under a new name, in the host's home
+  lwt put -a --per-host local .                 local/HOST/* to each HOST'''
+
+GET_EXAMPLES = '''examples:
+  lwt get -a results/summary.txt out            to out/d.HOST/summary.txt
+  lwt get -w h1,h2 '/var/log/*.log' logs'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = _put_parser(name) if name == 'put' else _get_parser(name)
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    words = words + (parsed.rest or [])
+    limit = _limit(parsed.limit) * BITS_TO_BYTES
+    place = env.find_workspace()
+    settings = env.settings(place)
+    if len(words) < 2:
+        raise UsageError('lwt %s: expected what to copy, and where to' % name, 'see lwt %s --help' % name)
+    chosen = env.select(parsed, place)
+    session = env.session(settings, chosen)
+    tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
+    make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally)
+    with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+        connection.learn_gates(run, session, chosen)
+        return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
+
+
+def _put_parser(name):
+    parser = Parser(name, 'lwt put -w HOSTS | -g CATEGORY | -a [options] LOCAL… REMOTE',
+                    'Copy files and directories to each host.  REMOTE is a directory to put them into or, for a single one, a\n'
+                    'new name; relative to the host\'s home.  It appears complete or not at all.', PUT_EXAMPLES).add_selection()
+    parser.add_argument('--per-host', action='store_true', help='LOCAL/HOST/* is what each HOST gets')
+    return _common(parser)
+
+
+def _get_parser(name):
+    parser = Parser(name, 'lwt get -w HOSTS | -g CATEGORY | -a [options] REMOTE… LOCAL',
+                    'Fetch files and directories from each host, into LOCAL/d.HOST/.  * ? [ ] in REMOTE are expanded there;\n'
+                    'what is relative is relative to the host\'s home.', GET_EXAMPLES).add_selection()
+    parser.add_argument('--force', action='store_true', help='replace what is there already')
+    return _common(parser)
+
+
+def _common(parser):
+    parser.add_argument('--limit', metavar='KBIT', default='0', help='kilobits a second for each host')
+    return parser.add_options('timeout', 'stall', 'grace')
+
+
+def _limit(text):
+    try:
+        return config.count(text)
+    except ValueError as error:
+        raise UsageError('--limit: %r: %s' % (text, error))
+
+
+def _put_flow(parsed, session, chosen, words, terms, tally):
+    *local, target = words
+    _check_target(target)
+    if not parsed.per_host:
+        same = manifest.survey(local)
+        return lambda host: transfer.put(session, host, same, target, terms, tally)
+    sources = {host: _per_host(local, host) for host in chosen}
+    if not any(sources.values()):
+        raise UsageError('%s: nothing in it for any of these hosts' % ' '.join(local), '--per-host copies LOCAL/HOST/* to HOST')
+    wanted = {host: manifest.survey(paths) for host, paths in sources.items() if paths}
+    return lambda host: (transfer.put(session, host, wanted[host], target, terms, tally) if host in wanted
+                         else _nothing_for(host, local))
+
+
+def _check_target(target):
+    if not target or any(ord(char) < 32 for char in target):
+        raise UsageError('bad remote path %r' % target)
+
+
+def _per_host(directories, host):
+    """What --per-host gives a host: the contents of each directory's part for it; nothing where there is no such part."""
+    found = []
+    for directory in directories:
+        part = os.path.join(directory, host.name)
+        try:
+            found += [os.path.join(part, name) for name in sorted(os.listdir(part))]
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UsageError('%s: %s' % (part, error.strerror), '--per-host needs directories LOCAL/HOST')
+    return found
+
+
+def _nothing_for(host, directories):
+    """Flow: the verdict on a host that --per-host has nothing for."""
+    return ssh.Verdict('failed', 1, 'nothing for it: no %s' % ' '.join(os.path.join(name, host.name) for name in directories),
+                       'no')
+    yield                               # a flow, though it asks for nothing
+
+
+def _get_flow(parsed, session, chosen, words, terms, tally):
+    *remote, local = words
+    for path in remote:
+        _check_target(path)
+    targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_')) for host in chosen}
+    _check_local(local)
+    return lambda host: transfer.get(session, host, remote, targets[host], terms, parsed.force, tally)
+
+
+def _check_local(local):
+    """Raise UsageError for a local target that cannot take what is fetched."""
+    nearest = os.path.abspath(local)
+    while not os.path.lexists(nearest):
+        nearest = os.path.dirname(nearest)
+    if not os.path.isdir(nearest):
+        raise UsageError('%s: not a directory' % nearest)
+    if not os.access(nearest, os.W_OK):
+        raise UsageError('%s: cannot be written' % nearest)
+
+
+class _Copies:
+    """A run of copies: what is said of each host, how far they have come, and what all of them come to."""
+
+    def __init__(self, run, count, tally, env):
+        self._loop = run
+        self._count = count
+        self._tally = tally
+        self._env = env
+        self._is_shown = os.isatty(2) and not env.quiet
+        self._out = output.Output(run)
+        self._progress = output.Progress(self._is_shown)
+        self._began = time.monotonic()
+        self._verdicts = {}
+        self._timer = None
+
+    def run(self, chosen, make_flow):
+        """Copy to or from all hosts; returns the exit code."""
+        for host in chosen:
+            self._loop.pool.add(make_flow(host), lambda report, host=host: self._on_done(host, report))
+        if self._is_shown:
+            self._look()
+        try:
+            self._loop.run()
+        finally:
+            self._progress.clear()
+            self._out.check()
+        return outcome.exit_code(self._verdicts.values())
+
+    def _on_done(self, host, report):
+        if isinstance(report, Cancelled):
+            report = ssh.Verdict('killed', 130, 'interrupted', 'no')
+        elif isinstance(report, LwtError):
+            raise report
+        self._verdicts[host.name] = report
+        self._progress.clear()
+        if self._env.verbose or not report.ok:
+            self._out.say('%s: %s' % (host.name, report.reason))
+        if len(self._verdicts) == self._count:
+            self._finish()
+
+    def _finish(self):
+        if self._timer is not None:
+            self._timer.cancel()
+        tally, done = self._tally, sum(1 for verdict in self._verdicts.values() if verdict.ok)
+        if self._env.verbose:
+            self._out.say('%d of %d hosts: %d files copied, %d unchanged, %s in %s' % (
+                done, self._count, tally.copied, tally.unchanged, size(tally.moved),
+                output.duration(time.monotonic() - self._began)))
+
+    def _look(self):
+        self._progress.show(progress_text(self._tally, len(self._verdicts), self._count, time.monotonic() - self._began))
+        self._timer = self._loop.loop.call_later(PROGRESS_STEP, self._look)
+
+
+def progress_text(tally, done, count, elapsed):
+    """How far copies have come after so many seconds."""
+    text = '%d of %d hosts, %s of %s' % (done, count, size(tally.moved), size(tally.expected))
+    rate = tally.moved / elapsed if elapsed > 1 else 0.0
+    if not rate:
+        return text
+    left = max(0, tally.expected - tally.moved) / rate
+    return '%s, %s/s, %s left' % (text, size(rate), output.duration(left))
+
+
+def size(number):
+    """Bytes as people say them: 512 B, 1.8 MB."""
+    for unit in ('B', 'kB', 'MB', 'GB'):
+        if number < 1000:
+            return '%.1f %s' % (number, unit) if unit != 'B' else '%d B' % number
+        number /= 1000
+    return '%.1f TB' % number

@@ -1,0 +1,420 @@
+"""A lab of hosts that are really there: sshd, network, hostname, home and scratch of their own, and faults by name.
+
+As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home and /tmp.  As an ordinary
+user, LoopbackLab makes one sshd for each host on a loopback port (homes then differ by the host list).  Both give an ssh
+configuration to use with LWT_SSH_CONFIG.  Everything that is started is ended; nothing leaves this machine.
+
+As a command:
+
+    python3 -m tests.lab up 20 [DIRECTORY]     start; prints what to export, and the directory
+    python3 -m tests.lab fault DIRECTORY HOST NAME [VALUE]
+    python3 -m tests.lab heal DIRECTORY HOST
+    python3 -m tests.lab down DIRECTORY
+
+Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id, stop_sshd.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+SSHD = shutil.which('sshd', path='/usr/sbin:/sbin:/usr/local/sbin:' + os.environ.get('PATH', ''))
+
+SSHD_CONFIG = '''\
+Port {port}
+ListenAddress {address}
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/user_key.pub
+PidFile {home}.pid
+UsePAM no
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UseDNS no
+PrintMotd no
+LogLevel QUIET
+MaxStartups {max_startups}
+Subsystem sftp internal-sftp
+'''
+
+SSH_CONFIG = '''\
+Host {name}
+    HostName {address}
+    Port {port}
+    IdentityFile {directory}/user_key
+    IdentitiesOnly yes
+    UserKnownHostsFile {directory}/known_hosts
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+'''
+
+
+def run(*argv, **options):
+    """Run a program to its end; raises with its output when it fails."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    if done.returncode:
+        raise RuntimeError('%s: %s' % (' '.join(argv), done.stdout.decode('utf-8', 'replace')))
+    return done.stdout.decode()
+
+
+class _SshdLab:
+    """What both labs share: keys, configurations, waiting for the listeners, and the end."""
+
+    def __init__(self, count, directory=None, max_startups='100'):
+        self.names = ['h%d' % number for number in range(1, count + 1)]
+        self.directory = directory or tempfile.mkdtemp(prefix='lwt-lab.', dir='/var/tmp')
+        self.max_startups = max_startups
+        self.ssh_config = os.path.join(self.directory, 'ssh_config')
+        self.listeners = {}             # name -> pid of the sshd that listens
+
+    def path(self, *names):
+        return os.path.join(self.directory, *names)
+
+    def home(self, name):
+        """The host's home, as this machine sees it."""
+        return self.path(name, 'home')
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_exc):
+        self.down()
+
+    def _make_keys(self):
+        os.makedirs(self.directory, exist_ok=True)
+        for key in ('host_key', 'user_key'):
+            run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', self.path(key))
+
+    def _configure(self):
+        with open(self.path('host_key.pub')) as file:
+            host_key = ' '.join(file.read().split()[:2])
+        with open(self.ssh_config, 'w') as config, open(self.path('known_hosts'), 'w') as known:
+            for name in self.names:
+                address, port = self.address(name)
+                known.write('%s %s\n' % (address if port == 22 else '[%s]:%d' % (address, port), host_key))
+                config.write(SSH_CONFIG.format(name=name, address=address, port=port, directory=self.directory))
+                os.makedirs(self.home(name))
+                os.makedirs(self.path(name, 'tmp'), mode=0o1777)
+                with open(self.path(name, 'sshd_config'), 'w') as file:
+                    file.write(SSHD_CONFIG.format(address=address, port=port, directory=self.directory,
+                                                  home=self.home(name), max_startups=self.max_startups))
+
+    def _await_listeners(self):
+        end = time.monotonic() + 30
+        for name in self.names:
+            while not os.path.exists(self.home(name) + '.pid'):
+                if time.monotonic() > end:
+                    raise RuntimeError('%s: sshd did not start' % name)
+                time.sleep(0.02)
+            self.listeners[name] = self._read_pid(name)
+
+    def _read_pid(self, name):
+        while True:
+            with open(self.home(name) + '.pid') as file:
+                text = file.read().strip()
+            if text:
+                return int(text)
+            time.sleep(0.01)
+
+    def environment(self):
+        """os.environ with what lwt needs to use this lab."""
+        return dict(os.environ, LWT_SSH_CONFIG=self.ssh_config)
+
+
+class Lab(_SshdLab):
+    """Hosts in network namespaces; for root.  Use as a context manager, or call up() and down()."""
+
+    def __init__(self, count, directory=None, max_startups='100'):
+        super().__init__(count, directory, max_startups)
+        self.tag = '%x' % (os.getpid() & 0xffff)
+        self._net = None
+
+    def up(self):
+        """Start all hosts."""
+        self._make_keys()
+        os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
+        with open('/run/lwt-lab.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)            # two labs that start at once must not choose the same network
+            self._net = self._free_net()
+            self._make_network()
+        self._configure()
+        for name in self.names:
+            self._start_sshd(name)
+        self._await_listeners()
+        with open(self.path('lab.json'), 'w') as file:
+            json.dump({'tag': self.tag, 'count': len(self.names), 'net': self._net}, file)
+
+    @staticmethod
+    def open(directory):
+        """A lab that is up already."""
+        with open(os.path.join(directory, 'lab.json')) as file:
+            saved = json.load(file)
+        lab = Lab(saved['count'], directory)
+        lab.tag, lab._net = saved['tag'], saved['net']
+        lab.listeners = {name: lab._read_pid(name) for name in lab.names if os.path.exists(lab.home(name) + '.pid')}
+        return lab
+
+    @staticmethod
+    def _free_net():
+        used = run('ip', '-o', '-4', 'addr', 'show')
+        return next(number for number in range(1, 250) if ' 10.213.%d.1/' % number not in used)
+
+    def address(self, name):
+        """(address, port) of a host."""
+        return '10.213.%d.%d' % (self._net, 1 + int(name[1:])), 22
+
+    def namespace(self, name):
+        return 'lwt%s-%s' % (self.tag, name)
+
+    @property
+    def _bridge(self):
+        return 'lwt%s' % self.tag
+
+    def _make_network(self):
+        lines = ['link add %s type bridge' % self._bridge, 'addr add 10.213.%d.1/24 dev %s' % (self._net, self._bridge),
+                 'link set %s up' % self._bridge]
+        lines += ['netns add %s' % self.namespace(name) for name in self.names]
+        self._batch(lines)
+        lines = []
+        for name in self.names:
+            inside, outside = 'lwt%si%s' % (self.tag, name[1:]), 'lwt%so%s' % (self.tag, name[1:])
+            lines += ['link add %s type veth peer name %s' % (outside, inside),
+                      'link set %s master %s up' % (outside, self._bridge),
+                      'link set %s netns %s name eth0' % (inside, self.namespace(name))]
+        self._batch(lines)
+        for name in self.names:
+            self._batch(['addr add %s/24 dev eth0' % self.address(name)[0], 'link set eth0 up', 'link set lo up'],
+                        '-n', self.namespace(name))
+
+    @staticmethod
+    def _batch(lines, *options):
+        subprocess.run(('ip',) + options + ('-batch', '-'), input='\n'.join(lines).encode() + b'\n', check=True)
+
+    def _start_sshd(self, name):
+        home = os.path.expanduser('~root')
+        script = ('mount --make-rprivate / && mount --bind {tmp} /tmp && mount --bind {home} {root} && hostname {name} && '
+                  'cd / && exec {sshd} -f {config}')
+        run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c', script.format(
+            tmp=self.path(name, 'tmp'), home=self.home(name), root=home, name=name, sshd=SSHD,
+            config=self.path(name, 'sshd_config')))
+
+    def pids(self, name):
+        """The processes of a host, but its listening sshd."""
+        found = run('ip', 'netns', 'pids', self.namespace(name)).split()
+        return [int(pid) for pid in found if int(pid) != self.listeners.get(name)]
+
+    def commands(self, name):
+        """{pid: command line} of what runs on a host, sshd's own processes and zombies left out."""
+        found = {}
+        for pid in self.pids(name):
+            try:
+                with open('/proc/%d/cmdline' % pid, 'rb') as file:
+                    words = file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+            except OSError:
+                continue
+            if words and not words.startswith('sshd'):
+                found[pid] = words
+        return found
+
+    def inside(self, name, *argv):
+        """Run a program in the namespaces of a host; returns its output."""
+        return run('nsenter', '-t', str(self.listeners[name]), '--mount', '--uts', '--net', *argv)
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def black_hole(self, name):
+        """No packet comes in or goes out; nobody is told."""
+        for chain in ('INPUT', 'OUTPUT'):
+            self.inside(name, 'iptables', '-w', '-I', chain, '-j', 'DROP')
+
+    def refuse(self, name):
+        """New connections are refused; those that there are go on."""
+        self.inside(name, 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '-j', 'REJECT', '--reject-with', 'tcp-reset')
+
+    def loss(self, name, probability='0.05'):
+        """Packets are lost, both ways."""
+        for chain in ('INPUT', 'OUTPUT'):
+            self.inside(name, 'iptables', '-w', '-I', chain, '-m', 'statistic', '--mode', 'random', '--probability',
+                        probability, '-j', 'DROP')
+
+    def rate(self, name, kbit='16'):
+        """The link is slow."""
+        self.inside(name, 'tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', 'tbf', 'rate', kbit + 'kbit', 'burst', '4kb',
+                    'latency', '400ms')
+
+    def kill_sessions(self, name):
+        """Every sshd that serves a connection is gone at once; what they started lives on."""
+        for pid in self.pids(name):
+            if _command_name(pid).startswith('sshd'):
+                _kill(pid)
+
+    def kill_sshd(self, name):
+        """Every sshd of the host is gone at once."""
+        _kill(self.listeners[name])
+        self.kill_sessions(name)
+
+    def stop_sshd(self, name):
+        """The listening sshd is stopped: it takes connections and says nothing."""
+        os.kill(self.listeners[name], signal.SIGSTOP)
+
+    def full_disk(self, name):
+        """The home is a disk of 64 KiB, and full."""
+        root = os.path.expanduser('~root')
+        self.inside(name, 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', root)
+        self.inside(name, 'sh', '-c', 'cat /dev/zero > %s/filler 2>/dev/null; true' % root)
+
+    def new_boot_id(self, name):
+        """The host was started anew, as far as its boot id tells."""
+        path = self.path(name, 'boot_id')
+        with open(path, 'w') as file:
+            file.write('00000000-0000-4000-8000-%012x\n' % int(time.time() * 1000))
+        self.inside(name, 'mount', '--bind', path, '/proc/sys/kernel/random/boot_id')
+
+    def heal(self, name):
+        """Undo what can be undone."""
+        self.inside(name, 'iptables', '-w', '-F')
+        subprocess.run(['nsenter', '-t', str(self.listeners[name]), '--net', 'tc', 'qdisc', 'del', 'dev', 'eth0', 'root'],
+                       stderr=subprocess.DEVNULL)
+        os.kill(self.listeners[name], signal.SIGCONT)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def down(self):
+        """End every process of every host, and remove all that was made."""
+        for name in self.names:
+            self._end_host(name)
+        if self._net is not None:
+            subprocess.run(['ip', 'link', 'del', self._bridge], stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end_host(self, name):
+        namespace = self.namespace(name)
+        if not os.path.exists('/run/netns/' + namespace):
+            return
+        for _round in range(50):
+            pids = run('ip', 'netns', 'pids', namespace).split()
+            if not pids:
+                break
+            for pid in pids:
+                _kill(int(pid))
+            time.sleep(0.02)
+        run('ip', 'netns', 'del', namespace)
+
+
+class LoopbackLab(_SshdLab):
+    """One sshd for each host, on loopback ports; for anybody.  The homes are for the host list: home(name)."""
+
+    def __init__(self, count, directory=None, max_startups='100'):
+        super().__init__(count, directory, max_startups)
+        self._ports = {}
+
+    def up(self):
+        """Start all hosts."""
+        self._make_keys()
+        if os.getuid() == 0:
+            os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
+        for name in self.names:
+            self._ports[name] = _free_port()
+        self._configure()
+        for name in self.names:
+            run(SSHD, '-f', self.path(name, 'sshd_config'))
+        self._await_listeners()
+
+    def address(self, name):
+        """(address, port) of a host."""
+        return '127.0.0.1', self._ports[name]
+
+    def down(self):
+        """End the listeners and their sessions, and remove all that was made."""
+        for pid in self.listeners.values():
+            for child in _children(pid):
+                _kill(child)
+            _kill(pid)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def _children(pid):
+    try:
+        with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def _command_name(pid):
+    try:
+        with open('/proc/%d/comm' % pid) as file:
+            return file.read().strip()
+    except OSError:
+        return ''
+
+
+def _kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def why_not_root_lab():
+    """Why the namespaces cannot be had here, or ''."""
+    if os.getuid() != 0:
+        return 'needs root'
+    missing = [name for name in ('ip', 'iptables', 'unshare', 'nsenter', 'ssh-keygen') if shutil.which(name) is None]
+    missing += [] if SSHD else ['sshd']
+    if missing:
+        return 'not installed: ' + ' '.join(missing)
+    probe = subprocess.run(['unshare', '--net', '--mount', '--uts', 'true'], stderr=subprocess.DEVNULL)
+    return '' if probe.returncode == 0 else 'this kernel or container allows no namespaces'
+
+
+def why_not_sshd():
+    """Why a loopback sshd cannot be had here, or ''."""
+    return '' if SSHD and shutil.which('ssh') and shutil.which('ssh-keygen') else 'not installed: openssh-server'
+
+
+def main(argv):
+    """The command; returns an exit code."""
+    if argv[:1] == ['up'] and len(argv) in (2, 3) and argv[1].isdigit():
+        lab = Lab(int(argv[1]), argv[2] if len(argv) == 3 else None)
+        try:
+            lab.up()
+        except BaseException:
+            lab.down()
+            raise
+        print('# %d hosts, h1 to %s; to end them: python3 -m tests.lab down %s' % (len(lab.names), lab.names[-1],
+                                                                                   lab.directory))
+        print('export LWT_SSH_CONFIG=%s' % lab.ssh_config)
+    elif argv[:1] == ['down'] and len(argv) == 2:
+        Lab.open(argv[1]).down()
+    elif argv[:1] == ['fault'] and len(argv) in (4, 5):
+        getattr(Lab.open(argv[1]), argv[3])(argv[2], *argv[4:])
+    elif argv[:1] == ['heal'] and len(argv) == 3:
+        Lab.open(argv[1]).heal(argv[2])
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,286 @@
+"""lwt exec: what is run where, and how it is shown; with a lying ssh, a false sudo, and on lab hosts."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+from lwt import cmd_exec, outcome
+from lwt.errors import UsageError
+from lwt.hosts import Host
+from lwt.ssh import Verdict
+from tests.support import FAKE, ProgramTestCase, marked, wait_for
+from tests.test_lab_hosts import LabTestCase
+
+SUDO = '''\
+#!/bin/sh
+echo "$*" >>"$HOME/sudo.argv"
+while :; do
+  case $1 in
+    -S) shift ;;
+    -n) [ -e "$HOME/free" ] || { echo "sudo: a password is required" >&2; exit 1; }; shift ;;
+    -p) shift 2 ;;
+    *) shift; break ;;
+  esac
+done
+if [ ! -e "$HOME/free" ]; then
+  IFS= read -r given
+  [ "$given" = "open sesame" ] || { echo "Sorry, try again." >&2; echo "sudo: 1 incorrect password attempt" >&2; exit 1; }
+fi
+exec env HOME=/ SUDO_USER=me "$@"
+'''
+
+
+class Substitution(unittest.TestCase):
+    """%h, %n, %{column}."""
+
+    HOST = Host('h[1]', 'plab', '~', (('port', '80'), ('note', "it's")))
+
+    def at(self, text, everywhere=False):
+        pattern = cmd_exec.ANYWHERE if everywhere else cmd_exec.WORD
+        return cmd_exec._Work(text, (), pattern).at(self.HOST, 7)[0]
+
+    def test_words_of_their_own_are_replaced_and_nothing_else(self):
+        for text, expected in (('echo %h %n', "echo 'h[1]' 7"), ('date +%H', 'date +%H'), ("stat -c '%n %s'", "stat -c '%n %s'"),
+                               ('a%h', 'a%h'), ('%{port}', '80'), ('%{note}', "'it'\"'\"'s'"), ('%{nosuch}', '%{nosuch}'),
+                               ('%{category} %{home}', "plab '~'"), ('printf "%n"', 'printf "%n"'), ('%% %d', '%% %d')):
+            with self.subTest(text=text):
+                self.assertEqual(self.at(text), expected)
+
+    def test_anywhere_when_asked(self):
+        for text, expected in (('a%h/%n', "a'h[1]'/7"), ('100%%', '100%'), ('%%h', '%h'), ('%d', '%d')):
+            with self.subTest(text=text):
+                self.assertEqual(self.at(text, True), expected)
+
+    def test_arguments_of_a_script_are_words_already(self):
+        work = cmd_exec._Work('script', ('%h', '%{note}', 'a %h'), cmd_exec.WORD)
+        self.assertEqual(work.at(self.HOST, 0), ('script', ('h[1]', "it's", 'a h[1]')))
+
+    def test_a_column_that_only_some_hosts_have_is_an_error(self):
+        work = cmd_exec._Work('echo %{port}', (), cmd_exec.WORD)
+        cmd_exec._check_columns(work, [self.HOST])
+        cmd_exec._check_columns(work, [Host('h2')])
+        with self.assertRaisesRegex(UsageError, 'h2 has no such column'):
+            cmd_exec._check_columns(work, [self.HOST, Host('h2')])
+
+
+class Summary(unittest.TestCase):
+    """What is said in the end."""
+
+    def test_a_line_for_each_class_with_folded_hosts_and_reasons(self):
+        verdicts = {'h%d' % number: Verdict('timeout', 255, 'no answer') for number in range(1, 6)}
+        verdicts.update(a=Verdict('ok', 0), b=Verdict('failed', 1, 'exit code 1'), c=Verdict('failed', 2, 'exit code 2'))
+        self.assertEqual(outcome.summary(verdicts), [
+            'timeout, not reached: 5 hosts: h[1-5]: no answer',
+            'failed: 2 hosts: b,c: exit code 1; exit code 2'])
+
+    def test_many_reasons_are_cut(self):
+        verdicts = {str(code): Verdict('failed', code, 'exit code %d' % code) for code in range(1, 9)}
+        self.assertTrue(outcome.summary(verdicts)[0].endswith('; exit code 3; …'))
+
+
+class ManyHosts(ProgramTestCase):
+    """With an ssh that really runs the command, and lies as the host's name says."""
+
+    def setUp(self):
+        super().setUp()
+        self.env['PATH'] = FAKE + ':' + self.env['PATH']
+        self.env['FAKE_ROOT'] = self.path('fake')
+        os.mkdir(self.path('fake'))
+
+    def exec(self, *words, **options):
+        return self.lwt('exec', '--grace', '0.5', *words, **options)
+
+    def calls(self, host):
+        return len(self.read('fake', 'calls.' + host).splitlines())
+
+    def test_equal_output_is_gathered_and_the_unreachable_are_a_group(self):
+        done = self.exec('-b', '-w', 'h[1-3],down-[1-2]', '--', 'echo same; [ %n != 2 ] || { echo other; exit 4; }')
+        rule = '-' * 15 + '\n'
+        self.assertIn(rule + 'h[2-3] (2)\n' + rule + 'same\n', done.out)
+        self.assertIn(rule + 'h1: exit code 4\n' + rule + 'same\nother\n', done.out)
+        self.assertIn(rule + 'down-[1-2] (2): unreachable (connection refused)\n' + rule, done.out)
+        self.assertEqual(done.code, 3)
+
+    def test_differences_are_from_the_largest_group(self):
+        done = self.exec('--diff', '-w', 'h[1-4]', '--', 'echo a; [ %h != h3 ] || echo b')
+        self.assertEqual(done.out, '--- h[1-2,4]\n+++ h3\n@@ -1 +1,2 @@\n a\n+b\n')
+
+    def test_each_host_has_its_files_and_the_failed_have_a_list(self):
+        self.write('o/h2', 'of an earlier run')
+        done = self.exec('-w', 'h1,down-2,h2', '--outdir', 'o', '--errdir', 'e', '--failed-to', 'bad', '--',
+                         'echo out; echo err >&2; [ %h = h1 ]')
+        self.assertEqual(done.code, 3)
+        self.assertEqual([self.read('o', name) for name in ('h1', 'h2', 'down-2')], ['out\n', 'out\n', ''])
+        self.assertEqual(self.read('e', 'h1'), 'err\n')
+        self.assertEqual(sorted(self.read('bad').split()), ['down-2', 'h2'])
+        done = self.exec('-w', '^bad', '--', 'echo %h')
+        self.assertEqual(done.out, 'h2: h2\n')
+
+    def test_a_list_that_cannot_be_written_is_said_before_anything_runs(self):
+        for path in ('.', 'no/such/place'):
+            self.assert_refused(self.exec('--failed-to', path, '-w', 'h1', '--', 'true'), 2, '--failed-to')
+        self.assertFalse(os.path.exists(self.path('fake', 'calls.h1')))
+
+    def test_a_failure_ends_the_rest(self):
+        began = time.monotonic()
+        done = self.exec('--fail-fast', '-f', '2', '-w', 'h[1-5]', '--', '[ %h = h1 ] && exit 3; sleep 9871')
+        self.assertLess(time.monotonic() - began, 60)
+        self.assertEqual(done.code, 1, done)
+        self.assertIn('lwt: skipped: 3 hosts: h[3-5]: not started\n', done.err)
+        self.assertIn('lwt: killed: 1 host: h2: stopped, for another host failed\n', done.err)
+
+    def test_a_bad_batch_is_the_last_one(self):
+        done = self.exec('--fail-fast', '--batch', '2', '-w', 'h[1-5]', '--', 'echo ran; [ %h != h3 ]')
+        self.assertEqual(sorted(done.out.split()[::2]), ['h1:', 'h2:', 'h3:', 'h4:'])
+        self.assertIn('lwt: skipped: 1 host: h5: not started\n', done.err)
+        done = self.exec('--batch', '2', '-w', 'h[1-5]', '--', 'echo ran; [ %h != h3 ]')
+        self.assertEqual(len(done.out.splitlines()), 5)
+
+    def test_a_batch_waits_for_the_one_before(self):
+        done = self.exec('--batch', '2', '-w', 'h[1-4]', '--', 'case %h in h1) sleep 0.5 ;; esac; echo ran')
+        self.assertLess(done.out.index('h1:'), done.out.index('h3:'))
+
+    def test_a_few_are_picked(self):
+        done = self.exec('--pick', '3', '-w', 'h[1-9]', '--', 'echo x')
+        self.assertEqual(len(set(done.out.splitlines())), 3)
+
+    def test_only_where_nothing_ran_it_is_tried_again(self):
+        self.exec('--retries', '1', '-w', 'down-1,auth-1,h1', '--', 'exit 1')
+        self.assertEqual([self.calls(name) for name in ('down-1', 'auth-1', 'h1')], [2, 1, 1])
+
+    def test_of_many_failures_twenty_are_told_and_all_are_summed_up(self):
+        done = self.exec('-w', 'h[1-50]', '--', 'exit 2')
+        lines = done.err.splitlines()
+        self.assertLess(len(lines), 24)
+        self.assertEqual(lines[-1], 'lwt: failed: 50 hosts: h[1-50]: exit code 2')
+
+    def test_json_tells_of_every_host(self):
+        done = self.exec('--json', '--fail-fast', '-f', '1', '-w', 'h[1-3]', '--', 'exit 3')
+        found = {entry['host']: entry['class'] for entry in map(json.loads, done.out.splitlines())}
+        self.assertEqual(found, {'h1': 'failed', 'h2': 'skipped', 'h3': 'skipped'})
+
+    def test_silence_is_ended_and_output_is_not(self):
+        command = '[ %h = h1 ] && sleep 9872; for i in 1 2 3 4 5; do echo $i; sleep 0.4; done'
+        done = self.exec('--idle', '1', '-w', 'h[1-2]', '--', command)
+        self.assertEqual(done.code, 3, done)
+        self.assertIn('lwt: timeout: 1 host: h1: stalled: no byte in 1 s', done.err)
+        self.assertEqual(len(done.out.splitlines()), 5)
+
+    def test_USR1_tells_what_runs(self):
+        popen = self.start('exec', '-w', 'h[1-2]', '--', 'echo begun; [ %h = h1 ] || sleep 9873')
+        self.assertEqual({popen.stdout.readline() for _ in range(2)}, {b'h1: begun\n', b'h2: begun\n'})
+        popen.send_signal(signal.SIGUSR1)
+        self.assertRegex(popen.stderr.readline(), rb'lwt: \d of 2 done, \d running')
+        self.assertTrue(any(re.match(rb'lwt: h2: for ', popen.stderr.readline()) for _ in range(2)))
+        popen.send_signal(signal.SIGTERM)
+        popen.communicate(timeout=30)
+        self.assertEqual(popen.returncode, 143)
+
+    def test_R_9_what_a_command_leaves_behind_does_not_hold_it_up(self):
+        began = time.monotonic()
+        done = self.exec('-w', 'h1', '--', 'sleep 40 & echo done')
+        self.assertEqual((done.code, done.out), (0, 'done\n'), done)
+        self.assertLess(time.monotonic() - began, 30)
+        for pid, words in marked(self.mark).items():
+            if words == 'sleep 40':
+                os.kill(pid, signal.SIGKILL)
+
+
+class AsRoot(ProgramTestCase):
+    """--sudo, with a sudo that knows one password."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace([('localhost', 'local', '~')])
+        self.write('bin/sudo', SUDO, 0o755)
+        self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
+
+    def sudo(self, password, *words):
+        """Run it with no terminal."""
+        popen = self.start('exec', '-a', '--grace', '0.5', '--json', '--sudo', *words, stdin=subprocess.PIPE,
+                           start_new_session=True)
+        out, err = popen.communicate(password, timeout=60)
+        return json.loads(out.decode()) if out else err.decode()
+
+    def test_the_password_is_tried_then_used_and_stands_nowhere(self):
+        done = self.sudo(b'open sesame\n', '--', 'echo $SUDO_USER; pwd; cat; exit 3')
+        self.assertEqual((done['code'], done['stdout']), (3, 'me\n%s\n' % self.home))
+        self.assertNotIn('sesame', self.read('home', 'sudo.argv'))
+
+    def test_a_wrong_one_has_a_class_of_its_own(self):
+        done = self.sudo(b'wrong\n', '--', 'echo ran')
+        self.assertEqual((done['class'], done['reason'], done['stdout']), ('sudo', 'sudo: wrong password', ''))
+
+    def test_none_is_asked_for_where_none_is_needed(self):
+        self.assertEqual(self.sudo(b'\n', '--', 'echo ran')['reason'], 'sudo: a password is required')
+        self.write('home/free', '')
+        self.assertEqual(self.sudo(b'\n', '--', 'echo ran; cat')['stdout'], 'ran\n')
+        self.assertEqual(self.sudo(b'not asked for\n', '--', 'echo ran; cat')['stdout'], 'ran\n')
+
+    def test_on_a_terminal_it_is_asked_for_once_and_not_shown(self):
+        pid, terminal = pty.fork()
+        if not pid:
+            os.chdir(self.scratch)
+            os.execve(self.python, (self.python, '-m', 'lwt', 'exec', '-a', '--sudo', '--', 'echo $SUDO_USER'), self.env)
+        said = b''
+        while not said.endswith(b': '):
+            said += os.read(terminal, 1000)
+        os.write(terminal, b'open sesame\n')
+        with contextlib.suppress(OSError):      # EIO: nobody has it open any more
+            while True:
+                said += os.read(terminal, 1000)
+        os.close(terminal)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0, said)
+        self.assertIn(b'me\r\n', said)
+        self.assertNotIn(b'sesame', said)
+
+    def test_a_script_and_its_input_go_behind_it(self):
+        script, data = self.write('script', 'echo $1; cat\n'), self.write('data', 'data\n')
+        done = self.sudo(b'open sesame\n', '--script', script, '--stdin', data, '--', 'arg')
+        self.assertEqual(done['stdout'], 'arg\ndata\n')
+
+    def test_a_time_out_leaves_nothing(self):
+        done = self.sudo(b'open sesame\n', '-u', '1', '--', 'setsid sleep 9874 & sleep 9875')
+        self.assertEqual(done['class'], 'timeout')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+
+class TwentyHosts(LabTestCase):
+    """Nothing is left on twenty hosts."""
+
+    hosts = 20
+    slow = True
+    ZOO = 'trap "" TERM; setsid sleep 8811 & (sleep 8812 &); sleep 8813'
+
+    def begin(self, *words):
+        popen = self.start('exec', '--grace', '1', *words, '-w', 'h[1-20]', '--', self.ZOO)
+        self.assertTrue(wait_for(lambda: all('sleep 8813' in self.lab.commands(name).values() for name in self.names), 60))
+        return popen
+
+    def test_G_1_nothing_is_left_after_a_time_out_an_interrupt_or_a_kill(self):
+        for words, signum, code in ((('-u', '5'), 0, 3), ((), signal.SIGINT, 130), ((), signal.SIGKILL, -9)):
+            with self.subTest(words=words, signum=signum):
+                popen = self.begin(*words)
+                if signum:
+                    popen.send_signal(signum)
+                popen.communicate(timeout=60)
+                self.assertEqual(popen.returncode, code)
+                self.assertTrue(all(self.gone(name) for name in self.names))
+
+    def test_N_6_cut_off_hosts_end_it_when_its_time_is_over(self):
+        popen = self.begin('-u', '8')
+        for name in self.names[:3]:
+            self.lab.black_hole(name)
+        self.assertTrue(wait_for(lambda: not any(self.lab.commands(name) for name in self.names[:3]), 40))
+        popen.communicate(timeout=60)
+        self.assertEqual(popen.returncode, 3)
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,406 @@
+"""lwt as a user runs it, on this machine: wrong use, bad files, closed streams, and what must work all the same."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from tests.support import ProgramTestCase, marked, wait_for
+
+LOCAL = [('localhost', 'local', '~')]
+
+
+class WrongUse(ProgramTestCase):
+    """Bad words and options: one clear line, code 2, nothing done."""
+
+    def test_C_1_no_command_or_a_misspelt_one(self):
+        done = self.lwt()
+        self.assert_refused(done, 2, 'usage: lwt', 'no command')
+        self.assert_refused(self.lwt('exce', '-w', 'h', '--', 'true'), 2, 'unknown command exce', 'did you mean exec?')
+        self.assert_refused(self.lwt('hepl'), 2, 'unknown command hepl')
+
+    def test_help_and_version_are_no_errors(self):
+        for words in (('--help',), ('help',), ('--version',), ('exec', '--help'), ('task', '--help'), ('multi', '-h'),
+                      ('put', '--help'), ('get', '--help'), ('hosts', '--help'), ('init', '--help'), ('demo', '--help')):
+            with self.subTest(words=words):
+                done = self.lwt(*words)
+                self.assertEqual((done.code, done.err), (0, ''))
+                self.assertIn('lwt', done.out)
+                if len(words) == 2:
+                    self.assertIn('examples:', done.out)
+
+    def test_C_2_options_that_are_wrong_are_named(self):
+        for words, said in (
+                (('exec', '--josn', '-w', 'h', 'x'), ['--josn', 'did you mean --json?']),
+                (('exec', '-w'), ['-w']),
+                (('multi', '-j', '0'), ['-j', "'0'"]),
+                (('multi', '-j', '-1'), ['-j', "'-1'"]),
+                (('multi', '-j', 'x'), ['-j', "'x'"]),
+                (('multi', '-j'), ['-j']),
+                (('exec', '-w', 'h', '-f', '0', 'x'), ['-f', "'0'"]),
+                (('exec', '-w', 'h', '--set', 'fanuot=3', 'x'), ['fanuot', 'did you mean fanout?']),
+                (('exec', '-w', 'h', '--set', 'fanout', 'x'), ['KEY=VALUE'])):
+            with self.subTest(words=words):
+                self.assert_refused(self.lwt(*words), 2, *said)
+
+    def test_C_2_a_number_beyond_all_limits_is_capped_and_said(self):
+        done = self.lwt('multi', '-j', '1e9', stdin=b'echo ran\n')
+        self.assertEqual((done.code, done.out), (0, 'ran\n'))
+        self.assertIn('-j 1000000000: capped to ', done.err)
+
+    def test_C_3_times_that_are_none(self):
+        for text in ('nan', 'inf', '-1', '1d2', '', '1e', '0x10'):
+            with self.subTest(text=text):
+                self.assert_refused(self.lwt('multi', '-u', text), 2, '-u')
+
+    def test_C_4_an_empty_command(self):
+        for words in ((), ('--', ''), ('--', '  \t ')):
+            with self.subTest(words=words):
+                self.assert_refused(self.lwt('exec', '-w', 'h', *words), 2, 'empty command')
+
+    def test_C_5_a_nul_byte_in_a_line_is_named_and_the_others_run(self):
+        done = self.lwt('multi', stdin=b'echo one\necho \0two\necho three\n')
+        self.assert_refused(done, 2, 'job 2: a NUL byte')
+        self.assertEqual(sorted(done.out.split()), ['one', 'three'])
+
+    def test_C_6_bytes_that_are_no_text_come_through_in_the_c_locale(self):
+        self.make_workspace(LOCAL)
+        env = dict(self.env, LANG='C', LC_ALL='C')
+        popen = subprocess.Popen([self.python.encode(), b'-m', b'lwt', b'exec', b'-a', b'--', b"printf '\xff\xe9\n'"],
+                                 stdout=subprocess.PIPE, cwd=self.scratch, env=env)
+        self.assertEqual(popen.communicate(timeout=60)[0], b'\xff\xe9\n')
+
+    def test_C_7_a_command_that_is_too_long_says_the_way_out(self):
+        self.make_workspace(LOCAL)
+        command = ': ' + 'x' * 130000
+        self.assert_refused(self.lwt('exec', '-a', '--', command), 2, 'too long', 'hint:', '--script')
+        script = self.write('long.sh', command[:130000] * 2 + '\necho ran "$1"\n')
+        done = self.lwt('exec', '-a', '--script', script, '--', 'with args')
+        self.assertEqual((done.code, done.out), (0, 'ran with args\n'))
+
+    def test_C_14_ids_that_are_unknown_ambiguous_or_none(self):
+        self.make_workspace(LOCAL)
+        self.lwt('task', 'add', 'sample', 'sample')
+        self.assert_refused(self.lwt('task', 'show', '../x'), 2, 'bad task id')
+        self.assert_refused(self.lwt('task', 'kill', '99'), 2, 'no task 99')
+        self.assert_refused(self.lwt('task', 'kill', '0'), 2, 'ambiguous', '000001 000002')
+        self.assert_refused(self.lwt('task', 'kill'), 2, 'expected ids')
+        self.assert_refused(self.lwt('task', 'frob'), 2, 'unknown verb frob')
+        self.assert_refused(self.lwt('task', 'add', 'sample', '--each', 'x', '--array', '1-2'), 2, 'one or the other')
+        self.assertIn('2 new', self.lwt('task', 'show').err)
+
+    def test_no_selection_is_an_error_and_an_unknown_category_too(self):
+        self.make_workspace(LOCAL)
+        self.assert_refused(self.lwt('exec', '--', 'true'), 2, 'no hosts named', '-w HOSTS')
+        self.assert_refused(self.lwt('exec', '-g', 'nosuch', '--', 'true'), 2, 'nosuch')
+        self.assert_refused(self.lwt('exec', '-a', '-x', 'localhost', '--', 'true'), 2, 'no hosts selected')
+
+
+class Copies(ProgramTestCase):
+    """put and get: what is refused before any host is touched."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace([('nosuch.invalid', 'far', '~')])
+
+    def test_C_8_sources_that_cannot_be_put(self):
+        os.mkfifo(self.path('fifo'))
+        os.symlink('loop', self.path('loop'))
+        os.mkdir(self.path('around'))
+        os.symlink('..', self.path('around', 'back'))
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(self.path('socket'))
+        server.close()
+        self.write('fine', 'x')
+        for local, said in (('missing', 'No such file'), ('fifo', 'neither a file'), ('socket', 'neither a file'),
+                            ('/dev/null', 'neither a file'), ('loop', 'symbolic links'), ('around', 'leads back')):
+            with self.subTest(local=local):
+                done = self.lwt('put', '-a', 'fine', local, '/tmp')
+                self.assert_refused(done, 2, said)
+                self.assertNotIn('nosuch.invalid', done.err)
+        self.assert_refused(self.lwt('put', '-a', 'fine'), 2, 'where to')
+        self.assert_refused(self.lwt('put', '-a', '-x', 'nosuch.invalid', 'fine', '/tmp'), 2, 'no hosts selected')
+
+    def test_C_8_odd_local_names_are_files_like_others(self):
+        self.write('host.list', 'localhost\tlocal\t~\n')
+        for name in ('c:x', '-x', "it's $HOME; `id`", 'é\nnewline'):
+            self.write(name, 'content of ' + name)
+            os.makedirs(self.path('home', 'into'), exist_ok=True)
+            done = self.lwt('put', '-a', '--', name, 'into')
+            self.assertEqual(done.code, 0, done)
+            self.assertEqual(self.read('home', 'into', name), 'content of ' + name)
+
+    def test_C_9_local_targets_that_cannot_take_what_is_fetched(self):
+        self.write('file', 'x')
+        for words, said in ((('x', 'file'), 'not a directory'), (('x', 'file/deeper'), 'not a directory')):
+            with self.subTest(words=words):
+                done = self.lwt('get', '-a', *words)
+                self.assert_refused(done, 2, said)
+                self.assertNotIn('unreachable', done.err)
+        self.write('host.list', 'localhost\tlocal\t~\n')
+        self.write('home/there', 'new')
+        self.write('out/d.localhost/there', 'old')
+        self.assert_refused(self.lwt('get', '-a', 'there', 'out'), 2, 'is there already, and differs')
+        self.assertEqual(self.read('out/d.localhost/there'), 'old')
+        self.write('home/there', 'old')
+        self.assertEqual(self.lwt('get', '-a', 'there', 'out').code, 0)         # what is the same is no overwriting
+
+    def test_C_9_force_replaces(self):
+        self.write('host.list', 'localhost\tlocal\t~\n')
+        self.write('home/there', 'new')
+        self.write('out/d.localhost/there', 'old')
+        self.assertEqual(self.lwt('get', '-a', '--force', 'there', 'out').code, 0)
+        self.assertEqual(self.read('out/d.localhost/there'), 'new')
+
+    def test_what_is_not_on_the_host_is_said_and_nothing_appears(self):
+        self.write('host.list', 'localhost\tlocal\t~\n')
+        done = self.lwt('get', '-a', 'nothing*', 'out')
+        self.assertEqual(done.code, 1, done)
+        self.assertIn('no such file', done.err)
+        self.assertFalse(os.path.exists(self.path('out')))
+
+    def test_a_directory_is_merged_and_a_file_never_replaces_one(self):
+        self.write('host.list', 'localhost\tlocal\t~\n')
+        self.write('tree/new', 'new')
+        self.write('tree/both', 'new')
+        self.write('home/tree/both', 'old')
+        self.write('home/tree/old', 'old')
+        self.assertEqual(self.lwt('put', '-a', 'tree', '~').code, 0)
+        self.assertEqual([self.read('home/tree', name) for name in ('new', 'both', 'old')], ['new', 'new', 'old'])
+        self.write('other/tree', 'a file')
+        done = self.lwt('put', '-a', 'other/tree', '~')
+        self.assertEqual(done.code, 1, done)
+        self.assertIn('cannot replace', done.err)
+        self.assertEqual(sorted(os.listdir(self.path('home'))), ['tree'])
+
+    def test_G_4_term_in_the_middle_of_a_get_leaves_the_old_or_the_new_and_never_half(self):
+        self.make_workspace(LOCAL)
+        self.write('home/data/number', '0')
+        wholes = set()
+        for round_ in range(1, 31):
+            for name in range(60):
+                self.write('home/data/%d' % name, str(round_))
+            popen = self.start('get', '-a', '--force', 'data', 'here')
+            time.sleep(0.1 + 0.01 * round_)
+            popen.terminate()
+            _out, err = popen.communicate(timeout=30)
+            self.assertIn(popen.returncode, (0, 143, -15), err)          # -15: before lwt was up
+            got = self.path('here', 'd.localhost', 'data')
+            if os.path.exists(got):
+                said = {self.read(got, name) for name in os.listdir(got) if name != 'number'}
+                self.assertEqual((len(said), len(os.listdir(got))), (1, 61))
+                wholes |= said
+        self.assertGreater(len(wholes), 1)      # some were in time
+        self.assertEqual(os.listdir(self.path('here', 'd.localhost')), ['data'])
+
+
+class Streams(ProgramTestCase):
+    """Standard streams that are full, closed or gone."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace(LOCAL)
+
+    def test_C_10_a_full_standard_output(self):
+        for words in (('multi',), ('exec', '-a', '--', 'echo x'), ('hosts',), ('task', 'show')):
+            with self.subTest(words=words), open('/dev/full', 'wb') as full:
+                done = self.lwt(*words, stdin=b'echo x\n', stdout=full)
+                self.assert_refused(done, 74, 'lwt: standard output: No space left on device')
+
+    def test_C_11_a_reader_that_goes_away(self):
+        for words in ('multi', 'exec -a -- yes y'):
+            with self.subTest(words=words):
+                shell = 'yes "echo y" | %s -m lwt %s | head -n 1; exit ${PIPESTATUS[1]}' % (self.python, words)
+                done = subprocess.run(['bash', '-c', shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env,
+                                      cwd=self.scratch, timeout=60)
+                self.assertEqual((done.returncode, done.stdout), (141, b'y\n'), done.stderr)
+                self.assertNotIn(b'Traceback', done.stderr)
+                self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    def test_C_12_closed_standard_streams(self):
+        for closed in ('<&-', '>&-', '2>&-', '<&- >&- 2>&-'):
+            for words in ('exec -a -- true', 'task show', 'task add sample', 'hosts'):
+                with self.subTest(closed=closed, words=words):
+                    done = subprocess.run(['sh', '-c', '%s -m lwt %s %s' % (self.python, words, closed)], env=self.env,
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.scratch, timeout=60)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(self.lwt('task', 'show', '--json').out.splitlines()), 4)
+
+    def test_C_13_programs_that_are_not_installed(self):
+        env = dict(self.env, PATH='/nonexistent')
+        for words in (('exec', '-w', 'h1', '--', 'true'), ('put', '-w', 'h1', 'lwt.conf', '/tmp'),
+                      ('get', '-w', 'h1', 'x', 'out')):
+            with self.subTest(words=words):
+                self.assert_refused(self.lwt(*words, env=env), 2, 'ssh not found in PATH=/nonexistent')
+        self.assertEqual(self.lwt('exec', '-a', '--', ':', env=env).code, 0)
+
+    def test_C_15_no_home_and_no_current_directory(self):
+        env = dict(self.env)
+        del env['HOME']
+        self.assertEqual(self.lwt('multi', stdin=b'true\n', env=env).code, 0)
+        os.mkdir(self.path('gone'))
+        popen = subprocess.Popen(['sh', '-c', 'rmdir ../gone; exec %s -m lwt hosts' % self.python], cwd=self.path('gone'),
+                                 env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        _out, err = popen.communicate(timeout=60)
+        self.assertEqual(popen.returncode, 74, err)
+        self.assertIn(b'current directory', err)
+
+    def test_C_15_a_home_that_cannot_be_written(self):
+        self.write('host.list', 'localhost\tlocal\t/proc/self\n')
+        self.lwt('task', 'add', 'sample')
+        done = self.lwt('task', 'update')
+        self.assert_refused(done, 3, 'localhost: home /proc/self: cannot be written')
+        self.assertIn('1 new', self.lwt('task', 'show').err)
+
+    def test_terminal_escapes_of_a_host_do_not_reach_a_terminal(self):
+        master, slave = pty.openpty()
+        try:
+            popen = self.start('exec', '-a', '--', r"printf '\033]0;owned\007plain\n'", stdout=slave)
+            popen.communicate(timeout=60)
+            seen = os.read(master, 4096)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertEqual(seen, b'\\x1b]0;owned\\x07plain\r\n')
+
+
+    def test_colours_reach_a_terminal_and_nothing_else(self):
+        self.lwt('task', 'add', 'sample')
+        self.lwt('task', 'kill', '1')
+        self.assertNotIn('\033', self.lwt('task', 'show').out)
+        for env, expected in (({'TERM': 'xterm'}, True), ({'TERM': 'xterm', 'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
+            with self.subTest(env=env):
+                master, slave = pty.openpty()
+                try:
+                    self.start('task', 'show', stdout=slave, env=dict(self.env, **env)).communicate(timeout=60)
+                    seen = os.read(master, 4096)
+                finally:
+                    os.close(master)
+                    os.close(slave)
+                self.assertEqual(b'\033[33m000001' in seen, expected, seen)
+
+
+class HostLists(ProgramTestCase):
+    """host.list, good and bad."""
+
+    def hosts(self, text):
+        self.write('host.list', text)
+        return self.lwt('hosts')
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace(LOCAL)
+
+    def test_H_1_missing_empty_or_only_comments(self):
+        for text in ('', '\n\n', '# nothing\n   # here\n'):
+            with self.subTest(text=text):
+                self.assert_refused(self.hosts(text), 2, 'no hosts in ', 'host.list')
+        os.unlink(self.path('host.list'))
+        self.assert_refused(self.lwt('hosts'), 2, 'host.list: No such file')
+
+    def test_H_2_what_is_no_file_is_refused_fast(self):
+        path = self.path('host.list')
+
+        def huge():
+            with open(path, 'w') as file:
+                file.truncate(1 << 30)
+        for name, make in (('directory', lambda: os.mkdir(path)), ('fifo', lambda: os.mkfifo(path)),
+                           ('huge', huge), ('device', lambda: os.symlink('/dev/zero', path))):
+            with self.subTest(name=name):
+                subprocess.run(['rm', '-rf', path], check=True)
+                make()
+                self.assert_refused(self.lwt('hosts', timeout=20), 2, 'host.list')
+
+    def test_H_3_wrong_columns_are_named_with_their_line(self):
+        for line, said in (('h1\tcat', 'found 2 columns'), ('h1 cat ~', 'TAB'), ('h1\tcat\t~\tnonsense', 'key=value')):
+            with self.subTest(line=line):
+                self.assert_refused(self.hosts('good\tcat\t~\n%s\n' % line), 2, 'host.list:2', said)
+
+    def test_H_4_carriage_returns_a_bom_and_no_last_newline_are_taken(self):
+        done = self.hosts('\ufeffh1\tcat\t~\r\n\r\n# x\r\nh2\tcat\t~  \t')
+        self.assertEqual((done.code, done.out), (0, 'h1\nh2\n'))
+
+    def test_H_5_the_same_name_twice(self):
+        self.assertEqual(self.hosts('h1\tcat\t~\nh1\tcat\t~\n').out, 'h1\n')
+        self.assert_refused(self.hosts('h1\tcat\t~\nh1\tcat\t/other\n'), 2, 'host.list:2', 'h1')
+
+    def test_H_6_names_that_could_be_something_else(self):
+        for name in ('-oProxyCommand=touch owned', 'a;b', 'a b', '../x', 'x' * 300, 'a\0b', '.hidden', '$(id)', "a'b"):
+            with self.subTest(name=name):
+                if '\0' not in name:
+                    self.write('host.list', 'localhost\tlocal\t~\n')
+                    self.assert_refused(self.lwt('exec', '-w', name, '--', 'true'), 2, '-w: bad host name')
+                self.assert_refused(self.hosts('%s\tcat\t~\n' % name), 2, 'host.list:1')
+        self.write('host.list', b'h\xff\tcat\t~\n')
+        self.assert_refused(self.lwt('hosts'), 2, 'host.list:1', 'not UTF-8')
+        self.assertNotIn('owned', os.listdir(self.scratch))
+
+    def test_H_7_homes_that_are_none(self):
+        for home, said in (('/', 'bad HOME'), ('', 'TAB'), ('~other', 'bad HOME'), ('a/../../b', 'bad HOME')):
+            with self.subTest(home=home):
+                self.assert_refused(self.hosts('h1\tcat\t%s\n' % home), 2, 'host.list:1', said)
+
+    def test_H_7_homes_relative_and_with_odd_characters_work(self):
+        for home in ('deep/er', '~/deep/er', "with space 'n quote $x"):
+            with self.subTest(home=home):
+                path = self.path('home', home.replace('~/', ''))
+                os.makedirs(path, exist_ok=True)
+                self.write('host.list', 'localhost\tlocal\t%s\n' % home)
+                self.assertEqual(self.lwt('exec', '-a', '--', 'pwd').out, path + '\n')
+
+    def test_H_8_a_host_that_left_the_list_is_looked_after(self):
+        self.describe('slow', 'exec : sleep 1; echo x > out\nd_fetch : out\n')
+        self.lwt('task', 'add', 'slow')
+        self.lwt('task', 'update')
+        self.write('host.list', 'other.invalid\tfar\t~\n')
+        done = self.lwt('task', 'run', '-t', '1')
+        self.assertEqual(done.code, 0, done)
+        with open(os.path.join(self.results()[0], 'result', 'out')) as file:
+            self.assertEqual(file.read(), 'x\n')
+
+
+class ExecHere(ProgramTestCase):
+    """exec on this machine, by the same scripts as on any host."""
+
+    ZOO = 'trap "" TERM; setsid sleep 9961 & (sleep 9962 &); sleep 9963'
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace(LOCAL)
+
+    def test_a_time_out_an_interrupt_and_kill_9_leave_nothing_not_even_what_left_the_group(self):
+        for signum, code in ((None, 3), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
+            with self.subTest(signum=signum):
+                limit = () if signum else ('-u', '1')
+                popen = self.start('exec', '-a', '--grace', '0.5', *limit, '--', self.ZOO)
+                self.assertTrue(wait_for(lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 3))
+                if signum:
+                    popen.send_signal(signum)
+                _out, err = popen.communicate(timeout=30)
+                self.assertEqual(popen.returncode, code, err)
+                self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    def test_a_command_that_ends_at_term_does_not_take_the_whole_grace(self):
+        popen = self.start('exec', '-a', '--grace', '60', '-u', '0.5', '--', 'sleep 9964 & sleep 9965')
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual((popen.returncode, err), (3, b'lwt: localhost: timed out after 0.5 s\n'))
+
+    def test_a_command_has_the_umask_of_whoever_runs_lwt(self):
+        for words, stdin in ((('exec', '-a', '--', 'umask'), b''), (('multi',), b'umask\n')):
+            with self.subTest(words=words):
+                done = self.lwt(*words, stdin=stdin, preexec_fn=lambda: os.umask(0o027))
+                self.assertEqual(done.out.strip().lstrip('0'), '27')
+
+    def test_what_a_command_is_given_and_how_its_output_is_shown(self):
+        self.assertEqual(self.lwt('exec', '-a', '--stdin', '-', '--', 'wc -c', stdin=b'x' * 100000).out.strip(), '100000')
+        done = self.lwt('exec', '-a', '-b', '--', 'echo same; exit 4')
+        self.assertEqual((done.code, done.out), (1, '-' * 15 + '\nlocalhost: exit code 4\n' + '-' * 15 + '\nsame\n'))
+        self.assertIn('"class": "failed", "code": 4', self.lwt('exec', '-a', '--json', '--', 'exit 4').out)
+        self.assertEqual(self.lwt('exec', '-a', '-v', '--', 'true').err, 'lwt: localhost: ok\n')
+
+
+if __name__ == '__main__':
+    unittest.main()
