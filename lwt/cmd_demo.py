@@ -1,0 +1,120 @@
+"""lwt demo: a real sweep of tasks, from added to cleaned, on this machine and without sshd.
+
+For twelve values of its parameter r, the logistic map x -> r x (1 - x) is followed with awk for many steps, and its Lyapunov
+exponent computed: where it is above 0, the map is chaotic.  Each value is a task; they are staged, launched, polled, fetched
+and cleaned like any others, on a host that is called localhost.
+"""
+
+import os
+import tempfile
+
+from lwt import files, output, queue, results, scheduler, workspace
+from lwt.arguments import Parser, fitting
+from lwt.errors import EXIT_FAILED, Interrupted, UsageError
+from lwt.flow import running
+from lwt.store import Store
+from lwt.task_view import Teller, summary, table
+from lwt.visit import Context
+
+PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90', '3.96', '4.00')
+
+HOST_LIST = 'localhost\tlocal\t%s\n'
+
+DESC = '''\
+exec : sh lyapunov.sh {}
+d_fetch : output
+timeout : 60
+---
+The Lyapunov exponent of the logistic map for one value of its parameter.
+'''
+
+SCRIPT = '''\
+mkdir output
+awk -v r="$1" -v steps=200000 'BEGIN {
+    x = 0.4
+    for (i = -1000; i < steps; i++) {
+        x = r * x * (1 - x)
+        slope = r * (1 - 2 * x)
+        if (slope < 0) slope = -slope
+        if (i >= 0) sum += log(slope < 1e-12 ? 1e-12 : slope)
+    }
+    printf "%s %.4f\\n", r, sum / steps
+}' > output/exponent.txt
+echo "r = $1 done on $LWT_HOST"
+'''
+
+EXAMPLES = '''examples:
+  lwt demo'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt demo', 'Run a real sweep of twelve tasks on this machine, and clean up after it.', EXAMPLES)
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt demo: it takes no words')
+    with tempfile.TemporaryDirectory(prefix='lwt-demo.') as scratch:
+        place = _make_workspace(scratch)
+        with Store(place.database) as store:
+            return _run(env, place, store)
+
+
+def _make_workspace(scratch):
+    """A workspace with one host, whose home is in the scratch directory too, and one description."""
+    place, _made = workspace.init(os.path.join(scratch, 'workspace'))
+    home = os.path.join(scratch, 'home')
+    files.make_dir(home)
+    files.write_atomic(place.path('host.list'), HOST_LIST % home)
+    folder = place.path('description', 'lyapunov')
+    files.make_dir(folder)
+    files.write_atomic(os.path.join(folder, 'desc'), DESC)
+    files.write_atomic(os.path.join(folder, 'lyapunov.sh'), SCRIPT)
+    files.write_atomic(place.path('parameters.txt'), '\n'.join(PARAMETERS) + '\n')
+    return place
+
+
+def _run(env, place, store):
+    settings = env.settings(place)
+    desc, folder = queue.read_description(place, 'lyapunov', settings.retries)
+    values = queue.values_of_file(place.path('parameters.txt'))
+    queue.add(place, store, 'lyapunov', desc, folder, values)
+    output.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
+    listed = place.available()
+    session = env.session(settings, listed)
+    fanout = fitting(settings.fanout, '-f', output.say)
+    try:
+        with Teller(store, output.say, output.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
+            scheduler.until_done(run, Context(place, store, session, teller.tell), listed)
+    except Interrupted:
+        _kill_all(store, Context(place, store, session, lambda text: None), fanout, settings)
+        raise
+    for line in table(store.all(), env.environ):
+        output.put_line(line)
+    output.put_line()
+    for line in _chart(place, store.all()):
+        output.put_line(line)
+    output.say(summary(store.counts()))
+    return 0 if store.counts() == {'success': len(values)} else EXIT_FAILED
+
+
+def _kill_all(store, context, fanout, settings):
+    """Nothing of the demo is to outlive it."""
+    for task in store.all():
+        if task.state not in ('done', 'fetching'):
+            queue.kill(store, task)
+    with running(fanout, settings.grace) as run:
+        scheduler.one_pass(run, context, [], only={'localhost'})
+
+
+def _chart(place, done):
+    """The combined result: what each task brought home."""
+    yield 'The logistic map x -> r x (1 - x): its Lyapunov exponent, chaos where it is above 0'
+    yield ''
+    for task in done:
+        path = os.path.join(results.directory(place, task), 'result', 'exponent.txt')
+        if os.path.exists(path):
+            r, exponent = files.read_text(path, 1000).split()
+            value = float(exponent)
+            bar = '#' * min(40, int(abs(value) * 40 + 0.5))
+            yield ('r = %s  %8s  %s  %s' % (r, exponent, 'chaos' if value > 0 else 'order', bar)).rstrip()

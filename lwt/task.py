@@ -1,0 +1,302 @@
+"""What a task is: its description, its states, and what each event does to it.  Pure.
+
+The automaton is one table, state and event to the next state.  Intent comes before effect: a state says what is intended and
+committed, and whoever finds a task in it, after whatever crash, knows what to do next:
+
+  new          waiting for a host
+  placed       a host is chosen and the input is on its way; nothing can have started
+  launching    the launch is intended; it may or may not have started
+  withdrawing  it did not start where it was placed; it is being cancelled there, to go elsewhere
+  running      the host said so
+  killing      somebody wants it dead; the host has not confirmed
+  fetching     it ended, or died; its results are still on the host
+  done         see its outcome
+
+The table says what follows; conclude() says whether an attempt that ended is followed by another.
+"""
+
+import difflib
+import re
+import shlex
+from typing import NamedTuple
+
+from lwt.config import bounded, count, plain_seconds, positive, seconds
+from lwt.errors import UsageError
+from lwt.hosts import printable
+
+STATES = ('new', 'placed', 'launching', 'withdrawing', 'running', 'killing', 'fetching', 'done')
+OUTCOMES = ('success', 'failed', 'killed', 'lost', 'timeout')
+
+# What a host may answer; beside these: place, staged, unplaced, stuck (ours), kill (the user's), fetched.
+# A host that cannot be reached is no event: nothing is known, so nothing changes.
+ANSWERS = ('waiting', 'running', 'exited', 'cancelled', 'died', 'rebooted', 'absent')
+EVENTS = ('place', 'staged', 'unplaced', 'stuck', 'kill', 'fetched') + ANSWERS
+
+SETTLE = 'settle'       # the attempt is over and nothing of it is wanted any more: conclude() knows the next state
+
+TRANSITIONS = {
+    ('new', 'place'): 'placed',
+    ('new', 'kill'): SETTLE,
+
+    ('placed', 'staged'): 'launching',
+    ('placed', 'unplaced'): 'new',
+    ('placed', 'kill'): SETTLE,
+
+    ('launching', 'waiting'): 'launching',
+    ('launching', 'stuck'): 'withdrawing',
+    ('launching', 'running'): 'running',
+    ('launching', 'exited'): 'fetching',
+    ('launching', 'cancelled'): SETTLE,
+    ('launching', 'died'): 'fetching',
+    ('launching', 'rebooted'): 'fetching',
+    ('launching', 'absent'): SETTLE,
+    ('launching', 'kill'): 'killing',
+
+    ('withdrawing', 'waiting'): 'withdrawing',
+    ('withdrawing', 'running'): 'running',
+    ('withdrawing', 'exited'): 'fetching',
+    ('withdrawing', 'cancelled'): SETTLE,
+    ('withdrawing', 'died'): 'fetching',
+    ('withdrawing', 'rebooted'): 'fetching',
+    ('withdrawing', 'absent'): SETTLE,
+    ('withdrawing', 'kill'): 'killing',
+
+    ('running', 'running'): 'running',
+    ('running', 'exited'): 'fetching',
+    ('running', 'cancelled'): SETTLE,
+    ('running', 'died'): 'fetching',
+    ('running', 'rebooted'): 'fetching',
+    ('running', 'absent'): SETTLE,
+    ('running', 'kill'): 'killing',
+
+    ('killing', 'waiting'): 'killing',
+    ('killing', 'running'): 'killing',
+    ('killing', 'exited'): 'fetching',
+    ('killing', 'cancelled'): SETTLE,
+    ('killing', 'died'): 'fetching',
+    ('killing', 'rebooted'): 'fetching',
+    ('killing', 'absent'): SETTLE,
+    ('killing', 'kill'): 'killing',
+
+    ('fetching', 'fetched'): SETTLE,
+    ('fetching', 'absent'): SETTLE,
+}
+
+# A user's wish that comes too late, or twice: refused with a reason, and no bug.
+REFUSED = frozenset({('fetching', 'kill'), ('done', 'kill')})
+
+# Pairs that the protocol excludes; meeting one is a bug of lwt.  (A running task whose fate is gone, for one, is reported by
+# its host as waiting: somebody edited the directory; it is not launched again.)
+IMPOSSIBLE = frozenset(
+    (state, event) for state in STATES for event in EVENTS if (state, event) not in TRANSITIONS) - REFUSED
+
+
+def step(state, event):
+    """The next state, or SETTLE.  Raises UsageError for a wish that cannot be granted, AssertionError for the impossible."""
+    if (state, event) in REFUSED:
+        raise UsageError('it is %s already' % {'fetching': 'at its end', 'done': 'done'}[state])
+    assert (state, event) in TRANSITIONS, 'a task that is %s met %s' % (state, event)
+    return TRANSITIONS[state, event]
+
+
+def ending(event, detail, state):
+    """How an attempt ended: 'success', an unlucky OUTCOME, or 'withdrawn'; and its code, or None.
+
+    event, detail: the host's answer, e.g. 'exited', '3'.  state: the task's, when the answer came.
+    """
+    if event == 'exited':
+        code = bounded(detail, 0, 255)
+        unusual = {'timeout': ('timeout', 124), 'killed': ('killed', 143)}
+        return ('success' if code == 0 else 'failed', code) if code is not None else unusual.get(detail, ('failed', 1))
+    if event == 'kill' or state == 'killing':
+        return 'killed', None
+    if event == 'cancelled' and state == 'withdrawing':
+        return 'withdrawn', None
+    return 'lost', None
+
+
+def conclude(end, failures, desc):
+    """(next state, failures so far) after an attempt that ended like this."""
+    if end == 'withdrawn':
+        return 'new', failures
+    if end in desc.retry_on and failures < desc.retries:
+        return 'new', failures + 1
+    return 'done', failures
+
+
+# -- desc -------------------------------------------------------------------------------------------------------------------
+
+
+class Desc(NamedTuple):
+    """What a desc file says.  timeout: seconds, 0 for none; hosts, category: '' for any; retry_on: of OUTCOMES."""
+
+    exec: str
+    kill: str = ''
+    d_fetch: str = ''
+    timeout: float = 0.0
+    retries: int = 1
+    retry_on: tuple = ('lost',)
+    slots: int = 1
+    priority: int = 0
+    category: str = ''
+    hosts: str = ''
+
+
+def _retry_on(text):
+    words = tuple(text.replace(',', ' ').split())
+    if not words or not set(words) <= {'lost', 'failed', 'timeout'}:
+        raise ValueError('expected some of: lost failed timeout')
+    return words
+
+
+def priority(text):
+    """A whole number, which may be negative; higher goes first."""
+    if not re.fullmatch(r'[+-]?\d{1,6}', text, re.ASCII):
+        raise ValueError('expected a whole number')
+    return int(text)
+
+
+def _d_fetch(text):
+    parts = [part for part in text.split('/') if part not in ('', '.')]
+    if text.startswith('/') or '..' in parts or re.search(r'[*?\[]', text):
+        raise ValueError('expected a path inside the task, without .. and patterns')
+    return '/'.join(parts)
+
+
+def _command(text):
+    if not text:
+        raise ValueError('it is empty')
+    return text
+
+
+_READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': seconds, 'retries': count,
+            'retry_on': _retry_on, 'slots': positive, 'priority': priority, 'category': str, 'hosts': str}
+
+
+def parse_desc(text, origin, default_retries):
+    """The Desc of a desc file's text.  Raises UsageError with the line's number."""
+    values = {'retries': default_retries}
+    seen = set()
+    for number, line in enumerate(text.lstrip('\ufeff').splitlines(), 1):
+        if line.strip() == '---':
+            break
+        if not line.strip() or line.lstrip().startswith('#'):
+            continue
+        key, value = _parse_desc_line(line, '%s:%d' % (origin, number))
+        if key in seen:
+            raise UsageError('%s:%d: %s is there twice' % (origin, number, key))
+        seen.add(key)
+        values[key] = value
+    if 'exec' not in values:
+        raise UsageError('%s: no exec line' % origin, 'exec : the command that the task runs')
+    return Desc(**values)
+
+
+def _parse_desc_line(line, where):
+    key, colon, value = line.partition(':')
+    key, value = key.strip(), value.strip()
+    if not colon or '\0' in line:
+        raise UsageError('%s: expected key : value' % where, 'free text goes below a line of three dashes')
+    if key not in _READERS:
+        near = difflib.get_close_matches(key, list(_READERS), 1)
+        raise UsageError('%s: unknown key %s' % (where, printable(key)),
+                         'did you mean %s?' % near[0] if near else 'the keys are: ' + ' '.join(_READERS))
+    try:
+        return key, _READERS[key](value)
+    except ValueError as error:
+        raise UsageError('%s: %s: %s' % (where, key, error))
+
+
+# -- names and ids ----------------------------------------------------------------------------------------------------------
+
+
+def check_name(name):
+    """Raise UsageError unless name is that of a folder in description/."""
+    if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}', name, re.ASCII):
+        raise UsageError('bad task name %s' % printable(name), 'the name of a folder in description/, not a path')
+
+
+def format_id(number):
+    """A task's id as it is shown and typed: short, and in the order of adding."""
+    return '%06d' % number
+
+
+def match_ids(text, numbers):
+    """The task numbers that an id typed by a user may mean: itself, else all that it begins.  Raises UsageError."""
+    if not re.fullmatch(r'\d{1,12}', text, re.ASCII):
+        raise UsageError('bad task id %s' % printable(text), 'ids are numbers, as lwt task show lists them')
+    if len(text) >= 6 or not text.startswith('0'):
+        exact = [number for number in numbers if number == int(text)]
+        if exact:
+            return exact
+    return [number for number in numbers if format_id(number).startswith(text)]
+
+
+# -- what a host is given ---------------------------------------------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    """A task as it is kept.  Times are seconds since 1970, None where it has not come to that.
+
+    uuid: 32 random hex digits.  input: the name of its folder under task/.  arg: its value of --each or --array, or None.
+    attempt: 1 for the first.  end: how the attempt ended, while its results are being fetched.  host, home, boot: where it
+    is, kept here because a host may leave the list while its task runs.  failures: attempts that counted against retries.
+    """
+
+    id: int
+    uuid: str
+    name: str
+    input: str
+    arg: str
+    desc: Desc
+    state: str
+    outcome: str
+    attempt: int
+    end: str
+    host: str
+    home: str
+    category: str
+    boot: str
+    host_id: str
+    code: int
+    reason: str
+    failures: int
+    added: float
+    started: float
+    ended: float
+
+    @property
+    def key(self):
+        """The name of its directory on a host: never the same for two attempts."""
+        return '%s.%d' % (self.uuid, self.attempt)
+
+    @property
+    def label(self):
+        return '%s %s' % (format_id(self.id), self.name)
+
+
+def command_text(command, arg, input_files):
+    """What sh runs for exec or kill.
+
+    {} stands for the task's value.  A first word that names a file of the folder means that file, as it did in the older
+    system, whether or not it is written with ./
+    """
+    text = command if arg is None else command.replace('{}', shlex.quote(arg))
+    means_file = file_word(text) in input_files and not text.startswith('./')
+    return ('./' + text if means_file else text) + '\n'
+
+
+def file_word(command):
+    """The first word of a command line, if it may name a file at the top of the task's folder; without its ./"""
+    match = re.match(r'(?:\./)?([A-Za-z0-9_.+-]+)(?=\s|$)', command)
+    return match.group(1) if match else ''
+
+
+def settings_text(task, grace):
+    """The sh file that the runner reads: the limits, and the environment of the task."""
+    exports = {'LWT_ID': task.key, 'LWT_TASK': format_id(task.id), 'LWT_ATTEMPT': str(task.attempt), 'LWT_HOST': task.host}
+    if task.arg is not None:
+        exports['LWT_ARG'] = task.arg
+    lines = ['task_timeout=' + plain_seconds(task.desc.timeout), 'task_grace=' + plain_seconds(grace)]
+    lines += ['export %s=%s' % (name, shlex.quote(value)) for name, value in exports.items()]
+    return '\n'.join(lines) + '\n'

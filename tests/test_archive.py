@@ -1,0 +1,285 @@
+"""Tar streams: what is sent, and what a host that is not trusted can do by what it sends."""
+
+import io
+import os
+import stat
+import tarfile
+import tempfile
+import unittest
+from unittest import mock
+
+from lwt import archive
+from lwt.errors import UsageError
+
+FILE, DIR, SYM, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+
+
+def member(name, kind=FILE, content=b'', link='', mode=0o644, **more):
+    """(TarInfo, content) of a member of a hostile archive."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode, info.size = kind, link, mode, len(content)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, content
+
+
+class InDirectory(unittest.TestCase):
+    """A temporary directory, and a target some levels below it."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = directory.name
+        self.tar = os.path.join(self.root, 'x.tar')
+        self.target = os.path.join(self.root, 'a', 'b', 'c', 'target')
+        os.makedirs(self.target)
+
+    def write(self, *members):
+        with tarfile.open(self.tar, 'w', format=tarfile.PAX_FORMAT) as tar:
+            for info, content in members:
+                tar.addfile(info, io.BytesIO(content))
+
+    def unpack(self, *members):
+        """Unpack an archive of these members into an empty target; what was refused."""
+        self.target = tempfile.mkdtemp(dir=os.path.dirname(self.target))
+        self.write(*members)
+        self.outside = self.names(self.root, but=self.target)
+        return archive.unpack(self.tar, self.target, lambda name, is_directory: name)
+
+    @staticmethod
+    def names(top, but=None):
+        """The relative paths of all that is below a directory, but not of what is in the directory `but`."""
+        return sorted(os.path.relpath(os.path.join(root, name), top) for root, dirs, files in os.walk(top)
+                      for name in dirs + files if but is None or not (root + '/').startswith(but + '/'))
+
+    def content(self, name):
+        with open(os.path.join(self.target, name), 'rb') as file:
+            return file.read()
+
+    def assert_nothing_outside(self):
+        """Nothing was made outside the target, and nothing inside it leads out."""
+        self.assertEqual(self.names(self.root, but=self.target), self.outside)
+        inside = os.path.realpath(self.target)
+        for name in self.names(self.target):
+            real = os.path.realpath(os.path.join(self.target, name))
+            self.assertTrue(real == inside or real.startswith(inside + '/'), '%s leads to %s' % (name, real))
+
+
+class Unpacking(InDirectory):
+    """What a host sends."""
+
+    def test_files_directories_and_links_that_stay_inside_are_made(self):
+        self.assertEqual(self.unpack(
+            member('./d', DIR), member('d/f', content=b'x'), member('e//g', content=b'y'),
+            member('d/up', SYM, link='../e/g'),
+            member('dangling', SYM, link='nosuch'), member('h', HARD, link='d/f')), [])
+        self.assertEqual(self.names(self.target), ['d', 'd/f', 'd/up', 'dangling', 'e', 'e/g', 'h'])
+        self.assertEqual([self.content(name) for name in ('d/f', 'd/up', 'h')], [b'x', b'y', b'x'])
+        self.assert_nothing_outside()
+
+    def test_a_path_that_leads_out_is_refused(self):
+        for name in ('../x', '/x', 'a/../../x', 'a/..', '..', '.', './', '//x', 'a/../b'):
+            with self.subTest(name=name):
+                self.assertEqual(len(self.unpack(member(name, content=b'x'))), 1)
+                self.assertEqual(self.names(self.target), [])
+                self.assert_nothing_outside()
+
+    def test_a_link_that_leads_out_is_refused(self):
+        for name, link in (('l', '..'), ('l', '/etc/passwd'), ('l', '../x'), ('d/l', '../../x'), ('l', 'a/../../x'),
+                           ('l', '/')):
+            with self.subTest(name=name, link=link):
+                self.assertEqual(len(self.unpack(member(name, SYM, link=link))), 1)
+                self.assertEqual(self.names(self.target), [])
+
+    def test_a_link_that_leads_out_only_through_another_link_is_refused(self):
+        self.assertNotEqual(self.unpack(member('a/b/up', SYM, link='../..'), member('out', SYM, link='a/b/up/../..')), [])
+        self.assert_nothing_outside()
+
+    def test_nothing_is_made_through_a_link(self):
+        up = member('a/b/up', SYM, link='../..')
+        for name, members in (
+                ('a file through a link out', (member('l', SYM, link='..'), member('l/x', content=b'x'))),
+                ('a file through a link inside', (member('d', DIR), member('l', SYM, link='d'),
+                                                  member('l/x', content=b'x'))),
+                ('a link through a link', (up, member('a/b/up/out', SYM, link='../..'))),
+                ('a link outside', (up, member('a/b/up/out', SYM, link='../..'), member('a/b/up/out/x', SYM, link='y'))),
+                ('a directory outside', (up, member('a/b/up/out', SYM, link='../..'),
+                                         member('a/b/up/out/d/x', SYM, link='y')))):
+            with self.subTest(name):
+                self.assertNotEqual(self.unpack(*members), [])
+                self.assert_nothing_outside()
+
+    def test_a_hard_link_is_a_copy_and_only_of_what_is_in_the_archive(self):
+        secret = os.path.join(self.root, 'secret')
+        with open(secret, 'w') as file:
+            file.write('s')
+        for link in (secret, '../../../../secret', 'nosuch', 'h'):
+            with self.subTest(link=link):
+                self.assertEqual(len(self.unpack(member('h', HARD, link=link))), 1)
+                self.assertEqual(self.names(self.target), [])
+        self.unpack(member('f', content=b'x'), member('h', HARD, link='f'))
+        self.assertEqual(os.stat(os.path.join(self.target, 'h')).st_nlink, 1)
+
+    def test_a_hard_link_to_a_link_to_itself_is_refused(self):
+        self.assertEqual(len(self.unpack(member('s', SYM, link='s'), member('h', HARD, link='s'))), 1)
+
+    def test_a_fifo_or_a_device_is_refused(self):
+        for kind in (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE):
+            with self.subTest(kind=kind):
+                self.assertEqual(len(self.unpack(member('x', kind))), 1)
+                self.assertEqual(self.names(self.target), [])
+
+    def test_a_name_that_is_there_twice_keeps_its_first_content(self):
+        for name, second in (('a file', member('f', content=b'2')), ('a link', member('f', SYM, link='g')),
+                             ('a hard link', member('f', HARD, link='g')), ('a directory', member('f', DIR)),
+                             ('a file below', member('f/x', content=b'2')), ('a link below', member('f/x', SYM, link='g'))):
+            with self.subTest(name):
+                refused = self.unpack(member('g', content=b'g'), member('f', content=b'1'), second,
+                                      member('last', content=b'3'))
+                self.assertEqual(len(refused), 1)
+                self.assertEqual(self.content('f'), b'1')
+                self.assertEqual(self.content('last'), b'3')
+
+    def test_a_header_that_no_file_can_have_is_refused_or_no_tar_file(self):
+        for name, info in (('a NUL in the name', member('x', pax_headers={'path': 'a\0b'})),
+                           ('a NUL in a link', member('x', SYM, pax_headers={'linkpath': 'a\0b'})),
+                           ('a link to nothing', member('x', SYM, link='')),
+                           ('a time that is none', member('x', pax_headers={'mtime': 'nan'})),
+                           ('a time beyond all', member('x', pax_headers={'mtime': '1e300'})),
+                           ('a name that is too long', member('n' * 300))):
+            with self.subTest(name):
+                try:
+                    self.assertLessEqual(len(self.unpack(info, member('last', content=b'3'))), 1)
+                except tarfile.TarError:
+                    continue
+                self.assertEqual(self.content('last'), b'3')
+
+    def test_F_12_no_mode_but_private_ones_is_given(self):
+        old = os.umask(0)
+        self.addCleanup(os.umask, old)
+        self.unpack(*[member('f%o' % mode, mode=mode) for mode in (0, 0o644, 0o4755, 0o2777, 0o1700)],
+                    member('d', DIR, mode=0o777), member('d/e/f', mode=0o666))
+        modes = {name: stat.S_IMODE(os.stat(os.path.join(self.target, name)).st_mode) for name in self.names(self.target)}
+        self.assertEqual(modes, {'f0': 0o600, 'f644': 0o600, 'f4755': 0o700, 'f2777': 0o700, 'f1700': 0o700,
+                                 'd': 0o700, 'd/e': 0o700, 'd/e/f': 0o600})
+
+    def test_place_says_where_a_member_goes_and_may_leave_it_out(self):
+        self.write(member('work/x', content=b'1'), member('work/l', SYM, link='x'), member('other', content=b'2'))
+        places = {'work/x': 'result/x', 'work/l': 'result/l', 'other': ''}
+        self.assertEqual(archive.unpack(self.tar, self.target, lambda name, is_directory: places[name]), [])
+        self.assertEqual(self.names(self.target), ['result', 'result/l', 'result/x'])
+
+    def test_what_is_no_tar_file_raises_tar_error(self):
+        for data in (b'no tar file' * 100, b'\x1f\x8b\x08' + b'x' * 2000, b'x'):
+            with self.subTest(data=data[:4]):
+                with open(self.tar, 'wb') as file:
+                    file.write(data)
+                self.assertRaises(tarfile.TarError, archive.unpack, self.tar, self.target, lambda name, is_directory: name)
+
+    def test_names_of_refused_members_are_harmless(self):
+        self.assertTrue(all(line.isprintable() for line in self.unpack(member('../\x1b[2J'),
+                                                                       member('\x1b]0;x', tarfile.FIFOTYPE))))
+
+
+class Completeness(InDirectory):
+    """A tar file that was cut off is told from a whole one."""
+
+    def test_a_whole_one_ends_in_zeros_and_a_cut_one_does_not(self):
+        self.write(member('f', content=b'x' * 3000))
+        with open(self.tar, 'rb') as file:
+            whole = file.read()
+        self.assertTrue(archive.is_complete(self.tar))
+        for size in (0, 512, 1023, 1024, 3000, 3584):
+            with self.subTest(size=size):
+                with open(self.tar, 'wb') as file:
+                    file.write(whole[:size])
+                self.assertFalse(archive.is_complete(self.tar))
+
+
+class Packing(InDirectory):
+    """What goes to a host."""
+
+    def test_trees_and_texts_are_packed_with_a_size_and_a_digest(self):
+        with open(os.path.join(self.target, 'run'), 'w') as file:
+            file.write('true\n')
+        os.chmod(os.path.join(self.target, 'run'), 0o4640)
+        os.symlink('run', os.path.join(self.target, 'l'))
+        packed = archive.pack(self.tar, {'k/work': self.target}, {'k/kill': '\xe9\udcff'}, {'k/work/run'})
+        self.assertEqual((packed.path, packed.size), (self.tar, os.path.getsize(self.tar)))
+        self.assertEqual(packed.digest, 'sha256 ' + archive.sha256(self.tar))
+        self.assertTrue(archive.is_complete(self.tar))
+        with tarfile.open(self.tar) as tar:
+            self.assertEqual(sorted(tar.getnames()), ['k/kill', 'k/work', 'k/work/l', 'k/work/run'])
+            self.assertEqual(tar.getmember('k/work/run').mode, 0o740)
+            self.assertEqual(tar.getmember('k/work/l').linkname, 'run')
+            self.assertEqual(tar.extractfile('k/kill').read(), b'\xc3\xa9\xff')
+            self.assertEqual({(info.uid, info.gid, info.uname, info.gname) for info in tar}, {(0, 0, '', '')})
+
+    def test_the_digest_is_sha_256(self):
+        with open(self.tar, 'wb') as file:
+            file.write(b'abc')
+        self.assertEqual(archive.sha256(self.tar), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+
+
+class Input(InDirectory):
+    """What a task's folder may hold."""
+
+    def setUp(self):
+        super().setUp()
+        os.makedirs(os.path.join(self.target, 'd'))
+        with open(os.path.join(self.target, 'd', 'f\nx'), 'w'), open(os.path.join(self.target, 'run.sh'), 'w'):
+            pass
+
+    def refused(self):
+        with self.assertRaises(UsageError) as caught:
+            archive.check_input(self.target)
+        return caught.exception.message
+
+    def test_the_files_at_the_top_are_told(self):
+        self.assertEqual(archive.check_input(self.target), {'run.sh'})
+
+    def test_D_5_links_inside_may_dangle_and_loop(self):
+        for name, link in (('a', 'nosuch'), ('d/b', '../run.sh'), ('loop', 'loop'), ('d/top', '..')):
+            os.symlink(link, os.path.join(self.target, name))
+        self.assertEqual(archive.check_input(self.target), {'run.sh'})
+
+    def test_D_5_a_link_out_of_the_folder_is_refused_by_name(self):
+        for name, link in (('a', '..'), ('d/a', '../../x'), ('a', '/etc/passwd'), ('d/a', '/')):
+            with self.subTest(name=name, link=link):
+                path = os.path.join(self.target, name)
+                os.symlink(link, path)
+                self.assertIn('the link leads out of the folder', self.refused())
+                os.unlink(path)
+
+    def test_D_5_a_fifo_is_refused_by_name(self):
+        os.mkfifo(os.path.join(self.target, 'd', 'pipe'))
+        self.assertRegex(self.refused(), r'd/pipe.*: neither a file nor a directory')
+
+    def test_D_5_what_cannot_be_read_is_refused_by_name(self):
+        with mock.patch('os.access', lambda path, mode: not path.endswith('run.sh')):
+            self.assertRegex(self.refused(), r'run\.sh.*: cannot be read')
+
+    def test_D_5_a_directory_that_cannot_be_entered_is_refused(self):
+        def lstat(path, real=os.lstat):
+            if 'd/' in path:
+                raise PermissionError(13, 'Permission denied', path)
+            return real(path)
+        with mock.patch('os.lstat', lstat):
+            self.assertRaises(UsageError, archive.check_input, self.target)
+
+    def test_D_1_a_folder_that_is_not_there_is_refused(self):
+        self.target = os.path.join(self.root, 'nosuch')
+        self.assertIn('nosuch', self.refused())
+
+    def test_a_copy_keeps_links_and_modes(self):
+        os.symlink('nosuch', os.path.join(self.target, 'l'))
+        os.chmod(os.path.join(self.target, 'run.sh'), 0o750)
+        copy = os.path.join(self.root, 'copy')
+        archive.copy_input(self.target, copy)
+        self.assertEqual(self.names(copy), self.names(self.target))
+        self.assertEqual(os.readlink(os.path.join(copy, 'l')), 'nosuch')
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(copy, 'run.sh')).st_mode), 0o750)
+
+
+if __name__ == '__main__':
+    unittest.main()

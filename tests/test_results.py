@@ -1,0 +1,47 @@
+"""Results: where each member of what a host sent belongs."""
+
+import unittest
+from types import SimpleNamespace
+
+from lwt import results
+from lwt.workspace import Workspace
+
+
+class Places(unittest.TestCase):
+    """The contents of d_fetch go into result/, the standard streams beside it, all else nowhere."""
+
+    TABLE = (       # d_fetch, name, is it a directory, place
+        ('', 'run.stdout', False, 'run.stdout'), ('', 'run.stderr', False, 'run.stderr'),
+        ('out', 'run.stdout', False, 'run.stdout'),
+        ('', 'work', True, 'result'), ('', 'work/x', False, 'result/x'), ('', 'work/d/x', False, 'result/d/x'),
+        ('', 'cancel', False, ''), ('', 'fate', False, ''), ('', 'run.code', False, ''), ('', 'workshop/x', False, ''),
+        ('', 'work/run.stdout', False, 'result/run.stdout'),
+        ('out', 'work/out', True, 'result'), ('out', 'work/out/x', False, 'result/x'), ('out', 'work/other', False, ''),
+        ('out', 'work/outer/x', False, ''), ('out', 'work', True, ''), ('out', 'out/x', False, ''),
+        ('d/out', 'work/d/out/x', False, 'result/x'), ('d/out', 'work/d', True, ''),
+        ('d/log.txt', 'work/d/log.txt', False, 'result/log.txt'),
+    )
+
+    def test_each_member_has_its_place(self):
+        for d_fetch, name, is_directory, place in self.TABLE:
+            with self.subTest(d_fetch=d_fetch, name=name):
+                self.assertEqual(results.place(name, is_directory, d_fetch), place)
+
+
+class Directories(unittest.TestCase):
+    """Where the results of a task are."""
+
+    PLACE = Workspace('/w')
+    TASK = SimpleNamespace(name='crawl', added=86400.0, id=7, attempt=1)
+
+    def test_whoever_finds_a_task_finds_the_same_directory(self):
+        self.assertEqual(results.directory(self.PLACE, self.TASK), '/w/task.finish/crawl.19700102-000000.000007')
+
+    def test_F_13_attempts_never_share_a_directory(self):
+        second = SimpleNamespace(**dict(vars(self.TASK), attempt=2))
+        self.assertEqual(results.attempt_directory(self.PLACE, self.TASK), '/w/task/attempt.000007.1')
+        self.assertEqual(results.attempt_directory(self.PLACE, second), '/w/task/attempt.000007.2')
+
+
+if __name__ == '__main__':
+    unittest.main()

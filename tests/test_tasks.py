@@ -1,0 +1,345 @@
+"""The queue on this machine: descriptions, adding, the life of tasks, kill -9 at every moment, many at once."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import unittest
+
+from lwt.store import Store
+from lwt import task as tasks
+from tests.support import ProgramTestCase, marked, wait_for
+
+LOCAL = [('localhost', 'local', '~')]
+
+
+class TaskTestCase(ProgramTestCase):
+    """A workspace whose only host is this machine."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace(LOCAL, grace='1')
+
+    def add(self, *words):
+        done = self.lwt('task', 'add', *words)
+        self.assertEqual(done.code, 0, done)
+        return done.out.split()
+
+    def shown(self, *words):
+        """Tasks as task show --json has them."""
+        return [json.loads(line) for line in self.lwt('task', 'show', '--json', *words).out.splitlines()]
+
+    def queued_nothing(self):
+        self.assertEqual(self.shown(), [])
+        self.assertEqual(os.listdir(self.path('task')), [])
+
+
+class Descriptions(TaskTestCase):
+    """What is refused when a task is added; nothing is queued then."""
+
+    def test_D_1_names_and_folders_that_are_none(self):
+        os.mkdir(self.path('description', 'empty'))
+        os.makedirs(self.path('description', 'odd', 'desc'))
+        for name, said in (('empty', 'desc: No such file'), ('nosuch', 'no such folder'), ('../../etc', 'bad task name'),
+                           ('a/b', 'bad task name'), ('a\nb', 'bad task name'), ('x' * 300, 'bad task name'),
+                           ('odd', 'not a regular file'), ('.', 'bad task name')):
+            with self.subTest(name=name):
+                self.assert_refused(self.lwt('task', 'add', 'sample', name), 2, said)
+        self.queued_nothing()
+
+    def test_D_2_desc_files_that_are_wrong(self):
+        for desc, said in (('kill : x\n', 'no exec line'), ('exec : a\nexec : b\n', 'desc:2: exec is there twice'),
+                           ('execs : a\n', 'desc:1: unknown key'), ('# kill the exec\nexec : a\nnonsense\n', 'desc:3'),
+                           ('exec :\n', 'exec: it is empty'), ('exec : a\ntimeout : soon\n', 'desc:2: timeout'),
+                           ('---\nexec : below\n', 'no exec line')):
+            with self.subTest(desc=desc):
+                self.describe('bad', desc)
+                self.assert_refused(self.lwt('task', 'add', 'bad'), 2, said)
+        self.queued_nothing()
+
+    def test_D_3_d_fetch_that_leads_out_is_refused(self):
+        for path in ('../..', '/etc', 'a/../../b', 'out*'):
+            with self.subTest(path=path):
+                self.describe('bad', 'exec : a\nd_fetch : %s\n' % path)
+                self.assert_refused(self.lwt('task', 'add', 'bad'), 2, 'd_fetch')
+        self.queued_nothing()
+
+    def test_D_3_d_fetch_that_is_not_there_at_the_end_is_no_success_and_is_kept_on_the_host(self):
+        self.describe('none', 'exec : echo ran; echo x > other\nd_fetch : out\n')
+        self.add('none')
+        self.assertEqual(self.lwt('task', 'run').code, 1)
+        task = self.shown()[0]
+        self.assertEqual((task['outcome'], task['reason']), ('failed', 'result incomplete: d_fetch: out: not found'))
+        kept = os.listdir(self.path('home', '.lwt', 't'))[0]
+        self.assertEqual(self.read('home', '.lwt', 't', kept, 'work', 'other'), 'x\n')
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'ran\n')
+
+    def test_D_4_commands_of_all_kinds_end_with_a_code(self):
+        cases = {'plain': ('prog a:b "c d"', '#!/bin/sh\necho "$@"\n', 0, 'a:b c d\n'),
+                 'dotted': ('./prog', '#!/bin/sh\necho dotted\n', 0, 'dotted\n'),
+                 'nointerp': ('./prog', '#!/no/such/interpreter\n', 126, ''),
+                 'crlf': ('./prog', '#!/bin/sh\r\necho x\r\n', 126, ''),
+                 'missing': ('./other', 'x', 127, ''),
+                 'noshebang': ('prog', 'echo plain\n', 0, 'plain\n')}
+        for name, (command, text, _code, _out) in cases.items():
+            self.describe(name, 'exec : %s\n' % command, prog=text)
+        self.add(*cases)
+        self.lwt('task', 'run')
+        for task in self.shown():
+            _command, _text, code, out = cases[task['name']]
+            with self.subTest(name=task['name']):
+                self.assertEqual(task['state'], 'done')
+                self.assertIn(task['code'], (code, 127 if code == 126 else code))
+                self.assertEqual(self.read(task['result'], 'run.stdout'), out)
+
+    def test_D_5_input_of_odd_kinds(self):
+        bad = {'fifo': lambda path: os.mkfifo(path), 'socket': self._bind, 'outside': lambda path: os.symlink('/etc', path),
+               'above': lambda path: os.symlink('../../..', path)}
+        for name, make in bad.items():
+            with self.subTest(name=name):
+                self.describe(name, 'exec : true\n')
+                make(self.path('description', name, 'odd'))
+                self.assert_refused(self.lwt('task', 'add', name), 2, 'odd')
+        self.queued_nothing()
+
+    def _bind(self, path):
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        server.close()
+
+    def test_D_5_links_empty_files_and_odd_names_go_there_and_back(self):
+        self.describe('fine', 'exec : cat real "a\nb"; ls -l link; cp -R . ../../../../seen\n')
+        folder = self.path('description', 'fine')
+        self.write('description/fine/desc', 'exec : sh go\n')
+        self.write('description/fine/go', 'cat real link "a\nb"; [ -s empty ] || echo empty; readlink dangling\n')
+        self.write('description/fine/real', 'real\n')
+        self.write('description/fine/a\nb', 'newline\n')
+        self.write('description/fine/empty', '')
+        os.link(os.path.join(folder, 'real'), os.path.join(folder, 'hard'))
+        os.symlink('real', os.path.join(folder, 'link'))
+        os.symlink('nothing', os.path.join(folder, 'dangling'))
+        os.symlink('loop', os.path.join(folder, 'loop'))
+        self.add('fine')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'real\nreal\nnewline\nempty\nnothing\n')
+
+    def test_D_6_fifty_at_once_have_fifty_ids(self):
+        ids = []
+
+        def one():
+            ids.extend(self.lwt('task', 'add', 'sample', timeout=120).out.split())
+        threads = [threading.Thread(target=one) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(ids), [tasks.format_id(number) for number in range(1, 51)])
+
+    def test_D_7_what_is_edited_after_adding_changes_nothing(self):
+        self.describe('one', 'exec : cat file\n', file='old\n')
+        self.add('one')
+        self.describe('one', 'exec : echo new\n', file='new\n')
+        self.lwt('task', 'run')
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'old\n')
+
+    def test_D_10_a_task_that_ends_at_once_is_home_by_the_second_pass(self):
+        self.describe('quick', 'exec : exit 3\n')
+        self.add('quick')
+        self.lwt('task', 'update')
+        self.lwt('task', 'update')
+        self.assertEqual([(task['state'], task['code']) for task in self.shown()], [('done', 3)])
+        self.assertEqual(self.read(self.results()[0], 'run.code'), '3\n')
+
+
+class Life(TaskTestCase):
+    """What tasks see, and what becomes of them."""
+
+    def test_the_environment_and_the_value(self):
+        self.describe('env', 'exec : echo {} $LWT_ARG $LWT_TASK $LWT_ATTEMPT $LWT_HOST $PWD $d_working $d_home\n')
+        self.write('values', 'one two\n\n$(touch owned)\n')
+        self.assertEqual(self.add('env', '--each', 'values'), ['000001', '000002'])
+        self.lwt('task', 'run')
+        words = self.read(self.results()[0], 'run.stdout').split()
+        self.assertEqual(words[:7], ['one', 'two', 'one', 'two', '000001', '1', 'localhost'])
+        self.assertEqual(words[7], words[8])
+        self.assertEqual(words[9], self.home)
+        self.assertTrue(self.read(self.results()[1], 'run.stdout').startswith('$(touch owned) '))
+
+    def test_everything_new_is_fetched_where_nothing_is_named(self):
+        self.describe('new', 'exec : sh go\n', go='mkdir d; echo n > d/new; echo c >> changed\n', same='same', changed='c\n')
+        self.add('new')
+        self.lwt('task', 'run')
+        result = os.path.join(self.results()[0], 'result')
+        found = sorted(os.path.relpath(os.path.join(root, name), result) for root, _d, names in os.walk(result) for name in names)
+        self.assertEqual(found, ['changed', 'd/new'])
+        self.assertEqual(os.stat(result).st_mode & 0o777, 0o700)
+        self.assertEqual(os.stat(os.path.join(result, 'changed')).st_mode & 0o777, 0o600)
+
+    def test_a_failure_is_tried_again_if_asked_and_earlier_results_are_kept(self):
+        self.describe('flaky', 'exec : echo try $LWT_ATTEMPT > out; [ $LWT_ATTEMPT = 3 ]\nretries : 2\nretry_on : failed\n')
+        self.add('flaky')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        where = self.results()[0]
+        self.assertEqual(self.read(where, 'result', 'out'), 'try 3\n')
+        self.assertEqual(self.read(where, 'attempt.1', 'result', 'out'), 'try 1\n')
+        self.assertEqual(self.read(where, 'attempt.2', 'run.code'), '1\n')
+        self.assertEqual(os.listdir(self.path('task')), [])
+
+    def test_a_time_out_is_an_outcome_of_its_own(self):
+        self.describe('slow', 'exec : echo begun; sleep 9981\ntimeout : 0.5\n')
+        self.add('slow')
+        self.assertEqual(self.lwt('task', 'run').code, 3)
+        self.assertEqual([(task['outcome'], task['code']) for task in self.shown()], [('timeout', 124)])
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'begun\n')
+
+    def test_kill_in_each_state(self):
+        self.describe('slow', 'exec : sleep 9982\n')
+        self.add('slow', 'slow')
+        self.lwt('task', 'kill', '1')
+        self.assertEqual([task['outcome'] for task in self.shown('1')], ['killed'])
+        self.lwt('task', 'update')
+        self.assertTrue(wait_for(lambda: any('sleep 9982' in words for words in marked(self.mark).values())))
+        self.assertEqual(self.lwt('task', 'kill', '2').code, 0)
+        self.assertEqual([task['outcome'] for task in self.shown('2')], ['killed'])
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        done = self.lwt('task', 'kill', '2')
+        self.assertEqual((done.code, 'it is done already' in done.err), (1, True))
+
+    def test_log_shows_what_it_printed_here_and_there(self):
+        self.describe('talks', 'exec : echo out; echo err >&2; sleep 1\n')
+        self.add('talks')
+        self.assertEqual(self.lwt('task', 'log', '1').out, '')
+        self.lwt('task', 'update')
+        self.assertTrue(wait_for(lambda: self.lwt('task', 'log', '1').out == 'out\n'))
+        self.lwt('task', 'run')
+        done = self.lwt('task', 'log', '1')
+        self.assertEqual((done.out, done.err), ('out\n', 'err\n'))
+
+    def test_priority_goes_first_and_slots_are_kept(self):
+        self.write('host.list', 'localhost\tlocal\t~\tslots=1\n')
+        self.describe('order', 'exec : echo $LWT_ARG >> ../../../../order\n')
+        self.add('order', '--array', '1-2')
+        self.add('order', '--array', '3-3', '--priority', '5')
+        self.lwt('task', 'run')
+        self.assertEqual(self.read('home', 'order'), '3\n1\n2\n')
+
+    def test_a_task_that_no_host_may_take_is_said_and_does_not_hold_up_the_run(self):
+        self.describe('far', 'exec : true\ncategory : moon\n')
+        self.add('far', 'sample')
+        done = self.lwt('task', 'run')
+        self.assertEqual(done.code, 1)
+        self.assertIn('000001 far: no available host may take it (category moon, hosts any)', done.err)
+        self.assertEqual([task['state'] for task in self.shown()], ['new', 'done'])
+
+    def test_an_interrupted_run_leaves_the_tasks_running(self):
+        self.describe('slow', 'exec : sleep 2; echo done\n')
+        self.add('slow')
+        popen = self.start('task', 'run')
+        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 2') for words in marked(self.mark).values())))
+        popen.send_signal(signal.SIGINT)
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual(popen.returncode, 130, err)
+        self.assertIn(b'tasks that were started go on', err)
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'done\n')
+
+    def test_a_run_that_is_killed_leaves_the_tasks_running(self):
+        self.describe('slow', 'exec : sleep 3; echo done\n')
+        self.add('slow')
+        popen = self.start('task', 'run')
+        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 3') for words in marked(self.mark).values())))
+        popen.kill()
+        popen.communicate()
+        self.assertTrue(wait_for(lambda: not any('lwt-guard' in words for words in marked(self.mark).values())))
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'done\n')
+        self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()], [('success', 1)])
+
+
+class Crashes(TaskTestCase):
+    """kill -9 of everything of lwt, at moments that step through a pass."""
+
+    def test_X_1_a_pass_killed_at_any_moment_starts_nothing_twice_and_loses_nothing(self):
+        self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts; mkdir output; echo $LWT_TASK > output/id\n'
+                               'd_fetch : output\n')
+        self.add('count', '--array', '1-12')
+        for step in range(60):
+            popen = self.start('task', 'update')
+            try:
+                popen.wait(0.08 + 0.012 * step)
+            except subprocess.TimeoutExpired:
+                popen.kill()
+            popen.communicate()
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(sorted(self.read('home', 'starts').split()), [tasks.format_id(n) for n in range(1, 13)])
+        self.assertEqual([self.read(where, 'result', 'id').strip() for where in self.results()],
+                         [tasks.format_id(n) for n in range(1, 13)])
+        self.assertEqual(os.listdir(self.path('task')), [])
+        self.assertEqual(os.listdir(self.path('.lwt', 'tmp')), [])
+        self.assertEqual(sorted(os.listdir(self.path('home', '.lwt'))), ['host-id', 't'])
+        for key in os.listdir(self.path('home', '.lwt', 't')):
+            self.assertEqual(sorted(os.listdir(self.path('home', '.lwt', 't', key))), ['exit.0', 'fate'])
+
+    def test_Y_1_twenty_passes_at_once_do_no_harm(self):
+        self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts\n')
+        self.add('count', '--array', '1-4')
+        passes = [self.start('task', 'update') for _ in range(20)]
+        codes = []
+        for popen in passes:
+            _out, err = popen.communicate(timeout=60)
+            codes.append(popen.returncode)
+            self.assertNotIn(b'Traceback', err)
+        self.assertLessEqual(set(codes), {0, 75})
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(sorted(self.read('home', 'starts').split()), [tasks.format_id(n) for n in range(1, 5)])
+
+    def test_Y_1_a_busy_host_is_said_and_cron_is_silent(self):
+        self.describe('one', 'exec : true\n')
+        self.add('one')
+        os.makedirs(self.path('.lwt', 'lock'), exist_ok=True)
+        holder = subprocess.Popen(['flock', self.path('.lwt', 'lock', 'host.localhost'), 'sh', '-c', 'echo held; exec cat'],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(holder.stdout.readline(), b'held\n')
+        self.assert_refused(self.lwt('task', 'update'), 75, 'another pass is under way')
+        done = self.lwt('task', 'update', '--cron')
+        self.assertEqual((done.code, done.out, done.err), (0, '', ''))
+        holder.communicate()
+
+
+class StateFile(TaskTestCase):
+    """F-7: a state.db that cannot be used."""
+
+    def test_F_7_files_that_are_no_database_of_ours(self):
+        self.add('sample')
+        path = self.path('.lwt', 'state.db')
+        shutil.copy(path, self.path('good'))
+        newer = self.path('newer')
+        shutil.copy(path, newer)
+        with sqlite3.connect(newer) as db:
+            db.execute('PRAGMA user_version = 99')
+        db.close()
+        for name, data, said in (('garbage', b'x' * 10000, 'not a database'), ('newer', None, 'another version of lwt')):
+            with self.subTest(name=name):
+                if data is None:
+                    shutil.copy(newer, path)
+                else:
+                    self.write('.lwt/state.db', data)
+                for words in (('task', 'show'), ('task', 'update'), ('task', 'add', 'sample')):
+                    self.assert_refused(self.lwt(*words), 74, 'state.db', said)
+        shutil.copy(self.path('good'), path)
+        self.assertEqual(len(self.shown()), 1)
+
+    def test_of_two_changes_that_expect_the_same_state_one_is_made(self):
+        self.add('sample')
+        with Store(self.path('.lwt', 'state.db')) as one, Store(self.path('.lwt', 'state.db')) as two:
+            seen_by_one, seen_by_two = one.get(1), two.get(1)
+            self.assertIsNotNone(one.settle(seen_by_one, 'kill', 'killed', None, ''))
+            self.assertIsNone(two.settle(seen_by_two, 'kill', 'killed', None, ''))
+
+
+if __name__ == '__main__':
+    unittest.main()
