@@ -1,0 +1,314 @@
+"""lwt multi: run command lines on this machine, several at a time, each with a time-out, leaving no process behind."""
+
+import collections
+import contextlib
+import os
+import re
+import signal
+
+from lwt import config, floor, jobs, multi, output, template
+from lwt.arguments import Parser, fitting
+from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
+from lwt.flow import running
+
+PROGRESS_EVERY = 0.5            # seconds
+SAID = 10                       # failures that get a line of their own
+SIZES = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
+
+EXAMPLES = '''examples:
+  lwt multi -j 4 < commands.txt
+  lwt multi -j 8 -u 60 gzip -9 ::: *.log                 a command for each argument; any file name is one word
+  lwt multi -k 'convert {} {.}.png' :::: list.txt        arguments from the lines of a file
+  lwt multi echo {1} {2} ::: a b ::: 1 2 3               all combinations; :::+ goes along with the source before
+  lwt multi --joblog log --resume-failed < commands.txt  what failed or is new
+  find . -name '*.c' | lwt multi --halt now,fail=1 cc -c {}
+
+in TEMPLATE: {} the argument, {.} without extension, {/} without directories, {//} its directory, {/.} both removed,
+{#} the job's number, {%} its slot, {2} the argument of the second source.  Options come before TEMPLATE, or after a TEMPLATE
+that is one quoted word.'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = _parser(name)
+    head, sources = template.split_sources(argv)
+    parsed, words = _parse(parser, head)
+    env = make_env(parser, parsed)
+    settings = env.settings(env.find_workspace())
+    plan = _plan(parsed, settings, env)
+    place = template.Template(os.fsencode(' '.join(words)), max(1, len(sources))) if words else None
+    with contextlib.ExitStack() as stack:
+        records = _records(parsed, stack)
+        if not sources and os.isatty(0) and not env.quiet:
+            output.say('%s are read from the terminal; end them with Ctrl-D' % ('arguments' if words else 'command lines'))
+        # One slot more than jobs: see Executor._has_room.
+        run = stack.enter_context(running(plan.jobs + 1, plan.grace, adopt=not parsed.dry_run))
+        return _Multi(run, parsed, plan, jobs.Input(run, _style(parsed, plan), place, sources), records, env).run()
+
+
+def _parser(name):
+    parser = Parser(name, 'lwt multi [options] [TEMPLATE [::: ARG…]]  < command lines, or arguments for TEMPLATE',
+                    'Run command lines on this machine, N at a time.  Their standard input is empty; the output of each is\n'
+                    'shown when it is done, never mixed with another\'s.', EXAMPLES)
+    parser.add_argument('-j', '-P', '--jobs', metavar='N', default='100%',
+                        help='commands at once: N, +N over the cores, N%% of them')
+    parser.add_argument('-u', '--timeout', metavar='SEC', help='time-out of each; N%% of the median of those that went well')
+    parser.add_options('grace')
+    parser.add_argument('--retries', metavar='N', default='0', help='run again what failed, up to N times, with back-off')
+    parser.add_argument('--halt', metavar='WHEN', default='never',
+                        help='now|soon,fail|success|done=N|N%%: stop early, ending what runs (now) or not (soon)')
+    parser.add_argument('--delay', metavar='SEC', default='0', help='between two starts')
+    parser.add_argument('--load', metavar='N', default='0', help='start nothing while the load is N or N%% of the cores, or more')
+    parser.add_argument('--memfree', metavar='SIZE', default='0', help='start nothing with less memory free (k, M, G)')
+    parser.add_argument('--nice', metavar='N', default='0', help='be kind to others: nice N')
+    parser.add_argument('-0', '--null', action='store_true', help='the input is separated by NUL bytes, not newlines')
+    parser.add_argument('--dos', action='store_true', help='drop a carriage return at the end of an input line')
+    parser.add_argument('--dry-run', action='store_true', help='print the commands only')
+    shown = parser.add_argument_group('output')
+    shown.add_argument('-k', '--keep-order', action='store_true', help='in the order of the input')
+    shown.add_argument('--tag', action='store_true', help='the argument (or command) and a tab before each line')
+    shown.add_argument('--line-buffer', '--lb', action='store_true', help='whole lines as they come')
+    shown.add_argument('--progress', '--bar', '--eta', action='store_true', help='tell how far it is (SIGUSR1 tells what runs)')
+    kept = parser.add_argument_group('records')
+    kept.add_argument('--joblog', metavar='FILE', help='a row for each job, as GNU parallel writes it; +FILE appends')
+    resumed = kept.add_mutually_exclusive_group()
+    resumed.add_argument('--resume', action='store_true', help='leave out what the job log has')
+    resumed.add_argument('--resume-failed', action='store_true', help='leave out what the job log has as a success')
+    kept.add_argument('--results', metavar='DIR', help='DIR/N/stdout, stderr and meta (JSON) of each job')
+    return parser
+
+
+def _parse(parser, head):
+    """(parsed, the words of the template) of what stands before the first source."""
+    before, literal, after = head, [], []
+    if '--' in head:
+        at = head.index('--')
+        before, literal = head[:at], head[at + 1:]
+    leading, rest = parser.leading(before)
+    if rest and ' ' in rest[0] and not literal:         # a template in one word: options may follow
+        literal, after = rest[:1], rest[1:]
+    else:
+        literal = rest + literal
+    parsed, words = parser.parse(leading + after)
+    return parsed, literal + words
+
+
+# -- options ------------------------------------------------------------------------------------------------------------------
+
+
+def _plan(parsed, settings, env):
+    def read(flag, text, take):
+        try:
+            return take(text)
+        except ValueError as error:
+            raise UsageError('%s: %r: %s' % (flag, text, error))
+    percent = parsed.timeout is not None and parsed.timeout.endswith('%')
+    timeout = settings.timeout if parsed.timeout is None else 0.0 if percent else read('-u', parsed.timeout, config.seconds)
+    jobs = read('-j', parsed.jobs, _jobs)
+    return multi.Plan(
+        jobs=fitting(jobs, '-j', output.say), timeout=timeout,
+        median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0, grace=settings.grace,
+        retries=read('--retries', parsed.retries, config.count), halt=read('--halt', parsed.halt, _halt),
+        delay=read('--delay', parsed.delay, config.seconds), load=read('--load', parsed.load, _of_cores),
+        memfree=read('--memfree', parsed.memfree, _size), nice=read('--nice', parsed.nice, int))
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _jobs(text):
+    """-j: N, +N over the cores, N% of them."""
+    if text.startswith('+'):
+        return _cores() + config.count(text[1:])
+    return max(1, int(_of_cores(text))) if text.endswith('%') else config.positive(text)
+
+
+def _of_cores(text):
+    number = float(text.rstrip('%'))
+    if not 0 <= number < float('inf'):
+        raise ValueError('not a number from 0 on')
+    return number * _cores() / 100 if text.endswith('%') else number
+
+
+def _size(text):
+    found = re.fullmatch(r'([0-9]+(?:\.[0-9]+)?)([kmgt]?)', text.lower())
+    if not found:
+        raise ValueError('not a size, as 500M')
+    return int(float(found.group(1)) * SIZES[found.group(2)])
+
+
+def _halt(text):
+    if text in ('never', '0'):
+        return multi.Halt()
+    found = re.fullmatch(r'(now|soon),(fail|success|done)=([0-9]+(?:\.[0-9]+)?)(%?)', text)
+    if not found or not float(found.group(3)):
+        raise ValueError('not never, or now|soon,fail|success|done=N or N%')
+    return multi.Halt(found.group(1), found.group(2), float(found.group(3)), bool(found.group(4)))
+
+
+def _style(parsed, plan):
+    return jobs.Style(b'\0' if parsed.null else b'\n', parsed.dos, parsed.tag, plan.jobs)
+
+
+def _records(parsed, stack):
+    """What keeps the ends of jobs: a joblog.Records, or None where nothing is to be kept."""
+    resumed = parsed.resume or parsed.resume_failed
+    if resumed and not parsed.joblog:
+        raise UsageError('lwt multi: --resume needs --joblog FILE', 'the job log tells what was done')
+    if not parsed.joblog and not parsed.results:
+        return None
+    from lwt import joblog              # here, for its imports take long
+    done, log = None, None
+    if parsed.joblog:
+        keep = resumed or parsed.joblog.startswith('+')
+        path = parsed.joblog[1:] if parsed.joblog.startswith('+') else parsed.joblog
+        done = joblog.Done(path, parsed.resume_failed) if resumed else None
+        log = None if parsed.dry_run else stack.enter_context(joblog.JobLog(path, keep))
+    return joblog.Records(done, log, parsed.results)
+
+
+# -- the run ------------------------------------------------------------------------------------------------------------------
+
+
+class _Multi:
+    """One run: what is said of it while it goes on, and at its end."""
+
+    def __init__(self, run, parsed, plan, source, records, env):
+        self._run = run
+        self._parsed = parsed
+        self._source = source
+        self._records = records
+        self._env = env
+        self._out = output.Output(run)
+        self._jobs = plan.jobs
+        self._reasons = collections.Counter()
+        self._first = {}                # reason -> the first job that failed of it
+        self._said = 0
+        if records is not None:
+            source.was_done = records.was_done
+        if parsed.line_buffer and not parsed.keep_order:
+            stage = floor.LineByLine(self._out)
+        elif parsed.keep_order:
+            stage = floor.Ordered(self._out, not plan.retries)
+        else:
+            stage = floor.Grouped(self._out)
+        self._executor = multi.Executor(run, plan, stage, env.environ, source, self._on_end,
+                                        records.sink_of if records is not None else lambda _job, speaker: speaker)
+        self._progress = output.Progress(parsed.progress)
+        self._progress_timer = None
+        self._out.before_terminal(self._progress.clear)
+        self._began = run.loop.time()
+
+    def run(self):
+        """Run all jobs; returns the exit code."""
+        run, executor = self._run, self._executor
+        if self._parsed.dry_run:
+            self._source.more = self._print
+        else:
+            self._source.more = executor.more
+        run.pool.on_cancel(self._on_cancel)
+        run.pool.on_resume(self._source.more)
+        run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._tell_running())
+        run.on_quit(self._tell_running)
+        run.loop.call_soon(self._source.more)
+        if self._parsed.progress and not self._parsed.dry_run:
+            executor.on_over = self._end_progress
+            self._progress_timer = run.loop.call_later(PROGRESS_EVERY, self._show_progress)
+        try:
+            run.run()
+        except Interrupted:
+            self._sum_up('interrupted')
+            raise
+        self._out.check()
+        self._sum_up('halted' if executor.halted else '')
+        return self._exit_code()
+
+    def _print(self):
+        while not self._run.pool.is_paused:
+            job = self._source.take()
+            if job is None:
+                return
+            self._out.out.write(job.text(1) + b'\n')
+
+    def _on_cancel(self):
+        self._executor.close()
+        self._end_progress()
+
+    def _end_progress(self):
+        self._progress.clear()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+            self._progress_timer = None
+            self._progress.last(self._state())
+
+    def _exit_code(self):
+        counts = self._executor.counts
+        return max(EXIT_UNREACHABLE if counts['timeout'] else 0, EXIT_FAILED if counts['failed'] else 0,
+                   EXIT_USAGE if self._source.bad else 0)
+
+    # -- what is said -------------------------------------------------------------------------------------------------
+
+    def _on_end(self, ended):
+        if self._records is not None:
+            self._records.write(ended)
+        if ended.kind in ('failed', 'timeout'):
+            reason = ended.reason if ended.kind == 'failed' else 'timed out'
+            self._reasons[reason] += 1
+            self._first.setdefault(reason, ended)
+            self._say_failure(ended)
+        if ended.is_cut:
+            self._out.say('job %d: something that it started goes on and holds its output; what it says now is not shown: %s' % (
+                ended.job.number, output.printable_line(ended.command)))
+
+    def _say_failure(self, ended):
+        if self._said < SAID or self._env.verbose:
+            attempts = ' (%d attempts)' % ended.attempts if ended.attempts > 1 else ''
+            self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts, output.printable_line(ended.command)))
+        self._said += 1
+
+    def _sum_up(self, why):
+        counts, bad = self._executor.counts, self._source.bad
+        for number, problem in bad[:SAID]:
+            self._out.say('job %d: %s' % (number, problem))
+        failed = counts['failed'] + counts['timeout'] + len(bad)
+        total = failed + counts['ok']
+        if why:
+            self._out.say('%s: %d done, %d failed, %d ended before their time, %s not run' % (
+                why, counts['ok'] + failed, failed, counts['stopped'], self._left()))
+        elif failed and total > 1 and not self._env.quiet:
+            reasons = ', '.join('%d %s' % (count, reason) for reason, count in self._reasons.most_common(5))
+            self._out.say('%d of %d failed%s' % (failed, total, ': ' + reasons if reasons else ''))
+        self._run.loop.run()            # the words above may wait for a slow reader
+
+    def _left(self):
+        """How many were not run, as far as anybody can know."""
+        left = self._executor.not_run
+        return 'the rest' if left is None else '%d' % (left + self._executor.counts['not run'])
+
+    def _tell_running(self):
+        running = list(self._executor.running.values())
+        now = self._run.loop.time()
+        self._out.say('%s, %d running' % (self._state(), len(running)))
+        for job, began in running:
+            self._out.say('job %d: running %s: %s' % (job.number, output.duration(now - began),
+                                                      output.printable_line(job.text(1))))
+
+    def _state(self):
+        counts = self._executor.counts
+        failed = counts['failed'] + counts['timeout']
+        return '%d done, %d failed' % (counts['ok'] + failed, failed)
+
+    def _show_progress(self):
+        running = len(self._executor.running)
+        seconds = max(0.001, self._run.loop.time() - self._began)
+        counts = self._executor.counts
+        done = counts['ok'] + counts['failed'] + counts['timeout']
+        self._progress.show('%s, %d running, %.1f/s%s' % (self._state(), running, done / seconds, self._eta(running)))
+        self._progress_timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
+
+    def _eta(self, running):
+        median, left = self._executor.median, self._source.left()
+        if median is None or left is None:
+            return ''
+        return ', %d to go, ETA %s' % (left, output.duration((left / self._jobs + 1) * median))

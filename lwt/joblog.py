@@ -1,0 +1,197 @@
+"""Records of jobs.  The log: GNU parallel's columns, a row for each job as it ends; and which jobs an earlier run has done.
+
+A row is found again by its command and occurrence, not by its number, so that an edited input runs what is new.  Columns, as
+GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send Receive Exitval Signal Command, separated by tabs; Host
+is ":" for this machine, Exitval is -1 for what was ended by a time-out, a newline in Command is written as \\0.
+"""
+
+import collections
+import errno
+import hashlib
+import json
+import os
+
+from lwt.errors import UsageError
+from lwt.files import local_errors
+
+HEADER = b'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n'
+
+
+class JobLog:
+    """An open job log.  Use as a context manager."""
+
+    def __init__(self, path, append):
+        """append: keep the rows that are there; else the file starts anew.  Raises LocalError."""
+        flags = os.O_RDWR if append else os.O_WRONLY | os.O_TRUNC
+        self._path = path
+        with local_errors(path):
+            self._fd = os.open(path, flags | os.O_CREAT | os.O_APPEND, 0o666)
+        size = os.fstat(self._fd).st_size
+        if size == 0:
+            self._write(HEADER)
+        elif append and os.pread(self._fd, 1, size - 1) != b'\n':       # a row that was cut off stays by itself
+            self._write(b'\n')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        os.close(self._fd)
+
+    def write(self, number, started, runtime, received, code, signum, command):
+        """Append a row, by one write.  started: seconds since 1970.  runtime: seconds.  received: bytes of output."""
+        self._write(b'%d\t:\t%.3f\t%10.3f\t0\t%d\t%d\t%d\t%s\n' % (
+            number, started, runtime, received, code, signum, command.replace(b'\n', b'\0')))
+
+    def _write(self, row):
+        with local_errors(self._path):
+            if os.write(self._fd, row) < len(row):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Done:
+    """The jobs that a log tells of, by command and occurrence.
+
+    Each occurrence of a command has a number of its own in the log; one that is run again keeps it.
+    """
+
+    def __init__(self, path, only_successes):
+        """only_successes: what failed is run again.  A file that is not there is an empty one; raises UsageError."""
+        ended = {}                      # (digest, number) -> is it a success
+        for place, line in enumerate(_lines(path), 1):
+            fields = line.split(b'\t', 8)
+            if fields[0] in (b'Seq', b''):
+                continue
+            if len(fields) != 9 and fields[0].isdigit():        # cut off by a crash or a full disk
+                continue
+            if len(fields) != 9 or not fields[0].isdigit():
+                raise UsageError('%s:%d: not a row of a job log' % (path, place), 'give another --joblog, or remove the line')
+            key = _digest(fields[8].replace(b'\0', b'\n')), int(fields[0])
+            ended[key] = ended.get(key, False) or (fields[6], fields[7]) == (b'0', b'0')
+        self._left = collections.defaultdict(list)      # digest -> numbers in the log, those to be left out first
+        self._redo = collections.defaultdict(list)
+        for (digest, number), is_success in sorted(ended.items(), key=lambda item: item[0][1]):
+            (self._left if is_success or not only_successes else self._redo)[digest].append(number)
+        self._taken = set(ended)
+        self._last = max((number for _digest_, number in ended), default=0)
+
+    def take(self, commands):
+        """Has this command, the next of its kind, been done?  commands: the forms in which the log may have it."""
+        for digest in map(_digest, commands):
+            if self._left.get(digest):
+                self._left[digest].pop(0)
+                return True
+        return False
+
+    def number_of(self, command, number):
+        """The number that a job is to have in the log: its earlier one, its own, or one that no other occurrence has."""
+        digest = _digest(command)
+        if self._redo.get(digest):
+            return self._redo[digest].pop(0)
+        if (digest, number) in self._taken:
+            self._last = number = max(self._last, number) + 1
+        self._taken.add((digest, number))
+        return number
+
+
+def _digest(command):
+    return hashlib.sha1(command).digest()
+
+
+def _lines(path):
+    """The whole lines of a file; a last one that was cut off does not count."""
+    try:
+        with open(path, 'rb') as file:
+            for line in file:
+                if line.endswith(b'\n'):
+                    yield line[:-1]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError('%s: %s' % (path, error.strerror))
+
+
+class Records:
+    """All that is kept of jobs: the log, and the folder of results."""
+
+    def __init__(self, done, log, folder):
+        """done: a Done or None.  log: a JobLog or None.  folder: the path of the results, or None."""
+        self._done = done
+        self._log = log
+        self._folder = folder
+        self._open = {}                 # number -> the _Tee of a job that runs
+
+    def was_done(self, _number, commands):
+        """Is this command, the next of its kind, to be left out?"""
+        return self._done is not None and self._done.take(commands)
+
+    def sink_of(self, job, speaker):
+        """What is to take the output of a job."""
+        if self._folder is None:
+            return speaker
+        directory = self._open.pop(job.number).directory if job.number in self._open else self._directory(job)
+        self._open[job.number] = _Tee(directory, speaker)
+        return self._open[job.number]
+
+    def _directory(self, job):
+        """Where the results of a job go: what an earlier run put there of another job stays, if this one goes on from it."""
+        path, again = os.path.join(self._folder, str(job.number)), 1
+        while self._done is not None and os.path.lexists(path):
+            path, again = os.path.join(self._folder, '%d.%d' % (job.number, again)), again + 1
+        return path
+
+    def write(self, ended):
+        """Keep what became of a job (multi.Ended); one that lwt stopped is none that was done."""
+        tee = self._open.pop(ended.job.number, None)
+        if tee is not None:
+            tee.close()
+        if ended.kind == 'stopped':
+            return
+        if self._log is not None:
+            number = ended.job.number if self._done is None else self._done.number_of(ended.command, ended.job.number)
+            self._log.write(number, ended.started, ended.runtime, ended.received, ended.code, ended.signum, ended.command)
+        if tee is not None:
+            meta = {'seq': ended.job.number, 'command': os.fsdecode(ended.command), 'status': ended.kind, 'exitval': ended.code,
+                    'signal': ended.signum, 'start': ended.started, 'runtime': ended.runtime, 'attempts': ended.attempts}
+            path = os.path.join(tee.directory, 'meta')
+            with local_errors(path), open(path, 'w') as file:
+                file.write(json.dumps(meta) + '\n')
+
+
+class _Tee:
+    """A sink that also writes what it takes to the files stdout and stderr of a directory."""
+
+    started = True
+
+    def __init__(self, directory, sink):
+        self.directory = directory
+        self._sink = sink
+        self._files = {}
+        with local_errors(directory):
+            os.makedirs(directory, exist_ok=True)
+            for stream in ('stdout', 'stderr'):
+                self._files[stream] = open(os.path.join(directory, stream), 'wb', buffering=0)
+
+    @property
+    def full(self):
+        """Is the sink behind it full?"""
+        return getattr(self._sink, 'full', False)
+
+    @property
+    def room(self):
+        return self._sink.room
+
+    @room.setter
+    def room(self, callback):
+        self._sink.room = callback
+
+    def feed(self, stream, data):
+        """Take bytes of a stream."""
+        with local_errors(self._files[stream].name):
+            self._files[stream].write(data)
+        self._sink.feed(stream, data)
+
+    def close(self):
+        """Nothing more will come."""
+        for file in self._files.values():
+            file.close()

@@ -1,0 +1,215 @@
+"""Where jobs come from: lines that are read through the loop, or the combinations of several sources of arguments.
+
+Input is read no further ahead than it is run, so that memory does not grow with it, and a slow one is run as it comes.
+"""
+
+import collections
+import os
+import stat
+from typing import NamedTuple
+
+from lwt import template
+from lwt.errors import UsageError
+from lwt.multi import Job
+
+READ_SIZE = 65536
+MAX_LINE = 131071               # bytes of one argument, execve(2)
+
+
+class Style(NamedTuple):
+    """How input is read: what separates lines, whether a carriage return at their end is dropped, whether jobs get a label.
+
+    slots: how many there are.
+    """
+
+    separator: bytes
+    dos: bool
+    tag: bool
+    slots: int = 1
+
+
+class LineReader:
+    """Reads lines of a descriptor through the loop, and holds no more of them than one read gives."""
+
+    def __init__(self, loop, fd, name, separator, on_lines):
+        """name: of the file, for messages.  on_lines: called when there are new lines, or the end has come."""
+        self._name = name
+        self._loop = loop
+        self._fd = fd
+        self._separator = separator
+        self._on_lines = on_lines
+        self._partial = []
+        self._reading = False
+        self._lines = collections.deque()
+        self._ended = False
+        self._bytes_read = 0
+        self._lines_read = 0
+
+    @property
+    def has_ended(self):
+        """Will there be no more lines?"""
+        return self._ended and not self._lines
+
+    def left(self):
+        """How many lines are left, guessed from the size of a file; None where nobody can know."""
+        if self._ended:
+            return len(self._lines)
+        info = os.fstat(self._fd)
+        if not stat.S_ISREG(info.st_mode) or not self._lines_read:
+            return None
+        return len(self._lines) + max(0, info.st_size - self._bytes_read) * self._lines_read // self._bytes_read
+
+    def take(self):
+        """The next line, without its end; None when there is none yet, or no more."""
+        if not self._lines and not self._ended and not self._reading:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._read)
+        return self._lines.popleft() if self._lines else None
+
+    def close(self):
+        """Read no more."""
+        self._ended = True
+        self._lines.clear()
+        self._rest()
+
+    def _rest(self):
+        if self._reading:
+            self._reading = False
+            self._loop.remove(self._fd)
+
+    def _read(self):
+        try:
+            data = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close()
+            raise UsageError('%s: %s' % (self._name, error.strerror))
+        pieces = data.split(self._separator)
+        if len(pieces) > 1 or not data:
+            self._partial.append(pieces[0])
+            pieces[0] = b''.join(self._partial)
+            self._partial = [pieces.pop()] if data else []
+            self._lines.extend(pieces if data or pieces[0] else ())
+        elif sum(map(len, self._partial)) <= MAX_LINE:
+            self._partial.append(data)  # more of what is too long anyway need not be kept
+        self._ended = not data
+        self._bytes_read += len(data)
+        self._lines_read += len(pieces)
+        if self._lines or self._ended:
+            self._rest()
+            self._on_lines()
+
+
+class Input:
+    """Where jobs come from: lines through the loop, or the combinations of several sources."""
+
+    def __init__(self, run, style, place, sources):
+        self._place = place
+        self._style = style
+        self._count = 0
+        self._combined = None
+        self._reader = None
+        self._ended = False
+        self.was_done = lambda number, texts: False
+        self.more = lambda: None
+        self.bad = []                   # (number, why it cannot be run)
+        if len(sources) == 1 and sources[0].path is not None:
+            path = sources[0].path
+            self._reader = LineReader(run.loop, self._open(run, path), path, style.separator, lambda: self.more())
+        elif sources:
+            values, linked = [self._values(source) for source in sources], [source.linked for source in sources]
+            self._combined = template.combined(values, linked)
+            self._total = template.count(values, linked)
+        else:
+            self._reader = LineReader(run.loop, 0, 'standard input', style.separator, lambda: self.more())
+
+    def _open(self, run, path):
+        if path == '-':
+            return 0
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise UsageError('%s: %s' % (path, error.strerror))
+        run.at_exit(lambda: os.close(fd))
+        return fd
+
+    def _values(self, source):
+        if source.path is None:
+            return [os.fsencode(word) for word in source.words]
+        try:
+            with open(0 if source.path == '-' else source.path, 'rb', closefd=source.path != '-') as file:
+                lines = file.read().split(self._style.separator)
+        except OSError as error:
+            raise UsageError('%s: %s' % (source.path, error.strerror))
+        return lines if lines[-1] else lines[:-1]
+
+    def take(self):
+        """The next Job to run; None when there is none yet, or no more."""
+        while True:
+            arguments = self._next()
+            if arguments is None:
+                return None
+            job = self._job(arguments)
+            if job is not None:
+                return job
+
+    def has_ended(self):
+        """Will there be no more?"""
+        return self._ended if self._reader is None else self._reader.has_ended
+
+    def left(self):
+        """How many are left, as far as it is known; None where nobody can know."""
+        return max(0, self._total - self._count) if self._reader is None else self._reader.left()
+
+    def close(self):
+        """Read no more."""
+        self._ended = True
+        if self._reader is not None:
+            self._reader.close()
+
+    def _next(self):
+        if self._reader is None:
+            found = None if self._ended else next(self._combined, None)
+            self._ended = found is None
+            return found
+        line = self._reader.take()
+        if line is not None and self._style.dos and line.endswith(b'\r'):
+            line = line[:-1]
+        return None if line is None else (line,)
+
+    def _job(self, arguments):
+        if self._reader is not None and not (arguments[0] if self._place else arguments[0].strip()):
+            return None                 # a blank line
+        self._count += 1
+        number, place = self._count, self._place
+        if place is None:
+            text = b' '.join(arguments)
+        else:
+            text = place.fill(arguments, number, 1)
+        problem = _problem(text)
+        if problem:
+            self.bad.append((number, problem))
+            return None
+        if self.was_done(number, self._texts(arguments, number, text)):
+            return None
+        label = (text if place is None else b' '.join(arguments)) + b'\t' if self._style.tag else b''
+        if place is not None and place.has_slot:
+            return Job(number, lambda slot: place.fill(arguments, number, slot), label)
+        return Job(number, lambda _slot: text, label)
+
+    def _texts(self, arguments, number, text):
+        """The forms in which a job may stand in a log: with {%}, it had any of the slots."""
+        if self._place is None or not self._place.has_slot:
+            return (text,)
+        return tuple(self._place.fill(arguments, number, slot) for slot in range(1, self._style.slots + 1))
+
+
+def _problem(text):
+    if b'\0' in text:
+        return 'a NUL byte cannot be in a command'
+    if len(text) > MAX_LINE:
+        return 'too long: a command can have %d bytes' % MAX_LINE
+    return ''
+
+

@@ -1,0 +1,369 @@
+"""The local executor: jobs from an endless input, so many at a time, each to its end, and what became of them.
+
+A job is admitted when there is a slot,
+the reader of the output is not behind, and the gates (delay, load, free memory) are open.  What a job prints goes to a speaker
+(floor.py); what it came to, to the records: job log, results, counts.
+
+It knows nothing of options or templates: a job brings its command as a function of its slot.
+"""
+
+from __future__ import generator_stop
+
+import collections
+import errno
+import heapq
+import os
+import random
+import signal
+import time
+from typing import Callable, NamedTuple
+
+from lwt import plain
+from lwt.errors import LwtError
+from lwt.flow import Later, Sleep
+from lwt.proc import Command
+
+BACKOFF = (0.5, 30.0)           # seconds: before the first retry, and the longest wait
+LOOK_AGAIN = 1.0                # seconds between two looks at the load and at free memory
+SAMPLE = 1001                   # run times of successes that the median is taken of
+SHORTEST = 0.01                 # seconds between two looks at the ages of jobs
+MOST_WAITING = 4096             # jobs that are done and wait for the floor, before no new one is started
+ENOUGH = 3                      # successes before a median, or failures before a percentage, means something
+
+
+class Job(NamedTuple):
+    """A command to run.  text(slot): the command line as bytes.  label: goes before its lines, with --tag."""
+
+    number: int
+    text: Callable
+    label: bytes = b''
+
+
+class Halt(NamedTuple):
+    """When to stop before the end: 'now' (end what runs) or 'soon' (let it end), after so many, or percent, of an outcome."""
+
+    when: str = 'never'
+    outcome: str = 'fail'
+    count: float = 0.0
+    is_percent: bool = False
+
+
+class Plan(NamedTuple):
+    """How to run jobs.  Times are seconds, 0 means none; median_percent: a time-out by the median run time of successes."""
+
+    jobs: int
+    timeout: float = 0.0
+    median_percent: float = 0.0
+    grace: float = 5.0
+    retries: int = 0
+    halt: Halt = Halt()
+    delay: float = 0.0
+    load: float = 0.0
+    memfree: int = 0
+    nice: int = 0
+
+
+class Ended(NamedTuple):
+    """What became of a job.  kind: 'ok', 'failed', 'timeout', 'stopped' (by an interrupt or a halt), 'requeued' (for memory).
+
+    code, signum: as a job log has them, -1 for what was ended.  started: seconds since 1970.  reason: for people.
+    is_cut: somebody still held its output when it was done.
+    """
+
+    job: Job
+    command: bytes
+    kind: str
+    code: int
+    signum: int
+    reason: str
+    started: float
+    runtime: float
+    received: int
+    attempts: int
+    is_cut: bool = False
+
+
+class _Trial(NamedTuple):
+    """An attempt at a job, from 1, and what the one before came to."""
+
+    job: Job
+    speaker: object
+    number: int = 1
+    ended: Ended = None
+
+
+class Executor:
+    """One run of jobs.
+
+    source: take() gives the next Job, None when there is none yet (call more() when there is) or no more; left(), how many
+    there are, as far as anybody knows; close(), it is not read any more.  floor: gives speakers.  environ: the commands'
+    environment.  on_end(Ended) hears of each job; sink_of(job, speaker) may put something between a
+    command and its speaker.
+    """
+
+    def __init__(self, run, plan, floor, environ, source, on_end, sink_of=lambda _job, speaker: speaker):
+        self._run = run
+        self._plan = plan
+        self._floor = floor
+        floor.on_full = self.more
+        self._source = source
+        self._on_end = on_end
+        self._sink_of = sink_of
+        self._programs = plain.Programs(environ)
+        self._slots = list(range(1, plan.jobs + 1))
+        self._active = 0                # jobs that were admitted and wait for no retry
+        self._again = collections.deque()       # _Trials to be started anew, before new ones
+        self._next = None               # a job that waits for the gates
+        self._looking = None            # the timer of a gate that is shut
+        self._last_start = None
+        self._resting = 0               # jobs that wait before another attempt
+        self.on_over = lambda: None     # called when nothing is left to be run
+        self._age_timer = None
+        self._memory_timer = None
+        self._runtimes = collections.deque(maxlen=SAMPLE)
+        self.running = collections.OrderedDict()        # speaker -> (Job, loop time of its start)
+        self.counts = collections.Counter()     # kind -> jobs
+        self.not_run = 0                # jobs that were left when it was closed; None where nobody knows
+        self.halted = False
+        self.closed = False             # nothing more is admitted
+
+    # -- admission ----------------------------------------------------------------------------------------------------
+
+    def more(self):
+        """Admit what there is room for."""
+        while self._has_room() and self._looking is None:
+            if not self._again and self._next is None and not self.closed:
+                self._next = self._source.take()
+            if not self._again and self._next is None:
+                break
+            wait = self._gate()
+            if wait:
+                self._looking = self._run.loop.call_later(wait, self._look_again)
+                break
+            self._admit()
+        is_waiting = self._active or self._resting or self._again or self._next is not None
+        if not is_waiting and (self.closed or self._source.has_ended()):
+            self.on_over()
+
+    def _has_room(self):
+        if self._run.pool.is_paused:
+            return False
+        if self._again and all(speaker.full for speaker in self.running):
+            return True                 # all that run wait for the floor, and this one may be who has it
+        return self._active < self._plan.jobs and (bool(self._again) or self._floor.backlog < MOST_WAITING)
+
+    def _admit(self):
+        if self._again:
+            trial = self._again.popleft()
+        else:
+            trial = _Trial(self._next, self._floor.begin(self._next.label))
+            self._next = None
+        self._active += 1
+        self._last_start = self._run.loop.time()
+        self._run.pool.add(self._attempt(trial), lambda report: self._report(trial, report))
+
+    def close(self):
+        """Admit nothing more; what waits for another attempt has had its last."""
+        if self.closed:
+            return
+        self.closed = True
+        left = self._source.left()
+        self.not_run = None if left is None else left + (self._next is not None)
+        self._source.close()
+        self._next = None
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        again, self._again = self._again, collections.deque()
+        for trial in again:
+            self._end(trial, _final(trial.ended))
+
+    def _look_again(self):
+        self._looking = None
+        self.more()
+
+    def _gate(self):
+        """Seconds until the gates are to be looked at again; 0 when they are open."""
+        plan = self._plan
+        if plan.delay and self._last_start is not None:
+            wait = self._last_start + plan.delay - self._run.loop.time()
+            if wait > 0:
+                return wait
+        if plan.load and os.getloadavg()[0] >= plan.load:
+            return LOOK_AGAIN
+        if plan.memfree:
+            free = free_memory()
+            return LOOK_AGAIN if free is not None and free < plan.memfree else 0
+        return 0
+
+    def _watch_memory(self):
+        """While jobs run, see to it that the youngest makes room when memory is short: it has the least to lose."""
+        if self._plan.memfree and self._memory_timer is None:
+            self._memory_timer = self._run.loop.call_later(LOOK_AGAIN, self._check_memory)
+
+    def _check_memory(self):
+        self._memory_timer = None
+        free = free_memory()
+        if free is not None and free < self._plan.memfree / 2 and len(self.running) > 1:
+            self._run.pool.stop(next(reversed(self.running.values()))[0].number, 'memory')
+        if self.running:
+            self._watch_memory()
+
+    # -- a job --------------------------------------------------------------------------------------------------------
+
+    def _attempt(self, trial):
+        """Flow: one attempt of a job; returns an Ended."""
+        started = time.time()
+        made = []
+        result = yield Later(lambda: self._command(trial, made))
+        if result.status == 'unspawnable' and result.command.executable is not None:
+            result = yield result.command._replace(executable=None, argv=self._shell(made[0][1]))     # it knows better
+        slot, text, began = made[0]
+        if slot <= self._plan.jobs:
+            heapq.heappush(self._slots, slot)
+        self.running.pop(trial.speaker, None)
+        kind, reason = _kind(result, self._run.loop.time() - began)
+        code, signum = _log_codes(result)
+        return Ended(trial.job, text, kind, code, signum, reason, started, result.elapsed, trial.speaker.received, trial.number,
+                     result.incomplete)
+
+    def _command(self, trial, made):
+        slot = heapq.heappop(self._slots) if self._slots else self._plan.jobs + 1      # (one over: see _has_room)
+        text = trial.job.text(slot)
+        began = self._run.loop.time()
+        made.append((slot, text, began))
+        if trial.number > 1 or trial.ended is not None:
+            trial.speaker.forget()
+        self.running[trial.speaker] = trial.job, began
+        self._watch_ages()
+        self._watch_memory()
+        number, place = b'%d' % trial.job.number, b'%d' % slot
+        variables = {b'LWT_SEQ': number, b'PARALLEL_SEQ': number, b'LWT_SLOT': place, b'PARALLEL_JOBSLOT': place}
+        path, argv = (None if self._plan.nice else self._programs.plain(text)) or (None, self._shell(text))
+        return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout, grace=self._plan.grace,
+                       sink=self._sink_of(trial.job, trial.speaker), label=trial.job.number)
+
+    def _shell(self, text):
+        return (('nice', '-n', str(self._plan.nice)) if self._plan.nice else ()) + ('/bin/sh', '-c', '--', text)
+
+    def _report(self, trial, report):
+        self._active -= 1
+        if isinstance(report, LwtError):            # cancelled before it began
+            self.counts['not run'] += 1
+            self._floor.done(trial.speaker)
+        elif self.closed:
+            self._end(trial, _final(report))
+        elif report.kind == 'requeued':
+            self._again.append(trial._replace(ended=report))
+        elif report.kind in ('failed', 'timeout') and trial.number <= self._plan.retries:
+            trial = trial._replace(number=trial.number + 1, ended=report)
+            self._resting += 1
+            self._run.pool.add(_pause(backoff(trial.number - 1)), lambda _slept: self._try_again(trial))
+        else:
+            self._end(trial, report)
+        self.more()
+
+    def _try_again(self, trial):
+        self._resting -= 1
+        if self.closed:
+            self._end(trial, _final(trial.ended))
+        else:
+            self._again.append(trial)
+        self.more()
+
+    def _end(self, trial, ended):
+        self._floor.done(trial.speaker)
+        self.counts[ended.kind] += 1
+        if ended.kind == 'ok':
+            self._runtimes.append(ended.runtime)
+            self._watch_ages()
+        self._on_end(ended)
+        if not self.closed and self._is_over(self._plan.halt):
+            self.halted = True
+            self.close()
+            if self._plan.halt.when == 'now':
+                self._run.pool.cancel()
+
+    def _is_over(self, halt):
+        if halt.when == 'never':
+            return False
+        failed = self.counts['failed'] + self.counts['timeout']
+        done = failed + self.counts['ok']
+        count = {'fail': failed, 'success': self.counts['ok'], 'done': done}[halt.outcome]
+        if halt.is_percent:
+            return count >= ENOUGH and count * 100 >= halt.count * done
+        return count >= halt.count
+
+    # -- run times ----------------------------------------------------------------------------------------------------
+
+    @property
+    def median(self):
+        """The median run time of successes, in seconds; None as long as there are too few."""
+        return sorted(self._runtimes)[len(self._runtimes) // 2] if len(self._runtimes) >= ENOUGH else None
+
+    def _watch_ages(self):
+        """See to it that the oldest job is looked at when it will be too old."""
+        if self._plan.median_percent and self._age_timer is None and self.running and len(self._runtimes) >= ENOUGH:
+            limit = self._age_limit()
+            left = [limit - age for _number, age in self._run.pool.ages if age < limit]
+            self._age_timer = self._run.loop.call_later(max(SHORTEST, min(left, default=limit)), self._check_ages)
+
+    def _age_limit(self):
+        return self.median * self._plan.median_percent / 100
+
+    def _check_ages(self):
+        self._age_timer = None
+        limit = self._age_limit()
+        for number, age in self._run.pool.ages:
+            if age >= limit:
+                self._run.pool.stop(number, 'timeout')
+        self._watch_ages()
+
+
+def _final(ended):
+    """What becomes of a job that is not run again; one that made room for others was not done."""
+    return ended._replace(kind='stopped') if ended.kind == 'requeued' else ended
+
+
+def _pause(seconds):
+    """Flow: nothing, for so long."""
+    yield Sleep(seconds)
+
+
+def backoff(attempt):
+    """Seconds to wait after an attempt (from 1) that failed: doubling, with jitter."""
+    return min(BACKOFF[1], BACKOFF[0] * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
+
+
+def _kind(result, age):
+    """(kind, reason) of a Result; age: seconds since it was started."""
+    if result.status == 'exited':
+        return ('failed', 'exit code %d' % result.code) if result.code else ('ok', '')
+    if result.status == 'signaled':
+        return 'failed', 'ended by signal %d' % result.code
+    if result.status == 'timeout':
+        return 'timeout', 'timed out after %.3g s' % (result.command.timeout or age)
+    if result.status == 'unspawnable':
+        return 'failed', 'cannot be run (%s)' % result.stderr.decode('utf-8', 'replace')
+    return ('requeued', 'made room for others') if result.status == 'memory' else ('stopped', 'interrupted')
+
+
+def _log_codes(result):
+    """(exit code, signal) as a job log has them: -1 for what lwt ended, 126 and 127 for what could not be run."""
+    if result.status == 'exited':
+        return result.code, 0
+    if result.status == 'signaled':
+        return 0, result.code
+    if result.status == 'unspawnable':
+        return 127 if result.code == errno.ENOENT else 126, 0
+    return -1, signal.SIGTERM
+
+
+def free_memory():
+    """Bytes of memory that are to be had without swapping; None where the system does not tell."""
+    try:
+        with open('/proc/meminfo', 'rb') as file:
+            fields = dict(line.split(b':', 1) for line in file)
+        return int(fields[b'MemAvailable'].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
