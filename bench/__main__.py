@@ -1,0 +1,34 @@
+"""Speed as ratios: lwt and its peers on the same work, in one run, the best of several.
+
+    python3 -m bench [-n ROUNDS] [AREA…]        all areas where none is named
+
+A peer that is not installed is named, not guessed at.  Work on hosts needs root (network namespaces) and is left out without.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+from bench.measure import environment
+
+AREAS = ('multi', 'fanout', 'copy', 'queue')
+
+
+def main(argv):
+    """Print the tables; returns an exit code."""
+    parser = argparse.ArgumentParser(prog='python3 -m bench', description=__doc__.split('\n')[0])
+    parser.add_argument('-n', dest='rounds', type=int, default=3)
+    parser.add_argument('areas', nargs='*', metavar='AREA', help=' '.join(AREAS))
+    options = parser.parse_args(argv)
+    for area in options.areas:
+        if area not in AREAS:
+            parser.error('no such area: %s (%s)' % (area, ' '.join(AREAS)))
+    print('Python %s, %d cores, best of %d' % (sys.version.split()[0], os.cpu_count() or 1, options.rounds))
+    for area in options.areas or AREAS:
+        importlib.import_module('bench.' + area).measure(options.rounds, environment())
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""Timing of commands side by side: the best of several rounds, in which each command has its turn."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LWT = '%s -m lwt' % sys.executable
+
+
+class Peer(NamedTuple):
+    """A rival: the programs that it needs (the first one names it), the shell command, and the bar.
+
+    bar: how many times lwt's time it is to take at least, or 0 where none was set.
+    """
+
+    programs: str
+    command: str
+    bar: float = 0.0
+
+
+class Used(NamedTuple):
+    """What a command took: wall seconds, cpu seconds, and the largest resident size of one of its processes, in MB."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def environment(**more):
+    """The environment of every measurement."""
+    return dict(os.environ, PYTHONPATH=ROOT, **more)
+
+
+def use_of(command, env):
+    """Run a shell command once; returns what it Used, or None when it failed, which is printed."""
+    began = time.monotonic()
+    popen = subprocess.Popen(['bash', '-c', command], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+    with popen.stderr:
+        errors = popen.stderr.read()
+    _pid, status, usage = os.wait4(popen.pid, 0)
+    popen.returncode = status
+    if status:
+        print('  failed: %s\n%s' % (command[:200], errors.decode('utf-8', 'replace')[:500]), file=sys.stderr)
+        return None
+    return Used(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def compare(title, ours, peers, rounds, env):
+    """Time our command and each Peer's, and print a line for each: seconds, how often ours goes into theirs, and the bar."""
+    print(title)
+    present = []
+    for peer in peers:
+        missing = [name for name in peer.programs.split() if shutil.which(name) is None]
+        if missing:
+            print('  %-14s not installed: %s' % (peer.programs.split()[0], ' '.join(missing)))
+        else:
+            present.append(peer)
+    times = [[] for _ in range(len(present) + 1)]
+    for _round in range(rounds):
+        for place, command in enumerate([ours] + [peer.command for peer in present]):
+            used = use_of(command, env)
+            times[place].append(used.wall if used else float('inf'))
+    mine = min(times[0])
+    print('  %-14s %8.3f s' % ('lwt', mine))
+    for peer, theirs in zip(present, map(min, times[1:])):
+        verdict = '' if not peer.bar else '   bar %.2f %s' % (peer.bar, 'met' if theirs / mine >= peer.bar else 'MISSED')
+        print('  %-14s %8.3f s   %6.2f x lwt%s' % (peer.programs.split()[0], theirs, theirs / mine, verdict))
+
+
+def report(title, value, unit, bar, met):
+    """Print one number that has a bar of its own."""
+    print('%s\n  %-14s %8.3f %s   bar %s %s' % (title, 'lwt', value, unit, bar, 'met' if met else 'MISSED'))
+
+
+def children_cpu():
+    """Cpu seconds of all children that were waited for so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
