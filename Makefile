@@ -29,10 +29,8 @@ pythons:
 	@$(PYTHON) -m tests test_pythons
 
 zipapp:
-	@rm -rf build/zipapp && mkdir -p build/zipapp && cp -R lwt build/zipapp/
-	@find build/zipapp -name __pycache__ -prune -exec rm -rf {} +
-	@$(PYTHON) -m zipapp build/zipapp -m lwt.__main__:run -p '/usr/bin/env python3' -o lwt.pyz
-	@rm -rf build/zipapp
+	@$(PYTHON) -c "from lwt import bundle; open(bundle.NAME, 'wb').write(bundle.build())"
+	@chmod 755 lwt.pyz
 	@echo lwt.pyz
 
 install:

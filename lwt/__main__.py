@@ -1,6 +1,10 @@
-"""`python3 -m lwt`, and what the zipapp starts: the same program as the installed `lwt`."""
+"""`python3 -m lwt`, `python3 FOLDER/lwt`, and what the zipapp starts: the same program as the installed `lwt`."""
 
+import os
 import sys
+
+if not __package__:                     # its folder was given to Python, which then looks inside it, and not beside it
+    sys.path[0] = os.path.dirname(os.path.abspath(sys.path[0]))
 
 from lwt.cli import main
 

@@ -21,6 +21,7 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('put', 'cmd_copy', 'copy files and directories to hosts'),
     ('get', 'cmd_copy', 'fetch files and directories from hosts'),
     ('hosts', 'cmd_hosts', 'print the hosts that a selection means'),
+    ('deploy', 'cmd_deploy', 'put lwt itself, and your tools, on hosts'),
     ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
 )
 

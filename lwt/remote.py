@@ -40,6 +40,7 @@ SHORT_SCRIPTS = {
     'control': ('lib', 'frame', 'tasklib', 'control'),
     'stage': ('lib', 'frame', 'stage'),
     'put': ('lib', 'frame', 'copylib', 'put'),
+    'deploy': ('lib', 'frame', 'deploy'),
 }
 
 

@@ -10,13 +10,18 @@ Errors of the file are LocalErrors: nothing was done.
 import contextlib
 import json
 import os
-import sqlite3
+import sys
 import time
 import uuid
 from typing import NamedTuple
 
 from lwt import task as tasks
 from lwt.errors import BusyError, LocalError
+
+try:
+    import sqlite3
+except ImportError:         # a Python that was built without it; all but tasks works with that
+    sqlite3 = None
 
 SCHEMA = 1
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
@@ -65,6 +70,9 @@ class Store:
         self._clock = clock
 
     def __enter__(self):
+        if sqlite3 is None:
+            raise LocalError('this Python (%s) has no sqlite3, which tasks need' % sys.executable,
+                             'run lwt with another Python; all but tasks works with this one')
         with self._errors():
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)

@@ -11,7 +11,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('hostset', 'procfs', 'plain', 'template'),
+    ('hostset', 'procfs', 'plain', 'template', 'bundle'),
     ('selectors_loop', 'hosts', 'config', 'files'),
     ('workspace', 'joblog'),
     ('proc', 'ssh', 'archive', 'manifest'),

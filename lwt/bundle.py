@@ -1,0 +1,61 @@
+"""The zipapp: lwt as one file that `python3` runs anywhere, made so that the same sources always give the same bytes.
+
+Nothing of the machine goes into it: names are sorted, times, owners and modes are constants, and nothing is compressed, for
+what a compressor makes depends on its version.  Where lwt itself runs from a zipapp, that file is what there is.
+"""
+
+import io
+import os
+import zipfile
+
+import lwt
+
+NAME = 'lwt.pyz'
+FIRST_LINE = b'#!/usr/bin/env python3\n'
+EPOCH = (1980, 1, 1, 0, 0, 0)       # the first time that a zip file knows
+UNIX = 3
+
+MAIN = b'''\
+import sys
+
+if sys.version_info < (3, 6, 1):
+    sys.exit('lwt: needs Python 3.6.1 or later; this is Python ' + sys.version.split()[0])
+
+from lwt.__main__ import run
+
+run()
+'''
+
+
+def archive():
+    """The path of the zip file that lwt runs from, or ''."""
+    return getattr(lwt.__loader__, 'archive', '')
+
+
+def program():
+    """The absolute path that starts this lwt when it is given to a Python: its zipapp, or its folder."""
+    return os.path.abspath(archive() or os.path.dirname(lwt.__file__))
+
+
+def build():
+    """The zipapp, as bytes."""
+    if archive():
+        with open(archive(), 'rb') as file:
+            return file.read()
+    buffer = io.BytesIO(FIRST_LINE)
+    buffer.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as zipped:
+        for name, data in [('__main__.py', MAIN)] + sorted(_sources(os.path.dirname(os.path.abspath(lwt.__file__)))):
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.create_system, info.external_attr = UNIX, 0o100644 << 16
+            zipped.writestr(info, data)
+    return buffer.getvalue()
+
+
+def _sources(folder):
+    """(name in the zipapp, content) of each file of the package."""
+    for below, ending in (('', '.py'), ('sh', '.sh')):
+        for name in os.listdir(os.path.join(folder, below)):
+            if name.endswith(ending):
+                with open(os.path.join(folder, below, name), 'rb') as file:
+                    yield os.path.join('lwt', below, name), file.read()

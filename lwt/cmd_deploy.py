@@ -1,0 +1,126 @@
+"""lwt deploy: put lwt itself, and the workspace's tools, into the home of hosts, and tell which of them can run it.
+
+On each host one login: the home is made where it is not there, lwt.pyz and tools/ are copied as by put, and then the host tells
+the digest of what lies there, and the first Python that runs it.
+"""
+
+from __future__ import generator_stop
+
+import os
+import tempfile
+from typing import NamedTuple
+
+from lwt import bundle, call, connection, manifest, outcome, output, ssh, transfer
+from lwt.arguments import Parser, fitting
+from lwt.errors import Cancelled, HostError, UsageError
+from lwt.flow import running
+
+TOOLS = 'tools'             # a folder of the workspace, the files of which go to HOME/tools
+
+EXAMPLES = '''examples:
+  lwt deploy -a                    to all available hosts
+  lwt deploy -w gw                 then, there: python3 lwt.pyz init sweep
+  lwt deploy -g plab --json | jq -r 'select(.python == null) | .host'      those without a Python for it'''
+
+
+class Deployed(NamedTuple):
+    """How it went on a host.  python, version: of the first Python that runs lwt there, or '' and what there is instead."""
+
+    host: str
+    verdict: ssh.Verdict
+    python: str = ''
+    version: str = ''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt deploy -w HOSTS | -g CATEGORY | -a [options]',
+                    'Copy lwt, as one file lwt.pyz, to the home of each host, and with it the files of the workspace\'s tools/,\n'
+                    'if there are any, to HOME/tools.  Hosts need neither to be used; it makes a host a master of its own.',
+                    EXAMPLES).add_selection()
+    parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+    parser.add_options('timeout', 'stall', 'grace')
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt deploy: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    place = env.find_workspace()
+    settings = env.settings(place)
+    chosen = env.select(parsed, place)
+    session = env.session(settings, chosen)
+    with tempfile.TemporaryDirectory(prefix='lwt-deploy.') as scratch:
+        wanted, digest = _survey(scratch, place)
+        with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+            connection.learn_gates(run, session, chosen)
+            found = run.reports([_to_host(session, host, wanted, digest) for host in chosen])
+    _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)), parsed.json)
+    return outcome.exit_code([deployed.verdict for deployed in found])
+
+
+def _survey(scratch, place):
+    """What is to be put, as a Manifest, and the digest of lwt.pyz in it."""
+    path, data = os.path.join(scratch, bundle.NAME), bundle.build()
+    with open(path, 'wb') as file:
+        file.write(data)
+    os.chmod(path, 0o755)
+    tools = [place.path(TOOLS)] if place and os.path.isdir(place.path(TOOLS)) else []
+    return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]), 'cksum': str(manifest.cksum([data]))}
+
+
+def _to_host(session, host, wanted, digest):
+    """Flow: all that is done on one host; returns a Deployed."""
+    try:
+        with (yield from connection.connected(session, host)) as session:
+            yield from _script(session, host, 'prepare')
+            verdict = yield from transfer.put(session, host, wanted, '.', transfer.Terms(session.settings.timeout),
+                                              transfer.Tally())
+            if not verdict.ok:
+                raise HostError(host.name, verdict)
+            answer = yield from _script(session, host, 'check')
+    except HostError as error:
+        return Deployed(host.name, error.verdict)
+    except Cancelled:
+        return Deployed(host.name, ssh.Verdict('killed', 130, 'interrupted', 'maybe'))
+    return _judge(host, verdict, digest, answer.lines)
+
+
+def _script(session, host, verb):
+    """Flow: one call of sh/deploy.sh; returns its Answer.  Raises HostError."""
+    answer = yield from call.script(session, host, 'deploy', [verb, host.home], timeout=session.settings.stall)
+    if not answer.verdict.ok:
+        raise HostError(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
+    return answer
+
+
+def _judge(host, verdict, digest, lines):
+    """The Deployed of what a host told."""
+    told = dict(line.partition(' ')[::2] for line in lines)
+    kind, _space, value = told.get('digest', '').partition(' ')
+    if digest.get(kind) != value:
+        return Deployed(host.name, ssh.Verdict('failed', 1, 'what lies there is not what was sent'))
+    python, version = ([ssh.printable_text(word) for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
+    if not python:
+        old = ssh.printable_text(told.get('old', '').partition(' ')[2])
+        version = 'only %s' % old if old else 'none'
+    return Deployed(host.name, verdict, python, version)
+
+
+def _tell(found, as_json):
+    for deployed in found:
+        if as_json:
+            verdict = deployed.verdict
+            output.put_bytes(output.json_line({
+                'host': deployed.host, 'class': verdict.kind, 'code': verdict.code, 'reason': verdict.reason,
+                'python': deployed.python or None, 'version': deployed.version or None}))
+        elif not deployed.verdict.ok:
+            output.say('%s: %s' % (deployed.host, deployed.verdict.reason))
+    well = [deployed for deployed in found if deployed.verdict.ok]
+    if well and not as_json:
+        for line in output.table(('HOST', 'RUNS', 'PYTHON', 'COPIED'), [
+                (deployed.host, 'yes' if deployed.python else 'no', (deployed.version + ' ' + deployed.python).strip(),
+                 deployed.verdict.reason) for deployed in well]):
+            output.put_line(line)
+    without = sum(1 for deployed in well if not deployed.python)
+    if without and not as_json:
+        output.say('%d host%s no Python 3.6.1 or later; a host needs none to be used' % (
+            without, ' has' if without == 1 else 's have'))

@@ -1,0 +1,36 @@
+# Make the place for lwt on a host, and tell what of it is there and which Python runs it.
+#
+# $1  "prepare": make the home, with the directories above it, where it is not there; a new one is for its owner alone
+#     "check": "digest KIND VALUE" of lwt.pyz; then "runs PYTHON VERSION" of the first Python that runs it, with what it says;
+#     or "old PYTHON VERSION" of the first that does not; or "none"
+# $2  home
+verb=$1 home=$2
+case $verb in
+  prepare)
+    enter_home "$home" && exit 0
+    case $home in
+      [~]/*) home=$HOME/${home#??} ;;
+      /*) ;;
+      *) home=$HOME/$home ;;
+    esac
+    (umask 022; mkdir -p "${home%/*}") 2>/dev/null || refuse "$home: cannot be made"
+    (umask 077; mkdir "$home") 2>/dev/null || [ -d "$home" ] || refuse "$home: cannot be made"
+    ;;
+  check)
+    enter_home "$home" || refuse "home $home: no such directory"
+    say "digest $(digest <lwt.pyz)"
+    program='import sys; print("%d.%d.%d" % sys.version_info[:3])'
+    old=none
+    for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3.7 python3.6 \
+      /usr/local/bin/python3 /usr/bin/python3 python; do
+      python=$(command -v "$name" 2>/dev/null) || continue
+      version=$("$python" -c "$program" 2>/dev/null </dev/null) || continue
+      if said=$("$python" lwt.pyz --version 2>/dev/null </dev/null); then
+        say "runs $python $version $said"
+        exit 0
+      fi
+      [ "$old" != none ] || old="old $python $version"
+    done
+    say "$old"
+    ;;
+esac
