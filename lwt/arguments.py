@@ -35,7 +35,11 @@ class Env(NamedTuple):
 
     def settings(self, place):
         """The Settings in force in a workspace, or without one (None)."""
-        return config.load(place.conf if place else None, self.environ, self.overrides)
+        settings = config.load(place.conf if place else None, self.environ, self.overrides)
+        if self.verbose or settings.log:
+            from lwt import log                 # here, for it takes long, and few ask for it
+            log.start(self.verbose, settings.log, settings.log_format == 'json')
+        return settings
 
     def session(self, settings, chosen, programs=('ssh',)):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
@@ -93,6 +97,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument('--set', dest='assignments', action='append', metavar='KEY=VALUE', default=argparse.SUPPRESS,
                           help='set any option (those of lwt.conf)')
         self._options = []
+        self.add_options('log', 'log_format')
 
     def _get_option_tuples(self, option_string):
         """No abbreviations of long options.  (allow_abbrev=False would before Python 3.8 also take -j2 for unknown.)"""
@@ -102,8 +107,9 @@ class Parser(argparse.ArgumentParser):
         """Take options of the table by their flags."""
         for key in keys:
             option = config.BY_KEY[key]
+            default = ' (default %s)' % option.default if option.default else ''
             self.add_argument(*option.flags, dest='option_' + key, metavar=option.metavar, default=argparse.SUPPRESS,
-                              help='%s (default %s)' % (option.help, option.default) if shown else argparse.SUPPRESS)
+                              help=option.help + default if shown else argparse.SUPPRESS)
             self._options.append(key)
         return self
 

@@ -10,7 +10,7 @@ import random
 import secrets
 from typing import Callable, NamedTuple
 
-from lwt import remote, ssh
+from lwt import events, remote, ssh
 from lwt.flow import Gate, Sleep
 
 LOGIN_ATTEMPTS = 7
@@ -75,16 +75,19 @@ class Collector:
         kept += data[:OUTPUT_KEPT - len(kept)]
 
 
-def call(session, make, on_payload):
+def call(session, make, on_payload, about='command'):
     """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream, data) gets the output.
 
-    session: that of the host (see Session.at).
+    session: that of the host (see Session.at).  about: what the log calls it.
     """
     def log_in():
         frame = remote.Framed(session.nonce(), on_payload)
-        result = yield make(frame)._replace(gate=session.gate)
+        command = make(frame)._replace(gate=session.gate)
+        result = yield command
         frame.finish()
-        return ssh.verdict(result, frame)
+        verdict = ssh.verdict(result, frame)
+        events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed), command.label)
+        return verdict
 
     return (yield from logging_in(session, log_in))
 
@@ -106,7 +109,8 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
     output = Collector()
     limits = session.limits(timeout, stall)
     verdict = yield from call(
-        session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output)
+        session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
+        name)
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 

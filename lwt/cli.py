@@ -22,6 +22,7 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('get', 'cmd_copy', 'fetch files and directories from hosts'),
     ('hosts', 'cmd_hosts', 'print the hosts that a selection means'),
     ('deploy', 'cmd_deploy', 'put lwt itself, and your tools, on hosts'),
+    ('cron', 'cmd_cron', 'have the queue looked after by cron, or by systemd'),
     ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
 )
 
@@ -102,5 +103,6 @@ def _top_parser():
     parser = Parser('', USAGE, 'Run work on whatever machines you can ssh to.',
                     'commands:\n%s\n\n`lwt COMMAND --help` tells more of each.' % '\n'.join(lines))
     parser.add_argument('--version', action='version', version='lwt ' + __version__)
-    return parser.add_options(*[option.key for option in config.OPTIONS if option.flags], shown=False)
+    return parser.add_options(*[option.key for option in config.OPTIONS
+                                if option.flags and not option.key.startswith('log')], shown=False)
 

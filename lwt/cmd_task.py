@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import call, output, queue, results, scheduler, task as tasks
+from lwt import call, events, output, passes, queue, results, scheduler, task as tasks
 from lwt.arguments import Parser, fitting
 from lwt.errors import BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, UsageError
 from lwt.flow import running
@@ -46,9 +46,14 @@ def main(name, argv, make_env):
     place = env.require_workspace()
     settings = env.settings(place)
     place.prepare()
-    with Store(place.database) as store:
-        store.forget(settings.keep)
-        return VERBS[words[0]](_Task(env, place, settings, store, parsed), words[1:])
+    try:
+        with Store(place.database) as store:
+            store.forget(settings.keep)
+            return VERBS[words[0]](_Task(env, place, settings, store, parsed), words[1:])
+    except BusyError:
+        if parsed.cron:                 # the next tick comes anyway
+            return 0
+        raise
 
 
 def _parser(name):
@@ -125,8 +130,12 @@ def update(command, words):
     """One pass."""
     _expect_no_words('update', words)
     listed, session = command.listed()
+    events.note('a pass begins')
     with command.running() as run:
         reports = scheduler.one_pass(run, command.context(session, command.say), listed)
+    events.note('the pass ends: %d hosts, %d changes' % (len(reports), sum(report.changes for report in reports)))
+    for text in passes.overdue(command.place, [report.name for report in reports if report.busy], command.settings.overdue):
+        output.say(text)
     if reports and all(report.busy for report in reports):
         if command.parsed.cron:
             return 0

@@ -66,6 +66,13 @@ def word(text):
     return text
 
 
+def log_format(text):
+    """How lines of the log look: text or json."""
+    if text not in ('text', 'json'):
+        raise ValueError('expected text or json')
+    return text
+
+
 class Option(NamedTuple):
     """One option.  default is written as a user would; flags are those that commands show it under."""
 
@@ -93,6 +100,9 @@ OPTIONS = (
     Option('max_dtask_night', count, '0', 'N', (), 'tasks on a host by night; 0: as many as it has cores'),
     Option('night', hours, '23-8', 'H-H', (), 'the hours of night, on this machine\'s clock'),
     Option('keep', count, '7', 'DAYS', (), 'that a finished task is remembered here and on its host'),
+    Option('log', word, '', 'FILE', ('--log',), 'a file for a line on each thing that happens, with host, task and attempt'),
+    Option('log_format', log_format, 'text', 'FORMAT', ('--log-format',), 'of those lines: text or json'),
+    Option('overdue', seconds, '1h', 'SEC', (), 'that a pass may be at a host before the next one warns; 0: never'),
     Option('ssh_config', word, '', 'FILE', (), 'a configuration for ssh and scp, in place of the user\'s'),
 )
 

@@ -20,7 +20,7 @@ import stat
 import time
 from typing import NamedTuple
 
-from lwt import files, ssh
+from lwt import events, files, ssh
 from lwt.call import logging_in
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
@@ -114,6 +114,7 @@ def connected(session, host):
         if isinstance(answer, Result):
             return ssh.verdict(answer, greeting)
         master = answer
+        events.note('logged in', host.name)
         return ssh.Verdict('ok', 0)
 
     verdict = yield from logging_in(session, log_in)

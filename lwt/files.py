@@ -127,6 +127,14 @@ class Lock:
         self._fd = fd
         return True
 
+    def holder(self):
+        """Who took it last, as far as can be read: (process number, seconds since 1970 when), or None."""
+        try:
+            with open(self._path, 'rb') as file:
+                return int(file.read(20)), os.fstat(file.fileno()).st_mtime
+        except (OSError, ValueError):
+            return None
+
     def release(self):
         """Give it back."""
         if self._fd is not None:

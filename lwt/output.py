@@ -66,7 +66,7 @@ class Writer:
         self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode      # a character may come in pieces
         mode = os.fstat(fd).st_mode
         self._is_file = stat.S_ISREG(mode) or stat.S_ISCHR(mode) and not self.is_tty       # never blocks: /dev/null
-        own = _reopened_pipe(fd)
+        own = reopened_pipe(fd)
         self._fd = fd if own is None else own
         self._most = select.PIPE_BUF if own is None and not self._is_file else CHUNK
         if own is not None:
@@ -143,7 +143,7 @@ class Writer:
             return len(data)
 
 
-def _reopened_pipe(fd):
+def reopened_pipe(fd):
     """A descriptor of our own, non-blocking, for the pipe that fd is; None where it is none or cannot be had."""
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         return None

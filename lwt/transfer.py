@@ -140,7 +140,7 @@ def put(session, host, wanted, target, terms, tally):
         sender = _Sender(wanted, tally)
         return remote.plain(session.transport, host, 'put', words, frame, limits)._replace(source=sender, rate=terms.rate)
 
-    verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data))
+    verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data), 'put')
     if sender.problem:
         return _refused(sender.problem)
     if not verdict.ok:
@@ -396,7 +396,7 @@ def get(session, host, paths, directory, terms, replace, tally):
         limits = session.limits(terms.timeout, session.settings.stall)
         script = remote.script_text('lib', 'copylib', 'get')
         verdict = yield from call.call(session, lambda frame: remote.guarded(
-            session.transport, host, script, words, frame, limits)._replace(rate=terms.rate), receiver)
+            session.transport, host, script, words, frame, limits)._replace(rate=terms.rate), receiver, 'get')
         if receiver.error is None and not receiver.problem and verdict.ok:
             verdict = receiver.accept()
         if receiver.error is not None:

@@ -16,7 +16,7 @@ import tarfile
 import time
 from typing import Callable, NamedTuple
 
-from lwt import archive, call, connection, files, remote, results, ssh, task as tasks
+from lwt import archive, call, connection, events, files, remote, results, ssh, task as tasks
 from lwt.config import bounded, plain_seconds
 from lwt.errors import HostError, LocalError
 from lwt.hosts import Host
@@ -74,6 +74,7 @@ def visit(context, target):
         with (yield from connection.connected(context.session, target.homes[0])) as session:
             yield from visitor.serve(session)
     except HostError as error:
+        events.note(error.verdict.reason, target.name)
         context.tell(str(error))
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
@@ -204,6 +205,7 @@ class _Visitor:
 
     def _count(self, task, text):
         self.changes += 1
+        events.note(text, task.host, tasks.format_id(task.id), task.attempt)
         self._context.tell('%s: %s' % (task.label, text))
 
     # -- fetch --------------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ need iptables iptables iptables-nft
 need tc iproute2 iproute-tc
 need flock util-linux util-linux-core
 need shellcheck shellcheck ShellCheck
+need cron cron cronie
+need systemd-analyze systemd systemd
 need nodeset clustershell clustershell
 
 [ -n "$missing" ] || exit 0

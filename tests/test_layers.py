@@ -11,14 +11,14 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('hostset', 'procfs', 'plain', 'template', 'bundle'),
+    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab'),
     ('selectors_loop', 'hosts', 'config', 'files'),
     ('workspace', 'joblog'),
     ('proc', 'ssh', 'archive', 'manifest'),
     ('remote', 'scp'),
     ('flow', 'task', 'outcome', 'output'),
-    ('store', 'styles', 'call', 'results', 'task_view', 'floor', 'multi'),
-    ('connection', 'jobs'),
+    ('store', 'styles', 'log', 'call', 'results', 'task_view', 'floor', 'multi'),
+    ('connection', 'jobs', 'passes'),
     ('visit', 'transfer', 'queue'),
     ('scheduler',),
     ('arguments',),
@@ -28,7 +28,7 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset')
+PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab')
 
 
 def parse_package():

@@ -1,0 +1,132 @@
+"""The log of lwt itself: for -v on standard error, and with the option log in a file, a line for each event.
+
+Each line has its time, host, task and attempt: as words KEY=VALUE, or with log_format json as one JSON object.  A file is begun
+anew when it has grown large, and a few of the earlier ones are kept: FILE.1 is the last.  Several lwt may write to one file.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import logging.handlers
+import os
+import sys
+import time
+
+from lwt import output
+from lwt.errors import LocalError
+
+MAX_BYTES = 1 << 20
+KEPT = 4                    # files beside the one that is written
+FIELDS = ('host', 'task', 'attempt')
+
+
+def start(verbose, path, as_json):
+    """Listen to events from now on.  verbose: show them on standard error; path: of the file to write, or ''.
+
+    Raises LocalError when the file cannot be written.
+    """
+    logger = logging.getLogger('lwt')
+    if logger.handlers:
+        return
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if verbose:
+        logger.addHandler(_formatted(_Shown(), _Words('lwt: ', '%H:%M:%S')))
+    if path:
+        try:
+            _rotate(path)
+            handler = _File(path, encoding='utf-8')
+        except OSError as error:
+            raise LocalError('log %s: %s' % (path, error.strerror))
+        logger.addHandler(_formatted(handler, _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S')))
+
+
+def _formatted(handler, formatter):
+    handler.setFormatter(formatter)
+    return handler
+
+
+def _rotate(path):
+    """Move a file that has grown large out of the way, and the earlier ones each one further; one lwt at a time."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        info = os.fstat(fd)
+        if info.st_size < MAX_BYTES or not os.path.samestat(info, os.stat(path)):
+            return
+        for number in range(KEPT, 0, -1):
+            older = path if number == 1 else '%s.%d' % (path, number - 1)
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(older, '%s.%d' % (path, number))
+    finally:
+        os.close(fd)
+
+
+class _Quiet:
+    """A handler that cannot write says so once, and not with a traceback for each event."""
+
+    said = False
+
+    def handleError(self, record):
+        if not self.said:
+            self.said = True
+            output.say('the log cannot be written: %s' % sys.exc_info()[1])
+
+
+class _File(_Quiet, logging.handlers.WatchedFileHandler):
+    """The file; 0600, and opened anew when another lwt has moved it away."""
+
+    def _open(self):
+        return open(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600),
+                    'a', encoding='utf-8', errors='backslashreplace')
+
+
+class _Shown(_Quiet, logging.Handler):
+    """Standard error.  A pipe whose reader is slow keeps nobody waiting before the end."""
+
+    def __init__(self):
+        super().__init__()
+        self._fd = output.reopened_pipe(2)
+        self._waiting = b''
+
+    def emit(self, record):
+        data = output.encoded(self.format(record) + '\n')
+        if self._fd is None:
+            output.put_error(output.sanitised(data) if os.isatty(2) else data)
+        else:
+            self._waiting += data
+            with contextlib.suppress(OSError):
+                self._waiting = self._waiting[os.write(self._fd, self._waiting):]
+
+    def close(self):
+        """At the end: the rest, and if that takes time it may."""
+        output.put_error(self._waiting)
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        super().close()
+
+
+class _Words(logging.Formatter):
+    """TIME host=H task=T attempt=N what happened."""
+
+    def __init__(self, before, times):
+        super().__init__()
+        self._before = before
+        self._times = times
+
+    def format(self, record):
+        """A record as one line."""
+        fields = ' '.join('%s=%s' % (name, getattr(record, name, '') or '-') for name in FIELDS)
+        return '%s%s %s %s' % (self._before, time.strftime(self._times, time.localtime(record.created)), fields,
+                               output.printable_line(output.encoded(record.getMessage()), 1000))
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line; what a record has not is null."""
+
+    def format(self, record):
+        """A record as one line."""
+        fields = {name: getattr(record, name, '') or None for name in FIELDS}
+        return json.dumps(dict(fields, time=round(record.created, 3), pid=record.process, text=record.getMessage()))

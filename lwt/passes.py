@@ -1,0 +1,20 @@
+"""Passes that overlap: who is at a host that could not be visited, and whether that is too long."""
+
+import time
+
+from lwt import output, procfs
+
+
+def overdue(place, names, limit):
+    """Lines about the hosts, of those named, at which another pass has been for more than `limit` seconds (0: never), or is
+    stopped."""
+    processes, now = procfs.processes() or {}, time.time()
+    for name in names:
+        holder = place.lock('host.' + name).holder()
+        if holder is None:
+            continue
+        pid, age = holder[0], now - holder[1]
+        is_stopped = pid in processes and processes[pid].state == b'T'
+        if is_stopped or limit and age > limit:
+            yield '%s: a pass (process %d) has been there for %s%s' % (
+                name, pid, output.duration(age), ', and is stopped' if is_stopped else '')
