@@ -45,6 +45,8 @@ class Env(NamedTuple):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
         from lwt import call, connection, ssh           # here, for what runs on this machine only does not need them
         path = self.environ.get('PATH', os.defpath)
+        if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
+            raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
         found = {name: shutil.which(name, path=path) or '' for name in ('ssh', 'scp')}
         if any(not host.is_local for host in chosen):
             for name in programs:

@@ -70,7 +70,7 @@ class _SshdLab:
 
     def __init__(self, count, directory=None, max_startups='100'):
         self.names = ['h%d' % number for number in range(1, count + 1)]
-        self.directory = directory or tempfile.mkdtemp(prefix='lwt-lab.', dir='/var/tmp')
+        self.directory = os.path.abspath(directory) if directory else tempfile.mkdtemp(prefix='lwt-lab.', dir='/var/tmp')
         self.max_startups = max_startups
         self.ssh_config = os.path.join(self.directory, 'ssh_config')
         self.listeners = {}             # name -> pid of the sshd that listens
@@ -205,11 +205,13 @@ class Lab(_SshdLab):
 
     def _start_sshd(self, name):
         home = os.path.expanduser('~root')
-        script = ('mount --make-rprivate / && mount --bind {tmp} /tmp && mount --bind {home} {root} && hostname {name} && '
-                  'cd / && exec {sshd} -f {config}')
+        # The lab itself may lie in /tmp, which the host's own then hides; -c, for the path of "." is hidden as well.
+        script = ('mount --make-rprivate / && mount --bind {home} {root} && mount --bind {tmp} /tmp && '
+                  '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && hostname {name} && cd / && '
+                  'exec {sshd} -f {config}')
         run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c', script.format(
-            tmp=self.path(name, 'tmp'), home=self.home(name), root=home, name=name, sshd=SSHD,
-            config=self.path(name, 'sshd_config')))
+            tmp=self.path(name, 'tmp'), home=self.home(name), root=home, name=name, sshd=SSHD, lab=self.directory,
+            config=self.path(name, 'sshd_config')), cwd=self.directory)
 
     def pids(self, name):
         """The processes of a host, but its listening sshd."""
