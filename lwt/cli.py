@@ -22,6 +22,7 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('get', 'cmd_copy', 'fetch files and directories from hosts'),
     ('hosts', 'cmd_hosts', 'print the hosts that a selection means'),
     ('deploy', 'cmd_deploy', 'put lwt itself, and your tools, on hosts'),
+    ('report', 'cmd_report', 'write one page of HTML on hosts, queue and failures'),
     ('cron', 'cmd_cron', 'have the queue looked after by cron, or by systemd'),
     ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
 )

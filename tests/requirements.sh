@@ -24,6 +24,7 @@ need flock util-linux util-linux-core
 need shellcheck shellcheck ShellCheck
 need cron cron cronie
 need systemd-analyze systemd systemd
+need chromium chromium chromium
 need nodeset clustershell clustershell
 
 [ -n "$missing" ] || exit 0

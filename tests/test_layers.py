@@ -11,13 +11,13 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab'),
+    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style'),
     ('selectors_loop', 'hosts', 'config', 'files'),
     ('workspace', 'joblog'),
     ('proc', 'ssh', 'archive', 'manifest'),
     ('remote', 'scp'),
     ('flow', 'task', 'outcome', 'output'),
-    ('store', 'styles', 'log', 'call', 'results', 'task_view', 'floor', 'multi'),
+    ('store', 'styles', 'log', 'report', 'call', 'results', 'task_view', 'floor', 'multi'),
     ('connection', 'jobs', 'passes'),
     ('visit', 'transfer', 'queue'),
     ('scheduler',),

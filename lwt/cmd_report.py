@@ -1,0 +1,67 @@
+"""lwt report: one page of HTML on the hosts, the queue and what went wrong."""
+
+import os
+import time
+
+from lwt import __version__, files, output, report, task as tasks
+from lwt.arguments import Parser
+from lwt.errors import UsageError
+from lwt.store import Store
+
+EXAMPLES = '''examples:
+  lwt report -o r.html             to look at in any browser, or to send to somebody
+  lwt report > /tmp/r.html'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt report [-o FILE.html]',
+                    'Write one page of HTML on the hosts, the queue, what ran where and when, and what went wrong.  It needs no\n'
+                    'script and no network, and is right for a phone and for paper.', EXAMPLES)
+    parser.add_argument('-o', '--output', metavar='FILE', help='the file to write (default: standard output)')
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt report: unexpected word %s' % (words + (parsed.rest or []))[0], 'name the file with -o')
+    if parsed.output is None and os.isatty(1):
+        raise UsageError('lwt report: a page of HTML is not for a terminal', 'lwt report -o FILE.html')
+    place = env.require_workspace()
+    env.settings(place)
+    place.prepare()
+    with Store(place.database) as store:
+        page = report.page(facts(place, store, time.time()))
+    if parsed.output is None:
+        output.put_bytes(page.encode())
+    else:
+        files.write_atomic(parsed.output, page)
+        env.quiet or output.say('written: %s' % parsed.output)
+    return 0
+
+
+def facts(place, store, now):
+    """The Facts of a workspace."""
+    found = store.all()
+    spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None, task.outcome or task.state,
+                         task.label) for task in found if task.host and task.started]
+    return report.Facts(os.path.basename(place.root), __version__, now, store.counts(), tasks.STATES, spans,
+                        _hosts(place, spans), [
+                            report.Failure(tasks.format_id(task.id), task.name, task.host, task.outcome, _reason(task),
+                                           task.ended or task.added)
+                            for task in found if task.state == 'done' and task.outcome != 'success'])
+
+
+def _reason(task):
+    return task.reason or ('exit code %d' % task.code if task.outcome == 'failed' and task.code is not None else '')
+
+
+def _hosts(place, spans):
+    available = {host.name for host in place.available()}
+    hours = {}
+    for span in spans:
+        if span.end is not None:
+            counted = hours.setdefault(span.host, {})
+            well, failed = counted.get(int(span.end // 3600), (0, 0))
+            is_lost = span.outcome == 'lost'
+            counted[int(span.end // 3600)] = (well + (not is_lost), failed + is_lost)
+    return [report.HostFacts(host.name, host.category, 'available' if host.name in available else 'quarantined', '',
+                             hours.get(host.name, {})) for host in place.candidates()]
