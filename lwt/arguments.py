@@ -6,10 +6,12 @@ Options come from the one table in config; words and options may stand in any or
 import argparse
 import difflib
 import functools
+import itertools
 import os
 import re
 import shutil
 import sys
+import textwrap
 from typing import NamedTuple
 
 from lwt import config, files, hosts, output, proc, workspace
@@ -86,12 +88,46 @@ def fitting(fanout, flag, say):
     return min(fanout, most)
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help that fits the terminal: prose is filled; lines that are set in are examples, each with its comment beside it."""
+
+    def _fill_text(self, text, width, indent):
+        lines = []
+        for is_set_in, block in itertools.groupby(text.split('\n'), lambda line: line.startswith('  ')):
+            lines += _examples(list(block), width) if is_set_in else _prose(list(block), width)
+        return '\n'.join(lines)
+
+    def _format_usage(self, usage, actions, groups, prefix):
+        text = super()._format_usage(usage, actions, groups, prefix)
+        return '\n'.join(line for old in text.split('\n') for line in textwrap.wrap(
+            old, self._width, subsequent_indent=' ' * 11, break_on_hyphens=False, drop_whitespace=True) or [''])
+
+
+def _prose(block, width):
+    """Lines of prose, filled; blank ones part paragraphs."""
+    return [line for is_text, part in itertools.groupby(block, lambda line: bool(line.strip()))
+            for line in (textwrap.wrap('\n'.join(part), width) if is_text else [''])]
+
+
+def _examples(block, width):
+    """Lines of an example and, after two blanks or more, what it does, in two columns."""
+    parts = [re.fullmatch(r'(  .*?)(?:\s{2,}(\S.*))?', line).groups() for line in block]
+    column = 2 + max([len(example) for example, comment in parts if comment and len(example) <= width // 2] + [6])
+    lines = []
+    for example, comment in parts:
+        beside = textwrap.wrap(comment or '', width - column)
+        if len(example) + 2 <= column and beside:
+            example = example.ljust(column) + beside.pop(0)
+        lines += [example] + [' ' * column + line for line in beside]
+    return lines
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but: words and options in any order, errors as UsageError, and the options table."""
 
     def __init__(self, name, usage, description, examples=''):
         super().__init__(prog='lwt ' + name if name else 'lwt', usage=usage, description=description, epilog=examples,
-                         formatter_class=argparse.RawDescriptionHelpFormatter)
+                         formatter_class=_Formatter)
         self.add_argument('-C', dest='workspace_option', metavar='WORKSPACE', default=argparse.SUPPRESS,
                           help='the workspace, where it is not this directory or one above')
         self.add_argument('-q', '--quiet', action='store_true', default=argparse.SUPPRESS, help='only errors')

@@ -7,7 +7,7 @@ from lwt.errors import UsageError
 EXAMPLES = '''examples:
   lwt hosts                              the available hosts, one a line
   lwt hosts -g plab --count              how many of a category
-  lwt hosts -w 'h[1-9]!h[2-3],u@x' -x h9 a set, without some
+  lwt hosts -w 'h[1-9]!h[2-3],u@x' -x h9  a set, without some
   lwt hosts -w h3,h1,h2,h1 --fold        h[1-3]
   lwt hosts -w 'r[1-2]n[01-20/2]'        racks, and every other node, with leading zeros
   lwt hosts -w '@dept&^up.txt' --fold    those of a category that a file names

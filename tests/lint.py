@@ -51,6 +51,9 @@ def unused_imports(tree):
             for alias in node.names:
                 imported[(alias.asname or alias.name).partition('.')[0]] = node.lineno
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__':
+            used |= set(ast.literal_eval(node.value))
     return sorted((name, number) for name, number in imported.items() if name not in used)
 
 

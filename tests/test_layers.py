@@ -22,7 +22,7 @@ LAYERS = (
     ('visit', 'transfer', 'queue'),
     ('scheduler',),
     ('arguments',),
-    ('cmd_*',),
+    ('cmd_*', 'api'),
     ('cli',),
     ('__main__',),
 )

@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+from lwt.cli import COMMANDS
 from tests.support import ProgramTestCase, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
@@ -23,14 +24,15 @@ class WrongUse(ProgramTestCase):
         self.assert_refused(self.lwt('hepl'), 2, 'unknown command hepl')
 
     def test_help_and_version_are_no_errors(self):
-        for words in (('--help',), ('help',), ('--version',), ('exec', '--help'), ('task', '--help'), ('multi', '-h'),
-                      ('put', '--help'), ('get', '--help'), ('hosts', '--help'), ('init', '--help'), ('demo', '--help')):
+        for words in [('--help',), ('help',), ('--version',), ('multi', '-h')] + [(name, '--help') for name, *_ in COMMANDS]:
             with self.subTest(words=words):
-                done = self.lwt(*words)
+                done = self.lwt(*words, env=dict(self.env, COLUMNS='80'))
                 self.assertEqual((done.code, done.err), (0, ''))
                 self.assertIn('lwt', done.out)
+                self.assertEqual([line for line in done.out.splitlines() if len(line) > 80], [])
                 if len(words) == 2:
-                    self.assertIn('examples:', done.out)
+                    self.assertIn('\nexamples:\n  ', done.out)
+                    self.assertRegex(done.out.partition('examples:')[2], r'\blwt %s\b' % words[0])
 
     def test_C_2_options_that_are_wrong_are_named(self):
         for words, said in (
