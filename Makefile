@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo test lint bench pythons zipapp install clean
+.PHONY: help demo test lint bench pythons zipapp generated install clean
 
 help:
 	@echo 'make demo      a real sweep of tasks on this machine, no sshd needed'
@@ -9,6 +9,7 @@ help:
 	@echo 'make bench     speed, side by side with the peers that are installed'
 	@echo 'make pythons   the demo and a task on a lab host, under every Python 3 that is found'
 	@echo 'make zipapp    lwt.pyz, one file that runs anywhere: python3 lwt.pyz …'
+	@echo 'make generated the manual page and the completions, from the tables of commands and options'
 	@echo 'make install   pip install .'
 	@echo 'make clean     remove what was made'
 
@@ -32,6 +33,9 @@ zipapp:
 	@$(PYTHON) -c "from lwt import bundle; open(bundle.NAME, 'wb').write(bundle.build())"
 	@chmod 755 lwt.pyz
 	@echo lwt.pyz
+
+generated:
+	@$(PYTHON) -m tests.generate
 
 install:
 	$(PYTHON) -m pip install .

@@ -25,6 +25,10 @@ need shellcheck shellcheck ShellCheck
 need cron cron cronie
 need systemd-analyze systemd systemd
 need chromium chromium chromium
+need fish fish fish
+need zsh zsh zsh
+need mandoc mandoc mandoc
+need col bsdextrautils util-linux
 need nodeset clustershell clustershell
 
 [ -n "$missing" ] || exit 0

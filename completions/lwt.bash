@@ -1,0 +1,152 @@
+# Completion of lwt for bash.  Made by python3 -m tests.generate; do not edit.
+# shellcheck shell=bash disable=SC2207,SC2012,SC2016
+__lwt_root() {
+  set -- "${1:-$LWT_WORKSPACE}" "$PWD"
+  if [ -n "$1" ]; then printf '%s\n' "$1"; return; fi
+  while [ ! -f "$2/lwt.conf" ] && [ -n "$2" ]; do set -- '' "${2%/*}"; done
+  printf '%s\n' "${2:-/}"
+}
+__lwt_column() { awk -F '\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' "$(__lwt_root "$1")/host.list" 2>/dev/null | sort -u; }
+__lwt_hosts() { __lwt_column "$1" 1; __lwt_column "$1" 2 | sed 's/^/@/'; }
+__lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); }
+__lwt_ids() { lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'; }
+__lwt_valued='--array --batch --connect-timeout --delay --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --joblog --jobs --lease --limit --load --log --log-format --memfree --nice --outdir --output --pick --priority --results --retries --script --set --stall --stdin --timeout -C -P -f -g -j -o -t -u -w -x'
+__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_dtask_day max_dtask_night night keep log log_format overdue ssh_config'
+__lwt_flags() {
+  case $1 in
+    init) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
+    demo) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
+    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs -u --timeout --grace --retries --halt --delay --load --memfree --nice -0 --null --dos --dry-run -k --keep-order --tag --line-buffer --lb --progress --bar --eta --joblog --resume --resume-failed --results' ;;
+    exec) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout -u --timeout --idle --grace --lease -w -g -x -a -b --gather --diff -k --keep-order -N --no-label --json --outdir --errdir --progress --failed-to -S --max-code --stdin --script --subst --sudo --pick --batch --fail-fast --retries' ;;
+    put) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --per-host --limit -u --timeout --stall --grace -w -g -x -a' ;;
+    get) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --force --limit -u --timeout --stall --grace -w -g -x -a' ;;
+    hosts) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --expand --fold --count -w -g -x -a' ;;
+    deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --json -u --timeout --stall --grace -w -g -x -a' ;;
+    report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
+    cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;
+    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --each --array --priority --cron --progress --json -f --fanout -t --connect-timeout --hello-timeout --grace --lease --stall --retries' ;;
+    *) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --version' ;;
+  esac
+}
+__lwt_kind() {
+  case "$1 $2" in
+    "init -C") echo 'directory' ;;
+    "init --log") echo 'file' ;;
+    "init --log-format") echo 'format' ;;
+    "init --set") echo 'key' ;;
+    "demo -C") echo 'directory' ;;
+    "demo --log") echo 'file' ;;
+    "demo --log-format") echo 'format' ;;
+    "demo --set") echo 'key' ;;
+    "multi -C") echo 'directory' ;;
+    "multi --log" | "multi --joblog" | "multi --results") echo 'file' ;;
+    "multi --log-format") echo 'format' ;;
+    "multi --set") echo 'key' ;;
+    "exec -g") echo 'categories' ;;
+    "exec -C") echo 'directory' ;;
+    "exec --log" | "exec --outdir" | "exec --errdir" | "exec --failed-to" | "exec --stdin" | "exec --script") echo 'file' ;;
+    "exec --log-format") echo 'format' ;;
+    "exec -w" | "exec -x") echo 'hosts' ;;
+    "exec --set") echo 'key' ;;
+    "put -g") echo 'categories' ;;
+    "put -C") echo 'directory' ;;
+    "put --log") echo 'file' ;;
+    "put --log-format") echo 'format' ;;
+    "put -w" | "put -x") echo 'hosts' ;;
+    "put --set") echo 'key' ;;
+    "get -g") echo 'categories' ;;
+    "get -C") echo 'directory' ;;
+    "get --log") echo 'file' ;;
+    "get --log-format") echo 'format' ;;
+    "get -w" | "get -x") echo 'hosts' ;;
+    "get --set") echo 'key' ;;
+    "hosts -g") echo 'categories' ;;
+    "hosts -C") echo 'directory' ;;
+    "hosts --log") echo 'file' ;;
+    "hosts --log-format") echo 'format' ;;
+    "hosts -w" | "hosts -x") echo 'hosts' ;;
+    "hosts --set") echo 'key' ;;
+    "deploy -g") echo 'categories' ;;
+    "deploy -C") echo 'directory' ;;
+    "deploy --log") echo 'file' ;;
+    "deploy --log-format") echo 'format' ;;
+    "deploy -w" | "deploy -x") echo 'hosts' ;;
+    "deploy --set") echo 'key' ;;
+    "report -C") echo 'directory' ;;
+    "report --log" | "report -o" | "report --output") echo 'file' ;;
+    "report --log-format") echo 'format' ;;
+    "report --set") echo 'key' ;;
+    "cron -C") echo 'directory' ;;
+    "cron --log") echo 'file' ;;
+    "cron --log-format") echo 'format' ;;
+    "cron --set") echo 'key' ;;
+    "task -C") echo 'directory' ;;
+    "task --log" | "task --each") echo 'file' ;;
+    "task --log-format") echo 'format' ;;
+    "task --set") echo 'key' ;;
+    *" -C") echo 'directory' ;;
+    *" --log") echo 'file' ;;
+    *" --log-format") echo 'format' ;;
+    *" --set") echo 'key' ;;
+  esac
+}
+__lwt_words() {
+  case "$1 $2" in
+    " ") echo 'init demo multi exec put get hosts deploy report cron task' ;;
+    "init "*) echo 'directory' ;;
+    "multi "*) echo 'program' ;;
+    "exec "*) echo 'program' ;;
+    "put "*) echo 'file' ;;
+    "get "*) echo 'file' ;;
+    "cron ") echo 'install remove show' ;;
+    "cron show") echo 'ids' ;;
+    "task ") echo 'add update run show log kill' ;;
+    "task add") echo 'description' ;;
+    "task show") echo 'ids' ;;
+    "task log") echo 'ids' ;;
+    "task kill") echo 'ids' ;;
+  esac
+}
+_lwt() {
+  local word='' command='' verb='' root='' kind='' i cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+  COMPREPLY=()
+  if [ "$prev" = @ ]; then cur=@$cur prev=${COMP_WORDS[COMP_CWORD-2]}; fi     # bash parts words there
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case $word in
+      --) compopt -o default 2>/dev/null; [ "$command" != exec ] || [ $i != $((COMP_CWORD - 1)) ] ||
+            COMPREPLY=($(compgen -c -- "$cur")); return ;;
+      -C) root=${COMP_WORDS[i+1]} ;;
+    esac
+    case " $__lwt_valued " in *" $word "*) i=$((i + 1)); continue ;; esac
+    case $word in
+      -*) ;;
+      *) if [ -z "$command" ]; then command=$word; elif [ -z "$verb" ]; then verb=$word; fi ;;
+    esac
+  done
+  kind=$(__lwt_kind "$command" "$prev")
+  if [ -z "$kind" ]; then
+    case " $__lwt_valued " in *" $prev "*) return ;; esac
+    case $cur in
+      -*) COMPREPLY=($(compgen -W "$(__lwt_flags "$command")" -- "$cur")); return ;;
+    esac
+    kind=$(__lwt_words "$command" "$verb")
+  fi
+  case $kind in
+    hosts)
+      word=${cur%"${cur##*[,!&^]}"}
+      COMPREPLY=($(compgen -P "$word" -W "$(__lwt_hosts "$root")" -- "${cur##*[,!&^]}")) ;;
+    categories)
+      word=${cur%"${cur##*,}"}
+      COMPREPLY=($(compgen -P "$word" -W "$(__lwt_column "$root" 2)" -- "${cur##*,}")) ;;
+    ids) COMPREPLY=($(compgen -W "$(__lwt_ids "$root")" -- "$cur")) ;;
+    description) COMPREPLY=($(compgen -W "$(__lwt_descriptions "$root")" -- "$cur")) ;;
+    key) compopt -o nospace 2>/dev/null; COMPREPLY=($(compgen -S = -W "$__lwt_keys" -- "$cur")) ;;
+    format) COMPREPLY=($(compgen -W 'text json' -- "$cur")) ;;
+    directory) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$cur")) ;;
+    file) compopt -o default 2>/dev/null ;;
+    program) COMPREPLY=($(compgen -c -- "$cur")) ;;
+    *) COMPREPLY=($(compgen -W "$kind" -- "$cur")) ;;
+  esac
+}
+complete -F _lwt lwt lwt.pyz
