@@ -1,0 +1,153 @@
+"""Every command that README and the guides show runs as shown, on real hosts."""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+from tests import documents
+from tests.support import ROOT
+from tests.test_cron import FAKE_CRONTAB
+from tests.test_lab_hosts import LabTestCase
+
+PATIENCE = 180
+
+
+def read(name):
+    with open(os.path.join(ROOT, name), encoding='utf-8') as file:
+        return file.read()
+
+
+def names():
+    """The documents of the project."""
+    return ['README.md'] + sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, 'docs', '**', '*.md'),
+                                                                                 recursive=True))
+
+
+class Reading(unittest.TestCase):
+    """How a document is read."""
+
+    TEXT = '''Text.
+
+    lwt hosts -w b
+    $ echo one   # a comment
+    one
+
+    $ echo \\
+    > two
+    lwt exec [-a] -- x
+
+    lwt hosts -w a
+    lwt put -w HOSTS [options] LOCAL…
+
+<!-- run: mkdir x
+touch y -->
+<!-- not run: it takes hours -->
+
+    make test
+
+```
+$ true
+```
+'''
+
+    def test_commands_are_found(self):
+        found = list(documents.commands(self.TEXT))
+        self.assertEqual([(command.text, command.printed) for command in found], [
+            ('lwt hosts -w b', None), ('echo one   # a comment', ('one', '')),
+            ('echo \\\n> two', ('lwt exec [-a] -- x', '', 'lwt hosts -w a', 'lwt put -w HOSTS [options] LOCAL…')),
+            ('mkdir x\ntouch y', None), ('true', None)])
+        plain = list(documents.commands('\n    lwt hosts -w a\n    lwt put [options] x\n    file of a host\n'))
+        self.assertEqual([(command.text, command.line) for command in plain], [('lwt hosts -w a', 2)])
+
+    def test_what_is_printed_is_compared_without_numbers(self):
+        for printed, lines, same in ((('a  12 s', '...', 'z'), ['a 9.5 s', 'b', 'c', 'z'], True), (('a...c',), ['a b c'], True),
+                                     (('a',), ['a', 'b'], False), (('a.c',), ['abc'], False), (('h1',), ['h2'], True)):
+            self.assertEqual(documents.is_as_shown(printed, lines), same, printed)
+
+    def test_every_link_leads_somewhere(self):
+        import re
+        for name in names() + ['CHANGELOG.md']:
+            for target in re.findall(r'\]\(([^)#]+)', read(name)):
+                if '://' not in target:
+                    with self.subTest(name=name, target=target):
+                        self.assertTrue(os.path.exists(os.path.join(ROOT, os.path.dirname(name), target)))
+
+
+class Running(LabTestCase):
+    """Documents as programs."""
+
+    slow = True
+    hosts = 9
+
+    def setUp(self):
+        super().setUp()
+        self.env['HOME'] = self.home
+        self.env['PATH'] = self.path('bin') + os.pathsep + self.env['PATH']
+        self.env['COLUMNS'] = '80'
+        self.write('bin/lwt', '#!/bin/sh\nexec "%s" -m lwt "$@"\n' % sys.executable, 0o755)
+        self.write('bin/crontab', FAKE_CRONTAB, 0o755)
+        self.source = self.path('source')
+        shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns('.git', '__pycache__', 'build'))
+
+    def begin(self):
+        """A home and in it the directory in which a document begins: a workspace with one host, this machine."""
+        shutil.rmtree(self.home)
+        os.mkdir(self.home)
+        self.start_at = os.path.join(self.home, 'sweep')
+        self.lwt('init', self.start_at)
+        for name in ('man', 'completions'):
+            os.symlink(os.path.join(self.source, name), os.path.join(self.start_at, name))
+        for name in self.names:
+            self.lab.inside(name, 'sh', '-c', 'cd && rm -rf ./* .lwt')
+
+    def run_document(self, name):
+        """Run a document; returns what is not as shown."""
+        self.begin()
+        found = list(documents.commands(read(name)))
+        path = self.write('script.sh', 'source=%s\nmake() { command make -C "$source" "$@"; }\n' % self.source
+                          + documents.script(found))
+        done = subprocess.run(['bash', path], cwd=self.start_at, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=PATIENCE)
+        told = documents.outcomes(done.stdout.decode('utf-8', 'replace'))
+        for rank, command in enumerate(found):
+            lines, code = told.get(rank, ([], None))
+            lines = [line.replace(self.home, '/home/me').replace(sys.executable, '/usr/bin/python3') for line in lines]
+            if command.printed is None and code != 0 or command.printed is not None and not documents.is_as_shown(
+                    command.printed, lines):
+                yield '%s:%d: %s\n  code %s, printed:\n    %s' % (
+                    name, command.line, command.text, code, '\n    '.join(lines[:30]))
+
+    def check(self, wanted):
+        chosen = [name for name in names() if wanted(name)]
+        self.assertTrue(chosen)
+        for name in chosen:
+            with self.subTest(name=name):
+                wrong = list(self.run_document(name))
+                self.assertEqual(wrong, [], '\n' + '\n'.join(wrong))
+
+    def test_readme(self):
+        self.check(lambda name: name == 'README.md')
+
+    def test_guides_a_to_h(self):
+        self.check(lambda name: name.startswith('docs/guide/') and os.path.basename(name) < 'i')
+
+    def test_guides_i_to_z(self):
+        self.check(lambda name: name.startswith('docs/guide/') and os.path.basename(name) >= 'i')
+
+    def test_other_documents(self):
+        self.check(lambda name: name.startswith('docs/') and not name.startswith('docs/guide/'))
+
+    def test_the_program_of_the_guide_to_python(self):
+        self.begin()
+        path = self.write('program.py', documents.python(read('docs/guide/python.md')))
+        done = subprocess.run([sys.executable, path, '2.0'], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stdout.decode().splitlines()),
+                         (0, ['h1 ok Linux', 'h2 ok Linux', 'h1 changed', 'h2 changed']))
+
+
+if __name__ == '__main__':
+    unittest.main()
