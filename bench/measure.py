@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -32,8 +33,10 @@ class Used(NamedTuple):
 
 
 def environment(**more):
-    """The environment of every measurement."""
-    return dict(os.environ, PYTHONPATH=ROOT, **more)
+    """The environment of every measurement; lwt is compiled beforehand, as an installed one is, into a place of its own."""
+    env = dict(os.environ, PYTHONPATH=ROOT, PYTHONPYCACHEPREFIX=tempfile.gettempdir() + '/lwt-bench.pyc', **more)
+    env.pop('PYTHONDONTWRITEBYTECODE', None)
+    return env
 
 
 def use_of(command, env):

@@ -4,17 +4,14 @@ Options come from the one table in config; words and options may stand in any or
 """
 
 import argparse
-import difflib
 import functools
 import itertools
 import os
 import re
-import shutil
 import sys
-import textwrap
 from typing import NamedTuple
 
-from lwt import config, files, hosts, output, proc, workspace
+from lwt import config, output, proc
 from lwt.errors import UsageError
 
 
@@ -29,10 +26,12 @@ class Env(NamedTuple):
 
     def find_workspace(self):
         """The workspace in force, or None."""
+        from lwt import workspace                       # here, as in what follows: not every command needs it
         return workspace.find(self.workspace_option, self.environ)
 
     def require_workspace(self):
         """The workspace in force; raises UsageError when there is none."""
+        from lwt import workspace
         return workspace.require(self.workspace_option, self.environ)
 
     def settings(self, place):
@@ -45,7 +44,8 @@ class Env(NamedTuple):
 
     def session(self, settings, chosen, programs=('ssh',)):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
-        from lwt import call, connection, ssh           # here, for what runs on this machine only does not need them
+        import shutil
+        from lwt import call, connection, ssh
         path = self.environ.get('PATH', os.defpath)
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
             raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
@@ -62,6 +62,7 @@ class Env(NamedTuple):
 
     def select(self, parsed, place, may_be_empty=False):
         """The hosts that -w -g -a -x mean."""
+        from lwt import hosts
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)
         selection = hosts.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
         candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
@@ -74,6 +75,7 @@ class Env(NamedTuple):
 
 def _read_hosts(name):
     """The text of ^FILE, or with ^- of standard input."""
+    from lwt import files, hosts
     if name != '-':
         return files.read_text(name, hosts.MAX_BYTES)
     with files.local_errors('standard input'):
@@ -88,8 +90,16 @@ def fitting(fanout, flag, say):
     return min(fanout, most)
 
 
+def _wrapped(text, width, **options):
+    import textwrap                     # here, for only help needs it
+    return textwrap.wrap(text, width, **options)
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Help that fits the terminal: prose is filled; lines that are set in are examples, each with its comment beside it."""
+
+    def __init__(self, prog):
+        super().__init__(prog, width=output.columns() - 2)      # or argparse asks shutil anew for each option
 
     def _fill_text(self, text, width, indent):
         lines = []
@@ -99,14 +109,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def _format_usage(self, usage, actions, groups, prefix):
         text = super()._format_usage(usage, actions, groups, prefix)
-        return '\n'.join(line for old in text.split('\n') for line in textwrap.wrap(
+        return '\n'.join(line for old in text.split('\n') for line in _wrapped(
             old, self._width, subsequent_indent=' ' * 11, break_on_hyphens=False, drop_whitespace=True) or [''])
 
 
 def _prose(block, width):
     """Lines of prose, filled; blank ones part paragraphs."""
     return [line for is_text, part in itertools.groupby(block, lambda line: bool(line.strip()))
-            for line in (textwrap.wrap('\n'.join(part), width) if is_text else [''])]
+            for line in (_wrapped('\n'.join(part), width) if is_text else [''])]
 
 
 def _examples(block, width):
@@ -115,7 +125,7 @@ def _examples(block, width):
     column = 2 + max([len(example) for example, comment in parts if comment and len(example) <= width // 2] + [6])
     lines = []
     for example, comment in parts:
-        beside = textwrap.wrap(comment or '', width - column)
+        beside = _wrapped(comment or '', width - column)
         if len(example) + 2 <= column and beside:
             example = example.ljust(column) + beside.pop(0)
         lines += [example] + [' ' * column + line for line in beside]
@@ -204,8 +214,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError('%s: %s' % (self.prog, message), 'see %s --help' % self.prog)
 
     def _nearest(self, word):
-        near = difflib.get_close_matches(word.partition('=')[0], list(self._option_string_actions), 1)
-        return 'did you mean %s?' % near[0] if near else 'see %s --help' % self.prog
+        return config.nearest(word.partition('=')[0], self._option_string_actions, 'see %s --help' % self.prog)
 
 
 def _split(argv):

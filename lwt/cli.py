@@ -4,7 +4,6 @@ COMMANDS is the table of all commands; only the module of the one that is called
 main(name, argv, make_env) gives the exit code.  Here, and only here, an error becomes a line and an exit code.
 """
 
-import difflib
 import importlib
 import os
 import sys
@@ -70,8 +69,7 @@ def _run(argv, environ):
     top, before, name, after = _find_command(argv)
     entry = next((entry for entry in COMMANDS if entry[0] == name), None)
     if entry is None:
-        near = difflib.get_close_matches(name, [entry[0] for entry in COMMANDS], 1)
-        raise UsageError('unknown command %s' % name, 'did you mean %s?' % near[0] if near else 'see lwt --help')
+        raise UsageError('unknown command %s' % name, config.nearest(name, [entry[0] for entry in COMMANDS], 'see lwt --help'))
     module = importlib.import_module('lwt.' + entry[1])
     return module.main(name, after, lambda parser, parsed: _env(environ, (top, before), (parser, parsed)))
 

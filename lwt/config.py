@@ -4,8 +4,6 @@ Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody 
 This module knows what an option is called and how its value is read, and nothing of what it does.
 """
 
-import configparser
-import difflib
 import re
 from collections import namedtuple
 from typing import Callable, NamedTuple
@@ -110,6 +108,13 @@ BY_KEY = {option.key: option for option in OPTIONS}
 Settings = namedtuple('Settings', [option.key for option in OPTIONS])
 
 
+def nearest(given, words, otherwise):
+    """The hint for a word that is none of these: the one that is most like it, or otherwise."""
+    import difflib                      # here, for it takes long and few words are misspelt
+    near = difflib.get_close_matches(given, list(words), 1)
+    return 'did you mean %s?' % near[0] if near else otherwise
+
+
 def load(conf_path, environ, overrides):
     """The Settings in force.
 
@@ -133,21 +138,18 @@ def assignment(text):
 def _read(key, text, origin):
     option = BY_KEY.get(key)
     if option is None:
-        raise UsageError('%s: unknown option %r' % (origin, key), _nearest(key))
+        raise UsageError('%s: unknown option %r' % (origin, key),
+                         nearest(key, BY_KEY, 'the options are: ' + ' '.join(BY_KEY)))
     try:
         return option.read(text)
     except ValueError as error:
         raise UsageError('%s: %r: %s' % (origin, text, error))
 
 
-def _nearest(key):
-    near = difflib.get_close_matches(key, list(BY_KEY), 1)
-    return 'did you mean %s?' % near[0] if near else 'the options are: ' + ' '.join(BY_KEY)
-
-
 def _from_file(path):
     if path is None:
         return []
+    import configparser                 # here, for much is done without a workspace
     parser = configparser.ConfigParser(interpolation=None)
     try:
         with open(path, encoding='utf-8') as file:

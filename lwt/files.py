@@ -8,9 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import stat
-import tempfile
 
 from lwt.errors import LocalError, UsageError
 
@@ -60,6 +58,7 @@ def make_dir(path):
 
 def write_atomic(path, text):
     """Write a text file by rename, synced."""
+    import tempfile                     # here, for it takes long, and much is done without it
     with local_errors(path):
         fd, part = tempfile.mkstemp(prefix='.part-', dir=os.path.dirname(path) or '.')
         with open(fd, 'w', encoding='utf-8') as file:
@@ -101,6 +100,7 @@ def remove_tree(path):
     if os.path.islink(path) or os.path.isfile(path):
         os.unlink(path)
     elif os.path.isdir(path):
+        import shutil                   # here, for the same reason
         shutil.rmtree(path)
 
 

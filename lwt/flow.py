@@ -21,7 +21,6 @@ Nothing here knows what a Command does.  Callbacks live only below this module.
 from __future__ import generator_stop
 
 import contextlib
-import random
 import signal
 from collections import deque
 from typing import Callable, NamedTuple
@@ -357,6 +356,7 @@ def retry(make, is_worth_it, attempts=3, delay=1.0):
 
     delay: seconds, up to a quarter more or less, so that not all come back at the same time.  Returns the last report.
     """
+    import random                       # here, for it takes long and few things are tried again
     for attempt in range(attempts):
         report = yield from make()
         if attempt + 1 == attempts or not is_worth_it(report):

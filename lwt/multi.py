@@ -13,7 +13,6 @@ import collections
 import errno
 import heapq
 import os
-import random
 import signal
 import time
 from typing import Callable, NamedTuple
@@ -332,6 +331,7 @@ def _pause(seconds):
 
 def backoff(attempt):
     """Seconds to wait after an attempt (from 1) that failed: doubling, with jitter."""
+    import random                       # here, for it takes long and few commands fail
     return min(BACKOFF[1], BACKOFF[0] * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
 
 

@@ -10,7 +10,6 @@ import collections
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import re
 import select
@@ -319,6 +318,7 @@ def _put(data):
 
 def json_line(value):
     """A value as one line of JSON, as bytes."""
+    import json                         # here, for few want it
     return json.dumps(value).encode() + b'\n'
 
 
@@ -377,7 +377,7 @@ class Progress:
     def show(self, text):
         """Replace the line, or print another when it is time."""
         if self._wanted and self._is_tty:
-            text = text[:_columns() - 1]
+            text = text[:columns() - 1]
             put_error('\r' + text.ljust(self._width))
             self._width = len(text)
         elif self._wanted and self._clock() >= self._next:
@@ -396,7 +396,8 @@ class Progress:
             self._width = 0
 
 
-def _columns():
+def columns():
+    """How wide the terminal is that lwt speaks to."""
     try:
         return os.get_terminal_size(2).columns or 80
     except OSError:

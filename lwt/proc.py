@@ -25,7 +25,6 @@ import os
 import pkgutil
 import resource
 import signal
-import subprocess
 from typing import NamedTuple
 
 from lwt import procfs
@@ -39,6 +38,8 @@ LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a comman
 KILL_ROUNDS = 10            # what escaped may fork while it is being killed
 SEEN_FOR = 0.05             # seconds that one look at all processes serves
 REAP_EVERY = 1.0            # seconds between two looks for orphans that died
+TELL_AFTER = 0.02           # seconds until the guard hears of a child that its marker tells of: few live so long
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)      # by Python, and so by its children, unless they are told
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -502,8 +503,7 @@ def _spawn(command, env, fed):
             end, fd = os.pipe()
             ours.append(fd)
             theirs.append(end)
-        popen = subprocess.Popen(command.argv, executable=command.executable, stdin=theirs[2] if fed else subprocess.DEVNULL,
-                                 stdout=theirs[0], stderr=theirs[1], cwd=command.cwd, env=env, start_new_session=True)
+        popen = _fork(command, env, theirs)
     except BaseException:
         for fd in theirs + ours:
             os.close(fd)
@@ -513,19 +513,69 @@ def _spawn(command, env, fed):
     return popen, ours[0], ours[1], ours[2] if fed else -1
 
 
+def _fork(command, env, ends):
+    """A process with these ends of pipes as standard output, error and, if there is a third one, input: a Popen, or the like.
+
+    Where the system can, by posix_spawn, which takes a third of the time of subprocess; descriptors that lwt was given, and
+    did not ask for, are then closed because Guard has marked them.
+    """
+    path = command.executable or command.argv[0]
+    if hasattr(os, 'posix_spawn') and command.cwd is None and path[:1] in ('/', b'/'):
+        stdin = (os.POSIX_SPAWN_DUP2, ends[2], 0) if ends[2:] else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        actions = (os.POSIX_SPAWN_DUP2, ends[0], 1), (os.POSIX_SPAWN_DUP2, ends[1], 2), stdin
+        with contextlib.suppress(NotImplementedError):      # a C library that cannot make a session
+            return _Spawned(os.posix_spawn(path, command.argv, env, file_actions=actions, setsid=True, setsigdef=IGNORED))
+    import subprocess                   # here, for it takes long, and is rarely needed
+    return subprocess.Popen(command.argv, executable=command.executable, stdin=ends[2] if ends[2:] else subprocess.DEVNULL,
+                            stdout=ends[0], stderr=ends[1], cwd=command.cwd, env=env, start_new_session=True)
+
+
+class _Spawned:
+    """A process of posix_spawn, with what is used here of Popen."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self._returncode = None
+
+    def wait(self, flags=0):
+        """Its exit code, or the negative number of the signal that it died of; None as long as it lives, with WNOHANG."""
+        if self._returncode is None:
+            pid, status = os.waitpid(self.pid, flags)
+            if pid:
+                self._returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return self._returncode
+
+    def poll(self):
+        """The same, without waiting."""
+        return self.wait(os.WNOHANG)
+
+
+def _close_on_exec():
+    """See to it that no child gets a descriptor that lwt was given beside the standard streams."""
+    with contextlib.suppress(OSError):
+        for fd in map(int, os.listdir('/dev/fd')):
+            with contextlib.suppress(OSError):
+                os.set_inheritable(fd, fd < 3 and os.get_inheritable(fd))
+
+
 class Guard:
     """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started with the first child.
 
-    It is told of all that begins and ends in one turn of the loop by one line each, in one write; what lwt leaves behind in
-    the middle of a turn carries its marker, and is found by that on Linux.  It also finds what escaped from a group, for lwt.
+    It is told of what begins and ends by one line each.  Where there is /proc, what lwt leaves behind is found by its marker,
+    so it is told a little later, all at once, and nothing of what has begun and ended meanwhile.  It also finds what escaped
+    from a group, for lwt.
     """
 
     def __init__(self, loop, grace=5.0):
+        _close_on_exec()
         self._loop = loop
         self._grace = grace
         self._groups = set()
-        self._news = []                 # what the process is to be told at the end of this turn
+        self._news = {}                 # pgid -> what the process is to be told of it, + or -
+        self._telling = None            # the timer until then
+        self._patience = TELL_AFTER if os.path.exists('/proc/self/environ') else 0
         self._popen = None
+        self._pipe = -1                 # what it is told through
         self._unsent = b''
         self._marker = os.urandom(8).hex()
         self._serial = 0
@@ -554,26 +604,31 @@ class Guard:
         self._groups.add(pgid)
         if self._popen is None:
             self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
-            self._spawn()
+            with contextlib.suppress(OSError):      # no room for it just now: the next child tries again
+                self._spawn()
         else:
-            self._note(b'+ %d\n' % pgid)
+            self._note(pgid, b'+', self._patience)
 
-    def _note(self, line):
-        if not self._news:
-            self._loop.call_soon(self._tell)
-        self._news.append(line)
+    def _note(self, pgid, change, patience):
+        if self._news.pop(pgid, change) == change:      # else the one undoes the other
+            self._news[pgid] = change
+        if self._telling is not None and (not patience or not self._news):
+            self._telling.cancel()
+            self._telling = None
+        if self._news and self._telling is None:
+            self._telling = self._loop.call_later(patience, self._tell)
 
     def _tell(self):
-        news, self._news = b''.join(self._news), []
+        news, self._news, self._telling = self._news, {}, None
         if self._popen is not None:
-            self._send(news)
+            self._send(b''.join(b'%s %d\n' % (change, pgid) for pgid, change in news.items()))
 
     def remove(self, pgid):
         """It has ended."""
         self._groups.discard(pgid)
         if pgid in self._dying:
             self._killed.append((self._dying.pop(pgid), procfs.ticks()))
-        self._note(b'- %d\n' % pgid)
+        self._note(pgid, b'-', self._patience if self._groups else 0)
 
     def close(self):
         """Let the guard go: with an empty list it just ends."""
@@ -584,26 +639,37 @@ class Guard:
         if self._popen is not None:
             if not self._groups:
                 self._send(b'bye 0\n')
-            self._popen.stdin.close()
-            self._popen.wait()
-            self._popen = None
+            self._let_go()
+
+    def _let_go(self):
+        os.close(self._pipe)
+        self._popen.wait()
+        self._popen = None
 
     def _spawn(self):
         script = pkgutil.get_data('lwt', 'sh/watch.sh').decode()
         env = {name: value for name, value in os.environ.items() if name != procfs.MARKER}     # nobody's sweep may find it
-        self._popen = subprocess.Popen(
-            ('/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker),
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, bufsize=0, cwd='/', env=env,
-            start_new_session=True)
-        os.set_blocking(self._popen.stdin.fileno(), False)
+        argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker
+        theirs, self._pipe = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            self._popen = _fork(Command(argv), env, (null, null, theirs))
+        except OSError:
+            os.close(self._pipe)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(null)
+        os.set_blocking(self._pipe, False)
         self._unsent = b''
+        self._news = {}
         self._send(b''.join(b'+ %d\n' % pgid for pgid in sorted(self._groups)))
 
     def _send(self, line):
         self._unsent += line
         try:
             while self._unsent:
-                self._unsent = self._unsent[os.write(self._popen.stdin.fileno(), self._unsent):]
+                self._unsent = self._unsent[os.write(self._pipe, self._unsent):]
         except BlockingIOError:         # the guard is slow; the rest goes with the next line
             pass
         except BrokenPipeError:
@@ -619,9 +685,9 @@ class Guard:
 
     def _replace(self):
         """Somebody killed the guard: a new one takes the whole list."""
-        self._popen.stdin.close()
-        self._popen.wait()
-        self._spawn()
+        self._let_go()
+        with contextlib.suppress(OSError):
+            self._spawn()
 
     # -- what escapes from a group ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ and nothing of what is in them.
 import os
 from typing import NamedTuple
 
-from lwt import config, files, hosts
+from lwt import config, files
 from lwt.errors import LocalError, UsageError
 
 SAMPLE_DESC = '''\
@@ -70,6 +70,7 @@ class Workspace(NamedTuple):
 
 
 def _read_hosts(path):
+    from lwt import hosts               # here, for not every command is for hosts
     return hosts.parse(files.read_text(path, hosts.MAX_BYTES), path)
 
 

@@ -1,5 +1,6 @@
 """Real children: their ends, their pipes, their deaths, and nothing left of them."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -10,6 +11,7 @@ import tempfile
 import unittest
 from unittest import mock
 
+from lwt import proc
 from lwt.flow import Sleep, running
 from lwt.errors import Cancelled, Interrupted
 from lwt.proc import Command
@@ -58,6 +60,23 @@ class Ends(ProcessTestCase):
         self.assertEqual([r.status for r in results], ['unspawnable', 'unspawnable'])
         self.assertIn(b'No such file', results[0].stderr)
         self.assertIn(b'Permission denied', results[1].stderr)
+
+    def test_without_posix_spawn_it_is_the_same(self):
+        with mock.patch.object(os, 'posix_spawn', mock.Mock(side_effect=NotImplementedError)) if hasattr(os, 'posix_spawn') \
+                else contextlib.suppress():
+            results = self.run_all([shell('exit 7'), shell('kill -TERM $$'), Command(('/nonexistent/program',)),
+                                    shell('cat; echo e >&2', stdin=b'said')])
+        self.assertEqual([(r.status, r.code) for r in results[:2]], [('exited', 7), ('signaled', 15)])
+        self.assertEqual([r.status for r in results[2:]], ['unspawnable', 'exited'])
+        self.assertEqual((results[3].stdout, results[3].stderr), (b'said', b'e\n'))
+
+    def test_no_child_gets_a_descriptor_that_lwt_was_given(self):
+        ours, theirs = os.pipe()
+        os.set_inheritable(theirs, True)
+        result = self.run_one(shell('ls -l /dev/fd/ | grep -c "pipe:"'))
+        os.close(ours)
+        os.close(theirs)
+        self.assertEqual(result.stdout, b'2\n')
 
     def test_K_14_a_child_that_closes_its_output_and_lives_is_not_done(self):
         result = self.run_one(shell('exec >&- 2>&-; sleep 0.3; exit 4'))
@@ -312,13 +331,13 @@ class Shortage(ProcessTestCase):
         self.assertEqual(sorted(r.code for r in results), list(range(60)))
 
     def test_L_8_a_fork_that_fails_waits_and_loses_no_command(self):
-        spawn, failures, results = subprocess.Popen, [errno.EAGAIN, errno.ENOMEM] * 2, []
+        fork, failures, results = proc._fork, [errno.EAGAIN, errno.ENOMEM] * 2, []
 
-        def failing(argv, *args, **kwargs):
-            if failures and 'exit 1' in argv:
+        def failing(*args):             # that of the guard as well
+            if failures:
                 raise OSError(failures.pop(), 'no room')
-            return spawn(argv, *args, **kwargs)
-        with mock.patch('lwt.proc.subprocess.Popen', failing), running(3, 1.0) as run:
+            return fork(*args)
+        with mock.patch('lwt.proc._fork', failing), running(3, 1.0) as run:
             for _ in range(6):
                 run.pool.add(one(shell('exit 1')), results.append)
             run.run()
