@@ -142,6 +142,7 @@ class _Copies:
         self._is_shown = os.isatty(2) and not env.quiet
         self._out = output.Output(run)
         self._progress = output.Progress(self._is_shown)
+        self._out.share_terminal(self._progress)
         self._began = time.monotonic()
         self._verdicts = {}
         self._timer = None
@@ -155,7 +156,7 @@ class _Copies:
         try:
             self._loop.run()
         finally:
-            self._progress.clear()
+            self._progress.end()
             self._out.check()
         return outcome.exit_code(self._verdicts.values())
 
@@ -165,7 +166,6 @@ class _Copies:
         elif isinstance(report, LwtError):
             raise report
         self._verdicts[host.name] = report
-        self._progress.clear()
         if self._env.verbose or not report.ok:
             self._out.say('%s: %s' % (host.name, report.reason))
         if len(self._verdicts) == self._count:

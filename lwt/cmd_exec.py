@@ -258,7 +258,7 @@ class _Course:
         self._stopped = False           # by a failure or by a signal: nothing more is started
         self._is_cancelled = False      # by a failure
         self._progress = output.Progress(job.parsed.progress)
-        self._out.before_terminal(self._progress.clear)
+        self._out.share_terminal(self._progress)
         self._timer = None
         self._began = run.loop.time()
         self.verdicts = {}              # Host -> Verdict
@@ -274,7 +274,7 @@ class _Course:
         try:
             self._run.run()
         finally:
-            self._progress.clear()
+            self._progress.end()
             self._style.end()
             self._out.check()
             self._sum_up()
@@ -350,7 +350,6 @@ class _Course:
         if self._stopped and verdict.kind == 'killed' and len(self._chosen) > 1:
             return                      # the summary names them
         if verdict.ok or self._failed < LINES_SHOWN:
-            self._progress.clear()
             self._out.say('%s: %s' % (host.name, verdict.reason or 'ok'))
         elif self._failed == LINES_SHOWN:
             self._out.say('more hosts fail; all of them are named at the end')

@@ -13,6 +13,7 @@ from lwt.flow import running
 
 PROGRESS_EVERY = 0.5            # seconds
 SAID = 10                       # failures that get a line of their own
+REASONS = 8                     # why commands failed, in the end
 SIZES = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
 
 EXAMPLES = '''examples:
@@ -110,7 +111,7 @@ def _plan(parsed, settings, env):
         median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0, grace=settings.grace,
         retries=read('--retries', parsed.retries, config.count), halt=read('--halt', parsed.halt, _halt),
         delay=read('--delay', parsed.delay, config.seconds), load=read('--load', parsed.load, _of_cores),
-        memfree=read('--memfree', parsed.memfree, _size), nice=read('--nice', parsed.nice, int))
+        memfree=read('--memfree', parsed.memfree, _size), nice=read('--nice', parsed.nice, _nice))
 
 
 def _cores():
@@ -125,16 +126,21 @@ def _jobs(text):
 
 
 def _of_cores(text):
-    number = float(text.rstrip('%'))
-    if not 0 <= number < float('inf'):
-        raise ValueError('not a number from 0 on')
-    return number * _cores() / 100 if text.endswith('%') else number
+    if not re.fullmatch(r'[0-9]{1,9}(\.[0-9]{1,6})?%?', text):
+        raise ValueError('expected a number, or a percentage of the cores')
+    return float(text[:-1]) * _cores() / 100 if text.endswith('%') else float(text)
+
+
+def _nice(text):
+    if not re.fullmatch(r'-?[0-9]{1,2}', text) or not -20 <= int(text) <= 19:
+        raise ValueError('expected a whole number from -20 to 19')
+    return int(text)
 
 
 def _size(text):
     found = re.fullmatch(r'([0-9]+(?:\.[0-9]+)?)([kmgt]?)', text.lower())
     if not found:
-        raise ValueError('not a size, as 500M')
+        raise ValueError('expected a size, as 500M')
     return int(float(found.group(1)) * SIZES[found.group(2)])
 
 
@@ -143,12 +149,12 @@ def _halt(text):
         return multi.Halt()
     found = re.fullmatch(r'(now|soon),(fail|success|done)=([0-9]+(?:\.[0-9]+)?)(%?)', text)
     if not found or not float(found.group(3)):
-        raise ValueError('not never, or now|soon,fail|success|done=N or N%')
+        raise ValueError('expected never, or now|soon,fail|success|done=N or N%')
     return multi.Halt(found.group(1), found.group(2), float(found.group(3)), bool(found.group(4)))
 
 
 def _style(parsed, plan):
-    return jobs.Style(b'\0' if parsed.null else b'\n', parsed.dos, parsed.tag, plan.jobs)
+    return jobs.Style(b'\0' if parsed.null else b'\n', parsed.dos, parsed.tag, plan.jobs, plan.halt.is_percent)
 
 
 def _records(parsed, stack):
@@ -181,9 +187,8 @@ class _Multi:
         self._records = records
         self._env = env
         self._out = output.Output(run)
-        self._jobs = plan.jobs
+        self._plan = plan
         self._reasons = collections.Counter()
-        self._first = {}                # reason -> the first job that failed of it
         self._said = 0
         if records is not None:
             source.was_done = records.was_done
@@ -197,7 +202,8 @@ class _Multi:
                                         records.sink_of if records is not None else lambda _job, speaker: speaker)
         self._progress = output.Progress(parsed.progress)
         self._progress_timer = None
-        self._out.before_terminal(self._progress.clear)
+        self._out.share_terminal(self._progress)
+        self._out.trust()
         self._began = run.loop.time()
 
     def run(self):
@@ -236,16 +242,18 @@ class _Multi:
         self._end_progress()
 
     def _end_progress(self):
-        self._progress.clear()
+        self._progress.end()
         if self._progress_timer is not None:
             self._progress_timer.cancel()
             self._progress_timer = None
             self._progress.last(self._state())
 
     def _exit_code(self):
-        counts = self._executor.counts
-        return max(EXIT_UNREACHABLE if counts['timeout'] else 0, EXIT_FAILED if counts['failed'] else 0,
-                   EXIT_USAGE if self._source.bad else 0)
+        counts, executor = self._executor.counts, self._executor
+        bad = EXIT_USAGE if self._source.bad else 0
+        if executor.halted and self._plan.halt.outcome == 'success':
+            return bad                  # what was wanted has come
+        return max(EXIT_UNREACHABLE if counts['timeout'] else 0, EXIT_FAILED if counts['failed'] else 0, bad)
 
     # -- what is said -------------------------------------------------------------------------------------------------
 
@@ -255,14 +263,14 @@ class _Multi:
         if ended.kind in ('failed', 'timeout'):
             reason = ended.reason if ended.kind == 'failed' else 'timed out'
             self._reasons[reason] += 1
-            self._first.setdefault(reason, ended)
-            self._say_failure(ended)
+            self._say_failure(ended, reason)
         if ended.is_cut:
             self._out.say('job %d: something that it started goes on and holds its output; what it says now is not shown: %s' % (
                 ended.job.number, output.printable_line(ended.command)))
 
-    def _say_failure(self, ended):
-        if self._said < SAID or self._env.verbose:
+    def _say_failure(self, ended, reason):
+        is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS
+        if self._said < SAID or is_new or self._env.verbose:
             attempts = ' (%d attempts)' % ended.attempts if ended.attempts > 1 else ''
             self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts, output.printable_line(ended.command)))
         self._said += 1
@@ -274,11 +282,12 @@ class _Multi:
         failed = counts['failed'] + counts['timeout'] + len(bad)
         total = failed + counts['ok']
         if why:
-            self._out.say('%s: %d done, %d failed, %d ended before their time, %s not run' % (
-                why, counts['ok'] + failed, failed, counts['stopped'], self._left()))
+            self._out.say('%s: %s, %d ended before their time, %s not run' % (
+                why, self._state(len(bad)), counts['stopped'], self._left()))
         elif failed and total > 1 and not self._env.quiet:
-            reasons = ', '.join('%d %s' % (count, reason) for reason, count in self._reasons.most_common(5))
-            self._out.say('%d of %d failed%s' % (failed, total, ': ' + reasons if reasons else ''))
+            reasons = ['%d %s' % (count, reason) for reason, count in self._reasons.most_common(REASONS)]
+            more = ['…'] * (len(self._reasons) > REASONS)
+            self._out.say('%d of %d failed%s' % (failed, total, ': ' + ', '.join(reasons + more) if reasons else ''))
         self._run.loop.run()            # the words above may wait for a slow reader
 
     def _left(self):
@@ -294,10 +303,10 @@ class _Multi:
             self._out.say('job %d: running %s: %s' % (job.number, output.duration(now - began),
                                                       output.printable_line(job.text(1))))
 
-    def _state(self):
+    def _state(self, bad=0):
         counts = self._executor.counts
-        failed = counts['failed'] + counts['timeout']
-        return '%d done, %d failed' % (counts['ok'] + failed, failed)
+        failed = counts['failed'] + counts['timeout'] + bad
+        return '%d done%s' % (counts['ok'] + failed, ' (%d failed)' % failed if failed else '')
 
     def _show_progress(self):
         running = len(self._executor.running)
@@ -311,4 +320,4 @@ class _Multi:
         median, left = self._executor.median, self._source.left()
         if median is None or left is None:
             return ''
-        return ', %d to go, ETA %s' % (left, output.duration((left / self._jobs + 1) * median))
+        return ', %d to go, ETA %s' % (left, output.duration((left / self._plan.jobs + 1) * median))

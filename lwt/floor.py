@@ -37,7 +37,7 @@ class Labelled:
 class Speaker:
     """The output of one command; a sink for proc.Child.
 
-    received: bytes so far of this attempt.  full: it takes no more until it has called room().
+    received: bytes of standard output so far, of this attempt.  full: it takes no more until it has called room().
     """
 
     started = True
@@ -68,7 +68,7 @@ class Speaker:
 
     def feed(self, stream, data):
         """Take bytes of a stream."""
-        self.received += len(data)
+        self.received += len(data) * (stream == 'stdout')
         if self._out is None:
             self._spool.feed(stream, data)
         else:
@@ -234,7 +234,7 @@ class LineSpeaker:
 
     def feed(self, stream, data):
         """Take bytes of a stream."""
-        self.received += len(data)
+        self.received += len(data) * (stream == 'stdout')
         self._lines[stream].feed(data)
 
     def end(self):

@@ -19,24 +19,27 @@ MAX_LINE = 131071               # bytes of one argument, execve(2)
 class Style(NamedTuple):
     """How input is read: what separates lines, whether a carriage return at their end is dropped, whether jobs get a label.
 
-    slots: how many there are.
+    slots: how many there are.  whole: nothing is taken from the input before it has ended, so that its size is known.
     """
 
     separator: bytes
     dos: bool
     tag: bool
     slots: int = 1
+    whole: bool = False
 
 
 class LineReader:
-    """Reads lines of a descriptor through the loop, and holds no more of them than one read gives."""
+    """Reads lines of a descriptor through the loop, and holds no more of them than one read gives, unless it is to read all."""
 
-    def __init__(self, loop, fd, name, separator, on_lines):
-        """name: of the file, for messages.  on_lines: called when there are new lines, or the end has come."""
-        self._name = name
+    def __init__(self, loop, source, style, longest, on_lines):
+        """source: (fd, name for messages).  longest: bytes of a line, of what is longer not all is kept; 0: no limit.
+        on_lines: called when there are new lines, or the end has come."""
+        self._fd, self._name = source
         self._loop = loop
-        self._fd = fd
-        self._separator = separator
+        self._separator = style.separator
+        self._whole = style.whole
+        self._longest = longest
         self._on_lines = on_lines
         self._partial = []
         self._reading = False
@@ -61,10 +64,11 @@ class LineReader:
 
     def take(self):
         """The next line, without its end; None when there is none yet, or no more."""
-        if not self._lines and not self._ended and not self._reading:
+        is_wanting = not self._ended and (self._whole or not self._lines)
+        if is_wanting and not self._reading:
             self._reading = True
             self._loop.add_reader(self._fd, self._read)
-        return self._lines.popleft() if self._lines else None
+        return self._lines.popleft() if self._lines and not (is_wanting and self._whole) else None
 
     def close(self):
         """Read no more."""
@@ -91,12 +95,12 @@ class LineReader:
             pieces[0] = b''.join(self._partial)
             self._partial = [pieces.pop()] if data else []
             self._lines.extend(pieces if data or pieces[0] else ())
-        elif sum(map(len, self._partial)) <= MAX_LINE:
+        elif not self._longest or sum(map(len, self._partial)) <= self._longest:
             self._partial.append(data)  # more of what is too long anyway need not be kept
         self._ended = not data
         self._bytes_read += len(data)
         self._lines_read += len(pieces)
-        if self._lines or self._ended:
+        if self._ended or self._lines and not self._whole:
             self._rest()
             self._on_lines()
 
@@ -114,15 +118,13 @@ class Input:
         self.was_done = lambda number, texts: False
         self.more = lambda: None
         self.bad = []                   # (number, why it cannot be run)
-        if len(sources) == 1 and sources[0].path is not None:
-            path = sources[0].path
-            self._reader = LineReader(run.loop, self._open(run, path), path, style.separator, lambda: self.more())
-        elif sources:
+        if not sources or len(sources) == 1 and sources[0].path is not None:
+            fd_and_name = (self._open(run, sources[0].path), sources[0].path) if sources else (0, 'standard input')
+            self._reader = LineReader(run.loop, fd_and_name, style, 0 if place else MAX_LINE, lambda: self.more())
+        else:
             values, linked = [self._values(source) for source in sources], [source.linked for source in sources]
             self._combined = template.combined(values, linked)
             self._total = template.count(values, linked)
-        else:
-            self._reader = LineReader(run.loop, 0, 'standard input', style.separator, lambda: self.more())
 
     def _open(self, run, path):
         if path == '-':
@@ -162,6 +164,11 @@ class Input:
         """How many are left, as far as it is known; None where nobody can know."""
         return max(0, self._total - self._count) if self._reader is None else self._reader.left()
 
+    def total(self):
+        """How many there are in all, as far as it is known; None where nobody can know."""
+        left = self.left()
+        return None if left is None else self._count + left
+
     def close(self):
         """Read no more."""
         self._ended = True
@@ -179,8 +186,8 @@ class Input:
         return None if line is None else (line,)
 
     def _job(self, arguments):
-        if self._reader is not None and not (arguments[0] if self._place else arguments[0].strip()):
-            return None                 # a blank line
+        if self._place is None and not arguments[0].strip():
+            return None                 # a blank line is no command; an argument may be empty
         self._count += 1
         number, place = self._count, self._place
         if place is None:

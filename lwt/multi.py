@@ -27,7 +27,7 @@ LOOK_AGAIN = 1.0                # seconds between two looks at the load and at f
 SAMPLE = 1001                   # run times of successes that the median is taken of
 SHORTEST = 0.01                 # seconds between two looks at the ages of jobs
 MOST_WAITING = 4096             # jobs that are done and wait for the floor, before no new one is started
-ENOUGH = 3                      # successes before a median, or failures before a percentage, means something
+ENOUGH = 3                      # successes before a median means something
 
 
 class Job(NamedTuple):
@@ -39,7 +39,7 @@ class Job(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """When to stop before the end: 'now' (end what runs) or 'soon' (let it end), after so many, or percent, of an outcome."""
+    """When to stop before the end: 'now' (end what runs) or 'soon' (let it end), after so many, or percent of all, of an outcome."""
 
     when: str = 'never'
     outcome: str = 'fail'
@@ -95,7 +95,7 @@ class Executor:
     """One run of jobs.
 
     source: take() gives the next Job, None when there is none yet (call more() when there is) or no more; left(), how many
-    there are, as far as anybody knows; close(), it is not read any more.  floor: gives speakers.  environ: the commands'
+    there are, and total(), how many there were, as far as anybody knows; close(), it is not read any more.  floor: gives speakers.  environ: the commands'
     environment.  on_end(Ended) hears of each job; sink_of(job, speaker) may put something between a
     command and its speaker.
     """
@@ -289,9 +289,7 @@ class Executor:
         failed = self.counts['failed'] + self.counts['timeout']
         done = failed + self.counts['ok']
         count = {'fail': failed, 'success': self.counts['ok'], 'done': done}[halt.outcome]
-        if halt.is_percent:
-            return count >= ENOUGH and count * 100 >= halt.count * done
-        return count >= halt.count
+        return count >= (halt.count * self._source.total() / 100 if halt.is_percent else halt.count)
 
     # -- run times ----------------------------------------------------------------------------------------------------
 

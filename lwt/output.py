@@ -74,13 +74,12 @@ class Writer:
         self._sources = collections.deque()     # (iterator of bytes, bytes left) to be written after what is waiting
         self._held = False
         self._watched = False
-        self.before = None              # called before something is written to a terminal
+        self.progress = None            # a Progress on the same terminal, which makes room for what is written
+        self.is_trusted = False         # is what is written to a terminal to drive it?
         self.error = None
 
     def write(self, data):
         """Write bytes, when they can be."""
-        if self.before is not None:
-            self.before()
         if self._sources:
             self._sources.append(iter((data,)))
         elif data and self.error is None:
@@ -89,8 +88,6 @@ class Writer:
 
     def write_from(self, chunks):
         """Write what an iterator of bytes gives, taking from it no faster than it can be written."""
-        if self.before is not None:
-            self.before()
         self._sources.append(chunks)
         self._watch()
 
@@ -103,6 +100,8 @@ class Writer:
             self._run.pool.pause()
 
     def _flush(self):
+        if self.progress is not None:
+            self.progress.clear()
         while self._sources and len(self._waiting) < self._most:
             chunk = next(self._sources[0], None)
             if chunk is None:
@@ -113,13 +112,15 @@ class Writer:
         if not self._waiting and not self._sources:
             self._run.loop.remove(self._fd)
             self._watched = False
+            if self.progress is not None:
+                self.progress.come_back()
         if self._held and len(self._waiting) < LOW_WATER and len(self._sources) < MANY_SOURCES:
             self._held = False
             self._run.pool.resume()
 
     def _take(self, data):
         """Take bytes that are to be written next; of what is large, what can be written now is not copied first."""
-        if self.is_tty:
+        if self.is_tty and not self.is_trusted:
             data = sanitised(data, self._decode)
         if not self._waiting and self._most == CHUNK:
             data = data[self._written(data):]
@@ -127,7 +128,11 @@ class Writer:
 
     def _flush_some(self):
         if self._waiting:
-            del self._waiting[:self._written(self._waiting[:self._most])]
+            chunk = self._waiting[:self._most]
+            count = self._written(chunk)
+            if self.progress is not None:
+                self.progress.note(chunk[:count])
+            del self._waiting[:count]
 
     def _written(self, data):
         """How many bytes of data could be written."""
@@ -170,11 +175,16 @@ class Output:
         """A line of lwt's own."""
         self.err.write(encoded('lwt: %s\n' % text))
 
-    def before_terminal(self, callback):
-        """Have callback() called before something is written to a terminal: a progress line has to make room."""
+    def share_terminal(self, progress):
+        """Have a Progress make room for what is written to its terminal."""
         for writer in (self.out, self.err):
             if writer.is_tty:
-                writer.before = callback
+                writer.progress = progress
+
+    def trust(self):
+        """What is written is as the user's own programs made it: it may colour a terminal."""
+        for writer in (self.out, self.err):
+            writer.is_trusted = True
 
     def check(self):
         """Raise what went wrong with writing, if anything did."""
@@ -372,14 +382,15 @@ class Progress:
         self._every = every
         self._clock = clock
         self._next = 0.0
-        self._width = 0
+        self._width = 0                 # of what is shown
+        self._text = ''                 # what is to be shown
+        self._is_free = True            # does the terminal stand at the beginning of a line?
 
     def show(self, text):
         """Replace the line, or print another when it is time."""
         if self._wanted and self._is_tty:
-            text = text[:columns() - 1]
-            put_error('\r' + text.ljust(self._width))
-            self._width = len(text)
+            self._text = text
+            self.come_back()
         elif self._wanted and self._clock() >= self._next:
             self._next = self._clock() + self._every
             put_error('lwt: %s\n' % text)
@@ -389,11 +400,28 @@ class Progress:
         if self._wanted and not self._is_tty:
             put_error('lwt: %s\n' % text)
 
+    def come_back(self):
+        """Show the line again, unless it would overwrite half a line of somebody else."""
+        if self._text and self._is_free:
+            text = self._text[:columns() - 1]
+            put_error('\r' + text.ljust(self._width))
+            self._width = len(text)
+
+    def note(self, data):
+        """Bytes were written to its terminal."""
+        if data:
+            self._is_free = data.endswith(b'\n')
+
     def clear(self):
         """Take the line away, before something else is printed."""
         if self._width:
             put_error('\r' + ' ' * self._width + '\r')
             self._width = 0
+
+    def end(self):
+        """Take it away for good."""
+        self.clear()
+        self._text = ''
 
 
 def columns():

@@ -69,11 +69,16 @@ def _without_directory(path):
     return path.rpartition(b'/')[2]
 
 
+def _directory(path):
+    directory = os.path.dirname(path.rstrip(b'/'))
+    return directory or (b'/' if path.startswith(b'/') else b'.')
+
+
 _CHANGES = {
     None: lambda path: path,
     b'.': _without_extension,
     b'/': _without_directory,
-    b'//': lambda path: os.path.dirname(path) or b'.',
+    b'//': _directory,
     b'/.': lambda path: _without_extension(_without_directory(path)),
 }
 

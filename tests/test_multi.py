@@ -156,7 +156,8 @@ class Templates(ProgramTestCase):
         for argv, said in ((('echo {3}', ':::', 'a'), '{3}: there is only 1 source'), (('echo', '::::', 'nosuch'), 'nosuch'),
                            (('echo', ':::+', 'a'), 'cannot be linked'), (('--halt', 'now', ':::', 'a'), '--halt'),
                            (('-j', 'x', ':::', 'a'), '-j'), (('--resume', ':::', 'a'), '--joblog'),
-                           (('--memfree', '1x', ':::', 'a'), '--memfree'), (('-u', 'x', ':::', 'a'), '-u')):
+                           (('--memfree', '1x', ':::', 'a'), '--memfree'), (('--load', 'x', ':::', 'a'), '--load'),
+                           (('--nice', '50', ':::', 'a'), '--nice'), (('-u', 'x', ':::', 'a'), '-u')):
             with self.subTest(argv=argv):
                 self.assert_refused(self.lwt('multi', *argv), 2, said)
 
@@ -178,6 +179,48 @@ class Templates(ProgramTestCase):
                 self.assertEqual(done.code, 1 if sh.returncode else 0)
                 if sh.returncode:
                     self.assertIn('exit code %d' % sh.returncode, done.err)
+
+
+class Alternatives(ProgramTestCase):
+    """What the author of GNU parallel tests other tools with: parallel_alternatives(7).
+
+    Memory, full disks and what is left in the directory of temporary files: see Shown and Faults.
+    """
+
+    def test_MIX_output_of_two_jobs_is_not_mixed(self):
+        self.write('mycommand', 'for letter in a b c; do head -c 300000 /dev/zero | tr "\\0" $letter; printf " "\n'
+                   'head -c 300000 /dev/zero | tr "\\0" $letter >&2; printf " " >&2; done; echo; echo >&2\n')
+        done = self.lwt('multi', '-j', '8', 'sh ./mycommand', stdin=b'\n'.join(b'%d' % number for number in range(8)))
+        line = ' '.join(letter * 300000 for letter in 'abc') + ' \n'
+        self.assertTrue(done.out == line * 8 and done.err == line * 8, 'mixed or lost')
+
+    def test_STDERRMERGE_the_streams_are_apart_and_an_empty_argument_is_one(self):
+        self.write('mycommand', '#!/bin/sh\necho stdout; echo stderr >&2; echo stdout; echo stderr >&2\n', 0o755)
+        done = self.lwt('multi', './mycommand', stdin=b'\n')
+        self.assertEqual((done.out, done.err), ('stdout\n' * 2, 'stderr\n' * 2))
+
+    def test_SPCCHAR_COMPOSED_and_ONEREP_any_name_in_a_composed_command_as_often_as_wanted(self):
+        self.write(ODD_NAME, 'x')
+        done = self.lwt('multi', 'echo foo; ls {} {}', stdin=(ODD_NAME + '\n').encode())
+        self.assertEqual(done.out, 'foo\n' + (ODD_NAME + '\n') * 2)
+        self.assertEqual(self.lwt('multi', 'echo', 'foo;', 'echo', '{}', stdin=b'bar\n').out, 'foo\nbar\n')
+
+    def test_INPUTSIZE_an_argument_may_be_longer_than_a_command(self):
+        done = self.lwt('multi', 'echo {.}', stdin=b'foo.' + b'x' * 20000000)
+        self.assertEqual((done.code, done.out), (0, 'foo\n'), done.err)
+        done = self.lwt('multi', 'echo {}', stdin=b'x' * 131000)
+        self.assertEqual(len(done.out), 131001)
+
+    def test_NUMWORDS_many_words_a_line_are_lines_like_others(self):
+        done = self.lwt('multi', '-j', '6', '--lb', 'yes "$(seq 300 | tr "\\n" " ")" | head -n 1000 #', ':::', *'abcdef')
+        self.assertEqual((len(done.out), set(map(len, done.out.splitlines()))), (6 * 1000 * 1093, {1092}))
+
+    def test_as_many_run_as_are_asked_for(self):
+        popen = self.start('multi', '-j', '150', 'exec sleep 9991 #', ':::', *map(str, range(200)))
+        self.assertTrue(wait_for(lambda: list(marked(self.mark).values()).count('sleep 9991') == 150))
+        popen.terminate()
+        popen.communicate(timeout=30)
+        self.assertEqual(popen.returncode, 143)
 
 
 class Shown(ProgramTestCase):
@@ -271,7 +314,7 @@ class Shown(ProgramTestCase):
         self.assertEqual(popen.stdout.readline(), b'a\n')
         popen.send_signal(signal.SIGUSR1)
         lines = [popen.stderr.readline().decode() for _ in range(2)]
-        self.assertEqual(lines[0], 'lwt: 1 done, 0 failed, 1 running\n')
+        self.assertEqual(lines[0], 'lwt: 1 done, 1 running\n')
         self.assertRegex(lines[1], r'^lwt: job 1: running [0-9.]+ s: exec sleep 61\n')
         popen.terminate()
         popen.communicate(timeout=30)
@@ -316,7 +359,22 @@ class Ends(ProgramTestCase):
             with self.subTest(halt=halt):
                 done = self.lwt('multi', '-j', '4', '--grace', '0.5', '--halt', halt, template, ':::', *lines)
                 self.assertEqual(done.code, code, done)
-                self.assertRegex(done.err, r'halted: \d+ done, \d+ failed, \d+ ended before their time, \d+ not run')
+                self.assertRegex(done.err, r'halted: \d+ done( \(\d+ failed\))?, \d+ ended before their time, \d+ not run')
+
+    def test_a_percentage_is_of_all_jobs_wherever_they_come_from(self):
+        lines = ['1', '0', '1', '1', '0', '0', '0', '0']
+        for words, stdin in (((':::',) + tuple(lines), b''), ((), '\n'.join(lines).encode())):
+            with self.subTest(words=words):
+                done = self.lwt('multi', '-j', '1', '--halt', 'now,fail=30%', 'exit {}', *words, stdin=stdin)
+                self.assertIn('halted: 4 done (3 failed), 0 ended before their time, 4 not run', done.err)
+        self.write('list', '\n'.join(lines))
+        done = self.lwt('multi', '-j', '1', '--halt', 'soon,done=50%', 'exit {}', '::::', 'list')
+        self.assertIn('halted: 4 done (3 failed)', done.err)
+
+    def test_a_halt_at_a_success_is_one(self):
+        done = self.lwt('multi', '-j', '1', '--halt', 'now,success=1', 'exit {}', ':::', '1', '0', '1')
+        self.assertEqual((done.code, done.err.splitlines()[-1]),
+                         (0, 'lwt: halted: 2 done (1 failed), 0 ended before their time, 1 not run'))
 
     def test_delay_load_and_memory(self):
         done = self.lwt('multi', '-k', '-j', '4', '--delay', '0.2', 'date +%s.%N #', ':::', '1', '2', '3')
@@ -402,6 +460,12 @@ class Ends(ProgramTestCase):
         self.assertEqual((self.read('out', '1', 'stdout'), self.read('out', '1', 'stderr')), ('o\n', 'e\n'))
         meta = json.loads(self.read('out', '1', 'meta'))
         self.assertEqual((meta['seq'], meta['exitval'], meta['signal'], meta['status']), (1, 3, 0, 'failed'))
+
+    def test_each_reason_is_named_though_many_failed_before(self):
+        done = self.lwt('multi', '-j', '1', '-u', '0.3', '--grace', '0.2', stdin=b'exit 1\n' * 20 + b'sleep 9975\nexit 2\n')
+        self.assertIn('job 21: timed out after 0.3 s', done.err)
+        self.assertIn('job 22: exit code 2', done.err)
+        self.assertEqual(done.err.splitlines()[-1], 'lwt: 22 of 22 failed: 20 exit code 1, 1 timed out, 1 exit code 2')
 
     def test_failures_are_summed_up(self):
         done = self.lwt('multi', '-j', '4', 'exit {}', ':::', *(['3'] * 30 + ['0'] * 5))
