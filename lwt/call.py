@@ -6,8 +6,8 @@ frame tells for certain that nothing ran.  Everything else is the caller's to ju
 
 from __future__ import generator_stop
 
+import os
 import random
-import secrets
 from typing import Callable, NamedTuple
 
 from lwt import events, remote, ssh
@@ -28,7 +28,7 @@ class Session(NamedTuple):
 
     settings: tuple
     transport: ssh.Transport
-    nonce: Callable = lambda: secrets.token_hex(16)
+    nonce: Callable = lambda: os.urandom(16).hex()
     sockets: str = ''
     gates: dict = None
     gate: Gate = None

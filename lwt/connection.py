@@ -13,7 +13,6 @@ for hello_timeout ends; whoever waits for it then logs in.
 from __future__ import generator_stop
 
 import contextlib
-import json
 import os
 import re
 import stat
@@ -166,6 +165,7 @@ def _memory(session):
 def _remembered(session):
     """{name: way} of what ssh told in the last hour, unless its configuration is younger.  (If it has changed in a file that
     is included, more logins may be under way than there should be, for an hour; no harm is done.)"""
+    import json                         # here, for it is not needed for few hosts
     path = _memory(session)
     try:
         told_at = os.stat(path).st_mtime
@@ -180,6 +180,7 @@ def _remembered(session):
 
 
 def _remember(session, ways):
+    import json
     if session.sockets:
         with contextlib.suppress(LocalError):
             files.write_atomic(_memory(session), json.dumps(ways))

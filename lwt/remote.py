@@ -2,10 +2,10 @@
 
 A script is a POSIX sh file in lwt/sh/.  It travels, with its arguments, as one encoded word of the command line:
 
-    exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<octal>'
+    exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<encoded>'
 
-Every byte but letters and digits is \\0ooo, so there is nothing in it that a login shell (sh, csh, fish) would read anything
-into, and standard input is left to data or to the lifeline.  What does not fit one argument is refused.
+What a login shell (sh, csh, fish) would read anything into between single quotes (' ! \\ and what is no visible ASCII) is
+\\0ooo, and standard input is left to data or to the lifeline.  What does not fit one argument is refused.
 
 Each script frames what it says, on both streams, with a nonce of this call: RS nonce " begin", and RS nonce " end CODE" or
 RS nonce " fail REASON".  What stands before the begin is noise of the login shell or ssh's own words; no begin: nothing is
@@ -27,7 +27,7 @@ from lwt.proc import Command
 MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
 NOISE_KEPT = 4096
 ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
-OCTAL = tuple(chr(byte) if chr(byte).isalnum() and byte < 128 else '\\0%03o' % byte for byte in range(256))
+ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
 
 # How ssh itself speaks on standard error when a connection breaks: a last line that is not the command's.
@@ -86,7 +86,7 @@ def with_arguments(text, arguments):
 @functools.lru_cache(maxsize=32)
 def _encoded(text):
     """A script as printf %b reads it; those of ours are the same for every host."""
-    return ''.join(map(OCTAL.__getitem__, os.fsencode(text)))
+    return ''.join(map(ENCODED.__getitem__, os.fsencode(text)))
 
 
 def envelope(script, text=''):
@@ -96,7 +96,7 @@ def envelope(script, text=''):
     """
     if b'\0' in script:
         raise UsageError('a NUL byte cannot be in a command')
-    encoded = ''.join(map(OCTAL.__getitem__, script)) + _encoded(text)
+    encoded = ''.join(map(ENCODED.__getitem__, script)) + _encoded(text)
     if len(encoded) > MAX_ENCODED:
         raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
                          'put it into a file and use --script FILE')

@@ -5,8 +5,6 @@ host; and end(), after the loop.  says_failures: whether lwt says beside it whic
 """
 
 import collections
-import difflib
-import hashlib
 import os
 import re
 from typing import NamedTuple
@@ -139,6 +137,7 @@ class Gathered(_Spooled):
 
     def done(self, host, verdict):
         spool = self._spool(host)
+        import hashlib                  # here, and difflib below, for they take long and few ask for them
         digests = [hashlib.sha256(spool.content(stream)).hexdigest() for stream in STREAMS]
         key = _Key(verdict.kind, verdict.reason, ' '.join(digests))
         self._groups.setdefault(key, ([], spool))[0].append(host.name)
@@ -173,6 +172,7 @@ def _put_group(key, names, data):
 
 def _difference(largest, other):
     """A unified diff of the outputs of two groups, (names, spool) each; empty for the same one."""
+    import difflib
     before, after = (_content(spool).splitlines(keepends=True) for _names, spool in (largest, other))
     names = [hostset.fold(names).encode() for names, _spool in (largest, other)]
     lines = difflib.diff_bytes(difflib.unified_diff, before, after, names[0], names[1], lineterm=b'\n')

@@ -99,7 +99,7 @@ trap : TERM HUP INT
   exec 2>/dev/null
   (
     exec <"$input" 2>&4 3<&- 4>&-
-    LWT_ID=$nonce exec /bin/sh -c -- "$command" lwt "$@"
+    LWT_ID=$nonce exec /bin/sh -c -- "$command" sh "$@"
   )
   code=$?
   [ -z "$staged" ] || rm -rf "$staged"
