@@ -99,7 +99,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Help that fits the terminal: prose is filled; lines that are set in are examples, each with its comment beside it."""
 
     def __init__(self, prog):
-        super().__init__(prog, width=output.columns() - 2)      # or argparse asks shutil anew for each option
+        width = config.bounded(os.environ.get('COLUMNS', ''), 20, 1000) or output.columns()
+        super().__init__(prog, width=width - 2)         # or argparse asks shutil anew for each option
 
     def _fill_text(self, text, width, indent):
         lines = []
