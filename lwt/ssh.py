@@ -78,10 +78,6 @@ SIGNATURES = tuple((re.compile(pattern, re.IGNORECASE), kind, reason) for patter
     (r'contains invalid characters|bad configuration option|bad owner or permissions', 'refused', 'ssh does not take it'),
 ))
 
-# What it prints when a connection broke that had been good.
-BROKEN = re.compile(r'read from remote host|timeout, server .* not responding|client_loop|packet_write|write failed',
-                    re.IGNORECASE)
-
 # What ssh says of a connection that it was to share; it then logs in by itself.
 SHARING_WORDS = re.compile(r'^(?:Control ?(?:Socket|Master)|mux_?client).*$', re.IGNORECASE | re.MULTILINE)
 
@@ -233,22 +229,3 @@ def with_complaint(verdict, stderr):
     """The verdict on a script of ours; where it ended badly and gave no reason, the first line of its stderr is the reason."""
     complaint = printable_text(_first_line(stderr))
     return verdict._replace(reason=complaint) if verdict.kind == 'failed' and verdict.ran == 'yes' and complaint else verdict
-
-
-def copy_verdict(result):
-    """The Verdict on an scp or cp, which prints no frame: its text tells what its exit code does not."""
-    if result.status == 'unspawnable':
-        return Verdict('failed', 127, 'cannot run %s' % printable_text(_first_line(result.stderr)), 'no')
-    if result.status == 'cancelled':
-        return Verdict('killed', 130, 'interrupted')
-    if result.status == 'timeout':
-        return Verdict('timeout', TIMED_OUT, 'timed out after %g s' % result.command.timeout)
-    if result.ok:
-        return Verdict('ok', 0)
-    text = result.stderr.decode('utf-8', 'replace')
-    known = None if BROKEN.search(text) else _signature(text)
-    if known:
-        return Verdict(known[0], UNREACHABLE, 'unreachable (%s)' % known[1], 'no')
-    if BROKEN.search(text) or 'lost connection' in text.lower() or result.code == UNREACHABLE:
-        return Verdict('lost', UNREACHABLE, 'connection lost%s' % _quoted(result.stderr), 'maybe')
-    return Verdict('failed', 1, printable_text(_first_line(result.stderr)) or 'exit code %d' % result.code)

@@ -197,40 +197,5 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(len(ssh.printable_text('x' * 1000)), 161)
 
 
-class Copies(unittest.TestCase):
-    """scp and cp, which print no frame."""
-
-    TABLE = (
-        ('exited', 0, '', 'ok', 0), ('exited', 1, 'scp: /x: No such file or directory', 'failed', 1),
-        ('exited', 1, '', 'failed', 1),
-        ('exited', 255, 'scp: Connection closed', 'lost', 255), ('exited', 1, 'lost connection', 'lost', 255),
-        ('exited', 1, 'ssh: connect to host h port 22: Connection refused\r\nlost connection', 'refused', 255),
-        ('exited', 255, 'u@h: Permission denied (publickey).\r\nscp: Connection closed', 'auth', 255),
-        ('exited', 1, 'scp: /x: Permission denied', 'failed', 1),
-        ('timeout', 0, '', 'timeout', 124), ('timeout', 143, 'scp: Connection closed', 'timeout', 124),
-        ('cancelled', 0, '', 'killed', 130), ('unspawnable', 2, 'scp: no such file', 'failed', 127),
-        ('signaled', 9, '', 'failed', 1),
-    )
-
-    def test_F_17_each_end_of_a_copy_has_its_class(self):
-        for status, code, text, kind, number in self.TABLE:
-            with self.subTest(status=status, code=code, text=text):
-                verdict = ssh.copy_verdict(Result(COMMAND, status, code, stderr=text.encode()))
-                self.assertEqual((verdict.kind, verdict.code), (kind, number))
-                self.assertEqual(verdict.ok, kind == 'ok')
-
-    def test_N_3_a_copy_that_broke_in_the_middle_is_not_said_to_have_met_no_host(self):
-        for text in ('Read from remote host h: Connection reset by peer\r\nscp: Connection closed',
-                     'Timeout, server h not responding.\r\nscp: Connection closed'):
-            with self.subTest(text=text):
-                verdict = ssh.copy_verdict(Result(COMMAND, 'exited', 255, stderr=text.encode()))
-                self.assertIn(verdict.kind, ('lost', 'timeout'))
-                self.assertNotEqual(verdict.ran, 'no')
-
-    def test_its_own_words_are_the_reason(self):
-        verdict = ssh.copy_verdict(Result(COMMAND, 'exited', 1, stderr=b'scp: \x1b[m/x: No space left\nmore\n'))
-        self.assertEqual(verdict.reason, 'scp: ?[m/x: No space left')
-
-
 if __name__ == '__main__':
     unittest.main()
