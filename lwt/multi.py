@@ -39,7 +39,7 @@ class Job(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """When to stop before the end: 'now' (end what runs) or 'soon' (let it end), after so many, or percent of all, of an outcome."""
+    """When to stop early: 'now' (end what runs) or 'soon' (let it end), after so many of an outcome, or percent of all."""
 
     when: str = 'never'
     outcome: str = 'fail'
@@ -95,9 +95,9 @@ class Executor:
     """One run of jobs.
 
     source: take() gives the next Job, None when there is none yet (call more() when there is) or no more; left(), how many
-    there are, and total(), how many there were, as far as anybody knows; close(), it is not read any more.  floor: gives speakers.  environ: the commands'
-    environment.  on_end(Ended) hears of each job; sink_of(job, speaker) may put something between a
-    command and its speaker.
+    there are, and total(), how many there were, as far as anybody knows; close(), it is not read any more.  floor: gives
+    speakers.  environ: the commands' environment.  on_end(Ended) hears of each job; sink_of(job, speaker) may put something
+    between a command and its speaker.
     """
 
     def __init__(self, run, plan, floor, environ, source, on_end, sink_of=lambda _job, speaker: speaker):

@@ -43,10 +43,11 @@ def read(stdout=b'', stderr=b'', chunk=1 << 20):
 
 def opened(command_line):
     """The script in an envelope, decoded as printf %b does."""
-    match = re.fullmatch(r'''exec /bin/sh -c 'eval "\$\(printf %b "\$1"\)"' lwt '((?:[^'!\\\x00-\x1f\x7f-\uffff]|\\0[0-7]{3})*)\'''',
-                         command_line)
-    assert match, command_line[:200]
-    return re.sub(rb'\\0([0-7]{3})', lambda octal: bytes([int(octal.group(1), 8)]), match.group(1).encode())
+    head, tail = '''exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt \'''', "'"
+    assert command_line.startswith(head) and command_line.endswith(tail), command_line[:200]
+    encoded = command_line[len(head):-1]
+    assert re.fullmatch(r"(?:[^'!\\\x00-\x1f\x7f-\uffff]|\\0[0-7]{3})*", encoded), encoded[:200]
+    return re.sub(rb'\\0([0-7]{3})', lambda octal: bytes([int(octal.group(1), 8)]), encoded.encode())
 
 
 class Envelopes(unittest.TestCase):
