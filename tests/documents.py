@@ -15,6 +15,7 @@ any lines.  /home/me is the home, /home/me/sweep the directory in which all begi
 """
 
 import re
+import textwrap
 from typing import NamedTuple
 
 PROGRAMS = tuple('lwt python3 make printf seq ls mkdir export cd find echo cp man . sort cat'.split())
@@ -52,7 +53,7 @@ def blocks(text):
             while at + 1 < len(lines) and (lines[at + 1].startswith('    ') or (
                     not lines[at + 1].strip() and at + 2 < len(lines) and lines[at + 2].startswith('    '))):
                 at += 1
-            yield start + 1, 'code', [line[4:] for line in lines[start:at + 1]]
+            yield start + 1, 'code', textwrap.dedent('\n'.join(lines[start:at + 1])).split('\n')
         at += 1
 
 
