@@ -17,7 +17,7 @@ import signal
 import time
 from typing import Callable, NamedTuple
 
-from lwt import plain
+from lwt import events, plain
 from lwt.errors import LwtError
 from lwt.flow import Later, Sleep
 from lwt.proc import Command
@@ -223,6 +223,7 @@ class Executor:
         self.running.pop(trial.speaker, None)
         kind, reason = _kind(result, self._run.loop.time() - began)
         code, signum = _log_codes(result)
+        events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost', trial.job.number, trial.number)
         return Ended(trial.job, text, kind, code, signum, reason, started, result.elapsed, trial.speaker.received, trial.number,
                      result.incomplete)
 

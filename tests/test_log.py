@@ -42,6 +42,11 @@ class Told(ProgramTestCase):
                       [(line['host'], line['task'], line['attempt'], line['text']) for line in told])
         self.assertNotIn('host=', done.err)
 
+    def test_jobs_of_multi_are_told_by_their_numbers(self):
+        done = self.lwt('multi', '-v', '--retries', '1', stdin=b'true\nexit 3\n')
+        self.assertRegex(done.err, r'host=localhost task=1 attempt=1 ok after \d')
+        self.assertRegex(done.err, r'host=localhost task=2 attempt=2 exit code 3 after \d')
+
     def test_without_being_asked_nothing_is_told_and_logging_is_not_loaded(self):
         code = 'import sys; from lwt.cli import main; main(["exec", "-a", "--", "true"]); assert "logging" not in sys.modules'
         done = subprocess.run([sys.executable, '-c', code], env=self.env, cwd=self.scratch, stderr=subprocess.PIPE)
