@@ -50,6 +50,7 @@ class Env(NamedTuple):
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
             raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
         found = {name: shutil.which(name, path=path) or '' for name in ('ssh', 'scp')}
+        found = {name: os.path.abspath(place) if place else '' for name, place in found.items()}
         if any(not host.is_local for host in chosen):
             for name in programs:
                 ssh.require_program(found[name], name, path)

@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 
-FAULTS = ('black_hole', 'reset', 'close', 'stall', 'throttle')
+FAULTS = ('black_hole', 'reset', 'close', 'stall', 'throttle', 'flip')
 
 
 class FaultProxy:
@@ -62,6 +62,8 @@ class FaultProxy:
                         passed += len(data)
                         if self.fault and passed > self.after and not self._spoil(client):
                             return
+                        if self.fault == 'flip' and passed > self.after and data:
+                            data = bytes([data[0] ^ 1]) + data[1:]
                     if not data:
                         return
                     key.data.sendall(data)
@@ -83,4 +85,4 @@ class FaultProxy:
             self._over.wait(self.value)
         elif self.fault == 'throttle':
             time.sleep(4096 / self.value)
-        return self.fault in ('stall', 'throttle')
+        return self.fault in ('stall', 'throttle', 'flip')

@@ -39,6 +39,7 @@ PermitRootLogin yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 UseDNS no
+AcceptEnv LANG LC_*
 PrintMotd no
 LogLevel QUIET
 MaxStartups {max_startups}

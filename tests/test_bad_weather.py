@@ -50,6 +50,11 @@ class LyingSsh(ProgramTestCase):
         done = self.lwt('exec', '-w', 'drop-1', '--', 'echo ran')
         self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''))
 
+    def test_N_12_one_of_seventy_that_says_nothing_holds_up_nobody(self):
+        done = self.lwt('exec', '-t', '1', '--hello-timeout', '1', '--grace', '0.5', '-w', 'h[1-69],hang-1', '--', 'echo %h')
+        self.assertEqual((done.code, len(done.out.splitlines())), (3, 69), done)
+        self.assertEqual(done.err.splitlines()[-1], 'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 2 s)')
+
     def test_X_3_tasks_come_through_lost_and_doubled_replies_and_start_once(self):
         for host in ('lost-1', 'twice-1', 'late-1'):
             with self.subTest(host=host):
@@ -105,6 +110,14 @@ class SpoiledNetwork(ProgramTestCase):
                 done = self.spoiled(fault, after)
                 self.assertEqual(done.code, 3, done)
                 self.assertIn('lwt: h1: ' + said, done.err)
+
+    def test_N_11_a_byte_that_was_changed_on_the_way_is_never_taken_for_output(self):
+        for after, said in ((60000, 'connection lost'), (100, 'unreachable')):
+            with self.subTest(after=after):
+                done = self.spoiled('flip', after)
+                self.assertEqual(done.code, 3, done)
+                self.assertIn('lwt: h1: ' + said, done.err)
+                self.assertEqual(set(done.out) - {'\0'}, set())
 
     def test_a_stall_and_a_slow_line_lose_nothing(self):
         for fault, value in (('stall', 0.05), ('throttle', 400000.0)):

@@ -208,7 +208,7 @@ class AsRoot(ProgramTestCase):
         out, err = popen.communicate(password, timeout=60)
         return json.loads(out.decode()) if out else err.decode()
 
-    def test_the_password_is_tried_then_used_and_stands_nowhere(self):
+    def test_S_24_the_password_is_tried_then_used_and_stands_nowhere(self):
         done = self.sudo(b'open sesame\n', '--', 'echo $SUDO_USER; pwd; cat; exit 3')
         self.assertEqual((done['code'], done['stdout']), (3, 'me\n%s\n' % self.home))
         self.assertNotIn('sesame', self.read('home', 'sudo.argv'))

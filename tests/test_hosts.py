@@ -140,7 +140,7 @@ class Selections(unittest.TestCase):
             with self.subTest(said=said):
                 self.assertRaises(UsageError, self.names, **said)
 
-    def test_H_6_a_name_that_could_be_an_option_or_a_shells_word_is_refused_wherever_it_stands(self):
+    def test_H_6_and_S_2_a_name_that_could_be_an_option_or_a_shells_word_is_refused_wherever_it_stands(self):
         for said in ({'hosts': '-oProxyCommand=x'}, {'hosts': 'a,-b'}, {'everything': True, 'exclude': '-a'}, {'hosts': '-[1-2]'},
                      {'hosts': 'u@-o[1-2]'}, {'hosts': 'a;[1-2]'}, {'hosts': 'x$(y)[1-2]'}, {'hosts': 'a b'}):
             with self.subTest(said=said):

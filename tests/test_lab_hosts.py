@@ -1,8 +1,10 @@
 """exec, put, get and tasks on real hosts: sshd in network namespaces, with faults."""
 
+import hashlib
 import os
 import random
 import signal
+import threading
 import time
 import unittest
 
@@ -131,6 +133,51 @@ class ExecOnHosts(LabTestCase):
         out, err = popen.communicate(timeout=30)
         self.assertEqual((popen.returncode, out), (3, b'begun\n'), err)
         self.assertIn(b'lwt: h4: connection lost', err)
+
+    def test_N_4_a_bad_line_changes_no_byte(self):
+        for host, spoil in (('h1', lambda: self.lab.loss('h1', '0.15')), ('h2', lambda: self.lab.rate('h2', '64'))):
+            with self.subTest(host=host):
+                data = os.urandom(30000)
+                self.write('data', data)
+                spoil()
+                done = self.lwt('put', '-w', host, 'data', '/tmp/there')
+                self.assertEqual((done.code, done.err), (0, ''), done)
+                done = self.lwt('exec', '-w', host, '--', 'sha256sum </tmp/there; exit 5', timeout=90)
+                self.assertEqual((done.code, done.out.split()), (1, [hashlib.sha256(data).hexdigest(), '-']), done)
+                done = self.lwt('get', '-w', host, '/tmp/there', 'out')
+                self.assertEqual((done.code, done.err), (0, ''), done)
+                with open(self.path('out', 'd.' + host, 'there'), 'rb') as file:
+                    self.assertEqual(file.read(), data)
+                self.lab.heal(host)
+                self.lwt('exec', '-w', host, '--', 'rm /tmp/there')
+
+    def test_N_10_a_host_that_comes_and_goes_runs_nothing_twice(self):
+        over = threading.Event()
+
+        def flap():
+            while not over.wait(1.5):
+                self.lab.black_hole('h3')
+                over.wait(1.5)
+                self.lab.heal('h3')
+        thread = threading.Thread(target=flap)
+        thread.start()
+        ended = []
+        try:
+            for number in range(6):
+                command = 'echo %d >>/tmp/starts; sleep 0.7; echo %d >>/tmp/ends' % (number, number)
+                done = self.lwt('exec', '-t', '2', '--hello-timeout', '2', '-u', '4', '--lease', '3', '--grace', '0.5',
+                                '--retries', '3', '-w', 'h3', '--', command)
+                self.assertIn(done.code, (0, 3), done)
+                ended += [str(number)] if done.code == 0 else []
+        finally:
+            over.set()
+            thread.join()
+            self.lab.heal('h3')
+        done = self.lwt('exec', '-w', 'h3', '--', 'cat /tmp/starts; echo; cat /tmp/ends; rm -f /tmp/starts /tmp/ends')
+        starts, ends = (part.split() for part in (done.out + '\n').split('\n\n')[:2])
+        self.assertEqual(len(set(starts)), len(starts))
+        self.assertLessEqual(set(ended), set(ends))
+        self.assertTrue(ends)
 
     def test_put_and_get_bring_everything_there_and_back(self):
         self.write("src/a file'$x.txt", b'\0\1\2' * 1000)

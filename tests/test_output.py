@@ -52,7 +52,7 @@ class LineTaking(unittest.TestCase):
 class Terminals(unittest.TestCase):
     """What a host sends cannot drive a terminal."""
 
-    def test_what_could_drive_it_is_shown_and_the_rest_passes(self):
+    def test_S_13_what_could_drive_it_is_shown_and_the_rest_passes(self):
         for data, shown in ((b'plain \t\n', b'plain \t\n'), (b'\x1b[2J', b'\\x1b[2J'), (b'a\rb', b'a\\x0db'),
                             (b'\x08\x7f\0', b'\\x08\\x7f\\x00'),
                             ('\x9b2J'.encode(), b'\\xc2\\x9b2J'), ('\u202e'.encode(), b'\\xe2\\x80\\xae'),

@@ -257,7 +257,7 @@ class Streams(ProgramTestCase):
         self.assert_refused(done, 3, 'localhost: home /proc/self: cannot be written')
         self.assertIn('1 new', self.lwt('task', 'show').err)
 
-    def test_terminal_escapes_of_a_host_do_not_reach_a_terminal(self):
+    def test_S_13_terminal_escapes_of_a_host_do_not_reach_a_terminal(self):
         master, slave = pty.openpty()
         try:
             popen = self.start('exec', '-a', '--', r"printf '\033]0;owned\007plain\n'", stdout=slave)

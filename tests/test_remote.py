@@ -177,7 +177,7 @@ class Frames(unittest.TestCase):
                 self.assertEqual(frame.failure if failure else None, failure)
                 self.assertFalse(frame.failure is not None and code is not None)
 
-    def test_R_7_a_frame_of_another_call_is_output(self):
+    def test_R_7_and_S_14_a_frame_of_another_call_is_output(self):
         stdout = BEGIN + b'a\n\036dead begin\n\036dead end 0\nb\n' + end(4)
         for chunk in (1, 1 << 20):
             with self.subTest(chunk=chunk):

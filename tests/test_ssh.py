@@ -29,12 +29,12 @@ def judged(status, code, stdout=b'', stderr=b'', said=b''):
 class CommandLines(unittest.TestCase):
     """How ssh is called."""
 
-    def test_the_host_stands_behind_two_dashes_and_before_one_word(self):
+    def test_S_1_the_host_stands_behind_two_dashes_and_before_one_word(self):
         for name in ('h', 'user@h', '::1', 'fe80::1%eth0', 'h.example.org'):
             with self.subTest(name=name):
                 self.assertEqual(ssh.argv(TRANSPORT, Host(name), 'a b')[-3:], ('--', name, 'a b'))
 
-    def test_every_option_that_matters_is_explicit(self):
+    def test_S_22_and_S_23_every_option_that_matters_is_explicit(self):
         words = ssh.argv(TRANSPORT, Host('h'), 'x')
         self.assertEqual(words[0], '/usr/bin/ssh')
         for option in ('BatchMode=yes', 'NumberOfPasswordPrompts=0', 'ConnectTimeout=10', 'ConnectionAttempts=1',
@@ -44,7 +44,7 @@ class CommandLines(unittest.TestCase):
                 self.assertEqual(words[words.index(option) - 1], '-o')
                 self.assertLess(words.index(option), words.index('--'))
 
-    def test_host_keys_are_judged_as_the_user_says(self):
+    def test_S_21_host_keys_are_judged_as_the_user_says(self):
         self.assertNotIn('StrictHostKeyChecking', ' '.join(ssh.options(TRANSPORT)))
 
     def test_the_configuration_comes_before_every_option(self):
@@ -82,7 +82,7 @@ class CommandLines(unittest.TestCase):
             ssh.argv(ssh.Transport('', '', '/a:/b'), Host('h'), 'x')
         self.assertEqual(caught.exception.message, 'ssh not found in PATH=/a:/b')
 
-    def test_no_locale_goes_to_the_host(self):
+    def test_S_27_no_locale_goes_to_the_host(self):
         self.assertEqual(ssh.environment({'LANG': 'C', 'LC_ALL': 'C', 'HOME': '/h', 'LANGUAGE': 'x'}),
                          {'HOME': '/h', 'LANGUAGE': 'x'})
 

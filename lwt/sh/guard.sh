@@ -41,8 +41,16 @@ if [ $((script_bytes + input_bytes)) -gt 0 ]; then
   fi
   rm -f "$staged/both"
   umask "$mask"
-  # shellcheck disable=SC2016  # for the inner shell
-  [ "$script_bytes" -eq 0 ] || { set -- "$staged/script" "$@"; command='"$@"'; }
+  if [ "$script_bytes" -gt 0 ]; then
+    # shellcheck disable=SC2016  # for the inner shell
+    set -- "$staged/script" "$@" && command='"$@"'
+    if [ ! -x "$1" ]; then              # nothing may be executed in this file system
+      read -r first <"$1"
+      case $first in '#!'*) first=${first#??} ;; *) first=/bin/sh ;; esac
+      # shellcheck disable=SC2086  # an interpreter and its argument
+      set -- $first "$@"
+    fi
+  fi
 fi
 exec 3<&0 4>&2 </dev/null
 
