@@ -18,7 +18,7 @@ def measure(rounds, env):
     compare('20,000 x echo N, in order, 8 at a time',
             "seq 20000 | sed 's/^/echo /' | %s multi -k -j 8 | %s -c '%s'" % (LWT, sys.executable, COUNT_LINES), (
                 Peer('xargs', "seq 20000 | sed 's/^/echo /' | xargs -P8 -I{} sh -c '{}'", 1 / 1.4),
-                Peer('parallel', "seq 20000 | sed 's/^/echo /' | parallel -k -j8", 4)), 1, env)
+                Peer('parallel', "seq 20000 | sed 's/^/echo /' | parallel -k -j8", 4)), min(rounds, 2), env)
     for title, command in (('start-up: echo true | lwt multi', 'echo true | %s multi' % LWT),
                            ('start-up: lwt --version', '%s --version' % LWT)):
         compare(title, command, (Peer('python3', '%s -c pass' % sys.executable, 1 / 2),), max(rounds, 10), env)

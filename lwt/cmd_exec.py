@@ -30,10 +30,10 @@ PROGRESS_EVERY = 0.5        # seconds
 READY = 256                 # hosts that wait for a slot beside those that have one
 NOT_STARTED = Verdict(outcome.SKIPPED, 255, 'not started', 'no')
 
-# %h, %n and %{column}: as a word of their own, or, with --subst, anywhere.
+# %h, %n and %{column}: as a word of their own, or all that a variable is given; with --subst, anywhere.
 COLUMN = r'h|n|\{([A-Za-z0-9_][\w.-]*)\}'
-WORD = re.compile(r'(?<!\S)%%(%s)(?!\S)' % COLUMN, re.ASCII)
-ANYWHERE = re.compile(r'%%(%s|%%)' % COLUMN, re.ASCII)
+WORD = re.compile(r'(?<![^\s;|&()<>])((?:[A-Za-z_]\w*=)?)%%(%s)(?![^\s;|&()<>])' % COLUMN, re.ASCII)
+ANYWHERE = re.compile(r'()%%(%s|%%)' % COLUMN, re.ASCII)
 
 EXAMPLES = '''examples:
   lwt exec -w h1,h2 -- uptime
@@ -146,16 +146,16 @@ def _filled(text, host, rank, pattern, quote):
     columns = _columns(host)
 
     def value(match):
-        word, column = match.group(1), match.group(2)
+        before, word, column = match.groups()
         if column is not None:
-            return quote(columns[column]) if column in columns else match.group()
-        return {'%': '%', 'h': quote(host.name), 'n': str(rank)}[word]
+            return before + quote(columns[column]) if column in columns else match.group()
+        return before + {'%': '%', 'h': quote(host.name), 'n': str(rank)}[word]
     return pattern.sub(value, text)
 
 
 def _check_columns(work, chosen):
     """Raise UsageError when a column is asked for that some of the hosts have and others have not."""
-    asked = {match.group(2) for text in (work.text,) + work.arguments for match in work.pattern.finditer(text)} - {None}
+    asked = {match.group(3) for text in (work.text,) + work.arguments for match in work.pattern.finditer(text)} - {None}
     for column in sorted(asked):
         without = [host.name for host in chosen if column not in _columns(host)]
         if 0 < len(without) < len(chosen):

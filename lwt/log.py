@@ -93,7 +93,7 @@ class _Shown(_Quiet, logging.Handler):
     def emit(self, record):
         data = output.encoded(self.format(record) + '\n')
         if self._fd is None:
-            output.put_error(output.sanitised(data) if os.isatty(2) else data)
+            output.put_error(output.over_progress(output.sanitised(data)) if os.isatty(2) else data)
         else:
             self._waiting += data
             with contextlib.suppress(OSError):

@@ -344,6 +344,11 @@ def put_error(data):
         os.write(2, data if isinstance(data, bytes) else encoded(data))
 
 
+def over_progress(data):
+    """Bytes for a terminal, where a progress line may stand in their way."""
+    return b'\r\033[K' + data
+
+
 def coloured(text, colour, environ):
     """text in a colour, on a terminal that wants it (NO_COLOR is honoured)."""
     if not os.isatty(1) or environ.get('NO_COLOR') or environ.get('TERM') == 'dumb':

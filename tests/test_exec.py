@@ -48,7 +48,10 @@ class Substitution(unittest.TestCase):
     def test_words_of_their_own_are_replaced_and_nothing_else(self):
         for text, expected in (('echo %h %n', "echo 'h[1]' 7"), ('date +%H', 'date +%H'), ("stat -c '%n %s'", "stat -c '%n %s'"),
                                ('a%h', 'a%h'), ('%{port}', '80'), ('%{note}', "'it'\"'\"'s'"), ('%{nosuch}', '%{nosuch}'),
-                               ('%{category} %{home}', "plab '~'"), ('printf "%n"', 'printf "%n"'), ('%% %d', '%% %d')):
+                               ('%{category} %{home}', "plab '~'"), ('printf "%n"', 'printf "%n"'), ('%% %d', '%% %d'),
+                               ('sleep %n; (echo %h)|cat', "sleep 7; (echo 'h[1]')|cat"),
+                               ('RANK=%n HOST=%h x', "RANK=7 HOST='h[1]' x"),
+                               ('git log --format=%h', 'git log --format=%h'), ("date '+%h'", "date '+%h'")):
             with self.subTest(text=text):
                 self.assertEqual(self.at(text), expected)
 
