@@ -59,7 +59,21 @@ class Env(NamedTuple):
             output.say('connections are not reused: ' + sockets.problem)
         return call.Session(settings, ssh.Transport(
             found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config, os.path.expanduser('~'),
-            settings.connect_timeout), sockets=sockets.directory, gates={})
+            settings.connect_timeout), sockets=sockets.directory, gates={}, heard=[])
+
+    def ready(self, run, place, session, chosen):
+        """What a run on hosts begins with: gates for their logins, and that how they answered is counted when it is over.
+
+        place: the workspace, or None.
+        """
+        def remember():
+            from lwt import weather     # here, for it brings SQLite, and outside a workspace nobody needs it
+            weather.record(place, session.settings, session.heard, output.say)
+
+        from lwt import connection
+        connection.learn_gates(run, session, chosen)
+        if place is not None:
+            run.at_exit(remember)
 
     def select(self, parsed, place, may_be_empty=False):
         """The hosts that -w -g -a -x mean."""

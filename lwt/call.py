@@ -12,18 +12,20 @@ from typing import Callable, NamedTuple
 
 from lwt import events, remote, ssh
 from lwt.flow import Gate, Sleep
+from lwt.hosts import Host
 
 LOGIN_ATTEMPTS = 7
 LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5
 LONGEST_DELAY = 8.0
-OUTPUT_KEPT = 1 << 24
+MOST_ANSWER = 1 << 20   # bytes: no script of ours has so much to say
 
 
 class Session(NamedTuple):
     """What a call needs to know: the settings in force, how hosts are reached, and where nonces come from.
 
-    sockets: the directory for those of connections, or ''.  gates: {name of a host: its flow.Gate}, for logins.  gate: that of
-    the host that a Session is for; see at().
+    sockets: the directory for those of connections, or ''.  gates: {name of a host: its flow.Gate}, for logins.  heard: where
+    how each operation ended is noted, as (name of a host, Verdict), or None.  host, gate: those of the host that a Session is
+    for; see at().
     """
 
     settings: tuple
@@ -31,13 +33,17 @@ class Session(NamedTuple):
     nonce: Callable = lambda: os.urandom(16).hex()
     sockets: str = ''
     gates: dict = None
+    heard: list = None
+    host: Host = None
     gate: Gate = None
 
     def at(self, host):
         """The Session for one host: it has the host's gate and, if connections are kept, its own socket."""
-        if host.is_local or self.transport.control_path:
+        if self.host is not None:
             return self
-        session = self._replace(gate=self.gates.get(host.name)) if self.gates else self
+        session = self._replace(host=host, gate=self.gates.get(host.name) if self.gates else None)
+        if host.is_local or self.transport.control_path:
+            return session
         settings = self.settings
         if not (settings.persist and self.sockets):
             return session
@@ -64,15 +70,18 @@ class Answer(NamedTuple):
 
 
 class Collector:
-    """Keeps the payload of both streams, up to a limit."""
+    """Keeps the payload of both streams, up to a limit; then it wants no more, and is full."""
 
     def __init__(self):
         self.stdout = bytearray()
         self.stderr = bytearray()
+        self.is_full = False
 
     def __call__(self, stream, data):
         kept = getattr(self, stream)
-        kept += data[:OUTPUT_KEPT - len(kept)]
+        kept += data[:MOST_ANSWER - len(kept)]
+        self.is_full = self.is_full or len(kept) == MOST_ANSWER
+        return self.is_full
 
 
 def call(session, make, on_payload, about='command'):
@@ -93,10 +102,12 @@ def call(session, make, on_payload, about='command'):
 
 
 def logging_in(session, log_in):
-    """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last Verdict."""
+    """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last Verdict, which is noted."""
     for attempt in range(LOGIN_ATTEMPTS):
         verdict = yield from log_in()
         if attempt + 1 == LOGIN_ATTEMPTS or not ssh.was_dropped(verdict):
+            if session.heard is not None and not session.host.is_local:
+                session.heard.append((session.host.name, verdict))
             return verdict
         if session.gate is not None:
             session.gate.narrow()
@@ -111,6 +122,8 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
     verdict = yield from call(
         session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
         name)
+    if output.is_full:
+        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % MOST_ANSWER)
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 

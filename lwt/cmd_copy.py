@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import config, connection, manifest, outcome, output, ssh, transfer
+from lwt import config, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LwtError, UsageError
 from lwt.flow import running
@@ -39,7 +39,7 @@ def main(name, argv, make_env):
     tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
     make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally)
     with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
-        connection.learn_gates(run, session, chosen)
+        env.ready(run, place, session, chosen)
         return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
 
 

@@ -15,6 +15,7 @@ from lwt.flow import running
 from lwt.store import Store
 from lwt.task_view import Teller, summary, table
 from lwt.visit import Context
+from lwt.weather import Weather
 
 PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90', '3.96', '4.00')
 
@@ -82,12 +83,13 @@ def _run(env, place, store):
     output.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
     listed = place.available()
     session = env.session(settings, listed)
+    weather = Weather(store, settings, session.heard)
     fanout = fitting(settings.fanout, '-f', output.say)
     try:
         with Teller(store, output.say, output.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
-            scheduler.until_done(run, Context(place, store, session, teller.tell), listed)
+            scheduler.until_done(run, Context(place, store, session, teller.tell, weather), listed)
     except Interrupted:
-        _kill_all(store, Context(place, store, session, lambda text: None), fanout, settings)
+        _kill_all(store, Context(place, store, session, lambda text: None, weather), fanout, settings)
         raise
     for line in table(store.all(), env.environ):
         output.put_line(line)

@@ -51,7 +51,7 @@ def main(name, argv, make_env):
     with tempfile.TemporaryDirectory(prefix='lwt-deploy.') as scratch:
         wanted, digest = _survey(scratch, place)
         with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
-            connection.learn_gates(run, session, chosen)
+            env.ready(run, place, session, chosen)
             found = run.reports([_to_host(session, host, wanted, digest) for host in chosen])
     _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)), parsed.json)
     return outcome.exit_code([deployed.verdict for deployed in found])

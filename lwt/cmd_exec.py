@@ -16,7 +16,7 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from lwt import call, connection, files, flow, outcome, output, styles
+from lwt import call, files, flow, outcome, output, styles
 from lwt.arguments import Parser, fitting
 from lwt.config import count, positive
 from lwt.errors import UsageError, LwtError
@@ -63,7 +63,7 @@ def main(name, argv, make_env):
     with contextlib.ExitStack() as stack:
         payload = _payload(parsed, stack)
         with flow.running(fanout, settings.grace) as run:
-            connection.learn_gates(run, session, chosen)
+            env.ready(run, place, session, chosen)
             course = _Course(run, session, chosen, _Job(work, payload, parsed), style, env.verbose)
             try:
                 course.run()

@@ -13,6 +13,7 @@ from lwt.hosts import Host
 from lwt.store import Store
 from lwt.task_view import Teller, summary, table
 from lwt.visit import Context
+from lwt.weather import Weather
 
 EXAMPLES = '''examples:
   lwt task add sample                        queue description/sample; prints its id
@@ -90,7 +91,7 @@ class _Task:
 
     def context(self, session, tell):
         """The Context of visits."""
-        return Context(self.place, self.store, session, tell)
+        return Context(self.place, self.store, session, tell, Weather(self.store, self.settings, session.heard))
 
     def say(self, text):
         """A line, unless -q or --cron."""

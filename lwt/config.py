@@ -94,9 +94,19 @@ OPTIONS = (
     Option('logins', positive, '8', 'N', (), 'logins under way at one address or jump host'),
     Option('persist', seconds, '0', 'SEC', (), 'that connections are kept for the next run; 0: until the end of this one'),
     Option('retries', count, '1', 'N', ('--retries',), 'further attempts of a task, where its desc names no number'),
+    Option('max_cpu_day', count, '0', '%', (), 'cpu in use on a host, 100 a core, above which it gets no task by day; 0: no limit'),
+    Option('max_cpu_night', count, '0', '%', (), 'the same by night'),
+    Option('max_cpu_me_day', count, '0', '%', (), 'cpu in use there by you, above which it gets no task by day; 0: no limit'),
+    Option('max_cpu_me_night', count, '0', '%', (), 'the same by night'),
     Option('max_dtask_day', count, '0', 'N', (), 'tasks on a host by day; 0: as many as it has cores'),
     Option('max_dtask_night', count, '0', 'N', (), 'tasks on a host by night; 0: as many as it has cores'),
     Option('night', hours, '23-8', 'H-H', (), 'the hours of night, on this machine\'s clock'),
+    Option('min_memory', count, '0', 'MB', (), 'free memory that a host must have to get a task'),
+    Option('min_disk', count, '10', 'MB', (), 'free disk space that the home there must have to get a task'),
+    Option('quarantine_after', positive, '3', 'N', (), 'failures in a row that put a host into quarantine'),
+    Option('quarantine_good', positive, '2', 'N', (), 'good answers in a row that bring it back'),
+    Option('quarantine_wait', positive_seconds, '15', 'SEC', (), 'until a host that failed is asked again; doubled each time'),
+    Option('quarantine_longest', positive_seconds, '1h', 'SEC', (), 'the most that this becomes'),
     Option('keep', count, '7', 'DAYS', (), 'that a finished task is remembered here and on its host'),
     Option('log', word, '', 'FILE', ('--log',), 'a file for a line on each thing that happens, with host, task and attempt'),
     Option('log_format', log_format, 'text', 'FORMAT', ('--log-format',), 'of those lines: text or json'),
@@ -105,7 +115,12 @@ OPTIONS = (
 )
 
 BY_KEY = {option.key: option for option in OPTIONS}
-Settings = namedtuple('Settings', [option.key for option in OPTIONS])
+
+# What a host's line in the host list (key=value) and a section [category NAME] of lwt.conf may say in their own way.
+HOST_KEYS = tuple(option.key for option in OPTIONS if option.key.startswith(('max_', 'min_'))) + ('night',)
+
+# categories: {name: {key: value}} of those sections.
+Settings = namedtuple('Settings', [option.key for option in OPTIONS] + ['categories'])
 
 
 def nearest(given, words, otherwise):
@@ -122,9 +137,25 @@ def load(conf_path, environ, overrides):
     ones win; origin is how an error names the place.  Raises UsageError.
     """
     values = {option.key: option.read(option.default) for option in OPTIONS}
-    for key, text, origin in _from_file(conf_path) + _from_environ(environ) + list(overrides):
+    items, sections = _from_file(conf_path)
+    for key, text, origin in items + _from_environ(environ) + list(overrides):
         values[key] = _read(key, text, origin)
-    return Settings(**values)
+    return Settings(categories=_read_categories(sections), **values)
+
+
+def _read_categories(sections):
+    """{category: {key: value}} of (category, key, text, origin)."""
+    found = {}
+    for category, key, text, origin in sections:
+        found.setdefault(category, {})[key] = host_value(key, text, origin)
+    return found
+
+
+def host_value(key, text, origin):
+    """The value of an option that a host or a category has in its own way.  Raises UsageError."""
+    if key in BY_KEY and key not in HOST_KEYS:
+        raise UsageError('%s: this is an option of the section [lwt] only' % origin, 'here: ' + ' '.join(HOST_KEYS))
+    return _read(key, text, origin)
 
 
 def assignment(text):
@@ -147,24 +178,32 @@ def _read(key, text, origin):
 
 
 def _from_file(path):
+    """((key, text, origin) of the section [lwt], (category, key, text, origin) of the others)."""
     if path is None:
-        return []
+        return [], []
     import configparser                 # here, for much is done without a workspace
     parser = configparser.ConfigParser(interpolation=None)
     try:
         with open(path, encoding='utf-8') as file:
             parser.read_file(file)
     except FileNotFoundError:
-        return []
+        return [], []
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError('%s: %s' % (path, error))
     except configparser.Error as error:
         raise UsageError('%s: %s' % (path, str(error).replace('\n', ' ')))
+    items, sections = [], []
     for section in parser.sections() + ['DEFAULT'] * bool(parser.defaults()):
-        if section != 'lwt':
-            raise UsageError('%s: unknown section [%s]' % (path, section), 'all options are in the section [lwt]')
-    items = parser['lwt'].items() if parser.has_section('lwt') else ()
-    return [(key, text, '%s: %s' % (path, key)) for key, text in items]
+        kind, _space, category = section.partition(' ')
+        if section != 'lwt' and not (kind == 'category' and category.strip()):
+            raise UsageError('%s: unknown section [%s]' % (path, section),
+                             'options are in the section [lwt], those of a category of hosts in [category NAME]')
+        for key, text in parser[section].items():
+            if section == 'lwt':
+                items.append((key, text, '%s: %s' % (path, key)))
+            else:
+                sections.append((category.strip(), key, text, '%s: [%s] %s' % (path, section, key)))
+    return items, sections
 
 
 def _from_environ(environ):

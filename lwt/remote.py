@@ -37,7 +37,8 @@ SSH_LAST_WORDS = re.compile(
 
 # The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
 SHORT_SCRIPTS = {
-    'control': ('lib', 'frame', 'tasklib', 'control'),
+    'control': ('lib', 'frame', 'tasklib', 'samplelib', 'control'),
+    'sample': ('lib', 'frame', 'samplelib', 'sample'),
     'stage': ('lib', 'frame', 'stage'),
     'put': ('lib', 'frame', 'copylib', 'put'),
     'deploy': ('lib', 'frame', 'deploy'),

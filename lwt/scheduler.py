@@ -7,19 +7,23 @@ until no task is open.
 
 from __future__ import generator_stop
 
+from lwt.capacity import accepts
 from lwt.connection import learn_gates
 from lwt.errors import LwtError
 from lwt.flow import Sleep
 from lwt.hosts import Host
-from lwt.visit import Target, accepts, visit
+from lwt.visit import Target, visit
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
 
 
-def targets(store, listed, may_place=True):
-    """The Targets of a pass.  listed: the available hosts; may_place: whether they may be given new tasks."""
+def targets(store, listed, ill, now, may_place=True):
+    """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be given new tasks.
+
+    ill: {name: Health}; a host that is not due to be asked again is left out, and one in quarantine is asked but given nothing.
+    """
     by_name = {host.name: host for host in listed}
     waiting = [task.desc for task in store.waiting()] if may_place else []
     homes = {}
@@ -30,6 +34,11 @@ def targets(store, listed, may_place=True):
         host = by_name.get(name)
         place = host if host is not None and any(accepts(host, desc) for desc in waiting) else None
         used = homes.get(name, [])
+        if name in ill and may_place:
+            if not ill[name].is_due(now, bool(used)):
+                continue
+            used = used or [place] * (place is not None)
+            place = place if ill[name].takes_tasks else None
         if place is not None and place not in used:
             used = used + [place]
         if used:
@@ -51,10 +60,11 @@ def one_pass(run, context, listed, only=None):
     """One pass; returns the Reports of its visits.  only: names of hosts to look after, without giving them new tasks."""
     reports = []
     learn_gates(run, context.session, listed)
-    for target in targets(context.store, listed, may_place=only is None):
+    for target in targets(context.store, listed, context.weather.look(), context.clock(), may_place=only is None):
         if only is None or target.name in only:
             run.pool.add(visit(context, target), reports.append)
     run.run()
+    context.weather.flush()
     return _sound(reports)
 
 
@@ -66,6 +76,7 @@ def until_done(run, context, listed):
     for name in names:
         run.pool.add(_serve(context, name, listed, run.pool.wake), reports.append)
     run.run()
+    context.weather.flush()
     return _sound([report for report in reports if report is not None])
 
 
@@ -73,7 +84,8 @@ def _serve(context, name, listed, wake):
     """Flow: visit one host again and again, more slowly while nothing happens there.  wake() ends the sleep of all others."""
     report, pace = None, None
     while True:
-        target = next((target for target in targets(context.store, listed) if target.name == name), None)
+        found = targets(context.store, listed, context.weather.look(), context.clock())
+        target = next((target for target in found if target.name == name), None)
         if target is None and not _is_anything_open(context.store, listed):
             return report
         if target is not None:

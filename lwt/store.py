@@ -15,7 +15,7 @@ import time
 import uuid
 from typing import NamedTuple
 
-from lwt import task as tasks
+from lwt import health, sample, task as tasks
 from lwt.errors import BusyError, LocalError
 
 try:
@@ -23,7 +23,7 @@ try:
 except ImportError:         # a Python that was built without it; all but tasks works with that
     sqlite3 = None
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
 
 _TABLES = '''
@@ -44,6 +44,16 @@ CREATE TABLE leftover (
     due REAL NOT NULL, PRIMARY KEY (key, host));
 CREATE TABLE event (task INTEGER NOT NULL REFERENCES task (id), time REAL NOT NULL, text TEXT NOT NULL);
 CREATE INDEX event_by_task ON event (task);
+CREATE TABLE health (
+    host TEXT PRIMARY KEY, state TEXT NOT NULL, failures INTEGER NOT NULL, goods INTEGER NOT NULL, penalty REAL NOT NULL,
+    kind TEXT NOT NULL, reason TEXT NOT NULL, since REAL NOT NULL, failed REAL NOT NULL, retry REAL NOT NULL);
+CREATE TABLE sample (host TEXT PRIMARY KEY, time REAL NOT NULL, told TEXT, problem TEXT NOT NULL);
+CREATE TABLE probe (host TEXT NOT NULL, time REAL NOT NULL, told TEXT NOT NULL, PRIMARY KEY (host, time));
+CREATE TABLE ending (
+    host TEXT NOT NULL, hour INTEGER NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (host, hour, kind));
+CREATE TABLE usage (
+    host TEXT NOT NULL, hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, cpu REAL NOT NULL,
+    memory REAL NOT NULL, PRIMARY KEY (host, hour, user));
 '''
 
 _COLUMNS = ', '.join('"%s"' % name for name in tasks.Task._fields)
@@ -282,12 +292,100 @@ class Store:
                 self._db.execute('DELETE FROM leftover WHERE key = ? AND host = ?', (leftover.key, leftover.host))
 
     def forget(self, keep_days):
-        """Forget tasks that have been done for more than keep_days; their results stay where they are."""
+        """Forget tasks that have been done, and weather that is past, for more than keep_days; results stay where they are."""
         before = self._clock() - keep_days * 86400
         with self._transaction():
             old = "(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ?)"
             for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
                 self._db.execute('DELETE FROM %s WHERE %s IN %s' % (table, column, old), (before,))
+            self._db.execute('DELETE FROM probe WHERE time < ?', (before,))
+            for table in ('ending', 'usage'):
+                self._db.execute('DELETE FROM %s WHERE hour < ?' % table, (before // 3600,))
+
+    # -- hosts --------------------------------------------------------------------------------------------------------
+
+    def health(self):
+        """{name: Health} of the hosts that anything was ever held against."""
+        with self._errors():
+            rows = self._db.execute('SELECT %s FROM health' % ', '.join(health.Health._fields)).fetchall()
+        return {row[0]: health.Health(*row) for row in rows}
+
+    def change_health(self, name, change):
+        """Replace the Health of a host by change(health); returns the new one."""
+        with self._transaction():
+            return self._change_health(name, change)
+
+    def _change_health(self, name, change):
+        fields = health.Health._fields
+        row = self._db.execute('SELECT %s FROM health WHERE host = ?' % ', '.join(fields), (name,)).fetchone()
+        before = health.Health(*row) if row else health.Health(name)
+        after = change(before)
+        if after != before:
+            self._db.execute('INSERT OR REPLACE INTO health VALUES (%s)' % ', '.join('?' * len(fields)), after)
+        return after
+
+    def take_weather(self, endings, told, change):
+        """Keep what was heard of hosts.
+
+        endings: [(host, kind, reason)] of operations, change(health, kind, reason) gives what each comes to.
+        told: [(host, Sample or None, problem)]: what each said of itself, or why it takes no task whatever it says.
+        """
+        now = self._clock()
+        with self._transaction():
+            for name, kind, reason in endings:
+                self._change_health(name, lambda before, kind=kind, reason=reason: change(before, kind, reason))
+                self._add_up('ending', (name, int(now // 3600), kind), (1,))
+            for name, taken, problem in told:
+                self._keep_sample(name, now, taken, problem)
+
+    def _keep_sample(self, name, now, taken, problem):
+        if taken is not None:
+            self._db.execute('INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?)',
+                             (name, now, json.dumps(sample.to_json(taken)), problem))
+            for user, cpu, memory in _uses(taken):
+                self._add_up('usage', (name, int(now // 3600), user), (1, cpu, memory))
+        elif not self._db.execute('UPDATE sample SET problem = ? WHERE host = ?', (problem, name)).rowcount:
+            self._db.execute('INSERT INTO sample VALUES (?, ?, NULL, ?)', (name, now, problem))
+
+    def _add_up(self, table, key, numbers):
+        """Add numbers to those that the row of a key has."""
+        columns = {'ending': (('host', 'hour', 'kind'), ('count',)),
+                   'usage': (('host', 'hour', 'user'), ('count', 'cpu', 'memory'))}[table]
+        changed = self._db.execute('UPDATE %s SET %s WHERE %s' % (
+            table, ', '.join('%s = %s + ?' % (name, name) for name in columns[1]),
+            ' AND '.join('%s = ?' % name for name in columns[0])), numbers + key)
+        if not changed.rowcount:
+            self._db.execute('INSERT INTO %s VALUES (%s)' % (table, ', '.join('?' * len(key + numbers))), key + numbers)
+
+    def samples(self):
+        """{host: (time, Sample or None, problem)}: what each host told last."""
+        with self._errors():
+            rows = self._db.execute('SELECT host, time, told, problem FROM sample').fetchall()
+        return {host: (when, told and sample.from_json(json.loads(told)), problem) for host, when, told, problem in rows}
+
+    def add_probes(self, told):
+        """Keep the results of probes: [(host, a dict that json can write)]."""
+        with self._transaction():
+            self._db.executemany('INSERT OR REPLACE INTO probe VALUES (?, ?, ?)',
+                                 [(name, self._clock(), json.dumps(values)) for name, values in told])
+
+    def probes(self, name=None):
+        """[(host, time, dict)] of all probes that are remembered, the oldest first; name: of one host."""
+        with self._errors():
+            rows = self._db.execute('SELECT host, time, told FROM probe WHERE ? IS NULL OR host = ? ORDER BY time',
+                                    (name, name)).fetchall()
+        return [(host, when, json.loads(told)) for host, when, told in rows]
+
+    def endings(self):
+        """[(host, kind, count)] of all operations that are remembered."""
+        with self._errors():
+            return self._db.execute('SELECT host, kind, sum(count) FROM ending GROUP BY host, kind').fetchall()
+
+    def usage(self):
+        """[(host, user, samples, mean cpu, mean memory)] of all samples that are remembered; user '' is all of them."""
+        with self._errors():
+            return self._db.execute('SELECT host, user, sum(count), sum(cpu) / sum(count), sum(memory) / sum(count) '
+                                    'FROM usage GROUP BY host, user').fetchall()
 
     def _leave(self, task, verb, due):
         self._db.execute('INSERT OR REPLACE INTO leftover VALUES (?, ?, ?, ?, ?, ?)',
@@ -309,6 +407,14 @@ class Store:
         if text:
             self._note(task.id, text)
         return self.get(task.id)
+
+
+def _uses(taken):
+    """(user, cpu, memory) of a Sample; user '' for all together."""
+    if taken.cpu is not None:
+        yield '', taken.cpu, (taken.memory or 0) - (taken.free_memory or 0)
+    for use in taken.users:
+        yield use.user, use.cpu, use.memory
 
 
 def _task(row):

@@ -16,22 +16,28 @@ import tarfile
 import time
 from typing import Callable, NamedTuple
 
-from lwt import archive, call, connection, events, files, remote, results, ssh, task as tasks
-from lwt.config import bounded, plain_seconds
+from lwt import archive, call, connection, events, files, remote, results, sample, ssh, task as tasks
+from lwt.capacity import accepts, needed_slots, room, watches_cpu
+from lwt.config import plain_seconds
 from lwt.errors import HostError, LocalError
 from lwt.hosts import Host
 
 LAUNCH_GRACE = 30.0     # seconds that a control call may take, over what it is known to wait for
 BATCH = 200             # requests in one call: they travel in one argument
+CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
 
 
 class Context(NamedTuple):
-    """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970."""
+    """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970.
+
+    weather: takes what is heard of the host.
+    """
 
     workspace: object
     store: object
     session: call.Session
     tell: Callable
+    weather: object
     clock: Callable = time.time
 
 
@@ -56,12 +62,11 @@ class Report(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a host says of itself."""
+    """What a host says of itself: its start, who it is, and a sample.Sample of its load."""
 
     boot: str
     host_id: str
-    cores: int
-    free_kib: int
+    load: sample.Sample = sample.Sample()
 
 
 def visit(context, target):
@@ -76,8 +81,10 @@ def visit(context, target):
     except HostError as error:
         events.note(error.verdict.reason, target.name)
         context.tell(str(error))
+        context.weather.note(target.name, None, error.verdict.reason)
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
+        context.weather.settle()
         lock.release()
     return Report(target.name, changes=visitor.changes)
 
@@ -119,7 +126,11 @@ class _Visitor:
         asked = {task.key: task for task in self._tasks(host) if task.state in _SURVEY}
         left = self._left(host)
         requests = [(_SURVEY[task.state], task.key, task.boot) for task in asked.values()] + _removals(left)
-        facts, answers = yield from self._control(host, requests)
+        watched = CPU_WATCHED if host == self._target.place and watches_cpu(host, self._session.settings) else 0
+        facts, answers = yield from self._control(host, [('sample', plain_seconds(watched), '')] + requests)
+        self._context.weather.note(host.name, facts.load)
+        if facts.load.nonsense:
+            self._context.tell('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(facts.load.nonsense)))
         self._take_answers(host, asked, left, facts, answers)
         return facts
 
@@ -272,7 +283,9 @@ class _Visitor:
     def _place(self, host, facts):
         """Flow: give the host new tasks, as many as it has room for; returns them, staged."""
         hour = time.localtime(self._context.clock()).tm_hour
-        slots = capacity(host, facts, self._session.settings, hour)
+        slots, reasons = room(host, facts.load, self._session.settings, hour)
+        if reasons:
+            return []
         free = slots - sum(needed_slots(task, slots) for task in self._store.on_host(host.name) if task.state != 'fetching')
         placed = self._store.place(host, facts.boot, facts.host_id, min(free, BATCH), lambda task: needed_slots(task, slots),
                                    lambda task: accepts(host, task.desc))
@@ -329,35 +342,14 @@ def _ended_text(end, code):
 
 def parse_control(lines):
     """(Facts, [(verb, key, answer)]) from what sh/control.sh printed; lines that are neither are passed over."""
-    facts, answers = Facts('', '', 1, 0), []
+    facts, answers = Facts('', ''), []
     for line in lines:
         words = line.split(' ')
-        if words[0] == 'facts' and len(words) == 5:
-            facts = Facts(words[1], words[2], bounded(words[3], 1, 4096) or 1, bounded(words[4], 0, 1 << 50) or 0)
+        if words[0] == 'facts' and len(words) == 3:
+            facts = Facts(words[1], words[2])
         elif words[0] == 'task' and len(words) >= 4:
             answers.append((words[2], words[1], ' '.join(words[3:])))
-    return facts, answers
-
-
-def capacity(host, facts, settings, hour):
-    """How many slots a host has: as its line in the host list says, else the option for the time of day, else its cores."""
-    own = bounded(host.get('slots'), 0, 10000)
-    if own is not None:
-        return own
-    first, last = settings.night
-    is_night = first <= hour <= last if first <= last else hour >= first or hour <= last
-    return (settings.max_dtask_night if is_night else settings.max_dtask_day) or facts.cores
-
-
-def needed_slots(task, slots):
-    """How many of a host's slots a task takes: one that wants more than there are takes all of them."""
-    return min(task.desc.slots, max(1, slots))
-
-
-def accepts(host, desc):
-    """May a task of this desc run on the host at all?"""
-    named = desc.hosts.replace(',', ' ').split()
-    return desc.category in ('', host.category) and (not named or host.name in named)
+    return facts._replace(load=sample.parse(lines)), answers
 
 
 def pack_tasks(workspace, path, placed, grace):

@@ -71,7 +71,12 @@ class Workspace(NamedTuple):
 
 def _read_hosts(path):
     from lwt import hosts               # here, for not every command is for hosts
-    return hosts.parse(files.read_text(path, hosts.MAX_BYTES), path)
+    found = hosts.parse(files.read_text(path, hosts.MAX_BYTES), path)
+    for host in found:
+        for key, text in host.extra:
+            if key in config.HOST_KEYS:
+                config.host_value(key, text, '%s: %s: %s' % (path, host.name, key))
+    return found
 
 
 def find(option, environ):

@@ -5,12 +5,11 @@ import tempfile
 import unittest
 from types import SimpleNamespace
 
-from lwt import call, config, flow, ssh, visit
+from lwt import call, config, flow, sample, ssh, visit
 from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
 from lwt.hosts import Host
 from lwt.proc import Command, Result
-from lwt.task import Desc
 
 HOST = Host('h')
 SETTINGS = config.load(None, {}, ())
@@ -134,8 +133,8 @@ class Calls(unittest.TestCase):
     def test_a_script_that_says_too_much_is_cut_and_does_not_fill_the_memory(self):
         output = call.Collector()
         for _ in range(3):
-            output('stdout', b'x' * (call.OUTPUT_KEPT // 2))
-        self.assertEqual(len(output.stdout), call.OUTPUT_KEPT)
+            output('stdout', b'x' * (call.MOST_ANSWER // 2))
+        self.assertEqual(len(output.stdout), call.MOST_ANSWER)
 
     def test_a_guarded_command_has_the_deadlines_of_the_settings(self):
         verdict, requests = drive(call.command(session(), HOST, 'true', (), lambda stream, data: None, timeout=3.0),
@@ -156,7 +155,8 @@ class Visits(unittest.TestCase):
         lock = SimpleNamespace(take=lambda: is_free, release=lambda: self.events.append('released'))
         workspace = SimpleNamespace(lock=lambda name: lock, path=lambda *names: os.path.join(directory.name, *names))
         store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [])
-        return visit.Context(workspace, store, session(), self.events.append)
+        weather = SimpleNamespace(settle=lambda: None, note=lambda *words: None)
+        return visit.Context(workspace, store, session(), self.events.append, weather)
 
     def test_Y_1_a_host_that_somebody_visits_is_left_alone(self):
         report, requests = drive(visit.visit(self.context(is_free=False), visit.Target('h', (HOST,))), [])
@@ -168,7 +168,8 @@ class Visits(unittest.TestCase):
         self.assertEqual(self.events, ['h: unreachable (connection refused)', 'released'])
 
     def test_a_host_where_nothing_is_to_be_done_is_asked_once(self):
-        report, requests = drive(visit.visit(self.context(), visit.Target('h', (HOST,))), [says(b'facts b id 4 1000\n')])
+        report, requests = drive(visit.visit(self.context(), visit.Target('h', (HOST,))),
+                                 [says(b'facts b id\nsample cores=4 disk=1000000\n')])
         self.assertEqual((report, len(requests)), (visit.Report('h'), 1))
 
     def test_the_lock_is_freed_when_a_visit_is_cancelled(self):
@@ -176,37 +177,10 @@ class Visits(unittest.TestCase):
         self.assertEqual(self.events, ['released'])
 
     def test_answers_are_read_and_other_lines_are_passed_over(self):
-        lines = ['hello', 'facts b id 4 1000', 'task k1 poll exited 3', 'task k2 launch running 77', 'task', 'task k3 poll',
-                 'facts x']
+        lines = ['hello', 'facts b id', 'sample cores=4 disk=1000', 'task k1 poll exited 3', 'task k2 launch running 77',
+                 'task', 'task k3 poll', 'facts x']
         self.assertEqual(visit.parse_control(lines), (
-            visit.Facts('b', 'id', 4, 1000), [('poll', 'k1', 'exited 3'), ('launch', 'k2', 'running 77')]))
-
-    def test_numbers_of_a_host_are_taken_within_bounds(self):
-        for told, cores in (('0', 1), ('-1', 1), ('x', 1), ('', 1), ('99999', 1), ('9' * 6000, 1), ('\xb2', 1)):
-            with self.subTest(told=told[:9]):
-                self.assertEqual(visit.parse_control(['facts b id %s 0' % told])[0].cores, cores)
-
-    def test_T_4_the_hours_of_night_end_with_their_last(self):
-        settings = SETTINGS._replace(max_dtask_day=1, max_dtask_night=9)
-        for night, hour, slots in (((23, 8), 22, 1), ((23, 8), 23, 9), ((23, 8), 0, 9), ((23, 8), 8, 9), ((23, 8), 9, 1),
-                                   ((1, 3), 0, 1), ((1, 3), 1, 9), ((1, 3), 3, 9), ((1, 3), 4, 1), ((5, 5), 5, 9),
-                                   ((5, 5), 6, 1)):
-            with self.subTest(night=night, hour=hour):
-                facts = visit.Facts('', '', 4, 0)
-                self.assertEqual(visit.capacity(HOST, facts, settings._replace(night=night), hour), slots)
-
-    def test_the_slots_of_a_host_are_what_its_line_says_else_its_cores(self):
-        facts = visit.Facts('', '', 4, 0)
-        for extra, slots in (((), 4), ((('slots', '7'),), 7), ((('slots', '0'),), 0), ((('slots', 'x'),), 4),
-                             ((('slots', '\xb2'),), 4)):
-            with self.subTest(extra=extra):
-                self.assertEqual(visit.capacity(HOST._replace(extra=extra), facts, SETTINGS, 12), slots)
-
-    def test_a_task_goes_only_where_its_desc_says(self):
-        for desc, accepted in (({}, True), ({'category': 'c'}, True), ({'category': 'd'}, False), ({'hosts': 'g,h'}, True),
-                               ({'hosts': 'g h'}, True), ({'hosts': 'hh'}, False), ({'hosts': 'h', 'category': 'd'}, False)):
-            with self.subTest(desc=desc):
-                self.assertIs(visit.accepts(HOST._replace(category='c'), Desc('x', **desc)), accepted)
+            visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)), [('poll', 'k1', 'exited 3'), ('launch', 'k2', 'running 77')]))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):
         error = HostError('h', ssh.Verdict('dns', 255, 'unreachable (name not known)'))

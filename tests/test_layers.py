@@ -16,9 +16,9 @@ LAYERS = (
     ('workspace', 'joblog'),
     ('proc', 'ssh', 'archive', 'manifest'),
     ('remote', 'scp'),
-    ('flow', 'task', 'outcome', 'output'),
-    ('store', 'styles', 'log', 'report', 'call', 'results', 'task_view', 'floor', 'multi'),
-    ('connection', 'jobs', 'passes'),
+    ('flow', 'task', 'outcome', 'output', 'health', 'sample'),
+    ('store', 'styles', 'log', 'report', 'call', 'results', 'task_view', 'floor', 'multi', 'capacity'),
+    ('connection', 'jobs', 'passes', 'weather'),
     ('visit', 'transfer', 'queue'),
     ('scheduler',),
     ('arguments',),
@@ -28,7 +28,7 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab')
+PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity')
 
 
 def parse_package():

@@ -8,6 +8,7 @@
 #   clean     remove what it has here, but keep what tells that it ran
 #   unstage   remove it if it never ran
 #   forget    remove what clean kept
+#   sample    how loaded is the host?  KEY: for so many seconds its cpu is watched; 0 for not at all (see samplelib.sh)
 home=$1 new_id=$2
 shift 2
 umask 077
@@ -104,8 +105,7 @@ gone() {
   esac
 }
 
-free=$(df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _; say "$free"; })
-say "facts $(boot) $(cat ../host-id) $(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1) ${free:-0}"
+say "facts $(boot) $(cat ../host-id)"
 
 while [ $# -ge 4 ]; do
   verb=$1 key=$2 boot_id=$3 grace=$4
@@ -113,7 +113,10 @@ while [ $# -ge 4 ]; do
   case $key in
     '' | *[!0-9a-f.]* | .*) refuse "bad key $key" ;;
   esac
-  if cd "$tasks/${key:?}" 2>/dev/null; then
+  if [ "$verb" = sample ]; then
+    (cd ../.. && take_sample "$key")
+    continue
+  elif cd "$tasks/${key:?}" 2>/dev/null; then
     case $verb in
       poll) answer=$(report) ;;
       launch) answer=$(launch "$boot_id") ;;

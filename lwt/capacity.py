@@ -1,0 +1,76 @@
+"""Capacity: how many tasks a host has room for, and why it takes none.  Pure.
+
+A limit is what the host's own line in the host list says, else what the section of its category in lwt.conf says, else the
+option.  Each limit has a value by day and one by night.  Cpu counts as ps and top have it: 100 is one core.
+"""
+
+from typing import NamedTuple
+
+from lwt import config
+from lwt.config import bounded
+
+
+class Room(NamedTuple):
+    """slots: the task places of a host, those that are taken among them.  reasons: why it takes no task now, whatever task."""
+
+    slots: int
+    reasons: tuple = ()
+
+
+def setting(key, host, settings):
+    """The value of a limit for a host."""
+    own = dict(host.extra).get(key)
+    if own is not None:
+        return config.host_value(key, own, '%s: %s' % (host.name, key))
+    return settings.categories.get(host.category, {}).get(key, getattr(settings, key))
+
+
+def is_night(night, hour):
+    """Is it night at this hour?  night: the first and the last hour, which counts."""
+    first, last = night
+    return first <= hour <= last if first <= last else hour >= first or hour <= last
+
+
+def room(host, sample, settings, hour):
+    """The Room of a host that told a Sample, at an hour of the day."""
+    time = 'night' if is_night(setting('night', host, settings), hour) else 'day'
+    slots = bounded(host.get('slots'), 0, 10000)
+    if slots is None:
+        slots = setting('max_dtask_' + time, host, settings) or sample.cores or 1
+    reasons = [] if slots else ['slots=0 in its line of the host list']
+    for key, used, whose in (('max_cpu_', sample.cpu, 'cpu in use'), ('max_cpu_me_', sample.own_cpu, 'cpu in use by you')):
+        most = setting(key + time, host, settings)
+        if most and used is None:
+            reasons.append('%s is not known, and %s%s is %d%%' % (whose, key, time, most))
+        elif most and used > most:
+            reasons.append('%s: %d%%, more than %s%s: %d%%' % (whose, used, key, time, most))
+    for key, free, what in (('min_memory', sample.free_memory, 'memory'), ('min_disk', sample.free_disk, 'disk')):
+        least = setting(key, host, settings)
+        if least and free is None:
+            reasons.append('free %s is not known, and %s is %d MB' % (what, key, least))
+        elif least and free < least * 1000:
+            reasons.append('free %s: %d MB, less than %s: %d MB' % (what, free // 1000, key, least))
+    return Room(slots, tuple(reasons))
+
+
+def watches_cpu(host, settings):
+    """Does any limit ask how much cpu is in use?  To measure that takes a moment."""
+    return any(setting(key, host, settings) for key in config.HOST_KEYS if key.startswith('max_cpu'))
+
+
+def needed_slots(task, slots):
+    """How many of a host's slots a task takes: one that wants more than there are takes all of them."""
+    return min(task.desc.slots, max(1, slots))
+
+
+def mismatch(host, desc):
+    """Why a task of this desc may never run on the host, or ''."""
+    named = desc.hosts.replace(',', ' ').split()
+    if desc.category not in ('', host.category):
+        return 'its category is %s, the task wants %s' % (host.category, desc.category)
+    return 'the task wants one of: %s' % ' '.join(named) if named and host.name not in named else ''
+
+
+def accepts(host, desc):
+    """May a task of this desc run on the host at all?"""
+    return not mismatch(host, desc)

@@ -1,0 +1,144 @@
+"""Health: what it comes to when a host fails, and when it is asked again.  Pure: it is told the time, and given a die.
+
+  well      nothing is against it
+  doubtful  it failed; it is left alone until its retry is due, and one good answer makes it well
+  out       in quarantine: it failed too often, or in a way that no waiting cures; it gets no new task, is tried again as its
+            retries come due, each later than the one before, and is back after enough good answers in a row
+  held      a person put it out, and only a person puts it back
+
+Failures count in two ways.  Those in a row show a host that is gone.  Beside them there is a penalty, one for each failure, that
+fades with time and not by good answers: it shows a host that flaps, which answers every other time and so never fails often in a
+row.  Either throws it out.
+"""
+
+from typing import NamedTuple
+
+STATES = ('well', 'doubtful', 'out', 'held')
+EVENTS = ('good', 'bad', 'grave', 'hold', 'release')
+NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that no waiting cures
+TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
+HALF_LIFE = 300.0       # seconds in which half of a penalty fades
+BUSY_LONGEST = 60.0     # seconds that a host with tasks on it is left alone at most: there is something to bring home
+
+
+class Rules(NamedTuple):
+    """The numbers: failures that throw a host out, good answers that bring it back; seconds to its first and longest retry."""
+
+    after: int = 3
+    good: int = 2
+    wait: float = 15.0
+    longest: float = 3600.0
+
+
+class Health(NamedTuple):
+    """How a host is.  failures, goods: in a row.  kind, reason: of its last failure, or a person's reason.
+
+    since: when it came into its state; failed: when it last failed; retry: when it may be asked again; seconds since 1970.
+    """
+
+    host: str
+    state: str = 'well'
+    failures: int = 0
+    goods: int = 0
+    penalty: float = 0.0
+    kind: str = ''
+    reason: str = ''
+    since: float = 0.0
+    failed: float = 0.0
+    retry: float = 0.0
+
+    @property
+    def takes_tasks(self):
+        """May it get new tasks?"""
+        return self.state in ('well', 'doubtful')
+
+    def is_due(self, now, is_busy):
+        """May it be asked now?  is_busy: there is a task on it, or something to be removed."""
+        if self.state == 'held':
+            return is_busy
+        return now >= (min(self.retry, self.failed + BUSY_LONGEST) if is_busy else self.retry)
+
+
+def rules(settings):
+    """The Rules that the options say."""
+    return Rules(settings.quarantine_after, settings.quarantine_good, settings.quarantine_wait, settings.quarantine_longest)
+
+
+def counts(verdict):
+    """'ok', the class of a failure of the way to a host, or '' for what says nothing about it.
+
+    A command's own end, whatever its code, is a good answer; so is its time-out, for it had begun.
+    """
+    if verdict.kind in TRANSPORT and not (verdict.kind == 'timeout' and verdict.code == 124 and 'stalled' not in verdict.reason):
+        return verdict.kind
+    return '' if verdict.kind == 'killed' or (verdict.ran == 'no' and verdict.code == 127) else 'ok'
+
+
+def observe(health, kind, reason, now, numbers, die):
+    """The Health after an operation that ended with a kind: 'ok' or a class of TRANSPORT.  die: from 0 to 1."""
+    event = 'good' if kind == 'ok' else 'grave' if kind in NEEDS_A_PERSON else 'bad'
+    if event != 'good' and health.state != 'held':
+        health = health._replace(kind=kind, reason=reason)
+    return STEPS[health.state, event](health, now, numbers, die)
+
+
+def hold(health, reason, now):
+    """The Health of a host that a person puts out."""
+    return STEPS[health.state, 'hold'](health._replace(reason=reason), now, Rules(), 0.0)
+
+
+def release(health, now):
+    """The Health of a host that a person puts back: nothing is held against it any more."""
+    return STEPS[health.state, 'release'](health, now, Rules(), 0.0)
+
+
+def faded(health, now):
+    """What is left of its penalty."""
+    return health.penalty * 0.5 ** (max(0.0, now - health.failed) / HALF_LIFE)
+
+
+def _stay(health, _now, _numbers, _die):
+    return health
+
+
+def _fail(health, now, numbers, die):
+    penalty, failures = faded(health, now) + 1, health.failures + 1
+    is_out = health.state == 'out' or max(failures, penalty) >= numbers.after
+    state = 'out' if is_out else 'doubtful'
+    pause = min(numbers.longest, numbers.wait * 2.0 ** min(30, max(failures, int(penalty)) - 1))
+    return health._replace(state=state, failures=failures, goods=0, penalty=penalty, failed=now,
+                           since=health.since if state == health.state else now, retry=now + pause * (0.75 + die / 2))
+
+
+def _expel(health, now, numbers, die):
+    failed = _fail(health, now, numbers, die)
+    return failed._replace(state='out', since=health.since if health.state == 'out' else now,
+                           retry=now + numbers.longest * (0.75 + die / 2))
+
+
+def _clear(health, now, _numbers, _die):
+    return health._replace(state='well', failures=0, goods=0, since=now, retry=0.0)
+
+
+def _earn(health, now, numbers, die):
+    if health.goods + 1 >= numbers.good:
+        return _clear(health, now, numbers, die)
+    return health._replace(goods=health.goods + 1, retry=now + numbers.wait * (0.75 + die / 2))
+
+
+def _hold(health, now, _numbers, _die):
+    return health._replace(state='held', kind='', since=now, retry=0.0)
+
+
+def _forgive(health, now, _numbers, _die):
+    return Health(health.host, since=now)
+
+
+STEPS = {
+    ('well', 'good'): _stay, ('doubtful', 'good'): _clear, ('out', 'good'): _earn, ('held', 'good'): _stay,
+    ('well', 'bad'): _fail, ('doubtful', 'bad'): _fail, ('out', 'bad'): _fail, ('held', 'bad'): _stay,
+    ('well', 'grave'): _expel, ('doubtful', 'grave'): _expel, ('out', 'grave'): _expel, ('held', 'grave'): _stay,
+    ('well', 'hold'): _hold, ('doubtful', 'hold'): _hold, ('out', 'hold'): _hold, ('held', 'hold'): _hold,
+    ('well', 'release'): _forgive, ('doubtful', 'release'): _forgive, ('out', 'release'): _forgive,
+    ('held', 'release'): _forgive,
+}

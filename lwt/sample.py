@@ -1,0 +1,82 @@
+"""A sample: what a host says of its load, as sh/samplelib.sh sums it up there.  Pure.
+
+A host is not trusted with numbers: each is a whole one within bounds or it is none, and what was none is named.
+"""
+
+from typing import NamedTuple
+
+from lwt.config import bounded
+from lwt.errors import printable
+
+MOST_USERS = 16
+KIB = 1 << 50           # more than any machine has
+
+# What it may tell: key -> its largest value.
+BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'tasks': 10 ** 6, 'cpu': 10 ** 7, 'me': 10 ** 7}
+
+
+class Use(NamedTuple):
+    """What one user has of a host: cpu in percent of a core, resident memory in KiB, processes."""
+
+    user: str
+    cpu: int
+    memory: int
+    processes: int
+
+
+class Sample(NamedTuple):
+    """What a host told; None where it told nothing, or nonsense.
+
+    load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.  free_disk: KiB in the home.
+    tasks: those that run there, of whatever master.  cpu, own_cpu: percent, 100 for each core in use, by all and by the
+    user that we are there.  users: those that use most.  nonsense: what could not be taken, as it was told.
+    """
+
+    cores: int = None
+    load: float = None
+    memory: int = None
+    free_memory: int = None
+    free_disk: int = None
+    tasks: int = None
+    cpu: int = None
+    own_cpu: int = None
+    users: tuple = ()
+    nonsense: tuple = ()
+
+
+def parse(lines):
+    """The Sample of the lines that begin with "sample" or "user"; others are passed over."""
+    told, users, nonsense = {}, [], []
+    for line in lines:
+        word, _space, rest = line.partition(' ')
+        if word == 'sample':
+            for part in rest.split(' '):
+                key, _equals, text = part.partition('=')
+                told[key] = bounded(text, int(key == 'cores'), BOUNDS[key]) if key in BOUNDS else None
+                if told[key] is None:
+                    nonsense.append(printable(part, 30))
+        elif word == 'user' and len(users) < MOST_USERS:
+            use = _use(rest.split(' '))
+            users += [use] if use else []
+            nonsense += [] if use else [printable(line, 30)]
+    load = told.get('load')
+    return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'), told.get('free'),
+                  told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'), tuple(users), tuple(nonsense[:5]))
+
+
+def _use(words):
+    """The Use that these words tell, or None."""
+    if len(words) != 4 or not 0 < len(words[0]) <= 32 or not words[0].isprintable():
+        return None
+    numbers = [bounded(text, 0, most) for text, most in zip(words[1:], (BOUNDS['cpu'], KIB, 10 ** 7))]
+    return None if None in numbers else Use(words[0], *numbers)
+
+
+def to_json(sample):
+    """A Sample as a dict that json can write."""
+    return dict(sample._asdict(), users=[dict(use._asdict()) for use in sample.users], nonsense=list(sample.nonsense))
+
+
+def from_json(told):
+    """The Sample of such a dict."""
+    return Sample(**dict(told, users=tuple(Use(**use) for use in told['users']), nonsense=tuple(told['nonsense'])))

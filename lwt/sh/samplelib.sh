@@ -1,0 +1,95 @@
+# What a host says of its load.  It is summed up here: a few lines go over the wire, and no list of processes.
+
+# take_sample INTERVAL: print a line "sample KEY=NUMBER..."; with an INTERVAL (seconds) also how much cpu is in use during it,
+# and lines "user NAME CPU MEMORY PROCESSES" for those who use most.  The working directory is the home.
+#
+#   cores  load (hundredths)  memory  free (KiB)  disk (KiB free in the home)  tasks (running)  cpu  me (percent of a core)
+take_sample() {
+  sample_cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1)
+  sample_disk=$(df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _; say "$free"; })
+  set -- "$1" .lwt/t/*/c.[0-9]*         # a runner's candidate: it is there while the task runs
+  sample_interval=$1
+  shift
+  [ -e "$1" ] || shift
+  sample_line="sample cores=$sample_cores disk=${sample_disk:-0} tasks=$#"
+  if [ ! -r /proc/stat ]; then sample_by_ps
+  elif [ "$sample_interval" = 0 ]; then sample_load </dev/null
+  else
+    {
+      cat /proc/stat /proc/[0-9]*/stat
+      sleep "$sample_interval" || sleep 1
+      say between
+      cat /proc/stat /proc/[0-9]*/stat
+      say owners
+      ls -ld "/proc/$$" /proc/[0-9]*
+    } 2>/dev/null | sample_load
+  fi
+}
+
+# sample_load: the line, from /proc and what comes in: two looks at all processes, and whose they are.
+sample_load() {
+  awk -v line="$sample_line" -v cores="$sample_cores" '
+    BEGIN {
+      while ((getline text <"/proc/meminfo") > 0) {
+        split(text, part, " ")
+        memory[part[1]] = part[2]
+      }
+      free = memory["MemAvailable:"]
+      if (free == "") free = memory["MemFree:"] + memory["Cached:"] + memory["Buffers:"]
+      getline text <"/proc/loadavg"
+      split(text, part, " ")
+      printf "%s load=%d memory=%d free=%d", line, part[1] * 100 + 0.5, memory["MemTotal:"], free
+    }
+    $1 == "between" { round = 1; next }
+    $1 == "owners" { round = 2; next }
+    $1 == "cpu" {
+      total[round + 0] = $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9
+      idle[round + 0] = $5 + $6
+      next
+    }
+    round < 2 && /^[0-9]+ \(/ {
+      pid = $1
+      sub(/^.*\) /, "")
+      if (round) {
+        used[pid] = $12 + $13 - before[pid]
+        pages[pid] = $22
+      } else before[pid] = $12 + $13
+    }
+    round == 2 {
+      pid = substr($NF, 7)
+      if (me == "") { me = $3; next }
+      if (pid in used) {
+        cpu[$3] += used[pid]
+        size[$3] += pages[pid]
+        count[$3]++
+      }
+    }
+    END {
+      span = total[1] - total[0]
+      if (span > 0) {
+        percent = 100 * cores / span
+        printf " cpu=%d me=%d", (span - idle[1] + idle[0]) * percent + 0.5, cpu[me] * percent + 0.5
+      }
+      print ""
+      "getconf PAGESIZE" | getline page
+      for (n = 0; n < 8 && span > 0; n++) {
+        best = ""
+        for (user in count) if (best == "" || cpu[user] * 1e9 + size[user] > cpu[best] * 1e9 + size[best]) best = user
+        if (best == "") break
+        printf "user %s %d %d %d\n", substr(best, 1, 32), cpu[best] * percent + 0.5, size[best] * page / 1024, count[best]
+        delete count[best]
+      }
+    }'
+}
+
+# sample_by_ps: the same where there is no /proc, as well as uptime and ps can say it.
+sample_by_ps() {
+  sample_line="$sample_line load=$(uptime | sed 's/.*load average[s]*: *//' | awk -F '[ ,]+' '{ printf "%d", $1 * 100 }')"
+  [ "$sample_interval" != 0 ] || { say "$sample_line"; return; }
+  ps -A -o user= -o pcpu= -o rss= 2>/dev/null | awk -v line="$sample_line" -v me="$(id -un)" '
+    { cpu[$1] += $2; size[$1] += $3; count[$1]++; all += $2 }
+    END {
+      printf "%s cpu=%d me=%d\n", line, all, cpu[me]
+      for (user in count) if (n++ < 8) printf "user %s %d %d %d\n", substr(user, 1, 32), cpu[user], size[user], count[user]
+    }'
+}

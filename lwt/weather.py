@@ -1,0 +1,95 @@
+"""The weather of a workspace: what a run hears of its hosts, counted for their health and kept with the tasks.
+
+How every operation on a host ended is noted in session.heard, by the one place through which all of them go (call.logging_in).
+Here it is taken from there, some of it at once and the rest in the end, one transaction for many hosts.  Of what was heard of a
+host between two of these, good answers that came before a failure count for nothing: a visit that gets in and then breaks off
+is a failure.
+
+The store is the truth: another lwt may count at the same time, and a person may put a host out or back meanwhile.
+"""
+
+import os
+import random
+import time
+
+from lwt import health
+from lwt.errors import LwtError
+from lwt.store import Store
+
+KEEP_WAITING = 5.0      # seconds that good news may wait to be written
+LOOK_AGAIN = 1.0        # seconds that what was read is good for
+
+
+class Weather:
+    """What one run hears.  heard: the list of session.heard.  store: open as long as this is used."""
+
+    def __init__(self, store, settings, heard, clock=time.time):
+        self._store = store
+        self._rules = health.rules(settings)
+        self._heard = heard
+        self._clock = clock
+        self._told = {}                 # host -> (host, Sample or None, problem)
+        self._known = {}
+        self._looked = self._written = -1e9
+
+    def note(self, name, taken, problem=''):
+        """Keep what a host told of itself: a Sample, or None and why it takes no task."""
+        self._told[name] = (name, taken, problem)
+
+    def look(self):
+        """{name: Health} of the hosts that anything was ever held against."""
+        self.settle()
+        if not 0 <= self._clock() - self._looked < LOOK_AGAIN:
+            self._known = self._store.health()
+            self._looked = self._clock()
+        return self._known
+
+    def settle(self):
+        """Write what cannot wait: a failure, or the answer of a host that has to make up for some."""
+        urgent = any(health.counts(verdict) != 'ok' or self._is_unwell(name) for name, verdict in self._heard)
+        if urgent or not 0 <= self._clock() - self._written < KEEP_WAITING:
+            self.flush()
+
+    def _is_unwell(self, name):
+        return name in self._known and self._known[name].state in ('doubtful', 'out')
+
+    def flush(self):
+        """Write all of it."""
+        self._written = self._clock()
+        endings, told = list(_endings(self._heard)), list(self._told.values())
+        del self._heard[:]
+        self._told.clear()
+        if endings or told:
+            self._store.take_weather(endings, told, self._change)
+            self._looked = -1e9
+
+    def _change(self, before, kind, reason):
+        return health.observe(before, kind, reason, self._clock(), self._rules, random.random())
+
+
+def _endings(heard):
+    """(host, kind, reason) of what was heard: of each host its failures, or that it answered."""
+    by_host = {}
+    for name, verdict in heard:
+        kind = health.counts(verdict)
+        if kind:
+            by_host.setdefault(name, []).append((name, kind, '' if kind == 'ok' else verdict.reason))
+    for found in by_host.values():
+        yield from [ending for ending in found if ending[1] != 'ok'] or found[:1]
+
+
+def record(place, settings, heard, say):
+    """Count what a command heard that needs the store for nothing else.  say(text) hears why it cannot be written.
+
+    Where all is well and no state is kept yet, there is nothing to keep.
+    """
+    is_fine = all(health.counts(verdict) in ('', 'ok') for _name, verdict in heard)
+    if not heard or (is_fine and not os.path.exists(place.database)):
+        return
+    try:
+        place.prepare()
+        with Store(place.database) as store:
+            Weather(store, settings, heard).flush()
+    except LwtError as error:
+        if not is_fine:
+            say('how the hosts were is not remembered: %s' % error.message)

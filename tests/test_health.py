@@ -1,0 +1,92 @@
+"""The health of hosts: every step of the automaton, and what failures in a row and flapping come to.  No process, no clock."""
+
+import unittest
+
+from lwt import health
+from lwt.health import Health, Rules
+from lwt.ssh import Verdict
+
+RULES = Rules(after=3, good=2, wait=10.0, longest=100.0)
+
+
+def after(kinds, begun=Health('h'), every=0.0, rules=RULES):
+    """The Health after operations that ended so, `every` seconds apart from 1000 on; and the time of the last one."""
+    found, now = begun, 1000.0
+    for number, kind in enumerate(kinds.split()):
+        now = 1000.0 + number * every
+        found = health.observe(found, kind, 'why ' + kind, now, rules, 0.5)
+    return found, now
+
+
+class Steps(unittest.TestCase):
+    """The automaton."""
+
+    def test_every_state_knows_every_event(self):
+        self.assertEqual(set(health.STEPS), {(state, event) for state in health.STATES for event in health.EVENTS})
+
+    def test_what_operations_in_a_row_come_to(self):
+        for kinds, state, failures, goods in (
+                ('ok', 'well', 0, 0), ('refused', 'doubtful', 1, 0), ('refused timeout', 'doubtful', 2, 0),
+                ('refused ok', 'well', 0, 0), ('timeout timeout timeout', 'out', 3, 0), ('lost lost lost lost', 'out', 4, 0),
+                ('dns dns dns ok', 'out', 3, 1), ('dns dns dns ok lost ok', 'out', 4, 1), ('dns dns dns ok ok', 'well', 0, 0),
+                ('auth', 'out', 1, 0), ('hostkey', 'out', 1, 0), ('hostkey ok ok', 'well', 0, 0), ('refused auth', 'out', 2, 0)):
+            with self.subTest(kinds=kinds):
+                found, _now = after(kinds)
+                self.assertEqual((found.state, found.failures, found.goods), (state, failures, goods))
+
+    def test_the_reason_and_the_time_are_kept(self):
+        found, now = after('refused refused timeout', every=5.0)
+        self.assertEqual((found.kind, found.reason, found.since, found.failed), ('timeout', 'why timeout', now, now))
+
+    def test_a_retry_is_due_later_each_time_and_never_at_the_same_time_for_all(self):
+        waits = []
+        for count in range(1, 7):
+            found, now = after(' '.join(['refused'] * count))
+            waits.append(found.retry - now)
+        self.assertEqual(waits, [10.0, 20.0, 40.0, 80.0, 100.0, 100.0])
+        self.assertEqual([health.observe(Health('h'), 'lost', '', 0.0, RULES, die).retry for die in (0.0, 1.0)], [7.5, 12.5])
+
+    def test_what_no_waiting_cures_is_tried_again_as_late_as_can_be(self):
+        for kind in health.NEEDS_A_PERSON:
+            self.assertEqual(after(kind)[0].retry, 1100.0)
+
+    def test_N_10_a_host_that_flaps_settles_in_quarantine_and_an_occasional_failure_is_forgiven(self):
+        flapping = ' '.join(['lost ok'] * 20)
+        states = [after(flapping[:end], every=3.0)[0].state for end in range(7, len(flapping), 8)]
+        self.assertIn('out', states)
+        found, _now = after('lost ok lost ok lost ok lost ok ok lost', every=3.0)
+        self.assertEqual(found.state, 'out')
+        seldom, _now = after(flapping, every=1000.0)
+        self.assertEqual(seldom.state, 'well')
+
+    def test_what_a_person_says_stands_until_a_person_takes_it_back(self):
+        held = health.hold(Health('h'), 'new disk', 5.0)
+        self.assertEqual((held.state, held.reason, held.since), ('held', 'new disk', 5.0))
+        for kinds in ('ok ok ok', 'lost lost lost lost', 'hostkey'):
+            self.assertEqual(after(kinds, held)[0], held)
+        self.assertEqual(health.release(held, 9.0), Health('h', since=9.0))
+        self.assertEqual(health.release(after('lost lost lost')[0], 9.0), Health('h', since=9.0))
+
+    def test_when_a_host_is_asked_again(self):
+        found, now = after('lost ' * 5)
+        for later, is_busy, due in ((0, False, False), (59, True, False), (60, True, True), (99, False, False), (100, False, True)):
+            with self.subTest(later=later, is_busy=is_busy):
+                self.assertIs(found.is_due(now + later, is_busy), due)
+        held = health.hold(found, '', now)
+        self.assertEqual((held.is_due(now + 1e6, False), held.is_due(now, True)), (False, True))
+        self.assertEqual([one.takes_tasks for one in (Health('h'), after('lost')[0], found, held)], [True, True, False, False])
+
+    def test_what_of_a_host_counts_and_as_what(self):
+        for verdict, kind in (
+                (Verdict('ok', 0), 'ok'), (Verdict('failed', 7, 'exit code 7'), 'ok'), (Verdict('sudo', 1), 'ok'),
+                (Verdict('failed', 1, 'home ~: no such directory', 'no'), 'ok'), (Verdict('failed', 127, 'cannot run', 'no'), ''),
+                (Verdict('refused', 255, ran='no'), 'refused'), (Verdict('timeout', 255, ran='maybe'), 'timeout'),
+                (Verdict('timeout', 124, 'timed out after 3 s'), 'ok'), (Verdict('timeout', 124, 'stalled: no byte'), 'timeout'),
+                (Verdict('lost', 255, ran='maybe'), 'lost'), (Verdict('hostkey', 255, ran='no'), 'hostkey'),
+                (Verdict('killed', 130), '')):
+            with self.subTest(verdict=verdict):
+                self.assertEqual(health.counts(verdict), kind)
+
+
+if __name__ == '__main__':
+    unittest.main()
