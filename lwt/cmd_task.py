@@ -9,6 +9,7 @@ from lwt import call, events, output, passes, queue, results, scheduler, task as
 from lwt.arguments import Parser, fitting
 from lwt.errors import BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, UsageError
 from lwt.flow import running
+from lwt.health import NEEDS_A_PERSON        # cron mails what is said of such a host
 from lwt.hosts import Host
 from lwt.store import Store
 from lwt.task_view import Teller, summary, table
@@ -24,8 +25,6 @@ EXAMPLES = '''examples:
   lwt task show                              a table; with an id, all about it
   lwt task log 12                            what it printed
   lwt task kill 12 13'''
-
-NEEDS_A_PERSON = ('auth', 'hostkey')      # the classes of failure that no waiting cures; cron mails what is said of them
 
 USAGE = '''lwt task add NAME… [--each FILE | --array A-B] [--priority N]
        lwt task update [--cron]

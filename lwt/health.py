@@ -18,7 +18,7 @@ EVENTS = ('good', 'bad', 'grave', 'hold', 'release')
 NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that no waiting cures
 TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
 HALF_LIFE = 300.0       # seconds in which half of a penalty fades
-BUSY_LONGEST = 60.0     # seconds that a host with tasks on it is left alone at most: there is something to bring home
+BUSY_WAIT, BUSY_LONGEST = 5.0, 60.0     # seconds to the retries of a host with tasks on it: there is something to bring home
 
 
 class Rules(NamedTuple):
@@ -56,7 +56,8 @@ class Health(NamedTuple):
         """May it be asked now?  is_busy: there is a task on it, or something to be removed."""
         if self.state == 'held':
             return is_busy
-        return now >= (min(self.retry, self.failed + BUSY_LONGEST) if is_busy else self.retry)
+        busy_wait = min(BUSY_LONGEST, BUSY_WAIT * 2.0 ** min(30, self.failures - 1))
+        return now >= (min(self.retry, self.failed + busy_wait) if is_busy else self.retry)
 
 
 def rules(settings):

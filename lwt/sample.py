@@ -12,7 +12,8 @@ MOST_USERS = 16
 KIB = 1 << 50           # more than any machine has
 
 # What it may tell: key -> its largest value.
-BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'tasks': 10 ** 6, 'cpu': 10 ** 7, 'me': 10 ** 7}
+BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'tasks': 10 ** 6,
+          'cpu': 10 ** 7, 'me': 10 ** 7}
 
 
 class Use(NamedTuple):

@@ -23,8 +23,8 @@ class Samples(unittest.TestCase):
         self.assertEqual(sample.from_json(sample.to_json(told)), told)
 
     def test_numbers_that_make_no_sense_are_none_and_are_named(self):
-        for part in ('cores=0', 'cores=-1', 'cores=x', 'cores=', 'cores=1e999', 'cores=99999999', 'cores=' + '9' * 6000, 'cores=\xb2',
-                     'load=nan', 'free=-5', 'disk=1.5', 'cpu=inf', 'bogus=1'):
+        for part in ('cores=0', 'cores=-1', 'cores=x', 'cores=', 'cores=1e999', 'cores=99999999', 'cores=' + '9' * 6000,
+                     'cores=\xb2', 'load=nan', 'free=-5', 'disk=1.5', 'cpu=inf', 'bogus=1'):
             with self.subTest(part=part[:20]):
                 told = sample.parse(['sample ' + part])
                 self.assertEqual(told._replace(nonsense=()), Sample())
@@ -76,7 +76,8 @@ class Rooms(unittest.TestCase):
                 (FREE._replace(own_cpu=90), {'max_cpu_me_night': 50}, 23,
                  ('cpu in use by you: 90%, more than max_cpu_me_night: 50%',)),
                 (FREE, {'max_cpu_day': 100}, 12, ('cpu in use is not known, and max_cpu_day is 100%',)),
-                (FREE._replace(free_memory=100000), {'min_memory': 200}, 12, ('free memory: 100 MB, less than min_memory: 200 MB',)),
+                (FREE._replace(free_memory=100000), {'min_memory': 200}, 12,
+                 ('free memory: 100 MB, less than min_memory: 200 MB',)),
                 (FREE._replace(free_disk=9000), {}, 12, ('free disk: 9 MB, less than min_disk: 10 MB',)),
                 (FREE._replace(free_disk=None), {}, 12, ('free disk is not known, and min_disk is 10 MB',)),
                 (FREE._replace(free_disk=0), {'min_disk': 0}, 12, ())):

@@ -180,7 +180,8 @@ class Visits(unittest.TestCase):
         lines = ['hello', 'facts b id', 'sample cores=4 disk=1000', 'task k1 poll exited 3', 'task k2 launch running 77',
                  'task', 'task k3 poll', 'facts x']
         self.assertEqual(visit.parse_control(lines), (
-            visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)), [('poll', 'k1', 'exited 3'), ('launch', 'k2', 'running 77')]))
+            visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)),
+            [('poll', 'k1', 'exited 3'), ('launch', 'k2', 'running 77')]))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):
         error = HostError('h', ssh.Verdict('dns', 255, 'unreachable (name not known)'))

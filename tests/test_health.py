@@ -69,7 +69,9 @@ class Steps(unittest.TestCase):
 
     def test_when_a_host_is_asked_again(self):
         found, now = after('lost ' * 5)
-        for later, is_busy, due in ((0, False, False), (59, True, False), (60, True, True), (99, False, False), (100, False, True)):
+        self.assertEqual([after('lost')[0].is_due(1000 + later, True) for later in (4.9, 5)], [False, True])
+        for later, is_busy, due in ((0, False, False), (59, True, False), (60, True, True), (99, False, False),
+                                   (100, False, True)):
             with self.subTest(later=later, is_busy=is_busy):
                 self.assertIs(found.is_due(now + later, is_busy), due)
         held = health.hold(found, '', now)
