@@ -159,6 +159,7 @@ class Child:
         """Spawn it and put its pipes, deadlines and end under the loop."""
         command = self._command
         fed = bool(command.stdin or command.stdin_path or command.source or command.lifeline)
+        self._guard.start()
         if command.stdin_path:
             self._source = open(command.stdin_path, 'rb', buffering=0)
         self._marker, env = self._guard.environment(command)
@@ -559,7 +560,7 @@ def _close_on_exec():
 
 
 class Guard:
-    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started with the first child.
+    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started before the first child.
 
     It is told of what begins and ends by one line each.  Where there is /proc, what lwt leaves behind is found by its marker,
     so it is told a little later, all at once, and nothing of what has begun and ended meanwhile.  It also finds what escaped
@@ -599,15 +600,16 @@ class Guard:
         env[procfs.MARKER.encode()] = marker.encode()
         return marker, env
 
+    def start(self):
+        """Have the process there, before the first child: lwt may be killed just after that.  Raises OSError."""
+        if self._popen is None:
+            self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
+            self._spawn()
+
     def add(self, pgid):
         """Put a process group under guard."""
         self._groups.add(pgid)
-        if self._popen is None:
-            self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
-            with contextlib.suppress(OSError):      # no room for it just now: the next child tries again
-                self._spawn()
-        else:
-            self._note(pgid, b'+', self._patience)
+        self._note(pgid, b'+', self._patience)
 
     def _note(self, pgid, change, patience):
         if self._news.pop(pgid, change) == change:      # else the one undoes the other
