@@ -9,7 +9,7 @@ import sys
 import time
 import unittest
 
-from lwt import crontab
+from lwt import crontab, procfs
 from lwt.errors import UsageError
 from tests.support import ProgramTestCase, wait_for
 
@@ -226,6 +226,7 @@ class Overlapping(ProgramTestCase):
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('.lwt', 'lock', 'host.localhost'))
                                  and self.read('.lwt', 'lock', 'host.localhost').strip() == str(popen.pid)))
         popen.send_signal(signal.SIGSTOP)
+        self.assertTrue(wait_for(lambda: procfs.processes()[popen.pid].state == b'T'))
         return popen
 
     def test_Y_3_ticks_while_a_pass_is_under_way_end_at_once_and_say_nothing(self):

@@ -377,8 +377,8 @@ class Ends(ProgramTestCase):
                          (0, 'lwt: halted: 2 done (1 failed), 0 ended before their time, 1 not run'))
 
     def test_delay_load_and_memory(self):
-        done = self.lwt('multi', '-k', '-j', '4', '--delay', '0.2', 'date +%s.%N #', ':::', '1', '2', '3')
-        times = [float(word) for word in done.out.split()]
+        self.lwt('multi', '-j', '4', '--delay', '0.2', '--joblog', 'log', 'true', ':::', '1', '2', '3')
+        times = sorted(float(line.split('\t')[2]) for line in self.read('log').splitlines()[1:])
         self.assertGreater(times[2] - times[0], 0.39)
         popen = self.start('multi', '--memfree', '900T', ':::', 'true')
         with self.assertRaises(subprocess.TimeoutExpired):
