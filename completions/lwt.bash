@@ -11,7 +11,7 @@ __lwt_hosts() { __lwt_column "$1" 1; __lwt_column "$1" 2 | sed 's/^/@/'; }
 __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); }
 __lwt_ids() { lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'; }
 __lwt_valued='--array --batch --connect-timeout --delay --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --joblog --jobs --lease --limit --load --log --log-format --memfree --nice --outdir --output --pick --priority --results --retries --script --set --stall --stdin --timeout -C -P -f -g -j -o -t -u -w -x'
-__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_dtask_day max_dtask_night night keep log log_format overdue ssh_config'
+__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest keep log log_format overdue ssh_config'
 __lwt_flags() {
   case $1 in
     init) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;

@@ -58,7 +58,7 @@ function __lwt_at
 end
 set -g __lwt_valued --array --batch --connect-timeout --delay --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --joblog --jobs --lease --limit --load --log --log-format --memfree --nice --outdir --output --pick --priority --results --retries --script --set --stall --stdin --timeout -C -P -f -g -j -o -t -u -w -x
 function __lwt_keys
-    printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_dtask_day max_dtask_night night keep log log_format overdue ssh_config
+    printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest keep log log_format overdue ssh_config
 end
 complete -c lwt -f
 complete -c lwt -n 'contains -- -- (commandline -opc)' -F -a '(__fish_complete_command)'
