@@ -44,7 +44,7 @@ def facts(place, store, now):
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None, task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
     return report.Facts(os.path.basename(place.root), __version__, now, store.counts(), tasks.STATES, spans,
-                        _hosts(place, spans), [
+                        _hosts(place, store), [
                             report.Failure(tasks.format_id(task.id), task.name, task.host, task.outcome, _reason(task),
                                            task.ended or task.added)
                             for task in found if task.state == 'done' and task.outcome != 'success'])
@@ -54,14 +54,19 @@ def _reason(task):
     return task.reason or ('exit code %d' % task.code if task.outcome == 'failed' and task.code is not None else '')
 
 
-def _hosts(place, spans):
+def _hosts(place, store):
     available = {host.name for host in place.available()}
-    hours = {}
-    for span in spans:
-        if span.end is not None:
-            counted = hours.setdefault(span.host, {})
-            well, failed = counted.get(int(span.end // 3600), (0, 0))
-            is_lost = span.outcome == 'lost'
-            counted[int(span.end // 3600)] = (well + (not is_lost), failed + is_lost)
-    return [report.HostFacts(host.name, host.category, 'available' if host.name in available else 'quarantined', '',
+    health, hours = store.health(), {}
+    for name, hour, kind, count in store.endings_by_hour():
+        counted = hours.setdefault(name, {})
+        well, failed = counted.get(hour, (0, 0))
+        counted[hour] = (well + count, failed) if kind == 'ok' else (well, failed + count)
+    return [report.HostFacts(host.name, host.category, *_state(health.get(host.name), host.name in available),
                              hours.get(host.name, {})) for host in place.candidates()]
+
+
+def _state(health, is_available):
+    """(a word, why) for how a host is."""
+    if health is not None and health.state != 'well':
+        return health.state, health.reason
+    return ('well', '') if is_available else ('not available', '')

@@ -151,10 +151,10 @@ def _fill(name):
 
 
 def _range(facts):
-    """(from, to) of all spans, in seconds since 1970; never empty."""
+    """(from, to) of all spans, in seconds since 1970; a minute at least."""
     start = min(span.start for span in facts.spans)
     end = max(span.end or facts.now for span in facts.spans)
-    return start, max(end, start + 1)
+    return start, max(end, start + 60)
 
 
 def _svg(width, height, marks):
@@ -268,7 +268,8 @@ def _hosts(facts):
     last = int(facts.now // 3600)
     rows = [('<b>%s</b> <small>%s</small>' % (text(host.name), text(host.category)), _state(host), ends[host.name]['now'],
              ends[host.name]['ok'], ends[host.name]['bad'], _health(host.hours, last)) for host in facts.hosts[:ROWS]]
-    return _section('Hosts', '<p>Health: a bar for each of the last %d hours, red by the share that failed.</p>' % HEALTH_HOURS,
+    legend = '<p>Health: a bar for each of the last %d hours, red by the share of logins and copies that failed.</p>'
+    return _section('Hosts', legend % HEALTH_HOURS,
                     _table(('host', 'state', 'running', 'went well', 'not well', 'health'), rows),
                     _more(len(facts.hosts) - ROWS, 'hosts'))
 
@@ -279,7 +280,7 @@ def _mark(kind, word):
 
 
 def _state(host):
-    kind = 'ok' if host.state in ('available', 'well') else 'bad' if host.state in ('out', 'quarantined') else 'warn'
+    kind = {'well': 'ok', 'out': 'bad'}.get(host.state, 'warn')
     reason = ' <small>%s</small>' % text(host.reason) if host.reason else ''
     return _mark(kind, host.state) + reason
 

@@ -381,6 +381,11 @@ class Store:
         with self._errors():
             return self._db.execute('SELECT host, kind, sum(count) FROM ending GROUP BY host, kind').fetchall()
 
+    def endings_by_hour(self):
+        """[(host, hour since 1970, kind, count)] of the same."""
+        with self._errors():
+            return self._db.execute('SELECT host, hour, kind, count FROM ending').fetchall()
+
     def usage(self):
         """[(host, user, samples, mean cpu, mean memory)] of all samples that are remembered; user '' is all of them."""
         with self._errors():

@@ -32,7 +32,7 @@ def many(tasks, hosts):
             reason = EVIL if outcome == 'killed' else 'exit code %d' % die.randrange(100)
             failures.append(report.Failure('%06d' % number, 'sweep', host, outcome, reason, end))
     hours = {int(NOW // 3600) - back: (back, back % 7) for back in range(40)}
-    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'available', EVIL if number == 4 else '',
+    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'well', EVIL if number == 4 else '',
                              hours if number % 3 else {}) for number, name in enumerate(names)]
     return report.Facts(EVIL, '0.1.0', NOW, counts, OPEN, spans, rows, failures)
 
