@@ -78,7 +78,7 @@ class CopiesUnderFaults(LabTestCase):
 
     def test_N_5_a_get_that_stands_still_is_cut(self):
         self.assertEqual(self.lwt('put', '-w', 'h1', 'big', 'there').code, 0)
-        popen = self.start('get', '-w', 'h1', '--stall', '2', '--limit', '800', '--set', 'lease=4', 'there',
+        popen = self.start('get', '-w', 'h1', '--stall', '2', '--grace', '0.5', '--limit', '4000', '--set', 'lease=4', 'there',
                            'out')
         self.assertTrue(wait_for(lambda: any('stream' in names for _root, _dirs, names in os.walk(self.path('out')))))
         self.lab.black_hole('h1')

@@ -407,7 +407,7 @@ class Ends(ProgramTestCase):
     def test_a_killed_run_is_resumed_where_it_was(self):
         lines = ''.join('echo %d >> ran; sleep 0.02\n' % number for number in range(60)).encode()
         for _ in range(3):
-            popen = self.start('multi', '-j', '2', '--joblog', 'log', '--resume', stdin=subprocess.PIPE)
+            popen = self.start('multi', '-j', '2', '--grace', '0.3', '--joblog', 'log', '--resume', stdin=subprocess.PIPE)
             popen.stdin.write(lines)
             popen.stdin.flush()
             time.sleep(0.5)
@@ -555,7 +555,7 @@ class Faults(ProgramTestCase):
 
     def test_nothing_is_left_in_the_directory_of_temporary_files(self):
         os.mkdir(self.path('tmp'))
-        popen = self.start('multi', stdin=subprocess.PIPE, env=dict(self.env, TMPDIR=self.path('tmp')))
+        popen = self.start('multi', '--grace', '0.3', stdin=subprocess.PIPE, env=dict(self.env, TMPDIR=self.path('tmp')))
         popen.stdin.write(b'seq 300000; sleep 60\n')
         popen.stdin.flush()
         self.assertTrue(wait_for(lambda: 'sleep 60' in marked(self.mark).values()))
