@@ -56,7 +56,7 @@ function __lwt_at
         set rank (math $rank + 1)
     end
 end
-set -g __lwt_valued --array --batch --connect-timeout --delay --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --joblog --jobs --lease --limit --load --log --log-format --memfree --nice --outdir --output --pick --priority --results --retries --script --set --stall --stdin --timeout -C -P -f -g -j -o -t -u -w -x
+set -g __lwt_valued --array --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
 function __lwt_keys
     printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest keep log log_format overdue ssh_config
 end
@@ -164,6 +164,31 @@ complete -c lwt -n '__lwt_at 1 hosts' -s w -x -a '(__lwt_list (__lwt_hosts))' -d
 complete -c lwt -n '__lwt_at 1 hosts' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
 complete -c lwt -n '__lwt_at 1 hosts' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
 complete -c lwt -n '__lwt_at 1 hosts' -s a -d 'all available ones'
+complete -c lwt -n '__lwt_at 0' -a reduce -d 'sort and reduce lines on hosts, parted by their key'
+complete -c lwt -n '__lwt_at 1 reduce' -s f -l fanout -x -d 'children alive at once (default 32)'
+complete -c lwt -n '__lwt_at 1 reduce' -l connect-timeout -x -d 'to reach a host (default 10)'
+complete -c lwt -n '__lwt_at 1 reduce' -l hello-timeout -x -d 'for its shell to answer, over the connect timeout (default 20)'
+complete -c lwt -n '__lwt_at 1 reduce' -s m -x -a '(__lwt_list (__lwt_hosts))' -d 'these, and one named twice does twice as much (default: /etc/br.hosts)'
+complete -c lwt -n '__lwt_at 1 reduce' -s c -l column -x -d 'the column that is the key (default 1)'
+complete -c lwt -n '__lwt_at 1 reduce' -s r -l reduce -x -d 'run on each host, reads its sorted lines (default: none)'
+complete -c lwt -n '__lwt_at 1 reduce' -s i -l input -x -d 'a file (default: standard input)'
+complete -c lwt -n '__lwt_at 1 reduce' -s o -l output -x -d 'a file (default: standard output)'
+complete -c lwt -n '__lwt_at 1 reduce' -s S -l memory -x -d 'for each sort, as sort -S has it'
+complete -c lwt -n '__lwt_at 1 reduce' -s t -l tmp -r -F -d 'for temporary files, on the hosts and here (default: $TMPDIR there, or /tmp)'
+complete -c lwt -n '__lwt_at 1 reduce' -l map -x -d 'run on each host before lines are parted: reads its share of the input'
+complete -c lwt -n '__lwt_at 1 reduce' -l input-on-hosts -x -d 'read the files that lie on the hosts, in place of IN'
+complete -c lwt -n '__lwt_at 1 reduce' -l delimiter -x -d 'what stands between columns (default: blanks)'
+complete -c lwt -n '__lwt_at 1 reduce' -l numeric -d 'keys are numbers'
+complete -c lwt -n '__lwt_at 1 reduce' -l reverse -d 'the largest key first'
+complete -c lwt -n '__lwt_at 1 reduce' -l transport -x -d 'how lines travel; nc: not encrypted'
+complete -c lwt -n '__lwt_at 1 reduce' -s u -l timeout -x -d 'for the whole command; 0: no limit (default 0)'
+complete -c lwt -n '__lwt_at 1 reduce' -l stall -x -d 'without a byte before a transfer is cut (default 120)'
+complete -c lwt -n '__lwt_at 1 reduce' -l grace -x -d 'between TERM and KILL (default 5)'
+complete -c lwt -n '__lwt_at 1 reduce' -l lease -x -d 'that a host does without a heartbeat before it ends a command (default 60)'
+complete -c lwt -n '__lwt_at 1 reduce' -s w -x -a '(__lwt_list (__lwt_hosts))' -d 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'
+complete -c lwt -n '__lwt_at 1 reduce' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
+complete -c lwt -n '__lwt_at 1 reduce' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
+complete -c lwt -n '__lwt_at 1 reduce' -s a -d 'all available ones'
 complete -c lwt -n '__lwt_at 0' -a deploy -d 'put lwt itself, and your tools, on hosts'
 complete -c lwt -n '__lwt_at 1 deploy' -s f -l fanout -x -d 'children alive at once (default 32)'
 complete -c lwt -n '__lwt_at 1 deploy' -s t -l connect-timeout -x -d 'to reach a host (default 10)'

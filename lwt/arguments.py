@@ -151,9 +151,9 @@ def _examples(block, width):
 class Parser(argparse.ArgumentParser):
     """argparse, but: words and options in any order, errors as UsageError, and the options table."""
 
-    def __init__(self, name, usage, description, examples=''):
+    def __init__(self, name, usage, description, examples='', **options):
         super().__init__(prog='lwt ' + name if name else 'lwt', usage=usage, description=description, epilog=examples,
-                         formatter_class=_Formatter)
+                         formatter_class=_Formatter, **options)
         self.add_argument('-C', dest='workspace_option', metavar='WORKSPACE', default=argparse.SUPPRESS,
                           help='the workspace, where it is not this directory or one above')
         self.add_argument('-q', '--quiet', action='store_true', default=argparse.SUPPRESS, help='only errors')

@@ -20,6 +20,7 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('put', 'cmd_copy', 'copy files and directories to hosts'),
     ('get', 'cmd_copy', 'fetch files and directories from hosts'),
     ('hosts', 'cmd_hosts', 'print the hosts that a selection means'),
+    ('reduce', 'cmd_reduce', 'sort and reduce lines on hosts, parted by their key'),
     ('deploy', 'cmd_deploy', 'put lwt itself, and your tools, on hosts'),
     ('report', 'cmd_report', 'write one page of HTML on hosts, queue and failures'),
     ('cron', 'cmd_cron', 'have the queue looked after by cron, or by systemd'),

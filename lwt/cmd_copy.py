@@ -177,7 +177,7 @@ class _Copies:
         tally, done = self._tally, sum(1 for verdict in self._verdicts.values() if verdict.ok)
         if self._env.verbose:
             self._out.say('%d of %d hosts: %d files copied, %d unchanged, %s in %s' % (
-                done, self._count, tally.copied, tally.unchanged, size(tally.moved),
+                done, self._count, tally.copied, tally.unchanged, output.size(tally.moved),
                 output.duration(time.monotonic() - self._began)))
 
     def _look(self):
@@ -187,18 +187,9 @@ class _Copies:
 
 def progress_text(tally, done, count, elapsed):
     """How far copies have come after so many seconds."""
-    text = '%d of %d hosts, %s of %s' % (done, count, size(tally.moved), size(tally.expected))
+    text = '%d of %d hosts, %s of %s' % (done, count, output.size(tally.moved), output.size(tally.expected))
     rate = tally.moved / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text
     left = max(0, tally.expected - tally.moved) / rate
-    return '%s, %s/s, %s left' % (text, size(rate), output.duration(left))
-
-
-def size(number):
-    """Bytes as people say them: 512 B, 1.8 MB."""
-    for unit in ('B', 'kB', 'MB', 'GB'):
-        if number < 1000:
-            return '%.1f %s' % (number, unit) if unit != 'B' else '%d B' % number
-        number /= 1000
-    return '%.1f TB' % number
+    return '%s, %s/s, %s left' % (text, output.size(rate), output.duration(left))

@@ -69,6 +69,56 @@ def write_atomic(path, text):
         sync_dir(os.path.dirname(path) or '.')
 
 
+@contextlib.contextmanager
+def replacing(path):
+    """A descriptor to write what shall be at path: at the end of the `with` it is there, synced; after an error it is not.
+
+    Until then it has no name, where the system can do that, so that nothing is left behind whatever happens.  What is no
+    regular file (a device, a FIFO) is written to as it is.
+    """
+    path = os.path.realpath(path)
+    with local_errors(path):
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, 'wb', buffering=0) as file:
+                yield file.fileno()
+            return
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o666 & ~umask
+        part = os.path.join(os.path.dirname(path), '.part-%s' % os.urandom(8).hex())
+        fd, is_named = _nameless(path, part)
+        try:
+            yield fd
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+            if not is_named:
+                _give_name(fd, part)
+                is_named = True
+            os.rename(part, path)
+            is_named = False
+            sync_dir(os.path.dirname(path))
+        finally:
+            os.close(fd)
+            if is_named:
+                os.unlink(part)
+
+
+def _nameless(path, part):
+    """(descriptor, has it a name?) of a new file beside path: without a name or, where that cannot be, called part."""
+    with contextlib.suppress(OSError, AttributeError):
+        return os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), False
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), True
+
+
+def _give_name(fd, path):
+    """Link a file that has no name yet.  (Without a directory's descriptor os.link would link the link in /proc.)"""
+    links = os.open('/proc/self/fd', os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(str(fd), path, src_dir_fd=links)
+    finally:
+        os.close(links)
+
+
 def sync_dir(path):
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -2,8 +2,9 @@
 
 A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or a Sleep, which takes
 none.  It gets the Command's Result.  For a Command that goes to the background it gets the Child as soon as that has begun,
-which then holds no slot, and is ended (Child.kill) by the flow before it returns; if it never begins, the Result.  What a
-flow returns is its report.  Flows never print, and a test drives one with flow.send(result) and no process at all.
+which then holds no slot, and is ended (Child.kill, or waited for by Ended) by the flow before it returns; if it never begins,
+the Result.  What a flow returns is its report.  Flows never print, and a test drives one with flow.send(result) and no process
+at all.
 
 The rules:
 
@@ -37,6 +38,12 @@ class Sleep(NamedTuple):
     """Do nothing for so many seconds, holding no slot."""
 
     seconds: float
+
+
+class Ended(NamedTuple):
+    """Wait for the end of a Child in the background, holding no slot; gives its Result."""
+
+    child: object
 
 
 class Later(NamedTuple):
@@ -91,6 +98,7 @@ class Pool:
         self._at_gate = {}              # Child -> its Gate, those on their way through one
         self._gates = set()             # those where somebody had to wait
         self._sleeping = {}             # _Started -> Timer
+        self._joining = {}              # Child in the background -> the _Started that waits for its end
         self._cancelled = False
         self._on_cancel = lambda: None
         self._on_resume = lambda: None
@@ -130,7 +138,9 @@ class Pool:
             gate.waiting.clear()
         self._live.clear()
         self._fresh.clear()
-        for started, _command in waiting:
+        waiting = [started for started, _request in waiting] + list(self._joining.values())
+        self._joining.clear()
+        for started in waiting:
             self.loop.call_soon(self._tell, started)
 
     def wake(self):
@@ -200,6 +210,10 @@ class Pool:
             self.loop.call_soon(self._tell, started)
         elif isinstance(request, Sleep):
             self._sleeping[started] = self.loop.call_later(request.seconds, self._wake, started)
+        elif isinstance(request, Ended) and request.child.result is not None:
+            self.loop.call_soon(self._advance, started, self._live, request.child.result)
+        elif isinstance(request, Ended):
+            self._joining[request.child] = started
         elif isinstance(request, (Command, Later)):
             queue.append((started, request))
             self._pump()
@@ -242,6 +256,8 @@ class Pool:
             self._at_gate[child] = command.gate
         if self._paused:
             child.pause()
+        if child.tied is not None and child.tied.result is not None and not child.tied.result.ok:
+            child.stop('over')
         return True
 
     def _respawn(self):
@@ -261,7 +277,17 @@ class Pool:
         if child in self._children:                     # else its flow has gone on long ago
             del self._children[child]
             self._advance(started, self._live, result)  # it may queue its next step, which then goes first
+        else:
+            self._end_background(child, result)
         self._pump()
+
+    def _end_background(self, child, result):
+        for other in list(self._children):
+            if other.tied is child and not result.ok:
+                other.stop('over')
+        started = self._joining.pop(child, None)
+        if started is not None:
+            self._advance(started, self._live, result)
 
     def _pass_gate(self, child):
         gate = self._at_gate.pop(child, None)

@@ -185,12 +185,29 @@ def sha256(chunks):
     return digest.hexdigest()
 
 
+class Cksum:
+    """What cksum(1) prints of bytes: the CRC of zlib, its bits the other way round, with the length behind the data."""
+
+    def __init__(self):
+        self._crc = 0xffffffff
+        self.length = 0
+
+    def update(self, data):
+        """Take bytes."""
+        self._crc = zlib.crc32(data.translate(_REVERSED), self._crc)
+        self.length += len(data)
+
+    @property
+    def value(self):
+        """The number."""
+        tail = self.length.to_bytes((self.length.bit_length() + 7) // 8, 'little')
+        crc = zlib.crc32(tail.translate(_REVERSED), self._crc) ^ 0xffffffff
+        return int('{:032b}'.format(crc)[::-1], 2) ^ 0xffffffff
+
+
 def cksum(chunks):
-    """What cksum(1) prints of chunks of bytes: the CRC of zlib, its bits the other way round, with the length behind the data."""
-    crc, length = 0xffffffff, 0
+    """The number that cksum(1) prints of chunks of bytes."""
+    digest = Cksum()
     for chunk in chunks:
-        crc = zlib.crc32(chunk.translate(_REVERSED), crc)
-        length += len(chunk)
-    tail = length.to_bytes((length.bit_length() + 7) // 8, 'little')
-    crc = zlib.crc32(tail.translate(_REVERSED), crc) ^ 0xffffffff
-    return int('{:032b}'.format(crc)[::-1], 2) ^ 0xffffffff
+        digest.update(chunk)
+    return digest.value

@@ -447,3 +447,12 @@ def duration(seconds):
     if minutes < 60:
         return '%d min %d s' % (minutes, rest)
     return '%d h %d min' % divmod(minutes, 60)
+
+
+def size(number):
+    """Bytes as people say them: 512 B, 1.8 MB."""
+    for unit in ('B', 'kB', 'MB', 'GB'):
+        if number < 1000:
+            return '%.1f %s' % (number, unit) if unit != 'B' else '%d B' % number
+        number /= 1000
+    return '%.1f TB' % number

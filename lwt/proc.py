@@ -50,12 +50,13 @@ class Command(NamedTuple):
     these variables (bytes: bytes) beside it.
     stdin, stdin_path: bytes, then a file's content, written to the child; with neither, and no lifeline, it gets /dev/null.
     source: in place of stdin_path, an object with read(size) and close(), like a raw file: b'' is its end, None means that it
-    has nothing yet and is to be asked again when the child has said something.
+    has nothing yet and is to be asked again when the child has said something, or when it calls its wake(), which it is given.
     lifeline: seconds between heartbeats on the child's standard input, which then stays open as long as lwt lives.
     hello: how long sink.started may be false.  stall: how long no byte may move.  rate: bytes a second, in each direction.
     sink: an object with feed(stream, data), stream being 'stdout' or 'stderr', and the attribute started; feed may return
     True: no more is wanted.  Without a sink the output is kept, up to limit bytes a stream, in the Result.
     gate, background: for flow.Pool: a flow.Gate that it has to pass, and whether it is to live beside what follows it.
+    tied: for flow.Pool: a Child in the background; when that fails, this one is ended as well.
     """
 
     argv: tuple
@@ -77,6 +78,7 @@ class Command(NamedTuple):
     sink: object = None
     gate: object = None
     background: bool = False
+    tied: object = None
     label: str = ''
 
 
@@ -115,6 +117,7 @@ class Child:
         self._command = command
         self._on_done = on_done
         self._on_begun = on_begun
+        self.result = None              # at the end
         self._popen = None
         self._streams = {}              # fd -> (name, file), those still open
         self._kept = {'stdout': bytearray(), 'stderr': bytearray()}
@@ -152,6 +155,11 @@ class Child:
     def sink(self):
         """Where its output goes."""
         return self._command.sink
+
+    @property
+    def tied(self):
+        """The Child that it cannot do without, or None."""
+        return self._command.tied
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -242,9 +250,7 @@ class Child:
         else:
             self._keep(self._kept[name], data)
         self._throttle(fd, len(data), self._resume_reading)
-        if self._awaiting:
-            self._awaiting = False
-            self._resume_writing()
+        self._ask_again()
 
     def _feed(self, sink, name, data):
         if sink.feed(name, data) is True:
@@ -306,6 +312,7 @@ class Child:
             data = self._source.read(READ_SIZE)
             if data is None:
                 self._awaiting = True
+                self._source.wake = self._ask_again
                 self._loop.remove(self._stdin)
                 return
             self._pending = memoryview(data)
@@ -324,6 +331,11 @@ class Child:
         self._pending = self._pending[count:]
         self._moved_at = self._loop.time()
         self._throttle(self._stdin, count, self._resume_writing)
+
+    def _ask_again(self):
+        if self._awaiting:
+            self._awaiting = False
+            self._resume_writing()
 
     def _resume_writing(self, _fd=None):
         if self._stdin != -1:
@@ -471,9 +483,10 @@ class Child:
         self._cancel_timers()
         died_of = -self._returncode if self._returncode < 0 else 0
         status = self._cause or ('signaled' if died_of else 'exited')
-        on_done(Result(
+        self.result = Result(
             self._command, status, died_of or self._returncode, bytes(self._kept['stdout']), bytes(self._kept['stderr']),
-            self._loop.time() - self._started_at, self._truncated, self._incomplete))
+            self._loop.time() - self._started_at, self._truncated, self._incomplete)
+        on_done(self.result)
 
 
 def max_children():

@@ -42,6 +42,7 @@ SHORT_SCRIPTS = {
     'stage': ('lib', 'frame', 'stage'),
     'put': ('lib', 'frame', 'copylib', 'put'),
     'deploy': ('lib', 'frame', 'deploy'),
+    'attach': ('lib', 'frame', 'attach'),
 }
 
 
@@ -59,12 +60,14 @@ class Payload(NamedTuple):
     """What is sent behind a guarded command: a script to run, and a file for its standard input.
 
     secret: None, or sudo's password, empty where it needs none: then the command runs as root.
+    scratch: the host's directory for temporary files, or '' for its own choice.
     """
 
     script: bytes = b''
     input_path: str = ''
     input_bytes: int = 0
     secret: bytes = None
+    scratch: str = ''
 
 
 @functools.lru_cache(maxsize=None)
@@ -126,7 +129,8 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     if payload.secret is not None:
         words = (frame.nonce, host.home, text, 'yes' if payload.secret else '') + words
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
-    line = envelope(with_arguments('', words), text)
+    scratch = b'export TMPDIR=%s\n' % shell_quote(payload.scratch) if payload.scratch else b''
+    line = envelope(scratch + with_arguments('', words), text)
     return _command(transport, host, line, frame, limits)._replace(
         lifeline=limits.lease / HEARTBEATS_PER_LEASE, stdin=first + payload.script, stdin_path=payload.input_path)
 

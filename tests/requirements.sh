@@ -14,6 +14,8 @@ need() {
 need sshd openssh-server openssh-server
 need ssh openssh-client openssh-clients
 need nc netcat-openbsd nmap-ncat
+need ncat ncat nmap-ncat
+need nc.traditional netcat-traditional netcat
 need dash dash dash
 need busybox busybox-static busybox
 need bash bash bash

@@ -8,7 +8,7 @@ import unittest
 
 from lwt import connection, ssh
 from lwt.errors import Interrupted
-from lwt.flow import Gate, Sleep, running
+from lwt.flow import Ended, Gate, Sleep, running
 from lwt.proc import Command
 from tests import lab
 from tests.support import FAKE, MARK, LeakCheckedTestCase, ProgramTestCase, marked, wait_for
@@ -152,6 +152,58 @@ class Background(EngineTestCase):
         command = self.command('trap "echo TERM >> log" TERM; while :; do sleep 0.1; done', hello=0.3, sink=Sink())
         self.assertEqual(self.run_flows([self.one(command._replace(grace=60.0))])[0].status, 'hello')
         self.assertEqual(os.listdir(self.scratch), [])
+
+    def test_its_end_can_be_waited_for_before_and_after_it(self):
+        def flow(pause):
+            child = yield self.command('echo begun; sleep 0.2; exit 7', background=True, sink=Sink())
+            yield Sleep(pause)
+            return (yield Ended(child)).code
+
+        self.assertEqual(self.run_flows([flow(0), flow(0.5)], fanout=1), [7, 7])
+
+    def test_what_is_tied_to_it_ends_with_it_only_when_it_fails(self):
+        def flow(end, pause):
+            child = yield self.command('echo begun; sleep 0.2; ' + end, background=True, sink=Sink())
+            yield Sleep(pause)
+            return (yield self.command('sleep 0.6; echo whole; [ %s != "exit 7" ] || sleep 60' % repr(end), tied=child)).status
+
+        self.assertEqual(self.run_flows([flow('exit 7', 0)]), ['over'])
+        self.assertEqual(self.run_flows([flow('exit 7', 0.5)]), ['over'])
+        self.assertEqual(self.run_flows([flow('exit 0', 0)]), ['exited'])
+
+    def test_an_interrupt_reaches_who_waits_for_its_end(self):
+        def flow(run):
+            child = yield self.command('echo begun; exec sleep 60', background=True, sink=Sink())
+            run.loop.call_later(0.1, run.interrupt, signal.SIGTERM)
+            try:
+                yield Ended(child)
+            finally:
+                child.kill()
+
+        with running(10, 1.0) as run:
+            run.pool.add(flow(run), lambda report: None)
+            self.assertRaises(Interrupted, run.run)
+
+    def test_a_source_that_had_nothing_wakes_its_child(self):
+        class Slow:
+            parts = [None, b'one ', None, b'two', b'']
+
+            def read(self, _size):
+                if self.parts[0] is None:
+                    run.loop.call_later(0.05, self.go_on)
+                    return None
+                return self.parts.pop(0)
+
+            def go_on(self):
+                if self.parts[0] is None:
+                    self.parts.pop(0)
+                    self.wake()
+
+            def close(self):
+                pass
+
+        with running(1, 1.0) as run:
+            self.assertEqual(run.report(self.one(Command(('cat',), source=Slow()))).stdout, b'one two')
 
     def test_an_interrupt_ends_it_with_its_flow(self):
         def flow(run):

@@ -11,18 +11,18 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style'),
+    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition'),
     ('selectors_loop', 'hosts', 'config', 'files'),
     ('workspace', 'joblog'),
     ('proc', 'ssh', 'archive', 'manifest'),
-    ('remote', 'scp'),
+    ('remote', 'scp', 'netcat'),
     ('health', 'sample'),
     ('capacity',),
     ('flow', 'task', 'outcome', 'output'),
     ('store', 'styles', 'log', 'report', 'call', 'results', 'task_view', 'floor', 'multi'),
-    ('connection', 'jobs', 'passes'),
+    ('connection', 'jobs', 'passes', 'meeting'),
     ('weather',),
-    ('visit', 'transfer', 'queue'),
+    ('visit', 'transfer', 'queue', 'reduce'),
     ('scheduler',),
     ('arguments',),
     ('cmd_*', 'api'),
@@ -31,7 +31,7 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity')
+PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity', 'netcat')
 
 
 def parse_package():

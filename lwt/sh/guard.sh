@@ -21,12 +21,11 @@ fail() {
 
 enter_home "$home" || fail "$home: no such directory"
 
-staged=''
+staged=${TMPDIR:-/tmp}/lwt.$nonce       # a command may make it as well, and need not remove it
 input=/dev/null
 if [ $((script_bytes + input_bytes)) -gt 0 ]; then
   mask=$(umask)
   umask 077
-  staged=${TMPDIR:-/tmp}/lwt.$nonce
   trap 'rm -rf "$staged"; exit 143' TERM HUP
   mkdir "$staged" || fail "$staged: cannot be made"
   if ! receive "$staged/both" $((script_bytes + input_bytes)) "$stall"; then
@@ -87,7 +86,7 @@ die() {
     uptime
   done
   sweep "$nonce"
-  [ -z "$staged" ] || rm -rf "$staged"
+  [ ! -d "$staged" ] || rm -rf "$staged"
   kill -KILL 0
 }
 # shellcheck disable=SC2086
@@ -110,7 +109,7 @@ trap : TERM HUP INT
     LWT_ID=$nonce exec /bin/sh -c -- "$command" sh "$@"
   )
   code=$?
-  [ -z "$staged" ] || rm -rf "$staged"
+  [ ! -d "$staged" ] || rm -rf "$staged"
   printf '\036%s end %s\n' "$nonce" "$code"
   printf '\036%s end %s\n' "$nonce" "$code" >&4
   kill -ALRM $$
@@ -142,3 +141,4 @@ while [ -z "$over" ]; do
   kill -KILL "$timer"
 done
 leave
+exit 0                                  # what there was to kill may be gone already

@@ -1,0 +1,382 @@
+"""lwt reduce: sort and reduce lines on hosts, partition by partition."""
+
+from __future__ import generator_stop
+
+import os
+import re
+import stat
+import tempfile
+import time
+
+from lwt import config, files, hosts, meeting, outcome, output, partition, reduce, remote, ssh
+from lwt.arguments import Parser, fitting
+from lwt.errors import Cancelled, LocalError, LwtError, UsageError
+from lwt.flow import running
+from lwt.hostset import refuse
+from lwt.proc import Command
+
+BR_HOSTS = '/etc/br.hosts'      # where bashreduce looks for hosts
+PROGRESS_STEP = 0.5             # seconds between two looks at how far it has come
+READ_SIZE = 1 << 18
+PROBE = "printf 'b\\nA\\na\\nB\\n' | sort | tr -d '\\n'"     # what tells one language's order from another's
+
+EXAMPLES = '''examples:
+  lwt reduce -w h1,h2 -i big.txt -o sorted.txt            sort by the first column
+  lwt reduce -m "h1 h1 h2" -r "cut -d' ' -f1 | uniq -c" < words
+                                                          count words; h1 does twice as much as h2
+  lwt reduce -a --map "tr ' ' '\\n'" -r "uniq -c" -i text  map on the hosts first
+  lwt reduce -a --input-on-hosts '/var/log/a/*.log' -c 7 -o by-path'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = _parser(name)
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt reduce: unexpected word %s' % (words + (parsed.rest or []))[0], 'commands follow --map and -r')
+    order = _order(parsed, env.environ)
+    _check_output(parsed.output)
+    place = env.find_workspace()
+    settings = env.settings(place)
+    chosen = _hosts(parsed, env, place, BR_HOSTS)
+    session = env.session(settings, chosen)
+    with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+        env.ready(run, place, session, chosen)
+        rounds = _Rounds(run, env, session, parsed)
+        try:
+            _write(_results(rounds, parsed, order, chosen, env.environ), parsed.output)
+        except _Failed as failure:
+            return failure.exit_code
+    return 0
+
+
+def _parser(name):
+    parser = Parser(name, 'lwt reduce [-w HOSTS | -m "HOST HOST…"] [options] [-i IN] [-o OUT]',
+                    'Part lines by their key among hosts, sort them there and reduce them, and put what comes back together:\n'
+                    'the same as `sort -kCOL,COL IN | CMD > OUT`, if CMD treats each key by itself.  A key is never parted.\n'
+                    'OUT appears when all of it is right, or not at all.', EXAMPLES,
+                    conflict_handler='resolve').add_selection()         # -t is bashreduce's here; --connect-timeout is there
+    for flags, metavar, text in (
+            (('-m',), '"HOST…"', 'these, and one named twice does twice as much (default: %s)' % BR_HOSTS),
+            (('-c', '--column'), 'COL', 'the column that is the key (default 1)'),
+            (('-r', '--reduce'), 'CMD', 'run on each host, reads its sorted lines (default: none)'),
+            (('-i', '--input'), 'IN', 'a file (default: standard input)'),
+            (('-o', '--output'), 'OUT', 'a file (default: standard output)'),
+            (('-S', '--memory'), 'MEM', 'for each sort, as sort -S has it'),
+            (('-t', '--tmp'), 'DIR', 'for temporary files, on the hosts and here (default: $TMPDIR there, or /tmp)'),
+            (('--map',), 'CMD', 'run on each host before lines are parted: reads its share of the input'),
+            (('--input-on-hosts',), 'GLOB', 'read the files that lie on the hosts, in place of IN'),
+            (('--delimiter',), 'X', 'what stands between columns (default: blanks)')):
+        dest = 'named' if flags == ('-m',) else flags[-1].strip('-').replace('-', '_')
+        parser.add_argument(*flags, metavar=metavar, dest=dest, help=text)
+    parser.add_argument('--numeric', action='store_true', help='keys are numbers')
+    parser.add_argument('--reverse', action='store_true', help='the largest key first')
+    parser.add_argument('--transport', choices=('ssh', 'nc'), default='ssh', help='how lines travel; nc: not encrypted')
+    return parser.add_options('timeout', 'stall', 'grace', 'lease')
+
+
+def _order(parsed, environ):
+    """The partition.Order that is asked for; raises UsageError."""
+    try:
+        column = config.positive(parsed.column or '1')
+    except ValueError as error:
+        raise UsageError('-c %s: %s' % (parsed.column, error))
+    delimiter = os.fsencode({'\\t': '\t', '\\0': '\0'}.get(parsed.delimiter, parsed.delimiter or ''))
+    if parsed.delimiter is not None and (len(delimiter) != 1 or delimiter in b'\n\0'):
+        raise UsageError('--delimiter %r: expected one character' % parsed.delimiter, '\\t is a tab')
+    if parsed.memory is not None and not re.fullmatch(r'\d+[%bKMGT]?', parsed.memory):
+        raise UsageError('-S %s: expected a size, as 256M or 20%%' % parsed.memory)
+    if parsed.input and parsed.input_on_hosts:
+        raise UsageError('-i and --input-on-hosts exclude each other')
+    return partition.Order(column, delimiter, parsed.numeric, parsed.reverse, partition.collation(environ))
+
+
+def _check_output(path):
+    """Raise UsageError for an output that cannot be made."""
+    if path is None:
+        return
+    directory = os.path.dirname(path) or '.'
+    if os.path.isdir(path) or not os.path.isdir(directory):
+        raise UsageError('%s: %s' % (path, 'a directory' if os.path.isdir(path) else 'no such directory: ' + directory))
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError('%s: cannot be written' % directory)
+
+
+def _hosts(parsed, env, place, br_hosts):
+    """The hosts, one for each partition: the names of -m, or a selection, or those that bashreduce would take."""
+    if parsed.named is not None and (parsed.hosts or parsed.categories or parsed.everything):
+        raise UsageError('-m and -w, -g, -a exclude each other')
+    if parsed.named is None and (parsed.hosts or parsed.categories or parsed.everything or not os.path.exists(br_hosts)):
+        return env.select(parsed, place)
+    where, text = ('-m', parsed.named) if parsed.named is not None else (br_hosts, files.read_text(br_hosts, hosts.MAX_BYTES))
+    lines = [line.partition('#')[0] for line in text.splitlines()]
+    candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
+    chosen = []
+    for word in ' '.join(lines).split():
+        chosen += hosts.select(hosts.Selection((word,), exclude=tuple(parsed.exclude)), candidates, lambda: candidates, refuse)
+    if not chosen:
+        raise UsageError('%s: no hosts named' % where)
+    return chosen
+
+
+def _exports(variables):
+    return ''.join('export %s=%s\n' % (name, os.fsdecode(remote.shell_quote(value))) for name, value in sorted(variables.items()))
+
+
+def _user_text(command, environ):
+    """A command of the user, with the locale that it would have here."""
+    return _exports({name: value for name, value in environ.items() if name == 'LANG' or name.startswith('LC_')}) + command
+
+
+def _results(rounds, parsed, order, chosen, environ):
+    """Do it all; the reduce.Results whose contents are the output, one after the other."""
+    pieces = [] if parsed.input_on_hosts else [rounds.input(parsed.input)]
+    first = _first_steps(parsed, environ)
+    if first is not None:
+        found = rounds.do('map', first, _shares(pieces, chosen, first))
+        pieces = [results.piece for results in found]
+    parts = [reduce.Piece(rounds.temporary().fileno(), complete=False) for _ in chosen]
+    splitter = partition.splitter(order, [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
+    jobs = [reduce.Job('partition %d' % number, _from(number, chosen), part) for number, part in enumerate(parts, 1)]
+    found = rounds.do('reduce', _last_steps(parsed, order, rounds, environ), jobs, sum(map(len, pieces)),
+                      reduce.part(pieces, splitter, parts))
+    return found if order.is_by_bytes else [rounds.merged(found, order)]
+
+
+def _first_steps(parsed, environ):
+    """The Steps of the round before lines are parted, or None."""
+    commands = (('map', _user_text(parsed.map, environ)),) if parsed.map else ()
+    pattern = parsed.input_on_hosts or ''
+    return reduce.Steps(commands, pattern) if commands or pattern else None
+
+
+def _last_steps(parsed, order, rounds, environ):
+    """The Steps of the round that sorts and reduces."""
+    commands = (('sort', _sort_text(order, parsed.memory or '', rounds)),)
+    if parsed.reduce:
+        commands += (('reduce', _user_text(parsed.reduce, environ)),)
+    return reduce.Steps(commands, keeps_lines=not parsed.reduce)
+
+
+def _sort_text(order, memory, rounds):
+    """The text of sort on the hosts."""
+    text = _exports(order.variables)
+    if not order.has_plain_rules:
+        text += ('[ "$(%s)" = %s ] || { echo "lines sort by other rules here than by those of %s" >&2; exit 3; }\n'
+                 % (PROBE, rounds.order_here(order.variables), order.collate))
+    words = [os.fsdecode(remote.shell_quote(word)) for word in order.sort_words(memory)]
+    return text + 'exec sort -T "$LWT_SCRATCH" ' + ' '.join(words)
+
+
+def _shares(pieces, chosen, steps):
+    """The Jobs of the first round: each host's own files, or a share of the input for each."""
+    if steps.pattern:
+        return [reduce.Job('its files', (host,), None) for host in dict.fromkeys(chosen)]
+    shares = [share for piece in pieces for share in reduce.cut(piece, len(chosen))]
+    return [reduce.Job('share %d' % number, _from(number, chosen), share) for number, share in enumerate(shares, 1)]
+
+
+def _from(number, chosen):
+    """The hosts for partition `number`, its own first."""
+    return tuple(dict.fromkeys(chosen[number - 1:] + chosen[:number - 1]))
+
+
+class _Failed(Exception):
+    """A round failed, and that was said."""
+
+    def __init__(self, exit_code):
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class _Rounds:
+    """Rounds of partitions under a run: their temporary files, how far they are, and what is said of them."""
+
+    def __init__(self, run, env, session, parsed):
+        self._run = run
+        self._env = env
+        settings = session.settings
+        self._scratch = parsed.tmp if parsed.tmp and os.path.isdir(parsed.tmp) else None
+        self._out = output.Output(run)
+        self._is_shown = os.isatty(2) and not env.quiet
+        self._progress = output.Progress(self._is_shown)
+        self._out.share_terminal(self._progress)
+        self._lines = {}                # host's name -> output.WholeLines
+        self._left = 0                  # flows of the round
+        self._timer = None
+        silence = min(session.transport.silence, settings.stall or session.transport.silence)
+        session = session._replace(transport=session.transport._replace(silence=silence))
+        self._plan = reduce.Plan(session, self._netcat(session) if parsed.transport == 'nc' else None, parsed.tmp or '',
+                                 settings.timeout, self._complain, self._say)
+
+    def _netcat(self, session):
+        """The netcat of this machine."""
+        found = self._run.report(meeting.here(session.transport))
+        if found is None:
+            raise UsageError('no netcat found in PATH=%s' % session.transport.path, 'use --transport ssh')
+        return found
+
+    def temporary(self):
+        """A file without a name; it is open as long as the run."""
+        with files.local_errors('a temporary file in %s' % (self._scratch or tempfile.gettempdir())):
+            file = tempfile.TemporaryFile(dir=self._scratch, buffering=0)
+        self._run.at_exit(file.close)
+        return file
+
+    def order_here(self, variables):
+        """What tells the order of lines on this machine."""
+        result = self._run.report(_single(Command(('/bin/sh', '-c', PROBE), env=dict(self._env.environ, **variables))))
+        return result.stdout.decode('ascii', 'replace')
+
+    # -- input --------------------------------------------------------------------------------------------------------
+
+    def input(self, path):
+        """The Piece that is the input: a file, or standard input where path is None."""
+        name, fd = path or 'standard input', 0
+        try:
+            if path:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                self._run.at_exit(lambda: os.close(fd))
+            info = os.fstat(fd)
+        except OSError as error:
+            raise UsageError('%s: %s' % (name, error.strerror))
+        if stat.S_ISDIR(info.st_mode):
+            raise UsageError('%s: a directory' % name)
+        if stat.S_ISREG(info.st_mode):
+            return reduce.Piece(fd, os.lseek(fd, 0, os.SEEK_CUR), info.st_size)
+        if os.isatty(fd) and not self._env.quiet:
+            output.say('reading lines from the terminal')
+        return self._kept(fd, name)
+
+    def _kept(self, fd, name):
+        """What comes from a pipe, as a Piece: samples of all of it are needed, and it may have to be sent twice."""
+        piece = reduce.Piece(self.temporary().fileno())
+
+        def take():
+            with files.local_errors('%s, which is kept in %s' % (name, self._scratch or tempfile.gettempdir())):
+                data = os.read(fd, READ_SIZE)
+                piece.append(data)
+            if not data:
+                self._run.loop.remove(fd)
+            return data
+
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode) and not os.isatty(fd):
+            while take():               # /dev/null: what a loop cannot wait for
+                pass
+            return piece
+        self._run.loop.add_reader(fd, take)
+        self._run.pool.on_cancel(lambda: self._run.loop.remove(fd))
+        self._run.run()
+        self._run.pool.on_cancel(lambda: None)
+        return piece
+
+    # -- a round ------------------------------------------------------------------------------------------------------
+
+    def do(self, what, steps, jobs, expected=0, parting=None):
+        """Do the Steps to all Jobs, while the flow `parting` fills their Pieces; their Results, in order.
+
+        what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was said.
+        """
+        tally = reduce.Tally(expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs))
+        found = [reduce.Results(self.temporary(), tally) for _ in jobs]
+        failures, bad = [], set()
+        self._left = len(jobs) + (parting is not None)
+        for job, results in zip(jobs, found):
+            self._run.pool.add(reduce.partition(self._plan, steps, job, results, tally, bad),
+                               lambda report, job=job: self._on_done(job, report, failures))
+        if parting is not None:
+            self._run.pool.add(parting, lambda report: self._on_done(None, report, failures))
+        self._follow(what, tally)
+        for report in failures:
+            if isinstance(report, LwtError):
+                raise report
+        if failures:
+            raise _Failed(outcome.exit_code(failures))
+        return found
+
+    def _on_done(self, job, report, failures):
+        """A flow is done; the first failure stops the others."""
+        self._left -= 1
+        if not self._left and self._timer is not None:
+            self._timer.cancel()
+        if isinstance(report, LwtError):
+            failures += [] if isinstance(report, Cancelled) else [report]
+        elif job is not None and not report[1].ok and not failures:
+            host, verdict = report
+            failures.append(verdict)
+            self._say('%s: %s: %s' % (host.name, job.name, verdict.reason))
+        if failures and self._left:
+            self._run.pool.cancel()
+
+    def _follow(self, what, tally):
+        """Run until all flows are done, and show how far they are."""
+        began = time.monotonic()
+
+        def look():
+            self._progress.show(progress_text(what, tally, time.monotonic() - began))
+            self._timer = self._run.loop.call_later(PROGRESS_STEP, look)
+
+        if self._is_shown:
+            look()
+        try:
+            self._run.run()
+        finally:
+            self._progress.end()
+            for lines in self._lines.values():
+                lines.finish()
+            self._out.check()
+
+    def _say(self, text):
+        self._out.say(text)
+
+    def _complain(self, host, data):
+        """What a command there printed on standard error."""
+        if host.name not in self._lines:
+            self._lines[host.name] = output.WholeLines(self._out.err, output.encoded(host.name + ': '))
+        self._lines[host.name].feed(data)
+
+    # -- output -------------------------------------------------------------------------------------------------------
+
+    def merged(self, found, order):
+        """The Results of all partitions as one, by sort, where only it knows the order."""
+        file = self.temporary()
+        merged = reduce.Results(file, reduce.Tally(0, 0))
+        paths = ['/proc/%d/fd/%d' % (os.getpid(), results.file.fileno()) for results in found]
+        argv = ['/usr/bin/env', 'sort', '-m'] + order.sort_words() + paths
+        result = self._run.report(_single(Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
+        if merged.error is not None or not result.ok:
+            raise LocalError('sort -m: %s' % (merged.error or ssh.printable_text(result.stderr.decode('utf-8', 'replace'))
+                                              or 'exit code %d' % result.code))
+        return merged
+
+
+def _single(command):
+    """Flow: one Command; its Result."""
+    return (yield command)
+
+
+def progress_text(what, tally, elapsed):
+    """How far a round is after so many seconds."""
+    text = '%s: %d of %d done, %s of %s sent, %s back' % (
+        what, tally.done, tally.partitions, output.size(tally.sent), output.size(tally.expected), output.size(tally.returned))
+    rate = tally.sent / elapsed if elapsed > 1 else 0.0
+    if not rate:
+        return text
+    left = max(0, tally.expected - tally.sent) / rate
+    return '%s, %s/s%s' % (text, output.size(rate), ', %s left' % output.duration(left) if left else '')
+
+
+def _write(found, path):
+    """Write what the Results hold to a file, which appears by rename, or to standard output."""
+    if path is None:
+        for results in found:
+            for chunk in results.chunks():
+                output.put_bytes(chunk)
+        return
+    with files.replacing(path) as fd:
+        for results in found:
+            for chunk in results.chunks():
+                while chunk:
+                    chunk = chunk[os.write(fd, chunk):]

@@ -1,0 +1,52 @@
+"""How two machines meet by netcat: which one a host has, and where it is reached, as flows."""
+
+from __future__ import generator_stop
+
+from typing import NamedTuple
+
+from lwt import call, netcat, ssh
+from lwt.errors import HostError
+from lwt.proc import Command
+
+ASK_TIME = 20.0                 # seconds for ssh -G, whose configuration may ask others
+
+
+class End(NamedTuple):
+    """One end: the netcat of a host, and the host's address as its sshd sees it."""
+
+    program: netcat.Program
+    address: str
+
+    @property
+    def listening(self):
+        """The command line of a listener there."""
+        return self.program.listen(self.address)
+
+
+def end(session, host):
+    """Flow: the End that a host is.  Raises HostError where there is no netcat, or the host cannot be asked."""
+    output = call.Collector()
+    verdict = yield from call.command(session, host, netcat.PROBE, (), output)
+    if not verdict.ok:
+        raise HostError(host.name, verdict)
+    address, program = netcat.parse(output.stdout.decode('utf-8', 'replace'))
+    if program is None:
+        raise HostError(host.name, ssh.Verdict('failed', 1, 'no netcat there that lwt knows (%s)' % ', '.join(netcat.NAMES)))
+    return End(program, address)
+
+
+def here(transport):
+    """Flow: the netcat of this machine, or None."""
+    result = yield Command(('/bin/sh', '-c', netcat.PROBE), env=transport.env, timeout=ASK_TIME)
+    return netcat.parse(result.stdout.decode('utf-8', 'replace'))[1]
+
+
+def address(session, host):
+    """Flow: where a host is reached from here, as ssh knows it; so an alias works."""
+    if host.is_local:
+        return '127.0.0.1'
+    transport = session.transport
+    config = ('-F', transport.config) if transport.config else ()
+    result = yield Command((transport.ssh,) + config + ('-G', '--', host.name), env=transport.env, timeout=ASK_TIME)
+    told = [line.partition(' ') for line in result.stdout.decode('utf-8', 'replace').splitlines()]
+    return next((value for key, _space, value in told if key == 'hostname'), host.name)

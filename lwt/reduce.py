@@ -1,0 +1,472 @@
+"""Reduce: lines go to hosts, partition by partition, through commands there, and come back; what is lost is never overlooked.
+
+One partition is one attempt on one host: a session under the guard runs sh/reduce.sh, which counts what comes and what goes;
+the bytes themselves go both ways through a second child, an ssh that is attached to it or a netcat.  The attempt is good if
+all of this agrees:
+
+    the lines, bytes and cksum that were sent here and came there, and those that were sent back there and came here
+    the code of each command is 0
+    the session said its end
+
+Else, if the host or the way to it is to blame, the same bytes are sent to another host, for they are kept here, in files
+without a name that are gone with lwt.  Who asked gets all results, or a reason with the partition's number and the host.
+
+A reduce is one round of such partitions, or two: first `map` (or what lies on the hosts), whose results are then parted.
+It knows nothing of keys: what a partition holds is partition.py's to say.
+"""
+
+from __future__ import generator_stop
+
+import os
+from typing import Callable, NamedTuple
+
+from lwt import connection, manifest, meeting, netcat, remote, ssh
+from lwt.config import bounded
+from lwt.errors import HostError, LocalError
+from lwt.flow import Ended, Sleep
+from lwt.proc import Command, Result
+
+READ_SIZE = 1 << 16
+FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
+BLOCK = 1 << 18                 # bytes that are parted at once
+STRANGERS_TIME = 15.0           # seconds for a listener to say that it gave a stranger up, and where it is now
+ASK_EVERY = 0.1
+LINE_LIMIT = 1 << 16
+HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
+
+
+class Steps(NamedTuple):
+    """What is done to a partition: (name, text for sh) of one or two commands; pattern: files there to be read in its place.
+
+    keeps_lines: nothing but the order of lines changes, so that their number and bytes are to come back.
+    """
+
+    commands: tuple = ()
+    pattern: str = ''
+    keeps_lines: bool = False
+
+
+class Plan(NamedTuple):
+    """How it is done.  connect: a netcat.Program of this machine, or None for ssh.  scratch: for temporary files on hosts, or ''.
+
+    complain(host, data): hears what the commands print on standard error.  say(text): hears of second attempts.
+    """
+
+    session: tuple
+    connect: netcat.Program = None
+    scratch: str = ''
+    timeout: float = 0.0
+    complain: Callable = lambda host, data: None
+    say: Callable = lambda text: None
+
+
+class Tally:
+    """How far a round has come: bytes that are to be sent, were sent, and came back; partitions done."""
+
+    def __init__(self, expected, partitions):
+        self.expected = expected
+        self.partitions = partitions
+        self.sent = self.returned = self.done = 0
+
+
+class Count:
+    """The lines, bytes and cksum of what went by."""
+
+    def __init__(self):
+        self._lines = 0
+        self._sum = manifest.Cksum()
+
+    def add(self, data):
+        """Take bytes."""
+        self._lines += data.count(b'\n')
+        self._sum.update(data)
+
+    @property
+    def lines(self):
+        return self._lines
+
+    @property
+    def bytes(self):
+        return self._sum.length
+
+    @property
+    def told(self):
+        """As sh/reduce.sh tells it: (lines, cksum, bytes)."""
+        return self._lines, self._sum.value, self._sum.length
+
+
+class Piece:
+    """A stretch of a file, which may still grow; what is read of it ends with a newline."""
+
+    def __init__(self, fd, start=0, end=0, complete=True):
+        self.fd = fd
+        self.start = start
+        self.end = end
+        self.complete = complete
+        self.on_growth = lambda: None
+
+    def __len__(self):
+        return self.end - self.start
+
+    def append(self, data):
+        """Write more."""
+        while data:
+            data = data[os.pwrite(self.fd, data, self.end):]
+        self.end = os.lseek(self.fd, 0, os.SEEK_END)
+        self.on_growth()
+
+    def close(self):
+        """There will be no more."""
+        self.complete = True
+        self.on_growth()
+
+
+class Feed:
+    """The source of an attempt: a Piece from its beginning, counted."""
+
+    def __init__(self, piece, tally):
+        self._piece = piece
+        self._tally = tally
+        self._at = piece.start
+        self._last = b'\n'
+        self.sent = Count()
+        self.wake = lambda: None
+        piece.on_growth = lambda: self.wake()
+
+    def read(self, size=READ_SIZE):
+        """The next bytes; None while there are none yet, b'' at the end."""
+        size = min(size, self._piece.end - self._at)
+        data = os.pread(self._piece.fd, size, self._at) if size else b''
+        self._at += len(data)
+        if not data and not self._piece.complete:
+            return None
+        if not data and self._last != b'\n':
+            data = b'\n'
+        self._last = data[-1:] or self._last
+        self.sent.add(data)
+        self._tally.sent += len(data)
+        return data
+
+    def close(self):
+        """Nothing is open."""
+        self._piece.on_growth = lambda: None
+
+
+class Framing:
+    """The source of a netcat: the token; once the host has taken it, a Feed in frames; and the end, once all is back.
+
+    (A half-closed connection would tell the end as well, but most listening netcats end when they see it.)
+    """
+
+    def __init__(self, feed, control, offer, results):
+        self._feed = feed
+        self._control = control
+        self._results = results
+        self._ready = [offer.token.encode() + b'\n']
+        self._over = False
+        feed.wake = lambda: self.wake()
+        control.wake = lambda: self.wake()
+        self.wake = lambda: None
+
+    def read(self, _size):
+        """The next bytes; None while there are none, b'' at the end."""
+        if self._ready:
+            return self._ready.pop()
+        if not self._control.joined:
+            return None
+        if self._over:
+            return b'' if self._control.has_returned(self._results.came.bytes) else None
+        data = self._feed.read(FRAME_SIZE)
+        if data is None:
+            return None
+        self._over = not data
+        return b'%d\n' % len(data) + data
+
+    def close(self):
+        """Close the Feed."""
+        self._feed.close()
+        self._control.wake = lambda: None
+
+
+class Results:
+    """What comes back of a partition, in a file; a sink for a netcat."""
+
+    started = True
+
+    def __init__(self, file, tally):
+        self._tally = tally
+        self.file = file
+        self.came = Count()
+        self.error = None
+
+    def feed(self, stream, data):
+        """Take bytes; true when there is no room for them."""
+        if stream != 'stdout':
+            return None
+        self.came.add(data)
+        self._tally.returned += len(data)
+        try:
+            while data:
+                data = data[self.file.write(data):]
+        except OSError as error:        # raised here it would end the loop; the flow raises it
+            self.error = error
+        return self.error is not None
+
+    def forget(self):
+        """Another attempt begins."""
+        self._tally.returned -= self.came.bytes
+        self.file.seek(0)
+        self.file.truncate()
+        self.came = Count()
+
+    @property
+    def piece(self):
+        """All that came, as a Piece."""
+        return Piece(self.file.fileno(), 0, self.came.bytes)
+
+    def chunks(self):
+        """All that came, bytes after bytes."""
+        self.file.seek(0)
+        return iter(lambda: self.file.read(BLOCK), b'')
+
+
+class Control:
+    """What sh/reduce.sh says; a sink.  It has begun when it is ready, or listens."""
+
+    def __init__(self, nonce, complain):
+        self.frame = remote.Framed(nonce, self._take)
+        self._complain = complain
+        self._partial = b''
+        self.directory = ''
+        self.offer = None               # a netcat.Offer
+        self.joined = False
+        self.refused = ''
+        self.codes = {}
+        self.told = {}                  # (what, 'in' or 'out') -> numbers
+        self.wake = lambda: None
+
+    started = property(lambda self: bool(self.directory or self.offer))
+    ended = property(lambda self: self.frame.ended)
+
+    def feed(self, stream, data):
+        """Take bytes; true when a command failed, and nothing else is of interest."""
+        return self.frame.feed(stream, data)
+
+    def _take(self, stream, data):
+        if stream == 'stderr':
+            self._complain(data)
+            return None
+        *lines, self._partial = (self._partial + data)[-LINE_LIMIT:].split(b'\n')
+        for line in lines:
+            self._hear(line.decode('utf-8', 'replace').split(' '))
+        self.wake()
+        return bool(self.failure)
+
+    def _hear(self, words):
+        word, rest = words[0], words[1:]
+        if word == 'ready':
+            self.directory = ' '.join(rest)
+        elif word == 'listen':
+            self.offer = netcat.offer(rest)
+        elif word == 'joined':
+            self.joined = True
+        elif word == 'refused':
+            self.refused = ssh.printable_text(' '.join(rest))
+        elif word == 'code' and len(rest) == 2:
+            self.codes[rest[0]] = bounded(rest[1], 0, 255)
+        elif word in ('lines', 'sum') and rest:
+            self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62) for part in rest[1:] if part)
+
+    @property
+    def failure(self):
+        """(name of the command that failed, its code), or None."""
+        return next(((name, code) for name, code in self.codes.items() if code != 0), None)
+
+    def count(self, way):
+        """(lines, cksum, bytes) as told for 'in' or 'out'; what is missing is left out."""
+        return self.told.get(('lines', way), ()) + self.told.get(('sum', way), ())
+
+    def has_returned(self, size):
+        """Have as many bytes come back as it sent?"""
+        return self.told.get(('sum', 'out'), (None,))[-1] == size
+
+
+def discrepancy(control, sent, came, keeps_lines):
+    """What does not agree, as a text, or ''.  sent, came: Counts of this side; sent is None where nothing was sent."""
+    for what, here, there in (('what was sent', sent, control.count('in')), ('what came back', came, control.count('out'))):
+        if here is not None and here.told != there:
+            lines = there[0] if there else 0
+            return '%s is not the same here and there (%d and %s lines)' % (what, here.lines, lines)
+    if keeps_lines and (sent.lines, sent.bytes) != (came.lines, came.bytes):
+        return '%d lines were sorted, and %d came back' % (sent.lines, came.lines)
+    return ''
+
+
+# -- one attempt ------------------------------------------------------------------------------------------------------------
+
+
+def _attempt(plan, host, steps, feed, results):
+    """Flow: do the steps to what feed gives (None: nothing) on a host; returns (Verdict, may another host do better?)."""
+    try:
+        near = yield from connection.connected(plan.session, host)
+    except HostError as error:
+        return error.verdict, True
+    with near as session:
+        offered = ()
+        if plan.connect is not None:
+            try:
+                offered = (yield from meeting.end(session, host)).listening
+            except HostError as error:
+                return error.verdict, True
+        control = Control(session.nonce(), lambda data: plan.complain(host, data))
+        child = yield _control(plan, session, host, steps, control, offered)
+        if isinstance(child, Result):
+            return _judged(ssh.verdict(child, control.frame), control, '')
+        try:
+            carry = _through_netcat if plan.connect is not None else _through_ssh
+            told = yield from carry(plan, session, host, control, child, feed, results)
+            result = yield Ended(child)
+        finally:
+            if child.result is None:
+                child.kill()
+        control.frame.finish()
+    if results.error is not None:
+        raise LocalError('results of reduce: %s' % results.error.strerror, 'set TMPDIR to where there is room')
+    sent = None if steps.pattern else feed.sent
+    problem = discrepancy(control, sent, results.came, steps.keeps_lines)
+    return _judged(ssh.verdict(result, control.frame), control, problem, told)
+
+
+def _control(plan, session, host, steps, control, listening):
+    """The Command of a session of sh/reduce.sh."""
+    names = [word for command in steps.commands for word in command]
+    words = ['listen' if listening else 'attach', steps.pattern] + names + [''] * (4 - len(names)) + list(listening)
+    limits = session.limits(plan.timeout)
+    command = remote.guarded(session.transport, host, remote.script_text('lib', 'reduce'), words, control.frame, limits,
+                             remote.Payload(scratch=plan.scratch))
+    return command._replace(sink=control, gate=session.gate, background=True)
+
+
+def _judged(verdict, control, problem, carried=None):
+    """(Verdict, may another host do better?) of an attempt whose session ended with a verdict."""
+    if control.refused:
+        return ssh.Verdict('failed', 1, control.refused), True
+    if control.failure:
+        name, code = control.failure
+        return ssh.Verdict('failed', code or 1, '%s: exit code %s' % (name, code)), name in HOST_STEPS
+    if verdict.ok and problem and carried is not None and not carried.ok:
+        return carried, True
+    if verdict.ok and problem:
+        return ssh.Verdict('failed', 1, problem), True
+    may_retry = verdict.kind not in ('ok', 'killed') and verdict.code != ssh.TIMED_OUT
+    return verdict, may_retry
+
+
+def _through_ssh(plan, session, host, control, child, feed, results):
+    """Flow: carry the bytes through an ssh; returns its Verdict."""
+    frame = remote.Framed(session.nonce(), results.feed)
+    command = remote.plain(session.transport, host, 'attach', (control.directory, control.frame.nonce), frame, session.limits())
+    result = yield command._replace(source=feed, gate=session.gate, tied=child)
+    frame.finish()
+    return ssh.verdict(result, frame)
+
+
+def _through_netcat(plan, session, host, control, child, feed, results):
+    """Flow: carry the bytes through a netcat, as often as the listener says that a stranger was first; returns None."""
+    address = yield from meeting.address(session, host)
+    while child.result is None:
+        offer = control.offer
+        yield Command(plan.connect.connect(address, offer.port), source=Framing(feed, control, offer, results), sink=results,
+                      tied=child, grace=session.settings.grace, label=host.name)
+        for _look in range(round(STRANGERS_TIME / ASK_EVERY)):
+            if control.joined or child.result is not None or control.offer is not offer:
+                break
+            yield Sleep(ASK_EVERY)
+        if control.joined or control.offer is offer:
+            return None
+    return None
+
+
+# -- one partition ----------------------------------------------------------------------------------------------------------
+
+
+class Job(NamedTuple):
+    """A partition that is to be done.  name: for people.  hosts: those that may do it, the first one first.
+
+    piece: what it is, or None where that is on the host already.
+    """
+
+    name: str
+    hosts: tuple
+    piece: Piece
+
+
+def partition(plan, steps, job, results, tally, bad):
+    """Flow: a Job to its end, on one host after the other, its Results filled; returns (host, Verdict).
+
+    bad: a set of hosts that failed; this flow adds to it, and leaves those out.
+    """
+    failed = None
+    for host in job.hosts:
+        if failed is not None and host in bad:
+            continue
+        if failed is not None:
+            plan.say('%s: %s: %s; it goes to %s' % (job.name, failed[0].name, failed[1].reason, host.name))
+            results.forget()
+        feed = Feed(job.piece if job.piece is not None else Piece(-1), tally)
+        verdict, may_retry = yield from _attempt(plan, host, steps, feed, results)
+        if verdict.ok or not may_retry:
+            tally.done += verdict.ok
+            return host, verdict
+        bad.add(host)
+        failed = host, verdict
+        tally.sent -= feed.sent.bytes
+    return failed
+
+
+def part(pieces, splitter, parts):
+    """Flow: part the lines of pieces among others, a block at a time."""
+    for piece in pieces:
+        rest = []
+        for at in range(piece.start, piece.end, BLOCK):
+            whole, newline, last = os.pread(piece.fd, min(BLOCK, piece.end - at), at).rpartition(b'\n')
+            if newline:
+                _append(parts, splitter.split(b''.join(rest) + whole + newline))
+                rest = []
+            rest.append(last)
+            yield Sleep(0)
+        if any(rest):
+            _append(parts, splitter.split(b''.join(rest) + b'\n'))
+    for one in parts:
+        one.close()
+
+
+def _append(parts, texts):
+    try:
+        for one, text in zip(parts, texts):
+            if text:
+                one.append(text)
+    except OSError as error:
+        raise LocalError('partitions of reduce: %s' % error.strerror, 'set TMPDIR to where there is room')
+
+
+def cut(piece, count):
+    """`count` Pieces of about the same size, cut after newlines."""
+    edges = [piece.start]
+    for number in range(1, count):
+        edges.append(max(edges[-1], _after_newline(piece, piece.start + (piece.end - piece.start) * number // count)))
+    edges.append(piece.end)
+    return [Piece(piece.fd, start, end) for start, end in zip(edges, edges[1:])]
+
+
+def _after_newline(piece, at):
+    """The place after the first newline at or behind a place of a Piece."""
+    while at < piece.end:
+        data = os.pread(piece.fd, min(BLOCK, piece.end - at), at)
+        found = data.find(b'\n')
+        if found >= 0:
+            return at + found + 1
+        at += len(data)
+    return piece.end
+
+

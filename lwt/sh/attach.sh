@@ -1,0 +1,13 @@
+# Connect the standard streams of this session with what reduce.sh runs in another one.
+#
+# $1 its directory  $2 its LWT_ID: should its guard have to end it, this is ended as well
+dir=$1
+LWT_ID=$2
+export LWT_ID
+[ -p "$dir/out" ] || refuse "$dir: gone"
+if [ -p "$dir/in" ]; then
+  exec 6<&0                             # dash gives what runs in the background /dev/null, whatever "<&0" asks for
+  cat <&6 >"$dir/in" 2>/dev/null &
+  exec 6<&-
+fi
+cat <"$dir/out"

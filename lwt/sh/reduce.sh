@@ -1,0 +1,123 @@
+# One partition: data comes, goes through one or two commands, and what they print goes back; both ways it is counted.
+#
+# It is run under the guard, in the host's home; the guard removes the directory that it makes.
+# $1 how the data comes and goes: "attach" (by attach.sh, in another session) or "listen" (by a netcat)
+# $2 a pattern: the files here that are read, in place of data that comes; or ''
+# $3 name, $4 text of the first command  $5 name, $6 text of the second; a text may be '': none
+# then, for "listen", the netcat's command line
+#
+# It says: "refused REASON"; "ready DIR", or "listen PORT TOKEN" (again, if a stranger came first) and "joined";
+# "code NAME N" of each command; "lines in N", "sum in CRC BYTES", "lines out N", "sum out CRC BYTES".
+mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6
+shift 6
+dir=${TMPDIR:-/tmp}/lwt.$LWT_ID
+exec 4>&1
+fail() { say "refused $*"; exit 1; }
+
+mask=$(umask)
+umask 077
+problem=$(mkdir "$dir" 2>&1 && cd "$dir" && mkfifo in out in.lines in.sum out.lines out.sum go net.in net.out 2>&1) ||
+  fail "${dir%/*}: ${problem##*: }"
+umask "$mask"
+
+# each COMMAND: run it with the names of the files that the pattern means.
+each() {
+  each_do=$1
+  case $pattern in
+    [~]/*) pattern=$HOME/${pattern#??} ;;
+  esac
+  IFS=''
+  # shellcheck disable=SC2086  # to be expanded, and not split
+  set -- $pattern
+  unset IFS
+  for file; do "$each_do" "$file"; done
+}
+look_at() { { [ -f "$1" ] && [ -r "$1" ]; } || fail "$1: no such file, or not to be read"; }
+# whole FILE: its lines; the last one is ended, or it would be joined with the next file's first.
+whole() {
+  cat "$1"
+  [ ! -s "$1" ] || [ "$(tail -c 1 "$1" | wc -l)" -eq 1 ] || say ''
+}
+if [ -n "$pattern" ]; then
+  each look_at
+  rm -f "$dir/in"                       # nothing comes
+fi
+
+# count NAME: pass standard input on, and say how much that was.
+count() {
+  { say "lines $1" "$(wc -l <"$dir/$1.lines")" >&4; } &
+  { say "sum $1" "$(cksum <"$dir/$1.sum")" >&4; } &
+  tee "$dir/$1.lines" "$dir/$1.sum"
+  wait
+}
+
+# step NAME TEXT: run a command, and say its code; what it does not want to read is read, for it has to be counted.
+step() {
+  step_code=0
+  LWT_SCRATCH=$dir /bin/sh -c "$2" 4>&- || step_code=$?
+  say "code $1 $step_code" >&4
+  cat >/dev/null
+}
+steps() {
+  if [ -n "$second" ]; then step "$first_name" "$first" | step "$second_name" "$second"
+  elif [ -n "$first" ]; then step "$first_name" "$first"
+  else cat; fi
+}
+
+if [ -n "$pattern" ]; then each whole | steps | count out >"$dir/out" &
+else count in <"$dir/in" | steps | count out >"$dir/out" & fi
+pipeline=$!
+
+# port_of PID: the port at which a process listens.
+port_of() {
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    # shellcheck disable=SC2012  # there are no odd names
+    for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
+      port=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:\([0-9A-F]\{4\}\) [0-9A-F]*:0000 0A .* $inode .*/\1/p" /proc/net/tcp /proc/net/tcp6 \
+        2>/dev/null)
+      [ -z "$port" ] || { say $((0x$port)); return; }
+    done
+    nap
+  done
+  return 1
+}
+
+# listen ARGV...: until somebody sends the token; nobody else is sent a byte, and is given ten seconds.
+listen() {
+  for _ in 1 2 3 4 5; do
+    token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    { read -r _ <"$dir/go" && exec cat <"$dir/out"; } >"$dir/net.in" 2>/dev/null &
+    feeder=$!
+    "$@" <"$dir/net.in" >"$dir/net.out" 2>/dev/null 4>&- &
+    netcat=$!
+    exec 7<"$dir/net.out"
+    port=$(port_of "$netcat") || fail "cannot tell at which port its $1 listens"
+    { for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 1; done && kill -KILL "$netcat"; } >/dev/null 2>&1 7<&- &
+    dog=$!
+    say "listen $port $token"
+    if IFS= read -r word <&7 && [ "$word" = "$token" ]; then
+      kill -KILL "$dog"
+      say joined
+      say >"$dir/go"
+      return
+    fi
+    exec 7<&-
+    kill -KILL "$dog" "$netcat" "$feeder"
+  done 2>/dev/null
+  fail "strangers came to its port"
+}
+
+# unframe: of "BYTES", so many bytes, and so on, "0", the bytes.
+unframe() {
+  while read -r bytes && [ "$bytes" -gt 0 ]; do head -c "$bytes" || break; done 2>/dev/null
+}
+
+if [ "$mode" = attach ]; then
+  say "ready $dir"
+else
+  listen "$@"
+  [ -n "$pattern" ] || unframe <&7 >"$dir/in"
+fi
+wait "$pipeline"
+# It must not end before the master has all: what it would still have to send might be lost.
+[ -z "${netcat-}" ] || wait "$netcat"

@@ -1,0 +1,169 @@
+"""reduce without any other machine: its options, its ledger, the host that is this one, and the netcats it knows."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import types
+import unittest
+
+from lwt import cmd_reduce, manifest, netcat, reduce
+from lwt.arguments import Env
+from lwt.errors import UsageError
+from tests.support import ProgramTestCase
+
+
+class OnThisMachine(ProgramTestCase):
+    """The host localhost, and what is refused."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace([('localhost', 'local', '~')])
+
+    def test_it_sorts_and_reduces(self):
+        for way in ('ssh', 'nc'):
+            with self.subTest(way=way):
+                done = self.lwt('reduce', '-m', 'localhost localhost', '-r', 'uniq -c', '--transport', way,
+                                stdin=b'b\na\nb\nc\nb')
+                self.assertEqual((done.code, done.out.split(), done.err), (0, ['1', 'a', '3', 'b', '1', 'c'], ''))
+
+    def test_the_input_may_be_nothing_and_the_output_a_device_or_a_link(self):
+        self.assertEqual(self.lwt('reduce', '-w', 'localhost', '-i', '/dev/null', '-o', '/dev/null').code, 0)
+        self.write('real', 'old\n', mode=0o640)
+        os.symlink('real', self.path('link'))
+        self.assertEqual(self.lwt('reduce', '-w', 'localhost', '-o', 'link', stdin=b'b\na\n').code, 0)
+        self.assertEqual((self.read('real'), os.stat(self.path('real')).st_mode & 0o777), ('a\nb\n', 0o640))
+        self.assertTrue(os.path.islink(self.path('link')))
+
+    def test_its_own_input_may_be_its_output(self):
+        self.write('data', 'b\na\n')
+        self.assertEqual(self.lwt('reduce', '-w', 'localhost', '-i', 'data', '-o', 'data').code, 0)
+        self.assertEqual(self.read('data'), 'a\nb\n')
+
+    def test_wrong_use_is_refused_and_nothing_done(self):
+        for words, said in (
+                (('-w', 'localhost', '-c', '0'), '-c 0'), (('-w', 'localhost', '-m', 'x'), 'exclude each other'),
+                (('-w', 'localhost', '--delimiter', 'ab'), 'one character'),
+                (('-w', 'localhost', '-S', 'much'), 'expected a size'),
+                (('-w', 'localhost', '-o', 'no/out'), 'no such directory'),
+                (('-w', 'localhost', '-i', 'none'), 'none: No such file'),
+                (('-w', 'localhost', '-i', '.'), 'a directory'), (('-w', 'localhost', 'word'), 'unexpected word word'),
+                (('-m', ' '), 'no hosts named'), (('-m', 'h1 -oProxyCommand=x'), 'bad host name')):
+            with self.subTest(words=words):
+                self.assert_refused(self.lwt('reduce', *words), 2, said)
+
+    def test_without_a_netcat_it_says_so(self):
+        os.mkdir(self.path('bin'))
+        for name in ('sh', 'sort', 'env', 'ssh'):
+            os.symlink(shutil.which(name), self.path('bin', name))
+        env = dict(self.env, PATH=self.path('bin'))
+        self.assert_refused(self.lwt('reduce', '-w', 'localhost', '--transport', 'nc', env=env), 2, 'no netcat found',
+                            '--transport ssh')
+
+    def test_a_key_that_only_the_rules_of_a_language_order_is_merged_by_sort(self):
+        env = dict(self.env, LC_ALL='xx_XX.UTF-8')          # there is none: then sort goes by bytes, here and there alike
+        done = self.lwt('reduce', '-m', 'localhost localhost', stdin=b'c 1\nb 1\na 1\nb 0\n', env=env)
+        self.assertEqual((done.code, done.out), (0, 'a 1\nb 0\nb 1\nc 1\n'), done)
+
+
+class Hosts(unittest.TestCase):
+    """Which hosts are meant."""
+
+    env = Env({}, None, (), False, False)
+
+    def names(self, br_hosts='/nonexistent', **said):
+        nothing = {'named': None, 'hosts': [], 'categories': [], 'everything': False, 'exclude': []}
+        parsed = types.SimpleNamespace(**dict(nothing, **said))
+        return [host.name for host in cmd_reduce._hosts(parsed, self.env, None, br_hosts)]
+
+    def test_a_host_that_is_named_twice_is_two(self):
+        self.assertEqual(self.names(named='h1 h1 h2'), ['h1', 'h1', 'h2'])
+        self.assertEqual(self.names(named='h[1-3] h1', exclude=['h2']), ['h1', 'h3', 'h1'])
+        self.assertEqual(self.names(hosts=['h[2-3],h2']), ['h2', 'h3'])
+
+    def test_the_file_of_bashreduce_counts_when_nothing_else_names_hosts(self):
+        with tempfile.NamedTemporaryFile('w') as file:
+            file.write('h1 h2\nh2  # twice\n\n')
+            file.flush()
+            self.assertEqual(self.names(file.name), ['h1', 'h2', 'h2'])
+            self.assertEqual(self.names(file.name, hosts=['h5']), ['h5'])
+        self.assertRaises(UsageError, self.names)
+
+
+class Ledger(unittest.TestCase):
+    """What was sent, came, was sent back and came back."""
+
+    def told(self, sent, came, lines='lines', skip=''):
+        control = reduce.Control('n', print)
+        for way, data in (('in', sent), ('out', came)):
+            for line in (b'lines %s %d' % (way.encode(), data.count(b'\n')),
+                         b'sum %s %d %d' % (way.encode(), manifest.cksum([data]), len(data))):
+                if line.decode().split(' ', 2)[:2] != skip.split():
+                    control._take('stdout', line + b'\n')
+        return control
+
+    def count(self, data):
+        count = reduce.Count()
+        count.add(data)
+        return count
+
+    def test_S_17_a_stream_that_was_cut_or_changed_on_the_way_does_not_agree(self):
+        sent, came = b'b\na\n', b'a\nb\n'
+        told = self.told(sent, came)
+        self.assertEqual(reduce.discrepancy(told, self.count(sent), self.count(came), True), '')
+        for here, back in ((b'b\n', came), (b'b\nA\n', came), (sent, b'a\n'), (sent, b'a\nB\n'), (sent, b'')):
+            self.assertNotEqual(reduce.discrepancy(told, self.count(here), self.count(back), True), '')
+        for skip in ('lines in', 'sum in', 'lines out', 'sum out'):
+            told = self.told(sent, came, skip=skip)
+            self.assertNotEqual(reduce.discrepancy(told, self.count(sent), self.count(came), False), '')
+        told = self.told(sent, b'a\n')
+        self.assertIn('lines were sorted', reduce.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
+
+    def test_the_sum_is_that_of_cksum(self):
+        for data in (b'', b'a', b'x' * 300, bytes(range(256)) * 5):
+            done = subprocess.run(['cksum'], input=data, stdout=subprocess.PIPE, check=True)
+            self.assertEqual(manifest.cksum([data[:7], data[7:]]), int(done.stdout.split()[0]))
+
+    def test_what_a_host_says_wrongly_is_not_believed(self):
+        control = reduce.Control('n', print)
+        for line in (b'listen 99999 abc', b'listen 80', b'code sort x', b'sum in -1 y', b'lines', b'', b'\xff\xfe'):
+            control._take('stdout', line + b'\n')
+        self.assertIsNone(control.offer)
+        self.assertEqual(control.failure, ('sort', None))
+
+
+class Netcats(unittest.TestCase):
+    """Dialects, by what they say of themselves."""
+
+    HELP = {
+        'openbsd': 'OpenBSD netcat (Debian patchlevel 1.219-1)\nusage: nc [-46CDdFhklNnrStUuvZz]\n'
+                   '\t-N\t\tShutdown the network socket after EOF\n',
+        'traditional': '[v1.10-47]\nconnect to somewhere:\tnc [-options] hostname port[s] [ports]\n\t-q secs\t\tquit after EOF\n',
+        'ncat': 'Ncat 7.93 ( https://nmap.org/ncat )\nUsage: ncat [options] [hostname] [port]\n',
+        'busybox': 'BusyBox v1.35.0 (Debian) multi-call binary.\n\nUsage: nc [-l] [-p PORT] [IPADDR PORT]\n'}
+
+    def test_each_is_known_and_closes_in_its_own_way(self):
+        closing = {'openbsd': ('-N',), 'traditional': ('-q', '0'), 'ncat': ('--send-only',), 'busybox': ()}
+        for dialect, text in self.HELP.items():
+            address, program = netcat.parse('address 10.0.0.1\nprogram nc\n' + text)
+            self.assertEqual((address, program.dialect, program.closes), ('10.0.0.1', dialect, closing[dialect]))
+            self.assertEqual(program.send('h', 5), ('nc',) + closing[dialect] + ('h', '5'))
+
+    def test_an_older_openbsd_and_apples_have_no_such_option(self):
+        self.assertEqual(netcat.recognised('nc', 'usage: nc [-46]\n -q secs quit\n').closes, ('-q', '0'))
+        self.assertEqual(netcat.recognised('nc', 'usage: nc [-46]\n -N num  number of probes\n').closes, ())
+
+    def test_what_is_unknown_is_passed_over(self):
+        text = 'address ::1\nprogram nc\nwhat?\nprogram ncat\n' + self.HELP['ncat']
+        self.assertEqual(netcat.parse(text)[1].words, ('ncat',))
+        self.assertEqual(netcat.parse('address ::1\n'), ('::1', None))
+
+    def test_the_ones_that_are_installed(self):
+        for name, dialect in (('nc.openbsd', 'openbsd'), ('nc.traditional', 'traditional'), ('ncat', 'ncat')):
+            if shutil.which(name):
+                done = subprocess.run([name, '-h'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                self.assertEqual(netcat.recognised(name, done.stdout.decode()).dialect, dialect)
+
+
+if __name__ == '__main__':
+    unittest.main()
