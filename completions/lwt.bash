@@ -69,7 +69,7 @@ __lwt_kind() {
     "hosts --set") echo 'key' ;;
     "reduce -g") echo 'categories' ;;
     "reduce -C") echo 'directory' ;;
-    "reduce --log" | "reduce -t" | "reduce --tmp") echo 'file' ;;
+    "reduce --log" | "reduce -i" | "reduce --input" | "reduce -o" | "reduce --output" | "reduce -t" | "reduce --tmp") echo 'file' ;;
     "reduce --log-format") echo 'format' ;;
     "reduce -m" | "reduce -w" | "reduce -x") echo 'hosts' ;;
     "reduce --set") echo 'key' ;;

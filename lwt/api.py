@@ -15,7 +15,7 @@ from __future__ import generator_stop
 import os
 from typing import NamedTuple
 
-from lwt import call, connection, hosts, output
+from lwt import call, hosts, output
 from lwt.arguments import Env, fitting
 from lwt.errors import Cancelled, HostError, Interrupted, LocalError, LwtError, UsageError
 from lwt.flow import Later, Sleep, must, retry, running
@@ -92,7 +92,7 @@ class Lwt(NamedTuple):
         """
         session = self.env.session(self.settings, chosen)
         with running(fitting(self.settings.fanout, 'fanout', output.say), self.settings.grace) as run:
-            connection.learn_gates(run, session, chosen)
+            self.env.ready(run, self.workspace, session, chosen)
             return run.reports([make(session, host) for host in chosen])
 
     def tasks(self):

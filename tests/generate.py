@@ -16,7 +16,7 @@ from lwt import __version__, arguments, cli, config
 from tests.support import ROOT
 
 MAN_WIDTH = 70          # of what is not filled in the manual page
-FILES = ('FILE', 'DIR', 'LOCAL', 'MANIFEST')
+FILES = ('FILE', 'DIR', 'LOCAL', 'IN', 'OUT')
 KINDS = {'-w': 'hosts', '-x': 'hosts', '-m': 'hosts', '-g': 'categories', '-C': 'directory', '--set': 'key',
          '--log-format': 'format'}
 # What the words of a command are, beside verbs; and those after a verb.
