@@ -14,7 +14,7 @@ PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
 BITS_TO_BYTES = 1000 / 8    # --limit counts as scp -l does: kilobits a second
 
 PUT_EXAMPLES = '''examples:
-  lwt put -a input.dat bin /scratch/me/         into a directory
+  lwt put -a input.dat bin data/                into a directory
   lwt put -w h1 config.new etc/config           under a new name, in the host's home
   lwt put -a --per-host local .                 local/HOST/* to each HOST'''
 

@@ -19,7 +19,7 @@ TOOLS = 'tools'             # a folder of the workspace, the files of which go t
 
 EXAMPLES = '''examples:
   lwt deploy -a                    to all available hosts
-  lwt deploy -w gw                 then, there: python3 lwt.pyz init sweep
+  lwt deploy -w h1                 then, there: python3 lwt.pyz init sweep
   lwt deploy -g plab --json | jq -r 'select(.python == null) | .host'      those without a Python for it'''
 
 

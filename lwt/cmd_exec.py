@@ -42,7 +42,7 @@ EXAMPLES = '''examples:
   lwt exec -a --script check.sh -- --fast            a local script, with arguments
   lwt exec -w 'h[1-9]' -- ./work --part %n           its rank for each, from 0; %h is its name
   lwt exec -a --batch 5 --fail-fast -- ./upgrade     five at a time; a bad batch is the last one
-  lwt exec -a --failed-to bad -- true; lwt exec -w ^bad -- true
+  lwt exec -a --failed-to bad -- true || lwt exec -w ^bad -- true
   lwt exec -a --json -- df -k . | jq .stdout'''
 
 

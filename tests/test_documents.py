@@ -2,12 +2,13 @@
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
 import unittest
 
-from tests import documents
+from tests import documents, generate
 from tests.support import ROOT
 from tests.test_cron import FAKE_CRONTAB
 from tests.test_lab_hosts import LabTestCase
@@ -68,7 +69,6 @@ $ true
             self.assertEqual(documents.is_as_shown(printed, lines), same, printed)
 
     def test_every_link_leads_somewhere(self):
-        import re
         for name in names() + ['CHANGELOG.md']:
             for target in re.findall(r'\]\(([^)#]+)', read(name)):
                 if '://' not in target:
@@ -76,8 +76,8 @@ $ true
                         self.assertTrue(os.path.exists(os.path.join(ROOT, os.path.dirname(name), target)))
 
 
-class Running(LabTestCase):
-    """Documents as programs."""
+class ShellTestCase(LabTestCase):
+    """A user's shell in front of nine hosts."""
 
     slow = True
     hosts = 9
@@ -102,6 +102,10 @@ class Running(LabTestCase):
             os.symlink(os.path.join(self.source, name), os.path.join(self.start_at, name))
         for name in self.names:
             self.lab.inside(name, 'sh', '-c', 'cd && rm -rf ./* .lwt')
+
+
+class Running(ShellTestCase):
+    """Documents as programs."""
 
     def run_document(self, name):
         """Run a document; returns what is not as shown."""
@@ -147,6 +151,41 @@ class Running(LabTestCase):
                               stderr=subprocess.STDOUT, timeout=PATIENCE)
         self.assertEqual((done.returncode, done.stdout.decode().splitlines()),
                          (0, ['h1 ok Linux', 'h2 ok Linux', 'h1 changed', 'h2 changed']))
+
+
+# What the examples of --help take for granted: hosts of a category, files here, and files on the hosts.
+FIXTURES = '''
+printf 'h%d\\t%s\\t~\\n' 1 plab 2 plab 3 dept >host.list
+echo 'echo hello' >commands.txt; echo a.txt >list.txt; touch a.txt x.log y.log a.c; seq 3 >parameters.txt; echo h1 >up.txt
+for name in input.dat config.new local/h1/own local/h2/own local/h3/own bin/program; do
+  mkdir -p "$(dirname $name)" && echo x >$name
+done
+printf 'a 1\\nb 2\\n' >big.txt; cp big.txt words; cp big.txt text; echo h1 >names; echo 'echo checked' >check.sh
+mkdir -p description/sweep; printf 'exec : true\\n' >description/sweep/desc
+lwt exec -w 'h[1-9]' -- 'mkdir -p etc data results; echo all: >data/Makefile; echo x >results/summary.txt
+  printf "#!/bin/sh\\n" >work; cp work upgrade; chmod +x work upgrade'
+'''
+
+
+class Help(ShellTestCase):
+    """The examples of --help are understood, every one."""
+
+    def test_no_example_of_help_is_wrong_use(self):
+        self.begin()
+        self.write('bin/convert', '#!/bin/sh\ncp "$1" "$2"\n', 0o755)
+        self.write('bin/systemctl', '#!/bin/sh\n', 0o755)
+        self.env['LWT_MAX_DTASK_DAY'] = self.env['LWT_MAX_DTASK_NIGHT'] = '50'
+        lines = [line for command in generate.ALL if command.name != 'demo' for line in command.examples.split('\n')]
+        found = [documents.Command(match.group(1), None, 0) for match in (
+            re.match(r'  (\S.*?)(\s{2,}.*)?$', line) for line in lines) if match and 'lwt ' in match.group(1)]
+        self.assertGreater(len(found), 40)
+        path = self.write('script.sh', FIXTURES + documents.script(found))
+        done = subprocess.run(['timeout', '150', 'bash', path], cwd=self.start_at, env=self.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        told = documents.outcomes(done.stdout.decode('utf-8', 'replace'))
+        wrong = ['%s: code %s: %s' % (command.text, code, ' / '.join(lines)) for command, (lines, code) in (
+            (command, told.get(rank, ([], None))) for rank, command in enumerate(found)) if code not in (0, 1, 3)]
+        self.assertEqual(wrong, [], '\n'.join(wrong))
 
 
 if __name__ == '__main__':
