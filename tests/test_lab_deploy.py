@@ -5,11 +5,33 @@ import os
 import shutil
 import unittest
 
+from lwt import cmd_deploy
+from lwt.hosts import Host
+from lwt.ssh import Verdict
 from tests.support import ROOT, wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_pythons import pythons
 
 OLD_PYTHON = '#!/bin/sh\ncase $1 in -c) echo 3.5.2 ;; *) exit 1 ;; esac\n'
+
+
+class Judging(unittest.TestCase):
+    """What is made of a host's answer."""
+
+    DIGEST = {'sha256': 'ab', 'cksum': '12'}
+
+    def judge(self, *lines):
+        found = cmd_deploy._judge(Host('h1'), Verdict('ok', 0, '1 file copied'), self.DIGEST, lines)
+        return found.verdict.kind, found.python, found.version
+
+    def test_answers(self):
+        self.assertEqual(self.judge('digest sha256 ab', 'runs /usr/bin/python3 3.6.1 lwt 0.1.0'),
+                         ('ok', '/usr/bin/python3', '3.6.1'))
+        self.assertEqual(self.judge('digest cksum 12', 'none'), ('ok', '', 'none'))
+        self.assertEqual(self.judge('digest sha256 ab', 'old /usr/bin/python3 3.5.2'), ('ok', '', 'only 3.5.2'))
+        self.assertEqual(self.judge('digest sha256 ab', 'old \x1b[2J 3.5\x07'), ('ok', '', 'only 3.5?'))
+        for lines in (('digest sha256 cd', 'runs /p 3.8.0'), ('digest cksum 13', 'none'), ('digest md5 x',), (), ('digest',)):
+            self.assertEqual(self.judge(*lines)[0], 'failed', lines)
 
 
 class Deploying(LabTestCase):
