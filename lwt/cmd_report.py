@@ -44,14 +44,20 @@ def facts(place, store, now):
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None, task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
     return report.Facts(os.path.basename(place.root), __version__, now, store.counts(), tasks.STATES, spans,
-                        _hosts(place, store), [
-                            report.Failure(tasks.format_id(task.id), task.name, task.host, task.outcome, _reason(task),
-                                           task.ended or task.added)
-                            for task in found if task.state == 'done' and task.outcome != 'success'])
+                        _hosts(place, store), _failures(store, found))
 
 
-def _reason(task):
-    return task.reason or ('exit code %d' % task.code if task.outcome == 'failed' and task.code is not None else '')
+def _failures(store, found):
+    """The attempts that did not go well, and the tasks that ended badly without one."""
+    names, tried = {task.id: task.name for task in found}, set()
+    failures = []
+    for number, host, ended, end, code, reason in store.failed_attempts():
+        tried.add(number)
+        reason = reason or ('exit code %d' % code if end == 'failed' and code is not None else '')
+        failures.append(report.Failure(tasks.format_id(number), names.get(number, '?'), host, end, reason, ended))
+    return failures + [report.Failure(tasks.format_id(task.id), task.name, task.host, task.outcome, task.reason,
+                                      task.ended or task.added)
+                       for task in found if task.outcome not in ('', 'success') and task.id not in tried]
 
 
 def _hosts(place, store):

@@ -381,6 +381,12 @@ class Store:
         with self._errors():
             return self._db.execute('SELECT host, kind, sum(count) FROM ending GROUP BY host, kind').fetchall()
 
+    def failed_attempts(self):
+        """[(task's number, host, when it ended, how, code, reason)] of the attempts that were no success."""
+        with self._errors():
+            return self._db.execute('SELECT task, host, ended, "end", code, reason FROM attempt '
+                                    "WHERE \"end\" NOT IN ('success', 'withdrawn')").fetchall()
+
     def endings_by_hour(self):
         """[(host, hour since 1970, kind, count)] of the same."""
         with self._errors():
