@@ -1,11 +1,13 @@
 """A lying ssh and a spoiled network: each failure has its class, and tasks come through."""
 
+import concurrent.futures
 import os
 import unittest
+import uuid
 
 from tests import lab
 from tests.fault_proxy import FaultProxy
-from tests.support import FAKE, ProgramTestCase, marked, wait_for
+from tests.support import FAKE, MARK, ProgramTestCase, marked, wait_for
 
 
 class LyingSsh(ProgramTestCase):
@@ -90,10 +92,11 @@ class SpoiledNetwork(ProgramTestCase):
                 file.write(known)
             with open(one.ssh_config, 'w') as file:
                 file.write(config)
-            env = dict(self.env, LWT_SSH_CONFIG=one.ssh_config)
+            mark = uuid.uuid4().hex     # of its own, for others run beside it
+            env = dict(self.env, LWT_SSH_CONFIG=one.ssh_config, **{MARK: mark})
             done = self.lwt('exec', '-t', '2', '--hello-timeout', '1', '--grace', '0.5', '-u', '4', '-w', 'h1', '--',
                             'for i in 1 2 3 4 5 6 7 8; do head -c 20000 /dev/zero; sleep 0.1; done', env=env)
-            self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+            self.assertTrue(wait_for(lambda: not marked(mark)), marked(mark))
             return done
 
     def test_without_a_fault_the_relay_changes_nothing(self):
@@ -101,13 +104,15 @@ class SpoiledNetwork(ProgramTestCase):
         self.assertEqual((done.code, len(done.out), done.err), (0, 160000, ''))
 
     def test_N_2_each_fault_before_the_login_and_in_the_middle_has_its_class(self):
-        for fault, after, said in (
-                ('reset', 10, 'unreachable'), ('close', 10, 'unreachable'),
-                ('black_hole', 10, 'unreachable (connection timed out)'),
-                ('reset', 60000, 'connection lost'), ('close', 60000, 'connection lost'),
-                ('black_hole', 60000, 'timed out after 4 s')):
+        cases = (
+            ('reset', 10, 'unreachable'), ('close', 10, 'unreachable'),
+            ('black_hole', 10, 'unreachable (connection timed out)'),
+            ('reset', 60000, 'connection lost'), ('close', 60000, 'connection lost'),
+            ('black_hole', 60000, 'timed out after 4 s'))
+        with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:        # most of it is waiting for another login
+            ends = list(pool.map(lambda case: self.spoiled(*case[:2]), cases))
+        for (fault, after, said), done in zip(cases, ends):
             with self.subTest(fault=fault, after=after):
-                done = self.spoiled(fault, after)
                 self.assertEqual(done.code, 3, done)
                 self.assertIn('lwt: h1: ' + said, done.err)
 
