@@ -61,14 +61,14 @@ class Env(NamedTuple):
             found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config, os.path.expanduser('~'),
             settings.connect_timeout), sockets=sockets.directory, gates={}, heard=[])
 
-    def ready(self, run, place, session, chosen):
+    def ready(self, run, place, session, chosen, told=()):
         """What a run on hosts begins with: gates for their logins, and that how they answered is counted when it is over.
 
-        place: the workspace, or None.
+        place: the workspace, or None.  told: a list of what hosts tell of themselves, for weather.record.
         """
         def remember():
             from lwt import weather     # here, for it brings SQLite, and outside a workspace nobody needs it
-            weather.record(place, session.settings, session.heard, output.say)
+            weather.record(place, session.settings, session.heard, told, output.say)
 
         from lwt import connection
         connection.learn_gates(run, session, chosen)
@@ -82,10 +82,19 @@ class Env(NamedTuple):
         selection = hosts.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
         candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
         chosen = hosts.select(selection, candidates, functools.lru_cache()(
-            lambda: (place or self.require_workspace()).available()), _read_hosts)
+            lambda: self._available(place or self.require_workspace())), _read_hosts)
         if not chosen and not may_be_empty:
             raise UsageError('no hosts selected')
         return chosen
+
+    def _available(self, place):
+        """The available hosts without those that get no work, which are named."""
+        from lwt import hostset, weather
+        listed = place.available()
+        resting = weather.resting(place, [host.name for host in listed])
+        if resting and not self.quiet:
+            output.say('left out (quarantine): %s; see lwt hosts --why HOST' % hostset.fold(sorted(resting)))
+        return [host for host in listed if host.name not in resting]
 
 
 def _read_hosts(name):

@@ -72,27 +72,29 @@ class Answer(NamedTuple):
 class Collector:
     """Keeps the payload of both streams, up to a limit; then it wants no more, and is full."""
 
-    def __init__(self):
+    def __init__(self, most=MOST_ANSWER):
+        self._most = most
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.is_full = False
 
     def __call__(self, stream, data):
         kept = getattr(self, stream)
-        kept += data[:MOST_ANSWER - len(kept)]
-        self.is_full = self.is_full or len(kept) == MOST_ANSWER
+        self.is_full = self.is_full or len(kept) + len(data) > self._most
+        kept += data[:self._most - len(kept)]
         return self.is_full
 
 
-def call(session, make, on_payload, about='command'):
+def call(session, make, on_payload, about='command', on_result=lambda result: None):
     """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream, data) gets the output.
 
-    session: that of the host (see Session.at).  about: what the log calls it.
+    session: that of the host (see Session.at).  about: what the log calls it.  on_result(result) hears how each login went.
     """
     def log_in():
         frame = remote.Framed(session.nonce(), on_payload)
         command = make(frame)._replace(gate=session.gate)
         result = yield command
+        on_result(result)
         frame.finish()
         verdict = ssh.verdict(result, frame)
         events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed), command.label)
@@ -114,16 +116,16 @@ def logging_in(session, log_in):
         yield Sleep(min(LONGEST_DELAY, LOGIN_DELAY * 2 ** attempt) * random.uniform(0.5, 1.5))
 
 
-def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0):
-    """Flow: run a short script of ours; returns an Answer."""
+def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0, most=MOST_ANSWER):
+    """Flow: run a short script of ours; returns an Answer.  most: bytes that it may say on each stream."""
     session = session.at(host)
-    output = Collector()
+    output = Collector(most)
     limits = session.limits(timeout, stall)
     verdict = yield from call(
         session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
         name)
     if output.is_full:
-        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % MOST_ANSWER)
+        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % most)
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 

@@ -74,3 +74,28 @@ def mismatch(host, desc):
 def accepts(host, desc):
     """May a task of this desc run on the host at all?"""
     return not mismatch(host, desc)
+
+
+def refusal(host, health, told, used, task, settings, hour):
+    """Why a host does not take a task now, or ''.
+
+    health: its health.Health, or None.  told: (time, Sample or None, problem) as it was last heard of, or None.
+    used: the slots that tasks take there already.
+    """
+    never = mismatch(host, task.desc)
+    if never:
+        return never
+    if health is not None and not health.takes_tasks:
+        return '%s: %s' % ('put out by hand' if health.state == 'held' else 'in quarantine', health.reason)
+    if told is None:
+        return 'not asked yet'
+    _when, sample, problem = told
+    if problem or sample is None:
+        return problem or 'it has told nothing of itself yet'
+    slots, reasons = room(host, sample, settings, hour)
+    if reasons:
+        return '; '.join(reasons)
+    needed = needed_slots(task, slots)
+    if needed > slots - used:
+        return '%d of its %d slots %s taken, the task needs %d' % (used, slots, 'is' if used == 1 else 'are', needed)
+    return ''

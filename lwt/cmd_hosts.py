@@ -1,8 +1,10 @@
-"""lwt hosts: print the hosts that a selection means."""
+"""lwt hosts: print the hosts that a selection means; tell how one is; put one out, or back."""
+
+import time
 
 from lwt import hostset, output
 from lwt.arguments import Parser
-from lwt.errors import UsageError
+from lwt.errors import UsageError, printable
 
 EXAMPLES = '''examples:
   lwt hosts                              the available hosts, one a line
@@ -11,19 +13,30 @@ EXAMPLES = '''examples:
   lwt hosts -w h3,h1,h2,h1 --fold        h[1-3]
   lwt hosts -w 'r[1-2]n[01-20/2]'        racks, and every other node, with leading zeros
   lwt hosts -w '@dept&^up.txt' --fold    those of a category that a file names
-  sort names | lwt hosts -w ^- --fold    names from standard input'''
+  sort names | lwt hosts -w ^- --fold    names from standard input
+  lwt hosts --why h3                     how it is, since when, and why
+  lwt hosts --out h3 new disk            no more work for it, until somebody says
+  lwt hosts --back h3                    nothing is held against it any more'''
 
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = Parser(name, 'lwt hosts [-w HOSTS | -g CATEGORY | -a] [-x HOSTS] [--expand | --fold | --count]',
-                    'Print a set of hosts; without a selection, all that are available.', EXAMPLES).add_selection()
+    parser = Parser(name, 'lwt hosts [-w HOSTS | -g CATEGORY | -a] [-x HOSTS] [--expand | --fold | --count]\n'
+                    '       lwt hosts --why HOST | --out HOST REASON | --back HOST',
+                    'Print a set of hosts; without a selection, all that are available.  Or tell how one is; put one\n'
+                    'out, or back.',
+                    EXAMPLES).add_selection()
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument('--expand', action='store_true', help='one host a line (the default)')
     shape.add_argument('--fold', action='store_true', help='all in one word, as short as it can be')
     shape.add_argument('--count', action='store_true', help='how many')
+    shape.add_argument('--why', metavar='HOST', help='how it is: what it did, when, and when it is asked again')
+    shape.add_argument('--out', metavar='HOST', help='put it out by hand, for the reason in the words that follow')
+    shape.add_argument('--back', metavar='HOST', help='take it back, from quarantine as well')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
+    if parsed.why or parsed.out or parsed.back:
+        return _one(env, parsed, ' '.join(words + (parsed.rest or [])))
     if words or parsed.rest:
         raise UsageError('lwt hosts: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
@@ -35,3 +48,39 @@ def main(name, argv, make_env):
     else:
         output.put_bytes(''.join(name + '\n' for name in names).encode())
     return 0
+
+
+def _one(env, parsed, reason):
+    """--why, --out and --back."""
+    from lwt import health, weather_view            # here, for to print a set needs none of it
+    from lwt.store import Store
+    name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
+    if bool(reason) != bool(parsed.out):
+        raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out else 'lwt hosts: unexpected word ' + reason)
+    place.prepare()
+    with Store(place.database) as store:
+        if name not in {host.name for host in place.candidates()} | set(store.health()):
+            raise UsageError('%s: no such host in host.list' % printable(name), 'lwt hosts tells which there are')
+        if parsed.out:
+            store.change_health(name, lambda before: health.hold(before, reason, now))
+        elif parsed.back:
+            store.change_health(name, lambda before: health.release(before, now))
+        for line in _about(place, store, name, now) if parsed.why else weather_view.health_lines(store.health()[name], now):
+            output.put_bytes(output.encoded(line + '\n'))
+    return 0
+
+
+def _about(place, store, name, now):
+    """All that is known of how a host is."""
+    from lwt import health, weather_view
+    yield from weather_view.health_lines(store.health().get(name, health.Health(name)), now)
+    listed, available = ({host.name: host for host in found} for found in (place.candidates(), place.available()))
+    if name in listed:
+        yield '  in host.list: category %s, home %s%s' % (
+            listed[name].category, listed[name].home, '' if name in available else '; it did not pass the last probe')
+    else:
+        yield '  no longer in host.list'
+    if name in store.samples():
+        yield '  ' + weather_view.sample_line(store.samples()[name], now)
+    for _host, when, told in store.probes(name)[-1:]:
+        yield '  ' + weather_view.probe_line(when, told, now)

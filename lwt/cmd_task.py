@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import call, events, output, passes, queue, results, scheduler, task as tasks
+from lwt import call, events, output, passes, queue, results, scheduler, task as tasks, weather_view
 from lwt.arguments import Parser, fitting
 from lwt.errors import BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, UsageError
 from lwt.flow import running
@@ -23,6 +23,7 @@ EXAMPLES = '''examples:
   lwt task run --progress                    until all are done
   lwt task update --cron                     one pass, silent unless something is wrong
   lwt task show                              a table; with an id, all about it
+  lwt task why 12                            for each host, why it does not take it
   lwt task log 12                            what it printed
   lwt task kill 12 13'''
 
@@ -30,6 +31,7 @@ USAGE = '''lwt task add NAME… [--each FILE | --array A-B] [--priority N]
        lwt task update [--cron]
        lwt task run [--progress]
        lwt task show [ID…] [--json]
+       lwt task why ID
        lwt task log ID
        lwt task kill ID…'''
 
@@ -212,6 +214,21 @@ def _show_one(command, task):
             os.fsencode(text), 400)))
 
 
+def why(command, words):
+    """For each host, why it does not take a task that waits."""
+    if len(words) != 1:
+        raise UsageError('lwt task why: expected one id')
+    task = queue.find(command.store, words)[0]
+    if task.state != 'new':
+        output.put_line('%s: it does not wait: %s' % (
+            task.label, task.outcome + ' on ' + task.host if task.outcome else '%s on %s' % (task.state, task.host)))
+        return 0
+    for line in output.table(('HOST', 'WHY'), weather_view.why_rows(
+            command.place, command.store, command.settings, task, time.time())):
+        output.put_line(line)
+    return 0
+
+
 def log(command, words):
     """What a task printed: from its results or, while it is on a host, from there."""
     if len(words) != 1:
@@ -288,4 +305,4 @@ def _expect_no_words(verb, words):
         raise UsageError('lwt task %s: unexpected word %s' % (verb, words[0]))
 
 
-VERBS = {'add': add, 'update': update, 'run': run, 'show': show, 'log': log, 'kill': kill}
+VERBS = {'add': add, 'update': update, 'run': run, 'show': show, 'why': why, 'log': log, 'kill': kill}

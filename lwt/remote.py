@@ -39,6 +39,7 @@ SSH_LAST_WORDS = re.compile(
 SHORT_SCRIPTS = {
     'control': ('lib', 'frame', 'tasklib', 'samplelib', 'control'),
     'sample': ('lib', 'frame', 'samplelib', 'sample'),
+    'probe': ('lib', 'frame', 'samplelib', 'probe'),
     'stage': ('lib', 'frame', 'stage'),
     'put': ('lib', 'frame', 'copylib', 'put'),
     'deploy': ('lib', 'frame', 'deploy'),

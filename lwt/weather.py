@@ -78,18 +78,33 @@ def _endings(heard):
         yield from [ending for ending in found if ending[1] != 'ok'] or found[:1]
 
 
-def record(place, settings, heard, say):
+def record(place, settings, heard, told, say):
     """Count what a command heard that needs the store for nothing else.  say(text) hears why it cannot be written.
 
-    Where all is well and no state is kept yet, there is nothing to keep.
+    told: [(host, Sample or None, problem)].  Where all is well and no state is kept yet, there is nothing to keep.
     """
     is_fine = all(health.counts(verdict) in ('', 'ok') for _name, verdict in heard)
-    if not heard or (is_fine and not os.path.exists(place.database)):
+    if not told and (not heard or (is_fine and not os.path.exists(place.database))):
         return
     try:
         place.prepare()
         with Store(place.database) as store:
-            Weather(store, settings, heard).flush()
+            weather = Weather(store, settings, heard)
+            for name, taken, problem in told:
+                weather.note(name, taken, problem)
+            weather.flush()
     except LwtError as error:
-        if not is_fine:
+        if told or not is_fine:
             say('how the hosts were is not remembered: %s' % error.message)
+
+
+def resting(place, names):
+    """Those of these hosts that get no work: put out, or in quarantine and not to be asked again yet."""
+    if not os.path.exists(place.database):
+        return set()
+    try:
+        with Store(place.database) as store:
+            known, now = store.health(), time.time()
+    except LwtError:
+        return set()            # a state that cannot be read keeps nobody from a host
+    return {name for name in names if name in known and not known[name].takes_tasks and not known[name].is_due(now, False)}

@@ -1,0 +1,76 @@
+"""lwt monitor: how loaded hosts are now."""
+
+import time
+
+from lwt import hostset, monitor, outcome, output, weather_view
+from lwt.arguments import Parser, fitting
+from lwt.config import positive_seconds
+from lwt.errors import UsageError
+from lwt.flow import running
+
+EXAMPLES = '''examples:
+  lwt monitor                      all available hosts, once
+  lwt monitor -g plab --watch      like top; ends with ^C
+  lwt monitor -a --json | jq -r 'select(.cpu > 300) | .host'
+  lwt monitor -w 'h[1-70]' -t 3    whatever ssh knows, no workspace needed'''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt monitor [-w HOSTS | -g CATEGORY | -a] [--watch] [--json] [options]',
+                    'Show cpu (100 is one core), load, memory and disk (GB), and tasks of hosts, the busiest first.  Each host\n'
+                    'sums it up itself.  Without a selection, all available ones.', EXAMPLES).add_selection()
+    parser.add_argument('--watch', action='store_true', help='again and again; on a terminal in place')
+    parser.add_argument('--every', metavar='SEC', default='5', help='--watch: so often (default 5)')
+    parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt monitor: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    every = _every(parsed)
+    place = env.find_workspace()
+    settings = env.settings(place)
+    parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
+    chosen = env.select(parsed, place)
+    if parsed.watch:        # a login each time would be much of what is then seen
+        settings = settings._replace(persist=max(settings.persist, 2 * every))
+
+    def one_round():
+        return _round(env, place, env.session(settings, chosen), chosen, parsed)
+
+    return weather_view.repeat(one_round, every if parsed.watch else None)
+
+
+def _every(parsed):
+    try:
+        return positive_seconds(parsed.every)
+    except ValueError as error:
+        raise UsageError('--every: %r: %s' % (parsed.every, error))
+
+
+def _round(env, place, session, chosen, parsed):
+    told, settings, began = [], session.settings, time.monotonic()
+    with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+        env.ready(run, place, session, chosen, told)
+        looks = run.reports([monitor.look(session, host) for host in chosen])
+        told += [(look.host, look.load, look.verdict.reason) for look in looks]
+    took = time.monotonic() - began
+    if parsed.json:
+        for look in looks:
+            output.put_bytes(output.json_line(weather_view.look_json(look)))
+    else:
+        lines = weather_view.monitor_table(looks, env.environ)
+        weather_view.put_screen(([_headline(looks, took)] if parsed.watch else []) + lines, parsed.watch)
+        if not env.quiet and not parsed.watch:
+            output.say(_headline(looks, took))
+    return outcome.exit_code([look.verdict for look in looks])
+
+
+def _headline(looks, took):
+    """One line on all of them."""
+    well = [look.load for look in looks if look.load]
+    failed = [look.host for look in looks if not look.load]
+    return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (
+        time.strftime('%H:%M:%S'), len(well), len(looks), output.duration(took), sum(load.cpu or 0 for load in well) / (
+            sum(load.cores for load in well) or 1), sum(load.cores for load in well), sum(load.tasks or 0 for load in well),
+        '; not: ' + hostset.fold(failed) if failed else '')

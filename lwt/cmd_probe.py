@@ -1,0 +1,118 @@
+"""lwt probe: test the candidates, and write which of them are available."""
+
+from __future__ import generator_stop
+
+import hashlib
+import os
+import tempfile
+import time
+
+from lwt import files, hostset, output, outcome, probe, weather_view
+from lwt.arguments import Parser, fitting
+from lwt.config import count, positive_seconds
+from lwt.errors import Cancelled, UsageError
+from lwt.flow import running
+from lwt.ssh import Verdict
+from lwt.store import Store
+
+EXAMPLES = '''examples:
+  lwt probe                        all candidates of host.list, at once
+  lwt probe -w h3 --set probe_rate=100     one, which is to do 100 KB/s
+  lwt probe --limit 2000           at most 2000 kbit/s to and from each host
+  lwt probe --watch --every 10m    again and again; ends with ^C
+  lwt probe --json | jq -r 'select(.class != "ok") | [.host, .reason] | @tsv\''''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt probe [-w HOSTS | -g CATEGORY | -a] [--limit KBIT] [--watch] [--json] [options]',
+                    'Test hosts, all candidates of host.list without a selection: log in, send a file and take it back, ask\n'
+                    'what there is.  Those that pass are written to host.list.available; what was found is remembered.', EXAMPLES)
+    parser.add_selection()
+    parser.add_argument('--limit', metavar='KBIT', default='0', help='kbit/s each way for each host (default: no limit)')
+    parser.add_argument('--watch', action='store_true', help='again and again; on a terminal in place')
+    parser.add_argument('--every', metavar='SEC', default='60', help='--watch: so often (default 60)')
+    parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt probe: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    every = _read('--every', parsed.every, positive_seconds)
+    rate = _read('--limit', parsed.limit, count) * 125.0
+    place = env.require_workspace()
+    settings = env.settings(place)
+    is_all = not (parsed.hosts or parsed.categories or parsed.everything)
+    chosen = place.candidates() if is_all else env.select(parsed, place)
+    place.prepare()
+    return weather_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed), every if parsed.watch else None)
+
+
+def _read(flag, text, read):
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UsageError('%s: %r: %s' % (flag, text, error))
+
+
+class _Round:
+    """One probe of hosts."""
+
+    def __init__(self, env, place, settings, chosen, rate):
+        self._env = env
+        self._place = place
+        self._settings = settings
+        self._chosen = chosen
+        self._rate = rate
+
+    def run(self, parsed):
+        """Probe, write and show; returns the exit code."""
+        found = self._probe()
+        written = self._write(found)
+        if parsed.json:
+            for one in found:
+                output.put_bytes(output.json_line(probe.to_json(one)))
+        else:
+            weather_view.put_screen(weather_view.probe_table(found, self._env.environ), parsed.watch)
+        if not self._env.quiet:
+            output.say(written)
+        return outcome.exit_code([one.verdict for one in found])
+
+    def _probe(self):
+        settings, told, size = self._settings, [], self._settings.probe_size
+        session = self._env.session(settings, self._chosen)
+        with files.local_errors('a file to probe with'), tempfile.NamedTemporaryFile(prefix='lwt-probe.') as file:
+            data = os.urandom(size)     # which nothing on the way can compress
+            file.write(data)
+            file.flush()
+            digest = hashlib.sha256(data).hexdigest()
+            with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+                self._env.ready(run, self._place, session, self._chosen, told)
+                found = run.reports([self._flow(session, host, file.name, digest) for host in self._chosen])
+                told += [(one.host, one.load if one.verdict.ok else None, one.verdict.reason) for one in found]
+        return found
+
+    def _flow(self, session, host, path, digest):
+        try:
+            return (yield from probe.probe(session, host, path, self._settings.probe_size, digest, self._rate))
+        except Cancelled:
+            return probe.Probed(host.name, Verdict('killed', 130, 'interrupted', 'maybe'))
+
+    def _write(self, found):
+        """Remember what was found, and write host.list.available; returns what to say of it."""
+        with Store(self._place.database) as store:
+            store.add_probes([(one.host, probe.to_json(one)) for one in found])
+            sick = {name: health for name, health in store.health().items() if not health.takes_tasks}
+        good = {one.host for one in found if one.verdict.ok}
+        probed = {host.name for host in self._chosen}
+        before = {host.name for host in self._place.available()}
+        after = [host for host in self._place.candidates()
+                 if (host.name in good if host.name in probed else host.name in before) and host.name not in sick]
+        path = self._place.path('host.list.available')
+        if not after:
+            return '%d of %d hosts pass; %s is left as it is, for it would be empty' % (len(good), len(found), path)
+        files.write_atomic(path, '# %s: those that passed the last probe\n' % time.strftime('%Y-%m-%d %H:%M:%S') + ''.join(
+            '\t'.join((host.name, host.category, host.home) + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
+            for host in after))
+        waiting = sorted(good & set(sick))
+        return '%d of %d hosts pass; %d available%s' % (
+            len(good), len(found), len(after), '; not yet back from quarantine: ' + hostset.fold(waiting) if waiting else '')

@@ -1,0 +1,127 @@
+"""lwt stat: hosts and users, over the last sample and over all that is remembered."""
+
+import time
+
+from lwt import output, weather_view
+from lwt.arguments import Parser
+from lwt.errors import UsageError
+from lwt.store import Store
+
+EXAMPLES = '''examples:
+  lwt stat                         hosts, users and failures
+  lwt stat --json | jq -r 'select(.kind == "failure") | [.host, .class, .count] | @tsv\''''
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt stat [--json]',
+                    'Sum up what is remembered of hosts (for `keep` days): how often they answered, their rates and load, who\n'
+                    'uses them, and what failed, the most frequent first.  No host is asked.', EXAMPLES)
+    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt stat: unexpected word %s' % (words + (parsed.rest or []))[0])
+    place = env.require_workspace()
+    env.settings(place)
+    place.prepare()
+    with Store(place.database) as store:
+        hosts, users, failures = host_rows(place, store), user_rows(store), failure_rows(store)
+    if parsed.json:
+        for kind, keys, rows in (('host', HOST_KEYS, hosts), ('user', USER_KEYS, users), ('failure', FAILURE_KEYS, failures)):
+            for row in rows:
+                output.put_bytes(output.json_line(dict(zip(keys, row), kind=kind)))
+        return 0
+    paint = weather_view.painter(lambda row: row[1] in ('in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
+                                 env.environ)
+    _put(output.table(HOST_HEADER, hosts, paint))
+    if users:
+        _put([''] + output.table(USER_HEADER, users))
+    return _put([''] + output.table(FAILURE_HEADER, failures) if failures else [])
+
+
+def _put(lines):
+    for line in lines:
+        output.put_line(line)
+    return 0
+
+
+HOST_KEYS = ('host', 'state', 'availability', 'operations', 'failures', 'cpu', 'mean_cpu', 'tasks', 'hello', 'put', 'get')
+HOST_HEADER = ('HOST', 'STATE', 'UP%', 'OPS', 'BAD', 'CPU%', 'MEAN', 'TASKS', 'HELLO', 'PUT', 'GET')
+USER_KEYS = ('user', 'hosts', 'cpu', 'memory', 'mean_cpu', 'mean_memory')
+USER_HEADER = ('USER', 'HOSTS', 'CPU%', 'GB', 'MEAN CPU%', 'MEAN GB')
+FAILURE_KEYS = ('count', 'host', 'class', 'last', 'reason')
+FAILURE_HEADER = ('COUNT', 'HOST', 'CLASS', 'LAST', 'REASON')
+
+
+def host_rows(place, store):
+    """A row of HOST_KEYS for each candidate and each host that anything is remembered of; rates in KB/s, the mean of probes."""
+    told, sick, samples = _by_host(store.endings()), store.health(), store.samples()
+    means = {host: cpu for host, user, _count, cpu, _memory in store.usage() if user == ''}
+    probes = {}
+    for host, _when, values in store.probes():
+        if values['class'] == 'ok':
+            probes.setdefault(host, []).append(values)
+    names = dict.fromkeys([host.name for host in place.candidates()] + sorted(set(told) | set(sick) | set(samples)))
+    rows = []
+    for name in names:
+        kinds = told.get(name, {})
+        total, good = sum(kinds.values()), kinds.get('ok', 0)
+        load = samples[name][1] if name in samples else None
+        rows.append((name, weather_view.STATES[sick[name].state] if name in sick else 'well',
+                     100.0 * good / total if total else None, total, total - good, load and load.cpu, _whole(means.get(name)),
+                     load and load.tasks, _mean(probes, name, 'hello'), _rate(probes, name, 'put'), _rate(probes, name, 'get')))
+    return rows
+
+
+def _whole(value):
+    return None if value is None else round(value)
+
+
+def _by_host(endings):
+    found = {}
+    for host, kind, count in endings:
+        found.setdefault(host, {})[kind] = count
+    return found
+
+
+def _mean(probes, name, key):
+    values = [one[key] for one in probes.get(name, ()) if one[key] is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _rate(probes, name, key):
+    mean = _mean(probes, name, key)
+    return None if mean is None else round(mean / 1000)
+
+
+def user_rows(store):
+    """A row of USER_KEYS for each user that was seen on a host, those that use most first; cpu and memory over all hosts.
+
+    Of now: of the last sample of each host.  The means are of all samples of the hosts on which the user was seen.
+    """
+    now, means = {}, {}
+    for _when, load, _problem in store.samples().values():
+        for use in load.users if load else ():
+            cpu, memory = now.get(use.user, (0, 0))
+            now[use.user] = (cpu + use.cpu, memory + use.memory)
+    for host, user, _count, cpu, memory in store.usage():
+        if user:
+            hosts, all_cpu, all_memory = means.get(user, (0, 0.0, 0.0))
+            means[user] = (hosts + 1, all_cpu + cpu, all_memory + memory)
+    return sorted(((user, means[user][0], now.get(user, (0, 0))[0], weather_view.gigabytes(now.get(user, (0, 0))[1]),
+                    means[user][1], weather_view.gigabytes(means[user][2])) for user in means),
+                  key=lambda row: (-row[2], -row[4], row[0]))
+
+
+def failure_rows(store):
+    """A row of FAILURE_KEYS for each host and class of failure, the most frequent first."""
+    sick = store.health()
+    rows = []
+    for host, kind, count in store.endings():
+        if kind != 'ok':
+            last = sick.get(host)
+            is_last = last is not None and last.kind == kind
+            rows.append((count, host, kind, weather_view.ago(last.failed, time.time()) if is_last else None,
+                         last.reason if is_last else None))
+    return sorted(rows, key=lambda row: (-row[0], row[1], row[2]))

@@ -1,0 +1,32 @@
+"""Monitor: how loaded hosts are now.  The host sums it up itself (sh/samplelib.sh) and answers with less than a kilobyte."""
+
+from __future__ import generator_stop
+
+from typing import NamedTuple
+
+from lwt import call, sample, ssh
+from lwt.config import plain_seconds
+
+WATCHED = 0.2               # seconds that a host watches its cpu
+MOST_SAMPLE = 1024          # bytes of its answer
+
+
+class Look(NamedTuple):
+    """What a host told, or why it told nothing: then load is None."""
+
+    host: str
+    verdict: ssh.Verdict
+    load: sample.Sample = None
+
+
+def look(session, host):
+    """Flow: ask a host; returns a Look."""
+    answer = yield from call.script(session, host, 'sample', [host.home, plain_seconds(WATCHED)],
+                                    timeout=session.settings.stall, most=MOST_SAMPLE)
+    if not answer.verdict.ok:
+        return Look(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
+    taken = sample.parse(answer.lines)
+    if taken.cores is None:
+        return Look(host.name, ssh.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
+            ', '.join(taken.nonsense) or 'nothing')))
+    return Look(host.name, answer.verdict, taken)

@@ -1,0 +1,155 @@
+"""A probe: what a host is good for, found out in one login: a file of random bytes goes there and comes back, and the host tells
+what it has.
+
+A host passes when all of it comes back as it was, each way within probe_time and at probe_rate or more.  Ping is not asked:
+many hosts filter it.
+"""
+
+from __future__ import generator_stop
+
+import hashlib
+import time
+from typing import NamedTuple
+
+from lwt import call, remote, sample, ssh
+from lwt.config import bounded, plain_seconds
+
+MOST_LINES = 1 << 14        # bytes that a host may tell beside the file
+LATEST = 1 << 36            # seconds since 1970
+
+
+class Probed(NamedTuple):
+    """How it went on a host.
+
+    hello: seconds from the start of ssh to the first word of the host.  put, get: bytes a second.  clock: seconds by which its
+    clock is ahead of ours, as far as a line can tell.  load: a sample.Sample.  python: (version, path); netcat: (dialect,
+    program); None where it has none.
+    """
+
+    host: str
+    verdict: ssh.Verdict
+    hello: float = None
+    put: float = None
+    get: float = None
+    clock: int = None
+    boot: str = ''
+    load: sample.Sample = sample.Sample()
+    python: tuple = None
+    netcat: tuple = None
+
+
+class Meter:
+    """Takes what sh/probe.sh says, and when.  times: {its first words: when they came}; lines: what it told of itself.
+
+    size: bytes of the file.  digest: of what came back.
+    """
+
+    def __init__(self, size, clock=time.monotonic):
+        self.size = size
+        self._clock = clock
+        self._buffer = b''
+        self._left = 0
+        self._told = 0
+        self._hash = hashlib.sha256()
+        self.times = {}
+        self.lines = []
+        self.is_nonsense = False
+
+    @property
+    def digest(self):
+        return self._hash.hexdigest()
+
+    def __call__(self, stream, data):
+        if stream == 'stdout' and not self.is_nonsense:
+            self._take(data)
+        return self.is_nonsense
+
+    def _take(self, data):
+        self._buffer += data
+        while self._buffer:
+            if self._left:
+                part, self._buffer = self._buffer[:self._left], self._buffer[self._left:]
+                self._hash.update(part)
+                self._left -= len(part)
+                continue
+            line, newline, rest = self._buffer.partition(b'\n')
+            if self._told + len(line) > MOST_LINES:
+                self.is_nonsense = True
+                return
+            if not newline:
+                return
+            self._buffer = rest
+            self._told += len(line) + 1
+            self._read(line.decode('utf-8', 'replace'))
+
+    def _read(self, line):
+        if line in ('ready', 'put', 'got'):
+            self.times.setdefault(line, self._clock())
+        elif line == 'get %d' % self.size and 'get' not in self.times:
+            self.times['get'] = self._clock()
+            self._left = self.size
+        else:
+            self.lines.append(line)
+
+
+def probe(session, host, path, size, digest, rate=0.0):
+    """Flow: probe a host with a file; returns a Probed.
+
+    path, size, digest: the file, its bytes and its SHA-256.  rate: bytes a second each way at most, 0 for no limit.
+    """
+    settings, meter, begun = session.settings, Meter(size), []
+    session = session.at(host)
+    limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout, stall=settings.probe_time)
+    words = [host.home, str(size), plain_seconds(max(1, settings.probe_time))]
+    verdict = yield from call.call(
+        session, lambda frame: remote.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
+        meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
+    if meter.is_nonsense:
+        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % MOST_LINES)
+    return judged(read(host.name, verdict, meter, begun[-1], time.time()), size, meter.digest == digest, settings)
+
+
+def read(name, verdict, meter, begun, now):
+    """The Probed of what a Meter took.  begun: when ssh was started, on the Meter's clock; now: seconds since 1970."""
+    told = {}
+    for line in meter.lines:
+        word, _space, rest = line.partition(' ')
+        told.setdefault(word, ssh.printable_text(rest))
+    times, size = meter.times, meter.size
+    clock = bounded(told.get('clock', ''), 0, LATEST)
+    ahead = None if clock is None else round(clock + 0.5 - now)
+    return Probed(
+        name, verdict, times['ready'] - begun if 'ready' in times else None, _rate(size, times, 'ready', 'put'),
+        _rate(size, times, 'get', 'got'), 0 if ahead in (-1, 1) else ahead, told.get('boot', ''),
+        sample.parse(meter.lines), _pair(told, 'python'), _pair(told, 'nc'))
+
+
+def _rate(size, times, first, last):
+    return size / max(1e-3, times[last] - times[first]) if first in times and last in times else None
+
+
+def _pair(told, word):
+    first, _space, second = told.get(word, '').partition(' ')
+    return (first, second) if second else None
+
+
+def judged(probed, size, is_same, settings):
+    """The Probed with its last word: is it good enough?"""
+    if not probed.verdict.ok:
+        return probed
+    for way, rate in (('put', probed.put), ('get', probed.get)):
+        if rate is None or not is_same:
+            return probed._replace(verdict=ssh.Verdict('failed', 1, 'what came back is not what was sent'))
+        least = max(settings.probe_rate * 1000, size / settings.probe_time if settings.probe_time else 0)
+        if rate < least:
+            return probed._replace(verdict=ssh.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
+                way, rate / 1000, least / 1000)))
+    return probed
+
+
+def to_json(probed):
+    """A Probed as a dict that json can write."""
+    verdict = probed.verdict
+    told = dict(probed._asdict(), load=sample.to_json(probed.load), reason=verdict.reason, code=verdict.code)
+    del told['verdict']
+    return dict(told, **{'class': verdict.kind})

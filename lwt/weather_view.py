@@ -1,0 +1,167 @@
+"""How hosts and their weather are shown: tables and lines for people, which the commands print."""
+
+import math
+import os
+import time
+
+from lwt import capacity, health, output, probe
+
+STATES = {'well': 'well', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
+BUSY = 0.9                  # of what a host has of something, from which on it is coloured
+
+
+def painter(is_bad, is_busy, environ):
+    """paint(row, line) for output.table: red for what is bad, yellow for what is busy."""
+    def paint(row, line):
+        return output.coloured(line, 'red', environ) if is_bad(row) else (
+            output.coloured(line, 'yellow', environ) if is_busy(row) else line)
+    return paint
+
+
+def gigabytes(kib):
+    """KiB as GB, or None."""
+    return None if kib is None else kib * 1024 / 1e9
+
+
+def monitor_table(looks, environ):
+    """The lines of `lwt monitor`: the busiest first, those that told nothing last, with the reason."""
+    rows = [_monitor_row(look) for look in sorted(looks, key=_by_cpu)]
+    failed = {look.host for look in looks if look.load is None}
+    busy = {look.host for look in looks if look.load and _is_busy(look.load)}
+    return _with_reasons(('HOST', 'CPU%', 'ME%', 'CORES', 'LOAD', 'MEM', 'FREE', 'DISK', 'TASKS', 'MOST BY'), rows, painter(
+        lambda row: row[0] in failed, lambda row: row[0] in busy, environ))
+
+
+def _by_cpu(look):
+    return (look.load is None, -(look.load.cpu or 0) if look.load else 0, look.host)
+
+
+def _is_busy(load):
+    return (load.cpu or 0) >= BUSY * 100 * load.cores or (
+        load.memory and load.free_memory is not None and load.free_memory <= (1 - BUSY) * load.memory)
+
+
+def _monitor_row(look):
+    if look.load is None:
+        return look.host, look.verdict.reason
+    load = look.load
+    user = load.users[0] if load.users else None
+    most = '%s %d%%' % (user.user, user.cpu) if user and user.cpu else ''
+    return (look.host, load.cpu, load.own_cpu, load.cores, load.load, gigabytes(load.memory), gigabytes(load.free_memory),
+            gigabytes(load.free_disk), load.tasks, most + ('; nonsense: ' + load.nonsense[0] if load.nonsense else ''))
+
+
+def _with_reasons(header, rows, paint):
+    """output.table, but a row of two is a host and a reason, which is no column."""
+    whole = [row for row in rows if len(row) > 2]
+    width = max([len(row[0]) for row in rows] + [len(header[0])])
+    lines = output.table((header[0].ljust(width),) + header[1:], whole, paint)
+    return lines + [paint(row, '%s  %s' % (row[0].ljust(width), row[1])) for row in rows if len(row) == 2]
+
+
+def probe_table(found, environ):
+    """The lines of `lwt probe`: those that pass, the fastest to answer first, then the others with the reason."""
+    rows = [(one.host, one.hello, round((one.put or 0) / 1000), round((one.get or 0) / 1000), one.load.cores,
+             gigabytes(one.load.free_memory), gigabytes(one.load.free_disk), one.clock, one.python[0] if one.python else 'none',
+             one.netcat[0] if one.netcat else 'none')
+            if one.verdict.ok else (one.host, one.verdict.reason)
+            for one in sorted(found, key=lambda one: (not one.verdict.ok, one.hello or 0))]
+    return _with_reasons(('HOST', 'HELLO', 'PUT KB/s', 'GET KB/s', 'CORES', 'FREE', 'DISK', 'CLOCK', 'PYTHON', 'NC'), rows,
+                         painter(lambda row: len(row) == 2, lambda row: abs(row[7] or 0) > 60, environ))
+
+
+def ago(then, now):
+    """A time in words: how long it is past."""
+    return '%s ago' % output.duration(math.floor(max(0.0, now - then)) if now - then > 60 else max(0.0, now - then))
+
+
+def health_lines(found, now):
+    """All about a Health."""
+    yield '%s: %s%s' % (found.host, STATES[found.state], ' since %s' % clock_time(found.since) if found.since else '')
+    if found.state == 'held':
+        yield '  reason: %s' % found.reason
+        yield '  back: lwt hosts --back %s' % found.host
+    elif found.failed:
+        yield '  last failure: %s, %s: %s' % (ago(found.failed, now), found.kind, found.reason)
+    if found.state in ('doubtful', 'out'):
+        yield '  failures in a row: %d; of late, fading: %.1f; good answers in a row: %d' % (
+            found.failures, health.faded(found, now), found.goods)
+        yield '  to be asked again: %s' % (
+            'now' if found.retry <= now else 'in %s, at %s' % (output.duration(found.retry - now), clock_time(found.retry)))
+        if found.kind in health.NEEDS_A_PERSON:
+            yield '  %s' % HINTS[found.kind]
+
+
+HINTS = {'hostkey': 'no waiting cures a host key: if it has changed for a good reason, ssh-keygen -R the old one and log in once',
+         'auth': 'no waiting cures a refused login: see to its authorized_keys'}
+
+
+def clock_time(seconds):
+    """A time of day, with the date where it is another day."""
+    then = time.localtime(seconds)
+    is_today = then[:3] == time.localtime()[:3]
+    return time.strftime('%H:%M:%S' if is_today else '%Y-%m-%d %H:%M', then)
+
+
+def sample_line(told, now):
+    """What a host told last: told is (time, Sample or None, problem)."""
+    when, load, problem = told
+    if load is None:
+        return 'last visit: %s: %s' % (ago(when, now), problem)
+    return 'last sample: %s: cpu %s%% of %s, by you %s%%, load %s, free %s GB of %s, disk %s GB, tasks %s%s' % (
+        ago(when, now), _word(load.cpu), _word(load.cores and 100 * load.cores), _word(load.own_cpu), _word(load.load),
+        _word(gigabytes(load.free_memory)), _word(gigabytes(load.memory)), _word(gigabytes(load.free_disk)), _word(load.tasks),
+        '; then: ' + problem if problem else '')
+
+
+def _word(value):
+    return '?' if value is None else '%.1f' % value if isinstance(value, float) else str(value)
+
+
+def probe_line(when, told, now):
+    """A probe that is remembered."""
+    if told['class'] != 'ok':
+        return 'last probe: %s: %s' % (ago(when, now), told['reason'])
+    return 'last probe: %s: hello %.2f s, put %.0f KB/s, get %.0f KB/s, clock %+d s' % (
+        ago(when, now), told['hello'], told['put'] / 1000, told['get'] / 1000, told['clock'] or 0)
+
+
+def put_screen(lines, is_watched):
+    """Print lines; on a terminal that is watched, in place of what is there."""
+    if is_watched and os.isatty(1):
+        output.put_line('\033[H\033[J' + '\n'.join(lines))
+    else:
+        for line in lines:
+            output.put_line(line)
+
+
+def repeat(one_round, every):
+    """Call one_round() once, or every so many seconds (None: once); returns its last exit code."""
+    while True:
+        began = time.monotonic()
+        code = one_round()
+        if every is None:
+            return code
+        time.sleep(max(0.0, every - (time.monotonic() - began)))
+
+
+def look_json(look):
+    """A monitor.Look as a dict for JSON."""
+    return dict({'host': look.host, 'class': look.verdict.kind, 'reason': look.verdict.reason},
+                **(probe.sample.to_json(look.load) if look.load else {}))
+
+
+def why_rows(place, store, settings, task, now):
+    """[(host, why it does not take a new task now)] of every candidate, and of what else is listed."""
+    sick, told, hour = store.health(), store.samples(), time.localtime(now).tm_hour
+    available = {host.name: host for host in place.available()}
+    rows = []
+    for host in list(available.values()) + [host for host in place.candidates() if host.name not in available]:
+        if host.name not in available:
+            reason = 'not in host.list.available: it did not pass the last probe'
+        else:
+            used = sum(capacity.needed_slots(other, other.desc.slots) for other in store.on_host(host.name)
+                       if other.state != 'fetching')
+            reason = capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task, settings, hour)
+        rows.append((host.name, reason or 'it has room, and takes it in the next pass'))
+    return rows
