@@ -10,8 +10,8 @@ __lwt_column() { awk -F '\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' "$(__lwt_r
 __lwt_hosts() { __lwt_column "$1" 1; __lwt_column "$1" 2 | sed 's/^/@/'; }
 __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); }
 __lwt_ids() { lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'; }
-__lwt_valued='--array --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
-__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest keep log log_format overdue ssh_config'
+__lwt_valued='--array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --out --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
+__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config'
 __lwt_flags() {
   case $1 in
     init) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
@@ -20,8 +20,11 @@ __lwt_flags() {
     exec) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout -u --timeout --idle --grace --lease -w -g -x -a -b --gather --diff -k --keep-order -N --no-label --json --outdir --errdir --progress --failed-to -S --max-code --stdin --script --subst --sudo --pick --batch --fail-fast --retries' ;;
     put) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --per-host --limit -u --timeout --stall --grace -w -g -x -a' ;;
     get) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --force --limit -u --timeout --stall --grace -w -g -x -a' ;;
-    hosts) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --expand --fold --count -w -g -x -a' ;;
+    hosts) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --expand --fold --count --why --out --back -w -g -x -a' ;;
     reduce) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout --connect-timeout --hello-timeout -m -c --column -r --reduce -i --input -o --output -S --memory -t --tmp --map --input-on-hosts --delimiter --numeric --reverse --transport -u --timeout --stall --grace --lease -w -g -x -a' ;;
+    probe) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --limit --watch --every --json -w -g -x -a' ;;
+    monitor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --watch --every --json -w -g -x -a' ;;
+    stat) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --json' ;;
     deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --json -u --timeout --stall --grace -w -g -x -a' ;;
     report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
     cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;
@@ -73,6 +76,22 @@ __lwt_kind() {
     "reduce --log-format") echo 'format' ;;
     "reduce -m" | "reduce -w" | "reduce -x") echo 'hosts' ;;
     "reduce --set") echo 'key' ;;
+    "probe -g") echo 'categories' ;;
+    "probe -C") echo 'directory' ;;
+    "probe --log") echo 'file' ;;
+    "probe --log-format") echo 'format' ;;
+    "probe -w" | "probe -x") echo 'hosts' ;;
+    "probe --set") echo 'key' ;;
+    "monitor -g") echo 'categories' ;;
+    "monitor -C") echo 'directory' ;;
+    "monitor --log") echo 'file' ;;
+    "monitor --log-format") echo 'format' ;;
+    "monitor -w" | "monitor -x") echo 'hosts' ;;
+    "monitor --set") echo 'key' ;;
+    "stat -C") echo 'directory' ;;
+    "stat --log") echo 'file' ;;
+    "stat --log-format") echo 'format' ;;
+    "stat --set") echo 'key' ;;
     "deploy -g") echo 'categories' ;;
     "deploy -C") echo 'directory' ;;
     "deploy --log") echo 'file' ;;
@@ -99,7 +118,7 @@ __lwt_kind() {
 }
 __lwt_words() {
   case "$1 $2" in
-    " ") echo 'init demo multi exec put get hosts reduce deploy report cron task' ;;
+    " ") echo 'init demo multi exec put get hosts reduce probe monitor stat deploy report cron task' ;;
     "init "*) echo 'directory' ;;
     "multi "*) echo 'program' ;;
     "exec "*) echo 'program' ;;
@@ -107,9 +126,10 @@ __lwt_words() {
     "get "*) echo 'file' ;;
     "cron ") echo 'install remove show' ;;
     "cron show") echo 'ids' ;;
-    "task ") echo 'add update run show log kill' ;;
+    "task ") echo 'add update run show why log kill' ;;
     "task add") echo 'description' ;;
     "task show") echo 'ids' ;;
+    "task why") echo 'ids' ;;
     "task log") echo 'ids' ;;
     "task kill") echo 'ids' ;;
   esac

@@ -56,9 +56,9 @@ function __lwt_at
         set rank (math $rank + 1)
     end
 end
-set -g __lwt_valued --array --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
+set -g __lwt_valued --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --out --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
 function __lwt_keys
-    printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest keep log log_format overdue ssh_config
+    printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config
 end
 complete -c lwt -f
 complete -c lwt -n 'contains -- -- (commandline -opc)' -F -a '(__fish_complete_command)'
@@ -160,6 +160,9 @@ complete -c lwt -n '__lwt_at 1 hosts' -l hello-timeout -x -d 'for its shell to a
 complete -c lwt -n '__lwt_at 1 hosts' -l expand -d 'one host a line (the default)'
 complete -c lwt -n '__lwt_at 1 hosts' -l fold -d 'all in one word, as short as it can be'
 complete -c lwt -n '__lwt_at 1 hosts' -l count -d 'how many'
+complete -c lwt -n '__lwt_at 1 hosts' -l why -x -d 'how it is: what it did, when, and when it is asked again'
+complete -c lwt -n '__lwt_at 1 hosts' -l out -x -d 'put it out by hand, for the reason in the words that follow'
+complete -c lwt -n '__lwt_at 1 hosts' -l back -x -d 'take it back, from quarantine as well'
 complete -c lwt -n '__lwt_at 1 hosts' -s w -x -a '(__lwt_list (__lwt_hosts))' -d 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'
 complete -c lwt -n '__lwt_at 1 hosts' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
 complete -c lwt -n '__lwt_at 1 hosts' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
@@ -189,6 +192,31 @@ complete -c lwt -n '__lwt_at 1 reduce' -s w -x -a '(__lwt_list (__lwt_hosts))' -
 complete -c lwt -n '__lwt_at 1 reduce' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
 complete -c lwt -n '__lwt_at 1 reduce' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
 complete -c lwt -n '__lwt_at 1 reduce' -s a -d 'all available ones'
+complete -c lwt -n '__lwt_at 0' -a probe -d 'test the candidates, and write which are available'
+complete -c lwt -n '__lwt_at 1 probe' -s f -l fanout -x -d 'children alive at once (default 32)'
+complete -c lwt -n '__lwt_at 1 probe' -s t -l connect-timeout -x -d 'to reach a host (default 10)'
+complete -c lwt -n '__lwt_at 1 probe' -l hello-timeout -x -d 'for its shell to answer, over the connect timeout (default 20)'
+complete -c lwt -n '__lwt_at 1 probe' -l limit -x -d 'kbit/s each way for each host (default: no limit)'
+complete -c lwt -n '__lwt_at 1 probe' -l watch -d 'again and again; on a terminal in place'
+complete -c lwt -n '__lwt_at 1 probe' -l every -x -d '--watch: so often (default 60)'
+complete -c lwt -n '__lwt_at 1 probe' -l json -d 'one JSON object a line for each host'
+complete -c lwt -n '__lwt_at 1 probe' -s w -x -a '(__lwt_list (__lwt_hosts))' -d 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'
+complete -c lwt -n '__lwt_at 1 probe' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
+complete -c lwt -n '__lwt_at 1 probe' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
+complete -c lwt -n '__lwt_at 1 probe' -s a -d 'all available ones'
+complete -c lwt -n '__lwt_at 0' -a monitor -d 'show how loaded hosts are'
+complete -c lwt -n '__lwt_at 1 monitor' -s f -l fanout -x -d 'children alive at once (default 32)'
+complete -c lwt -n '__lwt_at 1 monitor' -s t -l connect-timeout -x -d 'to reach a host (default 10)'
+complete -c lwt -n '__lwt_at 1 monitor' -l hello-timeout -x -d 'for its shell to answer, over the connect timeout (default 20)'
+complete -c lwt -n '__lwt_at 1 monitor' -l watch -d 'again and again; on a terminal in place'
+complete -c lwt -n '__lwt_at 1 monitor' -l every -x -d '--watch: so often (default 5)'
+complete -c lwt -n '__lwt_at 1 monitor' -l json -d 'one JSON object a line for each host'
+complete -c lwt -n '__lwt_at 1 monitor' -s w -x -a '(__lwt_list (__lwt_hosts))' -d 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'
+complete -c lwt -n '__lwt_at 1 monitor' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
+complete -c lwt -n '__lwt_at 1 monitor' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
+complete -c lwt -n '__lwt_at 1 monitor' -s a -d 'all available ones'
+complete -c lwt -n '__lwt_at 0' -a stat -d 'sum up hosts and users over time'
+complete -c lwt -n '__lwt_at 1 stat' -l json -d 'one JSON object a line'
 complete -c lwt -n '__lwt_at 0' -a deploy -d 'put lwt itself, and your tools, on hosts'
 complete -c lwt -n '__lwt_at 1 deploy' -s f -l fanout -x -d 'children alive at once (default 32)'
 complete -c lwt -n '__lwt_at 1 deploy' -s t -l connect-timeout -x -d 'to reach a host (default 10)'
@@ -222,8 +250,9 @@ complete -c lwt -n '__lwt_at 1 task' -l grace -x -d 'between TERM and KILL (defa
 complete -c lwt -n '__lwt_at 1 task' -l lease -x -d 'that a host does without a heartbeat before it ends a command (default 60)'
 complete -c lwt -n '__lwt_at 1 task' -l stall -x -d 'without a byte before a transfer is cut (default 120)'
 complete -c lwt -n '__lwt_at 1 task' -l retries -x -d 'further attempts of a task, where its desc names no number (default 1)'
-complete -c lwt -n '__lwt_at 1 task; and not __lwt_at 2' -a 'add update run show log kill'
+complete -c lwt -n '__lwt_at 1 task; and not __lwt_at 2' -a 'add update run show why log kill'
 complete -c lwt -n '__lwt_at 2 task add' -a '(__lwt_descriptions)'
 complete -c lwt -n '__lwt_at 2 task show' -a '(__lwt_ids)'
+complete -c lwt -n '__lwt_at 2 task why' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 2 task log' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 2 task kill' -a '(__lwt_ids)'

@@ -104,8 +104,10 @@ class _Round:
             sick = {name: health for name, health in store.health().items() if not health.takes_tasks}
         good = {one.host for one in found if one.verdict.ok}
         probed = {host.name for host in self._chosen}
-        before = {host.name for host in self._place.available()}
-        after = [host for host in self._place.candidates()
+        candidates = self._place.candidates()
+        is_all = probed.issuperset(host.name for host in candidates)        # then the old list, whatever is in it, is no matter
+        before = set() if is_all else {host.name for host in self._place.available()}
+        after = [host for host in candidates
                  if (host.name in good if host.name in probed else host.name in before) and host.name not in sick]
         path = self._place.path('host.list.available')
         if not after:

@@ -9,7 +9,7 @@ from lwt.store import Store
 
 EXAMPLES = '''examples:
   lwt stat                         hosts, users and failures
-  lwt stat --json | jq -r 'select(.kind == "failure") | [.host, .class, .count] | @tsv\''''
+  lwt stat --json | jq -r 'select(.availability < 90) | .host\''''
 
 
 def main(name, argv, make_env):
