@@ -130,6 +130,8 @@ complete -c lwt -n '__lwt_at 1 put' -s f -l fanout -x -d 'children alive at once
 complete -c lwt -n '__lwt_at 1 put' -s t -l connect-timeout -x -d 'to reach a host (default 10)'
 complete -c lwt -n '__lwt_at 1 put' -l hello-timeout -x -d 'for its shell to answer, over the connect timeout (default 20)'
 complete -c lwt -n '__lwt_at 1 put' -l per-host -d 'LOCAL/HOST/* is what each HOST gets'
+complete -c lwt -n '__lwt_at 1 put' -l chain -d 'hosts hand the file on to each other by netcat, not encrypted (by itself: large, 3 hosts or more)'
+complete -c lwt -n '__lwt_at 1 put' -l star -d 'each host gets it from here, by ssh'
 complete -c lwt -n '__lwt_at 1 put' -l limit -x -d 'kilobits a second for each host'
 complete -c lwt -n '__lwt_at 1 put' -s u -l timeout -x -d 'for the whole command; 0: no limit (default 0)'
 complete -c lwt -n '__lwt_at 1 put' -l stall -x -d 'without a byte before a transfer is cut (default 120)'

@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import config, manifest, outcome, output, ssh, transfer
+from lwt import broadcast, config, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LwtError, UsageError
 from lwt.flow import running
@@ -48,6 +48,9 @@ def _put_parser(name):
                     'Copy files and directories to each host.  REMOTE is a directory to put them into or, for a single one, a\n'
                     'new name; relative to the host\'s home.  It appears complete or not at all.', PUT_EXAMPLES).add_selection()
     parser.add_argument('--per-host', action='store_true', help='LOCAL/HOST/* is what each HOST gets')
+    parser.add_argument('--chain', action='store_true',
+                        help='hosts hand the file on to each other by netcat, not encrypted (by itself: large, 3 hosts or more)')
+    parser.add_argument('--star', action='store_true', help='each host gets it from here, by ssh')
     return _common(parser)
 
 
@@ -74,8 +77,13 @@ def _limit(text):
 def _put_flow(parsed, session, chosen, words, terms, tally):
     *local, target = words
     _check_target(target)
+    if parsed.chain and (parsed.star or parsed.per_host):
+        raise UsageError('--chain and %s exclude each other' % ('--star' if parsed.star else '--per-host'))
     if not parsed.per_host:
         same = manifest.survey(local)
+        if _is_chain(parsed, same, chosen, terms):
+            chain = broadcast.Chain(same, target, terms, tally)
+            return lambda host: broadcast.put(chain, session, host)
         return lambda host: transfer.put(session, host, same, target, terms, tally)
     sources = {host: _per_host(local, host) for host in chosen}
     if not any(sources.values()):
@@ -83,6 +91,14 @@ def _put_flow(parsed, session, chosen, words, terms, tally):
     wanted = {host: manifest.survey(paths) for host, paths in sources.items() if paths}
     return lambda host: (transfer.put(session, host, wanted[host], target, terms, tally) if host in wanted
                          else _nothing_for(host, local))
+
+
+def _is_chain(parsed, wanted, chosen, terms):
+    """Is the file to go from host to host?"""
+    can = broadcast.is_for(wanted, chosen) and not terms.rate
+    if parsed.chain and not can:
+        raise UsageError('--chain: for one file, to hosts that are not this machine, and without --limit')
+    return parsed.chain or can and not parsed.star and len(chosen) >= 3 and wanted.entries[0].size >= broadcast.LARGE
 
 
 def _check_target(target):

@@ -342,7 +342,7 @@ def _control(plan, session, host, steps, control, listening):
     names = [word for command in steps.commands for word in command]
     words = ['listen' if listening else 'attach', steps.pattern] + names + [''] * (4 - len(names)) + list(listening)
     limits = session.limits(plan.timeout)
-    command = remote.guarded(session.transport, host, remote.script_text('lib', 'reduce'), words, control.frame, limits,
+    command = remote.guarded(session.transport, host, remote.script_text('lib', 'netlib', 'reduce'), words, control.frame, limits,
                              remote.Payload(scratch=plan.scratch))
     return command._replace(sink=control, gate=session.gate, background=True)
 

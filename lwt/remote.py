@@ -41,7 +41,8 @@ SHORT_SCRIPTS = {
     'sample': ('lib', 'frame', 'samplelib', 'sample'),
     'probe': ('lib', 'frame', 'samplelib', 'probe'),
     'stage': ('lib', 'frame', 'stage'),
-    'put': ('lib', 'frame', 'copylib', 'put'),
+    'put': ('lib', 'frame', 'copylib', 'putlib', 'put'),
+    'chain': ('lib', 'frame', 'copylib', 'putlib', 'netlib', 'chain'),
     'deploy': ('lib', 'frame', 'deploy'),
     'attach': ('lib', 'frame', 'attach'),
 }

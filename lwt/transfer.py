@@ -47,7 +47,7 @@ class Tally:
         self.unchanged = 0
 
 
-class _Lines:
+class Lines:
     """Cuts what a host tells into lines.  take(line) hears each, as bytes."""
 
     def __init__(self, take):
@@ -71,7 +71,7 @@ class _Sender:
     def __init__(self, wanted, tally):
         self._entries = wanted.entries
         self._tally = tally
-        self._lines = _Lines(self._hear)
+        self._lines = Lines(self._hear)
         self._needs = {os.fsencode(entry.name) for entry in wanted.entries if not entry.is_plain}
         self._text = wanted.text
         self._chunks = iter(())
@@ -175,7 +175,7 @@ class _Receiver:
         self._directory = directory
         self._replace = replace
         self._tally = tally
-        self._lines = _Lines(self._hear)
+        self._lines = Lines(self._hear)
         self._head = b''                # of standard output: the announcement, as far as it has no end
         self._told = {}
         self._room = 0                  # bytes that the stream may still have

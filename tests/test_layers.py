@@ -23,6 +23,7 @@ LAYERS = (
     ('connection', 'jobs', 'passes', 'meeting'),
     ('weather', 'monitor', 'probe'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view'),
+    ('broadcast',),
     ('scheduler',),
     ('arguments',),
     ('cmd_*', 'api'),

@@ -8,71 +8,6 @@
 #   "need NAME"   nothing: of the manifest, what is not here or not the same
 #   "all"         nothing: all of it is needed; there is no manifest then
 #   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of copylib.sh), and a tar stream
-home=$1 target=$2 name=$3 stall=$4 watcher=''
-umask 077                               # tar sets the modes of what comes
-enter_home "$home" || refuse "home $home: no such directory"
-case $target in
-  [~]) target=$HOME ;;
-  [~]/*) target=$HOME/${target#??} ;;
-  /*) ;;
-  *) target=./$target ;;
-esac
-if [ -d "$target" ]; then directory=$target
-elif [ -z "$name" ] || [ "$target" != "${target%/}" ]; then refuse "$target: no such directory"
-else directory=${target%/*}/ name=${target##*/}; fi
-[ -d "$directory" ] || refuse "${directory%/}: no such directory"
-cd -P "$directory" 2>/dev/null || refuse "$directory: cannot be entered"
-directory=${PWD%/}
-[ -w . ] || refuse "$PWD: cannot be written"
-part=$directory/.lwt-put.$lwt_nonce
-
-# is_left DIRECTORY: is it of a copy that was killed so that it could not clean up?  (Homes may be shared between hosts.)
-is_left() {
-  { read -r left_pid left_start left_boot <"$1/owner"; } 2>/dev/null || left_boot=''
-  if [ -n "$left_boot" ] && [ "$left_boot" = "$boot" ]; then [ "$left_start" != "$(started "$left_pid")" ]
-  else [ -n "$(find "$1" -prune -mtime +1 2>/dev/null)" ]; fi
-}
-
-# Whose it is, without a fork where that can be.
-{ read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(boot)
-self() {
-  { read -r start </proc/$$/stat; } 2>/dev/null || { start=$(started $$); return; }
-  # shellcheck disable=SC2086  # to be split into fields
-  set -- ${start##*") "}
-  start=${20}
-}
-self
-for old in .lwt-put.*; do
-  [ ! -d "$old" ] || ! is_left "$old" || rm -rf "./$old"
-done
-
-at_exit() {
-  # shellcheck disable=SC2086  # it may be empty
-  kill -KILL $watcher 2>/dev/null
-  cd / && rm -rf "${part:?}"
-}
-mkdir "$part" "$part/new" "$part/old" 2>/dev/null || refuse "$PWD: no room left"
-say "$$ $start $boot" >"$part/owner" || refuse "$PWD: no room left"
-
-# watch: end it all when nothing has come for $stall seconds; while files are looked at ("busy"), say that it goes on.
-watch() {
-  watch_quiet=0 watch_last=''
-  cd / || return                        # its sleep may live a second longer than all else
-  while sleep 1 3>&- && kill -0 $$; do
-    watch_quiet=$((watch_quiet + 1))
-    if [ -e "$part/busy" ]; then
-      [ $((watch_quiet % 10)) -gt 0 ] || say tick >&3
-    elif [ "$watch_quiet" -ge "${stall%.*}" ]; then
-      # shellcheck disable=SC2012  # it is only compared
-      watch_now=$(ls -lnR "$part" | cksum)
-      [ "$watch_now" != "$watch_last" ] || kill -TERM 0
-      watch_last=$watch_now watch_quiet=0
-    fi
-  done
-}
-watch 3>&1 >/dev/null 2>&1 &
-watcher=$!
-
 # compare: ask for the manifest; which of its names are needed: those that are not here, or are not the same.
 compare() {
   say manifest
@@ -95,34 +30,6 @@ compare() {
   sort "$part/wanted" "$part/actual" "$part/actual" >"$part/sorted" || refuse "$directory/: no room left"
   uniq -u "$part/sorted" | sed 's/^[^ ]*  /need /'
   rm -f "$part/busy"
-}
-
-# merge FROM TO: a directory into one that is there.  What is in both and a directory is merged; the rest is renamed.
-merge() (
-  cd "$1" || exit
-  for entry in * .[!.]* ..?*; do
-    if [ -d "$entry" ] && [ -d "$2/$entry" ]; then
-      merge "./$entry" "$2/$entry" || exit
-      rmdir "./$entry"
-    elif [ -d "$entry" ] && [ -e "$2/$entry" ] || [ -d "$2/$entry" ] && [ -e "$entry" ]; then clash "$2/$entry"; fi
-  done
-  # shellcheck disable=SC2016  # for the inner shell
-  find . ! -name . -prune -exec sh -c 'mv -f "$@" "$0"' "$2/" {} +
-)
-
-clash() { say "$1: a directory and a file cannot replace each other" >&2; exit 1; }
-
-# place FROM NAME: move what came to where it belongs.  A directory is renamed under its own name, into the directory where it
-# belongs: so, when another has put one there meanwhile, it does not end up inside that one.
-place() {
-  if [ -d "$1" ] && [ ! -e "$directory/$2" ] && [ ! -L "$directory/$2" ]; then
-    [ "$1" = "./$2" ] || mv "$1" "./$2" || exit 1
-    mv "./$2" "$directory/" 2>/dev/null && return
-    set -- "./$2" "$2"
-  fi
-  if [ -d "$1" ] && [ -d "$directory/$2" ]; then merge "$1" "$directory/$2" || exit 1
-  elif [ -d "$1" ] || [ -d "$directory/$2" ]; then clash "$directory/$2"
-  else mv -f "$1" "$directory/$2" || exit 1; fi
 }
 
 if [ "$kind" != sha256 ] || { [ -n "$name" ] && [ ! -e "$directory/$name" ]; }; then say all
