@@ -23,7 +23,7 @@ class Chains(LabTestCase):
             self.lab.inside(name, 'sh', '-c', 'rm -rf ~root/there')
         super().tearDown()
 
-    def slow(self, kbit='40000'):
+    def limit_links(self, kbit='40000'):
         for name in self.names:
             self.lab.rate(name, kbit)
 
@@ -75,7 +75,7 @@ class Chains(LabTestCase):
         self.assertEqual([name for name in self.names if self.has_it(name)], ['h2', 'h3', 'h5'])
 
     def test_a_host_that_dies_in_the_middle_is_cut_out(self):
-        self.slow()
+        self.limit_links()
         popen = self.under_way()
         self.lab.kill_sessions('h3')
         _out, err = popen.communicate(timeout=60)
@@ -93,7 +93,7 @@ class Chains(LabTestCase):
         self.assertEqual([name for name in self.names if self.has_it(name)], ['h1', 'h2', 'h3'])
 
     def test_an_end_by_any_signal_leaves_nothing(self):
-        self.slow('8000')
+        self.limit_links('8000')
         for signum, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
             with self.subTest(signum=signum):
                 popen = self.under_way()
