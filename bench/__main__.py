@@ -12,7 +12,7 @@ import sys
 
 from bench.measure import environment
 
-AREAS = ('multi', 'fanout', 'copy', 'queue', 'weather')
+AREAS = ('multi', 'fanout', 'copy', 'queue', 'weather', 'reduce', 'chain')
 
 
 def main(argv):

@@ -1,0 +1,112 @@
+"""lwt reduce beside the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on lab hosts.
+
+BASHREDUCE=PATH names the br that is to be measured (with its C helpers, if they are on PATH); without it, it is missing.
+"""
+
+import os
+import random
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+from bench.measure import LWT, Peer, compare, report, use_of
+from lwt import partition
+from tests import lab
+
+LINES = 2000000
+WORDS = 50000
+TIMES = 11              # the input so often is a gigabyte
+MOST_MEMORY = 60        # MB
+BLOCK = 1 << 18
+COUNT = "cut -d' ' -f1 | uniq -c"
+
+
+def measure(rounds, env):
+    """Print the tables of `lwt reduce`."""
+    with tempfile.TemporaryDirectory(prefix='lwt-bench.') as directory:
+        source = os.path.join(directory, 'in')
+        _write_input(source)
+        _measure_parting(source)
+        reason = lab.why_not_root_lab()
+        if reason:
+            print('work on hosts is left out: ' + reason)
+            return
+        with lab.Lab(2) as hosts:
+            _measure_hosts(hosts, source, rounds, dict(env, LWT_SSH_CONFIG=hosts.ssh_config, LC_ALL='C', TMPDIR=directory))
+
+
+def _write_input(path):
+    """Two million lines, 94 MB: a word, a number and some text."""
+    rng = random.Random(1)
+    words = ['%x' % rng.getrandbits(36) for _ in range(WORDS)]
+    with open(path, 'w') as file:
+        for start in range(0, LINES, 10000):
+            file.write(''.join('%s %d %s\n' % (rng.choice(words), number, 'x' * 28) for number in range(start, start + 10000)))
+
+
+def _measure_parting(path):
+    """Parting alone, by whole lines, as for the first column."""
+    order = partition.Order()
+    with open(path, 'rb', buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        began = time.monotonic()
+        splitter = partition.splitter(order, [(file.fileno(), 0, size)], 2)
+        rest = b''
+        for block in iter(lambda: file.read(BLOCK), b''):
+            whole, newline, rest_of_it = (rest + block).rpartition(b'\n')
+            splitter.split(whole + newline)
+            rest = rest_of_it
+        rate = size / (time.monotonic() - began) / 1e6
+    report('parting %.0f MB' % (size / 1e6), rate, 'MB/s', '100 or more', rate >= 100)
+
+
+def _measure_hosts(hosts, source, rounds, env):
+    directory = os.path.dirname(source)
+    out = os.path.join(directory, 'out')
+    for title, reducer in (('sort 2 million lines, 94 MB, on 2 hosts', ''), ('count the words of the same', COUNT)):
+        ours = '%s reduce -w h1,h2 -i %s -o %s' % (LWT, source, out) + (' -r %s' % shlex.quote(reducer) if reducer else '')
+        pipe = ' | ' + reducer if reducer else ''
+        compare(title, ours, (
+            Peer('sort', 'sort -k1,1 %s%s > %s.local' % (source, pipe, out)),
+            Peer('split', _by_hand(hosts, source, out, pipe)),
+            Peer(*_bashreduce(hosts, source, out, reducer))), rounds, env)
+        same = use_of('%s && cmp %s %s.local' % (ours, out, out), env)
+        print('  the same as the local pipeline: %s' % ('yes' if same else 'NO'))
+    large = os.path.join(directory, 'large')
+    with open(large, 'wb') as file, open(source, 'rb') as one:
+        for _time in range(TIMES):
+            one.seek(0)
+            file.write(one.read())
+    memory = _memory_of('%s reduce -w h1,h2 -i %s -o %s' % (LWT, large, out), env)
+    report('memory of lwt for %.1f GB' % (os.path.getsize(large) / 1e9), memory, 'MB', '%d or less' % MOST_MEMORY,
+           memory <= MOST_MEMORY)
+
+
+def _memory_of(command, env):
+    """The most memory, in MB, of what a command runs; asked in a small process, for a child begins with its parent's."""
+    asker = 'import resource, subprocess, sys; subprocess.run(sys.argv[1].split(), check=True); ' \
+            'print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)'
+    done = subprocess.run([sys.executable, '-c', asker, command], env=env, stdout=subprocess.PIPE)
+    return float('inf') if done.returncode else int(done.stdout) / 1024
+
+
+def _by_hand(hosts, source, out, pipe):
+    """What one would write without a tool: half of the lines to each host, and a merge; keys are counted after it."""
+    ssh = 'ssh -F %s' % hosts.ssh_config
+    return ('split -n l/2 {src} {src}.part. && {{ {ssh} h1 LC_ALL=C sort -k1,1 < {src}.part.aa > {out}.1 & '
+            '{ssh} h2 LC_ALL=C sort -k1,1 < {src}.part.ab > {out}.2; wait; sort -m -k1,1 {out}.1 {out}.2{pipe} > {out}.hand; }}'
+            ).format(src=source, out=out, ssh=ssh, pipe=pipe)
+
+
+def _bashreduce(hosts, source, out, reducer):
+    """(programs, command, bar) of bashreduce, whose ssh is told where the lab's hosts are."""
+    program = os.environ.get('BASHREDUCE', 'br')
+    bin_dir = hosts.path('bin')
+    os.makedirs(bin_dir, exist_ok=True)
+    with open(os.path.join(bin_dir, 'ssh'), 'w') as file:
+        file.write('#!/bin/sh\nexec /usr/bin/ssh -F %s "$@"\n' % hosts.ssh_config)
+    os.chmod(file.name, 0o755)
+    command = 'PATH=%s:$PATH %s -m "h1 h2" -c 1 -i %s -o %s.br' % (bin_dir, program, source, out)
+    return program, command + (' -r %s' % shlex.quote(reducer) if reducer else ''), 2
