@@ -250,6 +250,26 @@ class OnHosts(LabTestCase):
         with open(os.path.join(self.results()[0], 'run.stdout')) as file:
             self.assertEqual(file.read(), 'done\n')
 
+    def test_H_9_a_home_that_changes_in_the_list_is_still_where_its_task_is(self):
+        self.make_lab_workspace(['h1'])
+        self.describe('slow', 'exec : sleep 1; pwd\n')
+        self.lwt('task', 'add', 'slow')
+        self.lwt('task', 'update')
+        self.write('host.list', 'h1\tlab\t/tmp\n')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        with open(os.path.join(self.results()[0], 'run.stdout')) as file:
+            self.assertTrue(file.read().startswith(os.path.expanduser('~root') + '/.lwt/'))
+
+    def test_H_10_a_list_that_is_replaced_in_the_middle_of_a_run_changes_nothing_in_it(self):
+        self.make_lab_workspace(['h1', 'h5'])
+        self.describe('slow', 'exec : sleep 1\n')
+        self.lwt('task', 'add', 'slow', '--array', '1-6')
+        popen = self.start('task', 'run')
+        self.assertTrue(wait_for(lambda: 'sleep 1' in self.lab.commands('h1').values()))
+        self.write('host.list', 'half a li')
+        _out, err = popen.communicate(timeout=60)
+        self.assertEqual((popen.returncode, len(self.results())), (0, 6), err)
+
     def test_R_6_a_clock_that_is_wrong_is_told(self):
         self.make_lab_workspace(['h1'])
         self.put_inside(os.path.join(self.lab.home('h1'), '.bashrc'), 'PATH=$HOME/bin:$PATH\n')
