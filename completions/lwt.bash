@@ -10,7 +10,7 @@ __lwt_column() { awk -F '\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' "$(__lwt_r
 __lwt_hosts() { __lwt_column "$1" 1; __lwt_column "$1" 2 | sed 's/^/@/'; }
 __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); }
 __lwt_ids() { lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'; }
-__lwt_valued='--array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --out --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
+__lwt_valued='--after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
 __lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config'
 __lwt_flags() {
   case $1 in
@@ -28,7 +28,7 @@ __lwt_flags() {
     deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --json -u --timeout --stall --grace -w -g -x -a' ;;
     report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
     cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;
-    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --each --array --priority --cron --progress --json -f --fanout -t --connect-timeout --hello-timeout --grace --lease --stall --retries' ;;
+    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --each --array --after --unless-exists --cron --progress --state --outcome --name --host --finished --count --counts --json --follow --results -f --fanout --retries -t --connect-timeout --hello-timeout --grace --lease --stall' ;;
     *) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --version' ;;
   esac
 }
@@ -126,12 +126,17 @@ __lwt_words() {
     "get "*) echo 'file' ;;
     "cron ") echo 'install remove show' ;;
     "cron show") echo 'ids' ;;
-    "task ") echo 'add update run show why log kill' ;;
+    "task ") echo 'add update run show why log kill suspend resume retry wait rm' ;;
     "task add") echo 'description' ;;
     "task show") echo 'ids' ;;
     "task why") echo 'ids' ;;
     "task log") echo 'ids' ;;
     "task kill") echo 'ids' ;;
+    "task suspend") echo 'ids' ;;
+    "task resume") echo 'ids' ;;
+    "task retry") echo 'ids' ;;
+    "task wait") echo 'ids' ;;
+    "task rm") echo 'ids' ;;
   esac
 }
 _lwt() {

@@ -56,7 +56,7 @@ function __lwt_at
         set rank (math $rank + 1)
     end
 end
-set -g __lwt_valued --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --nice --out --outdir --output --pick --priority --reduce --results --retries --script --set --stall --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
+set -g __lwt_valued --after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
 function __lwt_keys
     printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config
 end
@@ -241,20 +241,33 @@ complete -c lwt -n '__lwt_at 2 cron show' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 0' -a task -d 'the queue of tasks: add, update, run, show, log, kill'
 complete -c lwt -n '__lwt_at 1 task' -l each -r -F -d 'add: a task for each line of FILE'
 complete -c lwt -n '__lwt_at 1 task' -l array -x -d 'add: a task for each number'
-complete -c lwt -n '__lwt_at 1 task' -l priority -x -d 'add: higher goes first'
+complete -c lwt -n '__lwt_at 1 task' -l after -x -d 'add: only once these are done with success'
+complete -c lwt -n '__lwt_at 1 task' -l unless-exists -d 'add: not those whose name and value are there already'
 complete -c lwt -n '__lwt_at 1 task' -l cron -d 'update: silent unless something needs a person'
-complete -c lwt -n '__lwt_at 1 task' -l progress -d 'run: a line of progress'
+complete -c lwt -n '__lwt_at 1 task' -l progress -d 'run, wait: a line of progress'
+complete -c lwt -n '__lwt_at 1 task' -l state -l outcome -x -d 'show: only those in these states, or that ended so'
+complete -c lwt -n '__lwt_at 1 task' -l name -x -d 'show: only those of these names'
+complete -c lwt -n '__lwt_at 1 task' -l host -x -d 'show: only those on these hosts'
+complete -c lwt -n '__lwt_at 1 task' -l finished -d 'show: only those that are done, and what they took'
+complete -c lwt -n '__lwt_at 1 task' -l count -l counts -d 'show: only how many'
 complete -c lwt -n '__lwt_at 1 task' -l json -d 'show: one JSON object a line'
+complete -c lwt -n '__lwt_at 1 task' -l follow -d 'log: go on as long as it runs'
+complete -c lwt -n '__lwt_at 1 task' -l results -d 'rm: remove what came home as well'
 complete -c lwt -n '__lwt_at 1 task' -s f -l fanout -x -d 'children alive at once (default 32)'
+complete -c lwt -n '__lwt_at 1 task' -l retries -x -d 'further attempts of a task, where its desc names no number (default 1)'
 complete -c lwt -n '__lwt_at 1 task' -s t -l connect-timeout -x -d 'to reach a host (default 10)'
 complete -c lwt -n '__lwt_at 1 task' -l hello-timeout -x -d 'for its shell to answer, over the connect timeout (default 20)'
 complete -c lwt -n '__lwt_at 1 task' -l grace -x -d 'between TERM and KILL (default 5)'
 complete -c lwt -n '__lwt_at 1 task' -l lease -x -d 'that a host does without a heartbeat before it ends a command (default 60)'
 complete -c lwt -n '__lwt_at 1 task' -l stall -x -d 'without a byte before a transfer is cut (default 120)'
-complete -c lwt -n '__lwt_at 1 task' -l retries -x -d 'further attempts of a task, where its desc names no number (default 1)'
-complete -c lwt -n '__lwt_at 1 task; and not __lwt_at 2' -a 'add update run show why log kill'
+complete -c lwt -n '__lwt_at 1 task; and not __lwt_at 2' -a 'add update run show why log kill suspend resume retry wait rm'
 complete -c lwt -n '__lwt_at 2 task add' -a '(__lwt_descriptions)'
 complete -c lwt -n '__lwt_at 2 task show' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 2 task why' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 2 task log' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 2 task kill' -a '(__lwt_ids)'
+complete -c lwt -n '__lwt_at 2 task suspend' -a '(__lwt_ids)'
+complete -c lwt -n '__lwt_at 2 task resume' -a '(__lwt_ids)'
+complete -c lwt -n '__lwt_at 2 task retry' -a '(__lwt_ids)'
+complete -c lwt -n '__lwt_at 2 task wait' -a '(__lwt_ids)'
+complete -c lwt -n '__lwt_at 2 task rm' -a '(__lwt_ids)'

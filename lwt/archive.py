@@ -85,13 +85,31 @@ def pack(path, trees, texts, executable):
     trees: {name in the archive: directory}.  texts: {name in the archive: str}.  executable: names whose files get an x bit.
     Returns a Packed.
     """
+    with open(path, 'wb') as file:
+        _write(file, trees, texts, executable)
+    return Packed(path, os.path.getsize(path), 'sha256 ' + sha256(path))
+
+
+def packed(trees, texts, executable):
+    """The bytes of such a file."""
+    stream = io.BytesIO()
+    _write(stream, trees, texts, executable)
+    return stream.getvalue()
+
+
+def digest_of(data):
+    """The digest of bytes, as sh/lib.sh prints it."""
+    return 'sha256 ' + hashlib.sha256(data).hexdigest()
+
+
+def _write(file, trees, texts, executable):
     def fix(info):
         info.uid = info.gid = 0
         info.uname = info.gname = ''
         info.mode = (info.mode | 0o600) & 0o755 | (0o100 if info.name in executable else 0)
         return info
 
-    with tarfile.open(path, 'w', format=tarfile.GNU_FORMAT) as tar:
+    with tarfile.open(fileobj=file, mode='w', format=tarfile.GNU_FORMAT) as tar:
         for name, directory in trees.items():
             tar.add(directory, name, filter=fix)
         for name, text in texts.items():
@@ -99,7 +117,6 @@ def pack(path, trees, texts, executable):
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(fix(info), io.BytesIO(data))
-    return Packed(path, os.path.getsize(path), 'sha256 ' + sha256(path))
 
 
 def sha256(path):
@@ -121,11 +138,12 @@ def is_complete(path):
         return not file.read().strip(b'\0')
 
 
-def unpack(path, target, place):
+def unpack(path, target, place, depth=0):
     """Extract what a host sent into target, a new directory.
 
-    place(name, is_directory) gives the relative path for a member, or '' to leave it out.  Returns what was refused, a line
-    each.  Raises tarfile.TarError for what is no tar file, OSError when this machine cannot take it.
+    place(name, is_directory) gives the relative path for a member, or '' to leave it out.  depth: how many of its first
+    parts no link may lead out of.  Returns what was refused, a line each.  Raises tarfile.TarError for what is no tar file,
+    OSError when this machine cannot take it.
     """
     refused, links = [], []
     with tarfile.open(path, 'r:') as tar:
@@ -139,7 +157,7 @@ def unpack(path, target, place):
             elif where:
                 _attempt(refused, member.name, _extract, tar, member, os.path.join(target, where))
     for where, link in links:
-        _attempt(refused, where, _link, target, where, link)
+        _attempt(refused, where, _link, target, where, link, depth)
     return refused
 
 
@@ -188,11 +206,11 @@ def _extract(tar, member, path):
     os.utime(path, (member.mtime, member.mtime))
 
 
-def _link(target, where, link):
+def _link(target, where, link, depth):
     """Make a symbolic link, last of all, if neither it nor the way to it leads out."""
     path = os.path.join(target, where)
     parent = os.path.dirname(path)
-    if not stays_inside(where, link):
+    if not stays_inside('/'.join(where.split('/')[depth:]), link):
         raise _Refusal('the link leads out of the directory')
     if os.path.realpath(parent) != os.path.join(os.path.realpath(target), os.path.relpath(parent, target)).rstrip('/.'):
         raise _Refusal('its way leads through a link')

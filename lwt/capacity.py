@@ -58,9 +58,9 @@ def watches_cpu(host, settings):
     return any(setting(key, host, settings) for key in config.HOST_KEYS if key.startswith('max_cpu'))
 
 
-def needed_slots(task, slots):
+def needed_slots(desc, slots):
     """How many of a host's slots a task takes: one that wants more than there are takes all of them."""
-    return min(task.desc.slots, max(1, slots))
+    return min(desc.slots, max(1, slots))
 
 
 def mismatch(host, desc):
@@ -95,7 +95,10 @@ def refusal(host, health, told, used, task, settings, hour):
     slots, reasons = room(host, sample, settings, hour)
     if reasons:
         return '; '.join(reasons)
-    needed = needed_slots(task, slots)
+    needed = needed_slots(task.desc, slots)
     if needed > slots - used:
         return '%d of its %d slots %s taken, the task needs %d' % (used, slots, 'is' if used == 1 else 'are', needed)
+    for wanted, free, what in ((task.desc.memory, sample.free_memory, 'memory'), (task.desc.disk, sample.free_disk, 'disk')):
+        if free is not None and wanted > free:
+            return 'free %s: %d KiB, the task needs %d' % (what, free, wanted)
     return ''

@@ -103,8 +103,8 @@ def _run(env, place, store):
 def _kill_all(store, context, fanout, settings):
     """Nothing of the demo is to outlive it."""
     for task in store.all():
-        if task.state not in ('done', 'fetching'):
-            queue.kill(store, task)
+        if task.state not in ('done', 'fetching', 'killing'):
+            queue.wish(context.workspace, store, task, 'kill')
     with running(fanout, settings.grace) as run:
         scheduler.one_pass(run, context, [], only={'localhost'})
 

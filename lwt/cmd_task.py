@@ -12,37 +12,44 @@ from lwt.flow import running
 from lwt.health import NEEDS_A_PERSON        # cron mails what is said of such a host
 from lwt.hosts import Host
 from lwt.store import Store
-from lwt.task_view import Teller, summary, table
+from lwt.task_view import Teller, as_json, details, summary, table
 from lwt.visit import Context
 from lwt.weather import Weather
 
 EXAMPLES = '''examples:
   lwt task add sample                        queue description/sample; prints its id
   lwt task add sweep --each parameters.txt   a task for each line: $LWT_ARG, and {} in exec
-  lwt task add sweep --array 1-100
+  lwt task add sweep --array 1-100 --timeout 10m --memory 2G
+  lwt task add sample --after 12,13          once these are done, and were successes
   lwt task run --progress                    until all are done
   lwt task update --cron                     one pass, silent unless something is wrong
   lwt task show                              a table; with an id, all about it
+  lwt task show --state failed,lost --count
   lwt task why 12                            for each host, why it does not take it
-  lwt task log 12                            what it printed
+  lwt task log -f 12                         what it printed, and prints
   lwt task kill 12 13'''
 
-USAGE = '''lwt task add NAME… [--each FILE | --array A-B] [--priority N]
+USAGE = '''lwt task add NAME… [--each FILE | --array A-B] [--after ID] [--unless-exists] [--KEY VALUE, for keys of desc]
        lwt task update [--cron]
        lwt task run [--progress]
-       lwt task show [ID…] [--json]
+       lwt task show [ID…] [--state S,…] [--name N,…] [--host H,…] [--finished] [--count] [--json]
        lwt task why ID
-       lwt task log ID
-       lwt task kill ID…'''
+       lwt task log ID [-f]
+       lwt task kill | suspend | resume | retry ID…
+       lwt task wait [ID…]
+       lwt task rm ID… [--results]'''
+
+ENOUGH_WAITING = 0.2            # seconds between two looks at the end of a file that grows
 
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = _parser(name)
+    verb = next((word for word in argv if word in VERBS), '')
+    parser = _parser(name, verb)
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])
-    if not words or words[0] not in VERBS:
+    if not words or words[0] != verb:
         raise UsageError('lwt task: %s' % ('unknown verb ' + words[0] if words else 'what?'),
                          'one of: %s' % ' '.join(VERBS))
     place = env.require_workspace()
@@ -50,24 +57,45 @@ def main(name, argv, make_env):
     place.prepare()
     try:
         with Store(place.database) as store:
-            store.forget(settings.keep)
-            return VERBS[words[0]](_Task(env, place, settings, store, parsed), words[1:])
+            return VERBS[verb](_Task(env, place, settings, store, parsed), words[1:])
     except BusyError:
         if parsed.cron:                 # the next tick comes anyway
             return 0
         raise
 
 
-def _parser(name):
+def _parser(name, verb):
     parser = Parser(name, USAGE, 'A task is a folder of description/ with a desc file that says what to run.  It is sent to a\n'
                     'host that has room, run there, watched, and its results are brought home to task.finish/.', EXAMPLES)
-    parser.add_argument('--each', metavar='FILE', help='add: a task for each line of FILE')
-    parser.add_argument('--array', metavar='A-B', help='add: a task for each number')
-    parser.add_argument('--priority', metavar='N', help='add: higher goes first')
-    parser.add_argument('--cron', action='store_true', help='update: silent unless something needs a person')
-    parser.add_argument('--progress', action='store_true', help='run: a line of progress')
-    parser.add_argument('--json', action='store_true', help='show: one JSON object a line')
-    return parser.add_options('fanout', 'connect_timeout', 'hello_timeout', 'grace', 'lease', 'stall', 'retries')
+    for flags, verbs, options in _FLAGS + (_DESC_FLAGS if verb == 'add' else ()):
+        if verb in verbs.split() or not verb:       # without a verb it is for --help only, and -f is the fanout there
+            text = '%s: %s' % (', '.join(verbs.split()), options['help'])
+            parser.add_argument(*[flag for flag in flags if verb or flag != '-f'], **dict(options, help=text))
+    parser.set_defaults(cron=False, progress=False)
+    keys = ('connect_timeout', 'hello_timeout', 'grace', 'lease', 'stall')
+    return parser.add_options(*keys) if verb in ('add', 'log') else parser.add_options('fanout', 'retries', *keys)
+
+
+_FLAGS = (
+    (('--each',), 'add', dict(metavar='FILE', help='a task for each line of FILE')),
+    (('--array',), 'add', dict(metavar='A-B', help='a task for each number')),
+    (('--after',), 'add', dict(metavar='ID,…', action='append', default=[], help='only once these are done with success')),
+    (('--unless-exists',), 'add', dict(action='store_true', help='not those whose name and value are there already')),
+    (('--cron',), 'update', dict(action='store_true', help='silent unless something needs a person')),
+    (('--progress',), 'run wait', dict(action='store_true', help='a line of progress')),
+    (('--state', '--outcome'), 'show', dict(metavar='S,…', action='append', default=[], help='only those in these states, or '
+                                           'that ended so')),
+    (('--name',), 'show', dict(metavar='N,…', action='append', default=[], help='only those of these names')),
+    (('--host',), 'show', dict(metavar='H,…', action='append', default=[], help='only those on these hosts')),
+    (('--finished',), 'show', dict(action='store_true', help='only those that are done, and what they took')),
+    (('--count', '--counts'), 'show', dict(action='store_true', help='only how many')),
+    (('--json',), 'show', dict(action='store_true', help='one JSON object a line')),
+    (('-f', '--follow'), 'log', dict(action='store_true', dest='follow', help='go on as long as it runs')),
+    (('--results',), 'rm', dict(action='store_true', help='remove what came home as well')),
+)
+_DESC_FLAGS = tuple(
+    (('--' + key.replace('_', '-'),), 'add', dict(metavar='VALUE', dest='desc_' + key, help='in place of %s in desc' % key))
+    for key in tasks.Desc._fields)
 
 
 class _Task:
@@ -100,37 +128,48 @@ class _Task:
             output.say(text)
 
 
+# -- adding -----------------------------------------------------------------------------------------------------------------
+
+
 def add(command, words):
     """Queue tasks; prints an id a line."""
     if not words:
         raise UsageError('lwt task add: expected the name of a folder in description/')
     parsed = command.parsed
-    if parsed.each is not None and parsed.array is not None:
-        raise UsageError('--each and --array: one or the other')
-    args = [None]
-    if parsed.each is not None:
-        args = queue.values_of_file(parsed.each)
-    elif parsed.array is not None:
-        args = queue.values_of_range(parsed.array)
-    found = [(name,) + queue.read_description(command.place, name, command.settings.retries) for name in words]
+    args = _values(parsed)
+    after = [task.id for task in queue.find(command.store, _split(parsed.after))]
+    overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-')) for key in tasks.Desc._fields
+                 if getattr(parsed, 'desc_' + key) is not None]
+    found = [(name,) + queue.read_description(command.place, name, command.settings.retries, overrides) for name in words]
     for name, desc, folder in found:
-        if parsed.priority is not None:
-            desc = desc._replace(priority=_priority(parsed.priority))
-        for number in queue.add(command.place, command.store, name, desc, folder, args):
-            output.put_line(tasks.format_id(number))
+        known = command.store.known_values(name) if parsed.unless_exists else ()
+        wanted = [arg for arg in args if arg not in known]
+        if wanted:
+            numbers = queue.add(command.place, command.store, name, desc, folder, wanted, after)
+            output.put_line('\n'.join(map(tasks.format_id, numbers)))
     return 0
 
 
-def _priority(text):
-    try:
-        return tasks.priority(text)
-    except ValueError as error:
-        raise UsageError('--priority: %r: %s' % (text, error))
+def _values(parsed):
+    """The values of the tasks that are to be added; None for one without."""
+    if parsed.each is not None and parsed.array is not None:
+        raise UsageError('--each and --array: one or the other')
+    if parsed.each is not None:
+        return queue.values_of_file(parsed.each)
+    return queue.values_of_range(parsed.array) if parsed.array is not None else [None]
+
+
+def _split(texts):
+    return [word for text in texts for word in text.replace(',', ' ').split()]
+
+
+# -- passes -----------------------------------------------------------------------------------------------------------------
 
 
 def update(command, words):
     """One pass."""
     _expect_no_words('update', words)
+    command.store.forget(command.settings.keep)
     listed, session = command.listed()
     events.note('a pass begins')
     with command.running() as run:
@@ -154,64 +193,107 @@ def update(command, words):
 def run(command, words):
     """Passes until all is done."""
     _expect_no_words('run', words)
-    before = [task.id for task in command.store.all() if task.state != 'done']
+    command.store.forget(command.settings.keep)
+    before = command.store.open_numbers()
+    stuck = _work(command, None)
+    command.say(summary(command.store.counts()) or 'no tasks')
+    return _exit_code(command, before, stuck)
+
+
+def wait(command, words):
+    """Passes until these tasks, or all, are done or held."""
+    chosen = [task.id for task in queue.find(command.store, words)] or command.store.open_numbers()
+
+    def is_over():
+        return not set(command.store.open_numbers()) - {task.id for task in command.store.held()} & set(chosen)
+    stuck = _work(command, is_over if words else None)
+    return _exit_code(command, chosen, stuck)
+
+
+def _work(command, is_over):
+    """Passes until nothing is left to do, or is_over(); returns how many tasks wait that nobody may take."""
     listed, session = command.listed()
     progress = output.Progress(True) if command.parsed.progress else None
     try:
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
-            scheduler.until_done(the_run, command.context(session, teller.tell), listed)
+            scheduler.until_done(the_run, command.context(session, teller.tell), listed, is_over)
     except Interrupted:
         command.say('interrupted; tasks that were started go on, and the next run or update looks after them')
         raise
-    stuck = _say_unplaceable(command, listed)
-    outcomes = [command.store.get(number).outcome for number in before]
-    command.say(summary(command.store.counts()) or 'no tasks')
+    return _say_unplaceable(command, listed)
+
+
+def _exit_code(command, numbers, stuck):
+    outcomes = command.store.outcomes(numbers)
     if set(outcomes) & {'lost', 'timeout'}:
         return EXIT_UNREACHABLE
-    return EXIT_FAILED if stuck or set(outcomes) - {'success', ''} else 0
+    return EXIT_FAILED if stuck or set(outcomes) - {'success'} else 0
 
 
 def _say_unplaceable(command, listed):
+    """Say which tasks wait for what will not come; returns how many they are."""
     stuck = scheduler.unplaceable(command.store, listed)
-    for task in stuck[:10]:
-        output.say('%s: no available host may take it (category %s, hosts %s)'
-                    % (task.label, task.desc.category or 'any', task.desc.hosts or 'any'))
-    return stuck
+    for group in stuck[:10]:
+        more = ' and %d more' % (group.count - 1) if group.count > 1 else ''
+        output.say('%s %s%s: no available host may take it (category %s, hosts %s)' % (
+            tasks.format_id(group.first), group.name, more, group.desc.category or 'any', group.desc.hosts or 'any'))
+    held = command.store.held()
+    for task in held[:10]:
+        command.say('%s: held: %s' % (task.label, task.reason))
+    if held[10:]:
+        command.say('%d more are held' % len(held[10:]))
+    return sum(group.count for group in stuck)
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------------
 
 
 def show(command, words):
     """A table of tasks, or all about some."""
-    chosen = queue.find(command.store, words) if words else command.store.all()
-    if command.parsed.json:
+    parsed = command.parsed
+    filters = [_split(texts) for texts in (parsed.state, parsed.name, parsed.host)]
+    if parsed.count and not words and not any(filters):
+        counts = command.store.counts()
+        chosen = ()
+    else:
+        chosen = queue.find(command.store, words) if words else _filtered(command, *filters)
+        counts = {}
         for task in chosen:
-            output.put_bytes(output.json_line(_as_json(command, task)))
+            counts[task.outcome or task.state] = counts.get(task.outcome or task.state, 0) + 1
+    if parsed.count:
+        _show_counts(counts, parsed.json)
+    elif parsed.json:
+        for task in chosen:
+            output.put_bytes(output.json_line(as_json(command.place, command.store, task)))
     elif words:
         for task in chosen:
-            _show_one(command, task)
+            for line in details(command.place, command.store, task, command.env.environ):
+                output.put_line(line)
     else:
-        for line in table(chosen, command.env.environ):
+        for line in table(chosen, command.env.environ, parsed.finished):
             output.put_line(line)
-        command.say(summary(command.store.counts()) or 'no tasks; add one with: lwt task add NAME')
+        command.say(summary(counts) or 'no tasks; add one with: lwt task add NAME')
     return 0
 
 
-def _as_json(command, task):
-    return {'id': tasks.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state, 'outcome': task.outcome,
-            'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason, 'added': task.added,
-            'started': task.started, 'ended': task.ended, 'desc': task.desc._asdict(),
-            'result': results.directory(command.place, task) if task.state == 'done' else None}
+def _filtered(command, states, names, hosts):
+    """The tasks that the filters of show let through."""
+    for state in states:
+        if state not in tasks.STATES + tasks.OUTCOMES:
+            raise UsageError('--state %s: no such state' % state, 'one of: ' + ' '.join(tasks.STATES + tasks.OUTCOMES))
+    if command.parsed.finished:
+        states = [state for state in states if state in tasks.OUTCOMES] or ['done']
+    return command.store.chosen([state for state in states if state in tasks.STATES],
+                                [state for state in states if state in tasks.OUTCOMES], names, hosts)
 
 
-def _show_one(command, task):
-    for line in table([task], command.env.environ):
-        output.put_line(line)
-    output.put_line('exec : ' + output.printable_line(os.fsencode(task.desc.exec), 400))
-    where = results.directory(command.place, task)
-    if os.path.isdir(where):
-        output.put_line('result : ' + where)
-    for when, text in command.store.history(task.id):
-        output.put_line('%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)), output.printable_line(
-            os.fsencode(text), 400)))
+def _show_counts(counts, as_object):
+    if as_object:
+        output.put_bytes(output.json_line(counts))
+    else:
+        words = [word for word in tasks.OUTCOMES + tasks.STATES if counts.get(word)]
+        for line in output.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words] + [('all', sum(counts.values()))]):
+            output.put_line(line)
 
 
 def why(command, words):
@@ -234,23 +316,42 @@ def log(command, words):
     if len(words) != 1:
         raise UsageError('lwt task log: expected one id')
     task = queue.find(command.store, words)[0]
-    for folder in (results.directory(command.place, task), _last_attempt(command, task)):
-        if os.path.isdir(folder):
-            for name, put in (('run.stdout', output.put_bytes), ('run.stderr', output.put_error)):
-                path = os.path.join(folder, name)
-                if os.path.exists(path):
-                    with open(path, 'rb') as file:
-                        for chunk in iter(lambda file=file: file.read(1 << 16), b''):
-                            put(chunk)
-            return 0
-    if task.state in ('new', 'placed', 'done'):
+    while True:
+        folder = next(filter(os.path.isdir, (results.directory(command.place, task), _last_attempt(command, task))), None)
+        if task.state == 'done' or (folder and not command.parsed.follow):
+            return _log_from_here(command, task, folder)
+        if task.state not in ('new', 'held', 'launching'):
+            return _log_from_host(command, task)
+        if not command.parsed.follow:
+            return _log_from_here(command, task, None)
+        time.sleep(ENOUGH_WAITING)
+        task = command.store.get(task.id) or task._replace(state='done')
+
+
+def _log_from_here(command, task, folder):
+    if folder is None:
         command.say('%s: it has printed nothing (%s)' % (task.label, task.outcome or task.state))
         return 0
-    return _log_from_host(command, task)
+    for name, put in (('run.stdout', output.put_bytes), ('run.stderr', output.put_error)):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            with open(path, 'rb') as file:
+                for chunk in iter(lambda file=file: file.read(1 << 16), b''):
+                    put(chunk)
+    return 0
 
 
 def _last_attempt(command, task):
     return results.attempt_directory(command.place, task._replace(attempt=task.attempt - 1))
+
+
+_LOG = 'cd ".lwt/t/$1" && cat run.stdout && cat run.stderr >&2'
+_FOLLOW = '''cd ".lwt/t/$1" || exit
+tail -c +1 -f run.stdout & out=$!
+tail -c +1 -f run.stderr >&2 & err=$!
+while [ ! -e "$(echo exit.*)" ] && [ -e run.stdout ]; do sleep 0.2 2>/dev/null || sleep 1; done
+sleep 1
+kill "$out" "$err"'''
 
 
 def _log_from_host(command, task):
@@ -259,7 +360,7 @@ def _log_from_host(command, task):
     with command.running() as the_run:
         out = output.Output(the_run)
         verdict = the_run.report(call.command(
-            session, host, 'cd ".lwt/t/$1" && cat run.stdout && cat run.stderr >&2', (task.key,),
+            session, host, _FOLLOW if command.parsed.follow else _LOG, (task.key,),
             lambda stream, data: out.stream(stream).write(data)))
         out.check()
     if not verdict.ok:
@@ -267,37 +368,63 @@ def _log_from_host(command, task):
     return 0
 
 
-def kill(command, words):
-    """Kill tasks; those that may have started are killed on their hosts, now if these can be reached."""
-    if not words:
-        raise UsageError('lwt task kill: expected ids')
-    code, pending = 0, []
-    for task in queue.find(command.store, words):
-        try:
-            task = queue.kill(command.store, task)
-        except UsageError as error:
-            output.say('%s: %s' % (task.label, error.message))
-            code = EXIT_FAILED
-            continue
-        if task.state == 'done':
-            results.tidy(command.place, command.store, task)
-            command.say('%s: killed' % task.label)
-        else:
-            pending.append(task.id)
-    if pending:
-        _kill_on_hosts(command, pending)
-    return code
+# -- wishes -----------------------------------------------------------------------------------------------------------------
 
 
-def _kill_on_hosts(command, numbers):
+def _wish(verb, ing):
+    """The function of a verb that records what a user wants of tasks."""
+    def function(command, words):
+        if not words:
+            raise UsageError('lwt task %s: expected ids' % verb)
+        code, pending = 0, []
+        for task in queue.find(command.store, words):
+            try:
+                task = queue.wish(command.place, command.store, task, verb)
+            except UsageError as error:
+                output.say('%s: %s%s' % (task.label, error.message, ' (%s)' % error.hint if error.hint else ''))
+                code = EXIT_FAILED
+                continue
+            if task.state in ing:
+                pending.append(task.id)
+            else:
+                command.say('%s: %s' % (task.label, task.outcome or task.state))
+        _see_to(command, verb, ing, pending)
+        return code
+    function.__doc__ = 'Tasks to %s; what has to be done on hosts is done now if they can be reached.' % verb
+    return function
+
+
+def _see_to(command, verb, ing, numbers):
+    """Visit the hosts that are to do something about tasks now; say which have not."""
+    if not numbers:
+        return
     listed, session = command.listed()
     names = {command.store.get(number).host for number in numbers}
     with command.running() as the_run:
-        scheduler.one_pass(the_run, command.context(session, command.say), listed, only=names)
+        reports = scheduler.one_pass(the_run, command.context(session, command.say), listed, only=names)
+    why = {report.name: report.problem or 'another lwt is at it, and sees to it' for report in reports
+           if report.problem or report.busy}
     for number in numbers:
         task = command.store.get(number)
-        if task.state != 'done':
-            command.say('%s: kill pending on %s' % (task.label, task.host))
+        if task is not None and task.state in ing:
+            command.say('%s: %s pending on %s%s' % (task.label, verb, task.host,
+                                                   ' (%s)' % why[task.host] if task.host in why else ''))
+
+
+def remove(command, words):
+    """Forget tasks; what runs is killed first."""
+    if not words:
+        raise UsageError('lwt task rm: expected ids')
+    pending = []
+    for task in queue.find(command.store, words):
+        left = queue.remove(command.place, command.store, task, command.parsed.results)
+        where = results.directory(command.place, task)
+        if left is not None:
+            pending.append(left.id)
+        elif os.path.isdir(where):
+            command.say('%s: forgotten; its results stay in %s' % (task.label, where))
+    _see_to(command, 'rm', tasks.STATES, pending)
+    return 0
 
 
 def _expect_no_words(verb, words):
@@ -305,4 +432,6 @@ def _expect_no_words(verb, words):
         raise UsageError('lwt task %s: unexpected word %s' % (verb, words[0]))
 
 
-VERBS = {'add': add, 'update': update, 'run': run, 'show': show, 'why': why, 'log': log, 'kill': kill}
+VERBS = {'add': add, 'update': update, 'run': run, 'show': show, 'why': why, 'log': log, 'kill': _wish('kill', ('killing',)),
+         'suspend': _wish('suspend', ('suspending',)), 'resume': _wish('resume', ('resuming',)), 'retry': _wish('retry', ()),
+         'wait': wait, 'rm': remove}

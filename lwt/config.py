@@ -4,6 +4,7 @@ Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody 
 This module knows what an option is called and how its value is read, and nothing of what it does.
 """
 
+import math
 import re
 from collections import namedtuple
 from typing import Callable, NamedTuple
@@ -49,6 +50,14 @@ def positive(text):
     if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII) or count(text) < 1:
         raise ValueError('expected a whole number, 1 or more')
     return count(text)
+
+
+def size(text):
+    """An amount: 500M, 2G, or a number of KiB.  Returns KiB."""
+    match = re.fullmatch(r'(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:i?B)?', text.strip(), re.ASCII | re.IGNORECASE)
+    if not match:
+        raise ValueError('expected a number, or one with K, M, G or T')
+    return math.ceil(float(match.group(1)) * {'': 1, 'K': 1, 'M': 1 << 10, 'G': 1 << 20, 'T': 1 << 30}[match.group(2).upper()])
 
 
 def hours(text):

@@ -145,6 +145,12 @@ def sync_tree(path):
         sync_dir(root)
 
 
+def tree_size(path, each=0):
+    """The bytes of all that is in a directory; each: what every name counts besides."""
+    return sum(each + os.lstat(os.path.join(root, name)).st_size
+               for root, dirs, names in os.walk(path) for name in dirs * bool(each) + names)
+
+
 def remove_tree(path):
     """Remove what is there, if anything; never follows a link."""
     if os.path.islink(path) or os.path.isfile(path):

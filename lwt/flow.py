@@ -107,6 +107,11 @@ class Pool:
         self._respawn_timer = None
 
     @property
+    def fanout(self):
+        """How many children may be alive."""
+        return self._fanout
+
+    @property
     def running(self):
         """The number of children alive."""
         return len(self._children)
@@ -145,7 +150,8 @@ class Pool:
 
     def wake(self):
         """Let every Sleep end now: what the sleepers wait for has come."""
-        for started, timer in list(self._sleeping.items()):
+        sleeping, self._sleeping = self._sleeping, {}           # at once: it may be called again before they have woken
+        for started, timer in sleeping.items():
             timer.cancel()
             self.loop.call_soon(self._wake, started)
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import uuid
 
-from lwt import archive, files, task as tasks
+from lwt import archive, files, results, task as tasks
 from lwt.config import bounded
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
@@ -13,14 +13,17 @@ MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
 
 
-def read_description(place, name, default_retries):
-    """The Desc of description/NAME, and the path of that folder, after looking at all that is in it.  Raises UsageError."""
+def read_description(place, name, default_retries, overrides=()):
+    """The Desc of description/NAME, and the path of that folder, after looking at all that is in it.  Raises UsageError.
+
+    overrides: (key, text, origin) that win over what desc says.
+    """
     tasks.check_name(name)
     folder = place.path('description', name)
     if not os.path.isdir(folder):
         raise UsageError('description/%s: no such folder' % name, 'there is: ' + (' '.join(_descriptions(place)) or 'none'))
     path = os.path.join(folder, 'desc')
-    desc = tasks.parse_desc(files.read_text(path, MAX_DESC), path, default_retries)
+    desc = tasks.parse_desc(files.read_text(path, MAX_DESC), path, default_retries, overrides)
     archive.check_input(folder)
     return desc, folder
 
@@ -32,10 +35,11 @@ def _descriptions(place):
         return []
 
 
-def add(place, store, name, desc, folder, args):
+def add(place, store, name, desc, folder, args, after=()):
     """Copy a folder as the input of new tasks, one for each of args, and queue them; returns their numbers.
 
-    The copy is complete and durable before the first row is there, so no task ever lacks its input.
+    The copy is complete and durable before the first row is there, so no task ever lacks its input.  after: the numbers of
+    tasks that they wait for.
     """
     input_name = '%s.%s' % (name, uuid.uuid4().hex[:12])
     target = place.path('task', input_name)
@@ -48,7 +52,7 @@ def add(place, store, name, desc, folder, args):
     except (OSError, shutil.Error) as error:
         shutil.rmtree(part, ignore_errors=True)
         raise LocalError('%s: cannot be copied (%s)' % (folder, error))
-    return store.add(name, input_name, desc, args)
+    return store.add(name, input_name, desc, args, after)
 
 
 def values_of_file(path):
@@ -89,19 +93,61 @@ def find(store, words):
     return [store.get(number) for number in dict.fromkeys(found)]
 
 
-def kill(store, task):
-    """Wish a task dead: it is done at once if it cannot have started, else its host is asked.  Returns it as it is then.
+def wish(place, store, task, verb):
+    """Record what a user wants of a task: 'kill', 'suspend', 'resume' or 'retry'; returns the task as it is then.
 
-    Raises UsageError when it is at its end already.
+    Nothing is waited for: where its host has to do something, the next visit there sees to it.  Raises UsageError when the
+    task is not in a state for that.
     """
     while True:
-        event_leads_to = tasks.step(task.state, 'kill')
-        if event_leads_to == tasks.SETTLE:
-            changed = store.settle(task, 'kill', 'killed', None, 'before it started', leave='unstage')
-        elif task.state == 'killing':
-            return task
-        else:
-            changed = store.advance(task, 'kill', 'to be killed on %s' % task.host)
+        changed = _WISHES[verb](place, store, task)
         if changed is not None:
             return changed
         task = store.get(task.id)       # a pass changed it meanwhile: look again
+
+
+def _kill(place, store, task):
+    if tasks.step(task.state, 'kill') == tasks.SETTLE:
+        settled = store.settle(task, 'kill', 'killed', None, 'before it started')
+        if settled is not None:
+            results.tidy(place, store, settled)
+        return settled
+    return task if task.state == 'killing' else store.advance(task, 'kill', 'to be killed on %s' % task.host)
+
+
+def _suspend(_place, store, task):
+    where = ' on ' + task.host if task.host else ''
+    return store.advance(task, 'suspend', 'to be suspended' + where, reason='suspended')
+
+
+def _resume(_place, store, task):
+    return store.advance(task, 'resume', 'to go on' + (' on ' + task.host if task.host else ''), reason='', after='')
+
+
+def _retry(place, store, task):
+    tasks.step(task.state, 'retry')
+    if not os.path.isdir(place.path('task', task.input)):
+        raise UsageError('its input is gone', 'add it again')
+    results.set_aside(place, task)
+    return store.retry(task)
+
+
+_WISHES = {'kill': _kill, 'suspend': _suspend, 'resume': _resume, 'retry': _retry}
+
+
+def remove(place, store, task, with_results):
+    """Have a task forgotten: now if it is done or has not started, else as soon as its host has ended it.
+
+    with_results: what came home of it is removed too.  Returns the task where it is not forgotten yet, else None.
+    """
+    if task.state not in ('done', 'fetching', 'killing'):
+        task = wish(place, store, task, 'kill')
+    if task.state != 'done':
+        store.doom(task)
+        return task
+    with files.local_errors(results.directory(place, task)):
+        if with_results:
+            files.remove_tree(results.directory(place, task))
+    store.remove(task.id)
+    results.forget_input(place, store, task)
+    return None

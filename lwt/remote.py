@@ -37,10 +37,9 @@ SSH_LAST_WORDS = re.compile(
 
 # The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
 SHORT_SCRIPTS = {
-    'control': ('lib', 'frame', 'tasklib', 'samplelib', 'control'),
+    'control': ('lib', 'frame', 'tasklib', 'samplelib', 'sendlib', 'control'),
     'sample': ('lib', 'frame', 'samplelib', 'sample'),
     'probe': ('lib', 'frame', 'samplelib', 'probe'),
-    'stage': ('lib', 'frame', 'stage'),
     'put': ('lib', 'frame', 'copylib', 'putlib', 'put'),
     'chain': ('lib', 'frame', 'copylib', 'putlib', 'netlib', 'chain'),
     'deploy': ('lib', 'frame', 'deploy'),
@@ -109,14 +108,14 @@ def envelope(script, text=''):
     return ENVELOPE % encoded
 
 
-def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
+def plain(transport, host, name, arguments, frame, limits, stdin_path='', stdin=b''):
     """The Command that runs a short script of ours on a host.
 
-    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.
+    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin, stdin_path: bytes, then a file, for its input.
     """
     words = with_arguments('', (frame.nonce,) + tuple(arguments))
     line = envelope(words, script_text(*SHORT_SCRIPTS[name]))
-    return _command(transport, host, line, frame, limits)._replace(stdin_path=stdin_path)
+    return _command(transport, host, line, frame, limits)._replace(stdin=stdin, stdin_path=stdin_path)
 
 
 def guarded(transport, host, command, arguments, frame, limits, payload=Payload()):

@@ -1,4 +1,4 @@
-"""What came back: how a task's results are put into task.finish/, complete or not at all.
+"""What came back: how results are put into task.finish/, complete or not at all.
 
     task.finish/NAME.TIME.ID/    result/ run.stdout run.stderr run.code, and attempt.N/ with the same for earlier attempts
     task/attempt.ID.N/           where the results of an attempt wait while the task is being tried again
@@ -8,9 +8,11 @@ TIME is when the task was added, so that whoever finds a task half fetched knows
 
 import os
 import shutil
+import tarfile
 import time
 
-from lwt import archive, files
+from lwt import archive, events, files, task as tasks
+from lwt.errors import LocalError
 from lwt.task import format_id
 
 
@@ -25,27 +27,8 @@ def attempt_directory(workspace, task):
     return workspace.path('task', 'attempt.%s.%d' % (format_id(task.id), task.attempt))
 
 
-def accept(workspace, task, target, tar_path):
-    """Unpack what a host sent for a task into target, by rename; returns what was refused, a line each.
-
-    Raises tarfile.TarError, OSError; target is then not there.
-    """
-    part = os.path.join(os.path.dirname(target), '.part-' + os.path.basename(target))
-    files.remove_tree(part)
-    os.mkdir(part, 0o700)
-    os.mkdir(os.path.join(part, 'result'), 0o700)
-    refused = archive.unpack(tar_path, part, lambda name, is_directory: place(name, is_directory, task.desc.d_fetch))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(os.path.join(part, 'run.code'), flags, 0o600), 'w') as file:
-        file.write('%s\n' % ('' if task.code is None else task.code))
-    files.sync_tree(part)
-    os.rename(part, target)
-    files.sync_dir(os.path.dirname(target))
-    return refused
-
-
 def place(name, is_directory, d_fetch):
-    """Where a member of a host's archive belongs, '' for nowhere: the contents of d_fetch go into result/."""
+    """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into result/."""
     if name in ('run.stdout', 'run.stderr'):
         return name
     root = ('work/' + d_fetch).rstrip('/')
@@ -56,13 +39,148 @@ def place(name, is_directory, d_fetch):
     return ''
 
 
+class Books:
+    """Enters the results that came from one host, those of many tasks at once.
+
+    name: of the host, or another word by which two that work at the same time are told apart.
+    """
+
+    def __init__(self, workspace, store, name):
+        self._workspace = workspace
+        self._store = store
+        self._part = workspace.path('task.finish', '.part-' + name)
+
+    def clear(self):
+        """Remove what was left by somebody who was killed."""
+        with files.local_errors(self._part):
+            files.remove_tree(self._part)
+
+    def enter(self, fetched, tar_path, complaint, keep_days, told):
+        """Unpack, sync, rename; then commit that it is here.
+
+        fetched: Tasks whose results are in the tar file.  complaint(key) says what could not be read there.  What is incomplete
+        is no success, and stays on its host for keep_days.  told: a list, gets what is to be said.  Raises LocalError; nothing
+        is committed then.
+        """
+        try:
+            with files.local_errors(self._part):
+                found, refused = self._unpack(fetched, tar_path)
+                ends = {task.key: _judge(task, complaint(task.key), task.key in found, refused.get(task.key, ()))
+                        for task in fetched}
+                sizes = {task.key: files.tree_size(os.path.join(self._part, task.key)) for task in fetched}
+                self._put_into_place(fetched, ends)
+        except tarfile.TarError as error:
+            told.append('%s: no tar file (%s); to be fetched again' % (fetched[0].host, error))
+            return
+        except LocalError as error:
+            raise LocalError(error.message, 'the results are still on %s' % fetched[0].host)
+        settled = []
+        with self._store.together():
+            for task in fetched:
+                end, reason, is_whole = ends[task.key]
+                after = self._store.settle(task, 'fetched', end, task.code, reason, 'clean', 0 if is_whole else keep_days,
+                                           sizes[task.key])
+                if after is not None:
+                    settled.append(after)
+                    tell(task, ended_text(task, after, reason), told)
+        for task in settled:
+            self.close(task)
+
+    def _unpack(self, fetched, tar_path):
+        """({the keys of which something of d_fetch came}, {key: what was refused, a line each})."""
+        files.remove_tree(self._part)
+        by_key, found = {task.key: task for task in fetched}, set()
+        for task in fetched:
+            os.makedirs(os.path.join(self._part, task.key, 'result'), mode=0o700)
+
+        def where(name, is_directory):
+            key, _slash, rest = name.partition('/')
+            inside = place(rest, is_directory, by_key[key].desc.d_fetch) if key in by_key else ''
+            if inside.startswith('result'):
+                found.add(key)
+            return key + '/' + inside if inside else ''
+
+        lines = archive.unpack(tar_path, self._part, where, 1)
+        return found, {key: [line.replace(key + '/', '') for line in lines if key in line] for key in by_key}
+
+    def _put_into_place(self, fetched, ends):
+        for task in fetched:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(os.path.join(self._part, task.key, 'run.code'), flags, 0o600), 'w') as file:
+                file.write('%s\n' % ('' if task.code is None else task.code))
+        files.sync_tree(self._part)
+        for task in fetched:
+            is_last = tasks.conclude(ends[task.key][0], task, self._store.past(task, ends[task.key][0]))[0] == 'done'
+            target = (directory if is_last else attempt_directory)(self._workspace, task)
+            if not os.path.isdir(os.path.join(target, 'result')):  # else fetched by a pass that ended before it could say so
+                os.rename(os.path.join(self._part, task.key), target)
+        files.remove_tree(self._part)
+        for name in ('task.finish', 'task'):
+            files.sync_dir(self._workspace.path(name))
+
+    def close(self, task):
+        """After the end of a task: put earlier attempts beside its results, and remove its input if nobody needs it."""
+        if task.state == 'done':
+            tidy(self._workspace, self._store, task)
+
+
+def _judge(task, complaint, is_found, refused):
+    """(how it ended, the reason, is all of it here) of an attempt whose results came."""
+    problem = complaint
+    if task.desc.d_fetch and not is_found and task.end == 'success':
+        problem = problem or 'd_fetch: %s: not found' % task.desc.d_fetch
+    elif refused and not is_found:
+        problem = problem or 'nothing of it could be taken'
+    reasons = ['result incomplete: ' + problem] if problem else []
+    if refused:
+        reasons.append('not taken: ' + refused[0] + (' and %d more' % (len(refused) - 1) if refused[1:] else ''))
+    end = 'failed' if problem and task.end == 'success' else task.end
+    return end, '; '.join(reasons) or task.reason, not reasons
+
+
+def tell(task, text, told):
+    """Have it said what happened to a task, and log it.  text: with the task's label before it."""
+    events.note(text.partition(': ')[2], task.host, format_id(task.id), task.attempt)
+    told.append(text)
+
+
+def ended_text(task, after, reason):
+    """How the end of an attempt is told.  task, after: as it was, and as it is now."""
+    end = after.end
+    words = '%s (exit code %d)' % (end, after.code) if end == 'failed' and after.code else end
+    more = {'new': ', to be tried again', 'held': ', held: ' + after.reason}.get(after.state, '')
+    return '%s: %s%s%s%s' % (task.label, words, ' on ' + task.host if task.host else '', ': ' + reason if reason else '', more)
+
+
 def tidy(workspace, store, task):
     """After the end of a task: put earlier attempts beside its results, and remove its input if nobody needs it."""
     target = directory(workspace, task)
-    for number in range(1, task.attempt + 1):
-        waiting = attempt_directory(workspace, task._replace(attempt=number))
-        if os.path.isdir(waiting):
-            files.make_dir(target)
-            os.rename(waiting, os.path.join(target, 'attempt.%d' % number))
-    if not store.input_is_open(task.input):
+    with files.local_errors(target):
+        for number in range(1, task.attempt + 1 if task.attempt > 1 else 1):
+            waiting = attempt_directory(workspace, task._replace(attempt=number))
+            if os.path.isdir(waiting):
+                files.make_dir(target)
+                os.rename(waiting, os.path.join(target, 'attempt.%d' % number))
+    forget_input(workspace, store, task)
+
+
+def forget_input(workspace, store, task):
+    """Remove the input of a task, from hosts if no task is open that needs it, and from here if none may be tried again."""
+    if not store.input_is_wanted(task.input):
+        store.drop_input(task.input)
+    if not store.input_is_wanted(task.input, even_failed=True):
         shutil.rmtree(workspace.path('task', task.input), ignore_errors=True)
+
+
+def set_aside(workspace, task):
+    """Before a task that is done is tried again: what came of it so far waits, as that of any earlier attempt."""
+    source = directory(workspace, task)
+    with files.local_errors(source):
+        if not os.path.isdir(source):
+            return
+        for name in os.listdir(source):
+            if name.startswith('attempt.'):
+                number = int(name.partition('.')[2])
+                os.rename(os.path.join(source, name), attempt_directory(workspace, task._replace(attempt=number)))
+        os.rename(source, attempt_directory(workspace, task))
+        files.sync_dir(workspace.path('task'))

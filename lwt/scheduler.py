@@ -2,35 +2,37 @@
 
 A pass visits, at the same time, every host on which there is something, and, while tasks wait, every available host that may
 take one; tasks are placed as hosts answer, and no host waits for another.  `run` goes on like that, each host at its own pace,
-until no task is open.
+until no task is open.  What is bulky is carried beside the visits.
 """
 
 from __future__ import generator_stop
 
 from lwt.capacity import accepts
+from lwt.carry import carry
 from lwt.connection import learn_gates
 from lwt.errors import LwtError
 from lwt.flow import Sleep
 from lwt.hosts import Host
-from lwt.visit import Target, visit
+from lwt.visit import Target, stay, visit
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
 
 
-def targets(store, listed, ill, now, may_place=True):
-    """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be given new tasks.
+def targets(store, listed, ill, now, may_place=True, only=None):
+    """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be given new tasks; only: one
+    name.
 
     ill: {name: Health}; a host that is not due to be asked again is left out, and one in quarantine is asked but given nothing.
     """
     by_name = {host.name: host for host in listed}
-    waiting = [task.desc for task in store.waiting()] if may_place else []
+    waiting = [group.desc for group in store.waiting()] if may_place else []
     homes = {}
     for name, home, category in store.busy_hosts():
         homes.setdefault(name, []).append(_as_listed(by_name.get(name), Host(name, category, home)))
     found = []
-    for name in dict.fromkeys(list(by_name) + list(homes)):
+    for name in dict.fromkeys(list(by_name) + list(homes)) if only is None else [only]:
         host = by_name.get(name)
         place = host if host is not None and any(accepts(host, desc) for desc in waiting) else None
         used = homes.get(name, [])
@@ -42,7 +44,7 @@ def targets(store, listed, ill, now, may_place=True):
         if place is not None and place not in used:
             used = used + [place]
         if used:
-            found.append(Target(name, tuple(used), place))
+            found.append(Target(name, tuple(used), place, tuple(listed)))
     return found
 
 
@@ -52,52 +54,119 @@ def _as_listed(listed, host):
 
 
 def unplaceable(store, listed):
-    """The waiting tasks that no available host may take, whatever the weather."""
-    return [task for task in store.waiting() if not any(accepts(host, task.desc) for host in listed)]
+    """The store.Groups of waiting tasks that no available host may take, whatever the weather."""
+    return [group for group in store.waiting() if not any(accepts(host, group.desc) for host in listed)]
+
+
+class _Carriers:
+    """What is being carried: each thing by one flow, and no more hosts than there are tasks for an input.
+
+    after(item, report) is called when one has ended.
+    """
+
+    def __init__(self, run, context, after):
+        self._pool = run.pool
+        self._context = context
+        self._after = after
+        self._items = []
+
+    def context(self):
+        """The Context of visits that carry what is bulky this way."""
+        return self._context._replace(wake=self._pool.wake, carry=self.start, is_carried=self.is_carried)
+
+    def is_carried(self, name):
+        """Is it on its way?"""
+        return any(item.name == name for item in self._items)
+
+    def start(self, item):
+        """Carry an errands.Bulky, unless that is being done, or done enough."""
+        alike = [other for other in self._items if other.name == item.name]
+        most = item.of.count if item.kind == 'input' else 1
+        if len(alike) < most and item.host not in [other.host for other in self._items]:
+            self._items.append(item)
+            self._pool.add(carry(self._context, item), lambda report: self._ended(item, report))
+
+    def _ended(self, item, report):
+        self._items.remove(item)
+        self._after(item, report)
+        self._pool.wake()
 
 
 def one_pass(run, context, listed, only=None):
     """One pass; returns the Reports of its visits.  only: names of hosts to look after, without giving them new tasks."""
     reports = []
-    learn_gates(run, context.session, listed)
-    for target in targets(context.store, listed, context.weather.look(), context.clock(), may_place=only is None):
-        if only is None or target.name in only:
+
+    def after(item, report):
+        reports.append(report)
+        if item.kind == 'input' and not isinstance(report, LwtError) and not report.problem:
+            visit_all(find(True, item.host.name))
+
+    def find(may_place, name=None):
+        return targets(context.store, listed, context.weather.look(), context.clock(), may_place, name)
+
+    def visit_all(found):
+        for target in found:
             run.pool.add(visit(context, target), reports.append)
+
+    context = _Carriers(run, context, after).context()
+    learn_gates(run, context.session, listed)
+    visit_all([target for target in find(only is None) if only is None or target.name in only])
     run.run()
     context.weather.flush()
     return _sound(reports)
 
 
-def until_done(run, context, listed):
-    """Visit until no task is open that can be placed; returns the last Report of each host."""
-    reports = []
+def until_done(run, context, listed, is_over=None):
+    """Visit until no task is open that can be placed, or is_over() says so; returns the last Report of each host."""
+    reports, failures = [], []
+    context = _Carriers(run, context, lambda _item, report: failures.extend([report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
     names = dict.fromkeys([host.name for host in listed] + [name for name, _home, _category in context.store.busy_hosts()])
+    server = _Server(context, listed, len(names) <= run.pool.fanout // 2, is_over)
     for name in names:
-        run.pool.add(_serve(context, name, listed, run.pool.wake), reports.append)
+        run.pool.add(server.serve(name), reports.append)
     run.run()
     context.weather.flush()
-    return _sound([report for report in reports if report is not None])
+    return _sound([report for report in reports + failures if report is not None])
 
 
-def _serve(context, name, listed, wake):
-    """Flow: visit one host again and again, more slowly while nothing happens there.  wake() ends the sleep of all others."""
-    report, pace = None, None
-    while True:
-        found = targets(context.store, listed, context.weather.look(), context.clock())
-        target = next((target for target in found if target.name == name), None)
-        if target is None and not _is_anything_open(context.store, listed):
-            return report
-        if target is not None:
-            report = yield from visit(context, target)
-            if not _is_anything_open(context.store, listed):
-                wake()
-                if report.problem:
-                    return report       # only leftovers there, and they can wait
-        bounds = _pace(target, report)
-        calm = report is not None and not report.changes
-        pace = min(bounds[1], max(bounds[0], pace * 1.5)) if pace and calm else bounds[0]
-        yield Sleep(pace)
+class _Server:
+    """Looks after hosts until there is nothing open any more."""
+
+    def __init__(self, context, listed, is_roomy, is_over):
+        self._context = context
+        self._store = context.store
+        self._listed = listed
+        self._is_roomy = is_roomy       # may every host have a child that waits?
+        self._is_over = is_over or (lambda: self._store.open_count() <= sum(
+            group.count for group in unplaceable(self._store, listed)))
+
+    def _find(self, name):
+        """The Target to visit a host for, or None."""
+        ill = self._context.weather.look()
+        return next(iter(targets(self._store, self._listed, ill, self._context.clock(), True, name)), None)
+
+    def _find_open(self, name):
+        """The same, as long as anything is open."""
+        return None if self._is_over() else self._find(name)
+
+    def serve(self, name):
+        """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""
+        report, pace = None, None
+        while True:
+            target = self._find(name)
+            if target is None and self._is_over():
+                return report
+            if target is not None:
+                report = yield from stay(self._context, target, lambda: self._find_open(name), lambda: self._is_roomy)
+                if self._is_over():
+                    self._context.wake()
+                    if report.problem:
+                        return report   # only leftovers there, and they can wait
+            bounds = _pace(target, report)
+            is_calm = report is not None and not report.changes
+            pace = min(bounds[1], max(bounds[0], pace * 1.5)) if pace and is_calm else bounds[0]
+            yield Sleep(pace)
 
 
 def _pace(target, report):
@@ -105,10 +174,6 @@ def _pace(target, report):
         return PACE_SICK
     is_local = target is not None and all(host.is_local for host in target.homes)
     return PACE_LOCAL if is_local or target is None else PACE_REMOTE
-
-
-def _is_anything_open(store, listed):
-    return store.open_count() > len(unplaceable(store, listed))
 
 
 def _sound(reports):

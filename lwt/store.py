@@ -4,10 +4,14 @@ journal_mode TRUNCATE and synchronous EXTRA: what is committed survives kill -9 
 file systems, and a DELETE journal may lose the last commit with the directory's entry).  Every change of a task's state
 states the one it expects: of two passes, or a pass and a user, only one can make it.
 
+What the tasks of one `add` have in common is a batch: name, input and desc.  So ten thousand of them are told by one row, and
+what is waiting is looked at by batches, not by tasks.
+
 Errors of the file are LocalErrors: nothing was done.
 """
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -25,23 +29,31 @@ except ImportError:         # a Python that was built without it; all but tasks 
 
 SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
+NEVER = 1e18            # due: not before somebody says so
 
 _TABLES = '''
+CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL, desc TEXT NOT NULL);
 CREATE TABLE task (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, name TEXT NOT NULL, input TEXT NOT NULL, arg TEXT,
-    desc TEXT NOT NULL, priority INTEGER NOT NULL, state TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '',
-    attempt INTEGER NOT NULL DEFAULT 1, "end" TEXT NOT NULL DEFAULT '', host TEXT NOT NULL DEFAULT '',
-    home TEXT NOT NULL DEFAULT '', category TEXT NOT NULL DEFAULT '', boot TEXT NOT NULL DEFAULT '',
-    host_id TEXT NOT NULL DEFAULT '', code INTEGER, reason TEXT NOT NULL DEFAULT '', failures INTEGER NOT NULL DEFAULT 0,
-    added REAL NOT NULL, started REAL, ended REAL);
-CREATE INDEX task_by_state ON task (state, priority DESC, id);
-CREATE INDEX task_by_input ON task (input);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES batch (id), arg TEXT,
+    state TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL DEFAULT 1, "end" TEXT NOT NULL DEFAULT '',
+    host TEXT NOT NULL DEFAULT '', home TEXT NOT NULL DEFAULT '', category TEXT NOT NULL DEFAULT '',
+    boot TEXT NOT NULL DEFAULT '', host_id TEXT NOT NULL DEFAULT '', code INTEGER, reason TEXT NOT NULL DEFAULT '',
+    failures INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL, started REAL, ended REAL, avoid TEXT NOT NULL DEFAULT '',
+    after TEXT NOT NULL DEFAULT '', wall REAL, cpu REAL, doomed INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX task_by_state ON task (state, host);
+CREATE INDEX task_by_outcome ON task (state, outcome);
+CREATE INDEX task_by_batch ON task (batch, state);
+CREATE INDEX task_waiting ON task (batch, avoid, id) WHERE state = 'new';
 CREATE TABLE attempt (
-    task INTEGER NOT NULL REFERENCES task (id), number INTEGER NOT NULL, host TEXT NOT NULL, ended REAL NOT NULL,
-    "end" TEXT NOT NULL, code INTEGER, reason TEXT NOT NULL, PRIMARY KEY (task, number, host, ended));
+    task INTEGER NOT NULL REFERENCES task (id), number INTEGER NOT NULL, host TEXT NOT NULL, started REAL, ended REAL NOT NULL,
+    "end" TEXT NOT NULL, code INTEGER, reason TEXT NOT NULL, wall REAL, cpu REAL, received INTEGER NOT NULL,
+    PRIMARY KEY (task, number, host, ended));
+CREATE INDEX attempt_by_host ON attempt (host, ended);
 CREATE TABLE leftover (
     key TEXT NOT NULL, host TEXT NOT NULL, home TEXT NOT NULL, category TEXT NOT NULL, verb TEXT NOT NULL,
-    due REAL NOT NULL, PRIMARY KEY (key, host));
+    due REAL NOT NULL, PRIMARY KEY (key, host, home));
+CREATE TABLE copy (
+    input TEXT NOT NULL, host TEXT NOT NULL, home TEXT NOT NULL, category TEXT NOT NULL, PRIMARY KEY (input, host, home));
 CREATE TABLE event (task INTEGER NOT NULL REFERENCES task (id), time REAL NOT NULL, text TEXT NOT NULL);
 CREATE INDEX event_by_task ON event (task);
 CREATE TABLE health (
@@ -56,17 +68,44 @@ CREATE TABLE usage (
     memory REAL NOT NULL, PRIMARY KEY (host, hour, user));
 '''
 
-_COLUMNS = ', '.join('"%s"' % name for name in tasks.Task._fields)
+_OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc'}
+_COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in tasks.Task._fields)
+_BUSY = ', '.join(repr(state) for state in tasks.ASKED)        # somewhere on a host
+_OPEN = "'new', " + _BUSY                                      # not done, and not waiting for somebody
 
 
 class Leftover(NamedTuple):
-    """What lies on a host and is to be removed: verb is a request of sh/control.sh, due when it may be made."""
+    """What lies on a host and is to be removed: verb is a request of sh/control.sh."""
 
     key: str
     host: str
     home: str
     category: str
     verb: str
+
+
+class Group(NamedTuple):
+    """Waiting tasks that are alike: of one batch, and with the same hosts to avoid.  first: the number of the oldest."""
+
+    batch: int
+    avoid: str
+    count: int
+    first: int
+    name: str
+    input: str
+    desc: tasks.Desc
+
+
+class Account(NamedTuple):
+    """What attempts on a host came to, those of one name that ended alike.  wall, cpu: seconds; received: bytes."""
+
+    host: str
+    name: str
+    end: str
+    count: int
+    wall: float
+    cpu: float
+    received: int
 
 
 class Store:
@@ -78,6 +117,7 @@ class Store:
     def __init__(self, path, clock=time.time):
         self._path = path
         self._clock = clock
+        self._depth = 0
 
     def __enter__(self):
         if sqlite3 is None:
@@ -101,7 +141,7 @@ class Store:
         self._db.execute('PRAGMA synchronous = EXTRA')
         self._db.execute('PRAGMA foreign_keys = ON')
         if self._version() == 0:
-            with self._transaction():
+            with self.together():
                 if self._version() == 0:            # nobody was faster
                     for statement in _TABLES.split(';'):
                         self._db.execute(statement)
@@ -127,116 +167,200 @@ class Store:
             raise LocalError('%s: %s' % (self._path, error.strerror))
 
     @contextlib.contextmanager
-    def _transaction(self):
+    def together(self):
+        """All that is written in this `with` is one transaction: it is all there afterwards, or nothing of it."""
+        if self._depth:
+            yield
+            return
         with self._errors():
             self._db.execute('BEGIN IMMEDIATE')
+            self._depth = 1
             try:
                 yield
+                self._db.execute('COMMIT')
             except BaseException:
-                self._db.execute('ROLLBACK')
+                with contextlib.suppress(sqlite3.Error):        # it may have been rolled back already
+                    self._db.execute('ROLLBACK')
                 raise
-            self._db.execute('COMMIT')
+            finally:
+                self._depth = 0
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _tasks(self, where='1', parameters=()):
+    def _rows(self, sql, parameters=()):
         with self._errors():
-            rows = self._db.execute('SELECT %s FROM task WHERE %s' % (_COLUMNS, where), parameters).fetchall()
+            return self._db.execute(sql, parameters).fetchall()
+
+    def _tasks(self, where='1', parameters=()):
+        rows = self._rows('SELECT %s FROM task JOIN batch ON batch.id = task.batch WHERE %s' % (_COLUMNS, where), parameters)
         return [_task(row) for row in rows]
 
     def all(self):
         """Every task, in the order of adding."""
-        return self._tasks('1 ORDER BY id')
+        return self._tasks('1 ORDER BY task.id')
 
     def get(self, number):
-        """One task."""
-        return self._tasks('id = ?', (number,))[0]
+        """One task, or None where it is forgotten."""
+        return next(iter(self._tasks('task.id = ?', (number,))), None)
 
     def numbers(self):
         """The numbers of all tasks."""
-        with self._errors():
-            return [row[0] for row in self._db.execute('SELECT id FROM task ORDER BY id')]
+        return [row[0] for row in self._rows('SELECT id FROM task ORDER BY id')]
+
+    def chosen(self, states=(), outcomes=(), names=(), hosts=()):
+        """The tasks that are in one of these states or have one of these outcomes, of these names, on these hosts."""
+        where, parameters = ['1'], []
+        kinds = [('state', states), ('outcome', outcomes)]
+        said = ['task.%s IN (%s)' % (column, ', '.join('?' * len(values))) for column, values in kinds if values]
+        if said:
+            where.append('(%s)' % ' OR '.join(said))
+            parameters += list(states) + list(outcomes)
+        for column, values in (('batch.name', names), ('task.host', hosts)):
+            if values:
+                where.append('%s IN (%s)' % (column, ', '.join('?' * len(values))))
+                parameters += list(values)
+        return self._tasks(' AND '.join(where) + ' ORDER BY task.id', parameters)
 
     def on_host(self, name):
         """The tasks that are somewhere between placed and done on a host."""
-        return self._tasks("host = ? AND state NOT IN ('new', 'done') ORDER BY id", (name,))
+        return self._tasks('task.state IN (%s) AND task.host = ? ORDER BY task.id' % _BUSY, (name,))
 
     def waiting(self):
-        """The new tasks, in the order in which they are to be placed."""
-        return self._tasks("state = 'new' ORDER BY priority DESC, id")
+        """The Groups of new tasks, the oldest first."""
+        rows = self._rows("SELECT t.*, name, input, desc FROM (SELECT batch, avoid, count(*), min(id) AS first FROM task "
+                          "INDEXED BY task_waiting WHERE state = 'new' GROUP BY batch, avoid) AS t "
+                          'JOIN batch ON batch.id = t.batch ORDER BY first')
+        return [Group(*row[:6], desc=_desc(row[6])) for row in rows]
+
+    def active(self):
+        """{name: the number of its tasks that are on hosts}."""
+        return dict(self._rows('SELECT batch.name, count(*) FROM task JOIN batch ON batch.id = task.batch '
+                               'WHERE task.state IN (%s) GROUP BY 1' % _BUSY))
+
+    def held(self):
+        """The tasks that wait for somebody."""
+        return self._tasks("task.state = 'held' ORDER BY task.id")
 
     def counts(self):
         """{state or, of those done, outcome: number of tasks}."""
-        with self._errors():
-            return dict(self._db.execute(
-                "SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task GROUP BY 1").fetchall())
+        return dict(self._rows("SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
+                               'GROUP BY state, outcome'))
 
     def open_count(self):
-        """The number of tasks that are not done."""
-        with self._errors():
-            return self._db.execute("SELECT count(*) FROM task WHERE state <> 'done'").fetchone()[0]
+        """The number of tasks that are neither done nor held."""
+        return self._rows('SELECT count(*) FROM task WHERE state IN (%s)' % _OPEN)[0][0]
+
+    def open_numbers(self):
+        """The numbers of the tasks that are not done."""
+        return [row[0] for row in self._rows("SELECT id FROM task WHERE state IN ('held', %s) ORDER BY id" % _OPEN)]
+
+    def outcomes(self, numbers):
+        """The outcomes of tasks, '' for one that is not done; those that are forgotten are left out."""
+        known = dict(self._rows('SELECT id, outcome FROM task'))
+        return [known[number] for number in numbers if number in known]
 
     def busy_hosts(self):
         """(name, home, category) of every host on which a task is, or something is to be removed now."""
-        with self._errors():
-            return self._db.execute(
-                "SELECT host, home, category FROM task WHERE state NOT IN ('new', 'done') UNION "
-                'SELECT host, home, category FROM leftover WHERE due <= ?', (self._clock(),)).fetchall()
+        return self._rows('SELECT host, home, category FROM task WHERE state IN (%s) UNION '
+                          'SELECT host, home, category FROM leftover WHERE due <= ?' % _BUSY, (self._clock(),))
 
     def leftovers(self, name):
         """The Leftovers on a host that are due."""
-        with self._errors():
-            rows = self._db.execute('SELECT key, host, home, category, verb FROM leftover WHERE host = ? AND due <= ?',
-                                    (name, self._clock())).fetchall()
+        rows = self._rows('SELECT key, host, home, category, verb FROM leftover WHERE host = ? AND due <= ?',
+                          (name, self._clock()))
         return [Leftover(*row) for row in rows]
+
+    def known_on_host(self, name):
+        """The keys and inputs that may lie on a host for a reason."""
+        return ({row[0] for row in self._rows('SELECT key FROM leftover WHERE host = ?', (name,))}
+                | {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ?', (name,))}
+                | {task.key for task in self.on_host(name)})
+
+    def all_hosts(self):
+        """(name, home, category) of every host on which something of ours may lie."""
+        return self._rows('SELECT host, home, category FROM task WHERE state IN (%s) UNION SELECT host, home, category '
+                          'FROM leftover UNION SELECT host, home, category FROM copy' % _BUSY)
 
     def history(self, number):
         """(time, text) of all that happened to a task."""
-        with self._errors():
-            return self._db.execute('SELECT time, text FROM event WHERE task = ? ORDER BY rowid', (number,)).fetchall()
+        return self._rows('SELECT time, text FROM event WHERE task = ? ORDER BY rowid', (number,))
 
     def attempts(self, number):
-        """(number, host, ended, end, code, reason) of a task's attempts that are over."""
-        with self._errors():
-            return self._db.execute('SELECT number, host, ended, "end", code, reason FROM attempt WHERE task = ? '
-                                    'ORDER BY number, ended', (number,)).fetchall()
+        """(number, host, started, ended, end, code, reason, wall, cpu, received) of a task's attempts that are over."""
+        return self._rows('SELECT number, host, started, ended, "end", code, reason, wall, cpu, received FROM attempt '
+                          'WHERE task = ? ORDER BY number, ended', (number,))
 
-    def input_is_open(self, name):
-        """Is there a task that is not done and has this input?"""
-        with self._errors():
-            return bool(self._db.execute("SELECT 1 FROM task WHERE input = ? AND state <> 'done' LIMIT 1",
-                                         (name,)).fetchone())
+    def recent_ends(self, host, count):
+        """(task, name, end) of the last attempts on a host, the latest first, but those that did not start."""
+        return self._rows('SELECT attempt.task, batch.name, attempt."end" FROM attempt JOIN task ON task.id = attempt.task '
+                          "JOIN batch ON batch.id = task.batch WHERE attempt.host = ? AND attempt.\"end\" <> 'withdrawn' "
+                          'ORDER BY attempt.ended DESC LIMIT ?', (host, count))
+
+    def accounts(self):
+        """The Accounts of all attempts that are remembered."""
+        return [Account(*row) for row in self._rows(
+            'SELECT attempt.host, batch.name, attempt."end", count(*), coalesce(sum(attempt.wall), 0), '
+            'coalesce(sum(attempt.cpu), 0), sum(attempt.received) FROM attempt JOIN task ON task.id = attempt.task '
+            'JOIN batch ON batch.id = task.batch GROUP BY 1, 2, 3 ORDER BY 1, 2, 3')]
+
+    def input_is_wanted(self, name, even_failed=False):
+        """Is there a task of this input that is not done?  even_failed: or done but no success, so that it may be retried."""
+        states = "state <> 'done'" + " OR outcome <> 'success'" * even_failed
+        return bool(self._rows('SELECT 1 FROM task JOIN batch ON batch.id = task.batch WHERE input = ? AND (%s) LIMIT 1' % states,
+                               (name,)))
+
+    def inputs(self):
+        """The inputs of all tasks that are remembered."""
+        return {row[0] for row in self._rows('SELECT input FROM batch')}
+
+    def copies(self, host):
+        """The inputs that are on a host, in its home."""
+        return {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ? AND home = ?', (host.name, host.home))}
+
+    def check(self):
+        """What SQLite finds wrong with its file; 'ok' where it is sound."""
+        return self._rows('PRAGMA integrity_check')[0][0]
+
+    def known_values(self, name):
+        """The values (None for none) of the tasks of a name."""
+        return {row[0] for row in self._rows('SELECT arg FROM task JOIN batch ON batch.id = task.batch WHERE name = ?', (name,))}
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def add(self, name, input_name, desc, args):
-        """Add a task for each value of args (None for none); returns their numbers.  All of them, or none."""
-        now, numbers = self._clock(), []
-        text = json.dumps(desc._asdict())
-        with self._transaction():
-            for arg in args:
-                cursor = self._db.execute(
-                    'INSERT INTO task (uuid, name, input, arg, desc, priority, state, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-                    (uuid.uuid4().hex, name, input_name, arg, text, desc.priority, 'new', now))
-                numbers.append(cursor.lastrowid)
-                self._note(cursor.lastrowid, 'added')
-        return numbers
+    def add(self, name, input_name, desc, args, after=()):
+        """Add a task for each value of args (None for none); returns their numbers.  All of them, or none.
 
-    def place(self, host, boot, host_id, slots, needs, accepts):
-        """Give waiting tasks to a host, by priority and age, while its free slots last; returns them, placed.
-
-        needs(task) says how many slots it takes there, accepts(task) whether the host may have it at all.
+        after: the numbers of tasks that they wait for.
         """
-        placed = []
-        with self._transaction():
-            for task in self.waiting():
-                if slots < 1:
-                    break
-                if needs(task) <= slots and accepts(task):
-                    slots -= needs(task)
-                    placed.append(self._change(task, 'place', 'placed', 'placed on %s' % host.name, host=host.name,
-                                               home=host.home, category=host.category, boot=boot, host_id=host_id,
-                                               end='', reason=''))
+        now = self._clock()
+        with self.together():
+            batch = self._db.execute('INSERT INTO batch (name, input, desc) VALUES (?, ?, ?)',
+                                     (name, input_name, json.dumps(desc._asdict()))).lastrowid
+            waits = ''.join(' %d' % number for number in after if self._outcome(number) != 'success')
+            state, reason = ('held', _after_text(waits.split())) if waits else ('new', '')
+            first = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'task'").fetchone()[0]
+            numbers = range(first, first + len(args))
+            self._db.executemany(
+                'INSERT INTO task (id, uuid, batch, arg, state, reason, added, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+                [(number, uuid.uuid4().hex, batch, arg, state, reason, now, waits and waits + ' ')
+                 for number, arg in zip(numbers, args)])
+            self._db.executemany('INSERT INTO event VALUES (?, ?, ?)', [(number, now, 'added') for number in numbers])
+        return list(numbers)
+
+    def _outcome(self, number):
+        rows = self._rows('SELECT outcome FROM task WHERE id = ?', (number,))
+        return rows[0][0] if rows else 'success'
+
+    def place(self, host, boot, host_id, picks):
+        """Give waiting tasks to a host: the oldest `count` of each (Group, count); returns them, launching."""
+        placed, now = [], self._clock()
+        with self.together():
+            for group, count in picks:
+                waiting = self._tasks("task.state = 'new' AND task.batch = ? AND task.avoid = ? ORDER BY task.id LIMIT ?",
+                                      (group.batch, group.avoid, count))
+                placed += [self._change(task, 'place', 'launching', 'placed on %s' % host.name, host=host.name, home=host.home,
+                                        category=host.category, boot=boot, host_id=host_id, end='', reason='', started=now)
+                           for task in waiting]
         return placed
 
     def advance(self, task, event, text, **changes):
@@ -246,61 +370,133 @@ class Store:
         """
         state = tasks.step(task.state, event)
         assert state != tasks.SETTLE
-        with self._transaction():
+        with self.together():
             return self._change(task, event, state, text, **changes)
 
-    def settle(self, task, event, end, code, reason, leave='', leave_days=0):
-        """End the attempt: the task is done, or new again; what lies on its host becomes a Leftover for the verb `leave`.
+    def settle(self, task, event, end, code, reason, leave='', leave_days=0, received=0):
+        """End the attempt: the task is done, new again or held; what lies on its host becomes a Leftover for the verb `leave`.
 
-        leave_days: how long it stays there first.  Returns the task as it is now, or None when somebody else changed it.
+        leave_days: how long it stays there first.  received: bytes of its results.  Returns the task as it is now, or None
+        when somebody else changed it.
         """
         assert tasks.step(task.state, event) == tasks.SETTLE
-        state, failures = tasks.conclude(end, task.failures, task.desc)
-        is_done = state == 'done'
-        anew = {} if is_done else dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), '')
-        if not is_done:
-            anew.update(started=None, attempt=task.attempt + 1)
-        text = '%s%s%s' % (end, ' on ' + task.host if task.host else '', ': ' + reason if reason else '')
-        with self._transaction():
-            changed = self._change(
-                task, event, state, text + ('' if is_done else '; to be tried again'), failures=failures, end=end, code=code,
-                reason=reason, outcome=end if is_done else '', ended=(task.ended or self._clock()) if is_done else None,
-                **anew)
+        with self.together():
+            now = self._clock()
+            past = self.past(task, end, reason)
+            state, failures, held = tasks.conclude(end, task, past)
+            changes = dict(failures=failures, end=end, code=code, reason=held or reason, outcome='')
+            if state == 'done':
+                changes.update(outcome=end, ended=task.ended or now, after='')
+            else:
+                changes.update(_NOWHERE, attempt=task.attempt + 1, avoid=' '.join(past.hosts))
+            changed = self._change(task, event, state, _settled_text(task, end, reason, state, held), **changes)
             if changed is not None and task.host:
-                self._db.execute('INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?)',
-                                 (task.id, task.attempt, task.host, self._clock(), end, code, reason))
+                self._db.execute('INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', (
+                    task.id, task.attempt, task.host, task.started, now, end, code, reason, task.wall, task.cpu, received))
                 if leave:
-                    self._leave(task, leave, self._clock() + leave_days * 86400 if leave_days else 0)
+                    self._leave(task, leave, now + leave_days * 86400 if leave_days else 0)
+            if changed is not None and state == 'done':
+                self._after_done(task, end)
             return changed
 
-    def unplace(self, task, reason):
-        """Take a placed task, which cannot have started, from its host; what it may have there is to be removed."""
-        with self._transaction():
-            changed = self._change(task, 'unplaced', 'new', 'not staged on %s: %s' % (task.host, reason), host='', home='',
-                                   category='', boot='', host_id='', reason=reason)
-            if changed is not None:
-                self._leave(task, 'unstage', 0)
+    def past(self, task, end='', reason=''):
+        """The tasks.Past of a task; end, reason: how the attempt that is not recorded yet ended, if there is one."""
+        rows = self._rows('SELECT host, "end", reason FROM attempt WHERE task = ? ORDER BY ended', (task.id,))
+        rows += [(task.host, end, reason)] * bool(task.host and end)
+        bad = [(host, how) for host, how, why in rows if how not in ('success', 'killed') and (how != 'withdrawn' or why)]
+        return tasks.Past(tuple(dict.fromkeys(host for host, _how in bad)), sum(how == 'withdrawn' for _host, how in bad))
+
+    def _after_done(self, task, outcome):
+        """Let those go on that waited for this task, or say why they do not; forget it if that was asked for."""
+        mark = ' %d ' % task.id
+        for number, after in self._rows("SELECT id, after FROM task WHERE state = 'held' AND after LIKE ?",
+                                        ('%' + mark + '%',)):
+            if outcome == 'success':
+                left = after.replace(mark, ' ').strip()
+                self._db.execute('UPDATE task SET after = ?, state = ?, reason = ? WHERE id = ?',
+                                 (left and ' %s ' % left, 'held' if left else 'new', _after_text(left.split()), number))
+            else:
+                self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
+                                 ('after %s, which was no success (%s)' % (tasks.format_id(task.id), outcome), number))
+        if self._rows('SELECT 1 FROM task WHERE id = ? AND doomed', (task.id,)):
+            self.remove(task.id)
+
+    def unplace(self, task, reason, was_sent):
+        """Take a task that certainly has not started from its host; what was sent of it is to be removed."""
+        changes = dict(_NOWHERE, reason=reason, attempt=task.attempt + was_sent)
+        with self.together():
+            changed = self._change(task, 'unplaced', 'new', 'not taken by %s: %s' % (task.host, reason), **changes)
+            if changed is not None and was_sent:
+                self._leave(task, 'clean', 0)
             return changed
+
+    def retry(self, task):
+        """Queue a task that is done again, as one more attempt.  Returns it, or None when somebody else changed it."""
+        return self.advance(task, 'retry', 'to be tried again', attempt=task.attempt + 1, failures=0, outcome='', end='',
+                            code=None, reason='', ended=None, avoid='', wall=None, cpu=None, **_NOWHERE)
+
+    def doom(self, task):
+        """Have a task forgotten as soon as it is done."""
+        with self.together():
+            self._db.execute('UPDATE task SET doomed = 1 WHERE id = ?', (task.id,))
+
+    def remove(self, number):
+        """Forget a task."""
+        with self.together():
+            for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
+                self._db.execute('DELETE FROM %s WHERE %s = ?' % (table, column), (number,))
+
+    def sent(self, inputs, host):
+        """These inputs are on their way to a host, or there."""
+        with self.together():
+            self._db.executemany('INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?)',
+                                 [(name, host.name, host.home, host.category) for name in inputs])
+            self._db.executemany('DELETE FROM leftover WHERE key = ? AND host = ? AND home = ?',
+                                 [(name, host.name, host.home) for name in inputs])
+
+    def missing(self, name, host):
+        """An input is not on a host, whatever we thought."""
+        with self.together():
+            self._db.execute('DELETE FROM copy WHERE input = ? AND host = ? AND home = ?', (name, host.name, host.home))
+
+    def drop_input(self, name):
+        """Nobody needs this input any more: its copies on hosts are to be removed."""
+        with self.together():
+            self._db.execute("INSERT OR REPLACE INTO leftover SELECT input, host, home, category, 'drop', 0 FROM copy "
+                             'WHERE input = ?', (name,))
+            self._db.execute('DELETE FROM copy WHERE input = ?', (name,))
+
+    def leave(self, left):
+        """Record that a Leftover is to be removed."""
+        with self.together():
+            self._db.execute('INSERT OR REPLACE INTO leftover VALUES (?, ?, ?, ?, ?, 0)', left)
 
     def cleaned(self, leftover, keep_days):
         """It was removed; what clean keeps, so that a late launch finds it, is to be forgotten after keep_days."""
-        with self._transaction():
+        where = (leftover.key, leftover.host, leftover.home)
+        with self.together():
             if leftover.verb == 'clean':
-                self._db.execute('UPDATE leftover SET verb = ?, due = ? WHERE key = ? AND host = ?',
-                                 ('forget', self._clock() + keep_days * 86400, leftover.key, leftover.host))
+                self._db.execute('UPDATE leftover SET verb = ?, due = ? WHERE key = ? AND host = ? AND home = ?',
+                                 ('forget', self._clock() + keep_days * 86400) + where)
             else:
-                self._db.execute('DELETE FROM leftover WHERE key = ? AND host = ?', (leftover.key, leftover.host))
+                self._db.execute('DELETE FROM leftover WHERE key = ? AND host = ? AND home = ?', where)
 
     def forget(self, keep_days):
         """Forget tasks that have been done, and weather that is past, for more than keep_days; results stay where they are."""
         before = self._clock() - keep_days * 86400
-        with self._transaction():
-            old = "(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ?)"
-            for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
-                self._db.execute('DELETE FROM %s WHERE %s IN %s' % (table, column, old), (before,))
-            self._db.execute('DELETE FROM probe WHERE time < ?', (before,))
-            for table in ('ending', 'usage'):
-                self._db.execute('DELETE FROM %s WHERE hour < ?' % table, (before // 3600,))
+        old = "(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ?)"
+        if self._rows('SELECT 1 FROM task WHERE id IN %s LIMIT 1' % old, (before,)):
+            with self.together():
+                for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
+                    self._db.execute('DELETE FROM %s WHERE %s IN %s' % (table, column, old), (before,))
+                self._db.execute('DELETE FROM batch WHERE id NOT IN (SELECT batch FROM task)')
+        hour = before // 3600
+        if self._rows('SELECT 1 FROM probe WHERE time < ? UNION SELECT 1 FROM ending WHERE hour < ? UNION '
+                      'SELECT 1 FROM usage WHERE hour < ? LIMIT 1', (before, hour, hour)):
+            with self.together():
+                self._db.execute('DELETE FROM probe WHERE time < ?', (before,))
+                for table in ('ending', 'usage'):
+                    self._db.execute('DELETE FROM %s WHERE hour < ?' % table, (hour,))
 
     # -- hosts --------------------------------------------------------------------------------------------------------
 
@@ -312,7 +508,7 @@ class Store:
 
     def change_health(self, name, change):
         """Replace the Health of a host by change(health); returns the new one."""
-        with self._transaction():
+        with self.together():
             return self._change_health(name, change)
 
     def _change_health(self, name, change):
@@ -331,7 +527,7 @@ class Store:
         told: [(host, Sample or None, problem)]: what each said of itself, or why it takes no task whatever it says.
         """
         now = self._clock()
-        with self._transaction():
+        with self.together():
             for name, kind, reason in endings:
                 self._change_health(name, lambda before, kind=kind, reason=reason: change(before, kind, reason))
                 self._add_up('ending', (name, int(now // 3600), kind), (1,))
@@ -365,7 +561,7 @@ class Store:
 
     def add_probes(self, told):
         """Keep the results of probes: [(host, a dict that json can write)]."""
-        with self._transaction():
+        with self.together():
             self._db.executemany('INSERT OR REPLACE INTO probe VALUES (?, ?, ?)',
                                  [(name, self._clock(), json.dumps(values)) for name, values in told])
 
@@ -402,11 +598,8 @@ class Store:
         self._db.execute('INSERT OR REPLACE INTO leftover VALUES (?, ?, ?, ?, ?, ?)',
                          (task.key, task.host, task.home, task.category, verb, due))
 
-    def _note(self, number, text):
-        self._db.execute('INSERT INTO event VALUES (?, ?, ?)', (number, self._clock(), text))
-
     def _change(self, task, event, state, text, **changes):
-        """Set columns, if the task is still as we know it; within a transaction.  Returns it anew, or None."""
+        """Set columns, if the task is still as we know it; within a transaction.  Returns it as it is then, or None."""
         assert (task.state, event) in tasks.TRANSITIONS
         columns = dict(changes, state=state)
         cursor = self._db.execute(
@@ -416,8 +609,26 @@ class Store:
         if cursor.rowcount != 1:
             return None
         if text:
-            self._note(task.id, text)
-        return self.get(task.id)
+            self._db.execute('INSERT INTO event VALUES (?, ?, ?)', (task.id, self._clock(), text))
+        return task._replace(**columns)
+
+
+_NOWHERE = dict(dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), ''), started=None)
+
+
+def _settled_text(task, end, reason, state, held):
+    text = '%s%s%s' % (end, ' on ' + task.host if task.host else '', ': ' + reason if reason else '')
+    return text + {'new': '; to be tried again', 'held': '; held: ' + held}.get(state, '')
+
+
+def _after_text(words):
+    return 'after ' + ' '.join(tasks.format_id(int(word)) for word in words) if words else ''
+
+
+@functools.lru_cache(maxsize=256)
+def _desc(text):
+    values = json.loads(text)
+    return tasks.Desc(**dict(values, retry_on=tuple(values['retry_on'])))
 
 
 def _uses(taken):
@@ -430,5 +641,4 @@ def _uses(taken):
 
 def _task(row):
     task = tasks.Task(*row)
-    values = json.loads(task.desc)
-    return task._replace(desc=tasks.Desc(**dict(values, retry_on=tuple(values['retry_on']))))
+    return task._replace(desc=_desc(task.desc))

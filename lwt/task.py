@@ -4,15 +4,19 @@ The automaton is one table, state and event to the next state.  Intent comes bef
 committed, and whoever finds a task in it, after whatever crash, knows what to do next:
 
   new          waiting for a host
-  placed       a host is chosen and the input is on its way; nothing can have started
-  launching    the launch is intended; it may or may not have started
+  held         it waits for somebody: a user, or the task that it is to follow
+  launching    a host is chosen and the launch is intended; it may or may not be there, and may or may not have started
   withdrawing  it did not start where it was placed; it is being cancelled there, to go elsewhere
   running      the host said so
+  suspending   somebody wants it stopped; the host has not confirmed
+  suspended    the host said so
+  resuming     somebody wants it to go on; the host has not confirmed
   killing      somebody wants it dead; the host has not confirmed
   fetching     it ended, or died; its results are still on the host
   done         see its outcome
 
-The table says what follows; conclude() says whether an attempt that ended is followed by another.
+So a user's verb is a change of state and never waits: the next visit does what the state says.  The table says what follows;
+conclude() says whether an attempt that ended is followed by another.
 """
 
 import difflib
@@ -20,81 +24,63 @@ import re
 import shlex
 from typing import NamedTuple
 
-from lwt.config import bounded, count, plain_seconds, positive, seconds
+from lwt.config import bounded, count, plain_seconds, positive, seconds, size
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
-STATES = ('new', 'placed', 'launching', 'withdrawing', 'running', 'killing', 'fetching', 'done')
+STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended', 'resuming', 'killing', 'fetching',
+          'done')
 OUTCOMES = ('success', 'failed', 'killed', 'lost', 'timeout')
+RETRYABLE = ('lost', 'failed', 'timeout')
 
-# What a host may answer; beside these: place, staged, unplaced, stuck (ours), kill (the user's), fetched.
+# What a host may answer; beside these our own steps, and what users ask for.
 # A host that cannot be reached is no event: nothing is known, so nothing changes.
-ANSWERS = ('waiting', 'running', 'exited', 'cancelled', 'died', 'rebooted', 'absent')
-EVENTS = ('place', 'staged', 'unplaced', 'stuck', 'kill', 'fetched') + ANSWERS
+ANSWERS = ('waiting', 'running', 'suspended', 'exited', 'cancelled', 'died', 'rebooted', 'absent')
+WISHES = ('kill', 'suspend', 'resume', 'retry')
+EVENTS = ('place', 'unplaced', 'refused', 'stuck', 'fetched') + WISHES + ANSWERS
 
 SETTLE = 'settle'       # the attempt is over and nothing of it is wanted any more: conclude() knows the next state
 
-TRANSITIONS = {
-    ('new', 'place'): 'placed',
-    ('new', 'kill'): SETTLE,
+# What every answer that tells of an end does to a task that may be running.
+_ENDS = {'exited': 'fetching', 'cancelled': SETTLE, 'died': 'fetching', 'rebooted': 'fetching', 'absent': SETTLE}
 
-    ('placed', 'staged'): 'launching',
-    ('placed', 'unplaced'): 'new',
-    ('placed', 'kill'): SETTLE,
-
-    ('launching', 'waiting'): 'launching',
-    ('launching', 'stuck'): 'withdrawing',
-    ('launching', 'running'): 'running',
-    ('launching', 'exited'): 'fetching',
-    ('launching', 'cancelled'): SETTLE,
-    ('launching', 'died'): 'fetching',
-    ('launching', 'rebooted'): 'fetching',
-    ('launching', 'absent'): SETTLE,
-    ('launching', 'kill'): 'killing',
-
-    ('withdrawing', 'waiting'): 'withdrawing',
-    ('withdrawing', 'running'): 'running',
-    ('withdrawing', 'exited'): 'fetching',
-    ('withdrawing', 'cancelled'): SETTLE,
-    ('withdrawing', 'died'): 'fetching',
-    ('withdrawing', 'rebooted'): 'fetching',
-    ('withdrawing', 'absent'): SETTLE,
-    ('withdrawing', 'kill'): 'killing',
-
-    ('running', 'running'): 'running',
-    ('running', 'exited'): 'fetching',
-    ('running', 'cancelled'): SETTLE,
-    ('running', 'died'): 'fetching',
-    ('running', 'rebooted'): 'fetching',
-    ('running', 'absent'): SETTLE,
-    ('running', 'kill'): 'killing',
-
-    ('killing', 'waiting'): 'killing',
-    ('killing', 'running'): 'killing',
-    ('killing', 'exited'): 'fetching',
-    ('killing', 'cancelled'): SETTLE,
-    ('killing', 'died'): 'fetching',
-    ('killing', 'rebooted'): 'fetching',
-    ('killing', 'absent'): SETTLE,
-    ('killing', 'kill'): 'killing',
-
-    ('fetching', 'fetched'): SETTLE,
-    ('fetching', 'absent'): SETTLE,
+_TABLE = {
+    'new': {'place': 'launching', 'kill': SETTLE, 'suspend': 'held'},
+    'held': {'resume': 'new', 'kill': SETTLE},
+    # absent: it never arrived, or was removed; what may still be on its way there must find its fate decided
+    'launching': dict(_ENDS, absent='withdrawing', unplaced='new', refused=SETTLE, waiting='launching', stuck='withdrawing',
+                      running='running', kill='killing', suspend='suspending'),
+    'withdrawing': dict(_ENDS, waiting='withdrawing', running='running', kill='killing', suspend='suspending'),
+    'running': dict(_ENDS, running='running', kill='killing', suspend='suspending'),
+    'suspending': dict(_ENDS, waiting='suspending', running='suspending', suspended='suspended', kill='killing',
+                       resume='resuming'),
+    'suspended': dict(_ENDS, suspended='suspended', kill='killing', resume='resuming'),
+    'resuming': dict(_ENDS, waiting='withdrawing', running='running', kill='killing', suspend='suspending'),
+    'killing': dict(_ENDS, waiting='killing', running='killing', kill='killing'),
+    'fetching': {'fetched': SETTLE, 'absent': SETTLE},
+    'done': {'retry': 'new'},
 }
+TRANSITIONS = {(state, event): end for state, events in _TABLE.items() for event, end in events.items()}
 
-# A user's wish that comes too late, or twice: refused with a reason, and no bug.
-REFUSED = frozenset({('fetching', 'kill'), ('done', 'kill')})
+# A user's wish that comes too late, too early, or twice: refused with a reason, and no bug.
+REFUSED = frozenset((state, wish) for state in STATES for wish in WISHES) - frozenset(TRANSITIONS)
 
 # Pairs that the protocol excludes; meeting one is a bug of lwt.  (A running task whose fate is gone, for one, is reported by
 # its host as waiting: somebody edited the directory; it is not launched again.)
-IMPOSSIBLE = frozenset(
-    (state, event) for state in STATES for event in EVENTS if (state, event) not in TRANSITIONS) - REFUSED
+IMPOSSIBLE = frozenset((state, event) for state in STATES for event in EVENTS) - frozenset(TRANSITIONS) - REFUSED
+
+# What a host is asked to do about a task that is in this state: a verb of sh/control.sh.
+ASKED = {'launching': 'launch', 'withdrawing': 'cancel', 'running': 'poll', 'suspending': 'suspend', 'suspended': 'suspend',
+         'resuming': 'resume', 'killing': 'cancel', 'fetching': 'poll'}
+
+HELD_AFTER_HOSTS = 3        # hosts on which a task ended badly, before it is held
+HELD_AFTER_WITHDRAWN = 5    # placements in which it did not even start
 
 
 def step(state, event):
     """The next state, or SETTLE.  Raises UsageError for a wish that cannot be granted, AssertionError for the impossible."""
     if (state, event) in REFUSED:
-        raise UsageError('it is %s already' % {'fetching': 'at its end', 'done': 'done'}[state])
+        raise UsageError('it is %s%s' % ({'fetching': 'at its end'}.get(state, state), ' already' * (event != 'retry')))
     assert (state, event) in TRANSITIONS, 'a task that is %s met %s' % (state, event)
     return TRANSITIONS[state, event]
 
@@ -110,25 +96,45 @@ def ending(event, detail, state):
         return ('success' if code == 0 else 'failed', code) if code is not None else unusual.get(detail, ('failed', 1))
     if event == 'kill' or state == 'killing':
         return 'killed', None
-    if event == 'cancelled' and state == 'withdrawing':
+    if event == 'refused' or (event == 'cancelled' and state in ('withdrawing', 'suspending', 'resuming')):
         return 'withdrawn', None
     return 'lost', None
 
 
-def conclude(end, failures, desc):
-    """(next state, failures so far) after an attempt that ended like this."""
-    if end == 'withdrawn':
-        return 'new', failures
-    if end in desc.retry_on and failures < desc.retries:
-        return 'new', failures + 1
-    return 'done', failures
+class Past(NamedTuple):
+    """What is known of the attempts of a task that are over: the hosts on which they ended badly, and how many could not be
+    started for a reason (what was withdrawn because a pass or a connection ended has none)."""
+
+    hosts: tuple = ()
+    withdrawn: int = 0
+
+
+def conclude(end, task, past):
+    """(next state, failures so far, reason) after an attempt of a task that ended like this.
+
+    past: of this attempt and those before it.  reason: why it is held, or ''.
+    """
+    if end == 'withdrawn' and task.state == 'suspending':
+        return 'held', task.failures, 'suspended'
+    if end == 'withdrawn' and past.withdrawn < HELD_AFTER_WITHDRAWN:
+        again = task.failures
+    elif end in task.desc.retry_on and task.failures < task.desc.retries:
+        again = task.failures + 1
+    elif end == 'withdrawn':
+        return 'held', task.failures, 'it could not be started %d times' % past.withdrawn
+    else:
+        return 'done', task.failures, ''
+    if len(past.hosts) >= HELD_AFTER_HOSTS:
+        return 'held', again, 'it ended badly on %d hosts: %s' % (len(past.hosts), ' '.join(past.hosts))
+    return 'new', again, ''
 
 
 # -- desc -------------------------------------------------------------------------------------------------------------------
 
 
 class Desc(NamedTuple):
-    """What a desc file says.  timeout: seconds, 0 for none; hosts, category: '' for any; retry_on: of OUTCOMES."""
+    """What a desc file says.  timeout: seconds, 0 for none; hosts, category: '' for any; retry_on: of OUTCOMES; memory and disk:
+    KiB that are to be free on its host."""
 
     exec: str
     kill: str = ''
@@ -140,11 +146,13 @@ class Desc(NamedTuple):
     priority: int = 0
     category: str = ''
     hosts: str = ''
+    memory: int = 0
+    disk: int = 0
 
 
 def _retry_on(text):
     words = tuple(text.replace(',', ' ').split())
-    if not words or not set(words) <= {'lost', 'failed', 'timeout'}:
+    if not words or not set(words) <= set(RETRYABLE):
         raise ValueError('expected some of: lost failed timeout')
     return words
 
@@ -170,13 +178,13 @@ def _command(text):
 
 
 _READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': seconds, 'retries': count,
-            'retry_on': _retry_on, 'slots': positive, 'priority': priority, 'category': str, 'hosts': str}
+            'retry_on': _retry_on, 'slots': positive, 'priority': priority, 'category': str, 'hosts': str, 'memory': size,
+            'disk': size}
 
 
-def parse_desc(text, origin, default_retries):
-    """The Desc of a desc file's text.  Raises UsageError with the line's number."""
-    values = {'retries': default_retries}
-    seen = set()
+def parse_desc(text, origin, default_retries, overrides=()):
+    """The Desc of a desc file's text.  overrides: (key, text, origin), which win.  Raises UsageError with the line's number."""
+    values, seen = {'retries': default_retries}, set()
     for number, line in enumerate(text.lstrip('\ufeff').splitlines(), 1):
         if line.strip() == '---':
             break
@@ -187,6 +195,7 @@ def parse_desc(text, origin, default_retries):
             raise UsageError('%s:%d: %s is there twice' % (origin, number, key))
         seen.add(key)
         values[key] = value
+    values.update((key, _read_value(key, value, where)) for key, value, where in overrides)
     if 'exec' not in values:
         raise UsageError('%s: no exec line' % origin, 'exec : the command that the task runs')
     return Desc(**values)
@@ -197,12 +206,16 @@ def _parse_desc_line(line, where):
     key, value = key.strip(), value.strip()
     if not colon or '\0' in line:
         raise UsageError('%s: expected key : value' % where, 'free text goes below a line of three dashes')
+    return key, _read_value(key, value, where)
+
+
+def _read_value(key, value, where):
     if key not in _READERS:
         near = difflib.get_close_matches(key, list(_READERS), 1)
         raise UsageError('%s: unknown key %s' % (where, printable(key)),
                          'did you mean %s?' % near[0] if near else 'the keys are: ' + ' '.join(_READERS))
     try:
-        return key, _READERS[key](value)
+        return _READERS[key](value)
     except ValueError as error:
         raise UsageError('%s: %s: %s' % (where, key, error))
 
@@ -241,6 +254,8 @@ class Task(NamedTuple):
     uuid: 32 random hex digits.  input: the name of its folder under task/.  arg: its value of --each or --array, or None.
     attempt: 1 for the first.  end: how the attempt ended, while its results are being fetched.  host, home, boot: where it
     is, kept here because a host may leave the list while its task runs.  failures: attempts that counted against retries.
+    avoid: hosts on which it ended badly, separated by blanks.  after: the numbers of tasks that it waits for, likewise.
+    wall, cpu: seconds of the attempt as its host measured them, or None.
     """
 
     id: int
@@ -264,6 +279,10 @@ class Task(NamedTuple):
     added: float
     started: float
     ended: float
+    avoid: str = ''
+    after: str = ''
+    wall: float = None
+    cpu: float = None
 
     @property
     def key(self):
@@ -292,11 +311,19 @@ def file_word(command):
     return match.group(1) if match else ''
 
 
+def clock_steps(timeout):
+    """The steps in which a time-out is waited for: at most twenty, whole seconds where it lasts that long."""
+    step = max(1, -(-int(timeout) // 20))
+    whole = min(19, int(timeout) // step)
+    return [step] * whole + [timeout - step * whole] * (timeout > step * whole)
+
+
 def settings_text(task, grace):
     """The sh file that the runner reads: the limits, and the environment of the task."""
     exports = {'LWT_ID': task.key, 'LWT_TASK': format_id(task.id), 'LWT_ATTEMPT': str(task.attempt), 'LWT_HOST': task.host}
     if task.arg is not None:
         exports['LWT_ARG'] = task.arg
-    lines = ['task_timeout=' + plain_seconds(task.desc.timeout), 'task_grace=' + plain_seconds(grace)]
+    lines = ['task_timeout=' + plain_seconds(task.desc.timeout), 'task_grace=' + plain_seconds(grace),
+             "task_clock='%s'" % ' '.join(map(plain_seconds, clock_steps(task.desc.timeout)))]
     lines += ['export %s=%s' % (name, shlex.quote(value)) for name, value in exports.items()]
     return '\n'.join(lines) + '\n'

@@ -1,22 +1,74 @@
-"""How tasks look: the table, the counts, the line of progress."""
+"""How tasks look: the table, all about one, the counts, the line of progress."""
 
+import os
 import time
 
-from lwt import output, task as tasks
+from lwt import output, results, task as tasks
 
-COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow'}
+COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow', 'held': 'yellow'}
 
 
-def table(chosen, environ):
-    """Tasks as the lines of a table."""
+def table(chosen, environ, with_use=False):
+    """Tasks as the lines of a table; with_use: and what they took, as far as their hosts told."""
     def paint(row, text):
         return output.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
 
+    header, use = ('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'), ('WALL', 'CPU') if with_use else ()
     rows = [(tasks.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, task.arg),
-             task.outcome or task.state, task.attempt, task.host or '-', task.code,
-             output.duration(task.ended - task.started) if task.ended and task.started else '-', task.reason)
+             task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
+            + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
             for task in chosen]
-    return output.table(('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME', 'REASON'), rows, paint)
+    return output.table(header + use + ('REASON',), rows, paint)
+
+
+def _span(task):
+    if task.wall is not None:
+        return output.duration(task.wall)
+    return output.duration(task.ended - task.started) if task.ended and task.started and task.ended >= task.started else '-'
+
+
+def _seconds(value):
+    return '-' if value is None else '%.2f' % value
+
+
+def as_json(workspace, store, task):
+    """A task as a dict for programs."""
+    attempts = [dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu', 'received'), row))
+                for row in store.attempts(task.id)]
+    return {'id': tasks.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state, 'outcome': task.outcome,
+            'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason, 'added': task.added,
+            'started': task.started, 'ended': task.ended, 'wall': task.wall, 'cpu': task.cpu, 'attempts': attempts,
+            'after': [tasks.format_id(int(number)) for number in task.after.split()], 'desc': task.desc._asdict(),
+            'result': results.directory(workspace, task) if task.state == 'done' else None}
+
+
+def details(workspace, store, task, environ):
+    """All about one task, as lines."""
+    yield from table([task], environ, True)
+    yield 'exec : ' + output.printable_line(os.fsencode(task.desc.exec), 400)
+    where = results.directory(workspace, task)
+    if os.path.isdir(where):
+        yield 'result : ' + where
+    attempts = store.attempts(task.id)
+    if attempts:
+        yield from output.table(('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
+            (number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
+            for number, host, _started, _ended, end, code, reason, wall, cpu, received in attempts])
+    for when, text in store.history(task.id):
+        yield '%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)),
+                          output.printable_line(os.fsencode(text), 400))
+
+
+def accounts(store):
+    """What attempts took, by host and name, as the lines of a table."""
+    rows = {}
+    for account in store.accounts():
+        row = rows.setdefault((account.host, account.name), [0, 0, 0.0, 0.0, 0])
+        row[account.end != 'success'] += account.count
+        row[2:] = [row[2] + account.wall, row[3] + account.cpu, row[4] + account.received]
+    return output.table(('HOST', 'NAME', 'SUCCESS', 'OTHER', 'WALL', 'CPU', 'BYTES'), [
+        key + (good, bad, output.duration(wall), output.duration(cpu), received)
+        for key, (good, bad, wall, cpu, received) in sorted(rows.items())])
 
 
 def summary(counts):

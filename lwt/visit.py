@@ -1,36 +1,44 @@
-"""A visit: all that is done on one host in one pass, as a flow.
+"""A visit: all that is done on one host in one pass, as a flow: one login, and at most two round trips.
 
-    survey   one call: how the host's tasks are, launches and cancels that were intended, leftovers removed
-    fetch    the results of what has ended, a call for each, verified before anything is committed
-    place    new tasks, as its slots allow: their inputs in one stream, then one call that launches them
+    first    removals, launches and cancels that were intended, a look at all its tasks, and the results of what has ended
+    second   new tasks as its slots allow, the inputs that it lacks, their launches, and the removal of what came home
 
-The order within each step is what makes it safe: the intent is committed, then the host is told; a lost answer is asked for
-again by the next visit, which does not need to know how far this one came.  A lock for each host keeps visits apart; they are
+`stay` goes on with the second one again and again, and lets the host wait in it until something ends.
+
+The order within each is what makes it safe: the intent is committed, then the host is told; a lost answer is asked for again by
+the next visit, which does not need to know how far this one came.  What is large goes another way, so that nobody waits for it:
+Context.carry takes it to a flow of its own (see carry).  A lock for each host keeps visits apart; they are
 otherwise independent, so that one slow host is its own problem.
 """
 
 from __future__ import generator_stop
 
-import os
-import tarfile
+import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import archive, call, connection, events, files, remote, results, sample, ssh, task as tasks
+from lwt import call, connection, errands, events, files, remote, results, sample, ssh, task as tasks
 from lwt.capacity import accepts, needed_slots, room, watches_cpu
-from lwt.config import plain_seconds
-from lwt.errors import HostError, LocalError
+from lwt.config import bounded, plain_seconds
+from lwt.errors import HostError
+from lwt.flow import Sleep
 from lwt.hosts import Host
+from lwt.share import picks
 
-LAUNCH_GRACE = 30.0     # seconds that a control call may take, over what it is known to wait for
-BATCH = 200             # requests in one call: they travel in one argument
+CALL_GRACE = 30.0       # seconds that a call may take, over what it is known to wait for
+KILL_TIME = 3           # a cancel may take so many times the grace, and a few seconds
+MOST_AT_ONCE = 500      # new tasks in one call
+BULKY = 4096            # KiB: results and inputs that are larger are carried by themselves
+LONGEST_WAIT = 5        # seconds that a host is asked to wait for an end: a user's wish may come meanwhile
+PACE = (0.25, 5.0)      # seconds between two round trips where the host has nothing to wait for
 CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
 
 
 class Context(NamedTuple):
     """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970.
 
-    weather: takes what is heard of the host.
+    weather: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
+    carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.
     """
 
     workspace: object
@@ -39,15 +47,19 @@ class Context(NamedTuple):
     tell: Callable
     weather: object
     clock: Callable = time.time
+    wake: Callable = lambda: None
+    carry: Callable = lambda bulky: None
+    is_carried: Callable = lambda name: False
 
 
 class Target(NamedTuple):
     """A host to visit.  homes: Hosts of its name, one for each home in which there are tasks.  place: the Host that may get
-    new tasks, or None."""
+    new tasks, or None.  peers: all Hosts that may get new tasks."""
 
     name: str
     homes: tuple
     place: Host = None
+    peers: tuple = ()
 
 
 class Report(NamedTuple):
@@ -70,14 +82,27 @@ class Facts(NamedTuple):
 
 
 def visit(context, target):
-    """Flow: visit a host; returns a Report."""
+    """Flow: visit a host once; returns a Report."""
+    return (yield from _locked(context, target, lambda visitor: visitor.once()))
+
+
+def stay(context, target, find_target, is_patient):
+    """Flow: visit a host as long as find_target() gives a Target for it; returns a Report.
+
+    is_patient(): may the host wait until something ends?
+    """
+    return (yield from _locked(context, target, lambda visitor: visitor.again(find_target, is_patient)))
+
+
+def _locked(context, target, serve):
     lock = context.workspace.lock('host.' + target.name)
     if not lock.take():
         return Report(target.name, busy=True)
     visitor = _Visitor(context, target)
     try:
         with (yield from connection.connected(context.session, target.homes[0])) as session:
-            yield from visitor.serve(session)
+            visitor.begin(session)
+            yield from serve(visitor)
     except HostError as error:
         events.note(error.verdict.reason, target.name)
         context.tell(str(error))
@@ -95,321 +120,313 @@ class _Visitor:
     def __init__(self, context, target):
         self._context = context
         self._store = context.store
-        self._session = context.session
         self._target = target
+        self._session = context.session
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
+        self._books = results.Books(context.workspace, context.store, target.name)
+        self._facts = {}                # Host -> Facts
         self.changes = 0
 
-    def serve(self, session):
-        """Flow: the whole visit.  session: one for this host.  Raises HostError when the host does not answer."""
+    def begin(self, session):
+        """session: one for this host."""
         self._session = session
         files.remove_tree(self._scratch)        # what a visit left that was killed
-        files.make_dir(self._scratch)
-        try:
-            for host in self._target.homes:
-                facts = yield from self._survey(host)
-                yield from self._fetch_all(host)
-                staged = []
-                if host == self._target.place:
-                    staged = yield from self._place(host, facts)
-                yield from self._launch(host, staged)
-        finally:
-            files.remove_tree(self._scratch)
+        self._books.clear()
 
-    # -- survey -------------------------------------------------------------------------------------------------------
+    def once(self):
+        """Flow: both round trips, in each home."""
+        for host in self._target.homes:
+            yield from self._exchange(host, [], 0, True)
+            placed, inputs = self._place(host)
+            if placed or self._leftovers(host) or self._asked(host, ('withdrawing',)):
+                yield from self._exchange(host, placed, 0, False, inputs)
 
-    def _survey(self, host):
-        """Flow: ask about, and for, everything that is to be asked in this home; returns the host's Facts."""
-        for task in self._tasks(host):
-            if task.state == 'placed':          # by a pass that is dead: we have its lock
-                self._unplace(task, 'the pass that placed it was ended')
-        asked = {task.key: task for task in self._tasks(host) if task.state in _SURVEY}
-        left = self._left(host)
-        requests = [(_SURVEY[task.state], task.key, task.boot) for task in asked.values()] + _removals(left)
-        watched = CPU_WATCHED if host == self._target.place and watches_cpu(host, self._session.settings) else 0
-        facts, answers = yield from self._control(host, [('sample', plain_seconds(watched), '')] + requests)
-        self._context.weather.note(host.name, facts.load)
-        if facts.load.nonsense:
-            self._context.tell('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(facts.load.nonsense)))
-        self._take_answers(host, asked, left, facts, answers)
-        return facts
+    def again(self, find_target, is_patient):
+        """Flow: round trips as long as there is something to do here, or to wait for."""
+        yield from self.once()
+        pace = PACE[0]
+        while True:
+            changes, began, target = self.changes, self._context.clock(), find_target()
+            if target is None:
+                return
+            self._target = target
+            for host in target.homes:
+                if host not in self._facts:
+                    yield from self._exchange(host, [], 0, True)
+                placed, inputs = self._place(host)
+                is_calm = is_patient() and len(target.homes) == 1 and not self._is_restless(host)
+                yield from self._exchange(host, placed, LONGEST_WAIT if is_calm else 0, True, inputs)
+            if not any(self._tasks(host) or self._leftovers(host) for host in target.homes):
+                return
+            pace = PACE[0] if self.changes != changes else min(PACE[1], 2 * pace)
+            if self.changes == changes and self._context.clock() - began < PACE[0]:     # it did not wait for anything
+                yield Sleep(pace)
 
-    def _left(self, host):
-        """{key: Leftover} of what is to be removed from this home."""
-        return {left.key: left for left in self._store.leftovers(host.name) if left.home == host.home}
-
-    def _take_answers(self, host, asked, left, facts, answers):
-        """Take a host's answers about tasks and about what was to be removed."""
-        for verb, key, answer in answers:
-            if key in asked:
-                self._apply(asked[key], verb, answer, facts)
-            elif key in left and answer == 'cleaned':
-                self._store.cleaned(left[key], self._session.settings.keep)
-            elif key in left:
-                self._context.tell('%s: cannot remove what is left of a task: %s' % (host.name, answer))
+    # -- one round trip -----------------------------------------------------------------------------------------------
 
     def _tasks(self, host):
         return [task for task in self._store.on_host(host.name) if task.home == host.home]
 
-    def _control(self, host, requests):
-        """Flow: have sh/control.sh see to the requests; returns (Facts, [(verb, key, answer)])."""
-        facts, answers = yield from self._control_batch(host, requests[:BATCH])
-        for start in range(BATCH, len(requests), BATCH):
-            _facts, more = yield from self._control_batch(host, requests[start:start + BATCH])
-            answers += more
-        return facts, answers
+    def _asked(self, host, states=tuple(tasks.ASKED)):
+        return [task for task in self._tasks(host) if task.state in states]
 
-    def _control_batch(self, host, requests):
-        """Flow: one call of sh/control.sh."""
-        grace = self._session.settings.grace
-        words = [host.home, self._session.nonce()]
-        for verb, key, boot in requests:
-            words += [verb, key, boot, '%d' % max(1, grace)]
-        patience = LAUNCH_GRACE + len(requests) * (3 * grace + 6)
-        answer = yield from call.script(self._session, host, 'control', words, timeout=patience)
-        if not answer.verdict.ok:
-            raise HostError(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
-        return parse_control(answer.lines)
+    def _leftovers(self, host):
+        return [left for left in self._store.leftovers(host.name) if left.home == host.home]
 
-    def _apply(self, task, verb, answer, facts):
-        """Take a host's answer about a task."""
+    def _exchange(self, host, placed, wait, wants_results, inputs=()):
+        """Flow: one call of sh/control.sh about all that there is in a home; then what it answered is taken.
+
+        placed: tasks that were placed just now; inputs: those that are to be sent with them.  wait: seconds that the host may
+        wait for an end.
+        """
+        asked, left = self._asked(host), self._leftovers(host)
+        errand = errands.pack(self._context.workspace, asked, left, placed, inputs, self._session.settings.grace,
+                              lambda task: self._context.is_carried(task.key))
+        inbox = errands.Inbox(self._scratch)
+        try:
+            with inbox:
+                verdict = yield from self._call(host, errand, asked, wait, wants_results, inbox)
+            if not verdict.ok:
+                self._unplace(placed, verdict)
+                raise HostError(host.name, ssh.with_complaint(verdict, inbox.complaints()))
+            self._take(host, asked, left, inputs, inbox)
+        finally:
+            files.remove_tree(self._scratch)
+
+    def _call(self, host, errand, asked, wait, wants_results, inbox):
+        """Flow: the call itself; returns its Verdict."""
+        settings = self._session.settings
+        watched = CPU_WATCHED if host == self._target.place and watches_cpu(host, settings) else 0
+        words = [host.home, self._session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace),
+                 str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, plain_seconds(watched)]
+        limits = self._session.limits(stall=wait + CALL_GRACE + self._kill_time(asked) + (settings.stall if errand.size else 0))
+        session = self._session.at(host)
+        return (yield from call.call(session, lambda frame: remote.plain(
+            session.transport, host, 'control', words, frame, limits, stdin=errand.data), inbox, 'control'))
+
+    def _kill_time(self, asked):
+        is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked)
+        return KILL_TIME * (self._session.settings.grace + 2) if is_killing else 0
+
+    def _is_restless(self, host):
+        """Is there something that is to be asked again soon, whether or not anything ends?"""
+        return bool(self._asked(host, ('withdrawing', 'killing', 'suspending', 'resuming')))
+
+    def _unplace(self, placed, verdict):
+        """The call with new tasks came to nothing: where that is certain, they may go elsewhere."""
+        if verdict.ran == 'no':
+            with self._store.together():
+                for task in placed:
+                    self._store.unplace(task, verdict.reason, was_sent=verdict.kind == 'failed')
+            self._context.wake()
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _take(self, host, asked, left, inputs, inbox):
+        """Take all that a host answered: first its words, in one transaction; then the results, and in another that they are
+        here."""
+        facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
+        self._facts[host] = facts
+        self._context.weather.note(host.name, facts.load)
+        told = []
+        if facts.load.nonsense:
+            told.append('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(facts.load.nonsense)))
+        with self._store.together():
+            for item in left:
+                self._take_removal(host, item, removed.get(item.key, ''), told)
+            if stage_problem:
+                for name in inputs:
+                    self._store.missing(name, host)
+                told.append('%s: %s' % (host.name, stage_problem))
+            by_key = {task.key: task for task in asked}
+            current = {key: self._apply(by_key[key], answer, facts, host, told) for key, answer in answers if key in by_key}
+        self._say(told)
+        self._note_bulky(host, current, sizes)
+        self._take_results(host, [current[key] for key in inbox.sent() if current.get(key) is not None], inbox)
+        if any(task is not None and task.state == 'new' for task in current.values()):
+            self._context.wake()
+
+    def _take_removal(self, host, left, answer, told):
+        if answer == 'cleaned':
+            self._store.cleaned(left, self._session.settings.keep)
+        elif answer:
+            told.append('%s: cannot remove what is left: %s' % (host.name, answer))
+
+    def _apply(self, task, answer, facts, host, told):
+        """Take a host's answer about a task; returns the task as it is then, None where somebody else changed it."""
         event, _space, detail = answer.partition(' ')
-        if verb == 'launch' and event == 'waiting':
+        if event in ('unstaged', 'noinput'):        # there was no room for it, or not its input, whatever we thought
+            self._store.missing(task.input, host)
+            return self._settle(task, 'refused', detail or 'its input is not there', told)
+        if event == 'waiting' and task.state == 'launching':
             event = 'stuck'
-        if event == 'waiting' and task.state == 'running':
+        if event == 'waiting' and task.state in ('running', 'suspended', 'fetching'):
             event = 'absent'            # its fate is gone: somebody was at its directory; it must not run a second time
+        if task.state == 'fetching' and event != 'absent':
+            return task                 # it is known how it ended
         if (task.state, event) not in tasks.TRANSITIONS:
-            self._context.tell('%s: %s: unexpected answer: %s' % (task.label, task.host, answer))
-            return
+            told.append('%s: %s: unexpected answer: %s' % (task.label, task.host, answer))
+            return task
         state = tasks.TRANSITIONS[task.state, event]
+        if event == 'absent' and facts.host_id != task.host_id:
+            return self._settle(self._as_running(task), event, 'the home is not the one where it was placed', told)
         if state == tasks.SETTLE:
-            end, code = tasks.ending(event, detail, task.state)
-            reason = _REASONS.get(event, '')
-            if event == 'absent' and facts.host_id != task.host_id:
-                reason = 'the home is not the one where it was placed'
-            self._settle(task, event, end, code, reason, leave='' if event == 'absent' else 'clean')
-        elif state == 'fetching':
-            end, code = tasks.ending(event, detail, task.state)
-            self._advance(task, event, 'ended on %s' % task.host, end=end, code=code, reason=_REASONS.get(event, ''),
-                          ended=self._context.clock())
-        elif state != task.state:
-            self._advance(task, event, '%s on %s' % (state, task.host))
+            reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
+            return self._settle(task, event, reason, told)
+        if event == 'absent' and state == 'withdrawing':
+            return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host, told)
+        if state == 'fetching':
+            end, code = tasks.ending(event, detail.partition(' ')[0], task.state)
+            wall, cpu = usage(detail.split(' ')[1:])
+            return self._advance(task, event, 'ended on %s' % task.host, told, end=end, code=code, wall=wall, cpu=cpu,
+                                 reason=_REASONS.get(event, ''), ended=self._context.clock())
+        if state != task.state:
+            return self._advance(task, event, '%s on %s' % (state, task.host), told, reason=_REASONS.get(event, ''))
+        return task
 
-    def _advance(self, task, event, text, **changes):
+    def _as_running(self, task):
+        """A task that may have run where its directory was: what became of it cannot be known any more."""
+        return self._store.advance(task, 'running', '') or task if task.state == 'launching' else task
+
+    def _settle(self, task, event, reason, told):
+        end, code = tasks.ending(event, '', task.state)
+        settled = self._store.settle(task, event, end, code, reason, leave='' if event == 'absent' else 'clean')
+        if settled is not None:
+            results.tell(task, results.ended_text(task, settled, reason), told)
+            self._books.close(settled)
+        return settled
+
+    def _advance(self, task, event, text, told, **changes):
         changed = self._store.advance(task, event, text, **changes)
-        if changed is not None:
-            self._count(changed, text)
+        if changed is not None and text:
+            results.tell(task, '%s: %s' % (task.label, text), told)
         return changed
 
-    def _settle(self, task, event, end, code, reason, leave='clean', leave_days=0):
-        settled = self._store.settle(task, event, end, code, reason, leave, leave_days)
-        if settled is None:
+    def _say(self, told):
+        self.changes += len(told)
+        for text in told:
+            self._context.tell(text)
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def _note_bulky(self, host, current, sizes):
+        for key in sizes:
+            if current.get(key) is not None and current[key].state == 'fetching':
+                self._context.carry(errands.Bulky('result', key, host, current[key]))
+
+    def _take_results(self, host, fetched, inbox):
+        """Put the results that came into their places, and commit that they are here."""
+        fetched = [task for task in fetched if task.state == 'fetching']
+        if not fetched:
             return
-        again = '' if settled.state == 'done' else ', to be tried again'
-        self._count(settled, '%s on %s%s%s' % (_ended_text(end, code), task.host, ': ' + reason if reason else '', again))
-        if settled.state == 'done':
-            results.tidy(self._context.workspace, self._store, settled)
-
-    def _unplace(self, task, reason):
-        if self._store.unplace(task, reason) is not None:
-            self._count(task, 'not staged on %s: %s' % (task.host, reason))
-
-    def _count(self, task, text):
-        self.changes += 1
-        events.note(text, task.host, tasks.format_id(task.id), task.attempt)
-        self._context.tell('%s: %s' % (task.label, text))
-
-    # -- fetch --------------------------------------------------------------------------------------------------------
-
-    def _fetch_all(self, host):
-        """Flow: bring home what has ended.  A result that cannot be had now does not keep the others."""
-        for task in self._tasks(host):
-            if task.state == 'fetching':
-                yield from self._fetch(host, task)
-
-    def _fetch(self, host, task):
-        """Flow: one result: received, verified, unpacked, synced, renamed; only then committed, only then removed there."""
-        is_last = tasks.conclude(task.end, task.failures, task.desc)[0] == 'done'
-        workspace = self._context.workspace
-        target = results.directory(workspace, task) if is_last else results.attempt_directory(workspace, task)
-        if os.path.isdir(target):       # fetched by a pass that was ended before it could say so
-            self._settle(task, 'fetched', task.end, task.code, task.reason)
+        problem = inbox.problem()
+        if problem:
+            self._context.tell('%s: %s; to be fetched again' % (host.name, problem))
             return
-        spool = os.path.join(self._scratch, 'fetch.' + task.key)
-        with _Spool(spool) as receiver:
-            verdict = yield from call.command(
-                self._session, host, remote.script_text('lib', 'fetch'), (task.key, task.desc.d_fetch), receiver,
-                stall=self._session.settings.stall)
-        self._take(task, target, spool, verdict, receiver)
-        os.unlink(spool)
+        told = []
+        self._books.enter(fetched, inbox.path, inbox.complaint, self._session.settings.keep, told)
+        self._say(told)
+        self._context.wake()
 
-    def _take(self, task, target, spool, verdict, receiver):
-        """Judge what was received of a result, and keep it if it is complete."""
-        if not verdict.ok:
-            raise HostError(task.host, verdict)
-        told = receiver.told()
-        if 'absent' in told:
-            self._settle(task, 'absent', 'lost', None, 'its directory was gone before its results were fetched', leave='')
-            return
-        problem = told.get('complaint', 'tar failed') if told.get('tar') != '0' else ''
-        if problem == '' and not (archive.is_complete(spool)
-                                  and told.get('digest') in (None, 'sha256 ' + archive.sha256(spool))):
-            self._context.tell('%s: %s: what arrived is not what was sent; to be fetched again' % (task.label, task.host))
-            return
-        try:
-            refused = results.accept(self._context.workspace, task, target, spool)
-        except tarfile.TarError as error:
-            self._context.tell('%s: %s: no tar file (%s); to be fetched again' % (task.label, task.host, error))
-            return
-        except OSError as error:
-            raise LocalError('%s: %s' % (target, error.strerror or error), 'the result is still on %s' % task.host)
-        if 'missing' in told and task.end == 'success':
-            problem = 'd_fetch: %s: not found' % task.desc.d_fetch
-        elif refused and not os.listdir(os.path.join(target, 'result')):
-            problem = problem or 'nothing of it could be taken'
-        self._conclude_fetch(task, problem, refused)
+    # -- placing ------------------------------------------------------------------------------------------------------
 
-    def _conclude_fetch(self, task, problem, refused):
-        """All that can be had is home.  What is incomplete is no success, and stays on the host for a while."""
-        end = 'failed' if problem and task.end == 'success' else task.end
-        reasons = ['result incomplete: ' + problem] if problem else []
-        if refused:
-            reasons.append('not taken: ' + refused[0] + (' and %d more' % (len(refused) - 1) if refused[1:] else ''))
-        self._settle(task, 'fetched', end, task.code, '; '.join(reasons) or task.reason,
-                     leave_days=self._session.settings.keep if reasons else 0)
+    def _place(self, host):
+        """Give the host new tasks, as many as it has room for; returns them, launching, and the inputs that it lacks for them."""
+        groups = self._store.waiting() if host == self._target.place and host in self._facts else ()
+        if not groups:
+            return [], ()
+        facts = self._facts[host]
+        left = _Left(room(host, facts.load, self._session.settings, time.localtime(self._context.clock()).tm_hour), facts.load,
+                     self._tasks(host))
+        here, loads = self._store.copies(host), errands.Loads(self._context.workspace, BULKY << 10)
 
-    # -- place --------------------------------------------------------------------------------------------------------
+        def take(group):
+            if left.is_over or not accepts(host, group.desc) or self._is_avoided(host, group) or not left.has(group.desc):
+                return False
+            if group.input not in here and not loads.take(group.input):
+                if loads.is_bulky(group.input):
+                    self._context.carry(errands.Bulky('input', group.input, host, group))
+                return False
+            left.take(group.desc)
+            return True
 
-    def _place(self, host, facts):
-        """Flow: give the host new tasks, as many as it has room for; returns them, staged."""
-        hour = time.localtime(self._context.clock()).tm_hour
-        slots, reasons = room(host, facts.load, self._session.settings, hour)
-        if reasons:
-            return []
-        free = slots - sum(needed_slots(task, slots) for task in self._store.on_host(host.name) if task.state != 'fetching')
-        placed = self._store.place(host, facts.boot, facts.host_id, min(free, BATCH), lambda task: needed_slots(task, slots),
-                                   lambda task: accepts(host, task.desc))
-        if not placed:
-            return []
-        return (yield from self._stage(host, placed))
+        chosen = picks(groups, self._store.active(), take)
+        if not chosen:
+            return [], ()
+        placed = self._store.place(host, facts.boot, facts.host_id, chosen)
+        inputs = {task.input for task in placed} - here
+        if inputs:
+            self._store.sent(inputs, host)
+        told = []
+        for task in placed:
+            results.tell(task, '%s: launching on %s' % (task.label, host.name), told)
+        self._say(told)
+        return placed, inputs
 
-    def _launch(self, host, staged):
-        """Flow: launch what was staged, the intent first, and remove what this visit has left on the host."""
-        now = self._context.clock()
-        intended = [self._advance(task, 'staged', 'launching on %s' % host.name, started=now) for task in staged]
-        launching = [task for task in intended if task is not None]
-        left = self._left(host)
-        requests = [('launch', task.key, task.boot) for task in launching] + _removals(left)
-        if requests:
-            facts, answers = yield from self._control(host, requests)
-            self._take_answers(host, {task.key: task for task in launching}, left, facts, answers)
-
-    def _stage(self, host, placed):
-        """Flow: send the inputs of placed tasks; returns them.  If that fails they are new again."""
-        spool = os.path.join(self._scratch, 'stage')
-        try:
-            packed = pack_tasks(self._context.workspace, spool, placed, self._session.settings.grace)
-            stall = self._session.settings.stall
-            answer = yield from call.script(
-                self._session, host, 'stage',
-                [host.home, str(packed.size), packed.digest, plain_seconds(stall)] + [task.key for task in placed],
-                stdin_path=spool, stall=stall)
-            if not answer.verdict.ok:
-                raise HostError(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
-        except (HostError, OSError) as error:
-            for task in placed:
-                self._unplace(task, str(error))
-            if isinstance(error, OSError):
-                raise LocalError('%s: %s' % (spool, error.strerror or error))
-            raise
-        os.unlink(spool)
-        return placed
+    def _is_avoided(self, host, group):
+        """Did these tasks end badly there, while there are others that may take them?"""
+        avoided = group.avoid.split()
+        return host.name in avoided and any(accepts(peer, group.desc) and peer.name not in avoided for peer in self._target.peers)
 
 
-_SURVEY = {'launching': 'launch', 'withdrawing': 'cancel', 'running': 'poll', 'killing': 'cancel'}
+class _Left:
+    """What a host has left while tasks are given to it: of its Room, and of its memory and disk where it told of them."""
+
+    def __init__(self, has, load, there):
+        self._all = 0 if has.reasons else has.slots
+        self._slots = self._all - sum(needed_slots(task.desc, self._all) for task in there if task.state != 'fetching')
+        self._memory = math.inf if load.free_memory is None else load.free_memory
+        self._disk = math.inf if load.free_disk is None else load.free_disk
+        self._count = 0
+
+    @property
+    def is_over(self):
+        """Is there no room for anything?"""
+        return self._slots < 1 or self._count >= MOST_AT_ONCE
+
+    def has(self, desc):
+        """Is there room for one more task of this desc?"""
+        return (self._slots >= needed_slots(desc, self._all) and self._all > 0 and desc.memory <= self._memory
+                and desc.disk <= self._disk)
+
+    def take(self, desc):
+        """One more is there."""
+        self._count += 1
+        self._slots -= needed_slots(desc, self._all)
+        self._memory -= desc.memory
+        self._disk -= desc.disk
+
+
 _REASONS = {'died': 'it died without a word', 'rebooted': 'the host was started anew', 'absent': 'its directory is gone',
-            'cancelled': ''}
+            'stuck': 'it did not start in time'}
 
 
-def _removals(left):
-    """The requests that remove Leftovers."""
-    return [(leftover.verb, leftover.key, '') for leftover in left.values()]
-
-
-def _ended_text(end, code):
-    return '%s (exit code %d)' % (end, code) if end == 'failed' and code else end
-
-
-def parse_control(lines):
-    """(Facts, [(verb, key, answer)]) from what sh/control.sh printed; lines that are neither are passed over."""
-    facts, answers = Facts('', ''), []
+def parse(lines):
+    """(Facts, why the inputs were not taken, [(key, answer)], {key: what became of its removal}, {key: KiB of a result that is
+    too large to be sent along}) of what sh/control.sh printed; lines that are none of these are passed over."""
+    facts, problem, answers, removed, sizes = Facts('', ''), '', [], {}, {}
     for line in lines:
         words = line.split(' ')
         if words[0] == 'facts' and len(words) == 3:
             facts = Facts(words[1], words[2])
+        elif words[0] == 'stage':
+            problem = line[len('stage '):]
         elif words[0] == 'task' and len(words) >= 4:
-            answers.append((words[2], words[1], ' '.join(words[3:])))
-    return facts._replace(load=sample.parse(lines)), answers
-
-
-def pack_tasks(workspace, path, placed, grace):
-    """Write the tar stream that sh/stage.sh takes: for each task, its directory as sh/tasklib.sh describes it."""
-    trees, texts, executable = {}, {}, set()
-    runner = remote.script_text('lib', 'tasklib', 'run')
-    for task in placed:
-        source = workspace.path('task', task.input)
-        names = archive.top_files(source)
-        trees[task.key + '/work'] = source
-        for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
-            texts['%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names) if command else ''
-            executable.add('%s/work/%s' % (task.key, tasks.file_word(command)))
-        texts[task.key + '/settings'] = tasks.settings_text(task, grace)
-        texts[task.key + '/run.sh'] = runner
-        texts[task.key + '/cancel'] = 'cancel\n'
-    return archive.pack(path, trees, texts, executable)
-
-
-class _Spool:
-    """Takes the payload of sh/fetch.sh: the stream into a file, what is told about it into memory."""
-
-    def __init__(self, path):
-        self._path = path
-        self._told = bytearray()
-        self._error = None
-
-    def __enter__(self):
-        try:
-            self._file = open(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb')
-        except OSError as error:
-            raise LocalError('%s: %s' % (self._path, error.strerror))
-        return self
-
-    def __exit__(self, *_exc):
-        try:
-            self._file.close()
-        except OSError as error:
-            self._error = self._error or error
-        if self._error is not None:
-            raise LocalError('%s: %s' % (self._path, self._error.strerror), 'the result is still on its host')
-
-    def __call__(self, stream, data):
-        if stream == 'stderr':
-            self._told += data[:1 << 16]
-        elif self._error is None:
-            try:
-                self._file.write(data)
-            except OSError as error:    # the disk is full: take the rest and forget it; the flow is told at the end
-                self._error = error
-
-    def told(self):
-        """{word: the rest of the line}; what is none of the script's words is tar's 'complaint', the first one."""
-        found = {}
-        for line in self._told.decode('utf-8', 'replace').splitlines():
-            word, _space, rest = line.partition(' ')
-            if word in ('absent', 'missing', 'digest') or (word == 'tar' and rest.isdigit()):
-                found[word] = rest
+            answer = ' '.join(words[3:])
+            if words[2] == 'state':
+                answers.append((words[1], answer))
+            elif words[2] == 'size':
+                sizes[words[1]] = bounded(answer, 0, 1 << 50) or 0
             else:
-                found.setdefault('complaint', line)
-        if not found.get('digest', 'sha256').startswith('sha256 '):
-            found.pop('digest')         # the host has no sha256; the end of the archive and tar's code must do
-        return found
+                removed[words[1]] = answer
+    return facts._replace(load=sample.parse(lines)), problem, answers, removed, sizes
+
+
+def usage(words):
+    """(wall, cpu) in seconds of what `usage` of sh/control.sh prints; None for what it could not tell."""
+    try:
+        wall = float(words[1]) - float(words[0])
+        cpu = sum(float(minutes) * 60 + float(rest) for minutes, rest in (word.rstrip('s').split('m') for word in words[2:4]))
+    except (ValueError, IndexError):
+        return None, None
+    return (wall if 0 <= wall < 1e9 else None), (cpu if 0 <= cpu < 1e9 else None)

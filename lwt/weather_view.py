@@ -160,7 +160,7 @@ def why_rows(place, store, settings, task, now):
         if host.name not in available:
             reason = 'not in host.list.available: it did not pass the last probe'
         else:
-            used = sum(capacity.needed_slots(other, other.desc.slots) for other in store.on_host(host.name)
+            used = sum(capacity.needed_slots(other.desc, other.desc.slots) for other in store.on_host(host.name)
                        if other.state != 'fetching')
             reason = capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task, settings, hour)
         rows.append((host.name, reason or 'it has room, and takes it in the next pass'))

@@ -1,5 +1,6 @@
 """Workflows driven by hand: what they yield, and what they make of each Result.  No process is started."""
 
+import contextlib
 import os
 import tempfile
 import unittest
@@ -154,7 +155,7 @@ class Visits(unittest.TestCase):
         self.events = []
         lock = SimpleNamespace(take=lambda: is_free, release=lambda: self.events.append('released'))
         workspace = SimpleNamespace(lock=lambda name: lock, path=lambda *names: os.path.join(directory.name, *names))
-        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [])
+        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [], together=contextlib.ExitStack)
         weather = SimpleNamespace(settle=lambda: None, note=lambda *words: None)
         return visit.Context(workspace, store, session(), self.events.append, weather)
 
@@ -177,11 +178,11 @@ class Visits(unittest.TestCase):
         self.assertEqual(self.events, ['released'])
 
     def test_answers_are_read_and_other_lines_are_passed_over(self):
-        lines = ['hello', 'facts b id', 'sample cores=4 disk=1000', 'task k1 poll exited 3', 'task k2 launch running 77',
-                 'task', 'task k3 poll', 'facts x']
-        self.assertEqual(visit.parse_control(lines), (
-            visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)),
-            [('poll', 'k1', 'exited 3'), ('launch', 'k2', 'running 77')]))
+        lines = ['hello', 'facts b id', 'sample cores=4 disk=1000', 'stage no room left', 'task k1 state exited 3',
+                 'task k2 state running 77', 'task', 'task k3 state', 'task k4 clean cleaned', 'task k5 size 9000', 'facts x']
+        self.assertEqual(visit.parse(lines), (
+            visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)), 'no room left',
+            [('k1', 'exited 3'), ('k2', 'running 77')], {'k4': 'cleaned'}, {'k5': 9000}))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):
         error = HostError('h', ssh.Verdict('dns', 255, 'unreachable (name not known)'))

@@ -11,7 +11,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition'),
+    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share'),
     ('selectors_loop', 'hosts', 'config', 'files'),
     ('workspace', 'joblog'),
     ('proc', 'ssh', 'archive', 'manifest'),
@@ -19,11 +19,11 @@ LAYERS = (
     ('health', 'sample'),
     ('capacity',),
     ('flow', 'task', 'outcome', 'output'),
-    ('store', 'styles', 'log', 'report', 'call', 'results', 'task_view', 'floor', 'multi'),
-    ('connection', 'jobs', 'passes', 'meeting'),
+    ('store', 'styles', 'log', 'report', 'call', 'results', 'floor', 'multi'),
+    ('task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands'),
     ('weather', 'monitor', 'probe'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view'),
-    ('broadcast',),
+    ('broadcast', 'carry'),
     ('scheduler',),
     ('arguments',),
     ('cmd_*', 'api'),

@@ -9,8 +9,9 @@ import subprocess
 import tempfile
 import time
 import unittest
+from types import SimpleNamespace
 
-from lwt import archive, remote, task as tasks
+from lwt import archive, errands, remote, task as tasks
 from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
@@ -154,45 +155,49 @@ class TheGuardOnAHost(ShellTestCase):
 
 
 class ATaskOnAHost(ShellTestCase):
-    """sh/stage.sh, sh/control.sh, sh/run.sh and sh/fetch.sh: the protocol."""
+    """sh/control.sh, sh/run.sh and sh/fetch.sh: the protocol."""
 
-    def stage(self, shell, home, command, kill='', timeout=0, key=KEY):
-        """Send a task; its folder holds `input`."""
-        folder = os.path.join(self.scratch, 'folder')
+    INPUT = 'folder'
+
+    def ready(self, shell, home, command, kill='', timeout=0):
+        """Pack a task, whose folder holds `input`: what its launch sends."""
+        folder = os.path.join(self.scratch, 'task', self.INPUT)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, 'input'), 'w') as file:
             file.write('input\n')
         desc = tasks.Desc(exec=command, kill=kill, timeout=timeout)
-        task = tasks.Task(1, key.partition('.')[0], 'name', 'folder', None, desc, 'placed', '', 1, '', 'host', '~', '', '',
-                          '', None, '', 0, 0.0, None, None)
-        texts = {key + '/command': tasks.command_text(command, None, ()), key + '/kill': kill,
-                 key + '/settings': tasks.settings_text(task, 1), key + '/cancel': 'cancel\n',
-                 key + '/run.sh': remote.script_text('lib', 'tasklib', 'run')}
-        packed = archive.pack(os.path.join(self.scratch, 'stage.tar'), {key + '/work': folder}, texts, set())
-        with open(packed.path, 'rb') as file:
-            stream = file.read()
-        return self.run_script(shell, home, 'stage', '~', str(packed.size), packed.digest, '5', key, stdin=stream)
+        task = tasks.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '', 1, '', 'host', '~', '',
+                          self.boot(shell, home), '', None, '', 0, 0.0, None, None)
+        workspace = SimpleNamespace(path=lambda *names: os.path.join(self.scratch, *names))
+        self.errand = errands.pack(workspace, [task], [], [task], {self.INPUT}, 1, lambda _task: False)
 
-    def ask(self, shell, home, verb, boot=None, key=KEY):
-        """One request of control.sh; returns its answer."""
-        end, lines, err = self.run_script(shell, home, 'control', '~', 'aa' * 16, verb, key,
-                                          self.boot(shell, home) if boot is None else boot, '1')
-        self.assertEqual(end, 0, err)
-        return lines[1].split(' ', 3)[3]
+    def control(self, shell, home, data=b'end\n', size=0, digest='-'):
+        """One call; returns (code in the frame or its failure, lines)."""
+        end, lines, _err = self.run_script(shell, home, 'control', '~', 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0',
+                                           stdin=data)
+        return end, lines
+
+    def ask(self, shell, home, verb, boot='-'):
+        """One request; returns its answer.  A launch sends the task along."""
+        if verb == 'launch' and boot == '-':
+            end, lines = self.control(shell, home, self.errand.data, self.errand.size, self.errand.digest)
+        else:
+            stream = self.errand.data[-self.errand.size:] if verb == 'launch' else b''
+            request = '%s %s %s %s /\nend\n' % (verb, KEY, boot, self.INPUT)
+            end, lines = self.control(shell, home, request.encode() + stream, len(stream), self.errand.digest if stream else '-')
+        self.assertEqual(end, 0)
+        answers = [line.split(' ')[3:] for line in lines if line.startswith('task %s ' % KEY)]
+        self.assertEqual(len(answers), 1, lines)
+        return ' '.join(answers[0][:2])         # without what it took
 
     def boot(self, shell, home):
-        _end, lines, _err = self.run_script(shell, home, 'control', '~', 'aa' * 16)
-        return lines[0].split()[1]
-
-    def ready(self, shell, home, command, **options):
-        self.boot(shell, home)
-        self.assertEqual(self.stage(shell, home, command, **options)[:2], (0, ['task %s stage staged' % KEY]))
+        return self.control(shell, home)[1][0].split()[1]
 
     def until_ended(self, shell, home):
         return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
 
     def fetch(self, shell, home, wanted):
-        script = remote.with_arguments(remote.script_text('lib', 'fetch'), (KEY, wanted))
+        script = remote.with_arguments(remote.script_text('lib', 'sendlib', 'fetch'), (KEY, self.INPUT, wanted))
         popen = self.start(shell, home, script)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')
@@ -204,14 +209,13 @@ class ATaskOnAHost(ShellTestCase):
         target = tempfile.mkdtemp(dir=self.scratch)
         self.assertTrue(archive.is_complete(path))
         archive.unpack(path, target, lambda name, _is_directory: name)
-        return {os.path.relpath(os.path.join(root, name), target)
+        return {os.path.relpath(os.path.join(root, name), os.path.join(target, KEY))
                 for root, _dirs, names in os.walk(target) for name in names}
 
     @in_each_shell
     def test_the_whole_life(self, shell, home):
         self.assertEqual(self.ask(shell, home, 'poll'), 'absent')
         self.ready(shell, home, 'mkdir out; echo new > out/new; echo said; echo cried >&2; pwd; exit 3')
-        self.assertEqual(self.ask(shell, home, 'poll'), 'waiting')
         self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
         self.assertEqual(self.until_ended(shell, home), 'exited 3')
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
@@ -221,7 +225,7 @@ class ATaskOnAHost(ShellTestCase):
         self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
         path, told = self.fetch(shell, home, 'out')
         self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
-        self.assertIn('missing\n', self.fetch(shell, home, 'nothing')[1])
+        self.assertEqual(self.unpacked(self.fetch(shell, home, 'nothing')[0]), {'cancel', 'run.stdout', 'run.stderr'})
         self.assertEqual(self.ask(shell, home, 'clean'), 'cleaned')
         self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.3', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
@@ -246,10 +250,13 @@ class ATaskOnAHost(ShellTestCase):
     @in_each_shell
     def test_R_14_launches_at_once_start_it_once(self, shell, home):
         self.ready(shell, home, 'echo started >> ../../../../starts; sleep 0.3')
-        boot = self.boot(shell, home)
-        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']),
-                                       (NONCE, '~', 'aa' * 16, 'launch', KEY, boot, '1'))
-        launches = [self.start(shell, home, script) for _ in range(6)]
+        words = (NONCE, '~', 'aa' * 16, '5', '1', '0', '0', str(self.errand.size), self.errand.digest, '0')
+        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), words)
+        launches = [self.start(shell, home, script, subprocess.PIPE) for _ in range(6)]
+        for launch in launches:
+            launch.stdin.write(self.errand.data)
+            launch.stdin.close()
+            launch.stdin = None
         for launch in launches:
             launch.communicate(timeout=30)
         self.until_ended(shell, home)
@@ -307,18 +314,19 @@ class ATaskOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_an_input_that_is_cut_or_changed_leaves_nothing(self, shell, home):
-        self.boot(shell, home)
-        end, lines, _err = self.run_script(shell, home, 'stage', '~', '1000', 'sha256 0', '5', KEY, stdin=b'x' * 10)
-        self.assertIn('did not arrive', end)
-        end, lines, _err = self.run_script(shell, home, 'stage', '~', '10', 'sha256 0', '5', KEY, stdin=b'x' * 10)
-        self.assertIn('not what was sent', end)
-        self.assertEqual(os.listdir(os.path.join(home, '.lwt/t')), [])
+        self.ready(shell, home, 'echo started > ../../../../starts')
+        data, size = self.errand.data, self.errand.size
+        for sent, digest, said in ((data[:-10], self.errand.digest, 'did not arrive'), (data, 'sha256 0', 'not what was sent')):
+            end, lines = self.control(shell, home, sent, size, digest)
+            self.assertEqual((end, [said in line for line in lines if line.startswith('stage ')]), (0, [True]), lines)
+            self.assertEqual([os.listdir(os.path.join(home, '.lwt', name)) for name in 'it'], [[], []])
+        self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
 
     @in_each_shell
     def test_S_4_a_key_that_is_no_key_is_refused(self, shell, home):
-        for key in ('', '..', '../..', '.', '/tmp', 'a b', '*'):
-            end, _lines, _err = self.run_script(shell, home, 'control', '~', 'aa' * 16, 'forget', key, '', '1')
-            self.assertEqual(end, 'bad key %s' % key if key else 'bad key ')
+        for key in ('', '..', '../..', '.', '/tmp', 'x y', '*'):
+            end, _lines = self.control(shell, home, ('forget %s - - /\nend\n' % key).encode())
+            self.assertIn(end, ('bad key %s' % key, 'bad key %s' % key.split(' ')[0]))
 
 
 class Envelopes(ShellTestCase):

@@ -23,9 +23,10 @@ class Descriptions(unittest.TestCase):
 
     def test_every_key_is_read(self):
         text = ('# a comment\n\nexec : sh run.sh a:b\nkill: killall x\nd_fetch : ./out//dir/\ntimeout : 2h\nretries : 3\n'
-                'retry_on : lost, timeout\nslots : 2\npriority : -5\ncategory : x\nhosts : a b\n---\nexec : free text\n')
+                'retry_on : lost, timeout\nslots : 2\npriority : -5\ncategory : x\nhosts : a b\n'
+                'memory : 2G\ndisk : 500M\n---\nexec : free text\n')
         self.assertEqual(task.parse_desc(text, 'D', 1), Desc(
-            'sh run.sh a:b', 'killall x', 'out/dir', 7200.0, 3, ('lost', 'timeout'), 2, -5, 'x', 'a b'))
+            'sh run.sh a:b', 'killall x', 'out/dir', 7200.0, 3, ('lost', 'timeout'), 2, -5, 'x', 'a b', 2 << 20, 500 << 10))
 
     def test_what_is_not_said_has_its_default(self):
         for text in ('exec:true', '\ufeffexec : true\r\n---\r\n', '  exec  :  true  \n'):
@@ -61,7 +62,7 @@ class Descriptions(unittest.TestCase):
     def test_values_that_are_none_are_refused_with_key_and_line(self):
         for key, values in (('timeout', ('', 'x', '-1', 'inf')), ('retries', ('-1', 'x', '')), ('slots', ('0', '-1', '')),
                             ('retry_on', ('', 'always', 'lost success')), ('priority', ('', '1.5', '1' * 7)),
-                            ('kill', ('',))):
+                            ('kill', ('',)), ('memory', ('', '-1', '1X', 'G')), ('disk', ('1.5.2', 'all'))):
             for value in values:
                 with self.subTest(key=key, value=value):
                     self.assertTrue(self.error('exec : a\n%s : %s\n' % (key, value)).message.startswith('D:2: %s: ' % key))
@@ -72,14 +73,17 @@ class Automaton(unittest.TestCase):
 
     HOST_SAYS = {'exited', 'cancelled', 'died', 'rebooted', 'absent', 'running'}
     MEETS = {                               # written down a second time: what may happen to a task in each state
-        'new': {'place', 'kill'},
-        'placed': {'staged', 'unplaced', 'kill'},
-        'launching': HOST_SAYS | {'waiting', 'stuck', 'kill'},
-        'withdrawing': HOST_SAYS | {'waiting', 'kill'},
-        'running': HOST_SAYS | {'kill'},
+        'new': {'place', 'kill', 'suspend'},
+        'held': {'resume', 'kill'},
+        'launching': HOST_SAYS | {'waiting', 'stuck', 'unplaced', 'refused', 'kill', 'suspend'},
+        'withdrawing': HOST_SAYS | {'waiting', 'kill', 'suspend'},
+        'running': HOST_SAYS | {'kill', 'suspend'},
+        'suspending': HOST_SAYS | {'waiting', 'suspended', 'kill', 'resume'},
+        'suspended': HOST_SAYS - {'running'} | {'suspended', 'kill', 'resume'},
+        'resuming': HOST_SAYS | {'waiting', 'kill', 'suspend'},
         'killing': HOST_SAYS | {'waiting', 'kill'},
         'fetching': {'fetched', 'absent'},
-        'done': set(),
+        'done': {'retry'},
     }
 
     def test_each_pair_is_in_exactly_one_table(self):
@@ -105,11 +109,11 @@ class Automaton(unittest.TestCase):
             fresh = (ends - {SETTLE} | ({'new', 'done'} if SETTLE in ends else set())) - reached
         self.assertEqual(reached, set(STATES))
 
-    def test_done_is_left_by_nothing(self):
-        self.assertEqual([pair for pair in TRANSITIONS if pair[0] == 'done'], [])
+    def test_done_is_left_by_nothing_but_the_users_wish(self):
+        self.assertEqual([pair for pair in TRANSITIONS if pair[0] == 'done'], [('done', 'retry')])
 
     def test_a_task_never_starts_a_second_time_by_an_answer(self):
-        launching = {pair for pair, end in TRANSITIONS.items() if end == 'launching'} - {('placed', 'staged')}
+        launching = {pair for pair, end in TRANSITIONS.items() if end == 'launching'} - {('new', 'place')}
         self.assertEqual({state for state, _event in launching}, {'launching'})
 
     def test_a_kill_that_was_wished_is_never_forgotten(self):
@@ -160,7 +164,20 @@ class Ends(unittest.TestCase):
     def test_another_attempt_follows_as_far_as_retries_allow(self):
         for end, failures, desc, expected in self.CONCLUSIONS:
             with self.subTest(end=end, failures=failures, desc=desc):
-                self.assertEqual(task.conclude(end, failures, desc), expected)
+                past = task.Past((), int(end == 'withdrawn'))
+                self.assertEqual(task.conclude(end, TASK._replace(failures=failures, desc=desc), past)[:2], expected)
+
+    def test_a_task_that_ends_badly_on_several_hosts_is_held_with_the_reason(self):
+        stubborn = TASK._replace(desc=DESC._replace(retries=9, retry_on=('failed',)))
+        self.assertEqual(task.conclude('failed', stubborn, task.Past(('h1', 'h2')))[0], 'new')
+        self.assertEqual(task.conclude('failed', stubborn, task.Past(('h1', 'h2', 'h3'))),
+                         ('held', 1, 'it ended badly on 3 hosts: h1 h2 h3'))
+        self.assertEqual(task.conclude('withdrawn', stubborn, task.Past(('h1',), 5))[::2],
+                         ('held', 'it could not be started 5 times'))
+
+    def test_what_is_withdrawn_while_it_is_to_be_suspended_is_held(self):
+        self.assertEqual(task.conclude('withdrawn', TASK._replace(state='suspending'), task.Past((), 1)),
+                         ('held', 0, 'suspended'))
 
 
 class Ids(unittest.TestCase):
@@ -215,11 +232,20 @@ class Given(unittest.TestCase):
     def test_the_settings_tell_the_limits_and_the_environment(self):
         given = TASK._replace(arg="a 'b'", desc=DESC._replace(timeout=90.0))
         self.assertEqual(shlex.split(task.settings_text(given, 5)), [
-            'task_timeout=90', 'task_grace=5', 'export', 'LWT_ID=' + 'ab' * 16 + '.2', 'export', 'LWT_TASK=000007',
+            'task_timeout=90', 'task_grace=5', 'task_clock=' + ' '.join(['5'] * 18), 'export', 'LWT_ID=' + 'ab' * 16 + '.2',
+            'export', 'LWT_TASK=000007',
             'export', 'LWT_ATTEMPT=2', 'export', 'LWT_HOST=h', 'export', "LWT_ARG=a 'b'"])
 
     def test_there_is_no_value_in_the_environment_of_a_task_without_one(self):
         self.assertNotIn('LWT_ARG', task.settings_text(TASK, 5))
+
+    def test_the_steps_of_a_time_out_make_up_the_whole_of_it(self):
+        for timeout in (0.0, 0.5, 1.0, 7.25, 19.9, 20.0, 21.0, 90.0, 3600.0, 86401.5):
+            with self.subTest(timeout=timeout):
+                steps = task.clock_steps(timeout)
+                self.assertAlmostEqual(sum(steps), timeout)
+                self.assertLessEqual(len(steps), 20)
+                self.assertTrue(all(step > 0 for step in steps))
 
     def test_a_long_time_out_is_a_plain_number(self):
         text = task.settings_text(TASK._replace(desc=DESC._replace(timeout=12 * 86400.0 + 1)), 5)

@@ -280,9 +280,12 @@ class Crashes(TaskTestCase):
                          [tasks.format_id(n) for n in range(1, 13)])
         self.assertEqual(os.listdir(self.path('task')), [])
         self.assertEqual(os.listdir(self.path('.lwt', 'tmp')), [])
-        self.assertEqual(sorted(os.listdir(self.path('home', '.lwt'))), ['host-id', 't'])
+        self.assertEqual(sorted(os.listdir(self.path('home', '.lwt'))), ['host-id', 'i', 't'])
+        self.assertEqual(os.listdir(self.path('home', '.lwt', 'i')), [])
         for key in os.listdir(self.path('home', '.lwt', 't')):
-            self.assertEqual(sorted(os.listdir(self.path('home', '.lwt', 't', key))), ['exit.0', 'fate'])
+            kept = sorted(os.listdir(self.path('home', '.lwt', 't', key)))
+            is_withdrawn = self.read('home', '.lwt', 't', key, 'fate') == 'cancel\n'
+            self.assertEqual(kept, ['fate'] if is_withdrawn else ['exit.0', 'fate'])
 
     def test_Y_1_twenty_passes_at_once_do_no_harm(self):
         self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts\n')

@@ -1,20 +1,29 @@
-# What a master asks of the tasks on a host, any number of things in one call, one line of answer for each.
+# Everything that a master asks of the tasks on a host, in one round trip: removals, inputs, launches and cancels, a look at all
+# that is there, if wanted a wait until something ends, and the results of what has ended.
 #
-# $1 home  $2 a random word, the host's id if it has none yet; then, for each request, four words: VERB KEY BOOT GRACE
+# $1 home  $2 a random word, the host's id if it has none yet  $3 stall, s  $4 grace, s  $5 wait, s
+# $6 KiB of results that may be sent along, of one task and of all  $7 bytes of a tar stream  $8 its digest
+# $9 seconds that the host watches its cpu (see samplelib.sh)
+# Standard input: a line "VERB KEY BOOT INPUT /D_FETCH" for each request, a line "end", the stream.
 #
-#   poll      how is it?
-#   launch    start it, unless its fate is decided; refused if the host was started anew since BOOT
-#   cancel    it must not run: decided by ln if it has not begun, else ended: its own kill command, TERM, KILL after GRACE
 #   clean     remove what it has here, but keep what tells that it ran
-#   unstage   remove it if it never ran
 #   forget    remove what clean kept
-#   sample    how loaded is the host?  KEY: for so many seconds its cpu is watched; 0 for not at all (see samplelib.sh)
-home=$1 new_id=$2
-shift 2
+#   drop      remove the input KEY, which no task needs any more
+#   launch    start it, unless its fate is decided; refused if the host was started anew since BOOT
+#   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else ended: its own kill command,
+#             TERM, KILL after the grace
+#   suspend   stop it; if it has not begun, it must not run
+#   resume    let it go on
+#   poll      how is it?  If it has ended, its results are sent
+#   look      how is it?
+#
+# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides.  An input stays here, for
+# tasks that come later.  The removals come first: they may be what makes room for the rest.
+home=$1 new_id=$2 stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9
 umask 077
 enter_home "$home" || refuse "home $home: no such directory"
 [ ! -L .lwt ] || refuse "home $home: .lwt is a link"
-mkdir -p .lwt/t 2>/dev/null
+{ [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null
 [ -w .lwt/t ] || refuse "home $home: cannot be written"
 [ -O .lwt ] || refuse "home $home: .lwt belongs to somebody else"
 if [ ! -s .lwt/host-id ]; then
@@ -22,116 +31,430 @@ if [ ! -s .lwt/host-id ]; then
   [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; refuse "home $home: no room left"; }
 fi
 for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
-cd .lwt/t || refuse "home $home: .lwt/t cannot be entered"
-tasks=$(pwd -P)
+cd -P .lwt/t || refuse "home $home: .lwt/t cannot be entered"
+tasks=$PWD base=${PWD%/t} boot=$(boot)
+mine=$boot.$$.$(started $$)
+part=$tasks/part.$mine bell=$tasks/bell.$mine ticker=''
+
+at_exit() {
+  # shellcheck disable=SC2086  # it may be empty
+  kill -KILL $ticker 2>/dev/null
+  cd / && rm -rf "${part:?}" "${bell:?}"
+}
+
+# Of a call that was killed so that it could not clean up.  (Homes may be shared between hosts.)
+for left in part.* bell.*; do
+  [ -e "$left" ] || continue
+  owner=${left#*.}
+  if [ "${owner%%.*}" = "$boot" ]; then
+    owner=${owner#*.}
+    [ "$(started "${owner%%.*}")" = "${owner#*.}" ] || rm -rf "./$left"
+  else
+    [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
+  fi
+done
+
+requests='' complete=''
+while IFS= read -r line; do
+  [ "$line" != end ] || { complete=1; break; }
+  requests="$requests$line
+"
+done
+[ -n "$complete" ] || refuse "the requests were cut off"
+
+# split REQUEST: set what it consists of.
+split() {
+  verb=${1%% *} rest=${1#* }
+  key=${rest%% *} rest=${rest#* }
+  id=${rest%% *} rest=${rest#* }
+  input=${rest%% *} wanted=${rest#* /}
+  case $key in '' | .* | */*) refuse "bad key $key" ;; esac
+  [ "$verb" = drop ] || case $key in *[!0-9a-f.]*) refuse "bad key $key" ;; esac
+}
 
 # detached COMMAND...: run it in a session of its own, by whatever the host has.
 detached() {
   unset LWT_ID                          # the marker of this call, where the host is the master: the task is none of it
-  if command -v setsid >/dev/null 2>&1; then set -- setsid "$@"
-  elif command -v perl >/dev/null 2>&1; then set -- perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
+  if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
+  elif command -v perl >/dev/null 2>&1; then exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
   elif command -v python3 >/dev/null 2>&1; then
-    set -- python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@"
-  else set -- nohup "$@"; fi
-  "$@" </dev/null >/dev/null 2>&1 3>&- 4>&- &
+    exec python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@"
+  else exec nohup "$@"; fi
 }
 
-launch() {
-  if [ ! -e fate ] && ! ended >/dev/null; then
-    [ "$1" = "$(boot)" ] || { say rebooted; return; }
-    detached sh ./run.sh
-    tries=100
-    while [ ! -e fate ] && [ "$tries" -gt 0 ]; do
-      tries=$((tries - 1))
-      nap
-    done
-  fi
-  report
-}
+# -- how it is --------------------------------------------------------------------------------------------------------------
 
-cancel() {
-  decide cancel
+# report: set $state, of the task in this directory: waiting, running PID, exited CODE, cancelled, died, rebooted.
+report() {
+  if ended; then state="exited $ended"; return; fi
+  [ -e fate ] || { state=waiting; return; }
+  fate='' pid='' start='' fate_boot='' group=''
   # shellcheck disable=SC2094  # the two are different files
-  read -r fate pid start boot group <fate
-  if [ "$fate" = run ] && ! ended >/dev/null && [ "$boot" = "$(boot)" ] && [ "$start" = "$(started "$pid")" ]; then
-    ln fate why.killed 2>/dev/null
-    end_group "$1"
-    mv "c.$pid" exit.killed 2>/dev/null # unless the runner has recorded it
-  fi
-  report
+  read -r fate pid start fate_boot group <fate
+  case $fate in
+    cancel) state=cancelled ;;
+    run)
+      state=died
+      if [ "$fate_boot" != "$boot" ]; then state=rebooted
+      elif [ "$start" = "$(started "$pid")" ]; then state="running $pid"; fi
+      case $state in running*) ;; *) ! ended || state="exited $ended" ;; esac    # it may have ended between the two looks
+      ;;
+    *) state=died ;;
+  esac
 }
 
-# end_group GRACE: end the task of this directory, whose runner is $pid in the group $group.
+# usage: print what the task of this directory took, as far as it is known: uptimes, user and system time.
+usage() {
+  begun='' over='' user='' system=''
+  { read -r begun over; read -r _; read -r user system; } 2>/dev/null <usage
+  printf ' %s %s %s %s' "${begun:--}" "${over:--}" "${user:--}" "${system:--}"
+}
+
+# -- removals ---------------------------------------------------------------------------------------------------------------
+
+# remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove them.
+remnants() {
+  set -- "$1"
+  for name in * .[!.]* ..?*; do
+    case $name in
+      fate | exit.*) ;;
+      *) { [ ! -e "$name" ] && [ ! -L "$name" ]; } || set -- "$@" "./$name" ;;
+    esac
+  done
+  found=${2-}
+  [ -z "$1" ] || { shift; rm -rf "$@" 2>/dev/null; }
+}
+
+clean() {
+  if [ ! -e fate ]; then
+    # shellcheck disable=SC2094  # a word and a file
+    [ -e cancel ] || say cancel >cancel
+    decide cancel
+  fi 2>/dev/null
+  remnants remove
+  remnants ''
+  [ -z "$found" ] || { chmod -R u+rwx ./* .[!.]* ..?* 2>/dev/null; remnants remove; remnants ''; }
+  if [ -z "$found" ]; then say "task $key clean cleaned"; else say "task $key clean failed $found cannot be removed"; fi
+}
+
+# removed PATH: remove a directory of ours, and say so.
+removed() {
+  rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
+  if [ -e "$1" ]; then say "task $key $verb failed $key cannot be removed"; else say "task $key $verb cleaned"; fi
+}
+
+# -- inputs -----------------------------------------------------------------------------------------------------------------
+
+# unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets $problem.
+unpack() {
+  problem="no room left"
+  mkdir "$part" "$part/new" 2>/dev/null && : >"$part/problems" || return
+  problem="the input did not arrive (no room left, or the connection was cut)"
+  receive "$part/stream" "$bytes" "$stall" 2>/dev/null || return
+  actual=$(digest <"$part/stream")
+  problem="the input is not what was sent"
+  [ "${actual%% *}" != "${expected%% *}" ] || [ "$actual" = "$expected" ] || return
+  tar -xf "$part/stream" -C "$part/new" 2>"$part/problems" || {
+    read -r problem <"$part/problems"
+    problem="the input cannot be unpacked: $problem"
+    return
+  }
+  rm -f "$part/stream"
+  problem="no room left"
+  cd "$part/new" || return
+  last=''
+  for last in i/*; do
+    [ -d "$last" ] || continue
+    (cd "$last/work" && find . ! -type d) 2>/dev/null >"$last/manifest" && : >"$last/staged" || return
+  done
+  [ ! -d "$last" ] || outdate "$last/staged"
+  for name in i/*; do
+    [ ! -d "$name" ] || [ -e "$base/$name" ] || mv "$name" "$base/i/" 2>/dev/null || [ -e "$base/$name" ] || return
+  done
+  problem=''
+}
+
+# outdate FILE: wait until what is made now is newer than FILE: what is new in a task is told by that.
+outdate() {
+  : >tick
+  while [ -z "$(find tick -newer "$1")" ]; do
+    sleep 0.01 2>/dev/null || sleep 1
+    : >tick
+  done
+  rm -f tick
+}
+
+# assemble: make the directory of the task $key from what was sent and its input; true if it is there.  Sets $problem.
+assemble() {
+  [ ! -d "$tasks/$key" ] || return 0
+  [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return 1; }
+  [ -d "$base/i/$input/work" ] || { problem=noinput; return 1; }
+  problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || { rm -rf "$part/new/t/$key"; return 1; }
+  mv "$part/new/t/$key" "$tasks/" 2>/dev/null
+  problem="unstaged no room left"
+  [ -d "$tasks/$key" ]
+}
+
+# -- launches and cancels ---------------------------------------------------------------------------------------------------
+
+# launch: start the task of this directory, unless it is decided.  Sets $refused.
+launch() {
+  refused=''
+  { [ ! -e fate ] && ! ended; } || return
+  [ "$id" = "$boot" ] || { refused=rebooted; return; }
+  d_home=${base%/.lwt} d_working=$PWD/work
+  export d_home d_working
+  detached sh ./run.sh </dev/null >/dev/null 2>&1 3>&- 4>&- &
+  launched="$launched $key"
+}
+
+# whole VERB: signal all of a task: its group and what has left it.
+whole() {
+  kill "-$1" "-$group"
+  # shellcheck disable=SC2046  # to be split
+  kill "-$1" $(marked "LWT_ID=$key")
+} 2>/dev/null
+
+suspend() {
+  [ -e fate ] || decide cancel
+  report
+  case $state in running*) whole STOP; state=suspended ;; esac
+}
+
+resume() {
+  report
+  case $state in running*) whole CONT ;; esac
+}
+
+# cancel: whatever it takes, and whether or not the task is here yet.
+cancel() {
+  cd "$tasks/$key" 2>/dev/null || {
+    # shellcheck disable=SC2094
+    mkdir "$tasks/$key" && cd "$tasks/$key" && say cancel >cancel
+  } 2>/dev/null || return
+  decide cancel
+  report
+  case $state in
+    running*)
+      ln fate why.killed 2>/dev/null
+      end_group
+      mv "c.$pid" exit.killed 2>/dev/null # unless the runner has recorded it
+      ;;
+  esac
+}
+
+# end_group: end the task of this directory, whose runner is $pid in the group $group.
 end_group() {
+  kill -CONT "-$group" 2>/dev/null
   if [ -s kill ]; then
     ( . ./settings; cd work && exec sh ../kill ) >/dev/null 2>&1 </dev/null &
-    await_end "$1"
+    await_end
     kill -KILL "$!" 2>/dev/null         # not TERM: see receive_watch in lib.sh
   fi
-  ended >/dev/null && return
+  ! ended || return 0
   kill -TERM "-$group" 2>/dev/null
   kill -CONT "-$group" 2>/dev/null
-  await_end "$1"
+  await_end
   kill -KILL "-$group" 2>/dev/null
   sweep "$key"
 }
 
-# await_end SECONDS: until the runner has recorded the end, at most so long.
+# await_end: until the runner has recorded the end, at most the grace.
 await_end() {
-  tries=$(($1 * 20 + 1))
-  while [ "$tries" -gt 0 ] && ! ended >/dev/null; do
+  tries=$((grace * 20 + 20))
+  while [ "$tries" -gt 0 ] && ! ended; do
     tries=$((tries - 1))
     nap
   done
 }
 
-clean() {
-  decide cancel
-  for name in * .[!.]*; do
-    case $name in
-      fate | exit.*) ;;
-      *) rm -rf "./$name" || { chmod -R u+rwx "./$name" && rm -rf "./$name"; } ;;
-    esac
-  done 2>/dev/null
-  rest=$(find . ! -name . ! -name fate ! -name 'exit.*' | head -n 1)
-  if [ -z "$rest" ]; then say cleaned; else say "failed $rest cannot be removed"; fi
+# facts: who the host is, its boot id and ours, and how loaded it is.
+facts() {
+  read -r host_id <../host-id
+  say "facts $boot $host_id"
+  (cd ../.. && take_sample "$watched")
 }
 
-# gone VERB: what to answer when there is no directory.
-gone() {
-  case $1 in
-    clean | unstage | forget) say cleaned ;;
-    *) say absent ;;
-  esac
-}
+# -- waiting ----------------------------------------------------------------------------------------------------------------
 
-say "facts $(boot) $(cat ../host-id)"
-
-while [ $# -ge 4 ]; do
-  verb=$1 key=$2 boot_id=$3 grace=$4
-  shift 4
-  case $key in
-    '' | *[!0-9a-f.]* | .*) refuse "bad key $key" ;;
-  esac
-  if [ "$verb" = sample ]; then
-    (cd ../.. && take_sample "$key")
-    continue
-  elif cd "$tasks/${key:?}" 2>/dev/null; then
-    case $verb in
-      poll) answer=$(report) ;;
-      launch) answer=$(launch "$boot_id") ;;
-      cancel) answer=$(cancel "$grace") ;;
-      clean) answer=$(clean) ;;
-      unstage)
-        if [ -e fate ]; then answer=$(report)
-        else cd "$tasks" && rm -rf "./${key:?}" && answer=cleaned; fi
-        ;;
-      forget) cd "$tasks" && rm -rf "./${key:?}" && answer=cleaned ;;
-      *) refuse "unknown verb $verb" ;;
-    esac
-  else
-    answer=$(gone "$verb")
+# listen: be told when something happens to a task, and each second.
+ticks=0
+listen() {
+  [ -z "$ticker" ] || return 0
+  if mkfifo "$bell" 2>/dev/null; then
+    exec 4<>"$bell"
+    ( while say t >&4; do sleep 1; done ) >/dev/null 2>&1 &
+    ticker=$!
+    read -r rung <&4
   fi
-  say "task $key $verb $answer"
+}
+
+# ring: wait for the next of these.
+ring() {
+  if [ -n "$ticker" ]; then
+    read -r rung <&4
+    [ "$rung" != t ] || ticks=$((ticks + 20))
+  else
+    nap
+    ticks=$((ticks + 1))
+  fi
+}
+
+# decided: is it settled for all that were launched whether they run?
+decided() {
+  for key in $launched; do
+    [ -e "$tasks/$key/fate" ] || return 1
+  done
+}
+
+# over: has any ended of those that are under way, or vanished?
+over() {
+  for key in $under_way; do
+    for name in "$tasks/$key"/exit.*; do [ ! -e "$name" ] || return 0; done
+    [ -e "$tasks/$key/fate" ] || return 0
+  done
+  return 1
+}
+
+# -- results ----------------------------------------------------------------------------------------------------------------
+
+# choose: of the tasks that have ended, set $sent to those whose results are small enough; say the size of the others.
+choose() {
+  room=$limit sent=''
+  # shellcheck disable=SC2086  # keys
+  sizes=$(du -sk $done_keys 2>/dev/null)
+  for key in $done_keys; do
+    size=${sizes%"	$key"*} size=${size##*
+}
+    case $size in '' | *[!0-9]*) size=0 ;; esac
+    if [ "$size" -gt "$limit" ]; then say "task $key size $size"
+    elif [ "$size" -le "$room" ]; then
+      room=$((room - size)) sent="$sent $key"
+    fi
+  done
+}
+
+# listing: the names of all that is to be sent.
+listing() {
+  inputs=' '
+  for line in $polled; do
+    split "$line"
+    case "$sent " in *" $key "*) ;; *) continue ;; esac
+    for name in cancel run.stdout run.stderr; do [ ! -e "$key/$name" ] || say "$key/$name"; done
+    if [ -n "$wanted" ]; then
+      { [ ! -e "$key/work/$wanted" ] && [ ! -L "$key/work/$wanted" ]; } || say "$key/work/$wanted"
+    else
+      case $inputs in *" $input "*) ;; *) inputs="$inputs$input " ;; esac
+    fi
+  done
+  unset IFS
+  for each in $inputs; do
+    works=''
+    IFS='
+'
+    for line in $polled; do
+      split "$line"
+      case "$sent " in *" $key "*) ;; *) continue ;; esac
+      [ -n "$wanted" ] || [ "$input" != "$each" ] || [ ! -e "$key/work" ] || works="$works $key/work"
+    done
+    unset IFS
+    # shellcheck disable=SC2086  # keys
+    [ -z "$works" ] || new_files "$each" $works
+  done
+}
+
+# -- what is done, in this order --------------------------------------------------------------------------------------------
+
+IFS='
+'
+set -f
+# shellcheck disable=SC2086  # lines
+set -- $requests
+set +f
+unset IFS
+for line; do
+  split "$line"
+  case $verb in
+    clean) if cd "$tasks/$key" 2>/dev/null; then clean; else say "task $key clean cleaned"; fi ;;
+    forget) removed "$tasks/$key" ;;
+    drop) removed "$base/i/$key" ;;
+  esac
+done
+
+problem=''
+[ "$bytes" -eq 0 ] || unpack
+refusal=$problem
+[ -z "$refusal" ] || say "stage $refusal"
+cd "$tasks" || exit 1
+
+facts
+
+launched='' under_way='' cancels='' done_keys='' polled='' unstaged=' '
+for line; do
+  split "$line"
+  case $verb in
+    launch)
+      listen
+      problem='' refused=''
+      if assemble && cd "$tasks/$key" 2>/dev/null; then
+        launch
+        problem=$refused
+      fi
+      [ -z "$problem" ] || { say "task $key state $problem"; unstaged="$unstaged$key "; }
+      ;;
+    suspend | resume) ! cd "$tasks/$key" 2>/dev/null || "$verb" ;;
+    cancel)
+      cancel </dev/null >/dev/null 2>&1 &
+      cancels="$cancels $!"
+      ;;
+    clean | forget | drop | poll | look) ;;
+    *) refuse "unknown verb $verb" ;;
+  esac
   cd "$tasks" || exit 1
 done
+# shellcheck disable=SC2086  # numbers
+[ -z "$cancels" ] || wait $cancels
+while [ "$ticks" -lt 100 ] && ! decided; do ring; done
+
+if [ "$wait" -gt 0 ]; then
+  for line; do
+    split "$line"
+    case $verb in poll | launch | resume) under_way="$under_way $key" ;; esac
+  done
+  [ -z "$under_way" ] || listen
+  ticks=0
+  while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
+fi
+
+for line; do
+  split "$line"
+  case $verb in clean | forget | drop) continue ;; esac
+  case $unstaged in *" $key "*) continue ;; esac
+  if cd "$tasks/$key" 2>/dev/null; then
+    report
+    case $verb:$state in
+      suspend:running*) state=suspended ;;
+      look:*) ;;
+      *:exited* | *:died | *:rebooted)
+        done_keys="$done_keys $key" polled="$polled$line
+"
+        ;;
+    esac
+    case $state in exited*) state=$state$(usage) ;; esac
+    say "task $key state $state"
+  else
+    say "task $key state absent"
+  fi
+done
+cd "$tasks" || exit 1
+{ [ "$limit" -gt 0 ] && [ -n "$done_keys" ]; } || exit 0
+
+choose
+[ -n "$sent" ] || exit 0
+say "stream$sent"
+IFS='
+'
+list=$(listing)
+unset IFS
+rm -rf "$part"
+send "$list" "$part"

@@ -26,8 +26,8 @@ nap() { sleep 0.05 2>/dev/null || sleep 1; }
 
 # boot: what is another after each start of the host's system.
 boot() {
-  cat "${LWT_TEST_BOOT_ID:-/proc/sys/kernel/random/boot_id}" 2>/dev/null || sysctl -n kern.bootsessionuuid 2>/dev/null ||
-    sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9
+  if { read -r boot_id <"${LWT_TEST_BOOT_ID:-/proc/sys/kernel/random/boot_id}"; } 2>/dev/null; then say "$boot_id"
+  else sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9; fi
 }
 
 # stat_field PID N: field N of /proc/PID/stat, counted after the name, which may hold anything.

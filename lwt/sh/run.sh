@@ -1,34 +1,61 @@
 # The runner: it is staged with the task, started detached by a launch, and runs the task's command at most once.
 #
 # It is the leader of the task's process group; the task's standard streams are files.  The command's end is the name of a
-# file.  Its working directory is the task's directory.
+# file.  Its working directory is the task's directory.  It starts as few processes as it can: many tasks are short.
 trap '' HUP
 umask 077
-candidate=c.$$
-say "run $$ $(started $$) $(boot) $(group $$)" >"$candidate" || exit 71    # disk full: never started, and that is certain
-decide "$candidate" || { rm -f "$candidate"; exit 0; }                     # another runner, or a cancel, was first
-sync fate . 2>/dev/null || sync                                            # a power cut must not forget that it ran
-d_home=$(cd ../../.. && pwd) d_working=$(pwd)/work
-export d_home d_working
-. ./settings
 
-# The time-out: the reason first, then TERM to the group, then KILL; this runner survives the TERM to record the end.
+# ring: tell those that wait that something has happened here.  (Opened to read as well, a FIFO never blocks.)
+ring() {
+  for bell in ../bell.*; do
+    [ ! -p "$bell" ] || say r 1<>"$bell"
+  done
+} 2>/dev/null
+
+# now: seconds of a clock that nobody sets, where there is one.
+now() {
+  { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
+}
+
+candidate=c.$$
+if { read -r line </proc/$$/stat; } 2>/dev/null; then
+  # shellcheck disable=SC2086  # to be split into fields
+  set -- ${line##*") "}
+  shift 2                               # the group; the start is field 20 of these
+  group=$1
+  shift 17
+  start=$1
+else start=$(started $$) group=$(group $$); fi
+say "run $$ $start $(boot) $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
+decide "$candidate" || { rm -f "$candidate"; exit 0; }                    # another runner, or a cancel, was first
+# A power cut must not forget that it ran.  The command need not wait for that: a launch of before the cut is refused.
+{ sync fate . || sync; } </dev/null >/dev/null 2>&1 &
+ring
+. ./settings
+now
+begun=$up
+
+# The time-out: the reason first, then TERM to the group, then KILL; this runner survives the TERM to record the end.  The clock
+# goes in steps, so that the time for which the task is stopped counts for one step at most.
 if [ "$task_timeout" != 0 ]; then
   (
     over=''
     trap 'over=1; kill -KILL "$clock"' USR1   # a TERM would be ignored
     trap '' TERM
-    sleep "$task_timeout" &
-    clock=$!
-    [ -z "$over" ] || kill -KILL "$clock"     # the signal may have come before there was a number
-    wait "$clock"
-    [ -z "$over" ] || exit 0
+    for step in $task_clock; do
+      sleep "$step" &
+      clock=$!
+      [ -z "$over" ] || kill -KILL "$clock"   # the signal may have come before there was a number
+      wait "$clock"
+      [ -z "$over" ] || exit 0
+    done
     ln fate why.timeout
     kill -TERM 0
     kill -CONT 0
     sleep "$task_grace"
     sweep "$LWT_ID"
     mv "$candidate" exit.timeout
+    ring
     kill -KILL 0
   ) >/dev/null 2>&1 </dev/null &
   watcher=$!
@@ -47,7 +74,11 @@ while :; do
   code=$?
   kill -0 "$task" 2>/dev/null || break  # else it was a signal to this runner that ended the wait
 done
-end=$(why_ended "$code")
+now
+{ say "$begun $up"; times; } >usage 2>/dev/null
+end=$code
+[ ! -e why.timeout ] && [ ! -e why.killed ] || end=$(why_ended "$code")
 if [ "$end" = timeout ]; then wait "$watcher"; fi
 mv "$candidate" "exit.$end"
+ring
 if [ -n "${watcher-}" ]; then kill -USR1 "$watcher"; fi

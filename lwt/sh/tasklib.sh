@@ -5,32 +5,23 @@
 #   cancel             staged with it, so that a cancel needs no disk block
 #   fate               made once, by ln: "run PID START BOOT GROUP" or "cancel": whoever wins decides
 #   why.timeout, why.killed   who ends it says so before the first signal
+#   usage              what it took: uptime at its start and end, and what the shell's `times` says
 #   exit.CODE          the end, recorded by a rename, which needs no disk block; exit.timeout, exit.killed
 # Cleaning leaves fate and exit.* behind: a launch that comes late finds its fate decided and does nothing.
+# ~/.lwt/t/bell.*      FIFOs of those that wait for an end; whoever ends rings them.
 
 # decide CANDIDATE: make it the fate; true if it is now (an NFS replay may say "exists" to the winner).
 decide() {
   ln "$1" fate 2>/dev/null || cmp -s "$1" fate
 }
 
-# ended: print the recorded end; false if there is none.
+# ended: set $ended to the recorded end; false if there is none.
 ended() {
-  for ended_file in exit.*; do
-    [ -e "$ended_file" ] && say "exited ${ended_file#exit.}" && return
+  for ended in exit.*; do
+    [ -e "$ended" ] && ended=${ended#exit.} && return
   done
+  ended=''
   return 1
-}
-
-# report: the task's state, in one line: waiting, running, exited CODE, cancelled, died, rebooted.
-report() {
-  ended && return
-  [ -e fate ] || { say waiting; return; }
-  read -r report_fate report_pid report_start report_boot report_group <fate
-  if [ "$report_fate" = cancel ]; then say cancelled
-  elif [ "$report_boot" != "$(boot)" ]; then ended || say rebooted
-  elif [ "$report_start" = "$(started "$report_pid")" ]; then say "running $report_pid"
-  else ended || say died                # it may have ended between the two looks
-  fi
 }
 
 # why_ended CODE: what to record: the code, or the reason for which it was ended, whatever its code.

@@ -1,0 +1,81 @@
+"""Carrying: what is too large to go along with a visit goes by itself, a flow for each, while visits go on.
+
+A lock for each host sees to it that one thing at a time is carried to or from it, by whatever lwt.  A stream that moves no
+byte for `stall` seconds is cut, and what it brought is thrown away: it is carried anew.  A result is entered as any other,
+complete or not at all; an input appears on its host by a rename.
+"""
+
+from __future__ import generator_stop
+
+from lwt import call, connection, errands, files, remote, results, ssh, visit
+from lwt.config import plain_seconds
+from lwt.errors import HostError, LocalError
+
+
+def carry(context, item):
+    """Flow: carry an errands.Bulky; returns a visit.Report.  busy: another lwt is carrying something there."""
+    host = item.host
+    lock = context.workspace.lock('carry.' + host.name)
+    if not lock.take():
+        return visit.Report(host.name, busy=True)
+    scratch = context.workspace.path('.lwt', 'tmp', 'carry.' + host.name)
+    try:
+        files.remove_tree(scratch)
+        files.make_dir(scratch)
+        with (yield from connection.connected(context.session, host)) as session:
+            yield from (_input if item.kind == 'input' else _result)(context._replace(session=session), item, scratch)
+    except HostError as error:
+        context.tell(str(error))
+        return visit.Report(host.name, problem=error.verdict.reason, kind=error.verdict.kind)
+    finally:
+        files.remove_tree(scratch)
+        lock.release()
+    return visit.Report(host.name, changes=1)
+
+
+def _result(context, item, scratch):
+    """Flow: bring home the result of one task, if it is still to be had."""
+    task = context.store.get(item.of.id)
+    if task is None or (task.state, task.key) != ('fetching', item.name):
+        return                          # somebody else was faster
+    books = results.Books(context.workspace, context.store, item.host.name + '.carried')
+    books.clear()
+    inbox = errands.Inbox(scratch, has_words=False)
+    with inbox:
+        verdict = yield from call.command(
+            context.session, item.host, remote.script_text('lib', 'sendlib', 'fetch'),
+            (task.key, task.input, task.desc.d_fetch), inbox, stall=context.session.settings.stall)
+    if not verdict.ok:
+        raise HostError(item.host.name, verdict)
+    if inbox.is_absent():
+        return                          # the next visit is told so too, and knows what to make of it
+    told = ['%s: %s: %s; to be fetched again' % (task.label, task.host, inbox.problem())] if inbox.problem() else []
+    if not told:
+        books.enter([task], inbox.path, inbox.complaint, context.session.settings.keep, told)
+    for text in told:
+        context.tell(text)
+
+
+def _input(context, item, scratch):
+    """Flow: bring an input to a host; then tasks that want it may be placed there."""
+    settings = context.session.settings
+    path = scratch + '/input'
+    try:
+        packed = errands.pack_input(context.workspace, path, item.name, item.of.desc)
+    except OSError as error:
+        raise LocalError('%s: %s' % (error.filename or path, error.strerror or error))
+    context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
+    inbox = errands.Inbox(scratch)
+    words = [item.host.home, context.session.nonce(), plain_seconds(settings.stall or settings.lease), '0', '0', '0',
+             str(packed.size), packed.digest, '0']
+    session = context.session.at(item.host)
+    with inbox:
+        verdict = yield from call.call(session, lambda frame: remote.plain(
+            session.transport, item.host, 'control', words, frame, session.limits(stall=settings.stall), packed.path, b'end\n'),
+            inbox, 'control')
+    if not verdict.ok:
+        raise HostError(item.host.name, ssh.with_complaint(verdict, inbox.complaints()))
+    problem = visit.parse(inbox.lines())[1]
+    if problem:
+        raise HostError(item.host.name, ssh.Verdict('failed', 1, problem))
+    context.store.sent([item.name], item.host)

@@ -1,0 +1,221 @@
+"""Errands: what a visit sends to a host in one call of sh/control.sh, and takes from it.  No loop and no processes.
+
+What is sent is one line for each request and, behind them, a tar stream with the inputs that the host lacks and with what each
+new task has besides.  What comes is lines, and behind them a tar stream with the results of what has ended.
+"""
+
+import functools
+import os
+from typing import NamedTuple
+
+from lwt import archive, files, remote, task as tasks
+from lwt.errors import LocalError
+
+MOST_WORDS = 1 << 22        # bytes of lines; more than that is no answer
+
+
+class Errand(NamedTuple):
+    """The input of a call: its bytes, and the size and digest of the stream at their end (0 and '-' for none)."""
+
+    data: bytes
+    size: int = 0
+    digest: str = '-'
+
+
+class Bulky(NamedTuple):
+    """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task) or 'input' (name: that of the
+    input, of: the store.Group that wants it)."""
+
+    kind: str
+    name: str
+    host: object
+    of: object
+
+
+def pack(workspace, asked, left, placed, inputs, grace, is_carried):
+    """The Errand about tasks on a host.
+
+    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the names of those that are to be
+    sent along.  is_carried(task): is its result on its way already?
+    """
+    lines = [_line(item.verb, item.key) for item in left]
+    for task in asked:
+        verb = 'look' if task.state == 'fetching' and is_carried(task) else tasks.ASKED[task.state]
+        lines.append(_line(verb, task.key, task.boot, task.input, task.desc.d_fetch))
+    head = os.fsencode(''.join(lines) + 'end\n')
+    if not placed:
+        return Errand(head)
+    trees, texts, executable = {}, {}, set()
+    for task in placed:
+        _add_task(workspace, task, grace, texts)
+        if task.input in inputs:
+            _add_input(workspace, task.input, task.desc, trees, executable)
+    try:
+        stream = archive.packed(trees, texts, executable)
+    except OSError as error:
+        raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))
+    return Errand(head + stream, len(stream), archive.digest_of(stream))
+
+
+def pack_input(workspace, path, name, desc):
+    """Write the stream that brings one input to a host into a file; returns an archive.Packed."""
+    trees, executable = {}, set()
+    _add_input(workspace, name, desc, trees, executable)
+    return archive.pack(path, trees, {}, executable)
+
+
+def _line(verb, key, boot='', name='', d_fetch=''):
+    return '%s %s %s %s /%s\n' % (verb, key, boot or '-', name or '-', d_fetch)
+
+
+def _add_input(workspace, name, desc, trees, executable):
+    trees['i/%s/work' % name] = workspace.path('task', name)
+    for command in (desc.exec, desc.kill):
+        executable.add('i/%s/work/%s' % (name, tasks.file_word(command)))
+
+
+def _add_task(workspace, task, grace, texts):
+    names = _top_files(workspace.path('task', task.input))
+    for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
+        texts['t/%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names) if command else ''
+    texts['t/%s/settings' % task.key] = tasks.settings_text(task, grace)
+    texts['t/%s/run.sh' % task.key] = remote.script_text('lib', 'tasklib', 'run')
+    texts['t/%s/cancel' % task.key] = 'cancel\n'
+
+
+@functools.lru_cache(maxsize=64)
+def _top_files(path):
+    return frozenset(archive.top_files(path))       # an input never changes
+
+
+class Loads:
+    """Which inputs may go along in one call: as many as there is room for."""
+
+    def __init__(self, workspace, most):
+        self._workspace = workspace
+        self._most = most
+        self._room = most
+        self._taken = set()
+
+    def take(self, name):
+        """May this one go along?"""
+        size = _size(self._workspace.path('task', name))
+        if name not in self._taken:
+            if size > self._room:
+                return False
+            self._room -= size
+            self._taken.add(name)
+        return True
+
+    def is_bulky(self, name):
+        """Is it too large even by itself?"""
+        return _size(self._workspace.path('task', name)) > self._most
+
+
+@functools.lru_cache(maxsize=1024)
+def _size(path):
+    """Bytes of an input, as a stream has them."""
+    return files.tree_size(path, 512)
+
+
+class Inbox:
+    """Takes what a host says in a call: a sink for call.call.  Use as a context manager.
+
+    directory: where the stream is kept, if one comes; it is made then.
+    """
+
+    def __init__(self, directory, has_words=True):
+        self.path = os.path.join(directory, 'results')
+        self._words = bytearray()
+        self._told = bytearray()
+        self._file = None
+        self._error = None
+        self._keys = ()
+        if not has_words:               # the stream of sh/fetch.sh comes without words
+            self._begin()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError as error:
+            self._error = self._error or error
+        if self._error is not None:
+            raise LocalError('%s: %s' % (self.path, self._error.strerror), 'the results are still on their hosts')
+
+    def _begin(self):
+        try:
+            files.make_dir(os.path.dirname(self.path))
+            self._file = open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb')
+        except OSError as error:
+            self._error = error
+
+    def __call__(self, stream, data):
+        if stream == 'stderr':
+            self._told += data[:MOST_WORDS - len(self._told)]
+        elif self._file is not None or self._error is not None:
+            self._write(data)
+        else:
+            self._words += data
+            return self._find_stream()
+        return None
+
+    def _find_stream(self):
+        at = self._words.find(b'\nstream ')
+        end = self._words.find(b'\n', at + 1)
+        if at >= 0 and end >= 0:
+            self._keys = tuple(self._words[at:end].decode('ascii', 'replace').split()[1:])
+            rest = bytes(self._words[end + 1:])
+            del self._words[at + 1:]
+            self._begin()
+            self._write(rest)
+        return True if len(self._words) > MOST_WORDS else None
+
+    def _write(self, data):
+        if self._error is None:
+            try:
+                self._file.write(data)
+            except OSError as error:    # the disk is full: take the rest and forget it; the flow is told at the end
+                self._error = error
+
+    def lines(self):
+        """The lines before the stream."""
+        return self._words.decode('utf-8', 'replace').splitlines()
+
+    def sent(self):
+        """The keys of the tasks whose results are in the stream."""
+        return self._keys
+
+    def complaints(self):
+        """What was said on standard error, but what is told of the stream."""
+        return b'\n'.join(line for line in bytes(self._told).splitlines() if not line.startswith((b'tar ', b'digest ')))
+
+    def _fact(self, word):
+        found = [line.partition(' ')[2] for line in self._told.decode('utf-8', 'replace').splitlines()
+                 if line.startswith(word + ' ')]
+        return found[-1] if found else ''
+
+    def is_absent(self):
+        """Did the host say that there is nothing?"""
+        return b'absent' in bytes(self._told).split(b'\n')
+
+    def problem(self):
+        """Why the stream is not what was sent, or ''."""
+        if self._file is None or not archive.is_complete(self.path):
+            return 'the results did not arrive whole'
+        digest = self._fact('digest')
+        if digest.startswith('sha256 ') and digest != 'sha256 ' + archive.sha256(self.path):
+            return 'what arrived is not what was sent'
+        return ''                       # a host without sha256: the end of the archive and tar's code must do
+
+    def complaint(self, key):
+        """What could not be read of a task's results, or ''."""
+        complaints = [line for line in self.complaints().decode('utf-8', 'replace').splitlines() if line]
+        own = [line for line in complaints if key in line]
+        if own:
+            return own[0].replace(key + '/', '')
+        is_others = any(other in line for line in complaints for other in self._keys)
+        return '' if self._fact('tar') == '0' or is_others else (complaints or ['tar failed'])[0]

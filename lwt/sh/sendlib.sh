@@ -1,0 +1,55 @@
+# How results are sent: which files of a task are new, and the stream.  Used by control.sh and fetch.sh, in ~/.lwt/t.
+
+# new_files INPUT KEY/work...: those files that are not in the input's manifest, or newer than it.  Where a name cannot be in a
+# list (a newline, a backslash), all of that task's directory is named instead.
+new_files() {
+  reference=../i/$1
+  shift
+  {
+    [ ! -e "$reference/manifest" ] || sed 's/^/m /' "$reference/manifest"
+    find "$@" ! -type d | sed 's/^/f /'
+    [ ! -e "$reference/staged" ] || find "$@" ! -type d -newer "$reference/staged" | sed 's/^/n /'
+  } | LC_ALL=C awk '
+    { kind = substr($0, 1, 1); path = substr($0, 3) }
+    kind == "m" { known[path] = 1; next }
+    {
+      if (path !~ /^[0-9a-f]+\.[0-9]+\/work\//) { all[key] = 1; next }
+      key = substr(path, 1, index(path, "/") - 1)
+      if (index(path, "\\")) { all[key] = 1; next }
+      rest = "." substr(path, length(key) + 6)
+      if ((kind == "n" || !(rest in known)) && !(path in seen)) { seen[path] = 1; files[++count] = path; of[count] = key }
+    }
+    END {
+      for (i = 1; i <= count; i++) if (!(of[i] in all)) print files[i]
+      for (key in all) print key "/work"
+    }'
+}
+
+# send LIST PIPE: the files of a list, as a tar stream on standard output, and on standard error "tar CODE" and "digest KIND VALUE"
+# (left out where no pipe can be made); any other line there is a complaint of tar.  It writes no file, for the disk may be full.
+send() {
+  if mkfifo "$2" 2>/dev/null; then
+    { say "digest $(digest <"$2")" >&2; } &
+    send_hasher=$!
+    send_tar "$1" | tee "$2"
+    wait "$send_hasher"
+    rm -f "$2"
+  else
+    send_tar "$1"
+  fi
+}
+
+# send_tar LIST: not every tar takes a list of names (busybox may not); then they are its arguments, or all of their tasks go.
+send_tar() {
+  if tar -cf /dev/null -T /dev/null 2>/dev/null; then
+    say "$1" | tar -cf - -T -
+  else
+    [ "${#1}" -lt 60000 ] || set -- "$(say "$1" | sed 's,\(/work\)/.*,\1,' | sort -u)"
+    set -f
+    IFS='
+'
+    # shellcheck disable=SC2086  # to be split at newlines
+    tar -cf - $1
+  fi
+  say "tar $?" >&2
+}
