@@ -106,6 +106,14 @@ def _read_hosts(name):
         return sys.stdin.buffer.read().decode('utf-8', 'replace')
 
 
+def read_value(flag, text, read):
+    """What read(text) makes of a flag's value.  Raises UsageError."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UsageError('%s: %r: %s' % (flag, text, error))
+
+
 def fitting(fanout, flag, say):
     """A fanout that the limit on open files has room for; say(text) hears when it is less than what was asked for."""
     most = proc.max_children()

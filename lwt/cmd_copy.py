@@ -6,7 +6,7 @@ import os
 import time
 
 from lwt import broadcast, config, manifest, outcome, output, ssh, transfer
-from lwt.arguments import Parser, fitting
+from lwt.arguments import Parser, fitting, read_value
 from lwt.errors import Cancelled, LwtError, UsageError
 from lwt.flow import running
 
@@ -29,7 +29,7 @@ def main(name, argv, make_env):
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])
-    limit = _limit(parsed.limit) * BITS_TO_BYTES
+    limit = read_value('--limit', parsed.limit, config.count) * BITS_TO_BYTES
     place = env.find_workspace()
     settings = env.settings(place)
     if len(words) < 2:
@@ -65,13 +65,6 @@ def _get_parser(name):
 def _common(parser):
     parser.add_argument('--limit', metavar='KBIT', default='0', help='kilobits a second for each host')
     return parser.add_options('timeout', 'stall', 'grace')
-
-
-def _limit(text):
-    try:
-        return config.count(text)
-    except ValueError as error:
-        raise UsageError('--limit: %r: %s' % (text, error))
 
 
 def _put_flow(parsed, session, chosen, words, terms, tally):

@@ -3,7 +3,7 @@
 import time
 
 from lwt import hostset, monitor, outcome, output, weather_view
-from lwt.arguments import Parser, fitting
+from lwt.arguments import Parser, fitting, read_value
 from lwt.config import positive_seconds
 from lwt.errors import UsageError
 from lwt.flow import running
@@ -27,7 +27,7 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     if words or parsed.rest:
         raise UsageError('lwt monitor: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
-    every = _every(parsed)
+    every = read_value('--every', parsed.every, positive_seconds)
     place = env.find_workspace()
     settings = env.settings(place)
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
@@ -39,13 +39,6 @@ def main(name, argv, make_env):
         return _round(env, place, env.session(settings, chosen), chosen, parsed)
 
     return weather_view.repeat(one_round, every if parsed.watch else None)
-
-
-def _every(parsed):
-    try:
-        return positive_seconds(parsed.every)
-    except ValueError as error:
-        raise UsageError('--every: %r: %s' % (parsed.every, error))
 
 
 def _round(env, place, session, chosen, parsed):

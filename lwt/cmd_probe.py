@@ -8,7 +8,7 @@ import tempfile
 import time
 
 from lwt import files, hostset, output, outcome, probe, weather_view
-from lwt.arguments import Parser, fitting
+from lwt.arguments import Parser, fitting, read_value
 from lwt.config import count, positive_seconds
 from lwt.errors import Cancelled, UsageError
 from lwt.flow import running
@@ -37,21 +37,14 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     if words or parsed.rest:
         raise UsageError('lwt probe: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
-    every = _read('--every', parsed.every, positive_seconds)
-    rate = _read('--limit', parsed.limit, count) * 125.0
+    every = read_value('--every', parsed.every, positive_seconds)
+    rate = read_value('--limit', parsed.limit, count) * 125.0
     place = env.require_workspace()
     settings = env.settings(place)
     is_all = not (parsed.hosts or parsed.categories or parsed.everything)
     chosen = place.candidates() if is_all else env.select(parsed, place)
     place.prepare()
     return weather_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed), every if parsed.watch else None)
-
-
-def _read(flag, text, read):
-    try:
-        return read(text)
-    except ValueError as error:
-        raise UsageError('%s: %r: %s' % (flag, text, error))
 
 
 class _Round:

@@ -29,7 +29,6 @@ except ImportError:         # a Python that was built without it; all but tasks 
 
 SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
-NEVER = 1e18            # due: not before somebody says so
 
 _TABLES = '''
 CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL, desc TEXT NOT NULL);
@@ -270,17 +269,6 @@ class Store:
                           (name, self._clock()))
         return [Leftover(*row) for row in rows]
 
-    def known_on_host(self, name):
-        """The keys and inputs that may lie on a host for a reason."""
-        return ({row[0] for row in self._rows('SELECT key FROM leftover WHERE host = ?', (name,))}
-                | {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ?', (name,))}
-                | {task.key for task in self.on_host(name)})
-
-    def all_hosts(self):
-        """(name, home, category) of every host on which something of ours may lie."""
-        return self._rows('SELECT host, home, category FROM task WHERE state IN (%s) UNION SELECT host, home, category '
-                          'FROM leftover UNION SELECT host, home, category FROM copy' % _BUSY)
-
     def history(self, number):
         """(time, text) of all that happened to a task."""
         return self._rows('SELECT time, text FROM event WHERE task = ? ORDER BY rowid', (number,))
@@ -289,12 +277,6 @@ class Store:
         """(number, host, started, ended, end, code, reason, wall, cpu, received) of a task's attempts that are over."""
         return self._rows('SELECT number, host, started, ended, "end", code, reason, wall, cpu, received FROM attempt '
                           'WHERE task = ? ORDER BY number, ended', (number,))
-
-    def recent_ends(self, host, count):
-        """(task, name, end) of the last attempts on a host, the latest first, but those that did not start."""
-        return self._rows('SELECT attempt.task, batch.name, attempt."end" FROM attempt JOIN task ON task.id = attempt.task '
-                          "JOIN batch ON batch.id = task.batch WHERE attempt.host = ? AND attempt.\"end\" <> 'withdrawn' "
-                          'ORDER BY attempt.ended DESC LIMIT ?', (host, count))
 
     def accounts(self):
         """The Accounts of all attempts that are remembered."""
@@ -309,17 +291,9 @@ class Store:
         return bool(self._rows('SELECT 1 FROM task JOIN batch ON batch.id = task.batch WHERE input = ? AND (%s) LIMIT 1' % states,
                                (name,)))
 
-    def inputs(self):
-        """The inputs of all tasks that are remembered."""
-        return {row[0] for row in self._rows('SELECT input FROM batch')}
-
     def copies(self, host):
         """The inputs that are on a host, in its home."""
         return {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ? AND home = ?', (host.name, host.home))}
-
-    def check(self):
-        """What SQLite finds wrong with its file; 'ok' where it is sound."""
-        return self._rows('PRAGMA integrity_check')[0][0]
 
     def known_values(self, name):
         """The values (None for none) of the tasks of a name."""
@@ -465,11 +439,6 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO leftover SELECT input, host, home, category, 'drop', 0 FROM copy "
                              'WHERE input = ?', (name,))
             self._db.execute('DELETE FROM copy WHERE input = ?', (name,))
-
-    def leave(self, left):
-        """Record that a Leftover is to be removed."""
-        with self.together():
-            self._db.execute('INSERT OR REPLACE INTO leftover VALUES (?, ?, ?, ?, ?, 0)', left)
 
     def cleaned(self, leftover, keep_days):
         """It was removed; what clean keeps, so that a late launch finds it, is to be forgotten after keep_days."""
