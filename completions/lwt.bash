@@ -24,7 +24,7 @@ __lwt_flags() {
     reduce) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout --connect-timeout --hello-timeout -m -c --column -r --reduce -i --input -o --output -S --memory -t --tmp --map --input-on-hosts --delimiter --numeric --reverse --transport -u --timeout --stall --grace --lease -w -g -x -a' ;;
     probe) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --limit --watch --every --json -w -g -x -a' ;;
     monitor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --watch --every --json -w -g -x -a' ;;
-    stat) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --json' ;;
+    stat) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --tasks --json' ;;
     deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --json -u --timeout --stall --grace -w -g -x -a' ;;
     report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
     cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;

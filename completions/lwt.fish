@@ -218,6 +218,7 @@ complete -c lwt -n '__lwt_at 1 monitor' -s g -x -a '(__lwt_list (__lwt_column 2)
 complete -c lwt -n '__lwt_at 1 monitor' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'
 complete -c lwt -n '__lwt_at 1 monitor' -s a -d 'all available ones'
 complete -c lwt -n '__lwt_at 0' -a stat -d 'sum up hosts and users over time'
+complete -c lwt -n '__lwt_at 1 stat' -l tasks -d 'what tasks took, by name and by host: attempts, how they ended, their time, cpu as far as hosts told it, and the bytes of their results'
 complete -c lwt -n '__lwt_at 1 stat' -l json -d 'one JSON object a line'
 complete -c lwt -n '__lwt_at 0' -a deploy -d 'put lwt itself, and your tools, on hosts'
 complete -c lwt -n '__lwt_at 1 deploy' -s f -l fanout -x -d 'children alive at once (default 32)'

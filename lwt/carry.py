@@ -54,6 +54,7 @@ def _result(context, item, scratch):
         books.enter([task], inbox.path, inbox.complaint, context.session.settings.keep, told)
     for text in told:
         context.tell(text)
+    visit.watch_tasks(context, item.host.name)
 
 
 def _input(context, item, scratch):

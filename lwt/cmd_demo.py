@@ -13,7 +13,7 @@ from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
 from lwt.store import Store
-from lwt.task_view import Teller, summary, table
+from lwt.task_view import Teller, Troubles, summary, table
 from lwt.visit import Context
 from lwt.weather import Weather
 
@@ -87,7 +87,8 @@ def _run(env, place, store):
     fanout = fitting(settings.fanout, '-f', output.say)
     try:
         with Teller(store, output.say, output.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
-            scheduler.until_done(run, Context(place, store, session, teller.tell, weather), listed)
+            scheduler.until_done(run, Context(place, store, session, teller.tell, weather, trouble=Troubles(teller.tell).hear),
+                                 listed)
     except Interrupted:
         _kill_all(store, Context(place, store, session, lambda text: None, weather), fanout, settings)
         raise

@@ -1,22 +1,25 @@
-"""lwt stat: hosts and users, over the last sample and over all that is remembered."""
+"""lwt stat: hosts and users, over the last sample and over all that is remembered; and what tasks took."""
 
 import time
 
-from lwt import output, weather_view
+from lwt import hostset, output, task_view, weather_view
 from lwt.arguments import Parser
 from lwt.errors import UsageError
 from lwt.store import Store
 
 EXAMPLES = '''examples:
   lwt stat                         hosts, users and failures
+  lwt stat --tasks                 what tasks took, by name and by host
   lwt stat --json | jq -r 'select(.availability < 90) | .host\''''
 
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = Parser(name, 'lwt stat [--json]',
+    parser = Parser(name, 'lwt stat [--tasks] [--json]',
                     'Sum up what is remembered of hosts (for `keep` days): how often they answered, their rates and load, who\n'
                     'uses them, and what failed, the most frequent first.  No host is asked.', EXAMPLES)
+    parser.add_argument('--tasks', action='store_true', help='what tasks took, by name and by host: attempts, how they ended, '
+                        'their time, cpu as far as hosts told it, and the bytes of their results')
     parser.add_argument('--json', action='store_true', help='one JSON object a line')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
@@ -26,6 +29,8 @@ def main(name, argv, make_env):
     env.settings(place)
     place.prepare()
     with Store(place.database) as store:
+        if parsed.tasks:
+            return _tasks(store, parsed.json)
         hosts, users, failures = host_rows(place, store), user_rows(store), failure_rows(store)
     if parsed.json:
         for kind, keys, rows in (('host', HOST_KEYS, hosts), ('user', USER_KEYS, users), ('failure', FAILURE_KEYS, failures)):
@@ -38,6 +43,19 @@ def main(name, argv, make_env):
     if users:
         _put([''] + output.table(USER_HEADER, users))
     return _put([''] + output.table(FAILURE_HEADER, failures) if failures else [])
+
+
+def _tasks(store, as_json):
+    for number, by in enumerate(('name', 'host')):
+        accounts = {account.key: account for account in store.accounts(by)}
+        accounts = [accounts[key] for key in (hostset.ordered(accounts) if by == 'host' else accounts)]
+        if as_json:
+            for account in accounts:
+                told = account._asdict()
+                output.put_bytes(output.json_line(dict({'kind': 'tasks by ' + by, by: told.pop('key')}, **told)))
+        else:
+            _put([''] * number + task_view.accounts_table(by.upper(), accounts))
+    return 0
 
 
 def _put(lines):

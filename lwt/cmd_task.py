@@ -12,7 +12,7 @@ from lwt.flow import running
 from lwt.health import NEEDS_A_PERSON        # cron mails what is said of such a host
 from lwt.hosts import Host
 from lwt.store import Store
-from lwt.task_view import Teller, as_json, details, summary, table
+from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.visit import Context
 from lwt.weather import Weather
 
@@ -118,9 +118,10 @@ class _Task:
         busy = [Host(name, category, home) for name, home, category in self.store.busy_hosts()]
         return listed, self.env.session(self.settings, listed + busy)
 
-    def context(self, session, tell):
+    def context(self, session, tell, trouble):
         """The Context of visits."""
-        return Context(self.place, self.store, session, tell, Weather(self.store, self.settings, session.heard))
+        return Context(self.place, self.store, session, tell, Weather(self.store, self.settings, session.heard),
+                       trouble=trouble)
 
     def say(self, text):
         """A line, unless -q or --cron."""
@@ -173,7 +174,7 @@ def update(command, words):
     listed, session = command.listed()
     events.note('a pass begins')
     with command.running() as run:
-        reports = scheduler.one_pass(run, command.context(session, command.say), listed)
+        reports = scheduler.one_pass(run, command.context(session, command.say, Troubles(command.say).hear), listed)
     events.note('the pass ends: %d hosts, %d changes' % (len(reports), sum(report.changes for report in reports)))
     for text in passes.overdue(command.place, [report.name for report in reports if report.busy], command.settings.overdue):
         output.say(text)
@@ -216,10 +217,13 @@ def _work(command, is_over):
     progress = output.Progress(True) if command.parsed.progress else None
     try:
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
-            scheduler.until_done(the_run, command.context(session, teller.tell), listed, is_over)
+            troubles = Troubles(teller.tell)
+            scheduler.until_done(the_run, command.context(session, teller.tell, troubles.hear), listed, is_over)
     except Interrupted:
         command.say('interrupted; tasks that were started go on, and the next run or update looks after them')
         raise
+    for line in troubles.lines():
+        command.say(line)
     return _say_unplaceable(command, listed)
 
 
@@ -302,8 +306,9 @@ def why(command, words):
         raise UsageError('lwt task why: expected one id')
     task = queue.find(command.store, words)[0]
     if task.state != 'new':
-        output.put_line('%s: it does not wait: %s' % (
-            task.label, task.outcome + ' on ' + task.host if task.outcome else '%s on %s' % (task.state, task.host)))
+        output.put_line('%s: it does not wait: %s%s%s' % (
+            task.label, task.outcome or task.state, ' on ' + task.host if task.host else '',
+            ': ' + task.reason if task.reason else ''))
         return 0
     for line in output.table(('HOST', 'WHY'), weather_view.why_rows(
             command.place, command.store, command.settings, task, time.time())):
@@ -401,14 +406,14 @@ def _see_to(command, verb, ing, numbers):
     listed, session = command.listed()
     names = {command.store.get(number).host for number in numbers}
     with command.running() as the_run:
-        reports = scheduler.one_pass(the_run, command.context(session, command.say), listed, only=names)
-    why = {report.name: report.problem or 'another lwt is at it, and sees to it' for report in reports
-           if report.problem or report.busy}
+        context = command.context(session, command.say, Troubles(command.say).hear)
+        reports = scheduler.one_pass(the_run, context, listed, only=names)
+    busy = {report.name for report in reports if report.busy}
     for number in numbers:
         task = command.store.get(number)
         if task is not None and task.state in ing:
-            command.say('%s: %s pending on %s%s' % (task.label, verb, task.host,
-                                                   ' (%s)' % why[task.host] if task.host in why else ''))
+            command.say('%s: %s pending on %s%s' % (task.label, verb, task.host, (
+                ' (another lwt is at it, and sees to it)' if task.host in busy else '; a later pass sees to it')))
 
 
 def remove(command, words):

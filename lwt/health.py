@@ -9,15 +9,21 @@
 Failures count in two ways.  Those in a row show a host that is gone.  Beside them there is a penalty, one for each failure, that
 fades with time and not by good answers: it shows a host that flaps, which answers every other time and so never fails often in a
 row.  Either throws it out.
+
+A host may be reached well and yet be no place for tasks: see is_suspect.  That it answers proves nothing then, so good answers
+count only once its time is over.
 """
 
 from typing import NamedTuple
 
 STATES = ('well', 'doubtful', 'out', 'held')
-EVENTS = ('good', 'bad', 'grave', 'hold', 'release')
+EVENTS = ('good', 'bad', 'grave', 'suspect', 'hold', 'release')
 NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that no waiting cures
 TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
+TASKS = 'tasks'         # the kind of a host on which tasks end badly that end well elsewhere
 HALF_LIFE = 300.0       # seconds in which half of a penalty fades
+FEWEST_TASKS, ODD = 3, 0.02     # tasks in a row that end badly; how improbable that must be if the host were like the others
+TASKS_WINDOW = 3600.0   # seconds for which the end of a task says something of its host
 BUSY_WAIT, BUSY_LONGEST = 5.0, 60.0     # seconds to the retries of a host with tasks on it: there is something to bring home
 
 
@@ -93,6 +99,23 @@ def release(health, now):
     return STEPS[health.state, 'release'](health, now, Rules(), 0.0)
 
 
+def suspect(health, reason, now, numbers, die):
+    """The Health of a host on which tasks end badly."""
+    if health.state != 'held':
+        health = health._replace(kind=TASKS, reason=reason)
+    return STEPS[health.state, 'suspect'](health, now, numbers, die)
+
+
+def is_suspect(in_a_row, good, bad):
+    """Is it the host's fault that tasks ended badly there?
+
+    in_a_row: how many different tasks did, the last ones there, without a success between them.  good, bad: how many of the same
+    names ended well, and badly, on other hosts meanwhile.  Tasks that often end badly may do so in a row anywhere: what counts is
+    how odd that would be, by what is seen elsewhere.
+    """
+    return in_a_row >= FEWEST_TASKS and good > 0 and ((bad + 1) / (good + bad + 2)) ** in_a_row < ODD
+
+
 def faded(health, now):
     """What is left of its penalty."""
     return health.penalty * 0.5 ** (max(0.0, now - health.failed) / HALF_LIFE)
@@ -117,11 +140,19 @@ def _expel(health, now, numbers, die):
                            retry=now + numbers.longest * (0.75 + die / 2))
 
 
+def _distrust(health, now, numbers, die):
+    penalty = faded(health, now) + numbers.after
+    pause = min(numbers.longest, numbers.wait * 2.0 ** min(30, int(penalty)))
+    return health._replace(state='out', goods=0, penalty=penalty, failed=now, since=now, retry=now + pause * (0.75 + die / 2))
+
+
 def _clear(health, now, _numbers, _die):
     return health._replace(state='well', failures=0, goods=0, since=now, retry=0.0)
 
 
 def _earn(health, now, numbers, die):
+    if health.kind == TASKS and now < health.retry:
+        return health
     if health.goods + 1 >= numbers.good:
         return _clear(health, now, numbers, die)
     return health._replace(goods=health.goods + 1, retry=now + numbers.wait * (0.75 + die / 2))
@@ -139,6 +170,7 @@ STEPS = {
     ('well', 'good'): _stay, ('doubtful', 'good'): _clear, ('out', 'good'): _earn, ('held', 'good'): _stay,
     ('well', 'bad'): _fail, ('doubtful', 'bad'): _fail, ('out', 'bad'): _fail, ('held', 'bad'): _stay,
     ('well', 'grave'): _expel, ('doubtful', 'grave'): _expel, ('out', 'grave'): _expel, ('held', 'grave'): _stay,
+    ('well', 'suspect'): _distrust, ('doubtful', 'suspect'): _distrust, ('out', 'suspect'): _stay, ('held', 'suspect'): _stay,
     ('well', 'hold'): _hold, ('doubtful', 'hold'): _hold, ('out', 'hold'): _hold, ('held', 'hold'): _hold,
     ('well', 'release'): _forgive, ('doubtful', 'release'): _forgive, ('out', 'release'): _forgive,
     ('held', 'release'): _forgive,

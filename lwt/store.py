@@ -96,12 +96,17 @@ class Group(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What attempts on a host came to, those of one name that ended alike.  wall, cpu: seconds; received: bytes."""
+    """What the attempts of one name, or on one host, came to: key says which.  wall, cpu: seconds, None where no host told;
+    received: bytes that came home."""
 
-    host: str
-    name: str
-    end: str
-    count: int
+    key: str
+    tasks: int
+    attempts: int
+    success: int
+    failed: int
+    killed: int
+    lost: int
+    timeout: int
     wall: float
     cpu: float
     received: int
@@ -278,12 +283,34 @@ class Store:
         return self._rows('SELECT number, host, started, ended, "end", code, reason, wall, cpu, received FROM attempt '
                           'WHERE task = ? ORDER BY number, ended', (number,))
 
-    def accounts(self):
-        """The Accounts of all attempts that are remembered."""
+    def last_ends(self, host, since):
+        """(in_a_row, good, bad) of the attempts that began after a time, as health.is_suspect has them."""
+        bad, names = set(), set()
+        for number, name, end in self._rows(
+                'SELECT attempt.task, batch.name, attempt."end" FROM attempt JOIN task ON task.id = attempt.task JOIN batch '
+                "ON batch.id = task.batch WHERE attempt.host = ? AND attempt.started >= ? AND attempt.\"end\" <> 'killed' "
+                "AND (attempt.\"end\" <> 'withdrawn' OR attempt.reason <> '') ORDER BY attempt.ended DESC LIMIT 50",
+                (host, since)):
+            if end == 'success':
+                break
+            bad.add(number)
+            names.add(name)
+        if len(bad) < health.FEWEST_TASKS:
+            return len(bad), 0, 0
+        ends = dict(self._rows(
+            'SELECT attempt."end" = \'success\', count(*) FROM attempt JOIN task ON task.id = attempt.task JOIN batch ON '
+            'batch.id = task.batch WHERE attempt.host <> ? AND attempt.started >= ? AND attempt."end" NOT IN (\'killed\', '
+            "'withdrawn') AND batch.name IN (%s) GROUP BY 1" % ', '.join('?' * len(names)), (host, since) + tuple(names)))
+        return len(bad), ends.get(1, 0), ends.get(0, 0)
+
+    def accounts(self, by):
+        """The Accounts of all attempts that are remembered, by 'name' or by 'host'; those that did not start left out."""
+        ends = ', '.join('sum("end" = %r)' % outcome for outcome in tasks.OUTCOMES)
         return [Account(*row) for row in self._rows(
-            'SELECT attempt.host, batch.name, attempt."end", count(*), coalesce(sum(attempt.wall), 0), '
-            'coalesce(sum(attempt.cpu), 0), sum(attempt.received) FROM attempt JOIN task ON task.id = attempt.task '
-            'JOIN batch ON batch.id = task.batch GROUP BY 1, 2, 3 ORDER BY 1, 2, 3')]
+            'SELECT %s, count(DISTINCT attempt.task), count(*), %s, sum(attempt.wall), sum(attempt.cpu), sum(attempt.received) '
+            'FROM attempt JOIN task ON task.id = attempt.task JOIN batch ON batch.id = task.batch '
+            "WHERE attempt.\"end\" <> 'withdrawn' GROUP BY 1 ORDER BY 1"
+            % ({'name': 'batch.name', 'host': 'attempt.host'}[by], ends.replace('"end"', 'attempt."end"')))]
 
     def input_is_wanted(self, name, even_failed=False):
         """Is there a task of this input that is not done?  even_failed: or done but no success, so that it may be retried."""

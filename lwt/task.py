@@ -80,9 +80,13 @@ HELD_AFTER_WITHDRAWN = 5    # placements in which it did not even start
 def step(state, event):
     """The next state, or SETTLE.  Raises UsageError for a wish that cannot be granted, AssertionError for the impossible."""
     if (state, event) in REFUSED:
-        raise UsageError('it is %s%s' % ({'fetching': 'at its end'}.get(state, state), ' already' * (event != 'retry')))
+        raise UsageError('it is %s%s' % (_SHOWN.get(state, state), ' already' * (event != 'retry')))
     assert (state, event) in TRANSITIONS, 'a task that is %s met %s' % (state, event)
     return TRANSITIONS[state, event]
+
+
+_SHOWN = {'fetching': 'at its end', 'killing': 'being killed', 'suspending': 'being suspended', 'resuming': 'going on',
+          'withdrawing': 'being withdrawn'}
 
 
 def ending(event, detail, state):

@@ -3,7 +3,7 @@
 import os
 import time
 
-from lwt import output, results, task as tasks
+from lwt import hostset, output, results, task as tasks
 
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow', 'held': 'yellow'}
 
@@ -59,16 +59,14 @@ def details(workspace, store, task, environ):
                           output.printable_line(os.fsencode(text), 400))
 
 
-def accounts(store):
-    """What attempts took, by host and name, as the lines of a table."""
-    rows = {}
-    for account in store.accounts():
-        row = rows.setdefault((account.host, account.name), [0, 0, 0.0, 0.0, 0])
-        row[account.end != 'success'] += account.count
-        row[2:] = [row[2] + account.wall, row[3] + account.cpu, row[4] + account.received]
-    return output.table(('HOST', 'NAME', 'SUCCESS', 'OTHER', 'WALL', 'CPU', 'BYTES'), [
-        key + (good, bad, output.duration(wall), output.duration(cpu), received)
-        for key, (good, bad, wall, cpu, received) in sorted(rows.items())])
+ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL', 'CPU', 'BYTES')
+
+
+def accounts_table(title, accounts):
+    """store.Accounts as the lines of a table."""
+    return output.table((title,) + ACCOUNT, [
+        account[:-3] + (output.duration(account.wall), output.duration(account.cpu), output.size(account.received))
+        for account in accounts])
 
 
 def summary(counts):
@@ -89,6 +87,29 @@ def progress_text(counts, done_before, elapsed):
     if done_before < done < total:
         parts.append('ETA ' + output.duration(elapsed / (done - done_before) * (total - done)))
     return '  '.join(parts)
+
+
+class Troubles:
+    """What hinders hosts: told once, and again only when it changes."""
+
+    def __init__(self, say):
+        self._say = say
+        self._known = {}
+
+    def hear(self, name, reason):
+        """Hear why a host could not be visited, or '' where it could."""
+        if reason != self._known.get(name, ''):
+            self._say('%s: %s' % (name, reason or 'it answers again'))
+        self._known[name] = reason
+
+    def lines(self):
+        """What hinders hosts still, a line for each reason."""
+        by_reason = {}
+        for name, reason in self._known.items():
+            if reason:
+                by_reason.setdefault(reason, []).append(name)
+        for reason, names in sorted(by_reason.items()):
+            yield '%d host%s still: %s: %s' % (len(names), 's' * (len(names) > 1), hostset.fold(names), reason)
 
 
 class Teller:

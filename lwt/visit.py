@@ -38,7 +38,8 @@ class Context(NamedTuple):
     """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970.
 
     weather: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
-    carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.
+    carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.  trouble(host, reason)
+    hears why a visit to a host came to nothing, and '' when it answers.
     """
 
     workspace: object
@@ -50,6 +51,7 @@ class Context(NamedTuple):
     wake: Callable = lambda: None
     carry: Callable = lambda bulky: None
     is_carried: Callable = lambda name: False
+    trouble: Callable = lambda host, reason: None
 
 
 class Target(NamedTuple):
@@ -105,7 +107,7 @@ def _locked(context, target, serve):
             yield from serve(visitor)
     except HostError as error:
         events.note(error.verdict.reason, target.name)
-        context.tell(str(error))
+        context.trouble(target.name, error.verdict.reason)
         context.weather.note(target.name, None, error.verdict.reason)
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
@@ -228,6 +230,7 @@ class _Visitor:
         facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
         self._facts[host] = facts
         self._context.weather.note(host.name, facts.load)
+        self._context.trouble(host.name, '')
         told = []
         if facts.load.nonsense:
             told.append('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(facts.load.nonsense)))
@@ -243,6 +246,8 @@ class _Visitor:
         self._say(told)
         self._note_bulky(host, current, sizes)
         self._take_results(host, [current[key] for key in inbox.sent() if current.get(key) is not None], inbox)
+        if any(task is None or task.state != by_key[key].state for key, task in current.items()) or inbox.sent():
+            watch_tasks(self._context, host.name)
         if any(task is not None and task.state == 'new' for task in current.values()):
             self._context.wake()
 
@@ -395,6 +400,13 @@ class _Left:
         self._slots -= needed_slots(desc, self._all)
         self._memory -= desc.memory
         self._disk -= desc.disk
+
+
+def watch_tasks(context, name):
+    """After tasks have ended on a host: say so if that puts it into quarantine."""
+    reason = context.weather.watch_tasks(name)
+    if reason:
+        context.tell('%s: in quarantine: %s' % (name, reason))
 
 
 _REASONS = {'died': 'it died without a word', 'rebooted': 'the host was started anew', 'absent': 'its directory is gone',

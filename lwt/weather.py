@@ -44,6 +44,20 @@ class Weather:
             self._looked = self._clock()
         return self._known
 
+    def watch_tasks(self, name):
+        """After tasks have ended on a host: put it into quarantine if it is its fault that they end badly; returns why, or ''."""
+        known, now = self._store.health().get(name, health.Health(name)), self._clock()
+        if not known.takes_tasks:
+            return ''
+        in_a_row, good, bad = self._store.last_ends(name, max(known.since, now - health.TASKS_WINDOW))
+        if not health.is_suspect(in_a_row, good, bad):
+            return ''
+        reason = '%d different tasks in a row ended badly there, and elsewhere %d of %d were successes' % (
+            in_a_row, good, good + bad)
+        self._store.change_health(name, lambda before: health.suspect(before, reason, now, self._rules, random.random()))
+        self._looked = -1e9
+        return reason
+
     def settle(self):
         """Write what cannot wait: a failure, or the answer of a host that has to make up for some."""
         urgent = any(health.counts(verdict) != 'ok' or self._is_unwell(name) for name, verdict in self._heard)

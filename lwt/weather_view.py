@@ -88,12 +88,13 @@ def health_lines(found, now):
             found.failures, health.faded(found, now), found.goods)
         yield '  to be asked again: %s' % (
             'now' if found.retry <= now else 'in %s, at %s' % (output.duration(found.retry - now), clock_time(found.retry)))
-        if found.kind in health.NEEDS_A_PERSON:
-            yield '  %s' % HINTS[found.kind]
+        if found.kind in HINTS:
+            yield '  ' + HINTS[found.kind].replace('HOST', found.host)
 
 
 HINTS = {'hostkey': 'no waiting cures a host key: if it has changed for a good reason, ssh-keygen -R the old one and log in once',
-         'auth': 'no waiting cures a refused login: see to its authorized_keys'}
+         'auth': 'no waiting cures a refused login: see to its authorized_keys',
+         health.TASKS: 'that it answers counts only after that; once its fault is mended: lwt hosts --back HOST'}
 
 
 def clock_time(seconds):

@@ -157,7 +157,8 @@ class Visits(unittest.TestCase):
         workspace = SimpleNamespace(lock=lambda name: lock, path=lambda *names: os.path.join(directory.name, *names))
         store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [], together=contextlib.ExitStack)
         weather = SimpleNamespace(settle=lambda: None, note=lambda *words: None)
-        return visit.Context(workspace, store, session(), self.events.append, weather)
+        return visit.Context(workspace, store, session(), self.events.append, weather,
+                             trouble=lambda host, reason: self.events.append('%s: %s' % (host, reason)))
 
     def test_Y_1_a_host_that_somebody_visits_is_left_alone(self):
         report, requests = drive(visit.visit(self.context(is_free=False), visit.Target('h', (HOST,))), [])

@@ -50,6 +50,25 @@ class Steps(unittest.TestCase):
         for kind in health.NEEDS_A_PERSON:
             self.assertEqual(after(kind)[0].retry, 1100.0)
 
+    def test_tasks_that_end_badly_are_the_fault_of_a_host_where_they_end_well_elsewhere(self):
+        for in_a_row, good, bad, is_suspect in ((2, 99, 0, False), (3, 2, 0, True), (3, 1, 0, False), (4, 1, 0, True),
+                                                (9, 0, 0, False), (9, 0, 9, False), (3, 50, 50, False), (6, 50, 50, True),
+                                                (3, 50, 10, True), (3, 50, 25, False)):
+            with self.subTest(in_a_row=in_a_row, good=good, bad=bad):
+                self.assertEqual(health.is_suspect(in_a_row, good, bad), is_suspect)
+
+    def test_a_suspect_comes_back_by_good_answers_once_its_time_is_over_and_stays_longer_the_next_time(self):
+        found = health.suspect(Health('h'), 'why', 1000.0, RULES, 0.5)
+        self.assertEqual((found.state, found.kind, found.reason, found.retry), ('out', health.TASKS, 'why', 1080.0))
+        early = health.observe(found, 'ok', '', 1070.0, RULES, 0.5)
+        self.assertEqual(early, found)
+        back = health.observe(health.observe(found, 'ok', '', 1081.0, RULES, 0.5), 'ok', '', 1092.0, RULES, 0.5)
+        self.assertEqual((back.state, back.since), ('well', 1092.0))
+        again = health.suspect(back, 'why', 1100.0, RULES._replace(longest=1e9), 0.5)
+        self.assertGreater(again.retry - 1100.0, found.retry - 1000.0)
+        self.assertEqual(health.suspect(Health('h', 'held', reason='mine'), 'why', 0.0, RULES, 0.5).reason, 'mine')
+        self.assertEqual(health.release(found, 1001.0), Health('h', since=1001.0))
+
     def test_N_10_a_host_that_flaps_settles_in_quarantine_and_an_occasional_failure_is_forgiven(self):
         flapping = ' '.join(['lost ok'] * 20)
         states = [after(flapping[:end], every=3.0)[0].state for end in range(7, len(flapping), 8)]

@@ -189,6 +189,20 @@ class Life(TaskTestCase):
         self.assertEqual(self.read(where, 'attempt.2', 'run.code'), '1\n')
         self.assertEqual(os.listdir(self.path('task')), [])
 
+    def test_what_tasks_took_is_accounted_for_by_name_and_by_host(self):
+        self.describe('flaky', 'exec : head -c 1000 /dev/zero > out; [ $LWT_ATTEMPT = 2 ]\nretry_on : failed\n')
+        self.describe('bad', 'exec : exit 3\n')
+        self.add('flaky', 'bad', 'bad')
+        self.lwt('task', 'run')
+        found = [json.loads(line) for line in self.lwt('stat', '--tasks', '--json').out.splitlines()]
+        keys = ('tasks', 'attempts', 'success', 'failed', 'killed', 'lost', 'timeout')
+        self.assertEqual([(told['kind'], told.get('name'), told.get('host')) + tuple(map(told.get, keys)) for told in found], [
+            ('tasks by name', 'bad', None, 2, 2, 0, 2, 0, 0, 0), ('tasks by name', 'flaky', None, 1, 2, 1, 1, 0, 0, 0),
+            ('tasks by host', None, 'localhost', 3, 4, 1, 3, 0, 0, 0)])
+        self.assertTrue(found[1]['wall'] is not None and found[1]['received'] >= 2000, found)
+        table = self.lwt('stat', '--tasks').out
+        self.assertRegex(table, r'NAME +TASKS +TRIES +OK +FAILED +KILLED +LOST +TIMEOUT +WALL +CPU +BYTES\nbad +2 +2 +0 +2')
+
     def test_a_time_out_is_an_outcome_of_its_own(self):
         self.describe('slow', 'exec : echo begun; sleep 9981\ntimeout : 0.5\n')
         self.add('slow')

@@ -239,6 +239,42 @@ class OnHosts(LabTestCase):
                     os.unlink(path)
             self.assertEqual(starts, 1, 'task %d' % number)
 
+    def test_a_host_on_which_different_tasks_end_badly_gets_no_more_and_what_hinders_hosts_is_told_once(self):
+        self.make_lab_workspace(['h1', 'h2', 'h3', 'h4'])
+        self.put_inside(os.path.join(self.lab.home('h3'), 'broken'), '')
+        self.lab.black_hole('h2')
+        self.describe('sim', 'exec : [ ! -e ~/broken ] || exit 4; sleep 0.2\nretry_on : failed\nslots : 2\n')
+        self.lwt('task', 'add', 'sim', '--array', '1-16')
+        done = self.lwt('task', 'run')
+        self.assertEqual(done.code, 0, done)
+        self.assertLess(done.err.count('failed (exit code 4) on h3'), 8)
+        self.assertIn('h3: in quarantine: 3 different tasks in a row ended badly there, and elsewhere', done.err)
+        self.assertEqual(done.err.count('lwt: h2: unreachable (connection timed out)'), 1, done)
+        self.assertIn('lwt: 1 host still: h2: unreachable (connection timed out)', done.err)
+        for words in (('hosts', '--why', 'h3'), ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):
+            self.assertRegex(self.lwt(*words).out, 'h3.*in quarantine(.|\n)*3 different tasks in a row ended badly there')
+        self.lwt('exec', '-w', 'h3', '--', 'true')      # that it answers is no reason to take it back
+        self.assertNotIn('h3', self.lwt('hosts').out)
+        self.lab.inside('h3', 'sh', '-c', 'rm ~/broken')
+        self.lwt('hosts', '--back', 'h3')
+        self.lwt('task', 'rm', '17')
+        self.describe('sim', 'exec : sleep 0.2\nhosts : h3\n')
+        self.lwt('task', 'add', 'sim')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+
+    def test_a_task_that_fails_on_several_hosts_is_held_and_no_host_is_blamed(self):
+        self.make_lab_workspace(['h1', 'h3', 'h4', 'h5'])
+        self.describe('bad', 'exec : exit 4\nretry_on : failed\nretries : 9\n')
+        self.describe('good', 'exec : true\n')
+        self.lwt('task', 'add', 'bad', '--array', '1-4')
+        self.lwt('task', 'add', 'good', '--array', '1-8')
+        done = self.lwt('task', 'run')
+        self.assertNotIn('quarantine', done.err)
+        shown = [json.loads(line) for line in self.lwt('task', 'show', '--json').out.splitlines()]
+        self.assertEqual([task['outcome'] or task['state'] for task in shown], ['held'] * 4 + ['success'] * 8, done)
+        self.assertRegex(shown[0]['reason'], 'it ended badly on 3 hosts: h. h. h.')
+        self.assertRegex(self.lwt('task', 'why', '1').out, 'it does not wait: held: it ended badly on 3 hosts')
+
     def test_H_8_a_host_that_fails_the_probe_while_its_task_runs_still_has_it_fetched(self):
         self.make_lab_workspace(['h1', 'h5'])
         self.describe('slow', 'exec : sleep 3; echo done\nhosts : h1\n')
