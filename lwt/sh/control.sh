@@ -150,7 +150,7 @@ unpack() {
   problem="no room left"
   mkdir "$part" "$part/new" 2>/dev/null && : >"$part/problems" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
-  receive "$part/stream" "$bytes" "$stall" 2>/dev/null || return
+  receive "$part/stream" "$bytes" "$stall" || return
   actual=$(digest <"$part/stream")
   problem="the input is not what was sent"
   [ "${actual%% *}" != "${expected%% *}" ] || [ "$actual" = "$expected" ] || return

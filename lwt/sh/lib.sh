@@ -75,13 +75,16 @@ marked() {
 }
 
 # receive FILE BYTES STALL: take so many bytes from standard input; fails if fewer come, or none for STALL seconds.
+#
+# It is not to be called with redirections: dash keeps a copy of what they replace, the watch would inherit it, and the call that
+# waits for the end of that stream would last a second longer.
 receive() {
-  : >"$1" || return 1
+  { : >"$1"; } 2>/dev/null || return 1
   exec 6<&0                             # dash gives what runs in the background /dev/null, whatever "<&0" asks for
-  head -c "$2" <&6 >>"$1" &
+  head -c "$2" <&6 >>"$1" 2>/dev/null &
   receive_head=$!
   exec 6<&-
-  receive_watch "$1" "$3" "$receive_head" </dev/null >/dev/null 2>&1 &
+  ( receive_watch "$1" "$3" "$receive_head" ) </dev/null >/dev/null 2>&1 &
   wait "$receive_head"
   [ "$(wc -c <"$1")" -eq "$2" ]
 }
