@@ -6,7 +6,6 @@ LWT_PERL=DIR names the folder of the old Perl system (its task-update.pl); witho
 import os
 import subprocess
 import tempfile
-import time
 
 from bench.measure import LWT, Peer, compare, report, use_of
 from tests import lab
@@ -94,8 +93,8 @@ def _are_right(path, names, rounds):
 def _measure_short(hosts, scratch, rounds, env):
     path, env = _workspace(hosts, scratch, 'short', env)
     _write(path, 'description', 'true', 'desc', 'exec : true\n')
-    best = min(_wall('{lwt} -q task add true --array 1-{count} > /dev/null && {lwt} -q task run'.format(lwt=LWT, count=SHORT), env)
-               for _round in range(rounds))
+    work = '{lwt} -q task add true --array 1-{count} > /dev/null && {lwt} -q task run'.format(lwt=LWT, count=SHORT)
+    best = min(_wall(work, env) for _round in range(rounds))
     report('%d times `true` over %d hosts of %d slots, end to end' % (SHORT, HOSTS, SLOTS), SHORT / best, 'tasks/s',
            '%d or more' % SPEED, SHORT / best >= SPEED)
 
@@ -114,8 +113,7 @@ def _measure_waiting(hosts, scratch, rounds, env):
     some = min(_wall(update, env) for _round in range(rounds + 1))
     report('a pass over busy hosts with %d that wait, beside one with none (%.2f s)' % (LONG, none), some / none, 'x',
            '%.1f or less' % WAITING, some / none <= WAITING)
-    use_of('{lwt} -q task kill $({lwt} -q task show --json | sed -n "s/.*\\"id\\": *\\"*\\([0-9]*\\).*/\\1/p")'.format(lwt=LWT), env)
-    use_of(update, env)
+    use_of('{lwt} -q task kill 1-{last} > /dev/null; {update}'.format(lwt=LWT, last=HOSTS, update=update), env)
 
 
 def _wall(command, env):
@@ -150,7 +148,8 @@ def _measure_old(hosts, scratch, rounds, env):
     folder = os.environ.get('LWT_PERL', '')
     old = _old_workspace(hosts, scratch, folder) if folder else ''
     compare('a pass over %d hosts with one task that runs' % OLD_HOSTS, LWT + ' -q task update', (
-        Peer('perl' if folder else 'task-update.pl', 'cd %s && PATH=%s/bin:$PATH ./task-update.pl' % (old, old), 3),), rounds, env)
+        Peer('perl' if folder else 'task-update.pl', 'cd %s && PATH=%s/bin:$PATH ./task-update.pl' % (old, old), 3),), rounds,
+        env)
     use_of('{lwt} -q task kill 1; {lwt} -q task update'.format(lwt=LWT), env)
 
 

@@ -18,6 +18,7 @@ from lwt.visit import Target, stay, visit
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
+MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
 
 
 def targets(store, listed, ill, now, may_place=True, only=None):
@@ -122,7 +123,7 @@ def until_done(run, context, listed, is_over=None):
     context = _Carriers(run, context, lambda _item, report: failures.extend([report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
     names = dict.fromkeys([host.name for host in listed] + [name for name, _home, _category in context.store.busy_hosts()])
-    server = _Server(context, listed, len(names) <= run.pool.fanout // 2, is_over)
+    server = _Server(context, listed, len(names) <= MOST_WAITING, is_over)
     for name in names:
         run.pool.add(server.serve(name), reports.append)
     run.run()
@@ -137,7 +138,7 @@ class _Server:
         self._context = context
         self._store = context.store
         self._listed = listed
-        self._is_roomy = is_roomy       # may every host have a child that waits?
+        self._is_roomy = is_roomy       # may every host have a connection, and a child that waits?
         self._is_over = is_over or (lambda: self._store.open_count() <= sum(
             group.count for group in unplaceable(self._store, listed)))
 
@@ -145,10 +146,6 @@ class _Server:
         """The Target to visit a host for, or None."""
         ill = self._context.weather.look()
         return next(iter(targets(self._store, self._listed, ill, self._context.clock(), True, name)), None)
-
-    def _find_open(self, name):
-        """The same, as long as anything is open."""
-        return None if self._is_over() else self._find(name)
 
     def serve(self, name):
         """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""
@@ -158,11 +155,11 @@ class _Server:
             if target is None and self._is_over():
                 return report
             if target is not None:
-                report = yield from stay(self._context, target, lambda: self._find_open(name), lambda: self._is_roomy)
+                report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
                 if self._is_over():
                     self._context.wake()
-                    if report.problem:
-                        return report   # only leftovers there, and they can wait
+                    if report.problem or self._find(name) is None:
+                        return report   # if there are leftovers, they can wait
             bounds = _pace(target, report)
             is_calm = report is not None and not report.changes
             pace = min(bounds[1], max(bounds[0], pace * 1.5)) if pace and is_calm else bounds[0]

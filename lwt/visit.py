@@ -32,6 +32,8 @@ BULKY = 4096            # KiB: results and inputs that are larger are carried by
 LONGEST_WAIT = 5        # seconds that a host is asked to wait for an end: a user's wish may come meanwhile
 PACE = (0.25, 5.0)      # seconds between two round trips where the host has nothing to wait for
 CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
+SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
+RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
 
 
 class Context(NamedTuple):
@@ -88,12 +90,13 @@ def visit(context, target):
     return (yield from _locked(context, target, lambda visitor: visitor.once()))
 
 
-def stay(context, target, find_target, is_patient):
-    """Flow: visit a host as long as find_target() gives a Target for it; returns a Report.
+def stay(context, target, find_target, is_over, lingers):
+    """Flow: visit a host again and again, for the Targets that find_target() gives; returns a Report.
 
-    is_patient(): may the host wait until something ends?
+    is_over(): is nothing more to be expected, anywhere?  lingers: may the connection be kept until then, and the host be asked to
+    wait for an end?  Else it is left as soon as there is nothing to do.
     """
-    return (yield from _locked(context, target, lambda visitor: visitor.again(find_target, is_patient)))
+    return (yield from _locked(context, target, lambda visitor: visitor.again(find_target, is_over, lingers)))
 
 
 def _locked(context, target, serve):
@@ -127,6 +130,7 @@ class _Visitor:
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
         self._books = results.Books(context.workspace, context.store, target.name)
         self._facts = {}                # Host -> Facts
+        self._sampled = {}              # Host -> when it told of its load
         self.changes = 0
 
     def begin(self, session):
@@ -143,26 +147,38 @@ class _Visitor:
             if placed or self._leftovers(host) or self._asked(host, ('withdrawing',)):
                 yield from self._exchange(host, placed, 0, False, inputs)
 
-    def again(self, find_target, is_patient):
+    def again(self, find_target, is_over, lingers):
         """Flow: round trips as long as there is something to do here, or to wait for."""
-        yield from self.once()
         pace = PACE[0]
         while True:
-            changes, began, target = self.changes, self._context.clock(), find_target()
-            if target is None:
-                return
-            self._target = target
+            target = find_target()
+            if target is None or is_over() and not self._has_work(target):
+                if is_over() or not lingers:
+                    return
+                pace = min(PACE[1], 2 * pace)
+                yield Sleep(pace)       # on the same connection
+                continue
+            changes, began, self._target = self.changes, self._context.clock(), target
             for host in target.homes:
-                if host not in self._facts:
-                    yield from self._exchange(host, [], 0, True)
-                placed, inputs = self._place(host)
-                is_calm = is_patient() and len(target.homes) == 1 and not self._is_restless(host)
-                yield from self._exchange(host, placed, LONGEST_WAIT if is_calm else 0, True, inputs)
-            if not any(self._tasks(host) or self._leftovers(host) for host in target.homes):
+                yield from self._look_after(host, lingers and len(target.homes) == 1)
+            if not lingers and not self._has_work(target):
                 return
             pace = PACE[0] if self.changes != changes else min(PACE[1], 2 * pace)
             if self.changes == changes and self._context.clock() - began < PACE[0]:     # it did not wait for anything
                 yield Sleep(pace)
+
+    def _look_after(self, host, may_wait):
+        """Flow: a round trip about a home, and one before it if the host has not said yet what it has room for."""
+        is_new = host not in self._facts
+        if is_new:
+            yield from self._exchange(host, [], 0, True)
+        placed, inputs = self._place(host)
+        if not is_new or self._tasks(host) or self._leftovers(host):
+            wait = LONGEST_WAIT if may_wait and not self._is_restless(host) else 0
+            yield from self._exchange(host, placed, wait, True, inputs)
+
+    def _has_work(self, target):
+        return any(self._tasks(host) or self._leftovers(host) for host in target.homes)
 
     # -- one round trip -----------------------------------------------------------------------------------------------
 
@@ -198,13 +214,18 @@ class _Visitor:
     def _call(self, host, errand, asked, wait, wants_results, inbox):
         """Flow: the call itself; returns its Verdict."""
         settings = self._session.settings
-        watched = CPU_WATCHED if host == self._target.place and watches_cpu(host, settings) else 0
+        watches = host == self._target.place and watches_cpu(host, settings)
+        watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
         words = [host.home, self._session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace),
-                 str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, plain_seconds(watched)]
+                 str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, watched]
         limits = self._session.limits(stall=wait + CALL_GRACE + self._kill_time(asked) + (settings.stall if errand.size else 0))
         session = self._session.at(host)
         return (yield from call.call(session, lambda frame: remote.plain(
-            session.transport, host, 'control', words, frame, limits, stdin=errand.data), inbox, 'control'))
+            session.transport, host, 'control', words, frame, limits, stdin=errand.data), inbox, 'control', waits=wait > 0))
+
+    def _is_stale(self, host):
+        """Is what is known of its load too old?"""
+        return not 0 <= self._context.clock() - self._sampled.get(host, -SAMPLE_AGE) < SAMPLE_AGE
 
     def _kill_time(self, asked):
         is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked)
@@ -228,12 +249,13 @@ class _Visitor:
         """Take all that a host answered: first its words, in one transaction; then the results, and in another that they are
         here."""
         facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
-        self._facts[host] = facts
-        self._context.weather.note(host.name, facts.load)
-        self._context.trouble(host.name, '')
         told = []
-        if facts.load.nonsense:
-            told.append('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(facts.load.nonsense)))
+        if facts.load == sample.Sample() and host in self._facts:       # it was not asked
+            facts = facts._replace(load=self._facts[host].load)
+        else:
+            self._note_load(host, facts.load, told)
+        self._facts[host] = facts
+        self._context.trouble(host.name, '')
         with self._store.together():
             for item in left:
                 self._take_removal(host, item, removed.get(item.key, ''), told)
@@ -250,6 +272,12 @@ class _Visitor:
             watch_tasks(self._context, host.name)
         if any(task is not None and task.state == 'new' for task in current.values()):
             self._context.wake()
+
+    def _note_load(self, host, load, told):
+        self._sampled[host] = self._context.clock()
+        self._context.weather.note(host.name, load)
+        if load.nonsense:
+            told.append('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(load.nonsense)))
 
     def _take_removal(self, host, left, answer, told):
         if answer == 'cleaned':
@@ -341,8 +369,9 @@ class _Visitor:
         if not groups:
             return [], ()
         facts = self._facts[host]
-        left = _Left(room(host, facts.load, self._session.settings, time.localtime(self._context.clock()).tm_hour), facts.load,
-                     self._tasks(host))
+        now = self._context.clock()
+        left = _Left(room(host, facts.load, self._session.settings, time.localtime(now).tm_hour), facts.load, self._tasks(host),
+                     now)
         here, loads = self._store.copies(host), errands.Loads(self._context.workspace, BULKY << 10)
 
         def take(group):
@@ -377,12 +406,15 @@ class _Visitor:
 class _Left:
     """What a host has left while tasks are given to it: of its Room, and of its memory and disk where it told of them."""
 
-    def __init__(self, has, load, there):
+    def __init__(self, has, load, there, now):
         self._all = 0 if has.reasons else has.slots
         self._slots = self._all - sum(needed_slots(task.desc, self._all) for task in there if task.state != 'fetching')
         self._memory = math.inf if load.free_memory is None else load.free_memory
         self._disk = math.inf if load.free_disk is None else load.free_disk
         self._count = 0
+        for task in there:
+            if task.started and now - task.started < RESERVED:
+                self._reserve(task.desc)
 
     @property
     def is_over(self):
@@ -398,6 +430,9 @@ class _Left:
         """One more is there."""
         self._count += 1
         self._slots -= needed_slots(desc, self._all)
+        self._reserve(desc)
+
+    def _reserve(self, desc):
         self._memory -= desc.memory
         self._disk -= desc.disk
 

@@ -248,7 +248,7 @@ class OnHosts(LabTestCase):
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 0, done)
         self.assertLess(done.err.count('failed (exit code 4) on h3'), 8)
-        self.assertIn('h3: in quarantine: 3 different tasks in a row ended badly there, and elsewhere', done.err)
+        self.assertRegex(done.err, 'h3: in quarantine: [3-6] different tasks in a row ended badly there, and elsewhere')
         self.assertEqual(done.err.count('lwt: h2: unreachable (connection timed out)'), 1, done)
         self.assertIn('lwt: 1 host still: h2: unreachable (connection timed out)', done.err)
         for words in (('hosts', '--why', 'h3'), ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):

@@ -3,7 +3,7 @@
 #
 # $1 home  $2 a random word, the host's id if it has none yet  $3 stall, s  $4 grace, s  $5 wait, s
 # $6 KiB of results that may be sent along, of one task and of all  $7 bytes of a tar stream  $8 its digest
-# $9 seconds that the host watches its cpu (see samplelib.sh)
+# $9 seconds that the host watches its cpu (see samplelib.sh), or - where nobody asks for its load
 # Standard input: a line "VERB KEY BOOT INPUT /D_FETCH" for each request, a line "end", the stream.
 #
 #   clean     remove what it has here, but keep what tells that it ran
@@ -112,6 +112,9 @@ usage() {
 
 # -- removals ---------------------------------------------------------------------------------------------------------------
 
+# What there is of every task, so that one process removes it of many.
+OURS='work cancel command kill run.sh settings run.stdout run.stderr usage'
+
 # remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove them.
 remnants() {
   set -- "$1"
@@ -125,21 +128,27 @@ remnants() {
   [ -z "$1" ] || { shift; rm -rf "$@" 2>/dev/null; }
 }
 
-clean() {
+# settle: the fate of the task of this directory is decided from now on; what it is to lose goes into $doomed.
+settle() {
   if [ ! -e fate ]; then
     # shellcheck disable=SC2094  # a word and a file
     [ -e cancel ] || say cancel >cancel
     decide cancel
   fi 2>/dev/null
-  remnants remove
+  for name in $OURS; do doomed="$doomed $key/$name"; done
+}
+
+# clean: say what became of the rest of the task of this directory, if there was any.
+clean() {
   remnants ''
+  [ -z "$found" ] || { remnants remove; remnants ''; }
   [ -z "$found" ] || { chmod -R u+rwx ./* .[!.]* ..?* 2>/dev/null; remnants remove; remnants ''; }
   if [ -z "$found" ]; then say "task $key clean cleaned"; else say "task $key clean failed $found cannot be removed"; fi
 }
 
-# removed PATH: remove a directory of ours, and say so.
+# removed PATH: see to it that a directory of ours is not there any more, and say so.
 removed() {
-  rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
+  [ ! -e "$1" ] || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
   if [ -e "$1" ]; then say "task $key $verb failed $key cannot be removed"; else say "task $key $verb cleaned"; fi
 }
 
@@ -159,7 +168,6 @@ unpack() {
     problem="the input cannot be unpacked: $problem"
     return
   }
-  rm -f "$part/stream"
   problem="no room left"
   cd "$part/new" || return
   last=''
@@ -168,9 +176,12 @@ unpack() {
     (cd "$last/work" && find . ! -type d) 2>/dev/null >"$last/manifest" && : >"$last/staged" || return
   done
   [ ! -d "$last" ] || outdate "$last/staged"
+  set --
   for name in i/*; do
-    [ ! -d "$name" ] || [ -e "$base/$name" ] || mv "$name" "$base/i/" 2>/dev/null || [ -e "$base/$name" ] || return
+    [ ! -d "$name" ] || [ -e "$base/$name" ] || set -- "$@" "$name"
   done
+  [ $# -eq 0 ] || mv "$@" "$base/i/" 2>/dev/null
+  for name; do [ -e "$base/$name" ] || return; done
   problem=''
 }
 
@@ -184,15 +195,13 @@ outdate() {
   rm -f tick
 }
 
-# assemble: make the directory of the task $key from what was sent and its input; true if it is there.  Sets $problem.
+# assemble: add the input to what was sent of the task $key, and note it in $whole.  Sets $problem.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
-  [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return 1; }
-  [ -d "$base/i/$input/work" ] || { problem=noinput; return 1; }
-  problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || { rm -rf "$part/new/t/$key"; return 1; }
-  mv "$part/new/t/$key" "$tasks/" 2>/dev/null
-  problem="unstaged no room left"
-  [ -d "$tasks/$key" ]
+  [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
+  [ -d "$base/i/$input/work" ] || { problem=noinput; return; }
+  problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
+  problem='' whole="$whole $key"
 }
 
 # -- launches and cancels ---------------------------------------------------------------------------------------------------
@@ -208,8 +217,15 @@ launch() {
   launched="$launched $key"
 }
 
-# whole VERB: signal all of a task: its group and what has left it.
-whole() {
+# harden: a power cut must not forget what has run.  Nothing waits for that: a launch of before the cut is refused.
+harden() {
+  set --
+  for key in $launched; do set -- "$@" "$key/fate" "$key"; done
+  [ $# -eq 0 ] || ( sync "$@" || sync ) </dev/null >/dev/null 2>&1 &
+}
+
+# signal_all NAME: signal all of a task: its group and what has left it.
+signal_all() {
   kill "-$1" "-$group"
   # shellcheck disable=SC2046  # to be split
   kill "-$1" $(marked "LWT_ID=$key")
@@ -218,12 +234,12 @@ whole() {
 suspend() {
   [ -e fate ] || decide cancel
   report
-  case $state in running*) whole STOP; state=suspended ;; esac
+  case $state in running*) signal_all STOP; state=suspended ;; esac
 }
 
 resume() {
   report
-  case $state in running*) whole CONT ;; esac
+  case $state in running*) signal_all CONT ;; esac
 }
 
 # cancel: whatever it takes, and whether or not the task is here yet.
@@ -272,7 +288,7 @@ await_end() {
 facts() {
   read -r host_id <../host-id
   say "facts $boot $host_id"
-  (cd ../.. && take_sample "$watched")
+  [ "$watched" = - ] || (cd ../.. && take_sample "$watched")
 }
 
 # -- waiting ----------------------------------------------------------------------------------------------------------------
@@ -372,6 +388,17 @@ set -f
 set -- $requests
 set +f
 unset IFS
+doomed=''
+for line; do
+  split "$line"
+  case $verb in
+    clean) ! cd "$tasks/$key" 2>/dev/null || settle ;;
+    forget) doomed="$doomed $key" ;;
+    drop) doomed="$doomed ../i/$key" ;;
+  esac
+done
+# shellcheck disable=SC2086  # names
+[ -z "$doomed" ] || (set -f && cd "$tasks" && rm -rf $doomed) 2>/dev/null
 for line; do
   split "$line"
   case $verb in
@@ -389,18 +416,37 @@ cd "$tasks" || exit 1
 
 facts
 
-launched='' under_way='' cancels='' done_keys='' polled='' unstaged=' '
+# not_launched: say why the task $key cannot be launched.
+unstaged=' '
+not_launched() {
+  say "task $key state $problem"
+  unstaged="$unstaged$key "
+}
+
+whole=''
+for line; do
+  split "$line"
+  [ "$verb" = launch ] || continue
+  problem=''
+  assemble
+  [ -z "$problem" ] || not_launched
+done
+# shellcheck disable=SC2086  # keys
+[ -z "$whole" ] || (cd "$part/new/t" && mv $whole "$tasks/") 2>/dev/null
+
+launched='' under_way='' cancels='' done_keys='' polled=''
 for line; do
   split "$line"
   case $verb in
     launch)
+      case $unstaged in *" $key "*) continue ;; esac
       listen
-      problem='' refused=''
-      if assemble && cd "$tasks/$key" 2>/dev/null; then
+      problem="unstaged no room left" refused=''
+      if cd "$tasks/$key" 2>/dev/null; then
         launch
         problem=$refused
       fi
-      [ -z "$problem" ] || { say "task $key state $problem"; unstaged="$unstaged$key "; }
+      [ -z "$problem" ] || not_launched
       ;;
     suspend | resume) ! cd "$tasks/$key" 2>/dev/null || "$verb" ;;
     cancel)
@@ -415,6 +461,7 @@ done
 # shellcheck disable=SC2086  # numbers
 [ -z "$cancels" ] || wait $cancels
 while [ "$ticks" -lt 100 ] && ! decided; do ring; done
+harden
 
 if [ "$wait" -gt 0 ]; then
   for line; do
@@ -424,6 +471,7 @@ if [ "$wait" -gt 0 ]; then
   [ -z "$under_way" ] || listen
   ticks=0
   while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
+  case $under_way in ' '*' '*) nap ;; esac      # where one ends, others of its kind often do: one answer for all of them
 fi
 
 for line; do
@@ -456,5 +504,5 @@ IFS='
 '
 list=$(listing)
 unset IFS
-rm -rf "$part"
-send "$list" "$part"
+[ -d "$part" ] || mkdir "$part" 2>/dev/null
+send "$list" "$part/digest"

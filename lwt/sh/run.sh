@@ -28,8 +28,6 @@ if { read -r line </proc/$$/stat; } 2>/dev/null; then
 else start=$(started $$) group=$(group $$); fi
 say "run $$ $start $(boot) $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
 decide "$candidate" || { rm -f "$candidate"; exit 0; }                    # another runner, or a cancel, was first
-# A power cut must not forget that it ran.  The command need not wait for that: a launch of before the cut is refused.
-{ sync fate . || sync; } </dev/null >/dev/null 2>&1 &
 ring
 . ./settings
 now

@@ -71,7 +71,7 @@ sample_load() {
         printf " cpu=%d me=%d", (span - idle[1] + idle[0]) * percent + 0.5, cpu[me] * percent + 0.5
       }
       print ""
-      "getconf PAGESIZE" | getline page
+      if (span > 0) "getconf PAGESIZE" | getline page
       for (n = 0; n < 8 && span > 0; n++) {
         best = ""
         for (user in count) if (best == "" || cpu[user] * 1e9 + size[user] > cpu[best] * 1e9 + size[best]) best = user

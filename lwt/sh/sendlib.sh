@@ -1,17 +1,18 @@
 # How results are sent: which files of a task are new, and the stream.  Used by control.sh and fetch.sh, in ~/.lwt/t.
 
 # new_files INPUT KEY/work...: those files that are not in the input's manifest, or newer than it.  Where a name cannot be in a
-# list (a newline, a backslash), all of that task's directory is named instead.
+# list (a newline, a backslash), all of that task's directory is named instead.  (No line of a name is a slash and no more.)
 new_files() {
-  reference=../i/$1
+  reference=../i/$1 manifest=/dev/null
+  [ ! -e "../i/$1/manifest" ] || manifest=../i/$1/manifest
   shift
   {
-    [ ! -e "$reference/manifest" ] || sed 's/^/m /' "$reference/manifest"
-    find "$@" ! -type d | sed 's/^/f /'
-    [ ! -e "$reference/staged" ] || find "$@" ! -type d -newer "$reference/staged" | sed 's/^/n /'
+    find "$@" ! -type d
+    [ ! -e "$reference/staged" ] || { say /; find "$@" ! -type d -newer "$reference/staged"; }
   } | LC_ALL=C awk '
-    { kind = substr($0, 1, 1); path = substr($0, 3) }
+    { path = $0 }
     kind == "m" { known[path] = 1; next }
+    path == "/" { kind = "n"; next }
     {
       if (path !~ /^[0-9a-f]+\.[0-9]+\/work\//) { all[key] = 1; next }
       key = substr(path, 1, index(path, "/") - 1)
@@ -22,7 +23,7 @@ new_files() {
     END {
       for (i = 1; i <= count; i++) if (!(of[i] in all)) print files[i]
       for (key in all) print key "/work"
-    }'
+    }' kind=m "$manifest" kind=f -
 }
 
 # send LIST PIPE: the files of a list, as a tar stream on standard output, and on standard error "tar CODE" and "digest KIND VALUE"
