@@ -1,47 +1,104 @@
 """One file to many hosts, each fed by one before it while the file still arrives there; the master feeds the first.
 
-Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they become ready, so that slow ones come last, and a
-host that never answers is in nobody's way.  A host that is ready is fed through netcat by the last one that has no successor.
-When a link ends before its time, or is silent for SILENCE seconds, the one behind it is fed from where it stood, by another
-host or, failing that, by the master through ssh.  Data from the master always goes through ssh; between hosts it is not
-encrypted, and only taken from who sends the token of the link.  Each host verifies what it has before it is in place.
+What is more than one file is a tar stream, which goes as a file does and is unpacked on each host.
 
-It knows nothing of what is printed.  Who needs more than one file, or has a limit, uses transfer.
+Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they become ready, so a host that never answers is in
+nobody's way.  One that is known to be slow (its last probe) waits a while for the faster ones, so that it does not stand before
+them.  A host that has joined is fed through netcat by the last one that has no successor.  When a link ends before its time, or
+is silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or, failing that, by the master
+through ssh.  Data from the master always goes through ssh; between hosts it is not encrypted, and only taken from who sends the
+token of the link.  Each host verifies what it has before it is in place.
+
+It knows nothing of what is printed.
 """
 
 from __future__ import generator_stop
 
+import hashlib
 import time
+from typing import Callable, NamedTuple
 
-from lwt import call, netcat, remote, ssh
+from lwt import call, manifest, netcat, remote, ssh, transfer
 from lwt.config import bounded, plain_seconds
-from lwt.transfer import Lines
 
-SILENCE = 10                # seconds without a byte after which a link is given up
-CHUNK = 1 << 18
+SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
+CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process
 MOST_LINKS = 3              # that a host tries before the master feeds it
 LARGE = 8 << 20             # bytes of a file that are worth a chain
+SLOWER = 2                  # times that a host is slower than one for which it waits
+PATIENCE = 5.0              # seconds that it waits
 
 
-def is_for(wanted, hosts):
-    """Is this what a chain can copy: a file, to several hosts that are other machines?"""
-    return len(wanted.entries) == 1 and bool(wanted.entries[0].digest) and not any(host.is_local for host in hosts)
+class Cargo(NamedTuple):
+    """What goes along a chain.  chunks(at) are its bytes from there on, and may raise manifest.Changed.
+
+    words: how sh/chain.sh is told of it.  files: how many it is.
+    """
+
+    size: int
+    words: tuple
+    files: int
+    chunks: Callable
+
+
+def cargo(wanted):
+    """The Cargo that a Manifest is: a file or, where it is anything else, a tar stream, which is read once for its digest."""
+    entries = wanted.entries
+    if len(entries) == 1 and entries[0].digest:
+        entry = entries[0]
+        words = entry.digest, '%o' % entry.mode, time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime))
+        return Cargo(entry.size, words, 1, lambda at: manifest.content(entry, at, CHUNK))
+    size, digest = 0, hashlib.sha256()
+    for chunk in manifest.stream(entries):
+        digest.update(chunk)
+        size += len(chunk)
+    return Cargo(size, (digest.hexdigest(), 'tar', ''), sum(1 for entry in entries if entry.digest),
+                 lambda at: _after(at, manifest.stream(entries)))
+
+
+def _after(at, chunks):
+    """Chunks without their first bytes."""
+    for chunk in chunks:
+        if at < len(chunk):
+            yield chunk[at:]
+        at = max(0, at - len(chunk))
 
 
 class Chain:
-    """The links of one copy: who feeds whom."""
+    """The links of one copy: who feeds whom.
 
-    def __init__(self, wanted, target, terms, tally):
-        self.entry = wanted.entries[0]
+    names: the hosts.  rates: {name: bytes a second, as it was last seen}, of as many of them as are known.
+    """
+
+    def __init__(self, wanted, target, terms, tally, names=(), rates=None, clock=time.monotonic):
+        self.cargo = cargo(wanted)
         self.words = (target, wanted.single)
         self.terms = terms
         self.tally = tally
-        self.members = []               # those that are ready, in the order in which they became so
+        self.members = []               # those that have joined, in this order
+        self._expected = set(names)     # those of which it is not known whether they will join
+        self._rates = rates or {}
+        self._waiting = {}              # Member that is ready -> since when
+        self._clock = clock
 
-    def join(self, member):
-        """A host is ready: somebody is to feed it."""
-        self.members.append(member)
-        self.find_feeder(member)
+    def is_ready(self, member):
+        """A host is ready to join."""
+        self._expected.discard(member.name)
+        self._waiting[member] = self._clock()
+        self.admit()
+
+    def admit(self):
+        """Let those join that need wait for nobody."""
+        for member in sorted(self._waiting, key=self._rate, reverse=True):
+            faster = any(self._rates.get(name, 0) > SLOWER * self._rate(member) for name in self._expected)
+            if not faster or self._clock() - self._waiting[member] >= PATIENCE:
+                del self._waiting[member]
+                self.members.append(member)
+                self.find_feeder(member)
+
+    def _rate(self, member):
+        """The rate of a member; one of which it is not known waits for nobody, and nobody for it."""
+        return self._rates.get(member.name, float('inf'))
 
     def find_feeder(self, member):
         """Have a member fed by the last one that has no successor and does not itself depend on it; else by the master."""
@@ -56,10 +113,17 @@ class Chain:
 
     def left(self, member):
         """A member is gone, for whatever reason."""
+        self._waiting.pop(member, None)
         if member in self.members:
             self.members.remove(member)
         member.unlink()
+        self.over(member.name)
         self.look()
+
+    def over(self, name):
+        """A host will not join any more, or does not need to."""
+        self._expected.discard(name)
+        self.admit()
 
     def look(self):
         """Who has it in place, and has nobody to feed, may go."""
@@ -71,13 +135,14 @@ class Chain:
 class Member:
     """One host of a Chain: the source and the ear of its session."""
 
-    def __init__(self, chain):
+    def __init__(self, chain, name):
         self._chain = chain
-        self._lines = Lines(self._hear)
+        self.name = name
+        self._lines = transfer.Lines(self._hear)
         self._told = []                 # what netcat.PROBE said
         self._orders = []               # bytes to be written, lines of commands
-        self._file = None               # open while the master feeds it
-        self._at = self._have = 0
+        self._chunks = None             # while the master feeds it
+        self._have = 0
         self._is_over = False
         self._netcat = self._address = None
         self.feeder = None              # a Member
@@ -101,14 +166,16 @@ class Member:
         if feeder is not None:
             self._order('listen', *self._netcat.listen(self._address))
         else:
-            self._at = self._have
-            self._file = open(self._chain.entry.path, 'rb', buffering=0)
-            self._file.seek(self._at)
+            self._chunks = self._chain.cargo.chunks(self._have)
             self.wake()
 
     def hand_on(self, at, token, address, port):
         """Feed a member that listens."""
         self._order('feed', str(at), token, *self._netcat.send(address, port))
+
+    def beat(self):
+        """Hear that who is fed by it gets on."""
+        self._order('beat')
 
     def unlink(self):
         """Be fed no more; whoever it feeds notices by itself."""
@@ -130,24 +197,24 @@ class Member:
         """The next order or data; None while there is none, b'' at the end."""
         if self._orders:
             return self._orders.pop(0)
-        if self._file is not None:
-            data = self._file.read(min(CHUNK, self._chain.entry.size - self._at))
-            if data:
-                self._at += len(data)
-                self._note(self._at)
-                return b'data %d\n' % len(data) + data
-            self.close()
-            if self._at < self._chain.entry.size:
-                self.problem = '%s: changed while it was read' % self._chain.entry.path
-                return b''
-            return b'finish\n'
-        return b'' if self._is_over else None
+        if self._chunks is None:
+            return b'' if self._is_over else None
+        try:
+            data = next(self._chunks, b'')
+        except manifest.Changed as changed:
+            self.problem = str(changed)
+            return b''
+        if data:
+            self._note(self._have + len(data))
+            return b'data %d\n' % len(data) + data
+        self.close()
+        return b'finish\n'
 
     def close(self):
         """Close the file that is being read."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._chunks is not None:
+            self._chunks.close()
+            self._chunks = None
 
     # -- what it says -----------------------------------------------------------------------------------------------------
 
@@ -160,13 +227,14 @@ class Member:
 
     def _hear(self, line):
         word, *rest = line.decode('utf-8', 'replace').split(' ')
-        number = bounded(rest[0], 0, self._chain.entry.size) if rest else None
+        number = bounded(rest[0], 0, self._chain.cargo.size) if rest else None
         if word == 'same':
             self.is_same = True
+            self._chain.over(self.name)
         elif word == 'ready':
             self._address, self._netcat = netcat.parse('\n'.join(self._told))
-            self._chain.tally.expected += self._chain.entry.size
-            self._chain.join(self)
+            self._chain.tally.expected += self._chain.cargo.size
+            self._chain.is_ready(self)
         elif word == 'listen' and number is not None and len(rest) == 3:
             self._listens(number, netcat.offer(rest[1:]))
         elif word in ('have', 'got') and number is not None:
@@ -180,8 +248,11 @@ class Member:
             self._told.append(line.decode('utf-8', 'replace'))
 
     def _note(self, have):
+        if have > self._have and self.feeder is not None:
+            self.feeder.beat()
         self._chain.tally.moved += max(0, have - self._have)
         self._have = max(self._have, have)
+        self._chain.admit()
 
     def _listens(self, have, offer):
         if self.feeder in self._chain.members and offer is not None:
@@ -191,7 +262,7 @@ class Member:
         """A link has ended."""
         feeder, self.feeder = self.feeder, None
         self._chain.look()
-        if have == self._chain.entry.size:
+        if have == self._chain.cargo.size:
             self._order('finish')
             return
         if feeder is not None:
@@ -204,19 +275,21 @@ class Member:
 def put(chain, session, host):
     """Flow: one host's part in a Chain; returns a Verdict, whose reason tells what was done."""
     session = session.at(host)
-    entry = chain.entry
+    stall = session.settings.stall or session.settings.lease
+    session = session._replace(transport=session.transport.within(stall))
+    digest, mode, stamp = chain.cargo.words
     words = (host.home,) + chain.words + (
-        plain_seconds(session.settings.stall or session.settings.lease), str(entry.size), entry.digest, '%o' % entry.mode,
-        time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime)), str(SILENCE), netcat.PROBE)
+        plain_seconds(stall), str(chain.cargo.size), digest, mode, stamp, str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
     member = None
 
     def make(frame):
         nonlocal member
         if member is not None:
             chain.left(member)          # of a login that was dropped
-        member = Member(chain)
+        member = Member(chain, host.name)
         limits = session.limits(chain.terms.timeout)
-        return remote.plain(session.transport, host, 'chain', words, frame, limits)._replace(source=member)
+        command = remote.plain(session.transport, host, 'chain', words, frame, limits)
+        return command._replace(source=member, rate=chain.terms.rate)
 
     try:
         verdict = yield from call.call(session, make, lambda stream, data: member(stream, data), 'put')
@@ -224,12 +297,12 @@ def put(chain, session, host):
         if member is not None:
             chain.left(member)
     if member.problem:
-        return ssh.Verdict('failed', 1, member.problem)
+        return transfer.refused(member.problem)
     if not verdict.ok and not member.is_placed:
         return ssh.with_complaint(verdict, bytes(member.complaint))
     if not member.is_placed and not member.is_same:
         return ssh.Verdict('lost', ssh.UNREACHABLE, 'it ended before the file was in place', 'maybe')
-    chain.tally.copied += member.is_placed
-    chain.tally.unchanged += member.is_same
-    return ssh.Verdict('ok', 0, '%d file%s copied%s' % (member.is_placed, '' if member.is_placed else 's',
-                                                        ', 1 unchanged' if member.is_same else ''))
+    copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
+    chain.tally.copied += copied
+    chain.tally.unchanged += unchanged
+    return transfer.done(copied, unchanged)

@@ -37,7 +37,7 @@ def main(name, argv, make_env):
     chosen = env.select(parsed, place)
     session = env.session(settings, chosen)
     tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
-    make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally)
+    make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally, place)
     with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
         env.ready(run, place, session, chosen)
         return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
@@ -67,15 +67,16 @@ def _common(parser):
     return parser.add_options('timeout', 'stall', 'grace')
 
 
-def _put_flow(parsed, session, chosen, words, terms, tally):
+def _put_flow(parsed, session, chosen, words, terms, tally, place):
     *local, target = words
     _check_target(target)
     if parsed.chain and (parsed.star or parsed.per_host):
         raise UsageError('--chain and %s exclude each other' % ('--star' if parsed.star else '--per-host'))
     if not parsed.per_host:
         same = manifest.survey(local)
-        if _is_chain(parsed, same, chosen, terms):
-            chain = broadcast.Chain(same, target, terms, tally)
+        if _is_chain(parsed, same, chosen):
+            names = [host.name for host in chosen]
+            chain = broadcast.Chain(same, target, terms, tally, names, _rates(place, names))
             return lambda host: broadcast.put(chain, session, host)
         return lambda host: transfer.put(session, host, same, target, terms, tally)
     sources = {host: _per_host(local, host) for host in chosen}
@@ -86,12 +87,22 @@ def _put_flow(parsed, session, chosen, words, terms, tally):
                          else _nothing_for(host, local))
 
 
-def _is_chain(parsed, wanted, chosen, terms):
-    """Is the file to go from host to host?"""
-    can = broadcast.is_for(wanted, chosen) and not terms.rate
-    if parsed.chain and not can:
-        raise UsageError('--chain: for one file, to hosts that are not this machine, and without --limit')
-    return parsed.chain or can and not parsed.star and len(chosen) >= 3 and wanted.entries[0].size >= broadcast.LARGE
+def _is_chain(parsed, wanted, chosen):
+    """Is it to go from host to host?"""
+    if any(host.is_local for host in chosen):
+        if parsed.chain:
+            raise UsageError('--chain: only to hosts that are other machines')
+        return False
+    is_large = len(wanted.entries) == 1 and wanted.entries[0].size >= broadcast.LARGE
+    return parsed.chain or is_large and not parsed.star and len(chosen) >= 3
+
+
+def _rates(place, names):
+    """{name: bytes a second} of hosts, where a workspace remembers probes."""
+    if place is None or not os.path.exists(place.database):
+        return {}
+    from lwt import weather             # here, for it brings SQLite
+    return weather.rates(place, names)
 
 
 def _check_target(target):
@@ -120,7 +131,7 @@ def _nothing_for(host, directories):
     yield                               # a flow, though it asks for nothing
 
 
-def _get_flow(parsed, session, chosen, words, terms, tally):
+def _get_flow(parsed, session, chosen, words, terms, tally, _place):
     *remote, local = words
     for path in remote:
         _check_target(path)

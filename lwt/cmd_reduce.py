@@ -205,8 +205,7 @@ class _Rounds:
         self._lines = {}                # host's name -> output.WholeLines
         self._left = 0                  # flows of the round
         self._timer = None
-        silence = min(session.transport.silence, settings.stall or session.transport.silence)
-        session = session._replace(transport=session.transport._replace(silence=silence))
+        session = session._replace(transport=session.transport.within(settings.stall))
         self._plan = reduce.Plan(session, self._netcat(session) if parsed.transport == 'nc' else None, parsed.tmp or '',
                                  settings.timeout, self._complain, self._say)
 

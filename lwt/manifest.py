@@ -125,7 +125,7 @@ def stream(entries):
     pending, total = bytearray(), 0
     for entry in entries:
         pending += _header(entry)
-        for chunk in _content(entry) if entry.digest else ():
+        for chunk in content(entry) if entry.digest else ():
             pending += chunk
             if len(pending) >= CHUNK:
                 total += len(pending)
@@ -143,13 +143,17 @@ def _header(entry):
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def _content(entry):
-    """The content of a file, no more and no less of it than was hashed."""
-    left = entry.size
+def content(entry, at=0, most=CHUNK):
+    """The content of a file from a place on, no more and no less of it than was hashed, as chunks of so many bytes at most.
+
+    Raises Changed.
+    """
+    left = entry.size - at
     try:
         with open(entry.path, 'rb', buffering=0) as file:
+            file.seek(at)
             while left:
-                chunk = file.read(min(left, CHUNK))
+                chunk = file.read(min(left, most))
                 if not chunk:
                     break
                 left -= len(chunk)
@@ -167,7 +171,7 @@ def contents(entries, kind):
     if kind == 'sha256':
         lines = sorted(entry.digest.encode() + b'\n' for entry in files)
         return 'sha256 ' + (files[0].digest if is_one else sha256(lines))
-    sums = [(cksum(_content(entry)), entry.size) for entry in files]
+    sums = [(cksum(content(entry)), entry.size) for entry in files]
     return 'cksum %d' % (sums[0][0] if is_one else cksum(sorted(b'%d %d\n' % line for line in sums)))
 
 

@@ -38,6 +38,10 @@ class Transport(NamedTuple):
     control_path: str = ''
     persist: float = 0.0
 
+    def within(self, stall):
+        """The Transport that takes a host for gone after `stall` seconds without a word, if that is sooner; 0: no limit."""
+        return self._replace(silence=min(self.silence, stall or self.silence))
+
 
 class Verdict(NamedTuple):
     """What became of a command on a host.

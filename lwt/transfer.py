@@ -142,22 +142,24 @@ def put(session, host, wanted, target, terms, tally):
 
     verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data), 'put')
     if sender.problem:
-        return _refused(sender.problem)
+        return refused(sender.problem)
     if not verdict.ok:
         return ssh.with_complaint(verdict, bytes(sender.complaint))
     if not sender.is_told:
-        return _refused(UNREADABLE)
+        return refused(UNREADABLE)
     tally.copied += sender.copied
     tally.unchanged += sender.unchanged
-    return _done(sender.copied, sender.unchanged)
+    return done(sender.copied, sender.unchanged)
 
 
-def _done(copied, unchanged):
+def done(copied, unchanged):
+    """The Verdict on a put that went well: so many files."""
     text = '%d file%s copied' % (copied, '' if copied == 1 else 's')
     return ssh.Verdict('ok', 0, text + (', %d unchanged' % unchanged if unchanged else ''))
 
 
-def _refused(reason):
+def refused(reason):
+    """The Verdict on a copy that cannot be."""
     return ssh.Verdict('failed', 1, reason)
 
 
@@ -307,9 +309,9 @@ class _Receiver:
         unchanged = sum(self.have[name][1] for name in self._same)
         self._tally.unchanged += unchanged
         if not self.paths and self._same:
-            return _done(0, unchanged)
+            return done(0, unchanged)
         if self._told.get('tar') != '0':
-            return _refused(self._told.get('complaint', 'tar failed'))
+            return refused(self._told.get('complaint', 'tar failed'))
         try:
             problem = self._unpack() or self._verify()
             for name in () if problem else self.paths.values():
@@ -318,9 +320,9 @@ class _Receiver:
         except OSError as error:
             raise LocalError('%s: %s' % (self._directory, error.strerror or error))
         if problem:
-            return _refused(problem)
+            return refused(problem)
         self._tally.copied += self.files
-        return _done(self.files, unchanged)
+        return done(self.files, unchanged)
 
     def _unpack(self):
         """Unpack the stream; returns what is wrong with it, or ''."""
@@ -403,4 +405,4 @@ def get(session, host, paths, directory, terms, replace, tally):
             raise LocalError('%s: %s' % (directory, receiver.error.strerror or receiver.error))
         if receiver.would_overwrite:
             return ssh.Verdict('failed', EXIT_USAGE, receiver.problem, 'no')
-        return _refused(receiver.problem) if receiver.problem else verdict
+        return refused(receiver.problem) if receiver.problem else verdict

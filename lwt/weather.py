@@ -122,3 +122,17 @@ def resting(place, names):
     except LwtError:
         return set()            # a state that cannot be read keeps nobody from a host
     return {name for name in names if name in known and not known[name].takes_tasks and not known[name].is_due(now, False)}
+
+
+def rates(place, names):
+    """{name: bytes a second} of those of these hosts whose last probe told: the slower of its two ways."""
+    found = {}
+    try:
+        with Store(place.database) as store:
+            for name in names:
+                for _host, _when, told in store.probes(name)[-1:]:
+                    if told['put'] and told['get']:
+                        found[name] = min(told['put'], told['get'])
+    except LwtError:
+        pass                    # a state that cannot be read keeps nobody from a copy
+    return found

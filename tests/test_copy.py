@@ -238,7 +238,7 @@ class Puts(CopyTestCase):
 
     def test_what_arrives_otherwise_than_it_was_sent_is_refused(self):
         source = write(self.path('file'), b'12345')
-        with mock.patch.object(manifest, '_content', lambda entry: [b'54321']):
+        with mock.patch.object(manifest, 'content', lambda entry: [b'54321']):
             verdict = self.put([source], 'there')
         self.assertEqual(verdict.reason, 'what arrived is not what was sent')
         self.assertEqual(os.listdir(self.home), [])

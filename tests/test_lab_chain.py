@@ -103,11 +103,41 @@ class Chains(LabTestCase):
                 self.assert_nothing_half(*self.names)
                 self.assertEqual([name for name in self.names if self.has_it(name)], [])
 
-    def test_what_a_chain_cannot_do_is_refused(self):
+    def test_directories_go_along_too_and_a_limit_holds(self):
+        os.makedirs(self.path('tree', 'empty'))
+        self.write('tree/a b', 'x' * 50000)
+        self.write('tree/run', '#!/bin/sh\n', mode=0o755)
+        before = self.sent()
+        done = self.lwt('-v', 'put', '-w', 'h[1-5]', '--chain', '--limit', '800', 'tree', 'there')
+        self.assertEqual(done.code, 0, done)
+        self.assertIn('5 of 5 hosts: 10 files copied', done.err)
+        self.assertLess(self.sent() - before, 400000)
+        for name in self.names:
+            there = os.path.join(self.lab.home(name), 'there')
+            self.assertEqual(sorted(os.listdir(there)), ['a b', 'empty', 'run'])
+            self.assertEqual(os.path.getsize(os.path.join(there, 'a b')), 50000)
+            self.assertTrue(os.access(os.path.join(there, 'run'), os.X_OK))
         self.write('two', 'x')
-        for words, said in ((('--star',), 'exclude each other'), (('two',), 'for one file'),
-                            (('--limit', '5'), 'without --limit')):
-            self.assert_refused(self.lwt('put', '-w', 'h1', '--chain', *words, 'big', '/tmp/'), 2, said)
+        done = self.lwt('put', '-w', 'h1,h2', '--chain', 'tree', 'two', '.')
+        self.assertEqual((done.code, done.err), (0, ''))
+        self.lab.inside('h2', 'sh', '-c', 'cd ~root && test -f two && test -f tree/run && rm -r two tree')
+        self.lab.inside('h1', 'sh', '-c', 'rm -r ~root/two ~root/tree')
+        self.assert_nothing_half(*self.names)
+
+    def test_a_host_that_is_cut_off_in_the_middle_is_told_and_cleans_up_by_itself(self):
+        self.limit_links()
+        popen = self.under_way('--stall', '12')
+        self.lab.black_hole('h3')
+        _out, err = popen.communicate(timeout=90)
+        self.assertEqual(popen.returncode, 3, err)
+        self.assertIn(b'h3: connection lost', err)
+        self.assertEqual([name for name in self.names if self.has_it(name)], ['h1', 'h2', 'h4', 'h5'], err)
+        self.assertTrue(wait_for(lambda: self.gone('h3'), 30), self.lab.commands('h3'))
+        self.assert_nothing_half(*self.names)
+
+    def test_what_a_chain_cannot_do_is_refused(self):
+        for words, said in ((('-w', 'h1', '--star'), 'exclude each other'), (('-w', 'h1', '--per-host'), 'exclude each other')):
+            self.assert_refused(self.lwt('put', '--chain', *words, 'big', '/tmp/'), 2, said)
 
 
 if __name__ == '__main__':

@@ -47,6 +47,4 @@ problem=$(tar -xpof - -C "$part/new" 2>&1) || refuse "not unpacked in $directory
 cd "$part/new" || exit 1
 if [ "$count" = 1 ] && [ -f it ]; then set -- it; else set -- .; fi
 [ "$(contents "$1")" = "$expected" ] || refuse "what arrived is not what was sent"
-for entry in * .[!.]* ..?*; do
-  [ ! -e "$entry" ] || place "./$entry" "${name:-$entry}"
-done
+place_all

@@ -49,17 +49,19 @@ say "$$ $start $boot" >"$part/owner" || refuse "$PWD: no room left"
 
 # watch: end it all when nothing has come for $stall seconds; while files are looked at ("busy"), say that it goes on.
 watch() {
-  watch_quiet=0 watch_last=''
+  watch_time=0 watch_quiet=0 watch_last='' watch_step=$((${stall%.*} / 4 + 1))
   cd / || return                        # its sleep may live a second longer than all else
   while sleep 1 3>&- && kill -0 $$; do
-    watch_quiet=$((watch_quiet + 1))
+    watch_time=$((watch_time + 1))
     if [ -e "$part/busy" ]; then
-      [ $((watch_quiet % 10)) -gt 0 ] || say tick >&3
-    elif [ "$watch_quiet" -ge "${stall%.*}" ]; then
+      [ $((watch_time % 10)) -gt 0 ] || say tick >&3
+    elif [ $((watch_time % watch_step)) -eq 0 ]; then
       # shellcheck disable=SC2012  # it is only compared
       watch_now=$(ls -lnR "$part" | cksum)
-      [ "$watch_now" != "$watch_last" ] || kill -TERM 0
-      watch_last=$watch_now watch_quiet=0
+      watch_quiet=$((watch_quiet + watch_step))
+      [ "$watch_now" = "$watch_last" ] || watch_quiet=0
+      watch_last=$watch_now
+      [ "$watch_quiet" -lt "${stall%.*}" ] || kill -TERM 0
     fi
   done
 }
@@ -92,4 +94,11 @@ place() {
   if [ -d "$1" ] && [ -d "$directory/$2" ]; then merge "$1" "$directory/$2" || exit 1
   elif [ -d "$1" ] || [ -d "$directory/$2" ]; then clash "$directory/$2"
   else mv -f "$1" "$directory/$2" || exit 1; fi
+}
+
+# place_all: move all that is in this directory.
+place_all() {
+  for entry in * .[!.]* ..?*; do
+    [ ! -e "$entry" ] || place "./$entry" "${name:-$entry}"
+  done
 }
