@@ -28,7 +28,7 @@ def carry(context, item):
         context.tell(str(error))
         return visit.Report(host.name, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
-        files.remove_tree(scratch)
+        files.discard(scratch)
         lock.release()
     return visit.Report(host.name, changes=1)
 
@@ -38,7 +38,7 @@ def _result(context, item, scratch):
     task = context.store.get(item.of.id)
     if task is None or (task.state, task.key) != ('fetching', item.name):
         return                          # somebody else was faster
-    books = results.Books(context.workspace, context.store, item.host.name + '.carried')
+    books = results.Books(context.workspace, context.store, 'carry.' + item.host.name)
     books.clear()
     inbox = errands.Inbox(scratch, has_words=False)
     with inbox:

@@ -167,10 +167,16 @@ def _split(texts):
 # -- passes -----------------------------------------------------------------------------------------------------------------
 
 
+def _clear_up(command):
+    """Before passes: forget what is old, and what an lwt that was killed left behind."""
+    command.store.forget(command.settings.keep)
+    queue.sweep(command.place, command.store)
+
+
 def update(command, words):
     """One pass."""
     _expect_no_words('update', words)
-    command.store.forget(command.settings.keep)
+    _clear_up(command)
     listed, session = command.listed()
     events.note('a pass begins')
     with command.running() as run:
@@ -194,7 +200,7 @@ def update(command, words):
 def run(command, words):
     """Passes until all is done."""
     _expect_no_words('run', words)
-    command.store.forget(command.settings.keep)
+    _clear_up(command)
     before = command.store.open_numbers()
     stuck = _work(command, None)
     command.say(summary(command.store.counts()) or 'no tasks')

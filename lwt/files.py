@@ -153,11 +153,18 @@ def tree_size(path, each=0):
 
 def remove_tree(path):
     """Remove what is there, if anything; never follows a link."""
-    if os.path.islink(path) or os.path.isfile(path):
-        os.unlink(path)
-    elif os.path.isdir(path):
-        import shutil                   # here, for the same reason
-        shutil.rmtree(path)
+    with local_errors(path):
+        if os.path.islink(path) or os.path.isfile(path):
+            os.unlink(path)
+        elif os.path.isdir(path):
+            import shutil               # here, for the same reason
+            shutil.rmtree(path)
+
+
+def discard(path):
+    """Remove a directory as far as that can be done; the rest is left to whoever comes next."""
+    import shutil
+    shutil.rmtree(path, ignore_errors=True)
 
 
 class Lock:
@@ -170,18 +177,33 @@ class Lock:
     def take(self):
         """True when it is ours now, False when another process has it.  Never waits."""
         with local_errors(self._path):
-            is_directory = os.path.isdir(self._path)
-            fd = os.open(self._path, os.O_CLOEXEC | (os.O_RDONLY if is_directory else os.O_RDWR | os.O_CREAT), 0o600)
+            self._open()
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                return False
-        if not is_directory:
-            os.ftruncate(fd, 0)
-            os.write(fd, b'%d\n' % os.getpid())     # for people: who has it
-        self._fd = fd
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.isdir(self._path):
+                    os.ftruncate(self._fd, 0)
+                    os.write(self._fd, b'%d\n' % os.getpid())       # for people: who has it
+            except OSError as error:
+                self.release()
+                if isinstance(error, BlockingIOError):
+                    return False
+                raise
         return True
+
+    @contextlib.contextmanager
+    def shared(self):
+        """Have it together with others who do not need it for themselves; waits for one who has taken it."""
+        with local_errors(self._path):
+            self._open()
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH)
+            yield
+        finally:
+            self.release()
+
+    def _open(self):
+        flags = os.O_RDONLY if os.path.isdir(self._path) else os.O_RDWR | os.O_CREAT
+        self._fd = os.open(self._path, os.O_CLOEXEC | flags, 0o600)
 
     def holder(self):
         """Who took it last, as far as can be read: (process number, seconds since 1970 when), or None."""

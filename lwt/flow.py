@@ -22,6 +22,7 @@ Nothing here knows what a Command does.  Callbacks live only below this module.
 from __future__ import generator_stop
 
 import contextlib
+import errno
 import signal
 from collections import deque
 from typing import Callable, NamedTuple
@@ -246,7 +247,8 @@ class Pool:
         try:
             child.start()
         except OSError as error:
-            if error.errno in TRANSIENT:
+            # Descriptors of ours become free when a child of ours ends; where there is none, nobody would.
+            if error.errno in TRANSIENT and (self._children or error.errno != errno.EMFILE):
                 self._respawn_timer = self.loop.call_later(self._respawn_delay, self._respawn)
                 self._respawn_delay = min(2 * self._respawn_delay, RESPAWN_DELAY[1])
                 return False

@@ -1,6 +1,7 @@
 """The queue as commands see it: adding tasks, and finding them by what a user typed."""
 
 import os
+import re
 import shutil
 import uuid
 
@@ -11,6 +12,7 @@ from lwt.hosts import printable
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
+_INPUT = re.compile(r'[^.].*\.[0-9a-f]{12}')
 
 
 def read_description(place, name, default_retries, overrides=()):
@@ -42,17 +44,65 @@ def add(place, store, name, desc, folder, args, after=()):
     tasks that they wait for.
     """
     input_name = '%s.%s' % (name, uuid.uuid4().hex[:12])
-    target = place.path('task', input_name)
-    part = place.path('task', '.part-' + input_name)
+    with _lock(place).shared():
+        target, part = place.path('task', input_name), place.path('task', '.part-' + input_name)
+        try:
+            archive.copy_input(folder, part)
+            files.sync_tree(part)
+            os.rename(part, target)
+            files.sync_dir(place.path('task'))
+        except (OSError, shutil.Error) as error:
+            files.discard(part)
+            raise LocalError('%s: cannot be copied (%s)' % (folder, error))
+        return store.add(name, input_name, desc, args, after)
+
+
+def _lock(place):
+    """Whoever makes something in task/ that no task names yet shares it; who sweeps there has it alone."""
+    return place.lock('task')
+
+
+def sweep(place, store):
+    """Finish what an lwt that was killed left half done on this machine, and remove what it left behind.
+
+    Whatever somebody is at just now is left to them, and to the next sweep.
+    """
+    with files.local_errors(place.path('task')):
+        _sweep_tasks(place, store)
+        for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
+            for name in os.listdir(folder):
+                if name.startswith(prefix):
+                    _sweep_host(place, os.path.join(folder, name), name[len(prefix):])
+    for task, with_results in store.doomed():
+        results.forget(place, store, task, with_results)
+    for name in store.copied_inputs():
+        if not store.input_is_wanted(name):
+            store.drop_input(name)
+
+
+def _sweep_tasks(place, store):
+    names = os.listdir(place.path('task'))
+    lock = _lock(place)
+    if not names or not lock.take():
+        return
     try:
-        archive.copy_input(folder, part)
-        files.sync_tree(part)
-        os.rename(part, target)
-        files.sync_dir(place.path('task'))
-    except (OSError, shutil.Error) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise LocalError('%s: cannot be copied (%s)' % (folder, error))
-    return store.add(name, input_name, desc, args, after)
+        for name in names:
+            attempt = re.fullmatch(r'attempt\.(\d+)\.\d+', name)
+            task = store.get(int(attempt.group(1))) if attempt else None
+            if task is not None and task.state == 'done':
+                results.gather(place, task)
+            elif task is None and not (_INPUT.fullmatch(name) and store.input_is_wanted(name, even_failed=True)):
+                files.remove_tree(place.path('task', name))
+    finally:
+        lock.release()
+
+
+def _sweep_host(place, path, owner):
+    """Remove what a visit, or a carrier, was at, if it is at it no more."""
+    lock = place.lock(owner if owner.startswith('carry.') else 'host.' + owner)
+    if lock.take():
+        files.remove_tree(path)
+        lock.release()
 
 
 def values_of_file(path):
@@ -126,10 +176,11 @@ def _resume(_place, store, task):
 
 def _retry(place, store, task):
     tasks.step(task.state, 'retry')
-    if not os.path.isdir(place.path('task', task.input)):
-        raise UsageError('its input is gone', 'add it again')
-    results.set_aside(place, task)
-    return store.retry(task)
+    with _lock(place).shared():
+        if not os.path.isdir(place.path('task', task.input)):
+            raise UsageError('its input is gone', 'add it again')
+        results.set_aside(place, task)
+        return store.retry(task)
 
 
 _WISHES = {'kill': _kill, 'suspend': _suspend, 'resume': _resume, 'retry': _retry}
@@ -143,11 +194,7 @@ def remove(place, store, task, with_results):
     if task.state not in ('done', 'fetching', 'killing'):
         task = wish(place, store, task, 'kill')
     if task.state != 'done':
-        store.doom(task)
+        store.doom(task, with_results)
         return task
-    with files.local_errors(results.directory(place, task)):
-        if with_results:
-            files.remove_tree(results.directory(place, task))
-    store.remove(task.id)
-    results.forget_input(place, store, task)
+    results.forget(place, store, task, with_results)
     return None

@@ -7,7 +7,6 @@ TIME is when the task was added, so that whoever finds a task half fetched knows
 """
 
 import os
-import shutil
 import tarfile
 import time
 
@@ -153,15 +152,38 @@ def ended_text(task, after, reason):
 
 
 def tidy(workspace, store, task):
-    """After the end of a task: put earlier attempts beside its results, and remove its input if nobody needs it."""
+    """After the end of a task: put earlier attempts beside its results, remove its input if nobody needs it, and forget it if
+    that was asked for."""
+    gather(workspace, task)
+    forget_input(workspace, store, task)
+    for _task, with_results in store.doomed(task.id):
+        forget(workspace, store, task, with_results)
+
+
+def forget(workspace, store, task, with_results):
+    """Forget a task that is done; with_results: and remove what came home of it."""
+    gather(workspace, task)
+    if with_results:
+        files.remove_tree(directory(workspace, task))
+    store.remove(task.id)
+    forget_input(workspace, store, task)
+
+
+def gather(workspace, task):
+    """Put what waits of a task that is done into its place: earlier attempts beside its results.
+
+    What waits of its last attempt are its results: a retry had set them aside, and did not come further.
+    """
     target = directory(workspace, task)
     with files.local_errors(target):
-        for number in range(1, task.attempt + 1 if task.attempt > 1 else 1):
+        for number in range(task.attempt, 0, -1):
             waiting = attempt_directory(workspace, task._replace(attempt=number))
             if os.path.isdir(waiting):
-                files.make_dir(target)
-                os.rename(waiting, os.path.join(target, 'attempt.%d' % number))
-    forget_input(workspace, store, task)
+                if number < task.attempt or os.path.isdir(target):
+                    files.make_dir(target)
+                    os.rename(waiting, os.path.join(target, 'attempt.%d' % number))
+                else:
+                    os.rename(waiting, target)
 
 
 def forget_input(workspace, store, task):
@@ -169,7 +191,7 @@ def forget_input(workspace, store, task):
     if not store.input_is_wanted(task.input):
         store.drop_input(task.input)
     if not store.input_is_wanted(task.input, even_failed=True):
-        shutil.rmtree(workspace.path('task', task.input), ignore_errors=True)
+        files.discard(workspace.path('task', task.input))
 
 
 def set_aside(workspace, task):

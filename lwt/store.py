@@ -322,6 +322,10 @@ class Store:
         """The inputs that are on a host, in its home."""
         return {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ? AND home = ?', (host.name, host.home))}
 
+    def copied_inputs(self):
+        """The inputs that are on any host."""
+        return [row[0] for row in self._rows('SELECT DISTINCT input FROM copy')]
+
     def known_values(self, name):
         """The values (None for none) of the tasks of a name."""
         return {row[0] for row in self._rows('SELECT arg FROM task JOIN batch ON batch.id = task.batch WHERE name = ?', (name,))}
@@ -408,7 +412,7 @@ class Store:
         return tasks.Past(tuple(dict.fromkeys(host for host, _how in bad)), sum(how == 'withdrawn' for _host, how in bad))
 
     def _after_done(self, task, outcome):
-        """Let those go on that waited for this task, or say why they do not; forget it if that was asked for."""
+        """Let those go on that waited for this task, or say why they do not."""
         mark = ' %d ' % task.id
         for number, after in self._rows("SELECT id, after FROM task WHERE state = 'held' AND after LIKE ?",
                                         ('%' + mark + '%',)):
@@ -419,8 +423,6 @@ class Store:
             else:
                 self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
                                  ('after %s, which was no success (%s)' % (tasks.format_id(task.id), outcome), number))
-        if self._rows('SELECT 1 FROM task WHERE id = ? AND doomed', (task.id,)):
-            self.remove(task.id)
 
     def unplace(self, task, reason, was_sent):
         """Take a task that certainly has not started from its host; what was sent of it is to be removed."""
@@ -436,10 +438,16 @@ class Store:
         return self.advance(task, 'retry', 'to be tried again', attempt=task.attempt + 1, failures=0, outcome='', end='',
                             code=None, reason='', ended=None, avoid='', wall=None, cpu=None, **_NOWHERE)
 
-    def doom(self, task):
-        """Have a task forgotten as soon as it is done."""
+    def doom(self, task, with_results):
+        """Write down that a task is to be forgotten as soon as it is done; with_results: and what came home of it removed."""
         with self.together():
-            self._db.execute('UPDATE task SET doomed = 1 WHERE id = ?', (task.id,))
+            self._db.execute('UPDATE task SET doomed = ? WHERE id = ?', (1 + with_results, task.id))
+
+    def doomed(self, number=None):
+        """[(Task, with_results)] of those that are done, and are to be forgotten; number: of one."""
+        which, parameters = ('1', ()) if number is None else ('id = ?', (number,))
+        rows = self._rows("SELECT id, doomed FROM task WHERE doomed AND state = 'done' AND " + which, parameters)
+        return [(self.get(found), kind == 2) for found, kind in rows]
 
     def remove(self, number):
         """Forget a task."""

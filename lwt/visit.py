@@ -209,7 +209,7 @@ class _Visitor:
                 raise HostError(host.name, ssh.with_complaint(verdict, inbox.complaints()))
             self._take(host, asked, left, inputs, inbox)
         finally:
-            files.remove_tree(self._scratch)
+            files.discard(self._scratch)
 
     def _call(self, host, errand, asked, wait, wants_results, inbox):
         """Flow: the call itself; returns its Verdict."""
@@ -311,8 +311,9 @@ class _Visitor:
         if state == 'fetching':
             end, code = tasks.ending(event, detail.partition(' ')[0], task.state)
             wall, cpu = usage(detail.split(' ')[1:])
+            failures = task.desc.retries if task.state == 'killing' else task.failures      # what was killed is not retried
             return self._advance(task, event, 'ended on %s' % task.host, told, end=end, code=code, wall=wall, cpu=cpu,
-                                 reason=_REASONS.get(event, ''), ended=self._context.clock())
+                                 failures=failures, reason=_REASONS.get(event, ''), ended=self._context.clock())
         if state != task.state:
             return self._advance(task, event, '%s on %s' % (state, task.host), told, reason=_REASONS.get(event, ''))
         return task

@@ -85,10 +85,11 @@ class ProgramTestCase(LeakCheckedTestCase):
     """lwt as a program, in a scratch directory with a home of its own."""
 
     python = sys.executable
+    scratch_in = None           # where the scratch directory is, if not where such are
 
     def setUp(self):
         super().setUp()
-        self._scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self._scratch = tempfile.TemporaryDirectory(prefix='lwt-test.', dir=self.scratch_in)
         self.addCleanup(self._scratch.cleanup)
         self.scratch = self._scratch.name
         self.home = self.path('home')

@@ -84,7 +84,7 @@ receive() {
   head -c "$2" <&6 >>"$1" 2>/dev/null &
   receive_head=$!
   exec 6<&-
-  ( receive_watch "$1" "$3" "$receive_head" ) </dev/null >/dev/null 2>&1 &
+  ( receive_watch "$1" "$3" "$receive_head" ) </dev/null >/dev/null 2>&1 3<&- 4>&- &
   wait "$receive_head"
   [ "$(wc -c <"$1")" -eq "$2" ]
 }

@@ -1,0 +1,168 @@
+"""lwt that dies, or is refused, at its n-th step.  The product has no hook for this: its effects are wrapped from outside.
+
+A step is what changes something: a transaction that is about to be committed, a name made or removed in the file system, a sync,
+a file opened to be written, a process started.  In a process of its own lwt is run as always, and at step N it is killed, or
+the step fails with an error of the machine, once or from then on.
+
+By hand, to look at one case (the steps go to standard error):
+
+    python3 -m tests.crashing 17 kill -- task run
+    python3 -m tests.crashing 17 ENOSPC -- task run         # also EIO, EMFILE; with a + behind it, from then on
+"""
+
+import builtins
+import contextlib
+import errno
+import importlib
+import os
+import signal
+import sqlite3
+import sys
+import time
+from typing import NamedTuple
+
+from lwt import cli, proc, store
+
+importlib.import_module('lwt.cmd_task')         # that a run need not: each is a fork of this process
+FAULTS = ('kill', 'ENOSPC', 'EIO', 'EMFILE')
+_SQLITE = {'ENOSPC': 'database or disk is full', 'EIO': 'disk I/O error', 'EMFILE': 'unable to open database file'}
+_NAMES = ('rename', 'replace', 'mkdir', 'rmdir', 'unlink', 'link', 'symlink', 'fsync')
+
+
+class Plan(NamedTuple):
+    """What happens at step `at` (0: nothing): 'kill', or the name of an errno; for_ever: at every later step as well."""
+
+    at: int = 0
+    fault: str = 'kill'
+    for_ever: bool = False
+
+
+class Ended(NamedTuple):
+    """How a run ended.  code: as a shell tells it, None where it hung; steps: the names of those that it came to."""
+
+    code: int
+    steps: list
+    output: str
+
+    def __str__(self):
+        return 'code %s after %s\n%s' % (self.code, self.steps[-3:], self.output)
+
+
+class _Steps:
+    """Counts steps, writes each down, and has the plan carried out.  It is used after the fork only."""
+
+    def __init__(self, plan, trace):
+        self._plan = plan
+        self._trace = trace
+        self._write = os.write
+        self._count = 0
+
+    def __call__(self, name, make_error=None):
+        """One step is about to be made.  make_error(name of an errno): how it fails."""
+        plan = self._plan
+        self._count += 1
+        self._write(self._trace, os.fsencode(name.replace('\n', '?')) + b'\n')
+        if not plan.at or not (self._count == plan.at or (plan.for_ever and self._count > plan.at)):
+            return
+        if plan.fault == 'kill':
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise (make_error or _os_error)(plan.fault)
+
+    def install(self):
+        """Wrap what makes a step."""
+        for name in _NAMES:
+            setattr(os, name, self._wrapped(name, getattr(os, name)))
+        proc._fork = self._wrapped('spawn', proc._fork)
+        os.open, builtins.open = self._opening(os.open), self._opening(builtins.open)
+        store.Store.together = self._committing(store.Store.together)
+
+    def _wrapped(self, name, function):
+        def stepping(*args, **options):
+            if name != 'mkdir' or not os.path.lexists(args[0]):     # else it changes nothing
+                self('%s %s' % (name, ' '.join(arg for arg in args if isinstance(arg, str))))
+            return function(*args, **options)
+        return stepping
+
+    def _opening(self, function):
+        def stepping(path, *args, **options):
+            how = args[0] if args else options.get('mode', options.get('flags', 'r'))
+            writes = how & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if isinstance(how, int) else set(how) & set('wax+')
+            is_file = isinstance(path, (str, bytes)) and not os.fsdecode(path).startswith(('/dev/', '/proc/'))
+            if is_file and (writes or self._plan.fault == 'EMFILE'):
+                self('open %s' % path)
+            return function(path, *args, **options)
+        return stepping
+
+    def _committing(self, together):
+        @contextlib.contextmanager
+        def stepping(which):
+            is_outermost = not which._depth
+            with together(which):
+                yield
+                if is_outermost:
+                    self('commit', lambda fault: sqlite3.OperationalError(_SQLITE[fault]))
+        return stepping
+
+
+def _os_error(fault):
+    number = getattr(errno, fault)
+    return OSError(number, os.strerror(number))
+
+
+def run(argv, environ, directory, plan=Plan(), timeout=180.0):
+    """Run lwt with a plan, in a directory, and wait for its end; returns an Ended.  timeout: seconds, after which it hangs."""
+    trace, output = os.path.join(directory, '.trace'), os.path.join(directory, '.output')
+    pid = os.fork()
+    if not pid:
+        code = 99
+        try:
+            code = _in_child(argv, environ, directory, plan, trace, output)
+        finally:
+            os._exit(code)
+    code = _await(pid, timeout)
+    with open(trace, encoding='utf-8', errors='replace') as steps, open(output, encoding='utf-8', errors='replace') as said:
+        return Ended(code, steps.read().splitlines(), said.read())
+
+
+def _in_child(argv, environ, directory, plan, trace, output):
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environ)
+    null, said = os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for fd, target in ((null, 0), (said, 1), (said, 2)):
+        os.dup2(fd, target)
+    os.closerange(3, 256)               # what the tests have open is not lwt's
+    fd = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    _Steps(plan, fd).install()
+    code = cli.main(argv, os.environ)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return code
+
+
+def _await(pid, timeout):
+    """The exit code of a child as a shell tells it, None when it had to be killed after timeout seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return None
+        time.sleep(0.005)
+
+
+def main(argv):
+    """The command; returns an exit code."""
+    if len(argv) < 4 or not argv[0].isdigit() or argv[1].rstrip('+') not in FAULTS or argv[2] != '--':
+        print(__doc__, file=sys.stderr)
+        return 2
+    trace = os.dup(2)
+    _Steps(Plan(int(argv[0]), argv[1].rstrip('+'), argv[1].endswith('+')), trace).install()
+    return cli.main(argv[3:])
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,206 @@
+"""The crash loop: lwt is killed, or refused by the machine, at each of its steps, and everything must be right afterwards.
+
+Right: no attempt was started twice, nor one that is said not to have run; every result is home, whole; nothing lies about here
+or on the host; no lock is held; the state is sound.  See crashing (how) and ledger (what is right).
+
+In the suite the steps of the longer cases are sampled, with a seed; `make crash` goes through all of them.
+"""
+
+import itertools
+import os
+import random
+import shutil
+import unittest
+
+from lwt import queue
+from lwt.store import Store
+from lwt.workspace import Workspace
+from tests import crashing, ledger
+from tests.support import ProgramTestCase
+
+ALL = os.environ.get('LWT_TEST_ALL_STEPS') == '1'
+SLOW_RUN = 'echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nwhile [ ! -e "$d_home/go" ]; do sleep 0.02; done\n'
+MOST_STEPS = 1000
+
+
+def sampled(stride, seed):
+    """Numbers of steps: each, or in the suite one of every `stride`."""
+    rng = random.Random(seed)
+    if ALL or stride == 1:
+        return itertools.count(1)
+    return (first + rng.randrange(stride) for first in itertools.count(1, stride))
+
+
+class CrashLoop(ProgramTestCase):
+    """Workspaces whose only host is this machine, all made of one; a case is run in a fresh one for each step."""
+
+    slow = True                         # so that it is started first
+    scratch_in = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None     # in memory: it is about steps, not about a power cut
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace([('localhost', 'local', '~')], grace='1')
+        self.describe('count', ledger.DESC, run_sh=ledger.RUN)
+        self.describe('fails', ledger.DESC, run_sh=ledger.RUN + '[ "$(grep -c "^$LWT_TASK" "$d_home/starts")" = 2 ]\n')
+        self.describe('slow', ledger.DESC, run_sh=SLOW_RUN + ledger.RUN.partition('\n')[2])
+        self.fresh_number = 0
+
+    def fresh(self):
+        """Another workspace like the one that was made; returns its directory."""
+        self.fresh_number += 1
+        root = self.path('fresh', str(self.fresh_number))
+        os.makedirs(root)
+        for name in ('host.list', 'lwt.conf', 'description', 'task', 'task.finish', '.lwt', 'home'):
+            path = self.path(name)
+            if os.path.isdir(path):
+                shutil.copytree(path, os.path.join(root, name))
+            elif os.path.exists(path):
+                shutil.copy(path, root)
+        return root
+
+    def run_in(self, root, words, plan=crashing.Plan()):
+        """Run lwt in a workspace; a hang, a traceback or a code that it should not have fails."""
+        env = dict(self.env, HOME=os.path.join(root, 'home'))
+        ended = crashing.run(words.split(), env, root, plan)
+        is_killed = plan.fault == 'kill' and ended.code == 137 and plan.at
+        if not is_killed and (ended.code not in (0, 1, 3, 74, 75) or 'Traceback' in ended.output):
+            self.fail('%s, %s: %s' % (words, plan, ended))
+        return ended
+
+    def settle(self, root, about):
+        """Run until nothing is left to do; then the books must be right.  Returns {number: outcome}."""
+        for _round in range(3):
+            ended = self.run_in(root, 'task run')
+            if not any('to be removed' in line for line in self.remains(root)):
+                break
+        entries = ledger.entries(root, {'localhost': os.path.join(root, 'home')})
+        wrong = [str(entry) for entry in entries if entry.problems] + self.remains(root)
+        self.assertEqual(wrong, [], '%s\n%s' % (about, ended))
+        return {entry.number: entry.outcome for entry in entries}
+
+    def remains(self, root):
+        return ledger.remains(root, {'localhost': os.path.join(root, 'home')})
+
+    def loop(self, words, outcomes, before=(), after=(), fault='kill', for_ever=False, steps=None):
+        """A case: for each of some steps, run lwt with these words in a fresh workspace and have that step go wrong.
+
+        before, after: what is run in it first, and between the fault and the last runs; '!' is a Python function of the root.
+        outcomes: what each task must come to: one word, or those that it may be.  Returns how many steps were tried.
+        """
+        tried = 0
+        for at in steps or itertools.count(1):
+            root, plan = self.fresh(), crashing.Plan(at, fault, for_ever)
+            for each in before:
+                self.do(root, each)
+            ended = self.run_in(root, words, plan)
+            about = '%s, %s: %s' % (words, plan, ended)
+            for each in after:
+                self.do(root, each)
+            found = self.settle(root, about)
+            for number, allowed in outcomes.items():
+                self.assertIn(found.get(number, 'gone'), allowed.split(), '%d: %s' % (number, about))
+            shutil.rmtree(root)
+            if len(ended.steps) < at:
+                return tried
+            tried += 1
+            self.assertLess(at, MOST_STEPS)
+
+    def do(self, root, each):
+        if callable(each):
+            each(root)
+        else:
+            self.run_in(root, each)
+
+
+def go(root):
+    """Let the slow tasks of a workspace end."""
+    with open(os.path.join(root, 'home', 'go'), 'w'):
+        pass
+
+
+def remove_again(root):
+    """What a user does whose removal was killed: once more, of what is still there."""
+    with Store(os.path.join(root, '.lwt', 'state.db')) as store:
+        place = Workspace(root)
+        for task in store.all():
+            queue.remove(place, store, task, True)
+
+
+class Killed(CrashLoop):
+    """kill -9 of a run."""
+
+    def test_X_1_killed_at_each_step_of_a_run(self):
+        self.lwt('task', 'add', 'count', 'fails')
+        tried = self.loop('task run', {1: 'success', 2: 'success'}, steps=sampled(2, 1))
+        self.assertGreater(tried, 25)
+
+    def test_X_2_killed_again_in_the_recovery(self):
+        self.lwt('task', 'add', 'count', 'fails')
+        rng = random.Random(2)
+        for _ in range(ALL and 300 or 12):
+            again = crashing.Plan(rng.randrange(1, 60))
+            self.loop('task run', {1: 'success', 2: 'success'}, steps=[rng.randrange(1, 75)],
+                      after=[lambda root, again=again: self.run_in(root, 'task run', again)])
+
+
+class KilledWishes(CrashLoop):
+    """kill -9 of everything else that changes tasks: adding them, and what users wish of them."""
+
+    def test_X_1_killed_at_each_step_of_an_add(self):
+        self.loop('task add count fails', {1: 'success gone', 2: 'success gone'})
+
+    def test_X_1_killed_at_each_step_of_a_kill(self):
+        self.lwt('task', 'add', 'slow', 'count')
+        self.loop('task kill 1 2', {1: 'killed success', 2: 'killed success'}, ['task update'], [go],
+                  steps=self.some(1))
+        self.loop('task kill 1 2', {1: 'killed', 2: 'killed success'}, ['task update'], ['task kill 1', 'task kill 2'],
+                  steps=self.some(2))
+
+    def test_X_1_killed_at_each_step_of_suspending_and_resuming(self):
+        self.lwt('task', 'add', 'slow')
+        self.loop('task suspend 1', {1: 'success'}, ['task update'], ['task resume 1', go], steps=self.some(3))
+        self.loop('task resume 1', {1: 'success'}, ['task update', 'task suspend 1'], ['task resume 1', go], steps=self.some(4))
+
+    def test_X_1_killed_at_each_step_of_a_removal(self):
+        self.lwt('task', 'add', 'slow', 'count')
+        self.loop('task rm 1 2 --results', {1: 'gone', 2: 'gone'}, ['task update'] * 2, [remove_again], steps=self.some(5))
+
+    def test_X_1_killed_at_each_step_of_a_retry(self):
+        self.describe('ends', ledger.DESC, run_sh=ledger.RUN + 'exit 3\n')
+        self.lwt('task', 'add', 'ends')
+        self.lwt('task', 'run')
+        self.loop('task retry 1', {1: 'failed'}, after=['task retry 1'])
+
+    def some(self, seed):
+        """One of three steps; all of them if asked for."""
+        return sampled(3, seed)
+
+
+class Refused(CrashLoop):
+    """The machine refuses a step: its disk is full or broken, or there are no descriptors left."""
+
+    def refuse(self, fault, for_ever, seed):
+        self.lwt('task', 'add', 'count', 'fails')
+        return self.loop('task run', {1: 'success', 2: 'success'}, fault=fault, for_ever=for_ever, steps=sampled(15, seed))
+
+    def test_X_1_a_full_disk_at_each_step(self):
+        self.refuse('ENOSPC', False, 11)
+
+    def test_X_1_a_disk_that_stays_full_from_each_step_on(self):
+        self.refuse('ENOSPC', True, 12)
+
+    def test_X_1_an_error_of_the_disk_at_each_step(self):
+        self.refuse('EIO', False, 13)
+
+    def test_X_1_a_disk_that_is_broken_from_each_step_on(self):
+        self.refuse('EIO', True, 14)
+
+    def test_X_1_no_descriptor_at_each_step(self):
+        self.refuse('EMFILE', False, 15)
+
+    def test_X_1_no_descriptor_from_each_step_on(self):
+        self.refuse('EMFILE', True, 16)
+
+
+if __name__ == '__main__':
+    unittest.main()
