@@ -14,7 +14,6 @@ import sys
 import time
 
 from lwt import output
-from lwt.errors import LocalError
 
 MAX_BYTES = 1 << 20
 KEPT = 4                    # files beside the one that is written
@@ -24,7 +23,7 @@ FIELDS = ('host', 'task', 'attempt')
 def start(verbose, path, as_json):
     """Listen to events from now on.  verbose: show them on standard error; path: of the file to write, or ''.
 
-    Raises LocalError when the file cannot be written.
+    A file that cannot be written is said, and keeps nobody from working.
     """
     logger = logging.getLogger('lwt')
     if logger.handlers:
@@ -36,10 +35,10 @@ def start(verbose, path, as_json):
     if path:
         try:
             _rotate(path)
-            handler = _File(path, encoding='utf-8')
+            handler = _formatted(_File(path, encoding='utf-8'), _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S'))
+            logger.addHandler(handler)
         except OSError as error:
-            raise LocalError('log %s: %s' % (path, error.strerror))
-        logger.addHandler(_formatted(handler, _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S')))
+            output.say('the log cannot be written: %s: %s' % (path, error.strerror))
 
 
 def _formatted(handler, formatter):

@@ -67,12 +67,11 @@ def sweep(place, store):
 
     Whatever somebody is at just now is left to them, and to the next sweep.
     """
-    with files.local_errors(place.path('task')):
-        _sweep_tasks(place, store)
-        for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
-            for name in os.listdir(folder):
-                if name.startswith(prefix):
-                    _sweep_host(place, os.path.join(folder, name), name[len(prefix):])
+    _sweep_tasks(place, store)
+    for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
+        for name in _names(folder):
+            if name.startswith(prefix):
+                _sweep_host(place, os.path.join(folder, name), name[len(prefix):])
     for task, with_results in store.doomed():
         results.forget(place, store, task, with_results)
     for name in store.copied_inputs():
@@ -80,19 +79,27 @@ def sweep(place, store):
             store.drop_input(name)
 
 
+def _names(folder):
+    with files.local_errors(folder):
+        return os.listdir(folder)
+
+
 def _sweep_tasks(place, store):
-    names = os.listdir(place.path('task'))
+    inputs = _names(place.path('task'))
+    waiting = [name for name in _names(place.path('task.finish')) if name.startswith('.attempt.')]
     lock = _lock(place)
-    if not names or not lock.take():
+    if not (inputs or waiting) or not lock.take():
         return
     try:
-        for name in names:
-            attempt = re.fullmatch(r'attempt\.(\d+)\.\d+', name)
-            task = store.get(int(attempt.group(1))) if attempt else None
-            if task is not None and task.state == 'done':
-                results.gather(place, task)
-            elif task is None and not (_INPUT.fullmatch(name) and store.input_is_wanted(name, even_failed=True)):
+        for name in inputs:
+            if not (_INPUT.fullmatch(name) and store.input_is_wanted(name, even_failed=True)):
                 files.remove_tree(place.path('task', name))
+        for name in waiting:
+            task = store.get(int(name.split('.')[2]))
+            if task is None:
+                files.remove_tree(place.path('task.finish', name))
+            elif task.state == 'done':
+                results.gather(place, task)
     finally:
         lock.release()
 
@@ -101,8 +108,10 @@ def _sweep_host(place, path, owner):
     """Remove what a visit, or a carrier, was at, if it is at it no more."""
     lock = place.lock(owner if owner.startswith('carry.') else 'host.' + owner)
     if lock.take():
-        files.remove_tree(path)
-        lock.release()
+        try:
+            files.remove_tree(path)
+        finally:
+            lock.release()
 
 
 def values_of_file(path):

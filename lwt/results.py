@@ -1,9 +1,10 @@
 """What came back: how results are put into task.finish/, complete or not at all.
 
     task.finish/NAME.TIME.ID/    result/ run.stdout run.stderr run.code, and attempt.N/ with the same for earlier attempts
-    task/attempt.ID.N/           where the results of an attempt wait while the task is being tried again
+    task.finish/.attempt.ID.N/   where the results of an attempt wait while the task is being tried again
 
-TIME is when the task was added, so that whoever finds a task half fetched knows where its results are, or would be.
+All of it is in one directory, which may be on another file system.  TIME is when the task was added, so that whoever finds a task
+half fetched knows where its results are, or would be.
 """
 
 import os
@@ -23,7 +24,7 @@ def directory(workspace, task):
 
 def attempt_directory(workspace, task):
     """Where the results of an attempt wait that is followed by another."""
-    return workspace.path('task', 'attempt.%s.%d' % (format_id(task.id), task.attempt))
+    return workspace.path('task.finish', '.attempt.%s.%d' % (format_id(task.id), task.attempt))
 
 
 def place(name, is_directory, d_fetch):
@@ -114,8 +115,7 @@ class Books:
             if not os.path.isdir(os.path.join(target, 'result')):  # else fetched by a pass that ended before it could say so
                 os.rename(os.path.join(self._part, task.key), target)
         files.remove_tree(self._part)
-        for name in ('task.finish', 'task'):
-            files.sync_dir(self._workspace.path(name))
+        files.sync_dir(self._workspace.path('task.finish'))
 
     def close(self, task):
         """After the end of a task: put earlier attempts beside its results, and remove its input if nobody needs it."""
@@ -205,4 +205,4 @@ def set_aside(workspace, task):
                 number = int(name.partition('.')[2])
                 os.rename(os.path.join(source, name), attempt_directory(workspace, task._replace(attempt=number)))
         os.rename(source, attempt_directory(workspace, task))
-        files.sync_dir(workspace.path('task'))
+        files.sync_dir(workspace.path('task.finish'))

@@ -87,7 +87,7 @@ class _Steps:
         def stepping(path, *args, **options):
             how = args[0] if args else options.get('mode', options.get('flags', 'r'))
             writes = how & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if isinstance(how, int) else set(how) & set('wax+')
-            is_file = isinstance(path, (str, bytes)) and not os.fsdecode(path).startswith(('/dev/', '/proc/'))
+            is_file = isinstance(path, (str, bytes)) and not os.fsdecode(path).startswith((os.devnull, '/proc/'))
             if is_file and (writes or self._plan.fault == 'EMFILE'):
                 self('open %s' % path)
             return function(path, *args, **options)

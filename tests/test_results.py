@@ -39,8 +39,8 @@ class Directories(unittest.TestCase):
 
     def test_F_13_attempts_never_share_a_directory(self):
         second = SimpleNamespace(**dict(vars(self.TASK), attempt=2))
-        self.assertEqual(results.attempt_directory(self.PLACE, self.TASK), '/w/task/attempt.000007.1')
-        self.assertEqual(results.attempt_directory(self.PLACE, second), '/w/task/attempt.000007.2')
+        self.assertEqual(results.attempt_directory(self.PLACE, self.TASK), '/w/task.finish/.attempt.000007.1')
+        self.assertEqual(results.attempt_directory(self.PLACE, second), '/w/task.finish/.attempt.000007.2')
 
 
 if __name__ == '__main__':

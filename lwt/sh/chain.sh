@@ -17,7 +17,7 @@ if [ "$mode" != tar ] && [ -f "$directory/$name" ] && [ "$(digest <"$directory/$
   exit 0
 fi
 file=$part/old/it
-{ : >"$file" && mkfifo "$part/net" "$part/hold" "$part/more"; } || refuse "$directory/: no room left"
+{ true >"$file" && mkfifo "$part/net" "$part/hold" "$part/more"; } || refuse "$directory/: no room left"
 exec 8<>"$part/hold" 9<>"$part/more"
 at_exit() {
   kill -TERM 0
@@ -91,7 +91,7 @@ finish() {
   [ "$(cat "$part/sum")" = "sha256 $wanted" ] || refuse "what arrived is not what was sent"
   cd "$part/new" || exit 1
   if [ "$mode" = tar ]; then
-    : >"$part/busy"
+    true >"$part/busy"
     problem=$(tar -xpof "$file" 2>&1 8<&- 9<&-) || refuse "not unpacked in $directory/: ${problem%%
 *}"
   else

@@ -157,7 +157,7 @@ removed() {
 # unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets $problem.
 unpack() {
   problem="no room left"
-  mkdir "$part" "$part/new" 2>/dev/null && : >"$part/problems" || return
+  mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
   receive "$part/stream" "$bytes" "$stall" || return
   actual=$(digest <"$part/stream")
@@ -173,9 +173,9 @@ unpack() {
   last=''
   for last in i/*; do
     [ -d "$last" ] || continue
-    (cd "$last/work" && find . ! -type d) 2>/dev/null >"$last/manifest" && : >"$last/staged" || return
+    (cd "$last/work" && find . ! -type d) 2>/dev/null >"$last/manifest" && true >"$last/staged" || return
   done
-  [ ! -d "$last" ] || outdate "$last/staged"
+  [ ! -d "$last" ] || outdate "$last/staged" 2>/dev/null || return
   set --
   for name in i/*; do
     [ ! -d "$name" ] || [ -e "$base/$name" ] || set -- "$@" "$name"
@@ -187,10 +187,10 @@ unpack() {
 
 # outdate FILE: wait until what is made now is newer than FILE: what is new in a task is told by that.
 outdate() {
-  : >tick
+  true >tick || return
   while [ -z "$(find tick -newer "$1")" ]; do
     sleep 0.01 2>/dev/null || sleep 1
-    : >tick
+    true >tick || return
   done
   rm -f tick
 }

@@ -5,6 +5,7 @@
 #   2. A no-pty ssh session is a session leader, so that "kill 0" reaches the command and no more.
 #   3. The group form of kill that all three shells know is the builtin "kill -TERM -PGID".
 #   4. Without /proc there is no search for processes that left their group; all else works.
+#   5. A file that may not come into being is made by true, not by ":", with which a POSIX shell would end there and then.
 unset CDPATH
 
 # say LINE...: one line of answer.  Not echo: it interprets backslashes in dash.
@@ -79,7 +80,7 @@ marked() {
 # It is not to be called with redirections: dash keeps a copy of what they replace, the watch would inherit it, and the call that
 # waits for the end of that stream would last a second longer.
 receive() {
-  { : >"$1"; } 2>/dev/null || return 1
+  { true >"$1"; } 2>/dev/null || return 1
   exec 6<&0                             # dash gives what runs in the background /dev/null, whatever "<&0" asks for
   head -c "$2" <&6 >>"$1" 2>/dev/null &
   receive_head=$!

@@ -14,7 +14,7 @@ compare() {
   read -r bytes || refuse "the copy was cut off"
   case $bytes in '' | *[!0-9]*) refuse "the copy was cut off" ;; esac
   head -c "$bytes" >"$part/manifest" || refuse "$directory/: no room left"
-  : >"$part/busy" || refuse "$directory/: no room left"
+  true >"$part/busy" || refuse "$directory/: no room left"
   while IFS= read -r line; do
     file=${line#??} && file=${file#*  }
     case $line in
