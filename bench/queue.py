@@ -113,7 +113,7 @@ def _measure_waiting(hosts, scratch, rounds, env):
     some = min(_wall(update, env) for _round in range(rounds + 1))
     report('a pass over busy hosts with %d that wait, beside one with none (%.2f s)' % (LONG, none), some / none, 'x',
            '%.1f or less' % WAITING, some / none <= WAITING)
-    use_of('{lwt} -q task kill 1-{last} > /dev/null; {update}'.format(lwt=LWT, last=HOSTS, update=update), env)
+    use_of('{lwt} -q task kill $(seq {last}) && {update}'.format(lwt=LWT, last=HOSTS, update=update), env)
 
 
 def _wall(command, env):
@@ -144,24 +144,26 @@ def _packets(hosts, name):
 def _measure_old(hosts, scratch, rounds, env):
     path, env = _workspace(hosts, scratch, 'old', env, OLD_HOSTS)
     _write(path, 'description', 'sample', 'desc', 'exec : sleep 1000\n')
-    use_of('{lwt} -q task add sample > /dev/null && {lwt} -q task update'.format(lwt=LWT), env)
     folder = os.environ.get('LWT_PERL', '')
     old = _old_workspace(hosts, scratch, folder) if folder else ''
-    compare('a pass over %d hosts with one task that runs' % OLD_HOSTS, LWT + ' -q task update', (
-        Peer('perl' if folder else 'task-update.pl', 'cd %s && PATH=%s/bin:$PATH ./task-update.pl' % (old, old), 3),), rounds,
-        env)
-    use_of('{lwt} -q task kill 1; {lwt} -q task update'.format(lwt=LWT), env)
+    compare('a pass over %d hosts that launches one task' % OLD_HOSTS, '{lwt} -q task add sample && {lwt} -q task update'.format(
+        lwt=LWT), (Peer('perl' if folder else 'task-update.pl', 'cd %s && PATH=%s/bin:$PATH && ./task-add.pl sample && '
+                        './task-update.pl' % (old, old), 3),), min(rounds, 2), env)
+    use_of('{lwt} -q task kill $({lwt} -q task show | grep -o ^0[0-9]*) && {lwt} -q task update'.format(lwt=LWT), env)
 
 
 def _old_workspace(hosts, scratch, folder):
-    """A copy of the old system, with the same hosts and one task that runs; its ssh and scp are told where the hosts are."""
+    """A copy of the old system, deployed on the same hosts; its ssh and scp are told where these are."""
     old = os.path.join(scratch, 'perl')
     subprocess.run(['cp', '-a', folder, old], check=True)
-    listing = ''.join('%s\tlab\t/tmp/lwt.old\n' % name for name in hosts.names[:OLD_HOSTS])
+    names = hosts.names[:OLD_HOSTS]
     for name in ('host.list', 'host.list.available'):
-        _write(old, name, listing)
+        _write(old, name, ''.join('%s\tlab\t/tmp/lwt.old\n' % host for host in names))
     for name in ('ssh', 'scp'):
         os.chmod(_write(old, 'bin', name, '#!/bin/sh\nexec /usr/bin/%s -F %s "$@"\n' % (name, hosts.ssh_config)), 0o755)
-    _write(old, 'description', 'sample', 'desc', 'exec: ./myrun.sh\nkill: true\nd_fetch: .\n---\n')
+    _write(old, 'description', 'sample', 'desc', 'exec: ./myrun.sh\n')
     os.chmod(_write(old, 'description', 'sample', 'myrun.sh', '#!/bin/sh\nsleep 1000\n'), 0o755)
+    for host in names:
+        subprocess.run(['bin/ssh', host, 'mkdir -p /tmp/lwt.old'], cwd=old, check=True)
+        subprocess.run(['bin/scp', '-q', '-r', 'tools', host + ':/tmp/lwt.old/'], cwd=old, check=True)
     return old

@@ -68,7 +68,7 @@ def _input(context, item, scratch):
     context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
     inbox = errands.Inbox(scratch)
     words = [item.host.home, context.session.nonce(), plain_seconds(settings.stall or settings.lease), '0', '0', '0',
-             str(packed.size), packed.digest, '-']
+             str(packed.size), packed.digest, '-', '-']
     session = context.session.at(item.host)
     with inbox:
         verdict = yield from call.call(session, lambda frame: remote.plain(

@@ -136,7 +136,7 @@ def sync_tree(path):
     for root, _dirs, names in os.walk(path, topdown=False):
         for name in names:
             full = os.path.join(root, name)
-            if not os.path.islink(full):
+            if os.lstat(full).st_size and not os.path.islink(full):     # of an empty one, there is but the name
                 fd = os.open(full, os.O_RDONLY)
                 try:
                     os.fsync(fd)

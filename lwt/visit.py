@@ -34,6 +34,8 @@ PACE = (0.25, 5.0)      # seconds between two round trips where the host has not
 CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
 SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
 RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
+QUICK = 2.0             # seconds: where all new tasks end within a call of this length, the next one brings more than there
+MOST_ROUNDS = 4         # are slots for, at most so many times; the host starts them one after the other, as slots become free
 
 
 class Context(NamedTuple):
@@ -131,6 +133,7 @@ class _Visitor:
         self._books = results.Books(context.workspace, context.store, target.name)
         self._facts = {}                # Host -> Facts
         self._sampled = {}              # Host -> when it told of its load
+        self._rounds = {}               # Host -> how many times its slots the tasks of one call may be
         self.changes = 0
 
     def begin(self, session):
@@ -175,7 +178,16 @@ class _Visitor:
         placed, inputs = self._place(host)
         if not is_new or self._tasks(host) or self._leftovers(host):
             wait = LONGEST_WAIT if may_wait and not self._is_restless(host) else 0
+            began = self._context.clock()
             yield from self._exchange(host, placed, wait, True, inputs)
+            if placed:
+                self._learn_pace(host, placed, self._context.clock() - began)
+
+    def _learn_pace(self, host, placed, took):
+        """The tasks that were placed in a call of some seconds: have they all ended?  Then the next call may bring more."""
+        there = {task.key for task in self._asked(host) if task.state != 'fetching'}
+        is_quick = took < QUICK and not any(task.key in there for task in placed)
+        self._rounds[host] = min(MOST_ROUNDS, 2 * self._rounds.get(host, 1)) if is_quick else 1
 
     def _has_work(self, target):
         return any(self._tasks(host) or self._leftovers(host) for host in target.homes)
@@ -217,7 +229,8 @@ class _Visitor:
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
         words = [host.home, self._session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace),
-                 str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, watched]
+                 str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, watched,
+                 self._places(host)]
         limits = self._session.limits(stall=wait + CALL_GRACE + self._kill_time(asked) + (settings.stall if errand.size else 0))
         session = self._session.at(host)
         return (yield from call.call(session, lambda frame: remote.plain(
@@ -226,6 +239,17 @@ class _Visitor:
     def _is_stale(self, host):
         """Is what is known of its load too old?"""
         return not 0 <= self._context.clock() - self._sampled.get(host, -SAMPLE_AGE) < SAMPLE_AGE
+
+    def _places(self, host):
+        """How many tasks that are launched may be under way at the same time, or '-' where that is not known."""
+        load = self._facts[host].load if host in self._facts else self._store.samples().get(host.name, (0, None, ''))[1]
+        if load is None:
+            return '-'
+        slots = self._room(host, load).slots
+        return str(max(0, slots - _slots_of([task for task in self._tasks(host) if task.state != 'launching'], slots)))
+
+    def _room(self, host, load):
+        return room(host, load, self._session.settings, time.localtime(self._context.clock()).tm_hour)
 
     def _kill_time(self, asked):
         is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked)
@@ -291,6 +315,8 @@ class _Visitor:
         if event in ('unstaged', 'noinput'):        # there was no room for it, or not its input, whatever we thought
             self._store.missing(task.input, host)
             return self._settle(task, 'refused', detail or 'its input is not there', told)
+        if event == 'crowded' and task.state == 'launching':
+            return self._settle(task, 'refused', '', told)
         if event == 'waiting' and task.state == 'launching':
             event = 'stuck'
         if event == 'waiting' and task.state in ('running', 'suspended', 'fetching'):
@@ -370,9 +396,10 @@ class _Visitor:
         if not groups:
             return [], ()
         facts = self._facts[host]
-        now = self._context.clock()
-        left = _Left(room(host, facts.load, self._session.settings, time.localtime(now).tm_hour), facts.load, self._tasks(host),
-                     now)
+        has = self._room(host, facts.load)
+        share = sum(group.count for group in groups) // max(1, len(self._target.peers))     # no more, or others would stand idle
+        more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
+        left = _Left(has, facts.load, self._tasks(host), self._context.clock(), more)
         here, loads = self._store.copies(host), errands.Loads(self._context.workspace, BULKY << 10)
 
         def take(group):
@@ -407,9 +434,10 @@ class _Visitor:
 class _Left:
     """What a host has left while tasks are given to it: of its Room, and of its memory and disk where it told of them."""
 
-    def __init__(self, has, load, there, now):
+    def __init__(self, has, load, there, now, more):
         self._all = 0 if has.reasons else has.slots
-        self._slots = self._all - sum(needed_slots(task.desc, self._all) for task in there if task.state != 'fetching')
+        self._slots = self._all - _slots_of(there, self._all)
+        self._more = more if all(task.desc.slots == 1 for task in there) else 0     # that take one slot, after others
         self._memory = math.inf if load.free_memory is None else load.free_memory
         self._disk = math.inf if load.free_disk is None else load.free_disk
         self._count = 0
@@ -420,22 +448,29 @@ class _Left:
     @property
     def is_over(self):
         """Is there no room for anything?"""
-        return self._slots < 1 or self._count >= MOST_AT_ONCE
+        return self._slots + self._more < 1 or self._count >= MOST_AT_ONCE
 
     def has(self, desc):
         """Is there room for one more task of this desc?"""
-        return (self._slots >= needed_slots(desc, self._all) and self._all > 0 and desc.memory <= self._memory
+        slots = self._slots + self._more * (desc.slots == 1)
+        return (slots >= needed_slots(desc, self._all) and self._all > 0 and desc.memory <= self._memory
                 and desc.disk <= self._disk)
 
     def take(self, desc):
         """One more is there."""
         self._count += 1
+        self._more = self._more if desc.slots == 1 else 0
         self._slots -= needed_slots(desc, self._all)
         self._reserve(desc)
 
     def _reserve(self, desc):
         self._memory -= desc.memory
         self._disk -= desc.disk
+
+
+def _slots_of(there, slots):
+    """The slots that tasks take of a host that has so many."""
+    return sum(needed_slots(task.desc, slots) for task in there if task.state != 'fetching')
 
 
 def watch_tasks(context, name):

@@ -4,12 +4,14 @@
 # $1 home  $2 a random word, the host's id if it has none yet  $3 stall, s  $4 grace, s  $5 wait, s
 # $6 KiB of results that may be sent along, of one task and of all  $7 bytes of a tar stream  $8 its digest
 # $9 seconds that the host watches its cpu (see samplelib.sh), or - where nobody asks for its load
+# $10 how many of those that are to be launched may be under way at the same time, or - for all
 # Standard input: a line "VERB KEY BOOT INPUT /D_FETCH" for each request, a line "end", the stream.
 #
 #   clean     remove what it has here, but keep what tells that it ran
 #   forget    remove what clean kept
 #   drop      remove the input KEY, which no task needs any more
-#   launch    start it, unless its fate is decided; refused if the host was started anew since BOOT
+#   launch    start it, unless its fate is decided; refused if the host was started anew since BOOT.  If no place becomes free
+#             for it within the wait, it must not run
 #   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else ended: its own kill command,
 #             TERM, KILL after the grace
 #   suspend   stop it; if it has not begun, it must not run
@@ -19,7 +21,7 @@
 #
 # In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides.  An input stays here, for
 # tasks that come later.  The removals come first: they may be what makes room for the rest.
-home=$1 new_id=$2 stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9
+home=$1 new_id=$2 stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
 umask 077
 enter_home "$home" || refuse "home $home: no such directory"
 [ ! -L .lwt ] || refuse "home $home: .lwt is a link"
@@ -157,12 +159,15 @@ removed() {
 # unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets $problem.
 unpack() {
   problem="no room left"
-  mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" || return
+  mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" && true >"$part/began" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
   receive "$part/stream" "$bytes" "$stall" || return
   actual=$(digest <"$part/stream")
-  problem="the input is not what was sent"
-  [ "${actual%% *}" != "${expected%% *}" ] || [ "$actual" = "$expected" ] || return
+  if [ "${actual%% *}" != "${expected%% *}" ] || [ "$actual" != "$expected" ]; then   # only then is it worth a look
+    arrived "$part/stream" "$bytes" || return
+    problem="the input is not what was sent"
+    [ "${actual%% *}" != "${expected%% *}" ] || return
+  fi
   tar -xf "$part/stream" -C "$part/new" 2>"$part/problems" || {
     read -r problem <"$part/problems"
     problem="the input cannot be unpacked: $problem"
@@ -170,17 +175,17 @@ unpack() {
   }
   problem="no room left"
   cd "$part/new" || return
-  last=''
-  for last in i/*; do
-    [ -d "$last" ] || continue
-    (cd "$last/work" && find . ! -type d) 2>/dev/null >"$last/manifest" && true >"$last/staged" || return
-  done
-  [ ! -d "$last" ] || outdate "$last/staged" 2>/dev/null || return
   set --
   for name in i/*; do
-    [ ! -d "$name" ] || [ -e "$base/$name" ] || set -- "$@" "$name"
+    { [ -d "$name" ] && [ ! -e "$base/$name" ]; } || continue
+    true >"$name/staged" || return
+    set -- "$@" "$name"
   done
-  [ $# -eq 0 ] || mv "$@" "$base/i/" 2>/dev/null
+  if [ $# -gt 0 ]; then
+    touch -r "$part/began" i/*/staged 2>/dev/null
+    outdate "$1/staged" 2>/dev/null || return
+    mv "$@" "$base/i/" 2>/dev/null
+  fi
   for name; do [ -e "$base/$name" ] || return; done
   problem=''
 }
@@ -222,6 +227,26 @@ harden() {
   set --
   for key in $launched; do set -- "$@" "$key/fate" "$key"; done
   [ $# -eq 0 ] || ( sync "$@" || sync ) </dev/null >/dev/null 2>&1 &
+}
+
+# has_place: is there a place for the task of this directory, or is it running already?  Waits for one.
+has_place() {
+  while [ "$places" != - ] && [ ! -e fate ]; do
+    taken=0
+    for other in $launches; do
+      [ -e "$tasks/$other/fate" ] || case " $launched " in *" $other "*) ;; *) continue ;; esac
+      has_ended "$other" || taken=$((taken + 1))
+    done
+    [ "$taken" -ge "$places" ] || return 0
+    [ "$ticks" -lt $((wait * 20)) ] || return 1
+    ring
+  done
+}
+
+# has_ended KEY: did it begin and end?
+has_ended() {
+  for name in "$tasks/$1"/exit.*; do [ ! -e "$name" ] || return 0; done
+  return 1
 }
 
 # signal_all NAME: signal all of a task: its group and what has left it.
@@ -326,7 +351,7 @@ decided() {
 # over: has any ended of those that are under way, or vanished?
 over() {
   for key in $under_way; do
-    for name in "$tasks/$key"/exit.*; do [ ! -e "$name" ] || return 0; done
+    ! has_ended "$key" || return 0
     [ -e "$tasks/$key/fate" ] || return 0
   done
   return 1
@@ -423,11 +448,11 @@ not_launched() {
   unstaged="$unstaged$key "
 }
 
-whole=''
+whole='' launches=''
 for line; do
   split "$line"
   [ "$verb" = launch ] || continue
-  problem=''
+  launches="$launches $key" problem=''
   assemble
   [ -z "$problem" ] || not_launched
 done
@@ -443,7 +468,8 @@ for line; do
       listen
       problem="unstaged no room left" refused=''
       if cd "$tasks/$key" 2>/dev/null; then
-        launch
+        if has_place; then launch
+        elif decide cancel; then refused=crowded; fi
         problem=$refused
       fi
       [ -z "$problem" ] || not_launched
@@ -460,12 +486,14 @@ for line; do
 done
 # shellcheck disable=SC2086  # numbers
 [ -z "$cancels" ] || wait $cancels
+ticks=0
 while [ "$ticks" -lt 100 ] && ! decided; do ring; done
 harden
 
 if [ "$wait" -gt 0 ]; then
   for line; do
     split "$line"
+    case $verb$unstaged in launch*" $key "*) continue ;; esac
     case $verb in poll | launch | resume) under_way="$under_way $key" ;; esac
   done
   [ -z "$under_way" ] || listen
@@ -505,4 +533,4 @@ IFS='
 list=$(listing)
 unset IFS
 [ -d "$part" ] || mkdir "$part" 2>/dev/null
-send "$list" "$part/digest"
+send "$list" "$part/digest"             # the pipe goes with $part

@@ -15,3 +15,4 @@ done
 [ -n "$wanted" ] || [ ! -e "$key/work" ] || list=$list$(new_files "$input" "$key/work")
 send "${list%
 }" "$key/fetch.$$"
+rm -f "$key/fetch.$$"

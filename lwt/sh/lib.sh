@@ -75,7 +75,7 @@ marked() {
   fi | tr -dc '0-9\n'
 }
 
-# receive FILE BYTES STALL: take so many bytes from standard input; fails if fewer come, or none for STALL seconds.
+# receive FILE BYTES STALL: take so many bytes from standard input; fewer, where there are no more or none come for STALL seconds.
 #
 # It is not to be called with redirections: dash keeps a copy of what they replace, the watch would inherit it, and the call that
 # waits for the end of that stream would last a second longer.
@@ -87,8 +87,10 @@ receive() {
   exec 6<&-
   ( receive_watch "$1" "$3" "$receive_head" ) </dev/null >/dev/null 2>&1 3<&- 4>&- &
   wait "$receive_head"
-  [ "$(wc -c <"$1")" -eq "$2" ]
 }
+
+# arrived FILE BYTES: are all of them there?
+arrived() { [ "$(wc -c <"$1")" -eq "$2" ]; }
 
 # receive_watch FILE STALL PID: end PID when FILE has not grown for STALL seconds.  It is never signalled: a bash that has
 # just been forked would still run the EXIT trap of its parent.  It ends by itself, a second after PID at the latest.

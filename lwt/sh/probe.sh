@@ -17,7 +17,7 @@ for old in .lwt-probe.*; do
   [ ! -e "$old" ] || find "$old" -prune -mtime +1 -exec rm -f {} + # of a probe that was killed
 done
 say ready
-receive "$file" "$2" "$3" || refuse "home $1: no room left, or the line was cut"
+{ receive "$file" "$2" "$3" && arrived "$file" "$2"; } || refuse "home $1: no room left, or the line was cut"
 say put
 say "get $2"
 cat "$file"
