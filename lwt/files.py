@@ -12,13 +12,17 @@ import stat
 
 from lwt.errors import LocalError, UsageError
 
+MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)     # say nothing of the file that was to be opened
+
 
 def read_bytes(path, max_bytes):
-    """The content of a small regular file.  Raises UsageError; never blocks on a FIFO, never reads a device."""
+    """The content of a small regular file.  Raises UsageError, or LocalError where the file is not to blame; never blocks on a
+    FIFO, never reads a device."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError('%s: %s' % (path, error.strerror))
+        kind = LocalError if error.errno in MACHINE_ERRORS else UsageError
+        raise kind('%s: %s' % (path, error.strerror))
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):

@@ -43,7 +43,7 @@ read -r count expected || refuse "the copy was cut off"
 [ "$count" != 0 ] || exit 0
 problem=$(tar -xpof - -C "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
 *}"
-: >"$part/busy" || refuse "$directory/: no room left"
+true >"$part/busy" || refuse "$directory/: no room left"
 cd "$part/new" || exit 1
 if [ "$count" = 1 ] && [ -f it ]; then set -- it; else set -- .; fi
 [ "$(contents "$1")" = "$expected" ] || refuse "what arrived is not what was sent"
