@@ -203,12 +203,13 @@ class Inbox:
         return b'absent' in bytes(self._told).split(b'\n')
 
     def problem(self):
-        """Why the stream is not what was sent, or ''."""
-        if self._file is None or not archive.is_complete(self.path):
-            return 'the results did not arrive whole'
-        digest = self._fact('digest')
-        if digest.startswith('sha256 ') and digest != 'sha256 ' + archive.sha256(self.path):
-            return 'what arrived is not what was sent'
+        """Why the stream is not what was sent, or ''.  Raises LocalError when it cannot be read."""
+        with files.local_errors(self.path):
+            if self._file is None or not archive.is_complete(self.path):
+                return 'the results did not arrive whole'
+            digest = self._fact('digest')
+            if digest.startswith('sha256 ') and digest != 'sha256 ' + archive.sha256(self.path):
+                return 'what arrived is not what was sent'
         return ''                       # a host without sha256: the end of the archive and tar's code must do
 
     def complaint(self, key):
