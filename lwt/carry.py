@@ -51,7 +51,8 @@ def _result(context, item, scratch):
         return                          # the next visit is told so too, and knows what to make of it
     told = ['%s: %s: %s; to be fetched again' % (task.label, task.host, inbox.problem())] if inbox.problem() else []
     if not told:
-        books.enter([task], inbox.path, inbox.complaint, context.session.settings.keep, told)
+        for ended in books.enter([task], inbox.path, inbox.complaint, context.session.settings.keep, told):
+            books.close(ended)
     for text in told:
         context.tell(text)
     visit.watch_tasks(context, item.host.name)

@@ -56,7 +56,7 @@ class Books:
             files.remove_tree(self._part)
 
     def enter(self, fetched, tar_path, complaint, keep_days, told):
-        """Unpack, sync, rename; then commit that it is here.
+        """Unpack, sync, rename; then note that it is here.  Returns the Tasks as they are then; they are to be closed.
 
         fetched: Tasks whose results are in the tar file.  complaint(key) says what could not be read there.  What is incomplete
         is no success, and stays on its host for keep_days.  told: a list, gets what is to be said.  Raises LocalError; nothing
@@ -71,7 +71,7 @@ class Books:
                 self._put_into_place(fetched, ends)
         except tarfile.TarError as error:
             told.append('%s: no tar file (%s); to be fetched again' % (fetched[0].host, error))
-            return
+            return []
         except LocalError as error:
             raise LocalError(error.message, 'the results are still on %s' % fetched[0].host)
         settled = []
@@ -83,8 +83,7 @@ class Books:
                 if after is not None:
                     settled.append(after)
                     tell(task, ended_text(task, after, reason), told)
-        for task in settled:
-            self.close(task)
+        return settled
 
     def _unpack(self, fetched, tar_path):
         """({the keys of which something of d_fetch came}, {key: what was refused, a line each})."""

@@ -134,6 +134,7 @@ class _Visitor:
         self._facts = {}                # Host -> Facts
         self._sampled = {}              # Host -> when it told of its load
         self._rounds = {}               # Host -> how many times its slots the tasks of one call may be
+        self._ended = []                # tasks whose attempt is over
         self.changes = 0
 
     def begin(self, session):
@@ -270,8 +271,8 @@ class _Visitor:
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def _take(self, host, asked, left, inputs, inbox):
-        """Take all that a host answered: first its words, in one transaction; then the results, and in another that they are
-        here."""
+        """Take all that a host answered, its words and the results, in one transaction: of a pass that is killed before its end
+        the host is asked again."""
         facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
         told = []
         if facts.load == sample.Sample() and host in self._facts:       # it was not asked
@@ -289,9 +290,10 @@ class _Visitor:
                 told.append('%s: %s' % (host.name, stage_problem))
             by_key = {task.key: task for task in asked}
             current = {key: self._apply(by_key[key], answer, facts, host, told) for key, answer in answers if key in by_key}
+            self._take_results(host, [current[key] for key in inbox.sent() if current.get(key) is not None], inbox, told)
         self._say(told)
+        self._close_ended()
         self._note_bulky(host, current, sizes)
-        self._take_results(host, [current[key] for key in inbox.sent() if current.get(key) is not None], inbox)
         if any(task is None or task.state != by_key[key].state for key, task in current.items()) or inbox.sent():
             watch_tasks(self._context, host.name)
         if any(task is not None and task.state == 'new' for task in current.values()):
@@ -353,7 +355,7 @@ class _Visitor:
         settled = self._store.settle(task, event, end, code, reason, leave='' if event == 'absent' else 'clean')
         if settled is not None:
             results.tell(task, results.ended_text(task, settled, reason), told)
-            self._books.close(settled)
+            self._ended.append(settled)
         return settled
 
     def _advance(self, task, event, text, told, **changes):
@@ -374,19 +376,21 @@ class _Visitor:
             if current.get(key) is not None and current[key].state == 'fetching':
                 self._context.carry(errands.Bulky('result', key, host, current[key]))
 
-    def _take_results(self, host, fetched, inbox):
-        """Put the results that came into their places, and commit that they are here."""
+    def _take_results(self, host, fetched, inbox, told):
+        """Put the results that came into their places, and note that they are here."""
         fetched = [task for task in fetched if task.state == 'fetching']
-        if not fetched:
-            return
-        problem = inbox.problem()
+        problem = inbox.problem() if fetched else ''
         if problem:
-            self._context.tell('%s: %s; to be fetched again' % (host.name, problem))
-            return
-        told = []
-        self._books.enter(fetched, inbox.path, inbox.complaint, self._session.settings.keep, told)
-        self._say(told)
-        self._context.wake()
+            told.append('%s: %s; to be fetched again' % (host.name, problem))
+        elif fetched:
+            self._ended += self._books.enter(fetched, inbox.path, inbox.complaint, self._session.settings.keep, told)
+            self._context.wake()
+
+    def _close_ended(self):
+        """What follows the end of a task, once that is committed."""
+        ended, self._ended = self._ended, []
+        for task in ended:
+            self._books.close(task)
 
     # -- placing ------------------------------------------------------------------------------------------------------
 
@@ -415,9 +419,9 @@ class _Visitor:
         chosen = picks(groups, self._store.active(), take)
         if not chosen:
             return [], ()
-        placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-        inputs = {task.input for task in placed} - here
-        if inputs:
+        with self._store.together():
+            placed = self._store.place(host, facts.boot, facts.host_id, chosen)
+            inputs = {task.input for task in placed} - here
             self._store.sent(inputs, host)
         told = []
         for task in placed:
