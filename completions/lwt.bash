@@ -27,6 +27,7 @@ __lwt_flags() {
     stat) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --tasks --json' ;;
     deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --json -u --timeout --stall --grace -w -g -x -a' ;;
     report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
+    doctor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --fix --json -w -g -x -a' ;;
     cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;
     task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --each --array --after --unless-exists --cron --progress --state --outcome --name --host --finished --count --counts --json --follow --results -f --fanout --retries -t --connect-timeout --hello-timeout --grace --lease --stall' ;;
     *) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --version' ;;
@@ -102,6 +103,12 @@ __lwt_kind() {
     "report --log" | "report -o" | "report --output") echo 'file' ;;
     "report --log-format") echo 'format' ;;
     "report --set") echo 'key' ;;
+    "doctor -g") echo 'categories' ;;
+    "doctor -C") echo 'directory' ;;
+    "doctor --log") echo 'file' ;;
+    "doctor --log-format") echo 'format' ;;
+    "doctor -w" | "doctor -x") echo 'hosts' ;;
+    "doctor --set") echo 'key' ;;
     "cron -C") echo 'directory' ;;
     "cron --log") echo 'file' ;;
     "cron --log-format") echo 'format' ;;
@@ -118,7 +125,7 @@ __lwt_kind() {
 }
 __lwt_words() {
   case "$1 $2" in
-    " ") echo 'init demo multi exec put get hosts reduce probe monitor stat deploy report cron task' ;;
+    " ") echo 'init demo multi exec put get hosts reduce probe monitor stat deploy report doctor cron task' ;;
     "init "*) echo 'directory' ;;
     "multi "*) echo 'program' ;;
     "exec "*) echo 'program' ;;

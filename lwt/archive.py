@@ -165,6 +165,10 @@ class _Refusal(Exception):
     """Why a member is not taken."""
 
 
+class Unstorable(str):
+    """A line about a member with which nothing is wrong, but that this machine cannot keep."""
+
+
 OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EFBIG})
 
 
@@ -177,7 +181,7 @@ def _attempt(refused, name, action, *arguments):
     except OSError as error:
         if error.errno in OURS:
             raise
-        refused.append('%s: %s' % (printable(name), error.strerror))
+        refused.append(Unstorable('%s: %s' % (printable(name), error.strerror)))
     except (ValueError, OverflowError, RecursionError):
         refused.append('%s: no file can be so' % printable(name))
 

@@ -26,6 +26,7 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('stat', 'cmd_stat', 'sum up hosts and users over time'),
     ('deploy', 'cmd_deploy', 'put lwt itself, and your tools, on hosts'),
     ('report', 'cmd_report', 'write one page of HTML on hosts, queue and failures'),
+    ('doctor', 'cmd_doctor', 'check state, workspace, this machine and hosts; mend what can be'),
     ('cron', 'cmd_cron', 'have the queue looked after by cron, or by systemd'),
     ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
 )

@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import call, events, output, passes, queue, results, scheduler, task as tasks, weather_view
+from lwt import call, events, master, output, passes, queue, results, scheduler, task as tasks, weather_view
 from lwt.arguments import Parser, fitting
 from lwt.errors import BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, UsageError
 from lwt.flow import running
@@ -55,6 +55,7 @@ def main(name, argv, make_env):
     place = env.require_workspace()
     settings = env.settings(place)
     place.prepare()
+    master.read(place)                  # a copy is refused
     try:
         with Store(place.database) as store:
             return VERBS[verb](_Task(env, place, settings, store, parsed), words[1:])

@@ -209,6 +209,20 @@ class Lock:
         flags = os.O_RDONLY if os.path.isdir(self._path) else os.O_RDWR | os.O_CREAT
         self._fd = os.open(self._path, os.O_CLOEXEC | flags, 0o600)
 
+    def is_free(self):
+        """Does nobody have it just now?"""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
     def holder(self):
         """Who took it last, as far as can be read: (process number, seconds since 1970 when), or None."""
         try:

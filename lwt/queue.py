@@ -5,14 +5,14 @@ import re
 import shutil
 import uuid
 
-from lwt import archive, files, results, task as tasks
+from lwt import archive, files, master, results, task as tasks
 from lwt.config import bounded
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
-_INPUT = re.compile(r'[^.].*\.[0-9a-f]{12}')
+_INPUT = re.compile(r'(\.part-)?[^.].*\.[0-9a-f]{12}')
 
 
 def read_description(place, name, default_retries, overrides=()):
@@ -43,7 +43,8 @@ def add(place, store, name, desc, folder, args, after=()):
     The copy is complete and durable before the first row is there, so no task ever lacks its input.  after: the numbers of
     tasks that they wait for.
     """
-    input_name = '%s.%s' % (name, uuid.uuid4().hex[:12])
+    own = master.read(place).name
+    input_name = '%s.%s.%s' % (name, own, uuid.uuid4().hex[:12])
     with _lock(place).shared():
         target, part = place.path('task', input_name), place.path('task', '.part-' + input_name)
         try:
@@ -54,7 +55,7 @@ def add(place, store, name, desc, folder, args, after=()):
         except (OSError, shutil.Error) as error:
             files.discard(part)
             raise LocalError('%s: cannot be copied (%s)' % (folder, error))
-        return store.add(name, input_name, desc, args, after)
+        return store.add(name, input_name, desc, args, after, own)
 
 
 def _lock(place):
@@ -68,10 +69,12 @@ def sweep(place, store):
     Whatever somebody is at just now is left to them, and to the next sweep.
     """
     _sweep_tasks(place, store)
-    for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
-        for name in _names(folder):
-            if name.startswith(prefix):
-                _sweep_host(place, os.path.join(folder, name), name[len(prefix):])
+    for path, lock in _scratch(place):
+        if lock.take():
+            try:
+                files.remove_tree(path)
+            finally:
+                lock.release()
     for task, with_results in store.doomed():
         results.forget(place, store, task, with_results)
     for name in store.copied_inputs():
@@ -79,39 +82,57 @@ def sweep(place, store):
             store.drop_input(name)
 
 
+def half_done(place, store):
+    """The paths of what sweep() would finish or remove."""
+    found = list(_spare_inputs(place, store)) + [path for path, _task in _waiting(place, store)]
+    return (found if _lock(place).is_free() else []) + [path for path, lock in _scratch(place) if lock.is_free()]
+
+
 def _names(folder):
     with files.local_errors(folder):
-        return os.listdir(folder)
+        return sorted(os.listdir(folder))
+
+
+def _spare_inputs(place, store):
+    """The paths of inputs, half or whole, that no task needs."""
+    for name in _names(place.path('task')):
+        if _INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
+            yield place.path('task', name)
+
+
+def _waiting(place, store):
+    """(path, Task or None) of results of earlier attempts that wait for a task which is over, or not known any more."""
+    for name in _names(place.path('task.finish')):
+        task = store.get(int(name.split('.')[2])) if name.startswith('.attempt.') else None
+        if name.startswith('.attempt.') and (task is None or task.state == 'done'):
+            yield place.path('task.finish', name), task
 
 
 def _sweep_tasks(place, store):
-    inputs = _names(place.path('task'))
-    waiting = [name for name in _names(place.path('task.finish')) if name.startswith('.attempt.')]
     lock = _lock(place)
-    if not (inputs or waiting) or not lock.take():
+    if not lock.take():
         return
     try:
-        for name in inputs:
-            if not (_INPUT.fullmatch(name) and store.input_is_wanted(name, even_failed=True)):
-                files.remove_tree(place.path('task', name))
-        for name in waiting:
-            task = store.get(int(name.split('.')[2]))
-            if task is None:
-                files.remove_tree(place.path('task.finish', name))
-            elif task.state == 'done':
+        for path in _spare_inputs(place, store):
+            files.remove_tree(path)
+        for path, task in _waiting(place, store):
+            if task is not None:
                 results.gather(place, task)
+            else:                       # of a state that was lost: results are never removed
+                name = '%s.%s' % (os.path.basename(path)[1:], os.urandom(4).hex())
+                with files.local_errors(path):
+                    os.rename(path, place.path('task.finish', name))
     finally:
         lock.release()
 
 
-def _sweep_host(place, path, owner):
-    """Remove what a visit, or a carrier, was at, if it is at it no more."""
-    lock = place.lock(owner if owner.startswith('carry.') else 'host.' + owner)
-    if lock.take():
-        try:
-            files.remove_tree(path)
-        finally:
-            lock.release()
+def _scratch(place):
+    """(path, Lock of whoever may be at it) of what visits and carriers work with."""
+    for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
+        for name in _names(folder):
+            owner = name[len(prefix):]
+            if name.startswith(prefix):
+                yield os.path.join(folder, name), place.lock(owner if owner.startswith('carry.') else 'host.' + owner)
 
 
 def values_of_file(path):

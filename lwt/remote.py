@@ -38,6 +38,7 @@ SSH_LAST_WORDS = re.compile(
 # The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
 SHORT_SCRIPTS = {
     'control': ('lib', 'frame', 'tasklib', 'samplelib', 'sendlib', 'control'),
+    'doctor': ('lib', 'frame', 'samplelib', 'doctor'),
     'sample': ('lib', 'frame', 'samplelib', 'sample'),
     'probe': ('lib', 'frame', 'samplelib', 'probe'),
     'put': ('lib', 'frame', 'copylib', 'putlib', 'put'),

@@ -100,7 +100,7 @@ class Books:
             return key + '/' + inside if inside else ''
 
         lines = archive.unpack(tar_path, self._part, where, 1)
-        return found, {key: [line.replace(key + '/', '') for line in lines if key in line] for key in by_key}
+        return found, {key: [type(line)(line.replace(key + '/', '')) for line in lines if key in line] for key in by_key}
 
     def _put_into_place(self, fetched, ends):
         for task in fetched:
@@ -129,6 +129,7 @@ def _judge(task, complaint, is_found, refused):
         problem = problem or 'd_fetch: %s: not found' % task.desc.d_fetch
     elif refused and not is_found:
         problem = problem or 'nothing of it could be taken'
+    problem = problem or next((line for line in refused if isinstance(line, archive.Unstorable)), '')
     reasons = ['result incomplete: ' + problem] if problem else []
     if refused:
         reasons.append('not taken: ' + refused[0] + (' and %d more' % (len(refused) - 1) if refused[1:] else ''))

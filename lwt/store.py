@@ -14,12 +14,14 @@ import contextlib
 import functools
 import json
 import os
+import re
+import shutil
 import sys
 import time
 import uuid
 from typing import NamedTuple
 
-from lwt import health, sample, task as tasks
+from lwt import files, health, sample, task as tasks
 from lwt.errors import BusyError, LocalError
 
 try:
@@ -112,6 +114,16 @@ class Account(NamedTuple):
     received: int
 
 
+class Examined(NamedTuple):
+    """What state.db is found to be.  schema: its version, 0 for an empty one.  journal: the bytes that a writer left there who
+    died.  problems: what is wrong with it, a line each."""
+
+    schema: int
+    tasks: int
+    journal: int
+    problems: tuple
+
+
 class Store:
     """The state of a workspace.  Use as a context manager.
 
@@ -124,9 +136,7 @@ class Store:
         self._depth = 0
 
     def __enter__(self):
-        if sqlite3 is None:
-            raise LocalError('this Python (%s) has no sqlite3, which tasks need' % sys.executable,
-                             'run lwt with another Python; all but tasks works with this one')
+        require_sqlite()
         with self._errors():
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
@@ -157,18 +167,8 @@ class Store:
     def _version(self):
         return self._db.execute('PRAGMA user_version').fetchone()[0]
 
-    @contextlib.contextmanager
     def _errors(self):
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if 'locked' in str(error) or 'busy' in str(error):
-                raise BusyError('%s: another lwt is writing' % self._path, 'try again')
-            raise LocalError('%s: %s' % (self._path, error))
-        except sqlite3.DatabaseError as error:
-            raise LocalError('%s: %s' % (self._path, error), 'it may be damaged; keep a copy before you do anything')
-        except OSError as error:
-            raise LocalError('%s: %s' % (self._path, error.strerror))
+        return _errors(self._path)
 
     @contextlib.contextmanager
     def together(self):
@@ -318,6 +318,40 @@ class Store:
         return bool(self._rows('SELECT 1 FROM task JOIN batch ON batch.id = task.batch WHERE input = ? AND (%s) LIMIT 1' % states,
                                (name,)))
 
+    def inputs(self):
+        """The inputs of all tasks that are remembered."""
+        return {row[0] for row in self._rows('SELECT input FROM batch')}
+
+    def open_inputs(self):
+        """{input: the numbers of the tasks of it that wait, or may have to be placed again}."""
+        found = {}
+        for name, number in self._rows('SELECT input, task.id FROM task JOIN batch ON batch.id = task.batch WHERE state IN '
+                                       "('new', 'held', 'launching', 'withdrawing') ORDER BY task.id"):
+            found.setdefault(name, []).append(number)
+        return found
+
+    def expected_on_host(self, name):
+        """The keys and inputs that may lie on a host: of tasks, and what is to be removed in time."""
+        return {row[0] for row in self._rows('SELECT key FROM leftover WHERE host = ? UNION SELECT input FROM copy '
+                                             'WHERE host = ?', (name, name))} | {task.key for task in self.on_host(name)}
+
+    def keys_on_hosts(self):
+        """The keys of all tasks that are on hosts."""
+        return {'%s.%d' % row for row in self._rows('SELECT uuid, attempt FROM task WHERE state IN (%s)' % _BUSY)}
+
+    def all_hosts(self):
+        """(name, home, category) of every host on which something of ours may lie."""
+        return self._rows('SELECT host, home, category FROM task WHERE state IN (%s) UNION SELECT host, home, category '
+                          'FROM leftover UNION SELECT host, home, category FROM copy' % _BUSY)
+
+    def of_key(self, key):
+        """(the Task that a key is of, how the attempt that it is of ended); None, '' where that is not known."""
+        name, _dot, number = key.partition('.')
+        task = next(iter(self._tasks('task.uuid = ?', (name,))), None)
+        ends = self._rows('SELECT "end" FROM attempt WHERE task = ? AND number = ? ORDER BY ended DESC LIMIT 1',
+                          (task.id, number)) if task is not None else []
+        return task, ends[0][0] if ends else ''
+
     def copies(self, host):
         """The inputs that are on a host, in its home."""
         return {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ? AND home = ?', (host.name, host.home))}
@@ -332,10 +366,10 @@ class Store:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def add(self, name, input_name, desc, args, after=()):
+    def add(self, name, input_name, desc, args, after=(), master=''):
         """Add a task for each value of args (None for none); returns their numbers.  All of them, or none.
 
-        after: the numbers of tasks that they wait for.
+        after: the numbers of tasks that they wait for.  master: what their keys begin with.
         """
         now = self._clock()
         with self.together():
@@ -347,7 +381,7 @@ class Store:
             numbers = range(first, first + len(args))
             self._db.executemany(
                 'INSERT INTO task (id, uuid, batch, arg, state, reason, added, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-                [(number, uuid.uuid4().hex, batch, arg, state, reason, now, waits and waits + ' ')
+                [(number, master + uuid.uuid4().hex[len(master):], batch, arg, state, reason, now, waits and waits + ' ')
                  for number, arg in zip(numbers, args)])
             self._db.executemany('INSERT INTO event VALUES (?, ?, ?)', [(number, now, 'added') for number in numbers])
         return list(numbers)
@@ -475,11 +509,33 @@ class Store:
                              'WHERE input = ?', (name,))
             self._db.execute('DELETE FROM copy WHERE input = ?', (name,))
 
+    def leave(self, left):
+        """Have a Leftover removed by the next visit to its host."""
+        with self.together():
+            self._db.execute('INSERT OR REPLACE INTO leftover VALUES (?, ?, ?, ?, ?, 0)', left)
+
+    def adopt(self, task, host, boot, host_id):
+        """A task that waits was found on a host: it is looked after there.  Returns it, or None."""
+        with self.together():
+            return self._change(task, 'place', 'launching', 'found on ' + host.name, host=host.name, home=host.home,
+                                category=host.category, boot=boot, host_id=host_id, end='', reason='', started=self._clock())
+
+    def adopt_unknown(self, key, host, boot, host_id):
+        """What was found on a host, and is of ours, becomes a task, so that its results come home."""
+        name, _dot, attempt = key.partition('.')
+        with self.together():
+            if self._rows("SELECT 1 FROM task WHERE uuid = ? AND attempt = ? AND state <> 'done'", (name, int(attempt))):
+                return          # somebody else was faster
+            number = self.add('found', 'found.' + key, tasks.Desc('# found on ' + host.name, retries=0), [None])[0]
+            self._db.execute('UPDATE task SET uuid = ?, attempt = ?, state = ?, host = ?, home = ?, category = ?, boot = ?, '
+                             'host_id = ?, started = ? WHERE id = ?', (name, int(attempt), 'running', host.name, host.home,
+                                                                      host.category, boot, host_id, self._clock(), number))
+
     def cleaned(self, leftover, keep_days):
         """It was removed; what clean keeps, so that a late launch finds it, is to be forgotten after keep_days."""
         where = (leftover.key, leftover.host, leftover.home)
         with self.together():
-            if leftover.verb == 'clean':
+            if leftover.verb in ('clean', 'purge'):
                 self._db.execute('UPDATE leftover SET verb = ?, due = ? WHERE key = ? AND host = ? AND home = ?',
                                  ('forget', self._clock() + keep_days * 86400) + where)
             else:
@@ -615,6 +671,92 @@ class Store:
         if text:
             self._db.execute('INSERT INTO event VALUES (?, ?, ?)', (task.id, self._clock(), text))
         return task._replace(**columns)
+
+
+@contextlib.contextmanager
+def _errors(path):
+    """Turn what goes wrong with a database into an LwtError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if 'locked' in str(error) or 'busy' in str(error):
+            raise BusyError('%s: another lwt is writing' % path, 'try again')
+        raise LocalError('%s: %s' % (path, error), 'lwt doctor tells more')
+    except sqlite3.DatabaseError as error:
+        raise LocalError('%s: %s' % (path, error), 'it is damaged: lwt doctor --fix keeps a copy, and saves what can be read')
+    except OSError as error:
+        raise LocalError('%s: %s' % (path, error.strerror))
+
+
+def require_sqlite():
+    """Raise LocalError unless this Python has SQLite."""
+    if sqlite3 is None:
+        raise LocalError('this Python (%s) has no sqlite3, which tasks need' % sys.executable,
+                         'run lwt with another Python; all but tasks works with this one')
+
+
+def sqlite_version():
+    """The version of SQLite, 'none' where this Python has none."""
+    return sqlite3.sqlite_version if sqlite3 else 'none'
+
+
+def examine(path):
+    """The Examined of a database that is there.  Raises BusyError, and LocalError when it cannot be read at all."""
+    require_sqlite()
+    journal = os.path.getsize(path + '-journal') if os.path.exists(path + '-journal') else 0
+    with _errors(path), contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as db:
+        try:
+            schema = db.execute('PRAGMA user_version').fetchone()[0]
+            problems = [row[0] for row in db.execute('PRAGMA integrity_check(5)') if row[0] != 'ok']
+            problems += ['%s: a row without its %s' % (row[0], row[2]) for row in db.execute('PRAGMA foreign_key_check')][:5]
+            count = db.execute('SELECT count(*) FROM task').fetchone()[0] if schema == SCHEMA else 0
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            return Examined(0, 0, journal, (str(error),))
+    return Examined(schema, count, journal, tuple(problem.replace('\n', ' ') for problem in problems))
+
+
+def rescue(path, kept):
+    """Make a damaged database anew, of all that can be read of it; the damaged one is kept at another path, with its journal.
+
+    Returns (the number of rows, whether all of every table could be read).  Nobody else may have it open.
+    """
+    new = path + '.new'
+    with _errors(path):
+        for end in ('', '-journal'):
+            if os.path.exists(path + end):
+                shutil.copy2(path + end, kept + end)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new + end)
+        with Store(new) as store, contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as old:
+            store._db.execute('PRAGMA foreign_keys = OFF')
+            saved = [_save_table(old, store._db, table) for table in re.findall(r'CREATE TABLE (\w+)', _TABLES)]
+            for table in ('attempt', 'event'):      # what is left of a task that is lost
+                store._db.execute('DELETE FROM %s WHERE task NOT IN (SELECT id FROM task)' % table)
+            store._db.execute('DELETE FROM task WHERE batch NOT IN (SELECT id FROM batch)')
+        for name in (new + '-journal', path + '-journal'):      # the old one is not about the new database
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+        os.replace(new, path)
+        files.sync_dir(os.path.dirname(path))
+    return sum(rows for rows, _is_whole in saved), all(is_whole for _rows, is_whole in saved)
+
+
+def _save_table(old, new, table):
+    """Copy what can be read of a table, from its beginning and, where that breaks off, from its end."""
+    before = new.total_changes
+    for order in ('', 'ORDER BY rowid', 'ORDER BY rowid DESC'):
+        try:
+            new.execute('BEGIN')
+            for row in old.execute('SELECT * FROM %s %s' % (table, order)):
+                new.execute('INSERT OR IGNORE INTO %s VALUES (%s)' % (table, ', '.join('?' * len(row))), row)
+            return new.total_changes - before, order == ''
+        except sqlite3.DatabaseError:
+            continue
+        finally:
+            new.execute('COMMIT')
+    return new.total_changes - before, False
 
 
 _NOWHERE = dict(dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), ''), started=None)

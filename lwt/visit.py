@@ -216,7 +216,7 @@ class _Visitor:
         inbox = errands.Inbox(self._scratch)
         try:
             with inbox:
-                verdict = yield from self._call(host, errand, asked, wait, wants_results, inbox)
+                verdict = yield from self._call(host, errand, self._kill_time(asked, left), wait, wants_results, inbox)
             if not verdict.ok:
                 self._unplace(placed, verdict)
                 raise HostError(host.name, ssh.with_complaint(verdict, inbox.complaints()))
@@ -224,15 +224,15 @@ class _Visitor:
         finally:
             files.discard(self._scratch)
 
-    def _call(self, host, errand, asked, wait, wants_results, inbox):
-        """Flow: the call itself; returns its Verdict."""
+    def _call(self, host, errand, kill_time, wait, wants_results, inbox):
+        """Flow: the call itself; returns its Verdict.  kill_time: seconds that what it asks for may take to end tasks."""
         settings = self._session.settings
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
         words = [host.home, self._session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace),
                  str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, watched,
                  self._places(host)]
-        limits = self._session.limits(stall=wait + CALL_GRACE + self._kill_time(asked) + (settings.stall if errand.size else 0))
+        limits = self._session.limits(stall=wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0))
         session = self._session.at(host)
         return (yield from call.call(session, lambda frame: remote.plain(
             session.transport, host, 'control', words, frame, limits, stdin=errand.data), inbox, 'control', waits=wait > 0))
@@ -252,8 +252,8 @@ class _Visitor:
     def _room(self, host, load):
         return room(host, load, self._session.settings, time.localtime(self._context.clock()).tm_hour)
 
-    def _kill_time(self, asked):
-        is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked)
+    def _kill_time(self, asked, left):
+        is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked) or any(item.verb == 'purge' for item in left)
         return KILL_TIME * (self._session.settings.grace + 2) if is_killing else 0
 
     def _is_restless(self, host):
@@ -322,7 +322,8 @@ class _Visitor:
         if event == 'waiting' and task.state == 'launching':
             event = 'stuck'
         if event == 'waiting' and task.state in ('running', 'suspended', 'fetching'):
-            event = 'absent'            # its fate is gone: somebody was at its directory; it must not run a second time
+            # its fate is gone; it must not run a second time
+            return self._settle(task, 'absent', 'somebody was at its directory', told, 'purge')
         if task.state == 'fetching' and event != 'absent':
             return task                 # it is known how it ended
         if (task.state, event) not in tasks.TRANSITIONS:
@@ -330,10 +331,10 @@ class _Visitor:
             return task
         state = tasks.TRANSITIONS[task.state, event]
         if event == 'absent' and facts.host_id != task.host_id:
-            return self._settle(self._as_running(task), event, 'the home is not the one where it was placed', told)
+            return self._settle(self._as_running(task), event, 'the home is not the one where it was placed', told, '')
         if state == tasks.SETTLE:
             reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
-            return self._settle(task, event, reason, told)
+            return self._settle(task, event, reason, told, '' if event == 'absent' else 'clean')
         if event == 'absent' and state == 'withdrawing':
             return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host, told)
         if state == 'fetching':
@@ -350,9 +351,9 @@ class _Visitor:
         """A task that may have run where its directory was: what became of it cannot be known any more."""
         return self._store.advance(task, 'running', '') or task if task.state == 'launching' else task
 
-    def _settle(self, task, event, reason, told):
+    def _settle(self, task, event, reason, told, leave='clean'):
         end, code = tasks.ending(event, '', task.state)
-        settled = self._store.settle(task, event, end, code, reason, leave='' if event == 'absent' else 'clean')
+        settled = self._store.settle(task, event, end, code, reason, leave)
         if settled is not None:
             results.tell(task, results.ended_text(task, settled, reason), told)
             self._ended.append(settled)

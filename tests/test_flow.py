@@ -155,7 +155,8 @@ class Visits(unittest.TestCase):
         self.events = []
         lock = SimpleNamespace(take=lambda: is_free, release=lambda: self.events.append('released'))
         workspace = SimpleNamespace(lock=lambda name: lock, path=lambda *names: os.path.join(directory.name, *names))
-        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [], together=contextlib.ExitStack)
+        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [], together=contextlib.ExitStack,
+                                samples=dict)
         weather = SimpleNamespace(settle=lambda: None, note=lambda *words: None)
         return visit.Context(workspace, store, session(), self.events.append, weather,
                              trouble=lambda host, reason: self.events.append('%s: %s' % (host, reason)))

@@ -10,8 +10,9 @@ import tempfile
 import time
 import unittest
 from types import SimpleNamespace
+from unittest import mock
 
-from lwt import archive, errands, remote, task as tasks
+from lwt import archive, errands, procfs, remote, task as tasks
 from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
@@ -262,6 +263,65 @@ class ATaskOnAHost(ShellTestCase):
         self.until_ended(shell, home)
         with open(os.path.join(home, 'starts')) as file:
             self.assertEqual(file.read(), 'started\n')
+
+    @in_each_shell
+    def test_R_13_a_runner_that_is_stopped_before_its_fate_is_decided_never_runs_once_it_is_cancelled(self, shell, home):
+        with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
+                'kill -STOP $$\n' * (names[-1] == 'run') + text(*names))):
+            self.ready(shell, home, 'echo started > ../../../../starts')
+        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), (
+            NONCE, '~', 'aa' * 16, '5', '1', '0', '0', str(self.errand.size), self.errand.digest, '0', '-'))
+        launch = self.start(shell, home, script, subprocess.PIPE)
+        launch.stdin.write(self.errand.data)
+        launch.stdin.close()
+        launch.stdin = None
+        seen = wait_for(lambda: [pid for pid, words in marked(self.mark).items()
+                                 if words.endswith('./run.sh') and procfs.processes()[pid].state == b'T'])
+        self.assertTrue(seen, marked(self.mark))
+        self.assertEqual(self.ask(shell, home, 'cancel'), 'cancelled')
+        os.kill(seen[0], signal.SIGCONT)
+        launch.communicate(timeout=30)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        self.assertEqual(self.ask(shell, home, 'poll'), 'cancelled')
+        self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
+
+    @in_each_shell
+    def test_D_9_a_task_that_removes_its_fate_has_run_and_does_not_run_again(self, shell, home):
+        self.ready(shell, home, 'echo started >> ../../../../starts; rm ../fate; sleep 9965')
+        self.ask(shell, home, 'launch')
+        self.assertEqual(wait_for(lambda: self.ask(shell, home, 'poll') == 'died'), True)
+        self.assertEqual(self.ask(shell, home, 'launch'), 'died')
+        self.ask(shell, home, 'cancel')
+        self.assertEqual(wait_for(lambda: self.ask(shell, home, 'poll') == 'exited killed'), True)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        with open(os.path.join(home, 'starts')) as file:
+            self.assertEqual(file.read(), 'started\n')
+
+    @in_each_shell
+    def test_a_purge_ends_what_runs_and_what_has_left_it_and_leaves_a_trace(self, shell, home):
+        self.ready(shell, home, 'setsid sleep 9966 & trap "" TERM; sleep 9967')
+        self.assertEqual(self.ask(shell, home, 'launch').split()[0], 'running')
+        self.assertEqual(self.ask(shell, home, 'purge'), 'cleaned')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.killed', 'fate'])
+        self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
+
+    @in_each_shell
+    def test_doctor_tells_what_lies_in_a_home_and_changes_nothing(self, shell, home):
+        def told():
+            end, lines, _err = self.run_script(shell, home, 'doctor', '~')
+            self.assertEqual(end, 0)
+            return [line for line in lines if line.startswith(('task', 'input', 'id')) or line.endswith(' ' + KEY)]
+
+        self.assertEqual(told(), [])
+        self.assertFalse(os.path.exists(os.path.join(home, '.lwt')))
+        self.ready(shell, home, 'echo x > out')
+        self.ask(shell, home, 'launch')
+        self.until_ended(shell, home)
+        lines = told()
+        self.assertEqual(lines[1:], ['task %s ended' % KEY, 'input ' + self.INPUT])
+        self.ask(shell, home, 'clean')
+        self.assertEqual(told()[1:], ['task %s trace' % KEY, 'input ' + self.INPUT])
 
     @in_each_shell
     def test_a_cancel_before_the_launch_means_never(self, shell, home):

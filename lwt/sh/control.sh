@@ -8,6 +8,7 @@
 # Standard input: a line "VERB KEY BOOT INPUT /D_FETCH" for each request, a line "end", the stream.
 #
 #   clean     remove what it has here, but keep what tells that it ran
+#   purge     end whatever still runs of it first
 #   forget    remove what clean kept
 #   drop      remove the input KEY, which no task needs any more
 #   launch    start it, unless its fate is decided; refused if the host was started anew since BOOT.  If no place becomes free
@@ -86,10 +87,13 @@ detached() {
 
 # -- how it is --------------------------------------------------------------------------------------------------------------
 
+# has_run: did the task of this directory begin, whoever has removed its fate?
+has_run() { [ -e run.stdout ]; }
+
 # report: set $state, of the task in this directory: waiting, running PID, exited CODE, cancelled, died, rebooted.
 report() {
   if ended; then state="exited $ended"; return; fi
-  [ -e fate ] || { state=waiting; return; }
+  [ -e fate ] || { state=waiting; ! has_run || state=died; return; }
   fate='' pid='' start='' fate_boot='' group=''
   # shellcheck disable=SC2094  # the two are different files
   read -r fate pid start fate_boot group <fate
@@ -214,7 +218,7 @@ assemble() {
 # launch: start the task of this directory, unless it is decided.  Sets $refused.
 launch() {
   refused=''
-  { [ ! -e fate ] && ! ended; } || return
+  { [ ! -e fate ] && ! has_run && ! ended; } || return
   [ "$id" = "$boot" ] || { refused=rebooted; return; }
   d_home=${base%/.lwt} d_working=$PWD/work
   export d_home d_working
@@ -243,8 +247,9 @@ has_place() {
   done
 }
 
-# has_ended KEY: did it begin and end?
+# has_ended KEY: did it begin and end, or remove itself?
 has_ended() {
+  [ -d "$tasks/$1" ] || return 0
   for name in "$tasks/$1"/exit.*; do [ ! -e "$name" ] || return 0; done
   return 1
 }
@@ -257,7 +262,7 @@ signal_all() {
 } 2>/dev/null
 
 suspend() {
-  [ -e fate ] || decide cancel
+  has_run || decide cancel
   report
   case $state in running*) signal_all STOP; state=suspended ;; esac
 }
@@ -273,9 +278,10 @@ cancel() {
     # shellcheck disable=SC2094
     mkdir "$tasks/$key" && cd "$tasks/$key" && say cancel >cancel
   } 2>/dev/null || return
-  decide cancel
+  has_run || decide cancel
   report
   case $state in
+    died) ln cancel why.killed 2>/dev/null; sweep "$key" ;; # its runner may live, if only the fate is gone
     running*)
       ln fate why.killed 2>/dev/null
       end_group
@@ -344,7 +350,7 @@ ring() {
 # decided: is it settled for all that were launched whether they run?
 decided() {
   for key in $launched; do
-    [ -e "$tasks/$key/fate" ] || return 1
+    [ -e "$tasks/$key/fate" ] || [ ! -d "$tasks/$key" ] || return 1
   done
 }
 
@@ -413,11 +419,21 @@ set -f
 set -- $requests
 set +f
 unset IFS
+purges=''
+for line; do
+  split "$line"
+  [ "$verb" != purge ] || {
+    { cancel; sweep "$key"; } </dev/null >/dev/null 2>&1 &
+    purges="$purges $!"
+  }
+done
+# shellcheck disable=SC2086  # numbers
+[ -z "$purges" ] || wait $purges
 doomed=''
 for line; do
   split "$line"
   case $verb in
-    clean) ! cd "$tasks/$key" 2>/dev/null || settle ;;
+    clean | purge) ! cd "$tasks/$key" 2>/dev/null || settle ;;
     forget) doomed="$doomed $key" ;;
     drop) doomed="$doomed ../i/$key" ;;
   esac
@@ -427,7 +443,7 @@ done
 for line; do
   split "$line"
   case $verb in
-    clean) if cd "$tasks/$key" 2>/dev/null; then clean; else say "task $key clean cleaned"; fi ;;
+    clean | purge) if cd "$tasks/$key" 2>/dev/null; then clean; else say "task $key clean cleaned"; fi ;;
     forget) removed "$tasks/$key" ;;
     drop) removed "$base/i/$key" ;;
   esac
@@ -469,7 +485,7 @@ for line; do
       problem="unstaged no room left" refused=''
       if cd "$tasks/$key" 2>/dev/null; then
         if has_place; then launch
-        elif decide cancel; then refused=crowded; fi
+        elif ! has_run && decide cancel; then refused=crowded; fi
         problem=$refused
       fi
       [ -z "$problem" ] || not_launched
@@ -479,7 +495,7 @@ for line; do
       cancel </dev/null >/dev/null 2>&1 &
       cancels="$cancels $!"
       ;;
-    clean | forget | drop | poll | look) ;;
+    clean | purge | forget | drop | poll | look) ;;
     *) refuse "unknown verb $verb" ;;
   esac
   cd "$tasks" || exit 1
@@ -504,7 +520,7 @@ fi
 
 for line; do
   split "$line"
-  case $verb in clean | forget | drop) continue ;; esac
+  case $verb in clean | purge | forget | drop) continue ;; esac
   case $unstaged in *" $key "*) continue ;; esac
   if cd "$tasks/$key" 2>/dev/null; then
     report
@@ -519,7 +535,9 @@ for line; do
     case $state in exited*) state=$state$(usage) ;; esac
     say "task $key state $state"
   else
-    say "task $key state absent"
+    state=absent
+    case "$launched " in *" $key "*) state=died ;; esac     # it was there: it removed itself
+    say "task $key state $state"
   fi
 done
 cd "$tasks" || exit 1

@@ -1,0 +1,221 @@
+"""lwt doctor: is all well here and on the hosts, and what can be done where it is not."""
+
+from __future__ import generator_stop
+
+from typing import NamedTuple
+
+from lwt import checks, config, hostset, leftovers, master, output, scheduler, task_view, weather_view
+from lwt.arguments import Parser, fitting
+from lwt.checks import Finding
+from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
+from lwt.flow import running
+from lwt.hosts import Host
+from lwt.store import Store
+from lwt.visit import Context
+from lwt.weather import Weather
+
+EXAMPLES = '''examples:
+  lwt doctor                  all of it, on all hosts; nothing is changed
+  lwt doctor -w h3            here, and on h3
+  lwt doctor --fix            mend what can be mended; what is of other masters is not touched
+  lwt doctor --json | jq -r 'select(.status == "FAIL") | .what\''''
+
+COLOURS = {'FAIL': 'red', 'warn': 'yellow', 'fixed': 'green'}
+
+
+def main(name, argv, make_env):
+    """Run the command; returns the exit code."""
+    parser = Parser(name, 'lwt doctor [-w HOSTS | -g CATEGORY | -a] [--fix] [--json] [options]',
+                    'Check the state, the locks, the workspace, this machine and what lies on hosts (all of the workspace\n'
+                    'without a selection).  With --fix what can be mended is: what tasks left behind is removed, what was lost\n'
+                    'sight of is found again; results are never removed.  Exit code 0: all is well; 1: something is not; 3: a\n'
+                    'host cannot be reached.', EXAMPLES).add_selection()
+    parser.add_argument('--fix', action='store_true', help='mend what can be mended')
+    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+    parsed, words = parser.parse(argv)
+    env = make_env(parser, parsed)
+    if words or parsed.rest:
+        raise UsageError('lwt doctor: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    return _Doctor(env, parsed).run()
+
+
+class _Doctor:
+    """One examination; each finding is told as soon as it is there."""
+
+    def __init__(self, env, parsed):
+        self._env = env
+        self._parsed = parsed
+        self._place = env.require_workspace()
+        self._worst = 0
+
+    def run(self):
+        """Check all, in an order in which what was mended first helps what follows; returns the exit code."""
+        settings = self._settings()
+        self._place.prepare()
+        self._tell_all(checks.state(self._place))
+        self._tell_all(checks.locks(self._place))
+        self._tell_all(checks.workspace(self._place))
+        own = self._own_name()
+        try:
+            with Store(self._place.database) as store:
+                self._tell_all(checks.lying(self._place, store))
+                self._tell_hosts(store, settings, own)
+        except LwtError as error:
+            self._tell(Finding('FAIL', 'tasks', 'cannot be looked at: ' + error.message, error.hint))
+        return self._worst
+
+    def _settings(self):
+        try:
+            settings = self._env.settings(self._place)
+        except UsageError as error:
+            self._tell(Finding('FAIL', 'lwt.conf', error.message, error.hint))
+            return config.load(None, {}, ())
+        self._tell(Finding('ok', 'lwt.conf', 'read'))
+        return settings
+
+    def _own_name(self):
+        """The name of this master, or '' where the workspace is a copy."""
+        try:
+            found = master.read(self._place)
+        except LwtError as error:
+            self._tell(Finding('FAIL', 'master', error.message, error.hint))
+            return ''
+        self._tell(Finding('ok', 'master', found.name))
+        return found.name
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _tell_all(self, findings):
+        for finding in findings:
+            self._tell(finding)
+
+    def _tell(self, finding):
+        if finding.mend is not None and self._parsed.fix:
+            finding = _mended(finding)
+        self._worst = max(self._worst, _weight(finding))
+        if self._parsed.json:
+            output.put_bytes(output.json_line(dict(finding.more, status=finding.status, what=finding.what, finding=finding.text,
+                                                   hint=finding.hint)))
+            return
+        status = output.coloured(finding.status.ljust(5), COLOURS[finding.status], self._env.environ) \
+            if finding.status in COLOURS else finding.status.ljust(5)
+        output.put_line('%s  %s  %s' % (status, finding.what.ljust(11), output.printable_line(finding.text.encode(
+            'utf-8', 'surrogateescape'), 400)))
+        if finding.hint:
+            output.put_line('%s  %s  hint: %s' % (' ' * 5, ' ' * 11, finding.hint))
+
+    # -- hosts --------------------------------------------------------------------------------------------------------
+
+    def _tell_hosts(self, store, settings, own):
+        chosen = self._hosts(store)
+        session = self._env.session(settings, [])
+        with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+            self._tell_all(run.report(checks.machine(session, any(not host.is_local for host in chosen))))
+        if not session.transport.ssh:
+            chosen = [host for host in chosen if host.is_local]
+        seen = self._look(store, session, chosen, own)
+        wrong = [one for one in seen if one.judged is not None and (one.judged.strange or one.judged.leftovers)]
+        if wrong and self._parsed.fix and own:
+            self._mend_hosts(store, session, wrong)
+            again = {one.seen.host: one for one in self._look(store, session, [one.seen.host for one in wrong], own)}
+            seen = [again[one.seen.host]._replace(before=one.judged.strange) if one.seen.host in again else one for one in seen]
+        sick = store.health()
+        for one in seen:
+            self._tell_all(_of_host(one, sick.get(one.seen.host.name), bool(own)))
+
+    def _hosts(self, store):
+        """The homes to look at: those of the hosts that were selected, or of all on which something may be."""
+        try:
+            candidates = self._place.candidates()
+        except LwtError:
+            candidates = []             # which was told
+        parsed = self._parsed
+        is_all = not (parsed.hosts or parsed.categories or parsed.everything or parsed.exclude)
+        chosen = candidates if is_all else self._env.select(parsed, self._place)
+        names, homes = {host.name for host in chosen}, {(host.name, host.home) for host in chosen}
+        more = [Host(name, category, home) for name, home, category in store.all_hosts()
+                if (is_all or name in names) and (name, home) not in homes]
+        order = hostset.ordered({host.name for host in more})
+        return chosen + sorted(more, key=lambda host: order.index(host.name))
+
+    def _look(self, store, session, chosen, own):
+        """Look at homes; returns an _Examined for each."""
+        before = {host: leftovers.known(store, host) for host in chosen}
+        with running(fitting(session.settings.fanout, '-f', output.say), session.settings.grace) as run:
+            self._env.ready(run, self._place, session, chosen)
+            looks = run.reports([leftovers.look(session, host) for host in chosen])
+        lying = {key for seen in looks for key in seen.tasks}
+        found = [_Examined(seen, leftovers.judge(store, own or '-', seen, before[seen.host], lying) if seen.verdict.ok else None)
+                 for seen in looks]
+        return sorted(found, key=lambda one: chosen.index(one.seen.host))
+
+    def _mend_hosts(self, store, session, wrong):
+        """Hand over what is wrong, and visit the hosts for it."""
+        with store.together():
+            for one in wrong:
+                for strange in one.judged.strange:
+                    leftovers.hand_over(store, one.seen, strange)
+        trouble = task_view.Troubles(output.say).hear
+        context = Context(self._place, store, session, lambda text: None, Weather(store, session.settings, session.heard),
+                          trouble=trouble)
+        with running(fitting(session.settings.fanout, '-f', output.say), session.settings.grace) as run:
+            scheduler.one_pass(run, context, [one.seen.host for one in wrong], only={one.seen.host.name for one in wrong})
+
+
+class _Examined(NamedTuple):
+    """A home that was looked at.  judged: a leftovers.Judgement, None where it could not be; before: what was strange there
+    before --fix."""
+
+    seen: leftovers.Seen
+    judged: leftovers.Judgement = None
+    before: tuple = ()
+
+
+def _weight(finding):
+    """What a finding adds to the exit code."""
+    if finding.status != 'FAIL':
+        return 0
+    return EXIT_UNREACHABLE if dict(finding.more).get('class', 'failed') not in ('failed', 'ok') else EXIT_FAILED
+
+
+def _mended(finding):
+    try:
+        return finding._replace(status='fixed', text='%s: %s' % (finding.text, finding.mend()), hint='')
+    except LwtError as error:
+        return finding._replace(text='%s; it cannot be mended: %s' % (finding.text, error.message), hint=error.hint)
+
+
+def _of_host(one, sick, is_own):
+    """The Findings about a home."""
+    seen, judged = one.seen, one.judged
+    what = 'host ' + seen.host.name
+    more = (('host', seen.host.name), ('home', seen.host.home), ('class', seen.verdict.kind))
+    if judged is None:
+        yield Finding('FAIL', what, seen.verdict.reason, 'lwt hosts --why %s' % seen.host.name, more=more)
+        return
+    disk = weather_view.gigabytes(seen.load.free_disk)
+    text = '%s GB free in %s; %s' % ('?' if disk is None else '%.1f' % disk, seen.host.home, _contents(seen, judged))
+    yield Finding('ok', what, text, more=more + (
+        ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces), ('of_others', judged.others)))
+    if sick is not None and not sick.takes_tasks:
+        yield Finding('warn', what, '%s: %s' % (weather_view.STATES[sick.state], sick.reason),
+                      'lwt hosts --why %s' % seen.host.name, more=more)
+    left = {strange.name for strange in judged.strange}
+    for kind, (words, done) in leftovers.WORDS.items():
+        mended = [strange for strange in one.before if strange.kind == kind and strange.name not in left]
+        if mended:
+            yield Finding('fixed', what, '%s: %s' % (words % _some(mended), done), more=more)
+        wrong = [strange for strange in judged.strange if strange.kind == kind]
+        if wrong:
+            yield Finding('FAIL', what, words % _some(wrong), 'lwt doctor --fix' if is_own else '', more=more)
+
+
+def _contents(seen, judged):
+    parts = ['%d open tasks' % judged.open, '%d traces' % judged.traces]
+    parts += ['%d to be removed' % judged.leftovers] * bool(judged.leftovers)
+    parts += ['%d of other masters' % judged.others] * bool(judged.others)
+    return '%s (%s in .lwt)' % (', '.join(parts), output.size(seen.kib * 1024))
+
+
+def _some(strange):
+    return checks.some(sorted(leftovers.label(one) for one in strange))

@@ -1,0 +1,156 @@
+"""What lies on hosts: looked at by a script that only looks, told apart by whose it is, and handed to the queue.
+
+    known     an open task is there, or it is to be removed in time: the queue sees to it
+    home      its results are here already, or there are none: it is removed
+    waiting   a task of ours that waits was found there (the state is older than the host): it is looked after there
+    unknown   of ours, and nobody knows it (the state was lost): it becomes a task "found", so that its results come home
+    missing   an open task is not there: the next visit finds that out, and makes it lost
+
+Whose it is is told by its name alone, which begins with that of its master: what another master made is counted, and never
+touched.  Nothing is removed here: what is to be is committed as a leftover or a task, and the next visit does it, under its lock.
+"""
+
+from __future__ import generator_stop
+
+import re
+from typing import NamedTuple
+
+from lwt import call, sample, ssh
+from lwt.config import bounded
+from lwt.hosts import Host
+from lwt.store import Leftover
+
+MOST_ANSWER = 64 << 20          # bytes: a hundred thousand traces are less
+KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')
+INPUT = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}')
+BEGUN = ('begun', 'ended')      # there may be results
+
+
+class Seen(NamedTuple):
+    """What a host told.  tasks: {key: kind}, as sh/doctor.sh has them; processes: {key: how many carry it}; kib: of .lwt."""
+
+    host: Host
+    verdict: ssh.Verdict
+    boot: str = ''
+    host_id: str = ''
+    kib: int = 0
+    load: sample.Sample = sample.Sample()
+    tasks: dict = {}
+    inputs: tuple = ()
+    processes: dict = {}
+
+
+class Strange(NamedTuple):
+    """What should not be so on a host.  kind: as above, 'process' or 'input'; name: a key or an input."""
+
+    kind: str
+    name: str
+    task: object = None
+
+
+class Known(NamedTuple):
+    """The keys of the tasks that are on any host; and what may lie on one: keys and inputs, those that are to be removed in time
+    included."""
+
+    open: frozenset
+    all: frozenset
+
+
+class Judgement(NamedTuple):
+    """What is on a host: of open tasks, traces, what is to be removed in time, of other masters; and what should not be so."""
+
+    open: int
+    traces: int
+    leftovers: int
+    others: int
+    strange: tuple
+
+
+def look(session, host):
+    """Flow: look at a home; returns a Seen."""
+    answer = yield from call.script(session, host, 'doctor', [host.home], most=MOST_ANSWER)
+    if not answer.verdict.ok:
+        return Seen(host, ssh.with_complaint(answer.verdict, answer.stderr))
+    return parse(host, answer.verdict, answer.lines)
+
+
+def parse(host, verdict, lines):
+    """The Seen of what sh/doctor.sh printed."""
+    told, tasks, inputs, processes = {}, {}, [], {}
+    for line in lines:
+        words = line.split(' ')
+        if words[0] == 'task' and len(words) == 3 and KEY.fullmatch(words[1]):
+            tasks[words[1]] = words[2]
+        elif words[0] == 'input' and len(words) == 2 and INPUT.fullmatch(words[1]):
+            inputs.append(words[1])
+        elif words[0] == 'process' and len(words) == 3 and KEY.fullmatch(words[2]):
+            processes[words[2]] = processes.get(words[2], 0) + 1
+        elif len(words) == 2:
+            told[words[0]] = words[1]
+    return Seen(host, verdict, told.get('boot', ''), told.get('id', ''), bounded(told.get('kib', ''), 0, 1 << 50) or 0,
+                sample.parse(lines), tasks, tuple(inputs), processes)
+
+
+def known(store, host):
+    """The Known of a host as it is now: to be asked before and after a look, for things come and go meanwhile."""
+    return Known(frozenset(store.keys_on_hosts()), frozenset(store.expected_on_host(host.name)))
+
+
+def judge(store, master, seen, before, elsewhere):
+    """The Judgement on what was seen.
+
+    master: the name of ours.  before: the Known of before the look.  elsewhere: the keys that lie on other hosts; two hosts may
+    be one machine, and see each other's processes.
+    """
+    def is_ours(name):
+        return ('.%s.' % master in name) if name in seen.inputs else name.startswith(master)
+
+    now = known(store, seen.host)
+    may_be, open_keys = before.all | now.all, before.open | now.open
+    here = [task for task in store.on_host(seen.host.name) if task.home == seen.host.home]
+    strange = [_of_directory(store, key, kind) for key, kind in sorted(seen.tasks.items()) if is_ours(key) and key not in may_be]
+    strange += [Strange('input', name) for name in seen.inputs
+                if is_ours(name) and name not in may_be and not store.input_is_wanted(name)]
+    strange += [Strange('missing', task.key, task) for task in here
+                if task.key in before.all and task.key not in seen.tasks and task.state not in ('launching', 'withdrawing')]
+    named = {item.name for item in strange}
+    strange += [Strange('process', key, store.of_key(key)[0]) for key in sorted(seen.processes)
+                if is_ours(key) and key not in open_keys | named and (key in seen.tasks or key not in elsewhere)]
+    others = sum(not is_ours(name) and name not in may_be for name in list(seen.tasks) + list(seen.inputs))
+    traces = sum(kind == 'trace' for kind in seen.tasks.values())
+    return Judgement(len(here), traces, len(store.leftovers(seen.host.name)), others, tuple(strange))
+
+
+def _of_directory(store, key, kind):
+    """The Strange of a directory that nobody expects."""
+    task, end = store.of_key(key)
+    if task is not None and task.state == 'new' and task.key == key:
+        return Strange('waiting', key, task)
+    is_home = kind not in BEGUN or end not in ('', 'lost', 'withdrawn')
+    return Strange('home' if is_home else 'unknown', key, task)
+
+
+def hand_over(store, seen, strange):
+    """Commit what the next visit is to do about a Strange."""
+    host, name = seen.host, strange.name
+    if strange.kind == 'waiting':
+        store.sent([strange.task.input], host)
+        store.adopt(strange.task, host, seen.boot, seen.host_id)
+    elif strange.kind == 'unknown':
+        store.adopt_unknown(name, host, seen.boot, seen.host_id)
+    elif strange.kind != 'missing':
+        store.leave(Leftover(name, host.name, host.home, host.category, 'drop' if strange.kind == 'input' else 'purge'))
+
+
+# kind: how several of it are told; what --fix has done about them in the end.
+WORDS = {'home': ('left of tasks that are over: %s', 'removed'),
+         'input': ('inputs that no task needs: %s', 'removed'),
+         'process': ('processes of tasks that are over: %s', 'ended'),
+         'waiting': ('there, though it waits: %s', 'looked after there'),
+         'unknown': ('of ours, but of no task: %s', 'now a task "found"'),
+         'missing': ('open tasks that are not there: %s', 'lost, and tried again as retries allow')}
+
+
+def label(strange):
+    """How a Strange is called: by its task, else by its name."""
+    return strange.task.label if strange.task is not None else strange.name
