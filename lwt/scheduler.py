@@ -17,6 +17,7 @@ from lwt.visit import Target, stay, visit
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
+CARRY_AGAIN = (2.0, 120.0)      # seconds between two tries to carry something, doubled each time, and at most
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
 MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
 
@@ -62,7 +63,8 @@ def unplaceable(store, listed):
 class _Carriers:
     """What is being carried: each thing by one flow, and no more hosts than there are tasks for an input.
 
-    after(item, report) is called when one has ended.
+    after(item, report) is called when one has ended.  What did not get through is not tried again at once, but after a while that
+    grows.
     """
 
     def __init__(self, run, context, after):
@@ -70,6 +72,7 @@ class _Carriers:
         self._context = context
         self._after = after
         self._items = []
+        self._failed = {}               # (name, host) -> (how often it failed, when it may be tried again)
 
     def context(self):
         """The Context of visits that carry what is bulky this way."""
@@ -83,12 +86,18 @@ class _Carriers:
         """Carry an errands.Bulky, unless that is being done, or done enough."""
         alike = [other for other in self._items if other.name == item.name]
         most = item.of.count if item.kind == 'input' else 1
-        if len(alike) < most and item.host not in [other.host for other in self._items]:
+        _times, due = self._failed.get((item.name, item.host), (0, 0))
+        if due <= self._context.clock() and len(alike) < most and item.host not in [other.host for other in self._items]:
             self._items.append(item)
             self._pool.add(carry(self._context, item), lambda report: self._ended(item, report))
 
     def _ended(self, item, report):
         self._items.remove(item)
+        if isinstance(report, LwtError) or report.problem:
+            times = self._failed.get((item.name, item.host), (0, 0))[0] + 1
+            self._failed[item.name, item.host] = times, self._context.clock() + min(CARRY_AGAIN[1], CARRY_AGAIN[0] * 2 ** times)
+        else:
+            self._failed.pop((item.name, item.host), None)
         self._after(item, report)
         self._pool.wake()
 
