@@ -16,12 +16,24 @@ LWT = '%s -m lwt' % sys.executable
 class Peer(NamedTuple):
     """A rival: the programs that it needs (the first one names it), the shell command, and the bar.
 
-    bar: how many times lwt's time it is to take at least, or 0 where none was set.
+    bar: how many times lwt's time it is to take at least, or 0 where none was set.  needed: the programs, where `programs` is
+    only a name for the table.
     """
 
     programs: str
     command: str
     bar: float = 0.0
+    needed: str = ''
+
+    @property
+    def name(self):
+        """What it is called in the table."""
+        return self.programs if self.needed else self.programs.split()[0]
+
+    @property
+    def missing(self):
+        """The programs that are not there."""
+        return [program for program in (self.needed or self.programs).split() if shutil.which(program) is None]
 
 
 class Used(NamedTuple):
@@ -59,9 +71,8 @@ def compare(title, ours, peers, rounds, env):
     print(title)
     present = []
     for peer in peers:
-        missing = [name for name in peer.programs.split() if shutil.which(name) is None]
-        if missing:
-            print('  %-14s not installed: %s' % (peer.programs.split()[0], ' '.join(missing)))
+        if peer.missing:
+            print('  %-14s not installed: %s' % (peer.name, ' '.join(peer.missing)))
         else:
             present.append(peer)
     times = [[] for _ in range(len(present) + 1)]
@@ -73,7 +84,7 @@ def compare(title, ours, peers, rounds, env):
     print('  %-14s %8.3f s' % ('lwt', mine))
     for peer, theirs in zip(present, map(min, times[1:])):
         verdict = '' if not peer.bar else '   bar %.2f %s' % (peer.bar, 'met' if theirs / mine >= peer.bar else 'MISSED')
-        print('  %-14s %8.3f s   %6.2f x lwt%s' % (peer.programs.split()[0], theirs, theirs / mine, verdict))
+        print('  %-14s %8.3f s   %6.2f x lwt%s' % (peer.name, theirs, theirs / mine, verdict))
 
 
 def report(title, value, unit, bar, met):

@@ -1,11 +1,15 @@
 """lwt reduce beside the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on lab hosts.
 
-BASHREDUCE=PATH names the br that is to be measured (with its C helpers, if they are on PATH); without it, it is missing.
+BASHREDUCE=PATH names the br that is to be measured, BASHREDUCE_HELPERS=DIR where its C helpers are, brp and brm: with both it is
+measured with awk and with them.  Without, the table says that it is missing.  It needs Hobbit's netcat (nc.traditional), here
+and, under the name of nc, on the hosts.  It does not always end, for it connects to netcats that may not listen yet: after
+BR_TIME such a round counts as failed, and what it left on the hosts is ended.
 """
 
 import os
 import random
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +24,7 @@ WORDS = 50000
 TIMES = 11              # the input so often is a gigabyte
 MOST_MEMORY = 60        # MB
 BLOCK = 1 << 18
+BR_TIME = 60            # seconds
 COUNT = "cut -d' ' -f1 | uniq -c"
 
 
@@ -34,6 +39,7 @@ def measure(rounds, env):
             print('work on hosts is left out: ' + reason)
             return
         with lab.Lab(2) as hosts:
+            _give_old_netcat(hosts)
             _measure_hosts(hosts, source, rounds, dict(env, LWT_SSH_CONFIG=hosts.ssh_config, LC_ALL='C', TMPDIR=directory))
 
 
@@ -44,6 +50,13 @@ def _write_input(path):
     with open(path, 'w') as file:
         for start in range(0, LINES, 10000):
             file.write(''.join('%s %d %s\n' % (rng.choice(words), number, 'x' * 28) for number in range(start, start + 10000)))
+
+
+def _give_old_netcat(hosts):
+    """Have nc be Hobbit's on the hosts: bashreduce knows no other, and lwt finds out."""
+    old, there = shutil.which('nc.traditional'), shutil.which('nc')
+    for name in hosts.names if old and there else ():
+        hosts.inside(name, 'mount', '--bind', os.path.realpath(old), os.path.realpath(there))
 
 
 def _measure_parting(path):
@@ -71,7 +84,8 @@ def _measure_hosts(hosts, source, rounds, env):
         compare(title, ours, (
             Peer('sort', 'sort -k1,1 %s%s > %s.local' % (source, pipe, out)),
             Peer('split', _by_hand(hosts, source, out, pipe)),
-            Peer(*_bashreduce(hosts, source, out, reducer))), rounds, env)
+            _bashreduce(hosts, 'br with awk', source, out, reducer, 2),
+            _bashreduce(hosts, 'br with C', source, out, reducer, 1.5)), rounds, env)
         same = use_of('%s && cmp %s %s.local' % (ours, out, out), env)
         print('  the same as the local pipeline: %s' % ('yes' if same else 'NO'))
     large = os.path.join(directory, 'large')
@@ -100,13 +114,33 @@ def _by_hand(hosts, source, out, pipe):
             ).format(src=source, out=out, ssh=ssh, pipe=pipe)
 
 
-def _bashreduce(hosts, source, out, reducer):
-    """(programs, command, bar) of bashreduce, whose ssh is told where the lab's hosts are."""
+def _bashreduce(hosts, name, source, out, reducer, bar):
+    """The Peer that bashreduce is.  It reaches hosts by ssh and nc under one name: by their addresses."""
     program = os.environ.get('BASHREDUCE', 'br')
-    bin_dir = hosts.path('bin')
-    os.makedirs(bin_dir, exist_ok=True)
-    with open(os.path.join(bin_dir, 'ssh'), 'w') as file:
-        file.write('#!/bin/sh\nexec /usr/bin/ssh -F %s "$@"\n' % hosts.ssh_config)
-    os.chmod(file.name, 0o755)
-    command = 'PATH=%s:$PATH %s -m "h1 h2" -c 1 -i %s -o %s.br' % (bin_dir, program, source, out)
-    return program, command + (' -r %s' % shlex.quote(reducer) if reducer else ''), 2
+    helpers = os.environ.get('BASHREDUCE_HELPERS', '') if name.endswith('C') else ''
+    needed = ['bash', program, 'nc.traditional', 'pv', 'uuidgen']
+    needed += [os.path.join(helpers, helper) for helper in ('brp', 'brm')] if name.endswith('C') else []
+    path = '%s:%s' % (_programs_for_br(hosts), helpers) if helpers else _programs_for_br(hosts)
+    addresses = ' '.join(hosts.address(one)[0] for one in hosts.names)
+    words = 'timeout %d %s -m "%s" -c 1 -i %s -o %s.br' % (BR_TIME, program, addresses, source, out)
+    words += ' -r %s' % shlex.quote(reducer) if reducer else ''
+    return Peer(name, '%s PATH=%s:$PATH %s 2>/dev/null' % (_sweep(hosts), path, words), bar, ' '.join(needed))
+
+
+def _programs_for_br(hosts):
+    """A directory with an ssh that knows the lab, and Hobbit's netcat as nc."""
+    directory = hosts.path('bin')
+    if not os.path.isdir(directory):
+        os.mkdir(directory)
+        with open(os.path.join(directory, 'ssh'), 'w') as file:
+            file.write('#!/bin/sh\nexec /usr/bin/ssh -F none -i {lab}/user_key -o IdentitiesOnly=yes '
+                       '-o UserKnownHostsFile={lab}/known_hosts "$@"\n'.format(lab=hosts.directory))
+        os.chmod(file.name, 0o755)
+        os.symlink(shutil.which('nc.traditional') or 'missing', os.path.join(directory, 'nc'))
+    return directory
+
+
+def _sweep(hosts):
+    """A command that ends what a br before it left on the hosts."""
+    pids = ' '.join('$(ip netns pids %s)' % hosts.namespace(name) for name in hosts.names)
+    return 'for pid in %s; do case $(cat /proc/$pid/comm) in nc|tail) kill -KILL $pid; esac; done 2>/dev/null;' % pids

@@ -278,7 +278,8 @@ class _Rounds:
 
         what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was said.
         """
-        tally = reduce.Tally(expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs))
+        tally = reduce.Tally(expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
+                             steps.keeps_lines)
         found = [reduce.Results(self.temporary(), tally) for _ in jobs]
         failures, bad = [], set()
         self._left = len(jobs) + (parting is not None)
@@ -357,14 +358,14 @@ def _single(command):
 
 
 def progress_text(what, tally, elapsed):
-    """How far a round is after so many seconds."""
+    """How far a round is after so many seconds; how long what comes back will take is known only where as much does."""
     text = '%s: %d of %d done, %s of %s sent, %s back' % (
         what, tally.done, tally.partitions, output.size(tally.sent), output.size(tally.expected), output.size(tally.returned))
-    rate = tally.sent / elapsed if elapsed > 1 else 0.0
+    rate = (tally.sent + tally.returned) / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text
-    left = max(0, tally.expected - tally.sent) / rate
-    return '%s, %s/s%s' % (text, output.size(rate), ', %s left' % output.duration(left) if left else '')
+    left = max(0, tally.expected - tally.sent) + max(0, tally.expected - tally.returned) * tally.keeps_lines
+    return '%s, %s/s%s' % (text, output.size(rate), ', %s left' % output.duration(left / rate) if left else '')
 
 
 def _write(found, path):

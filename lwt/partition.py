@@ -116,6 +116,11 @@ class Keys:
                 pass
         return list(map(_number, keys))
 
+    def complete(self, head):
+        """The key of a line that begins so, or None where it may go on."""
+        found = self._find(head)
+        return self.of([head])[0] if found[1] is not None and found.end() < len(head) else None
+
     def _quickly(self, lines, block):
         """The keys, where the block is such that a plain split finds them; else None."""
         at, delimiter = self._order.column, self._order.delimiter
@@ -195,6 +200,21 @@ class Splitter:
             if part:
                 part.append(b'')        # a newline after the last one
         return list(map(b'\n'.join, parts))
+
+
+    def whose(self, head):
+        """The number, from 0, of the partition of a line that begins so, or None where that cannot be told yet."""
+        order, edges = self._order, self._bounds
+        if order.is_whole and edges is not None:
+            if len(head) <= max(map(len, edges), default=0):
+                return None
+            number = bisect_right(edges, head)
+        else:
+            key = self._keys.complete(head)
+            if key is None:
+                return None
+            number = hash(key) % self._count if edges is None else bisect_right(edges, key)
+        return self._count - 1 - number if order.reverse else number
 
 
 def splitter(order, inputs, count):

@@ -11,7 +11,7 @@ import hashlib
 import time
 from typing import NamedTuple
 
-from lwt import call, remote, sample, ssh
+from lwt import call, netcat, remote, sample, ssh
 from lwt.config import bounded, plain_seconds
 
 MOST_LINES = 1 << 14        # bytes that a host may tell beside the file
@@ -100,7 +100,7 @@ def probe(session, host, path, size, digest, rate=0.0):
     settings, meter, begun = session.settings, Meter(size), []
     session = session.at(host)
     limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout, stall=settings.probe_time)
-    words = [host.home, str(size), plain_seconds(max(1, settings.probe_time))]
+    words = [host.home, str(size), plain_seconds(max(1, settings.probe_time)), netcat.PROBE]
     verdict = yield from call.call(
         session, lambda frame: remote.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
@@ -121,7 +121,7 @@ def read(name, verdict, meter, begun, now):
     return Probed(
         name, verdict, times['ready'] - begun if 'ready' in times else None, _rate(size, times, 'ready', 'put'),
         _rate(size, times, 'get', 'got'), 0 if ahead in (-1, 1) else ahead, told.get('boot', ''),
-        sample.parse(meter.lines), _pair(told, 'python'), _pair(told, 'nc'))
+        sample.parse(meter.lines), _pair(told, 'python'), _netcat(meter.lines))
 
 
 def _rate(size, times, first, last):
@@ -131,6 +131,11 @@ def _rate(size, times, first, last):
 def _pair(told, word):
     first, _space, second = told.get(word, '').partition(' ')
     return (first, second) if second else None
+
+
+def _netcat(lines):
+    program = netcat.parse('\n'.join(lines))[1]
+    return (program.dialect, ' '.join(program.words)) if program is not None else None
 
 
 def judged(probed, size, is_same, settings):

@@ -29,6 +29,7 @@ from lwt.proc import Command, Result
 READ_SIZE = 1 << 16
 FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
 BLOCK = 1 << 18                 # bytes that are parted at once
+LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key is looked for
 STRANGERS_TIME = 15.0           # seconds for a listener to say that it gave a stranger up, and where it is now
 ASK_EVERY = 0.1
 LINE_LIMIT = 1 << 16
@@ -61,11 +62,15 @@ class Plan(NamedTuple):
 
 
 class Tally:
-    """How far a round has come: bytes that are to be sent, were sent, and came back; partitions done."""
+    """How far a round has come: bytes that are to be sent, were sent, and came back; partitions done.
 
-    def __init__(self, expected, partitions):
+    keeps_lines: as much will come back as was sent.
+    """
+
+    def __init__(self, expected, partitions, keeps_lines=False):
         self.expected = expected
         self.partitions = partitions
+        self.keeps_lines = keeps_lines
         self.sent = self.returned = self.done = 0
 
 
@@ -425,18 +430,30 @@ def partition(plan, steps, job, results, tally, bad):
 
 
 def part(pieces, splitter, parts):
-    """Flow: part the lines of pieces among others, a block at a time."""
+    """Flow: part the lines of pieces among others, a block at a time; of a long line no more than its key has to be at hand."""
     for piece in pieces:
-        rest = []
+        rest, known = [], None          # the last line, which has no end yet, or the partition into which it goes already
         for at in range(piece.start, piece.end, BLOCK):
-            whole, newline, last = os.pread(piece.fd, min(BLOCK, piece.end - at), at).rpartition(b'\n')
+            data = os.pread(piece.fd, min(BLOCK, piece.end - at), at)
+            if known is not None:
+                end, newline, data = data.partition(b'\n')
+                _append((parts[known],), (end + newline,))
+                known = None if newline else known
+            whole, newline, last = data.rpartition(b'\n')
             if newline:
                 _append(parts, splitter.split(b''.join(rest) + whole + newline))
                 rest = []
-            rest.append(last)
+            rest += [last] if last else []
+            if len(rest) in LONG:
+                known = splitter.whose(b''.join(rest))
+                if known is not None:
+                    _append((parts[known],), (b''.join(rest),))
+                    rest = []
             yield Sleep(0)
-        if any(rest):
+        if rest:
             _append(parts, splitter.split(b''.join(rest) + b'\n'))
+        elif known is not None:
+            _append((parts[known],), (b'\n',))
     for one in parts:
         one.close()
 

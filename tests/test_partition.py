@@ -48,6 +48,19 @@ class Partitions(unittest.TestCase):
             with self.subTest(order=order):
                 self.assert_whole(order, text, 5)
 
+    def test_whose_a_line_is_can_be_told_by_its_beginning_and_never_wrongly(self):
+        lines = [b'%s %s,%s rest of it, of any length' % (word, other, word) for word in WORDS for other in WORDS[::3]]
+        text = b'\n'.join(lines) + b'\n'
+        for order in ORDERS + [Order(column, collate='de_DE') for column in (1, 2)]:
+            with self.subTest(order=order), tempfile.TemporaryFile() as file:
+                file.write(text)
+                splitter = partition.splitter(order, [(file.fileno(), 0, file.tell())], 3)
+                told = [number for line in lines for number in [splitter.whose(line[:-5])] if number is not None
+                        and self.assertIn(line, splitter.split(line + b'\n')[number]) is None]
+                if not order.delimiter:         # else these lines may have fewer columns than that
+                    self.assertGreater(len(told), len(lines) / 3)
+                self.assertIsNone(splitter.whose(b''))
+
     def test_plain_lines_take_the_quick_ways_and_come_to_the_same(self):
         rng = random.Random(8)
         lines = [(b'%d %x %d' % (rng.randint(-50, 50), rng.getrandbits(20), number)) for number in range(2000)]

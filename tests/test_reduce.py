@@ -1,13 +1,15 @@
 """reduce without any other machine: its options, its ledger, the host that is this one, and the netcats it knows."""
 
 import os
+import random
 import shutil
 import subprocess
 import tempfile
 import types
 import unittest
+from unittest import mock
 
-from lwt import cmd_reduce, manifest, netcat, reduce
+from lwt import cmd_reduce, manifest, netcat, partition, reduce
 from lwt.arguments import Env
 from lwt.errors import UsageError
 from tests.support import ProgramTestCase
@@ -88,6 +90,51 @@ class Hosts(unittest.TestCase):
             self.assertEqual(self.names(file.name), ['h1', 'h2', 'h2'])
             self.assertEqual(self.names(file.name, hosts=['h5']), ['h5'])
         self.assertRaises(UsageError, self.names)
+
+
+class Parting(unittest.TestCase):
+    """Lines into partitions, a few bytes at a time."""
+
+    def parted(self, order, *texts):
+        """What each of three partitions gets of several inputs."""
+        files, pieces = [tempfile.TemporaryFile() for _number in range(len(texts) + 3)], []
+        for file in files:
+            self.addCleanup(file.close)
+        for file, text in zip(files, texts):
+            file.write(text)
+            file.flush()
+            pieces.append(reduce.Piece(file.fileno(), 0, len(text)))
+        parts = [reduce.Piece(file.fileno(), complete=False) for file in files[len(texts):]]
+        splitter = partition.splitter(order, [(piece.fd, 0, piece.end) for piece in pieces], 3)
+        list(reduce.part(pieces, splitter, parts))
+        return splitter, [os.pread(part.fd, part.end, 0) for part in parts]
+
+    def test_long_lines_go_where_short_ones_of_their_key_go(self):
+        rng = random.Random(3)
+        lines = [b'%d %d %s' % (rng.randint(0, 9), rng.randint(0, 9), b'x' * rng.choice((0, 1, 30, 70, 200, 3000)))
+                 for _ in range(200)]
+        text = b'\n'.join(lines)
+        with mock.patch.object(reduce, 'BLOCK', 16):
+            for order in (partition.Order(), partition.Order(2), partition.Order(3), partition.Order(1, collate='de_DE'),
+                          partition.Order(2, numeric=True, reverse=True)):
+                for first in (text, text + b'\n'):
+                    with self.subTest(order=order, ended=first[-1:]):
+                        splitter, parts = self.parted(order, first, text)
+                        self.assertEqual(parts, splitter.split(2 * (text + b'\n')))
+
+
+class Progress(unittest.TestCase):
+    """What is said of how far it is."""
+
+    def test_what_is_left_counts_both_ways_where_as_much_comes_back(self):
+        tally = reduce.Tally(1000000, 2, keeps_lines=True)
+        tally.sent = tally.returned = 500000
+        self.assertEqual(cmd_reduce.progress_text('reduce', tally, 2.0),
+                         'reduce: 0 of 2 done, 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s left')
+        tally.sent = 1000000
+        self.assertIn(', 750.0 kB/s, 0.7 s left', cmd_reduce.progress_text('reduce', tally, 2.0))
+        tally.keeps_lines = False
+        self.assertTrue(cmd_reduce.progress_text('reduce', tally, 2.0).endswith(' back, 750.0 kB/s'))
 
 
 class Ledger(unittest.TestCase):

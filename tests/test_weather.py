@@ -30,7 +30,8 @@ class Meters(unittest.TestCase):
         return found
 
     def test_lines_and_the_file_are_told_apart_in_whatever_pieces_they_come(self):
-        text = b'ready\nput\nget 4\na\nb\ngot\nclock 100\nboot x\npython 3.11.2 /usr/bin/python3\nnc openbsd nc\nsample cores=2\n'
+        text = b'ready\nput\nget 4\na\nb\ngot\nclock 100\nboot x\npython 3.11.2 /usr/bin/python3\nsample cores=2\n' \
+            b'address 10.0.0.1\nprogram nc\nOpenBSD netcat\n'
         for pieces in (1, 3, 7, 1000):
             with self.subTest(pieces=pieces):
                 meter = self.meter(text, pieces=pieces)
@@ -49,7 +50,7 @@ class Meters(unittest.TestCase):
             with self.subTest(text=text):
                 found = probe.judged(probe.read('h', Verdict('ok', 0), self.meter(text), 0.0, 0.0), 4, False, SETTINGS)
                 self.assertEqual((found.verdict.kind, found.clock), ('failed', None))
-        for told in ('clock -5', 'clock 1e9', 'clock x', 'clock ' + '9' * 99, 'python', 'nc x'):
+        for told in ('clock -5', 'clock 1e9', 'clock x', 'clock ' + '9' * 99, 'python', 'program nc', 'program x'):
             found = probe.read('h', Verdict('ok', 0), self.meter(told.encode() + b'\n'), 0.0, 0.0)
             self.assertEqual((found.clock, found.python, found.netcat), (None, None, None))
 

@@ -1,13 +1,14 @@
 # What a host is good for: one login.  The file comes first, so that its time is that of the line and of nothing else.
 #
 # $1 home  $2 bytes of the file that comes on standard input  $3 seconds without a byte before it gives up
+# $4 what tells which netcat there is (see netcat.py); it comes last
 #
 #   "ready"               it begins
 #   "put"                 the file is here
 #   "get BYTES"           the file comes back: so many bytes, and after them a line "got"
 #   "sample KEY=NUMBER…"  see samplelib.sh
 #   "clock SECONDS"       since 1970
-#   "boot ID"  "python VERSION PATH"  "nc DIALECT PROGRAM"      what it has of these
+#   "boot ID"  "python VERSION PATH"      what it has of these
 enter_home "$1" || refuse "home $1: no such directory"
 umask 077
 [ -w . ] || refuse "home $1: cannot be written"
@@ -32,14 +33,4 @@ for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python
   say "python $version $python"
   break
 done
-for name in nc ncat netcat; do
-  command -v "$name" >/dev/null 2>&1 || continue
-  case $("$name" -h 2>&1 </dev/null) in
-    *Ncat*) say "nc ncat $name" ;;
-    *BusyBox*) say "nc busybox $name" ;;
-    *'[v1.1'*) say "nc traditional $name" ;;
-    *OpenBSD* | *'usage: nc [-'*) say "nc openbsd $name" ;;
-    *) continue ;;
-  esac
-  break
-done
+(eval "$4")
