@@ -123,7 +123,8 @@ def _bashreduce(hosts, name, source, out, reducer, bar):
     path = '%s:%s' % (_programs_for_br(hosts), helpers) if helpers else _programs_for_br(hosts)
     addresses = ' '.join(hosts.address(one)[0] for one in hosts.names)
     words = 'timeout %d %s -m "%s" -c 1 -i %s -o %s.br' % (BR_TIME, program, addresses, source, out)
-    words += ' -r %s' % shlex.quote(reducer) if reducer else ''
+    # Of a pipe it would redirect the last command alone, and its ssh would wait for the others.
+    words += ' -r %s' % shlex.quote('{ %s; }' % reducer) if reducer else ''
     return Peer(name, '%s PATH=%s:$PATH %s 2>/dev/null' % (_sweep(hosts), path, words), bar, ' '.join(needed))
 
 

@@ -174,6 +174,20 @@ class Faults(ReduceOnHosts):
                 os.unlink(self.path('out'))
                 self.assert_nothing_left()
 
+    def test_a_host_that_is_cut_off_in_the_middle_is_replaced_and_cleans_up_by_itself(self):
+        for way in WAYS:
+            with self.subTest(way=way):
+                popen = self.start_slow('-w', 'h1,h2', '--transport', way, '--stall', '4', '--lease', '4')
+                self.lab.black_hole('h2')
+                _out, err = popen.communicate(timeout=60)
+                self.assertEqual(popen.returncode, 0, err)
+                self.assertIn(b'partition 2: h2: connection lost; it goes to h1', err)
+                self.assertEqual(self.content(), local_pipeline(self.text))
+                os.unlink(self.path('out'))
+                self.assertTrue(wait_for(lambda: self.gone('h2'), 30), self.lab.commands('h2'))
+                self.assert_nothing_left()
+                self.lab.heal('h2')
+
     def test_a_full_tmp_on_a_host_is_named_and_another_host_does_it(self):
         self.write('big', b''.join(b'%d\n' % number for number in range(300000)))
         self.lab.inside('h2', 'mount', '-t', 'tmpfs', '-o', 'size=100k', 'tmpfs', '/tmp')

@@ -10,4 +10,8 @@ if [ -p "$dir/in" ]; then
   cat <&6 >"$dir/in" 2>/dev/null &
   exec 6<&-
 fi
-cat <"$dir/out"
+# Who was killed was so by that guard, and nobody may listen: a word could wait for ever in a connection that is cut off.
+cat <"$dir/out" || {
+  trap - EXIT
+  exit 1
+}
