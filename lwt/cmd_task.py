@@ -248,6 +248,8 @@ def _say_unplaceable(command, listed):
         more = ' and %d more' % (group.count - 1) if group.count > 1 else ''
         output.say('%s %s%s: no available host may take it (category %s, hosts %s)' % (
             tasks.format_id(group.first), group.name, more, group.desc.category or 'any', group.desc.hosts or 'any'))
+    for task in command.store.chosen(('killing', 'suspending', 'resuming'))[:10]:
+        command.say('%s: still %s on %s' % (task.label, task.state, task.host))
     held = command.store.held()
     for task in held[:10]:
         command.say('%s: held: %s' % (task.label, task.reason))

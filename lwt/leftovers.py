@@ -117,7 +117,7 @@ def judge(store, master, seen, before, elsewhere):
     strange += [Strange('process', key, store.of_key(key)[0]) for key in sorted(seen.processes)
                 if is_ours(key) and key not in open_keys | named and (key in seen.tasks or key not in elsewhere)]
     others = sum(not is_ours(name) and name not in may_be for name in list(seen.tasks) + list(seen.inputs))
-    traces = sum(kind == 'trace' for kind in seen.tasks.values())
+    traces = sum(kind == 'trace' and is_ours(key) for key, kind in seen.tasks.items())
     return Judgement(len(here), traces, len(store.leftovers(seen.host.name)), others, tuple(strange))
 
 

@@ -354,6 +354,25 @@ class OnHosts(LabTestCase):
         finally:
             self.lab.inside('h1', 'umount', '-l', root)
 
+    def test_F_10_a_host_whose_disk_is_full_starts_nothing_and_says_why_and_the_tasks_go_elsewhere(self):
+        self.make_lab_workspace(['h1', 'h4'], min_disk='0')
+        root = os.path.expanduser('~root')
+        for makes_room_for_names in (False, True):
+            self.lab.full_disk('h1')
+            try:
+                if makes_room_for_names:        # enough for its id, and not for a task
+                    self.lab.inside('h1', 'sh', '-c', 'rm ~/filler; mkdir -p ~/.lwt/t ~/.lwt/i; echo id > ~/.lwt/host-id; '
+                                                      'cat /dev/zero > ~/filler 2>/dev/null; true')
+                self.describe('count', 'exec : echo x > r\n', big='x' * 9000)
+                self.lwt('task', 'add', 'count', '--array', '1-4')
+                done = self.lwt('task', 'run')
+                self.assertEqual(done.code, 0, done)
+                self.assertIn('no room left', done.err)
+                self.assertNotIn('success on h1', done.err)
+            finally:
+                self.lab.inside('h1', 'umount', '-l', root)
+            self.lwt('hosts', '--back', 'h1')
+
     def test_D_12_a_large_result_on_a_slow_line_holds_up_nobody_and_a_silent_one_is_cut_and_fetched_again(self):
         self.make_lab_workspace(['h1', 'h4'], stall='3', quarantine_wait='1')
         self.describe('huge', 'exec : head -c 6000000 /dev/urandom > out; cksum < out\nd_fetch : out\nhosts : h1\n')
