@@ -148,6 +148,7 @@ def unpack(path, target, place, depth=0):
     refused, links = [], []
     with tarfile.open(path, 'r:') as tar:
         for member in tar:
+            tar.members.clear()         # or there would be a million of them in memory
             name = _inside(member.name)
             where = name and place(name, member.isdir())
             if name is None:
@@ -155,7 +156,10 @@ def unpack(path, target, place, depth=0):
             elif where and member.issym():
                 links.append((where, member.linkname))
             elif where:
-                _attempt(refused, member.name, _extract, tar, member, os.path.join(target, where))
+                linked = _inside(member.linkname) if member.islnk() else ''
+                linked = linked and place(linked, False)
+                _attempt(refused, member.name, _extract, tar, member, os.path.join(target, where),
+                         linked and os.path.join(target, linked))
     for where, link in links:
         _attempt(refused, where, _link, target, where, link, depth)
     return refused
@@ -192,22 +196,27 @@ def _inside(name):
     return None if name.startswith('/') or '..' in parts or not parts else '/'.join(parts)
 
 
-def _extract(tar, member, path):
+def _extract(tar, member, path, linked):
+    """Make what a member is; linked: of a hard link, the file that it is a copy of, '' or None where that is not taken."""
     if member.isdir():
         os.makedirs(path, mode=0o700, exist_ok=True)
         return
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    try:
-        source = tar.extractfile(member) if member.isreg() or member.islnk() else None
-    except KeyError:                    # a hard link to what is not in the archive
-        source = None
-    if source is None:
-        raise _Refusal('neither a file nor a directory')
     mode = 0o700 if member.mode & 0o100 else 0o600
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with open(fd, 'wb') as file:
-        shutil.copyfileobj(source, file, CHUNK)
+    with _source(tar, member, linked) as source:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with open(fd, 'wb') as file:
+            shutil.copyfileobj(source, file, CHUNK)
     os.utime(path, (member.mtime, member.mtime))
+
+
+def _source(tar, member, linked):
+    """The content of a file, or of the one that a hard link means: that is here already, as a file, or it is not taken."""
+    if member.isreg():
+        return tar.extractfile(member)
+    if linked and os.path.isfile(linked) and not os.path.islink(linked):
+        return open(linked, 'rb')
+    raise _Refusal('neither a file nor a directory')
 
 
 def _link(target, where, link, depth):
