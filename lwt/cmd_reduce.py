@@ -359,7 +359,7 @@ def _single(command):
 
 def progress_text(what, tally, elapsed):
     """How far a round is after so many seconds; how long what comes back will take is known only where as much does."""
-    text = '%s: %d of %d done, %s of %s sent, %s back' % (
+    text = '%s %d/%d: %s of %s sent, %s back' % (
         what, tally.done, tally.partitions, output.size(tally.sent), output.size(tally.expected), output.size(tally.returned))
     rate = (tally.sent + tally.returned) / elapsed if elapsed > 1 else 0.0
     if not rate:

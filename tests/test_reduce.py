@@ -130,7 +130,7 @@ class Progress(unittest.TestCase):
         tally = reduce.Tally(1000000, 2, keeps_lines=True)
         tally.sent = tally.returned = 500000
         self.assertEqual(cmd_reduce.progress_text('reduce', tally, 2.0),
-                         'reduce: 0 of 2 done, 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s left')
+                         'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s left')
         tally.sent = 1000000
         self.assertIn(', 750.0 kB/s, 0.7 s left', cmd_reduce.progress_text('reduce', tally, 2.0))
         tally.keeps_lines = False
