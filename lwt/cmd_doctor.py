@@ -51,7 +51,11 @@ class _Doctor:
     def run(self):
         """Check all, in an order in which what was mended first helps what follows; returns the exit code."""
         settings = self._settings()
-        self._place.prepare()
+        try:
+            self._place.prepare()
+        except LwtError as error:
+            self._tell(Finding('FAIL', 'workspace', error.message, 'see to its owner and mode, and to the disk'))
+            return self._worst
         self._tell_all(checks.state(self._place))
         self._tell_all(checks.locks(self._place))
         self._tell_all(checks.workspace(self._place))
@@ -60,6 +64,8 @@ class _Doctor:
             with Store(self._place.database) as store:
                 self._tell_all(checks.lying(self._place, store))
                 self._tell_hosts(store, settings, own)
+        except UsageError:
+            raise
         except LwtError as error:
             self._tell(Finding('FAIL', 'tasks', 'cannot be looked at: ' + error.message, error.hint))
         return self._worst
@@ -131,6 +137,7 @@ class _Doctor:
             candidates = []             # which was told
         parsed = self._parsed
         is_all = not (parsed.hosts or parsed.categories or parsed.everything or parsed.exclude)
+        parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
         chosen = candidates if is_all else self._env.select(parsed, self._place)
         names, homes = {host.name for host in chosen}, {(host.name, host.home) for host in chosen}
         more = [Host(name, category, home) for name, home, category in store.all_hosts()
