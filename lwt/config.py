@@ -5,11 +5,15 @@ This module knows what an option is called and how its value is read, and nothin
 """
 
 import math
+import os
 import re
 from collections import namedtuple
 from typing import Callable, NamedTuple
 
+from lwt import files
 from lwt.errors import UsageError
+
+MAX_BYTES = 1 << 20     # of an lwt.conf
 
 
 def seconds(text):
@@ -191,17 +195,12 @@ def _read(key, text, origin):
 
 def _from_file(path):
     """((key, text, origin) of the section [lwt], (category, key, text, origin) of the others)."""
-    if path is None:
+    if path is None or not os.path.exists(path):
         return [], []
     import configparser                 # here, for much is done without a workspace
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        with open(path, encoding='utf-8') as file:
-            parser.read_file(file)
-    except FileNotFoundError:
-        return [], []
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError('%s: %s' % (path, error))
+        parser.read_string(files.read_text(path, MAX_BYTES), path)
     except configparser.Error as error:
         raise UsageError('%s: %s' % (path, str(error).replace('\n', ' ')))
     items, sections = [], []
