@@ -1,9 +1,9 @@
 """lwt reduce beside the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on lab hosts.
 
-BASHREDUCE=PATH names the br that is to be measured, BASHREDUCE_HELPERS=DIR where its C helpers are, brp and brm: with both it is
-measured with awk and with them.  Without, the table says that it is missing.  It needs Hobbit's netcat (nc.traditional), here
-and, under the name of nc, on the hosts.  It does not always end, for it connects to netcats that may not listen yet: after
-BR_TIME such a round counts as failed, and what it left on the hosts is ended.
+BASHREDUCE=PATH names the br that is to be measured, BASHREDUCE_HELPERS=DIR where its C helpers are, brp and brm, if they are
+not in PATH: it is measured with awk and with them.  Without, the table says that it is missing.  It needs Hobbit's netcat
+(nc.traditional), here and, under the name of nc, on the hosts.  It does not always end, for it connects to netcats that may not
+listen yet: after BR_TIME such a round counts as failed, and what it left on the hosts is ended.
 """
 
 import os
@@ -117,15 +117,18 @@ def _by_hand(hosts, source, out, pipe):
 def _bashreduce(hosts, name, source, out, reducer, bar):
     """The Peer that bashreduce is.  It reaches hosts by ssh and nc under one name: by their addresses."""
     program = os.environ.get('BASHREDUCE', 'br')
-    helpers = os.environ.get('BASHREDUCE_HELPERS', '') if name.endswith('C') else ''
+    helpers = os.path.dirname(shutil.which('brp') or '') or os.environ.get('BASHREDUCE_HELPERS', '')
     needed = ['bash', program, 'nc.traditional', 'pv', 'uuidgen']
-    needed += [os.path.join(helpers, helper) for helper in ('brp', 'brm')] if name.endswith('C') else []
-    path = '%s:%s' % (_programs_for_br(hosts), helpers) if helpers else _programs_for_br(hosts)
+    directories = [one for one in os.environ['PATH'].split(':') if one != helpers]
+    if name.endswith('C'):
+        needed += [os.path.join(helpers, helper) for helper in ('brp', 'brm')]
+        directories.append(helpers)
+    path = ':'.join([_programs_for_br(hosts)] + directories)
     addresses = ' '.join(hosts.address(one)[0] for one in hosts.names)
     words = 'timeout %d %s -m "%s" -c 1 -i %s -o %s.br' % (BR_TIME, program, addresses, source, out)
     # Of a pipe it would redirect the last command alone, and its ssh would wait for the others.
     words += ' -r %s' % shlex.quote('{ %s; }' % reducer) if reducer else ''
-    return Peer(name, '%s PATH=%s:$PATH %s 2>/dev/null' % (_sweep(hosts), path, words), bar, ' '.join(needed))
+    return Peer(name, '%s PATH=%s %s 2>/dev/null' % (_sweep(hosts), shlex.quote(path), words), bar, ' '.join(needed))
 
 
 def _programs_for_br(hosts):
