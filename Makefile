@@ -1,11 +1,12 @@
 PYTHON ?= python3
 
-.PHONY: help demo test crash lint bench pythons zipapp generated install clean
+.PHONY: help demo test crash soak lint bench pythons zipapp generated install clean
 
 help:
 	@echo 'make demo      a real sweep of tasks on this machine, no sshd needed'
 	@echo 'make test      all tests; installs what they need where it can (root), else names it'
 	@echo 'make crash     lwt killed or refused at every step there is (ten minutes; make test takes samples)'
+	@echo 'make soak      500 tasks over 30 lab hosts in bad weather, and the ledger; ten minutes, or SECONDS=120 (root)'
 	@echo 'make lint      what a careful reader would complain of'
 	@echo 'make bench     speed, side by side with the peers that are installed'
 	@echo 'make pythons   the demo and a task on a lab host, under every Python 3 that is found'
@@ -23,6 +24,9 @@ test:
 
 crash:
 	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_crashes
+
+soak:
+	@$(PYTHON) -m tests.soak $(SECONDS)
 
 lint:
 	@$(PYTHON) -m tests.lint

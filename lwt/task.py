@@ -89,6 +89,15 @@ _SHOWN = {'fetching': 'at its end', 'killing': 'being killed', 'suspending': 'be
           'withdrawing': 'being withdrawn'}
 
 
+def event_of(word, state):
+    """The event that a host's word is, for a task in this state."""
+    if word == 'waiting' and state == 'launching':
+        return 'stuck'
+    if word == 'waiting' and state in ('running', 'suspended', 'fetching'):
+        return 'absent'                 # its fate is gone: somebody was at its directory; it must not run a second time
+    return word
+
+
 def ending(event, detail, state):
     """How an attempt ended: 'success', an unlucky OUTCOME, or 'withdrawn'; and its code, or None.
 

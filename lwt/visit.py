@@ -319,11 +319,9 @@ class _Visitor:
             return self._settle(task, 'refused', detail or 'its input is not there', told)
         if event == 'crowded' and task.state == 'launching':
             return self._settle(task, 'refused', '', told)
-        if event == 'waiting' and task.state == 'launching':
-            event = 'stuck'
-        if event == 'waiting' and task.state in ('running', 'suspended', 'fetching'):
-            # its fate is gone; it must not run a second time
-            return self._settle(task, 'absent', 'somebody was at its directory', told, 'purge')
+        word, event = event, tasks.event_of(event, task.state)
+        if (word, event) == ('waiting', 'absent'):
+            return self._settle(task, event, 'somebody was at its directory', told, 'purge')
         if task.state == 'fetching' and event != 'absent':
             return task                 # it is known how it ended
         if (task.state, event) not in tasks.TRANSITIONS:

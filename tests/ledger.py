@@ -7,6 +7,7 @@ that it was started, with its attempt, in a file of its host's home, and makes a
 import collections
 import fcntl
 import os
+import re
 import sqlite3
 from typing import NamedTuple
 
@@ -39,18 +40,17 @@ class Entry(NamedTuple):
             ''.join('  ' + problem for problem in self.problems))
 
 
-def entries(root, homes):
-    """The Entries of all tasks of a workspace.  homes: {host: its home, as this machine sees it}."""
-    starts = _starts(homes)
+def entries(root, starts_files):
+    """The Entries of all tasks of a workspace.  starts_files: where those tasks wrote down that they were started."""
+    starts = _starts(starts_files)
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
         return [_entry(Workspace(root), store, task, starts) for task in store.all()]
 
 
-def _starts(homes):
+def _starts(paths):
     """Counts of 'ID.ATTEMPT', one for each start on whatever host."""
     found = collections.Counter()
-    for home in homes.values():
-        path = os.path.join(home, 'starts')
+    for path in paths:
         if os.path.exists(path):
             with open(path) as file:
                 found.update(file.read().split())
@@ -88,7 +88,10 @@ def _wrong_result(workspace, task, number):
 
 
 def remains(root, homes):
-    """What should not be there any more, a line each: on the master, on hosts, in the state, or a lock that somebody has."""
+    """What should not be there any more, a line each: on the master, on hosts, in the state, or a lock that somebody has.
+
+    homes: {host: its home, as this machine sees it}.
+    """
     found = []
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
         known = {os.path.basename(results.directory(Workspace(root), task)) for task in store.all()}
@@ -121,6 +124,7 @@ def _on_host(home, inputs):
         return []
     found = _unexpected(home, '.lwt', ('host-id', 'i', 't')) + _unexpected(base, 'i', inputs)
     for key in os.listdir(os.path.join(base, 't')):
-        names = os.listdir(os.path.join(base, 't', key)) if key[:1] in '0123456789abcdef' and '.' in key[1:] else ['it']
+        is_task = re.fullmatch(r'[0-9a-f]{32}\.\d+', key)
+        names = os.listdir(os.path.join(base, 't', key)) if is_task else ['']
         found += ['t/%s/%s' % (key, name) for name in names if name != 'fate' and not name.startswith('exit.')]
     return found

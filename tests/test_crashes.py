@@ -84,7 +84,7 @@ class CrashLoop(ProgramTestCase):
             ended = self.run_in(root, 'task run')
             if not any('to be removed' in line for line in self.remains(root)):
                 break
-        entries = ledger.entries(root, {'localhost': os.path.join(root, 'home')})
+        entries = ledger.entries(root, [os.path.join(root, 'home', 'starts')])
         wrong = [str(entry) for entry in entries if entry.problems] + self.remains(root)
         self.assertEqual(wrong, [], '%s\n%s' % (about, ended))
         return {entry.number: entry.outcome for entry in entries}

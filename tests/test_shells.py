@@ -184,7 +184,7 @@ class ATaskOnAHost(ShellTestCase):
             end, lines = self.control(shell, home, self.errand.data, self.errand.size, self.errand.digest)
         else:
             stream = self.errand.data[-self.errand.size:] if verb == 'launch' else b''
-            request = '%s %s %s %s /\nend\n' % (verb, KEY, boot, self.INPUT)
+            request = '%s %s %s %s /\nend\n' % (verb, KEY, self.boot(shell, home) if boot == '-' else boot, self.INPUT)
             end, lines = self.control(shell, home, request.encode() + stream, len(stream), self.errand.digest if stream else '-')
         self.assertEqual(end, 0)
         answers = [line.split(' ')[3:] for line in lines if line.startswith('task %s ' % KEY)]
@@ -371,6 +371,13 @@ class ATaskOnAHost(ShellTestCase):
         self.ready(shell, home, 'true')
         self.assertEqual(self.ask(shell, home, 'launch', boot='another'), 'rebooted')
         self.assertFalse(os.path.exists(os.path.join(home, '.lwt/t', KEY, 'fate')))
+
+    @in_each_shell
+    def test_R_10_a_cancel_after_a_new_start_never_says_that_it_had_not_run(self, shell, home):
+        self.ready(shell, home, 'true')
+        for _ in range(2):
+            self.assertEqual(self.ask(shell, home, 'cancel', boot='another'), 'rebooted')
+        self.assertEqual(self.ask(shell, home, 'launch'), 'cancelled')
 
     @in_each_shell
     def test_an_input_that_is_cut_or_changed_leaves_nothing(self, shell, home):

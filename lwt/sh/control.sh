@@ -524,6 +524,8 @@ for line; do
   case $unstaged in *" $key "*) continue ;; esac
   if cd "$tasks/$key" 2>/dev/null; then
     report
+    # Where the host was started anew, it may have forgotten that the task had run, and a cancel have found nothing.
+    [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
     case $verb:$state in
       suspend:running*) state=suspended ;;
       look:*) ;;

@@ -1,0 +1,66 @@
+"""Everything that can happen to one task: the search finds nothing wrong, and finds what is broken on purpose."""
+
+import unittest
+
+from lwt import task as tasks
+from tests import model
+
+
+class Search(unittest.TestCase):
+    """The automaton of lwt/task.py on an unreliable world."""
+
+    slow = True                         # so that it is started first
+
+    def check(self, rules):
+        found = model.search(rules)
+        self.assertEqual(found.problem, '', found.trace)
+        self.assertIsNone(found.stuck)
+        self.assertGreater(found.worlds, 1000)
+
+    def test_crashes_lost_late_and_repeated_messages_and_a_user(self):
+        self.check(model.Rules(wishes=1))
+
+    def test_and_a_host_that_starts_anew(self):
+        self.check(model.Rules(wishes=0, power=True))
+
+
+class Broken(unittest.TestCase):
+    """A search that cannot find anything proves nothing."""
+
+    def broken(self, problem, **rules):
+        found = model.search(model.Rules(**rules))
+        self.assertIn(problem, found.problem)
+        self.assertTrue(found.trace)
+
+    def test_cleaning_that_forgets_that_it_ran(self):
+        self.broken('is said not to have run, and has', tombstones=False)
+
+    def test_a_runner_that_does_not_look(self):
+        self.broken('started twice', claims=False)
+
+    def test_requests_that_do_not_know_the_hosts_start(self):
+        self.broken('started twice', knows_boot=False, power=True, wishes=0)
+
+    def test_each_step_of_the_automaton_that_matters(self):
+        for pair, end, problem in (
+                (('launching', 'absent'), 'new', 'placed twice'),
+                (('launching', 'stuck'), 'new', 'placed twice'),
+                (('running', 'exited'), tasks.SETTLE, 'without its results'),
+                (('launching', 'running'), tasks.SETTLE, 'is settled, and runs'),
+                (('running', 'running'), tasks.SETTLE, 'is settled, and runs')):
+            with self.subTest(pair=pair):
+                self.broken(problem, table=self.table(pair, end), wishes=0)
+
+    def test_a_state_that_nothing_leads_out_of(self):
+        found = model.search(model.Rules(table=self.table(('running', 'exited'), 'running'), wishes=0))
+        self.assertEqual((found.problem, found.stuck is None), ('', False))
+
+    @staticmethod
+    def table(pair, end):
+        """The automaton with one other step."""
+        assert tasks.TRANSITIONS[pair] != end
+        return {**tasks.TRANSITIONS, pair: end}
+
+
+if __name__ == '__main__':
+    unittest.main()
