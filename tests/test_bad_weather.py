@@ -5,7 +5,7 @@ import os
 import unittest
 import uuid
 
-from tests import lab
+from tests import lab, ledger
 from tests.fault_proxy import FaultProxy
 from tests.support import FAKE, MARK, ProgramTestCase, marked, wait_for
 
@@ -69,6 +69,19 @@ class LyingSsh(ProgramTestCase):
                 for number in numbers:
                     where = next(where for where in self.results() if where.endswith(number))
                     self.assertEqual(self.read(where, 'result', 'out'), 'x\n')
+
+
+    def test_X_3_each_call_of_a_visit_is_lost_late_or_carried_out_twice(self):
+        names = ['nth-%s-%d' % (kind, number) for kind in ('lost', 'late', 'twice') for number in range(1, 5)]
+        self.make_workspace([(name, 'fake', '~') for name in names], grace='1', lease='2', quarantine_wait='1',
+                            quarantine_longest='2')
+        self.describe('count', ledger.DESC, run_sh=ledger.RUN)
+        for name in names:
+            self.lwt('task', 'add', 'count', '--hosts', name)
+        self.assertEqual(self.lwt('task', 'run', timeout=120).code, 0)
+        found = ledger.entries(self.scratch, [self.path('fake', name, 'starts') for name in names])
+        self.assertEqual([str(entry) for entry in found if entry.problems or entry.outcome != 'success'], [])
+        self.assertEqual(len(found), len(names))
 
 
 class SpoiledNetwork(ProgramTestCase):
