@@ -285,7 +285,8 @@ class _Multi:
             self._out.say('%s: %s, %d ended before their time, %s not run' % (
                 why, self._state(len(bad)), counts['stopped'], self._left()))
         elif failed and total > 1 and not self._env.quiet:
-            reasons = ['%d %s' % (count, reason) for reason, count in self._reasons.most_common(REASONS)]
+            common = sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+            reasons = ['%d %s' % (count, reason) for reason, count in common]
             more = ['…'] * (len(self._reasons) > REASONS)
             self._out.say('%d of %d failed%s' % (failed, total, ': ' + ', '.join(reasons + more) if reasons else ''))
         self._run.loop.run()            # the words above may wait for a slow reader

@@ -402,7 +402,7 @@ class Ends(ProgramTestCase):
         self.assertEqual((again.code, again.out), (0, 'new\na\n'))
         failed = self.lwt('multi', '-k', '--joblog', 'log', '--resume-failed', stdin=edited.encode())
         self.assertEqual((failed.code, failed.out), (1, ''))
-        self.assertEqual(failed.err.splitlines()[-1], 'lwt: 2 of 2 failed: 1 exit code 1, 1 ended by signal 9')
+        self.assertEqual(failed.err.splitlines()[-1], 'lwt: 2 of 2 failed: 1 ended by signal 9, 1 exit code 1')
 
     def test_a_killed_run_is_resumed_where_it_was(self):
         lines = ''.join('echo %d >> ran; sleep 0.02\n' % number for number in range(60)).encode()
@@ -465,7 +465,7 @@ class Ends(ProgramTestCase):
         done = self.lwt('multi', '-j', '1', '-u', '0.3', '--grace', '0.2', stdin=b'exit 1\n' * 20 + b'sleep 9975\nexit 2\n')
         self.assertIn('job 21: timed out after 0.3 s', done.err)
         self.assertIn('job 22: exit code 2', done.err)
-        self.assertEqual(done.err.splitlines()[-1], 'lwt: 22 of 22 failed: 20 exit code 1, 1 timed out, 1 exit code 2')
+        self.assertEqual(done.err.splitlines()[-1], 'lwt: 22 of 22 failed: 20 exit code 1, 1 exit code 2, 1 timed out')
 
     def test_failures_are_summed_up(self):
         done = self.lwt('multi', '-j', '4', 'exit {}', ':::', *(['3'] * 30 + ['0'] * 5))
