@@ -388,8 +388,9 @@ class _Visitor:
     def _close_ended(self):
         """What follows the end of a task, once that is committed."""
         ended, self._ended = self._ended, []
-        for task in ended:
-            self._books.close(task)
+        with self._store.together():    # of what is not done before a crash, the next pass makes an end
+            for task in ended:
+                self._books.close(task)
 
     # -- placing ------------------------------------------------------------------------------------------------------
 

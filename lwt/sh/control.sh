@@ -36,7 +36,8 @@ fi
 for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
 cd -P .lwt/t || refuse "home $home: .lwt/t cannot be entered"
 tasks=$PWD base=${PWD%/t} boot=$(boot)
-mine=$boot.$$.$(started $$)
+{ read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
+mine=$boot.$$.$(started $$).$node
 part=$tasks/part.$mine bell=$tasks/bell.$mine ticker=''
 
 at_exit() {
@@ -51,7 +52,10 @@ for left in part.* bell.*; do
   owner=${left#*.}
   if [ "${owner%%.*}" = "$boot" ]; then
     owner=${owner#*.}
-    [ "$(started "${owner%%.*}")" = "${owner#*.}" ] || rm -rf "./$left"
+    process=${owner#*.}
+    [ "$(started "${owner%%.*}")" = "${process%%.*}" ] || rm -rf "./$left"
+  elif [ "$node" = "${owner#*.*.*.}" ]; then
+    rm -rf "./$left"                    # of before this host was started anew
   else
     [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
   fi
