@@ -8,7 +8,6 @@ complete or not at all; an input appears on its host by a rename.
 from __future__ import generator_stop
 
 from lwt import call, connection, errands, files, remote, results, ssh, visit
-from lwt.config import plain_seconds
 from lwt.errors import HostError, LocalError
 
 
@@ -68,8 +67,7 @@ def _input(context, item, scratch):
         raise LocalError('%s: %s' % (error.filename or path, error.strerror or error))
     context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
     inbox = errands.Inbox(scratch)
-    words = [item.host.home, context.session.nonce(), plain_seconds(settings.stall or settings.lease), '0', '0', '0',
-             str(packed.size), packed.digest, '-', '-']
+    words = errands.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)
     with inbox:
         verdict = yield from call.call(session, lambda frame: remote.plain(

@@ -9,6 +9,7 @@ import os
 from typing import NamedTuple
 
 from lwt import archive, files, remote, task as tasks
+from lwt.config import plain_seconds
 from lwt.errors import LocalError
 
 MOST_WORDS = 1 << 22        # bytes of lines; more than that is no answer
@@ -55,6 +56,13 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried):
     except OSError as error:
         raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))
     return Errand(head + stream, len(stream), archive.digest_of(stream))
+
+
+def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
+    """The arguments of sh/control.sh, which says what they mean.  stream: what has a size and a digest, as an Errand."""
+    settings = session.settings
+    return [home, session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace), str(wait),
+            str(limit), str(stream.size), stream.digest, watched, places]
 
 
 def pack_input(workspace, path, name, desc):

@@ -229,9 +229,8 @@ class _Visitor:
         settings = self._session.settings
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
-        words = [host.home, self._session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace),
-                 str(wait), str(BULKY if wants_results else 0), str(errand.size), errand.digest, watched,
-                 self._places(host)]
+        words = errands.control_words(self._session, host.home, errand, wait, BULKY if wants_results else 0, watched,
+                                      self._places(host))
         limits = self._session.limits(stall=wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0))
         session = self._session.at(host)
         return (yield from call.call(session, lambda frame: remote.plain(
@@ -242,12 +241,15 @@ class _Visitor:
         return not 0 <= self._context.clock() - self._sampled.get(host, -SAMPLE_AGE) < SAMPLE_AGE
 
     def _places(self, host):
-        """How many tasks that are launched may be under way at the same time, or '-' where that is not known."""
+        """How many tasks that are launched may be under way at the same time, or '-' where none is, or that is not known."""
+        there = self._tasks(host)
+        if not any(task.state == 'launching' for task in there):
+            return '-'
         load = self._facts[host].load if host in self._facts else self._store.samples().get(host.name, (0, None, ''))[1]
         if load is None:
             return '-'
         slots = self._room(host, load).slots
-        return str(max(0, slots - _slots_of([task for task in self._tasks(host) if task.state != 'launching'], slots)))
+        return str(max(0, slots - _slots_of([task for task in there if task.state != 'launching'], slots)))
 
     def _room(self, host, load):
         return room(host, load, self._session.settings, time.localtime(self._context.clock()).tm_hour)
