@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from bench.measure import LWT, report, use_of
+from bench.measure import LWT, has_lab, report, use_of
 from tests import lab
 
 HOSTS = 16
@@ -14,9 +14,7 @@ LINK = ('root', 'tbf', 'rate', '100mbit', 'burst', '64kb', 'latency', '50ms')
 
 def measure(rounds, env):
     """Print how long a chain and a star take, in times of one host."""
-    reason = lab.why_not_root_lab()
-    if reason:
-        print('work on hosts is left out: ' + reason)
+    if not has_lab():
         return
     with lab.Lab(HOSTS) as hosts:
         _slow_links(hosts)

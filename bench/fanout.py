@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench.measure import LWT, Peer, compare, report, use_of
+from bench.measure import LWT, Peer, compare, has_lab, report, use_of
 from tests import lab
 
 HOSTS = 100
@@ -28,9 +28,7 @@ sys.exit(code)
 def measure(rounds, env):
     """Print the tables of `lwt exec`."""
     _own_cost(env)
-    reason = lab.why_not_root_lab()
-    if reason:
-        print('work on hosts is left out: ' + reason)
+    if not has_lab():
         return
     with lab.Lab(HOSTS, max_startups='200') as hosts, tempfile.TemporaryDirectory(dir='/tmp') as runtime:
         names = ','.join(hosts.names)

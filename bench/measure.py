@@ -9,6 +9,8 @@ import tempfile
 import time
 from typing import NamedTuple
 
+from tests import lab
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LWT = '%s -m lwt' % sys.executable
 
@@ -90,6 +92,14 @@ def compare(title, ours, peers, rounds, env):
 def report(title, value, unit, bar, met):
     """Print one number that has a bar of its own."""
     print('%s\n  %-14s %8.3f %s   bar %s %s' % (title, 'lwt', value, unit, bar, 'met' if met else 'MISSED'))
+
+
+def has_lab():
+    """Can there be lab hosts here?  If not, say why."""
+    reason = lab.why_not_root_lab()
+    if reason:
+        print('work on hosts is left out: ' + reason)
+    return not reason
 
 
 def children_cpu():

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from bench.measure import LWT, Peer, compare, report, use_of
+from bench.measure import LWT, Peer, compare, has_lab, report, use_of
 from lwt import partition
 from tests import lab
 
@@ -34,9 +34,7 @@ def measure(rounds, env):
         source = os.path.join(directory, 'in')
         _write_input(source)
         _measure_parting(source)
-        reason = lab.why_not_root_lab()
-        if reason:
-            print('work on hosts is left out: ' + reason)
+        if not has_lab():
             return
         with lab.Lab(2) as hosts:
             _give_old_netcat(hosts)

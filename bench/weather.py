@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 
-from bench.measure import LWT, Peer, compare, report, use_of
+from bench.measure import LWT, Peer, compare, has_lab, report, use_of
 from tests import lab
 
 MONITORED = 70
@@ -15,9 +15,7 @@ CONNECT_TIMEOUT = 4
 
 def measure(rounds, env):
     """Print the tables of `lwt monitor` and of passes in bad weather."""
-    reason = lab.why_not_root_lab()
-    if reason:
-        print('work on hosts is left out: ' + reason)
+    if not has_lab():
         return
     with lab.Lab(MONITORED, max_startups='200') as hosts, tempfile.TemporaryDirectory(dir='/tmp') as runtime:
         env = dict(env, LWT_SSH_CONFIG=hosts.ssh_config, XDG_RUNTIME_DIR=runtime, LWT_CONNECT_TIMEOUT=str(CONNECT_TIMEOUT))
