@@ -84,6 +84,7 @@ def tests_class(test):
 
 def run_here(tests, verbose):
     """Run tests in this process; returns (passed, failed, skipped)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)       # as an interrupt: what was started is to be ended
     result = unittest.TextTestRunner(verbosity=2 if verbose else 1, resultclass=Result).run(unittest.TestSuite(tests))
     for test, reason in result.skipped:
         print('skipped: %s: %s' % (test.id(), reason))

@@ -14,6 +14,7 @@ As a command:
 Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id, stop_sshd.
 """
 
+import atexit
 import fcntl
 import json
 import os
@@ -145,6 +146,7 @@ class Lab(_SshdLab):
 
     def up(self):
         """Start all hosts."""
+        atexit.register(self.down)                      # a run that is interrupted between two tests is over without a tearDown
         self._make_keys()
         os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         with open('/run/lwt-lab.lock', 'w') as lock:
@@ -297,6 +299,7 @@ class Lab(_SshdLab):
 
     def down(self):
         """End every process of every host, and remove all that was made."""
+        atexit.unregister(self.down)
         for name in self.names:
             self._end_host(name)
         if self._net is not None:
@@ -404,6 +407,7 @@ def main(argv):
         except BaseException:
             lab.down()
             raise
+        atexit.unregister(lab.down)     # it stays until it is ended by name
         print('# %d hosts, h1 to %s; to end them: python3 -m tests.lab down %s' % (len(lab.names), lab.names[-1],
                                                                                    lab.directory))
         print('export LWT_SSH_CONFIG=%s' % lab.ssh_config)
