@@ -334,7 +334,7 @@ listen() {
   [ -z "$ticker" ] || return 0
   if mkfifo "$bell" 2>/dev/null; then
     exec 4<>"$bell"
-    ( while say t >&4; do sleep 1; done ) >/dev/null 2>&1 &
+    ( cd / && while say t >&4; do sleep 1 4>&-; done ) >/dev/null 2>&1 &
     ticker=$!
     read -r rung <&4
   fi

@@ -76,6 +76,7 @@ marked() {
 }
 
 # receive FILE BYTES STALL: take so many bytes from standard input; fewer, where there are no more or none come for STALL seconds.
+# FILE is an absolute path.
 #
 # It is not to be called with redirections: dash keeps a copy of what they replace, the watch would inherit it, and the call that
 # waits for the end of that stream would last a second longer.
@@ -85,7 +86,7 @@ receive() {
   head -c "$2" <&6 >>"$1" 2>/dev/null &
   receive_head=$!
   exec 6<&-
-  ( receive_watch "$1" "$3" "$receive_head" ) </dev/null >/dev/null 2>&1 3<&- 4>&- &
+  ( cd / && receive_watch "$1" "$3" "$receive_head" ) </dev/null >/dev/null 2>&1 3<&- 4>&- &
   wait "$receive_head"
 }
 
