@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 NONCE = 'f00d' * 8
-KEY = 'ab' * 16 + '.1'
+KEY = secrets.token_hex(16) + '.1'       # of this run alone: a sweep ends whatever carries it on this machine
 
 
 def in_each_shell(test):
