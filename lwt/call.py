@@ -11,9 +11,8 @@ import random
 from typing import Callable, NamedTuple
 
 from lwt import events, remote, ssh
-from lwt.flow import Ended, Gate, Sleep
+from lwt.flow import Gate, Sleep
 from lwt.hosts import Host
-from lwt.proc import Result
 
 LOGIN_ATTEMPTS = 7
 LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5
@@ -86,18 +85,15 @@ class Collector:
         return self.is_full
 
 
-def call(session, make, on_payload, about='command', on_result=lambda result: None, waits=False):
+def call(session, make, on_payload, about='command', on_result=lambda result: None):
     """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream, data) gets the output.
 
     session: that of the host (see Session.at).  about: what the log calls it.  on_result(result) hears how each login went.
-    waits: does it do nothing for most of its time?  Then it holds a slot only until it has begun.
     """
     def log_in():
         frame = remote.Framed(session.nonce(), on_payload)
-        command = make(frame)._replace(gate=session.gate, background=waits)
+        command = make(frame)._replace(gate=session.gate)
         result = yield command
-        if not isinstance(result, Result):
-            result = yield from _end_of(result)
         on_result(result)
         frame.finish()
         verdict = ssh.verdict(result, frame)
@@ -105,15 +101,6 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
         return verdict
 
     return (yield from logging_in(session, log_in))
-
-
-def _end_of(child):
-    """Flow: wait for the end of a Child in the background, which does not outlive its flow; returns its Result."""
-    try:
-        return (yield Ended(child))
-    except BaseException:
-        child.kill()
-        raise
 
 
 def logging_in(session, log_in):

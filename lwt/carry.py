@@ -70,9 +70,9 @@ def _input(context, item, scratch):
     words = errands.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)
     with inbox:
-        verdict = yield from call.call(session, lambda frame: remote.plain(
-            session.transport, item.host, 'control', words, frame, session.limits(stall=settings.stall), packed.path, b'end\n'),
-            inbox, 'control')
+        verdict = yield from call.call(session, lambda frame: remote.conversation(
+            session.transport, item.host, 'control', frame, session.limits(stall=settings.stall))._replace(
+                stdin=remote.request(frame, words) + b'end\n', stdin_path=packed.path), inbox, 'control')
     if not verdict.ok:
         raise HostError(item.host.name, ssh.with_complaint(verdict, inbox.complaints()))
     problem = visit.parse(inbox.lines())[1]

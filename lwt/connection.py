@@ -109,7 +109,7 @@ def connected(session, host):
         greeting = _Greeting()
         answer = yield Command(
             ssh.master_argv(transport, host), env=dict(transport.env or {}, SHELL='/bin/sh'), hello=session.limits().hello,
-            grace=session.settings.grace, sink=greeting, gate=session.gate, background=True, label=host.name)
+            grace=session.settings.grace, sink=greeting, gate=session.gate, beside='background', label=host.name)
         if isinstance(answer, Result):
             return ssh.verdict(answer, greeting)
         master = answer

@@ -1,8 +1,8 @@
 """Flows: workflows written as generators, `result = yield Command(...)`, run with at most `fanout` children alive.
 
 A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or a Sleep, which takes
-none.  It gets the Command's Result.  For a Command that goes to the background it gets the Child as soon as that has begun,
-which then holds no slot, and is ended (Child.kill, or waited for by Ended) by the flow before it returns; if it never begins,
+none.  It gets the Command's Result.  For a Command that is to live beside what follows it gets the Child as soon as that has
+begun, which is ended (Child.kill, Child.hang_up, or waited for by Ended) by the flow before it returns; if it never begins,
 the Result.  What a flow returns is its report.  Flows never print, and a test drives one with flow.send(result) and no process
 at all.
 
@@ -43,6 +43,13 @@ class Sleep(NamedTuple):
 
 class Ended(NamedTuple):
     """Wait for the end of a Child in the background, holding no slot; gives its Result."""
+
+    child: object
+
+
+class Turn(NamedTuple):
+    """Wait until a Child that lives beside the flow has answered what it was asked (its sink has `answered`, and then calls its
+    on_answer()); gives None, or its Result if it has ended."""
 
     child: object
 
@@ -99,7 +106,8 @@ class Pool:
         self._at_gate = {}              # Child -> its Gate, those on their way through one
         self._gates = set()             # those where somebody had to wait
         self._sleeping = {}             # _Started -> Timer
-        self._joining = {}              # Child in the background -> the _Started that waits for its end
+        self._beside = set()            # Children whose flows have gone on
+        self._joining = {}              # one of these -> the _Started that waits for its end, or for its answer
         self._cancelled = False
         self._on_cancel = lambda: None
         self._on_resume = lambda: None
@@ -217,10 +225,15 @@ class Pool:
             self.loop.call_soon(self._tell, started)
         elif isinstance(request, Sleep):
             self._sleeping[started] = self.loop.call_later(request.seconds, self._wake, started)
-        elif isinstance(request, Ended) and request.child.result is not None:
+        elif isinstance(request, (Ended, Turn)) and request.child.result is not None:
             self.loop.call_soon(self._advance, started, self._live, request.child.result)
         elif isinstance(request, Ended):
             self._joining[request.child] = started
+        elif isinstance(request, Turn):
+            self._joining[request.child] = started
+            request.child.sink.on_answer = lambda: self.loop.call_soon(self._answered, request.child)
+            if request.child.sink.answered:
+                request.child.sink.on_answer()
         elif isinstance(request, (Command, Later)):
             queue.append((started, request))
             self._pump()
@@ -243,7 +256,7 @@ class Pool:
     def _spawn(self, started, command):
         """Start a child; False when the machine has no room for it just now."""
         child = Child(self.loop, self._guard, command, lambda result: self._reaped(child, started, result),
-                      (lambda: self._begun(child, started, command)) if command.gate or command.background else None)
+                      (lambda: self._begun(child, started, command)) if command.gate or command.beside else None)
         try:
             child.start()
         except OSError as error:
@@ -273,23 +286,31 @@ class Pool:
         self._pump()
 
     def _begun(self, child, started, command):
-        """It has begun: it is through its gate, and from now on in the background, if it is for that."""
+        """It has begun: it is through its gate, and its flow goes on, if it is for that."""
         self._pass_gate(child)
-        if command.background:
+        if command.beside == 'background':
             del self._children[child]
+        if command.beside:
+            self._beside.add(child)
             self._advance(started, self._live, child)
         self._pump()
 
+    def _answered(self, child):
+        started = self._joining.pop(child, None)
+        if started is not None:         # else it was told of the child's end, or to stop
+            self._advance(started, self._live, None)
+
     def _reaped(self, child, started, result):
         self._pass_gate(child)
-        if child in self._children:                     # else its flow has gone on long ago
-            del self._children[child]
-            self._advance(started, self._live, result)  # it may queue its next step, which then goes first
+        self._children.pop(child, None)
+        if child in self._beside:                       # its flow has gone on long ago
+            self._beside.discard(child)
+            self._end_beside(child, result)
         else:
-            self._end_background(child, result)
+            self._advance(started, self._live, result)  # it may queue its next step, which then goes first
         self._pump()
 
-    def _end_background(self, child, result):
+    def _end_beside(self, child, result):
         for other in list(self._children):
             if other.tied is child and not result.ok:
                 other.stop('over')

@@ -55,7 +55,8 @@ class Command(NamedTuple):
     hello: how long sink.started may be false.  stall: how long no byte may move.  rate: bytes a second, in each direction.
     sink: an object with feed(stream, data), stream being 'stdout' or 'stderr', and the attribute started; feed may return
     True: no more is wanted.  Without a sink the output is kept, up to limit bytes a stream, in the Result.
-    gate, background: for flow.Pool: a flow.Gate that it has to pass, and whether it is to live beside what follows it.
+    gate: for flow.Pool: a flow.Gate that it has to pass.
+    beside: for flow.Pool: whether it is to live beside what follows it: '', 'slot' (it keeps its slot) or 'background'.
     tied: for flow.Pool: a Child in the background; when that fails, this one is ended as well.
     """
 
@@ -77,7 +78,7 @@ class Command(NamedTuple):
     limit: int = 1 << 24
     sink: object = None
     gate: object = None
-    background: bool = False
+    beside: str = ''
     tied: object = None
     label: str = ''
 
@@ -128,6 +129,7 @@ class Child:
         self._killed = False            # KILL was sent to the group: nothing more can be done
         self._returncode = None
         self._timers = []
+        self._stall_timer = None
         self._moved_at = 0.0            # when a byte last went in or out: what a stall is measured by
         self._over = False              # its sink has all of it
         self._holds = set()             # why it is not read just now
@@ -198,10 +200,12 @@ class Child:
         if command.hello:
             self._later(command.hello, self._check_hello)
         if command.stall:
-            self._later(command.stall, self._check_stall)
+            self.expect(command.stall)
 
     def _later(self, seconds, callback, *args):
-        self._timers.append(self._loop.call_later(seconds, callback, *args))
+        timer = self._loop.call_later(seconds, callback, *args)
+        self._timers.append(timer)
+        return timer
 
     def _check_timeout(self):
         left = self._command.timeout - self.age
@@ -224,9 +228,24 @@ class Child:
             self._moved_at = self._loop.time()
         left = self._moved_at + self._command.stall - self._loop.time()
         if left > 0:
-            self._later(left, self._check_stall)
+            self._stall_timer = self._later(left, self._check_stall)
         else:
             self.stop('stalled')
+
+    def expect(self, stall):
+        """From now on, end it when no byte moves for so many seconds; 0: it may be silent."""
+        self._command = self._command._replace(stall=stall)
+        self._moved_at = self._loop.time()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self._stall_timer = self._later(stall, self._check_stall) if stall else None
+
+    def hang_up(self):
+        """There is no more input for it: it ends by itself, or is ended after its grace."""
+        if self.result is None and not self._cause:
+            self._cancel_timers()
+            self._close_stdin()
+            self._later(self._command.grace, self._terminate)
 
     # -- output -------------------------------------------------------------------------------------------------------
 

@@ -349,7 +349,7 @@ def _control(plan, session, host, steps, control, listening):
     limits = session.limits(plan.timeout)
     command = remote.guarded(session.transport, host, remote.script_text('lib', 'netlib', 'reduce'), words, control.frame, limits,
                              remote.Payload(scratch=plan.scratch))
-    return command._replace(sink=control, gate=session.gate, background=True)
+    return command._replace(sink=control, gate=session.gate, beside='background')
 
 
 def _judged(verdict, control, problem, carried=None):

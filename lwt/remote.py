@@ -38,13 +38,13 @@ SSH_LAST_WORDS = re.compile(
 # The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
 SHORT_SCRIPTS = {
     'control': ('lib', 'frame', 'tasklib', 'samplelib', 'sendlib', 'control'),
-    'doctor': ('lib', 'frame', 'samplelib', 'doctor'),
-    'sample': ('lib', 'frame', 'samplelib', 'sample'),
-    'probe': ('lib', 'frame', 'samplelib', 'probe'),
-    'put': ('lib', 'frame', 'copylib', 'putlib', 'put'),
-    'chain': ('lib', 'frame', 'copylib', 'putlib', 'netlib', 'chain'),
-    'deploy': ('lib', 'frame', 'deploy'),
-    'attach': ('lib', 'frame', 'attach'),
+    'doctor': ('lib', 'frame', 'once', 'samplelib', 'doctor'),
+    'sample': ('lib', 'frame', 'once', 'samplelib', 'sample'),
+    'probe': ('lib', 'frame', 'once', 'samplelib', 'probe'),
+    'put': ('lib', 'frame', 'once', 'copylib', 'putlib', 'put'),
+    'chain': ('lib', 'frame', 'once', 'copylib', 'putlib', 'netlib', 'chain'),
+    'deploy': ('lib', 'frame', 'once', 'deploy'),
+    'attach': ('lib', 'frame', 'once', 'attach'),
 }
 
 
@@ -117,6 +117,16 @@ def plain(transport, host, name, arguments, frame, limits, stdin_path='', stdin=
     words = with_arguments('', (frame.nonce,) + tuple(arguments))
     line = envelope(words, script_text(*SHORT_SCRIPTS[name]))
     return _command(transport, host, line, frame, limits)._replace(stdin=stdin, stdin_path=stdin_path)
+
+
+def conversation(transport, host, name, sink, limits):
+    """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its standard input."""
+    return _command(transport, host, envelope(b'', script_text(*SHORT_SCRIPTS[name])), sink, limits)
+
+
+def request(frame, arguments):
+    """The line, bytes, with which such a script is asked; frame: a Framed, which is to take the answer."""
+    return b' '.join(map(shell_quote, (frame.nonce,) + tuple(arguments))) + b'\n'
 
 
 def guarded(transport, host, command, arguments, frame, limits, payload=Payload()):

@@ -17,13 +17,14 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import call, connection, errands, events, files, remote, results, sample, ssh, task as tasks
+from lwt import call, errands, events, files, results, sample, ssh, task as tasks
 from lwt.capacity import accepts, needed_slots, room, watches_cpu
 from lwt.config import bounded, plain_seconds
 from lwt.errors import HostError
 from lwt.flow import Sleep
 from lwt.hosts import Host
 from lwt.share import picks
+from lwt.talk import Talk
 
 CALL_GRACE = 30.0       # seconds that a call may take, over what it is known to wait for
 KILL_TIME = 3           # a cancel may take so many times the grace, and a few seconds
@@ -89,7 +90,7 @@ class Facts(NamedTuple):
 
 def visit(context, target):
     """Flow: visit a host once; returns a Report."""
-    return (yield from _locked(context, target, lambda visitor: visitor.once()))
+    return (yield from _locked(context, target, True, lambda visitor: visitor.once()))
 
 
 def stay(context, target, find_target, is_over, lingers):
@@ -98,17 +99,18 @@ def stay(context, target, find_target, is_over, lingers):
     is_over(): is nothing more to be expected, anywhere?  lingers: may the connection be kept until then, and the host be asked to
     wait for an end?  Else it is left as soon as there is nothing to do.
     """
-    return (yield from _locked(context, target, lambda visitor: visitor.again(find_target, is_over, lingers)))
+    return (yield from _locked(context, target, not lingers, lambda visitor: visitor.again(find_target, is_over, lingers)))
 
 
-def _locked(context, target, serve):
+def _locked(context, target, holds_slot, serve):
     lock = context.workspace.lock('host.' + target.name)
     if not lock.take():
         return Report(target.name, busy=True)
-    visitor = _Visitor(context, target)
+    talk = Talk(context.session, target.homes[0], 'control', holds_slot)
+    visitor = _Visitor(context, target, talk)
     try:
-        with (yield from connection.connected(context.session, target.homes[0])) as session:
-            visitor.begin(session)
+        with talk:
+            visitor.begin()
             yield from serve(visitor)
     except HostError as error:
         events.note(error.verdict.reason, target.name)
@@ -124,11 +126,12 @@ def _locked(context, target, serve):
 class _Visitor:
     """The steps of one visit, and how much happened in it."""
 
-    def __init__(self, context, target):
+    def __init__(self, context, target, talk):
         self._context = context
         self._store = context.store
         self._target = target
-        self._session = context.session
+        self._talk = talk
+        self._settings = context.session.settings
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
         self._books = results.Books(context.workspace, context.store, target.name)
         self._facts = {}                # Host -> Facts
@@ -137,9 +140,8 @@ class _Visitor:
         self._ended = []                # tasks whose attempt is over
         self.changes = 0
 
-    def begin(self, session):
-        """session: one for this host."""
-        self._session = session
+    def begin(self):
+        """Once it is certain that nobody else is here."""
         files.remove_tree(self._scratch)        # what a visit left that was killed
         self._books.clear()
 
@@ -211,7 +213,7 @@ class _Visitor:
         wait for an end.
         """
         asked, left = self._asked(host), self._leftovers(host)
-        errand = errands.pack(self._context.workspace, asked, left, placed, inputs, self._session.settings.grace,
+        errand = errands.pack(self._context.workspace, asked, left, placed, inputs, self._settings.grace,
                               lambda task: self._context.is_carried(task.key))
         inbox = errands.Inbox(self._scratch)
         try:
@@ -226,15 +228,13 @@ class _Visitor:
 
     def _call(self, host, errand, kill_time, wait, wants_results, inbox):
         """Flow: the call itself; returns its Verdict.  kill_time: seconds that what it asks for may take to end tasks."""
-        settings = self._session.settings
+        settings = self._settings
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
-        words = errands.control_words(self._session, host.home, errand, wait, BULKY if wants_results else 0, watched,
+        words = errands.control_words(self._context.session, host.home, errand, wait, BULKY if wants_results else 0, watched,
                                       self._places(host))
-        limits = self._session.limits(stall=wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0))
-        session = self._session.at(host)
-        return (yield from call.call(session, lambda frame: remote.plain(
-            session.transport, host, 'control', words, frame, limits, stdin=errand.data), inbox, 'control', waits=wait > 0))
+        stall = wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0)
+        return (yield from self._talk.ask(words, errand.data, inbox, stall))
 
     def _is_stale(self, host):
         """Is what is known of its load too old?"""
@@ -252,11 +252,11 @@ class _Visitor:
         return str(max(0, slots - _slots_of([task for task in there if task.state != 'launching'], slots)))
 
     def _room(self, host, load):
-        return room(host, load, self._session.settings, time.localtime(self._context.clock()).tm_hour)
+        return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)
 
     def _kill_time(self, asked, left):
         is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked) or any(item.verb == 'purge' for item in left)
-        return KILL_TIME * (self._session.settings.grace + 2) if is_killing else 0
+        return KILL_TIME * (self._settings.grace + 2) if is_killing else 0
 
     def _is_restless(self, host):
         """Is there something that is to be asked again soon, whether or not anything ends?"""
@@ -309,7 +309,7 @@ class _Visitor:
 
     def _take_removal(self, host, left, answer, told):
         if answer == 'cleaned':
-            self._store.cleaned(left, self._session.settings.keep)
+            self._store.cleaned(left, self._settings.keep)
         elif answer:
             told.append('%s: cannot remove what is left: %s' % (host.name, answer))
 
@@ -384,7 +384,7 @@ class _Visitor:
         if problem:
             told.append('%s: %s; to be fetched again' % (host.name, problem))
         elif fetched:
-            self._ended += self._books.enter(fetched, inbox.path, inbox.complaint, self._session.settings.keep, told)
+            self._ended += self._books.enter(fetched, inbox.path, inbox.complaint, self._settings.keep, told)
             self._context.wake()
 
     def _close_ended(self):

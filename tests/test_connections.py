@@ -125,7 +125,7 @@ class Background(EngineTestCase):
 
     def test_it_lives_beside_what_follows_and_holds_no_slot(self):
         def flow():
-            child = yield self.command('echo begun; exec sleep 60', background=True, sink=Sink())
+            child = yield self.command('echo begun; exec sleep 60', beside='background', sink=Sink())
             try:
                 return (yield self.command('echo step')).stdout
             finally:
@@ -135,13 +135,13 @@ class Background(EngineTestCase):
 
     def test_one_that_never_begins_is_a_result(self):
         def flow():
-            return (yield self.command('exit 7', background=True, sink=Sink()))
+            return (yield self.command('exit 7', beside='background', sink=Sink()))
 
         self.assertEqual(self.run_flows([flow()])[0].code, 7)
 
     def test_one_that_dies_early_hurts_nobody(self):
         def flow():
-            child = yield self.command('echo begun', background=True, sink=Sink())
+            child = yield self.command('echo begun', beside='background', sink=Sink())
             yield self.command('sleep 0.3')
             child.kill()
             return 'done'
@@ -155,7 +155,7 @@ class Background(EngineTestCase):
 
     def test_its_end_can_be_waited_for_before_and_after_it(self):
         def flow(pause):
-            child = yield self.command('echo begun; sleep 0.2; exit 7', background=True, sink=Sink())
+            child = yield self.command('echo begun; sleep 0.2; exit 7', beside='background', sink=Sink())
             yield Sleep(pause)
             return (yield Ended(child)).code
 
@@ -163,7 +163,7 @@ class Background(EngineTestCase):
 
     def test_what_is_tied_to_it_ends_with_it_only_when_it_fails(self):
         def flow(end, pause):
-            child = yield self.command('echo begun; sleep 0.2; ' + end, background=True, sink=Sink())
+            child = yield self.command('echo begun; sleep 0.2; ' + end, beside='background', sink=Sink())
             yield Sleep(pause)
             return (yield self.command('sleep 0.6; echo whole; [ %s != "exit 7" ] || sleep 60' % repr(end), tied=child)).status
 
@@ -173,7 +173,7 @@ class Background(EngineTestCase):
 
     def test_an_interrupt_reaches_who_waits_for_its_end(self):
         def flow(run):
-            child = yield self.command('echo begun; exec sleep 60', background=True, sink=Sink())
+            child = yield self.command('echo begun; exec sleep 60', beside='background', sink=Sink())
             run.loop.call_later(0.1, run.interrupt, signal.SIGTERM)
             try:
                 yield Ended(child)
@@ -207,7 +207,7 @@ class Background(EngineTestCase):
 
     def test_an_interrupt_ends_it_with_its_flow(self):
         def flow(run):
-            child = yield self.command('echo begun; exec sleep 60', background=True, sink=Sink())
+            child = yield self.command('echo begun; exec sleep 60', beside='background', sink=Sink())
             try:
                 yield Sleep(0.1)
                 run.interrupt(signal.SIGTERM)

@@ -20,7 +20,7 @@ LAYERS = (
     ('capacity',),
     ('flow', 'task', 'outcome', 'output'),
     ('store', 'styles', 'log', 'report', 'call', 'results', 'floor', 'multi'),
-    ('task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands'),
+    ('task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands', 'talk'),
     ('weather', 'monitor', 'probe'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view', 'leftovers'),
     ('broadcast', 'carry', 'checks'),

@@ -19,6 +19,13 @@ from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 NONCE = 'f00d' * 8
 KEY = secrets.token_hex(16) + '.1'       # of this run alone: a sweep ends whatever carries it on this machine
+CONTROL = remote.script_text(*remote.SHORT_SCRIPTS['control']).encode()
+
+
+def asked(size, digest):
+    """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
+    frame = remote.Framed(NONCE, lambda _stream, _data: None)
+    return remote.request(frame, ('~', 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
 
 
 def in_each_shell(test):
@@ -175,8 +182,8 @@ class ATaskOnAHost(ShellTestCase):
 
     def control(self, shell, home, data=b'end\n', size=0, digest='-'):
         """One call; returns (code in the frame or its failure, lines)."""
-        end, lines, _err = self.run_script(shell, home, 'control', '~', 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0',
-                                           stdin=data)
+        popen = self.start(shell, home, CONTROL, subprocess.PIPE)
+        end, lines, _err = self.parse(*popen.communicate(asked(size, digest) + data, 60))
         return end, lines
 
     def ask(self, shell, home, verb, boot='-'):
@@ -252,11 +259,9 @@ class ATaskOnAHost(ShellTestCase):
     @in_each_shell
     def test_R_14_launches_at_once_start_it_once(self, shell, home):
         self.ready(shell, home, 'echo started >> ../../../../starts; sleep 0.3')
-        words = (NONCE, '~', 'aa' * 16, '5', '1', '0', '0', str(self.errand.size), self.errand.digest, '0')
-        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), words)
-        launches = [self.start(shell, home, script, subprocess.PIPE) for _ in range(6)]
+        launches = [self.start(shell, home, CONTROL, subprocess.PIPE) for _ in range(6)]
         for launch in launches:
-            launch.stdin.write(self.errand.data)
+            launch.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
             launch.stdin.close()
             launch.stdin = None
         for launch in launches:
@@ -270,10 +275,8 @@ class ATaskOnAHost(ShellTestCase):
         with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
                 'kill -STOP $$\n' * (names[-1] == 'run') + text(*names))):
             self.ready(shell, home, 'echo started > ../../../../starts')
-        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), (
-            NONCE, '~', 'aa' * 16, '5', '1', '0', '0', str(self.errand.size), self.errand.digest, '0', '-'))
-        launch = self.start(shell, home, script, subprocess.PIPE)
-        launch.stdin.write(self.errand.data)
+        launch = self.start(shell, home, CONTROL, subprocess.PIPE)
+        launch.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
         launch.stdin.close()
         launch.stdin = None
         seen = wait_for(lambda: [pid for pid, words in marked(self.mark).items()

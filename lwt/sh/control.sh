@@ -1,11 +1,15 @@
-# Everything that a master asks of the tasks on a host, in one round trip: removals, inputs, launches and cancels, a look at all
-# that is there, if wanted a wait until something ends, and the results of what has ended.
+# Everything that a master asks of the tasks on a host: one request after the other, over one login.  Each is one round trip: removals,
+# inputs, launches and cancels, a look at all that is there, if wanted a wait until something ends, and the results of what has
+# ended.  The next one comes when the answer to the last one has been read.
 #
-# $1 home  $2 a random word, the host's id if it has none yet  $3 stall, s  $4 grace, s  $5 wait, s
-# $6 KiB of results that may be sent along, of one task and of all  $7 bytes of a tar stream  $8 its digest
-# $9 seconds that the host watches its cpu (see samplelib.sh), or - where nobody asks for its load
-# $10 how many of those that are to be launched may be under way at the same time, or - for all
-# Standard input: a line "VERB KEY BOOT INPUT /D_FETCH" for each request, a line "end", the stream.
+# Standard input: for each request a line of words for sh, which sets $1 to ${11}; a line "VERB KEY BOOT INPUT /D_FETCH" for each
+# thing that is asked; a line "end"; the stream.
+#
+# $1 the nonce of the answer's frame
+# $2 home  $3 a random word, the host's id if it has none yet  $4 stall, s  $5 grace, s  $6 wait, s
+# $7 KiB of results that may be sent along, of one task and of all  $8 bytes of a tar stream  $9 its digest
+# ${10} seconds that the host watches its cpu (see samplelib.sh), or - where nobody asks for its load
+# ${11} how many of those that are to be launched may be under way at the same time, or - for all
 #
 #   clean     remove what it has here, but keep what tells that it ran
 #   purge     end whatever still runs of it first
@@ -22,52 +26,6 @@
 #
 # In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides.  An input stays here, for
 # tasks that come later.  The removals come first: they may be what makes room for the rest.
-home=$1 new_id=$2 stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
-umask 077
-enter_home "$home" || refuse "home $home: no such directory"
-[ ! -L .lwt ] || refuse "home $home: .lwt is a link"
-{ [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null
-[ -w .lwt/t ] || refuse "home $home: cannot be written"
-[ -O .lwt ] || refuse "home $home: .lwt belongs to somebody else"
-if [ ! -s .lwt/host-id ]; then
-  say "$new_id" >".lwt/id.$$" && ln ".lwt/id.$$" .lwt/host-id 2>/dev/null
-  [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; refuse "home $home: no room left"; }
-fi
-for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
-cd -P .lwt/t || refuse "home $home: .lwt/t cannot be entered"
-tasks=$PWD base=${PWD%/t} boot=$(boot)
-{ read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
-mine=$boot.$$.$(started $$).$node
-part=$tasks/part.$mine bell=$tasks/bell.$mine ticker=''
-
-at_exit() {
-  # shellcheck disable=SC2086  # it may be empty
-  kill -KILL $ticker 2>/dev/null
-  cd / && rm -rf "${part:?}" "${bell:?}"
-}
-
-# Of a call that was killed so that it could not clean up.  (Homes may be shared between hosts.)
-for left in part.* bell.*; do
-  [ -e "$left" ] || continue
-  owner=${left#*.}
-  if [ "${owner%%.*}" = "$boot" ]; then
-    owner=${owner#*.}
-    process=${owner#*.}
-    [ "$(started "${owner%%.*}")" = "${process%%.*}" ] || rm -rf "./$left"
-  elif [ "$node" = "${owner#*.*.*.}" ]; then
-    rm -rf "./$left"                    # of before this host was started anew
-  else
-    [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
-  fi
-done
-
-requests='' complete=''
-while IFS= read -r line; do
-  [ "$line" != end ] || { complete=1; break; }
-  requests="$requests$line
-"
-done
-[ -n "$complete" ] || refuse "the requests were cut off"
 
 # split REQUEST: set what it consists of.
 split() {
@@ -414,103 +372,179 @@ listing() {
   done
 }
 
-# -- what is done, in this order --------------------------------------------------------------------------------------------
+# -- a request, in this order -------------------------------------------------------------------------------------------------
 
-IFS='
+# answer ARGUMENT...: take one request and answer it.
+answer() {
+  home=$1 new_id=$2 stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
+  umask 077
+  come_in
+  tidy
+  take_requests
+  IFS='
 '
-set -f
-# shellcheck disable=SC2086  # lines
-set -- $requests
-set +f
-unset IFS
-purges=''
-for line; do
-  split "$line"
-  [ "$verb" != purge ] || {
-    { cancel; sweep "$key"; } </dev/null >/dev/null 2>&1 &
-    purges="$purges $!"
+  set -f
+  # shellcheck disable=SC2086  # lines
+  set -- $requests
+  set +f
+  unset IFS
+  make_room "$@"
+  problem=''
+  [ "$bytes" -eq 0 ] || unpack
+  refusal=$problem
+  [ -z "$refusal" ] || say "stage $refusal"
+  cd "$tasks" || exit 1
+  facts
+  stage "$@"
+  act "$@"
+  [ "$wait" -eq 0 ] || await "$@"
+  tell "$@"
+  if [ "$limit" -gt 0 ] && [ -n "$done_keys" ]; then send_results; fi
+}
+
+# come_in: go to where the tasks are, which is made if need be, and set what all the rest knows of the host.
+come_in() {
+  enter_home "$home" || refuse "home $home: no such directory"
+  [ ! -L .lwt ] || refuse "home $home: .lwt is a link"
+  { [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null
+  [ -w .lwt/t ] || refuse "home $home: cannot be written"
+  [ -O .lwt ] || refuse "home $home: .lwt belongs to somebody else"
+  if [ ! -s .lwt/host-id ]; then
+    say "$new_id" >".lwt/id.$$" && ln ".lwt/id.$$" .lwt/host-id 2>/dev/null
+    [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; refuse "home $home: no room left"; }
+  fi
+  for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
+  cd -P .lwt/t || refuse "home $home: .lwt/t cannot be entered"
+  tasks=$PWD base=${PWD%/t} boot=$(boot)
+  { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
+  mine=$boot.$$.$(started $$).$node
+  part=$tasks/part.$mine bell=$tasks/bell.$mine ticker=''
+  at_exit() {
+    # shellcheck disable=SC2086  # it may be empty
+    kill -KILL $ticker 2>/dev/null
+    cd / || return
+    if [ -e "$part" ] || [ -e "$bell" ]; then rm -rf "${part:?}" "${bell:?}"; fi
   }
-done
-# shellcheck disable=SC2086  # numbers
-[ -z "$purges" ] || wait $purges
-doomed=''
-for line; do
-  split "$line"
-  case $verb in
-    clean | purge) ! cd "$tasks/$key" 2>/dev/null || settle ;;
-    forget) doomed="$doomed $key" ;;
-    drop) doomed="$doomed ../i/$key" ;;
-  esac
-done
-# shellcheck disable=SC2086  # names
-[ -z "$doomed" ] || (set -f && cd "$tasks" && rm -rf $doomed) 2>/dev/null
-for line; do
-  split "$line"
-  case $verb in
-    clean | purge) if cd "$tasks/$key" 2>/dev/null; then clean; else say "task $key clean cleaned"; fi ;;
-    forget) removed "$tasks/$key" ;;
-    drop) removed "$base/i/$key" ;;
-  esac
-done
+}
 
-problem=''
-[ "$bytes" -eq 0 ] || unpack
-refusal=$problem
-[ -z "$refusal" ] || say "stage $refusal"
-cd "$tasks" || exit 1
+# tidy: remove what is left of a request that was killed so that it could not clean up.  (Homes may be shared between hosts.)
+tidy() {
+  for left in part.* bell.*; do
+    [ -e "$left" ] || continue
+    owner=${left#*.}
+    if [ "${owner%%.*}" = "$boot" ]; then
+      owner=${owner#*.}
+      process=${owner#*.}
+      [ "$(started "${owner%%.*}")" = "${process%%.*}" ] || rm -rf "./$left"
+    elif [ "$node" = "${owner#*.*.*.}" ]; then
+      rm -rf "./$left"                  # of before this host was started anew
+    else
+      [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
+    fi
+  done
+}
 
-facts
+# take_requests: set $requests to the lines of what is asked.
+take_requests() {
+  requests='' complete=''
+  while IFS= read -r line; do
+    [ "$line" != end ] || { complete=1; break; }
+    requests="$requests$line
+"
+  done
+  [ -n "$complete" ] || refuse "the requests were cut off"
+}
+
+# make_room REQUEST...: remove what is to be removed.
+make_room() {
+  purges=''
+  for line; do
+    split "$line"
+    [ "$verb" != purge ] || {
+      { cancel; sweep "$key"; } </dev/null >/dev/null 2>&1 &
+      purges="$purges $!"
+    }
+  done
+  # shellcheck disable=SC2086  # numbers
+  [ -z "$purges" ] || wait $purges
+  doomed=''
+  for line; do
+    split "$line"
+    case $verb in
+      clean | purge) ! cd "$tasks/$key" 2>/dev/null || settle ;;
+      forget) doomed="$doomed $key" ;;
+      drop) doomed="$doomed ../i/$key" ;;
+    esac
+  done
+  # shellcheck disable=SC2086  # names
+  [ -z "$doomed" ] || (set -f && cd "$tasks" && rm -rf $doomed) 2>/dev/null
+  for line; do
+    split "$line"
+    case $verb in
+      clean | purge) if cd "$tasks/$key" 2>/dev/null; then clean; else say "task $key clean cleaned"; fi ;;
+      forget) removed "$tasks/$key" ;;
+      drop) removed "$base/i/$key" ;;
+    esac
+  done
+}
 
 # not_launched: say why the task $key cannot be launched.
-unstaged=' '
 not_launched() {
   say "task $key state $problem"
   unstaged="$unstaged$key "
 }
 
-whole='' launches=''
-for line; do
-  split "$line"
-  [ "$verb" = launch ] || continue
-  launches="$launches $key" problem=''
-  assemble
-  [ -z "$problem" ] || not_launched
-done
-# shellcheck disable=SC2086  # keys
-[ -z "$whole" ] || (cd "$part/new/t" && mv $whole "$tasks/") 2>/dev/null
+# stage REQUEST...: put the tasks that are to be launched into their places, complete or not at all.
+stage() {
+  unstaged=' ' whole='' launches=''
+  for line; do
+    split "$line"
+    [ "$verb" = launch ] || continue
+    launches="$launches $key" problem=''
+    assemble
+    [ -z "$problem" ] || not_launched
+  done
+  # shellcheck disable=SC2086  # keys
+  [ -z "$whole" ] || (cd "$part/new/t" && mv $whole "$tasks/") 2>/dev/null
+}
 
-launched='' under_way='' cancels='' done_keys='' polled=''
-for line; do
-  split "$line"
-  case $verb in
-    launch)
-      case $unstaged in *" $key "*) continue ;; esac
-      listen
-      problem="unstaged no room left" refused=''
-      if cd "$tasks/$key" 2>/dev/null; then
-        if has_place; then launch
-        elif ! has_run && decide cancel; then refused=crowded; fi
-        problem=$refused
-      fi
-      [ -z "$problem" ] || not_launched
-      ;;
-    suspend | resume) ! cd "$tasks/$key" 2>/dev/null || "$verb" ;;
-    cancel)
-      cancel </dev/null >/dev/null 2>&1 &
-      cancels="$cancels $!"
-      ;;
-    clean | purge | forget | drop | poll | look) ;;
-    *) refuse "unknown verb $verb" ;;
-  esac
-  cd "$tasks" || exit 1
-done
-# shellcheck disable=SC2086  # numbers
-[ -z "$cancels" ] || wait $cancels
-ticks=0
-while [ "$ticks" -lt 100 ] && ! decided; do ring; done
-harden
+# act REQUEST...: launch and cancel, stop and let go on; until it is settled for each whether it runs.
+act() {
+  launched='' cancels=''
+  for line; do
+    split "$line"
+    case $verb in
+      launch)
+        case $unstaged in *" $key "*) continue ;; esac
+        listen
+        problem="unstaged no room left" refused=''
+        if cd "$tasks/$key" 2>/dev/null; then
+          if has_place; then launch
+          elif ! has_run && decide cancel; then refused=crowded; fi
+          problem=$refused
+        fi
+        [ -z "$problem" ] || not_launched
+        ;;
+      suspend | resume) ! cd "$tasks/$key" 2>/dev/null || "$verb" ;;
+      cancel)
+        cancel </dev/null >/dev/null 2>&1 &
+        cancels="$cancels $!"
+        ;;
+      clean | purge | forget | drop | poll | look) ;;
+      *) refuse "unknown verb $verb" ;;
+    esac
+    cd "$tasks" || exit 1
+  done
+  # shellcheck disable=SC2086  # numbers
+  [ -z "$cancels" ] || wait $cancels
+  ticks=0
+  while [ "$ticks" -lt 100 ] && ! decided; do ring; done
+  harden
+}
 
-if [ "$wait" -gt 0 ]; then
+# await REQUEST...: until something ends, at most $wait seconds.
+await() {
+  under_way=''
   for line; do
     split "$line"
     case $verb$unstaged in launch*" $key "*) continue ;; esac
@@ -520,41 +554,57 @@ if [ "$wait" -gt 0 ]; then
   ticks=0
   while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
   case $under_way in ' '*' '*) nap ;; esac      # where one ends, others of its kind often do: one answer for all of them
-fi
+}
 
-for line; do
-  split "$line"
-  case $verb in clean | purge | forget | drop) continue ;; esac
-  case $unstaged in *" $key "*) continue ;; esac
-  if cd "$tasks/$key" 2>/dev/null; then
-    report
-    # Where the host was started anew, it may have forgotten that the task had run, and a cancel have found nothing.
-    [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
-    case $verb:$state in
-      suspend:running*) state=suspended ;;
-      look:*) ;;
-      *:exited* | *:died | *:rebooted)
-        done_keys="$done_keys $key" polled="$polled$line
+# tell REQUEST...: say how each task is.
+tell() {
+  done_keys='' polled=''
+  for line; do
+    split "$line"
+    case $verb in clean | purge | forget | drop) continue ;; esac
+    case $unstaged in *" $key "*) continue ;; esac
+    if cd "$tasks/$key" 2>/dev/null; then
+      report
+      # Where the host was started anew, it may have forgotten that the task had run, and a cancel have found nothing.
+      [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
+      case $verb:$state in
+        suspend:running*) state=suspended ;;
+        look:*) ;;
+        *:exited* | *:died | *:rebooted)
+          done_keys="$done_keys $key" polled="$polled$line
 "
-        ;;
-    esac
-    case $state in exited*) state=$state$(usage) ;; esac
+          ;;
+      esac
+      case $state in exited*) state=$state$(usage) ;; esac
+    else
+      state=absent
+      case "$launched " in *" $key "*) state=died ;; esac     # it was there: it removed itself
+    fi
     say "task $key state $state"
-  else
-    state=absent
-    case "$launched " in *" $key "*) state=died ;; esac     # it was there: it removed itself
-    say "task $key state $state"
-  fi
-done
-cd "$tasks" || exit 1
-{ [ "$limit" -gt 0 ] && [ -n "$done_keys" ]; } || exit 0
+  done
+  cd "$tasks" || exit 1
+}
 
-choose
-[ -n "$sent" ] || exit 0
-say "stream$sent"
-IFS='
+# send_results: of what has ended, as far as it is small.
+send_results() {
+  choose
+  [ -n "$sent" ] || return 0
+  say "stream$sent"
+  IFS='
 '
-list=$(listing)
-unset IFS
-[ -d "$part" ] || mkdir "$part" 2>/dev/null
-send "$list" "$part/digest"             # the pipe goes with $part
+  list=$(listing)
+  unset IFS
+  [ -d "$part" ] || mkdir "$part" 2>/dev/null
+  send "$list" "$part/digest"           # the pipe goes with $part
+}
+
+# Each in a shell of its own: its directory, its variables and its traps go with it.  Where one was refused, the rest of it may
+# still be under way, and nothing more can be understood.
+while IFS= read -r words; do
+  (
+    eval "set -- $words"
+    frame "$1"
+    shift
+    answer "$@"
+  ) || exit
+done
