@@ -121,7 +121,8 @@ def plain(transport, host, name, arguments, frame, limits, stdin_path='', stdin=
 
 def conversation(transport, host, name, sink, limits):
     """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its standard input."""
-    return _command(transport, host, envelope(b'', script_text(*SHORT_SCRIPTS[name])), sink, limits)
+    words = with_arguments('', (plain_seconds(limits.lease),))
+    return _command(transport, host, envelope(words, script_text(*SHORT_SCRIPTS[name])), sink, limits)
 
 
 def request(frame, arguments):

@@ -3,9 +3,14 @@
 The first request logs in.  The script is on the host as long as the talk lasts, and each request is a line and its data on its
 standard input; the answer comes in a frame of its own, and the end of that frame is the end of the answer.  Where the script
 has ended meanwhile, the next request logs in anew; a request that was under way then is the caller's to judge.
+
+A script that has not been asked for a lease ends by itself: for all it knows, it is cut off.  So nothing is asked of one that
+may be about to.
 """
 
 from __future__ import generator_stop
+
+import time
 
 from lwt import events, remote, ssh
 from lwt.call import logging_in
@@ -27,6 +32,7 @@ class Talk:
         self._beside = 'slot' if holds_slot else 'background'
         self._line = None
         self._child = None
+        self._answered_at = 0.0
 
     def __enter__(self):
         return self
@@ -55,7 +61,7 @@ class Talk:
 
     def _turn(self, frame, data, stall):
         """Flow: one request and its answer; returns the Result of the script if it has ended, else None."""
-        if self._child is not None and self._child.result is None:
+        if self._is_there():
             self._line.ask(frame, data)
             self._child.expect(stall)
         else:
@@ -65,7 +71,17 @@ class Talk:
         result = yield Turn(self._child)
         if result is None:
             self._child.expect(0)
+            self._answered_at = time.monotonic()
         return result
+
+    def _is_there(self):
+        """May the script be asked once more?"""
+        if self._child is None or self._child.result is not None:
+            return False
+        if time.monotonic() - self._answered_at < self._session.settings.lease / 2:
+            return True
+        self._child.hang_up()
+        return False
 
     def _log_in(self, frame, data, stall):
         """Flow: start the script with a first request; returns its Result if it has not begun, else None."""
@@ -104,6 +120,11 @@ class _Line:
     def answered(self):
         """Has it said all that it has to say to the request?"""
         return self._frame.ended
+
+    @property
+    def nonce(self):
+        """That of the frame of the answer."""
+        return self._frame.nonce
 
     def read(self, _size):
         """What is to be sent now; None when there is nothing before the next request."""

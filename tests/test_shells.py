@@ -19,7 +19,7 @@ from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 NONCE = 'f00d' * 8
 KEY = secrets.token_hex(16) + '.1'       # of this run alone: a sweep ends whatever carries it on this machine
-CONTROL = remote.script_text(*remote.SHORT_SCRIPTS['control']).encode()
+CONTROL = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
 
 
 def asked(size, digest):

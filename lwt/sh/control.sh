@@ -2,6 +2,7 @@
 # inputs, launches and cancels, a look at all that is there, if wanted a wait until something ends, and the results of what has
 # ended.  The next one comes when the answer to the last one has been read.
 #
+# $1 lease, s: a host that does not hear of its master for so long lets it go
 # Standard input: for each request a line of words for sh, which sets $1 to ${11}; a line "VERB KEY BOOT INPUT /D_FETCH" for each
 # thing that is asked; a line "end"; the stream.
 #
@@ -380,7 +381,6 @@ answer() {
   umask 077
   come_in
   tidy
-  take_requests
   IFS='
 '
   set -f
@@ -442,17 +442,6 @@ tidy() {
       [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
     fi
   done
-}
-
-# take_requests: set $requests to the lines of what is asked.
-take_requests() {
-  requests='' complete=''
-  while IFS= read -r line; do
-    [ "$line" != end ] || { complete=1; break; }
-    requests="$requests$line
-"
-  done
-  [ -n "$complete" ] || refuse "the requests were cut off"
 }
 
 # make_room REQUEST...: remove what is to be removed.
@@ -598,13 +587,46 @@ send_results() {
   send "$list" "$part/digest"           # the pipe goes with $part
 }
 
-# Each in a shell of its own: its directory, its variables and its traps go with it.  Where one was refused, the rest of it may
-# still be under way, and nothing more can be understood.
-while IFS= read -r words; do
+# take_request: set $words and $requests to the lines of a request.
+take_request() {
+  IFS= read -r words || return
+  requests=''
+  while IFS= read -r line; do
+    [ "$line" != end ] || return 0
+    requests="$requests$line
+"
+  done
+  return 1
+}
+
+# The network may be cut off, and sshd would not notice for hours.  Signals tell the watch when nothing is waited for (USR1), and
+# when it is again (USR2).
+lease=${1%.*}
+trap '' USR1 USR2                       # a watch that has just begun must not die of them
+(
+  busy='' quiet=0
+  trap 'busy=1' USR1
+  trap "busy='' quiet=0" USR2
+  cd /
+  while [ "$quiet" -lt "$lease" ] && kill -0 $$; do
+    sleep 1
+    [ -n "$busy" ] || quiet=$((quiet + 1))
+  done
+  kill -TERM $$
+) >/dev/null 2>&1 &
+lwt_watch=$!
+
+# Each request in a shell of its own: its directory, its variables and its traps go with it.  Where one was refused, the rest of
+# it may still be under way, and nothing more can be understood.
+while take_request; do
+  kill -USR1 "$lwt_watch"
   (
+    trap - USR1 USR2
     eval "set -- $words"
     frame "$1"
     shift
     answer "$@"
-  ) || exit
+  ) || break
+  kill -USR2 "$lwt_watch"
 done
+kill -KILL "$lwt_watch" 2>/dev/null
