@@ -170,7 +170,8 @@ class _Visitor:
             if not lingers and not self._has_work(target):
                 return
             pace = PACE[0] if self.changes != changes else min(PACE[1], 2 * pace)
-            if self.changes == changes and self._context.clock() - began < PACE[0]:     # it did not wait for anything
+            waited = self.changes != changes or self._context.clock() - began >= PACE[0]
+            if not waited and not (is_over() and not self._has_work(target)):
                 yield Sleep(pace)
 
     def _look_after(self, host, may_wait):
