@@ -62,7 +62,7 @@ def _input(context, item, scratch):
     settings = context.session.settings
     path = scratch + '/input'
     try:
-        packed = errands.pack_input(context.workspace, path, item.name, item.of.desc)
+        packed = errands.pack_input(context.workspace, path, item.of)
     except OSError as error:
         raise LocalError('%s: %s' % (error.filename or path, error.strerror or error))
     context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))

@@ -4,6 +4,7 @@ What is sent is one line for each request and, behind them, a tar stream with th
 new task has besides.  What comes is lines, and behind them a tar stream with the results of what has ended.
 """
 
+import collections
 import functools
 import os
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from lwt import archive, files, remote, task as tasks
 from lwt.config import plain_seconds
 from lwt.errors import LocalError
 
+MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
 MOST_WORDS = 1 << 22        # bytes of lines; more than that is no answer
 
 
@@ -33,11 +35,32 @@ class Bulky(NamedTuple):
     of: object
 
 
+class Inputs(NamedTuple):
+    """The names of the inputs that are to be sent along: those that stay on the host for other tasks, and those that only one
+    task needs, which it gets for its own."""
+
+    shared: frozenset = frozenset()
+    own: frozenset = frozenset()
+
+
+def sort_inputs(workspace, groups, lacking):
+    """The Inputs of what a host lacks.  groups: of the tasks that waited, some of which it now gets.
+
+    What is small, and is not needed to tell what is new in the results, need not be copied there once more.
+    """
+    users = collections.Counter()
+    for group in groups:
+        users[group.input] += group.count
+    own = frozenset(group.input for group in groups if group.input in lacking and users[group.input] == 1 and group.desc.d_fetch
+                    and _size(workspace.path('task', group.input)) <= MOST_OWN)
+    return Inputs(frozenset(lacking) - own, own)
+
+
 def pack(workspace, asked, left, placed, inputs, grace, is_carried):
     """The Errand about tasks on a host.
 
-    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the names of those that are to be
-    sent along.  is_carried(task): is its result on its way already?
+    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the Inputs that go with them.
+    is_carried(task): is its result on its way already?
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
@@ -49,8 +72,10 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried):
     trees, texts, executable = {}, {}, set()
     for task in placed:
         _add_task(workspace, task, grace, texts)
-        if task.input in inputs:
-            _add_input(workspace, task.input, task.desc, trees, executable)
+        if task.input in inputs.own:
+            _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
+        elif task.input in inputs.shared:
+            _add_input(workspace, 'i/%s/work' % task.input, task, trees, executable)
     try:
         stream = archive.packed(trees, texts, executable)
     except OSError as error:
@@ -65,10 +90,10 @@ def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-
             str(limit), str(stream.size), stream.digest, watched, places]
 
 
-def pack_input(workspace, path, name, desc):
-    """Write the stream that brings one input to a host into a file; returns an archive.Packed."""
+def pack_input(workspace, path, group):
+    """Write the stream that brings the input of a store.Group to a host into a file; returns an archive.Packed."""
     trees, executable = {}, set()
-    _add_input(workspace, name, desc, trees, executable)
+    _add_input(workspace, 'i/%s/work' % group.input, group, trees, executable)
     return archive.pack(path, trees, {}, executable)
 
 
@@ -76,10 +101,10 @@ def _line(verb, key, boot='', name='', d_fetch=''):
     return '%s %s %s %s /%s\n' % (verb, key, boot or '-', name or '-', d_fetch)
 
 
-def _add_input(workspace, name, desc, trees, executable):
-    trees['i/%s/work' % name] = workspace.path('task', name)
-    for command in (desc.exec, desc.kill):
-        executable.add('i/%s/work/%s' % (name, tasks.file_word(command)))
+def _add_input(workspace, folder, task, trees, executable):
+    trees[folder] = workspace.path('task', task.input)
+    for command in (task.desc.exec, task.desc.kill):
+        executable.add('%s/%s' % (folder, tasks.file_word(command)))
 
 
 def _add_task(workspace, task, grace, texts):

@@ -207,10 +207,10 @@ class _Visitor:
     def _leftovers(self, host):
         return [left for left in self._store.leftovers(host.name) if left.home == host.home]
 
-    def _exchange(self, host, placed, wait, wants_results, inputs=()):
+    def _exchange(self, host, placed, wait, wants_results, inputs=errands.Inputs()):
         """Flow: one call of sh/control.sh about all that there is in a home; then what it answered is taken.
 
-        placed: tasks that were placed just now; inputs: those that are to be sent with them.  wait: seconds that the host may
+        placed: tasks that were placed just now; inputs: the errands.Inputs that go with them.  wait: seconds that the host may
         wait for an end.
         """
         asked, left = self._asked(host), self._leftovers(host)
@@ -288,7 +288,7 @@ class _Visitor:
             for item in left:
                 self._take_removal(host, item, removed.get(item.key, ''), told)
             if stage_problem:
-                for name in inputs:
+                for name in inputs.shared:
                     self._store.missing(name, host)
                 told.append('%s: %s' % (host.name, stage_problem))
             by_key = {task.key: task for task in asked}
@@ -398,10 +398,10 @@ class _Visitor:
     # -- placing ------------------------------------------------------------------------------------------------------
 
     def _place(self, host):
-        """Give the host new tasks, as many as it has room for; returns them, launching, and the inputs that it lacks for them."""
+        """Give the host new tasks, as many as it has room for; returns them, launching, and the errands.Inputs for them."""
         groups = self._store.waiting() if host == self._target.place and host in self._facts else ()
         if not groups:
-            return [], ()
+            return [], errands.Inputs()
         facts = self._facts[host]
         has = self._room(host, facts.load)
         share = sum(group.count for group in groups) // max(1, len(self._target.peers))     # no more, or others would stand idle
@@ -421,11 +421,11 @@ class _Visitor:
 
         chosen = picks(groups, self._store.active(), take)
         if not chosen:
-            return [], ()
+            return [], errands.Inputs()
         with self._store.together():
             placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-            inputs = {task.input for task in placed} - here
-            self._store.sent(inputs, host)
+            inputs = errands.sort_inputs(self._context.workspace, groups, {task.input for task in placed} - here)
+            self._store.sent(inputs.shared, host)
         told = []
         for task in placed:
             results.tell(task, '%s: launching on %s' % (task.label, host.name), told)

@@ -178,7 +178,7 @@ class ATaskOnAHost(ShellTestCase):
         task = tasks.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '', 1, '', 'host', '~', '',
                           self.boot(shell, home), '', None, '', 0, 0.0, None, None)
         workspace = SimpleNamespace(path=lambda *names: os.path.join(self.scratch, *names))
-        self.errand = errands.pack(workspace, [task], [], [task], {self.INPUT}, 1, lambda _task: False)
+        self.errand = errands.pack(workspace, [task], [], [task], errands.Inputs(frozenset([self.INPUT])), 1, lambda _task: False)
 
     def control(self, shell, home, data=b'end\n', size=0, digest='-'):
         """One call; returns (code in the frame or its failure, lines)."""

@@ -25,8 +25,8 @@
 #   poll      how is it?  If it has ended, its results are sent
 #   look      how is it?
 #
-# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides.  An input stays here, for
-# tasks that come later.  The removals come first: they may be what makes room for the rest.
+# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides, with t/KEY/work if it shares
+# none.  What is shared stays here, for tasks that come later.  The removals come first: they may be what makes room for the rest.
 
 # split REQUEST: set what it consists of.
 split() {
@@ -167,12 +167,14 @@ outdate() {
   rm -f tick
 }
 
-# assemble: add the input to what was sent of the task $key, and note it in $whole.  Sets $problem.
+# assemble: see to it that what was sent of the task $key has its input, and note it in $whole.  Sets $problem.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
   [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
-  [ -d "$base/i/$input/work" ] || { problem=noinput; return; }
-  problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
+  if [ ! -d "$part/new/t/$key/work" ]; then
+    [ -d "$base/i/$input/work" ] || { problem=noinput; return; }
+    problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
+  fi
   problem='' whole="$whole $key"
 }
 
@@ -322,6 +324,14 @@ over() {
   for key in $under_way; do
     ! has_ended "$key" || return 0
     [ -e "$tasks/$key/fate" ] || return 0
+  done
+  return 1
+}
+
+# lasting: is any of them still under way?
+lasting() {
+  for key in $under_way; do
+    has_ended "$key" || return 0
   done
   return 1
 }
@@ -542,7 +552,7 @@ await() {
   [ -z "$under_way" ] || listen
   ticks=0
   while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
-  case $under_way in ' '*' '*) nap ;; esac      # where one ends, others of its kind often do: one answer for all of them
+  ! lasting || nap                      # where one ends, others of its kind often do: one answer for all of them
 }
 
 # tell REQUEST...: say how each task is.
