@@ -72,11 +72,11 @@ report() {
   esac
 }
 
-# usage: print what the task of this directory took, as far as it is known: uptimes, user and system time.
+# usage: set $used to what the task of this directory took, as far as it is known: uptimes, user and system time.
 usage() {
   begun='' over='' user='' system=''
   { read -r begun over; read -r _; read -r user system; } 2>/dev/null <usage
-  printf ' %s %s %s %s' "${begun:--}" "${over:--}" "${user:--}" "${system:--}"
+  used="${begun:--} ${over:--} ${user:--} ${system:--}"
 }
 
 # -- removals ---------------------------------------------------------------------------------------------------------------
@@ -129,11 +129,11 @@ unpack() {
   mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" && true >"$part/began" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
   receive "$part/stream" "$bytes" "$stall" || return
-  actual=$(digest <"$part/stream")
-  if [ "${actual%% *}" != "${expected%% *}" ] || [ "$actual" != "$expected" ]; then   # only then is it worth a look
+  find_digest <"$part/stream"
+  if [ "${digest%% *}" != "${expected%% *}" ] || [ "$digest" != "$expected" ]; then   # only then is it worth a look
     arrived "$part/stream" "$bytes" || return
     problem="the input is not what was sent"
-    [ "${actual%% *}" != "${expected%% *}" ] || return
+    [ "${digest%% *}" != "${expected%% *}" ] || return
   fi
   tar -xf "$part/stream" -C "$part/new" 2>"$part/problems" || {
     read -r problem <"$part/problems"
@@ -289,21 +289,17 @@ facts() {
 
 # -- waiting ----------------------------------------------------------------------------------------------------------------
 
-# listen: be told when something happens to a task, and each second.
-ticks=0
+# listen: from now on, hear when something happens to a task, and each second: forget what was told before.
 listen() {
-  [ -z "$ticker" ] || return 0
-  if mkfifo "$bell" 2>/dev/null; then
-    exec 4<>"$bell"
-    ( cd / && while say t >&4; do sleep 1 4>&-; done ) >/dev/null 2>&1 &
-    ticker=$!
-    read -r rung <&4
-  fi
+  ticks=0 rung=''
+  [ -p "$bell" ] || return 0
+  say . >&4
+  while [ "$rung" != . ] && read -r rung <&4; do :; done
 }
 
 # ring: wait for the next of these.
 ring() {
-  if [ -n "$ticker" ]; then
+  if [ -p "$bell" ]; then
     read -r rung <&4
     [ "$rung" != t ] || ticks=$((ticks + 20))
   else
@@ -387,10 +383,12 @@ listing() {
 
 # answer ARGUMENT...: take one request and answer it.
 answer() {
-  home=$1 new_id=$2 stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
-  umask 077
-  come_in
-  tidy
+  stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
+  [ -z "$unfit" ] || refuse "home $home: $unfit"
+  at_exit() {
+    cd / || return
+    if [ -e "$part" ]; then rm -rf "${part:?}"; fi
+  }
   IFS='
 '
   set -f
@@ -410,48 +408,6 @@ answer() {
   [ "$wait" -eq 0 ] || await "$@"
   tell "$@"
   if [ "$limit" -gt 0 ] && [ -n "$done_keys" ]; then send_results; fi
-}
-
-# come_in: go to where the tasks are, which is made if need be, and set what all the rest knows of the host.
-come_in() {
-  enter_home "$home" || refuse "home $home: no such directory"
-  [ ! -L .lwt ] || refuse "home $home: .lwt is a link"
-  { [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null
-  [ -w .lwt/t ] || refuse "home $home: cannot be written"
-  [ -O .lwt ] || refuse "home $home: .lwt belongs to somebody else"
-  if [ ! -s .lwt/host-id ]; then
-    say "$new_id" >".lwt/id.$$" && ln ".lwt/id.$$" .lwt/host-id 2>/dev/null
-    [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; refuse "home $home: no room left"; }
-  fi
-  for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
-  cd -P .lwt/t || refuse "home $home: .lwt/t cannot be entered"
-  tasks=$PWD base=${PWD%/t} boot=$(boot)
-  { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
-  mine=$boot.$$.$(started $$).$node
-  part=$tasks/part.$mine bell=$tasks/bell.$mine ticker=''
-  at_exit() {
-    # shellcheck disable=SC2086  # it may be empty
-    kill -KILL $ticker 2>/dev/null
-    cd / || return
-    if [ -e "$part" ] || [ -e "$bell" ]; then rm -rf "${part:?}" "${bell:?}"; fi
-  }
-}
-
-# tidy: remove what is left of a request that was killed so that it could not clean up.  (Homes may be shared between hosts.)
-tidy() {
-  for left in part.* bell.*; do
-    [ -e "$left" ] || continue
-    owner=${left#*.}
-    if [ "${owner%%.*}" = "$boot" ]; then
-      owner=${owner#*.}
-      process=${owner#*.}
-      [ "$(started "${owner%%.*}")" = "${process%%.*}" ] || rm -rf "./$left"
-    elif [ "$node" = "${owner#*.*.*.}" ]; then
-      rm -rf "./$left"                  # of before this host was started anew
-    else
-      [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
-    fi
-  done
 }
 
 # make_room REQUEST...: remove what is to be removed.
@@ -510,12 +466,12 @@ stage() {
 # act REQUEST...: launch and cancel, stop and let go on; until it is settled for each whether it runs.
 act() {
   launched='' cancels=''
+  listen
   for line; do
     split "$line"
     case $verb in
       launch)
         case $unstaged in *" $key "*) continue ;; esac
-        listen
         problem="unstaged no room left" refused=''
         if cd "$tasks/$key" 2>/dev/null; then
           if has_place; then launch
@@ -536,7 +492,7 @@ act() {
   done
   # shellcheck disable=SC2086  # numbers
   [ -z "$cancels" ] || wait $cancels
-  ticks=0
+  listen
   while [ "$ticks" -lt 100 ] && ! decided; do ring; done
   harden
 }
@@ -549,8 +505,7 @@ await() {
     case $verb$unstaged in launch*" $key "*) continue ;; esac
     case $verb in poll | launch | resume) under_way="$under_way $key" ;; esac
   done
-  [ -z "$under_way" ] || listen
-  ticks=0
+  listen
   while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
   ! lasting || nap                      # where one ends, others of its kind often do: one answer for all of them
 }
@@ -574,7 +529,7 @@ tell() {
 "
           ;;
       esac
-      case $state in exited*) state=$state$(usage) ;; esac
+      case $state in exited*) usage && state="$state $used" ;; esac
     else
       state=absent
       case "$launched " in *" $key "*) state=died ;; esac     # it was there: it removed itself
@@ -597,6 +552,8 @@ send_results() {
   send "$list" "$part/digest"           # the pipe goes with $part
 }
 
+# -- the talk --------------------------------------------------------------------------------------------------------------
+
 # take_request: set $words and $requests to the lines of a request.
 take_request() {
   IFS= read -r words || return
@@ -609,34 +566,100 @@ take_request() {
   return 1
 }
 
-# The network may be cut off, and sshd would not notice for hours.  Signals tell the watch when nothing is waited for (USR1), and
-# when it is again (USR2).
-lease=${1%.*}
-trap '' USR1 USR2                       # a watch that has just begun must not die of them
-(
-  busy='' quiet=0
-  trap 'busy=1' USR1
-  trap "busy='' quiet=0" USR2
-  cd /
-  while [ "$quiet" -lt "$lease" ] && kill -0 $$; do
-    sleep 1
-    [ -n "$busy" ] || quiet=$((quiet + 1))
+# come_in HOME NEW-ID: go to where the tasks are, which is made if need be, and set what all requests use.  Sets $unfit if it cannot.
+come_in() {
+  home=$1
+  unfit="no such directory" && enter_home "$home" || return 0
+  unfit=".lwt is a link" && [ ! -L .lwt ] || return 0
+  { [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null
+  unfit="cannot be written" && [ -w .lwt/t ] || return 0
+  unfit=".lwt belongs to somebody else" && [ -O .lwt ] || return 0
+  if [ ! -s .lwt/host-id ]; then
+    say "$2" >".lwt/id.$$" && ln ".lwt/id.$$" .lwt/host-id 2>/dev/null
+    unfit="no room left"
+    [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; return 0; }
+  fi
+  for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
+  unfit=".lwt/t cannot be entered" && cd -P .lwt/t || return 0
+  unfit='' tasks=$PWD base=${PWD%/t}
+  find_boot
+  { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
+  mine=$boot.$$.$(started $$).$node
+  part=$tasks/part.$mine bell=$tasks/bell.$mine
+  tidy
+  { mkfifo "$bell" && exec 4<>"$bell"; } 2>/dev/null
+}
+
+# tidy: remove what is left of a talk that was killed so that it could not clean up.  (Homes may be shared between hosts.)
+tidy() {
+  for left in part.* bell.*; do
+    [ -e "$left" ] || continue
+    owner=${left#*.}
+    if [ "${owner%%.*}" = "$boot" ]; then
+      owner=${owner#*.}
+      process=${owner#*.}
+      [ "$(started "${owner%%.*}")" = "${process%%.*}" ] || rm -rf "./$left"
+    elif [ "$node" = "${owner#*.*.*.}" ]; then
+      rm -rf "./$left"                  # of before this host was started anew
+    else
+      [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
+    fi
   done
-  kill -TERM $$
-) >/dev/null 2>&1 &
-lwt_watch=$!
+}
+
+# leave: take away what is here for the talk alone.
+leave() {
+  unwatch
+  [ -z "$bell" ] || rm -f "$bell"
+}
+
+# unwatch: end the watch; some shells would say that it was killed, if they were not asked.
+unwatch() {
+  [ -z "$lwt_watch" ] || { kill -KILL "$lwt_watch"; wait "$lwt_watch"; } 2>/dev/null
+}
+
+# watch BUSY: be in the background, and see that this script is not here for ever, should the network be cut off: sshd would not notice for
+# hours.  Signals tell when it is busy (USR1), and when it waits for its master (USR2).  While it is busy, it is told each second.
+watch() {
+  unwatch
+  (
+    busy=$1 quiet=0
+    trap - EXIT TERM HUP
+    trap 'busy=1' USR1
+    trap "busy='' quiet=0" USR2
+    cd /
+    while [ "$quiet" -lt "$lease" ] && kill -0 $$; do
+      sleep 1 4>&-
+      if [ -z "$busy" ]; then quiet=$((quiet + 1)); elif [ -p "$bell" ]; then say t >&4; fi
+    done
+    kill -TERM $$ && sleep 2 && kill -KILL $$
+  ) >/dev/null 2>&1 &
+  lwt_watch=$!
+}
+
+lease=${1%.*} lwt_watch='' home='' tasks='' bell=''
+umask 077
+trap '' USR1 USR2                       # a watch that has just begun must not die of them
+trap leave EXIT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+watch ''
 
 # Each request in a shell of its own: its directory, its variables and its traps go with it.  Where one was refused, the rest of
 # it may still be under way, and nothing more can be understood.
 while take_request; do
+  eval "set -- $words"
+  if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then
+    [ -z "$bell" ] || rm -f "$bell"
+    come_in "$2" "$3"
+    watch 1                             # which may be too late for the signal
+  fi
   kill -USR1 "$lwt_watch"
   (
     trap - USR1 USR2
-    eval "set -- $words"
     frame "$1"
     shift
     answer "$@"
   ) || break
   kill -USR2 "$lwt_watch"
 done
-kill -KILL "$lwt_watch" 2>/dev/null

@@ -10,7 +10,8 @@ enter_home "$1" || refuse "home $1: no such directory"
 [ -w . ] || refuse "home $1: cannot be written"
 [ ! -L .lwt ] || refuse "home $1: .lwt is a link"
 [ ! -e .lwt ] || [ -O .lwt ] || refuse "home $1: .lwt belongs to somebody else"
-say "boot $(boot)"
+find_boot
+say "boot $boot"
 [ ! -s .lwt/host-id ] || { read -r id <.lwt/host-id; say "id $id"; }
 take_sample 0
 kib=$(du -sk .lwt 2>/dev/null)

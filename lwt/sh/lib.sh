@@ -25,10 +25,10 @@ enter_home() {
 # nap: a short wait.
 nap() { sleep 0.05 2>/dev/null || sleep 1; }
 
-# boot: what is another after each start of the host's system.
-boot() {
-  if { read -r boot_id <"${LWT_TEST_BOOT_ID:-/proc/sys/kernel/random/boot_id}"; } 2>/dev/null; then say "$boot_id"
-  else sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9; fi
+# find_boot: set $boot to what is another after each start of the host's system.
+find_boot() {
+  { read -r boot <"${LWT_TEST_BOOT_ID:-/proc/sys/kernel/random/boot_id}"; } 2>/dev/null ||
+    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
 }
 
 # stat_field PID N: field N of /proc/PID/stat, counted after the name, which may hold anything.
@@ -106,10 +106,16 @@ receive_watch() {
   done
 }
 
-# digest: of standard input, "sha256 HEX" or "cksum NUMBER", whichever the host has.
+# digest: say that of standard input, "sha256 HEX" or "cksum NUMBER", whichever the host has.
 digest() {
+  find_digest
+  say "$digest"
+}
+
+# find_digest: set $digest to it.
+find_digest() {
   if command -v sha256sum >/dev/null 2>&1; then set -- sha256 "$(sha256sum)"
   elif command -v shasum >/dev/null 2>&1; then set -- sha256 "$(shasum -a 256)"
   else set -- cksum "$(cksum)"; fi
-  printf '%s %s\n' "$1" "${2%% *}"
+  digest="$1 ${2%% *}"
 }

@@ -26,7 +26,8 @@ say got
 rm -f "$file"
 take_sample 0
 say "clock $(date +%s)"
-say "boot $(boot)"
+find_boot
+say "boot $boot"
 for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3.7 python3.6 python; do
   python=$(command -v "$name" 2>/dev/null) || continue
   version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null) || continue

@@ -27,7 +27,7 @@ is_left() {
 }
 
 # Whose it is, without a fork where that can be.
-{ read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(boot)
+find_boot
 self() {
   { read -r start </proc/$$/stat; } 2>/dev/null || { start=$(started $$); return; }
   # shellcheck disable=SC2086  # to be split into fields

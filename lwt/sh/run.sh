@@ -26,7 +26,8 @@ if { read -r line </proc/$$/stat; } 2>/dev/null; then
   shift 17
   start=$1
 else start=$(started $$) group=$(group $$); fi
-say "run $$ $start $(boot) $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
+find_boot
+say "run $$ $start $boot $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
 decide "$candidate" || { rm -f "$candidate"; exit 0; }                    # another runner, or a cancel, was first
 ring
 . ./settings

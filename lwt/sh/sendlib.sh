@@ -32,7 +32,7 @@ new_files() {
 # (left out where no pipe can be made); any other line there is a complaint of tar.  It writes no file, for the disk may be full.
 send() {
   if mkfifo "$2" 2>/dev/null; then
-    { say "digest $(digest <"$2")" >&2; } &
+    { find_digest <"$2" && say "digest $digest" >&2; } &
     send_hasher=$!
     send_tar "$1" | tee "$2"
     wait "$send_hasher"
