@@ -79,7 +79,7 @@ def _run(env, place, store):
     settings = env.settings(place)
     desc, folder = queue.read_description(place, 'lyapunov', settings.retries)
     values = queue.values_of_file(place.path('parameters.txt'))
-    queue.add(place, store, 'lyapunov', desc, folder, values)
+    queue.add(place, store, [queue.Order('lyapunov', desc, folder, values)])
     output.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
     listed = place.available()
     session = env.session(settings, listed)

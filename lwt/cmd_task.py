@@ -143,13 +143,23 @@ def add(command, words):
     overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-')) for key in tasks.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
     found = [(name,) + queue.read_description(command.place, name, command.settings.retries, overrides) for name in words]
-    for name, desc, folder in found:
-        known = command.store.known_values(name) if parsed.unless_exists else ()
-        wanted = [arg for arg in args if arg not in known]
-        if wanted:
-            numbers = queue.add(command.place, command.store, name, desc, folder, wanted, after)
-            output.put_line('\n'.join(map(tasks.format_id, numbers)))
+    orders = [queue.Order(name, desc, folder, tuple(args)) for name, desc, folder in found]
+    if parsed.unless_exists:
+        orders = _new_orders(command.store, orders)
+    if orders:
+        numbers = queue.add(command.place, command.store, orders, after)
+        output.put_line('\n'.join(map(tasks.format_id, numbers)))
     return 0
+
+
+def _new_orders(store, orders):
+    """Orders for those tasks only of which there is none of the same name and value yet."""
+    known = {order.name: store.known_values(order.name) for order in orders}
+    found = []
+    for order in orders:
+        found.append(order._replace(args=tuple(arg for arg in order.args if arg not in known[order.name])))
+        known[order.name].update(order.args)
+    return [order for order in found if order.args]
 
 
 def _values(parsed):

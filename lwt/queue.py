@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import uuid
+from typing import NamedTuple
 
 from lwt import archive, files, master, results, task as tasks
 from lwt.config import bounded
@@ -37,25 +38,48 @@ def _descriptions(place):
         return []
 
 
-def add(place, store, name, desc, folder, args, after=()):
-    """Copy a folder as the input of new tasks, one for each of args, and queue them; returns their numbers.
+class Order(NamedTuple):
+    """Tasks that are to be queued: their name, Desc and folder, and a value for each of them (None for none)."""
 
-    The copy is complete and durable before the first row is there, so no task ever lacks its input.  after: the numbers of
+    name: str
+    desc: tasks.Desc
+    folder: str
+    args: tuple = (None,)
+
+
+def add(place, store, orders, after=()):
+    """Copy the folders of Orders as the inputs of new tasks, and queue these: all of them, or none; returns their numbers.
+
+    The copies are complete and durable before the first row is there, so no task ever lacks its input.  after: the numbers of
     tasks that they wait for.
     """
     own = master.read(place).name
-    input_name = '%s.%s.%s' % (name, own, uuid.uuid4().hex[:12])
+    inputs = ['%s.%s.%s' % (order.name, own, uuid.uuid4().hex[:12]) for order in orders]
     with _lock(place).shared():
-        target, part = place.path('task', input_name), place.path('task', '.part-' + input_name)
+        parts = [place.path('task', '.part-' + name) for name in inputs]
         try:
-            archive.copy_input(folder, part)
-            files.sync_tree(part)
-            os.rename(part, target)
-            files.sync_dir(place.path('task'))
-        except (OSError, shutil.Error) as error:
-            files.discard(part)
-            raise LocalError('%s: cannot be copied (%s)' % (folder, error))
-        return store.add(name, input_name, desc, args, after, own)
+            for order, part in zip(orders, parts):
+                _copy(order.folder, part)
+            with files.local_errors(place.path('task')):
+                for part in parts:      # only now: what one sync writes down, the next one need not
+                    files.sync_tree(part)
+                for name, part in zip(inputs, parts):
+                    os.rename(part, place.path('task', name))
+                files.sync_dir(place.path('task'))
+        except LocalError:
+            for part in parts:
+                files.discard(part)
+            raise
+        with store.together():
+            return [number for order, name in zip(orders, inputs)
+                    for number in store.add(order.name, name, order.desc, order.args, after, own)]
+
+
+def _copy(folder, part):
+    try:
+        archive.copy_input(folder, part)
+    except (OSError, shutil.Error) as error:
+        raise LocalError('%s: cannot be copied (%s)' % (folder, error))
 
 
 def _lock(place):

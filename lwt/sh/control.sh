@@ -609,6 +609,7 @@ tidy() {
 
 # leave: take away what is here for the talk alone.
 leave() {
+  trap '' HUP TERM                      # a signal that comes now does not stop it half way
   unwatch
   [ -z "$bell" ] || rm -f "$bell"
 }
