@@ -377,7 +377,7 @@ class OnHosts(LabTestCase):
         for signum in (signal.SIGKILL, signal.SIGTERM):
             with self.subTest(signum=signum):
                 popen = self.start('--set', 'grace=1', 'task', 'update')
-                self.assertTrue(wait_for(lambda: os.path.isdir(self.sockets) and os.listdir(self.sockets)))
+                self.assertTrue(wait_for(lambda: self.lab.pids('h1')))
                 self.lab.black_hole('h1')
                 popen.send_signal(signum)
                 popen.communicate(timeout=30)

@@ -276,6 +276,7 @@ await_end() {
   tries=$((grace * 20 + 20))
   while [ "$tries" -gt 0 ] && ! ended; do
     tries=$((tries - 1))
+    busy
     nap
   done
 }
@@ -299,9 +300,13 @@ listen() {
 
 # ring: wait for the next of these.
 ring() {
+  busy
   if [ -p "$bell" ]; then
     read -r rung <&4
-    [ "$rung" != t ] || ticks=$((ticks + 20))
+    case $rung in
+      t) ticks=$((ticks + 20)) ;;
+      x) exit 1 ;;
+    esac
   else
     nap
     ticks=$((ticks + 1))
@@ -614,13 +619,17 @@ leave() {
   [ -z "$bell" ] || rm -f "$bell"
 }
 
+# busy: tell the watch.
+busy() { kill -USR1 "$lwt_watch"; } 2>/dev/null
+
 # unwatch: end the watch; some shells would say that it was killed, if they were not asked.
 unwatch() {
   [ -z "$lwt_watch" ] || { kill -KILL "$lwt_watch"; wait "$lwt_watch"; } 2>/dev/null
 }
 
-# watch BUSY: be in the background, and see that this script is not here for ever, should the network be cut off: sshd would not notice for
-# hours.  Signals tell when it is busy (USR1), and when it waits for its master (USR2).  While it is busy, it is told each second.
+# watch BUSY: in the background, tell the talk when a second is over, and see that it is not here for ever, should the network be cut
+# off: sshd would not notice for hours.  Signals tell when it is busy (USR1), and when it waits for its master (USR2).  Of two that
+# come in the same second the last word is that it waits; so whoever is busy for longer says so again.
 watch() {
   unwatch
   (
@@ -629,11 +638,14 @@ watch() {
     trap 'busy=1' USR1
     trap "busy='' quiet=0" USR2
     cd /
-    while [ "$quiet" -lt "$lease" ] && kill -0 $$; do
+    while kill -0 $$; do
       sleep 1 4>&-
-      if [ -z "$busy" ]; then quiet=$((quiet + 1)); elif [ -p "$bell" ]; then say t >&4; fi
+      [ ! -p "$bell" ] || say t >&4
+      [ -n "$busy" ] || quiet=$((quiet + 1))
+      [ "$quiet" -lt "$lease" ] || kill -TERM $$
+      [ "$quiet" -lt $((lease + 5)) ] || kill -KILL $$
     done
-    kill -TERM $$ && sleep 2 && kill -KILL $$
+    [ ! -p "$bell" ] || say x >&4       # a request that is under way has nobody any more who would tell it the time
   ) >/dev/null 2>&1 &
   lwt_watch=$!
 }
@@ -655,12 +667,12 @@ while take_request; do
     come_in "$2" "$3"
     watch 1                             # which may be too late for the signal
   fi
-  kill -USR1 "$lwt_watch"
+  busy
   (
     trap - USR1 USR2
     frame "$1"
     shift
     answer "$@"
   ) || break
-  kill -USR2 "$lwt_watch"
+  kill -USR2 "$lwt_watch" 2>/dev/null
 done
