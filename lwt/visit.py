@@ -138,6 +138,7 @@ class _Visitor:
         self._sampled = {}              # Host -> when it told of its load
         self._rounds = {}               # Host -> how many times its slots the tasks of one call may be
         self._ended = []                # tasks whose attempt is over
+        self._went_wrong = False        # did one of the last of them end badly?
         self.changes = 0
 
     def begin(self):
@@ -190,7 +191,7 @@ class _Visitor:
     def _learn_pace(self, host, placed, took):
         """The tasks that were placed in a call of some seconds: have they all ended?  Then the next call may bring more."""
         there = {task.key for task in self._asked(host) if task.state != 'fetching'}
-        is_quick = took < QUICK and not any(task.key in there for task in placed)
+        is_quick = took < QUICK and not self._went_wrong and not any(task.key in there for task in placed)
         self._rounds[host] = min(MOST_ROUNDS, 2 * self._rounds.get(host, 1)) if is_quick else 1
 
     def _has_work(self, target):
@@ -391,6 +392,7 @@ class _Visitor:
     def _close_ended(self):
         """What follows the end of a task, once that is committed."""
         ended, self._ended = self._ended, []
+        self._went_wrong = any(task.outcome not in ('', 'success') or self._target.name in task.avoid.split() for task in ended)
         with self._store.together():    # of what is not done before a crash, the next pass makes an end
             for task in ended:
                 self._books.close(task)
