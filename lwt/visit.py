@@ -61,12 +61,13 @@ class Context(NamedTuple):
 
 class Target(NamedTuple):
     """A host to visit.  homes: Hosts of its name, one for each home in which there are tasks.  place: the Host that may get
-    new tasks, or None.  peers: all Hosts that may get new tasks."""
+    new tasks, or None.  peers: all Hosts that may get new tasks.  rivals: how many hosts are asking for what waits."""
 
     name: str
     homes: tuple
     place: Host = None
     peers: tuple = ()
+    rivals: int = 1
 
 
 class Report(NamedTuple):
@@ -406,7 +407,7 @@ class _Visitor:
             return [], errands.Inputs()
         facts = self._facts[host]
         has = self._room(host, facts.load)
-        share = sum(group.count for group in groups) // max(1, len(self._target.peers))     # no more, or others would stand idle
+        share = sum(group.count for group in groups) // max(1, self._target.rivals)     # no more, or others would stand idle
         more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
         left = _Left(has, facts.load, self._tasks(host), self._context.clock(), more)
         here, loads = self._store.copies(host), errands.Loads(self._context.workspace, BULKY << 10)
