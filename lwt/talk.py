@@ -50,11 +50,11 @@ class Talk:
         on_payload(stream, data) gets the answer.  stall: seconds in which a byte has to move.
         """
         def attempt():
-            frame = remote.Framed(self._session.nonce(), on_payload)
+            frame, began = remote.Framed(self._session.nonce(), on_payload), time.monotonic()
             result = yield from self._turn(frame, remote.request(frame, arguments) + data, stall)
             frame.finish()
             verdict = ssh.verdict(result or Result(None, 'exited'), frame)
-            events.note('%s: %s' % (self._name, verdict.reason or 'ok'), self._host.name)
+            events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok', time.monotonic() - began), self._host.name)
             return verdict
 
         return (yield from logging_in(self._session, attempt))

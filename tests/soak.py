@@ -209,7 +209,7 @@ class Soak:
         """(what should not be there any more, what calls left that were cut off: the next call there removes it, or, if the host
         has started anew meanwhile, the first one after a day)."""
         found = ledger.remains(self.root, self.homes())
-        cut = [line for line in found if ': t/part.' in line or ': t/bell.' in line]
+        cut = [line for line in found if any(': t/' + name in line for name in ('part.', 'bell.', 'pipe.'))]
         return [line for line in found if line not in cut], cut
 
     def entries(self):

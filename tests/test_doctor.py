@@ -334,7 +334,7 @@ class OnHosts(LabTestCase):
             before = set(os.listdir(folder)) if os.path.isdir(folder) else set()
             popen = self.start('task', 'update', '-q')
             wait_for(lambda: os.path.isdir(folder) and any(
-                not name.startswith(('part.', 'bell.')) for name in set(os.listdir(folder)) - before))
+                not name.startswith(('part.', 'bell.', 'pipe.')) for name in set(os.listdir(folder)) - before))
             self.lab.kill_sessions('h1')
             popen.communicate(timeout=60)
             self.assertEqual(self.lwt('task', 'run', timeout=120).code, 0)

@@ -234,7 +234,7 @@ class NewStart(TaskCase):
         self.kill_all()
         bystander = subprocess.Popen(['sleep', '9984'], start_new_session=True)
         key = os.path.join(self.path('home', '.lwt', 't'), next(
-            name for name in os.listdir(self.path('home', '.lwt', 't')) if not name.startswith(('part', 'bell'))))
+            name for name in os.listdir(self.path('home', '.lwt', 't')) if not name.startswith(('part', 'bell', 'pipe'))))
         words = self.read(key, 'fate').split()
         with open(os.path.join(key, 'fate'), 'w') as file:       # its number belongs to somebody else now
             file.write('run %d %s %s %d\n' % (bystander.pid, words[2], words[3], bystander.pid))

@@ -38,6 +38,9 @@ split() {
   [ "$verb" = drop ] || case $key in *[!0-9a-f.]*) refuse "bad key $key" ;; esac
 }
 
+# can_detach: may a task be in a process group of its own?
+can_detach() { command -v setsid || command -v perl || command -v python3; } >/dev/null 2>&1
+
 # detached COMMAND...: run it in a session of its own, by whatever the host has.
 detached() {
   unset LWT_ID                          # the marker of this call, where the host is the master: the task is none of it
@@ -128,7 +131,7 @@ unpack() {
   problem="no room left"
   mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" && true >"$part/began" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
-  receive "$part/stream" "$bytes" "$stall" || return
+  take_stream || return
   find_digest <"$part/stream"
   if [ "${digest%% *}" != "${expected%% *}" ] || [ "$digest" != "$expected" ]; then   # only then is it worth a look
     arrived "$part/stream" "$bytes" || return
@@ -155,6 +158,14 @@ unpack() {
   fi
   for name; do [ -e "$base/$name" ] || return; done
   problem=''
+}
+
+# take_stream: what is small is on its way as a whole, and needs no watch of its own.
+take_stream() {
+  if [ "$bytes" -gt 262144 ]; then receive "$part/stream" "$bytes" "$stall"; return; fi
+  idle
+  head -c "$bytes" >"$part/stream" 2>/dev/null
+  busy
 }
 
 # outdate FILE: wait until what is made now is newer than FILE: what is new in a task is told by that.
@@ -390,10 +401,6 @@ listing() {
 answer() {
   stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
   [ -z "$unfit" ] || refuse "home $home: $unfit"
-  at_exit() {
-    cd / || return
-    if [ -e "$part" ]; then rm -rf "${part:?}"; fi
-  }
   IFS='
 '
   set -f
@@ -428,6 +435,7 @@ make_room() {
   # shellcheck disable=SC2086  # numbers
   [ -z "$purges" ] || wait $purges
   doomed=''
+  [ ! -e "$part" ] || doomed=" part.$mine"
   for line; do
     split "$line"
     case $verb in
@@ -546,6 +554,7 @@ tell() {
 
 # send_results: of what has ended, as far as it is small.
 send_results() {
+  busy
   choose
   [ -n "$sent" ] || return 0
   say "stream$sent"
@@ -553,8 +562,7 @@ send_results() {
 '
   list=$(listing)
   unset IFS
-  [ -d "$part" ] || mkdir "$part" 2>/dev/null
-  send "$list" "$part/digest"           # the pipe goes with $part
+  send "$list" "$pipe"
 }
 
 # -- the talk --------------------------------------------------------------------------------------------------------------
@@ -590,14 +598,14 @@ come_in() {
   find_boot
   { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
   mine=$boot.$$.$(started $$).$node
-  part=$tasks/part.$mine bell=$tasks/bell.$mine
+  part=$tasks/part.$mine bell=$tasks/bell.$mine pipe=$tasks/pipe.$mine
   tidy
-  { mkfifo "$bell" && exec 4<>"$bell"; } 2>/dev/null
+  { mkfifo "$bell" "$pipe" && exec 4<>"$bell"; } 2>/dev/null
 }
 
 # tidy: remove what is left of a talk that was killed so that it could not clean up.  (Homes may be shared between hosts.)
 tidy() {
-  for left in part.* bell.*; do
+  for left in part.* bell.* pipe.*; do
     [ -e "$left" ] || continue
     owner=${left#*.}
     if [ "${owner%%.*}" = "$boot" ]; then
@@ -616,11 +624,12 @@ tidy() {
 leave() {
   trap '' HUP TERM                      # a signal that comes now does not stop it half way
   unwatch
-  [ -z "$bell" ] || rm -f "$bell"
+  [ -z "$mine" ] || rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
 }
 
-# busy: tell the watch.
+# busy, idle: tell the watch.
 busy() { kill -USR1 "$lwt_watch"; } 2>/dev/null
+idle() { kill -USR2 "$lwt_watch"; } 2>/dev/null
 
 # unwatch: end the watch; some shells would say that it was killed, if they were not asked.
 unwatch() {
@@ -629,28 +638,31 @@ unwatch() {
 
 # watch BUSY: in the background, tell the talk when a second is over, and see that it is not here for ever, should the network be cut
 # off: sshd would not notice for hours.  Signals tell when it is busy (USR1), and when it waits for its master (USR2).  Of two that
-# come in the same second the last word is that it waits; so whoever is busy for longer says so again.
+# come at once it is the second that counts, whatever their order; so whoever is busy says so again.
 watch() {
   unwatch
   (
-    busy=$1 quiet=0
+    busy=$1 quiet=0 all=$$
+    ! can_detach || all=0               # nobody else is in this process group then
     trap - EXIT TERM HUP
     trap 'busy=1' USR1
     trap "busy='' quiet=0" USR2
     cd /
     while kill -0 $$; do
-      sleep 1 4>&-
+      sleep 1 4>&- &
+      wait "$!"
+      while [ $? -gt 128 ] && kill -0 "$!"; do wait "$!"; done    # a signal came meanwhile
       [ ! -p "$bell" ] || say t >&4
       [ -n "$busy" ] || quiet=$((quiet + 1))
       [ "$quiet" -lt "$lease" ] || kill -TERM $$
-      [ "$quiet" -lt $((lease + 5)) ] || kill -KILL $$
+      [ "$quiet" -lt $((lease + 5)) ] || kill -KILL "$all"
     done
     [ ! -p "$bell" ] || say x >&4       # a request that is under way has nobody any more who would tell it the time
   ) >/dev/null 2>&1 &
   lwt_watch=$!
 }
 
-lease=${1%.*} lwt_watch='' home='' tasks='' bell=''
+lease=${1%.*} lwt_watch='' home='' tasks='' mine='' bell=''
 umask 077
 trap '' USR1 USR2                       # a watch that has just begun must not die of them
 trap leave EXIT
@@ -663,7 +675,7 @@ watch ''
 while take_request; do
   eval "set -- $words"
   if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then
-    [ -z "$bell" ] || rm -f "$bell"
+    [ -z "$mine" ] || rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
     come_in "$2" "$3"
     watch 1                             # which may be too late for the signal
   fi
@@ -674,5 +686,5 @@ while take_request; do
     shift
     answer "$@"
   ) || break
-  kill -USR2 "$lwt_watch" 2>/dev/null
+  idle
 done

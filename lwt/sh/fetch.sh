@@ -13,6 +13,7 @@ for name in cancel run.stdout run.stderr ${wanted:+"work/$wanted"}; do
 "
 done
 [ -n "$wanted" ] || [ ! -e "$key/work" ] || list=$list$(new_files "$input" "$key/work")
+mkfifo "$key/fetch.$$" 2>/dev/null
 send "${list%
 }" "$key/fetch.$$"
 rm -f "$key/fetch.$$"

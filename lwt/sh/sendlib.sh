@@ -28,10 +28,10 @@ new_files() {
     }'
 }
 
-# send LIST PIPE: the files of a list, as a tar stream on standard output, and on standard error "tar CODE" and "digest KIND VALUE"
-# (left out where no pipe can be made); any other line there is a complaint of tar.  It writes no file, for the disk may be full.
+# send LIST FIFO: the files of a list, as a tar stream on standard output, and on standard error "tar CODE" and "digest KIND VALUE"
+# (left out where there is no such FIFO); any other line there is a complaint of tar.  It writes no file, for the disk may be full.
 send() {
-  if mkfifo "$2" 2>/dev/null; then
+  if [ -p "$2" ]; then
     { find_digest <"$2" && say "digest $digest" >&2; } &
     send_hasher=$!
     send_tar "$1" | tee "$2"
