@@ -173,8 +173,8 @@ class _Visitor:
                 return
             pace = PACE[0] if self.changes != changes else min(PACE[1], 2 * pace)
             waited = self.changes != changes or self._context.clock() - began >= PACE[0]
-            if not waited and not (is_over() and not self._has_work(target)):
-                yield Sleep(pace)
+            if (not waited or self._went_wrong) and not (is_over() and not self._has_work(target)):
+                yield Sleep(pace)       # where tasks end badly, others first show whether it is the host's fault
 
     def _look_after(self, host, may_wait):
         """Flow: a round trip about a home, and one before it if the host has not said yet what it has room for."""
