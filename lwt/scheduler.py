@@ -9,7 +9,7 @@ from __future__ import generator_stop
 
 import os
 
-from lwt import procfs
+from lwt import door, procfs
 from lwt.capacity import accepts
 from lwt.carry import carry
 from lwt.connection import learn_gates
@@ -21,7 +21,6 @@ from lwt.visit import Target, stay, visit
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
 CARRY_AGAIN = (2.0, 120.0)      # seconds between two tries to carry something, doubled each time, and at most
-DOOR_WIDTH, DOOR_LOOK, DOOR_STEP = 2, 0.1, 0.5  # see _Door
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
 MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
 
@@ -144,53 +143,11 @@ def until_done(run, context, listed, is_over=None):
     return _sound([report for report in reports + failures if report is not None])
 
 
-class _Door:
-    """Lets logins to idle hosts begin a few at a time.
-
-    A login takes cpu here, and of many at once none is quick.  So at each look two more may begin for each processor that had
-    nothing to do, and, if all were busy, one for each every DOOR_STEP.  Before all hosts are there, those that are may have done
-    all that waits.
-    """
-
-    def __init__(self, clock):
-        self._clock = clock
-        self._processors = os.cpu_count() or 1
-        self._room = DOOR_WIDTH * self._processors
-        self._looked = self._grown = clock()
-        self._times = procfs.cpu_times()
-        self._admitted = set()
-        self.inside = set()             # the hosts that have answered
-
-    def admits(self, name):
-        """May the login begin now?  If not, it is to ask again after DOOR_LOOK."""
-        if name in self._admitted:
-            return True
-        self._grow()
-        if self._room < 1:
-            return False
-        self._room -= 1
-        self._admitted.add(name)
-        return True
-
-    def _grow(self):
-        now = self._clock()
-        if 0 <= now - self._looked < DOOR_LOOK:
-            return
-        times, before, self._looked = procfs.cpu_times(), self._times, now
-        self._times = times
-        idle = (times[0] - before[0]) / max(1, times[1] - before[1]) if times and before else 1.0
-        room = int(DOOR_WIDTH * self._processors * idle)
-        if not room and not 0 <= now - self._grown < DOOR_STEP:
-            room = self._processors
-        if room:
-            self._room, self._grown = room, now
-
-
 class _Server:
     """Looks after hosts until there is nothing open any more."""
 
     def __init__(self, context, listed, is_roomy, is_over):
-        self._door = _Door(context.clock)
+        self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1)
         self._ended = False             # it was over once
         self._context = context._replace(trouble=lambda host, reason: self._hear(context, host, reason))
         self._store = context.store
@@ -214,7 +171,7 @@ class _Server:
         """Flow: wait until a host may be logged in to; where there is something of ours, or no login, that is at once."""
         is_idle = not self._store.on_host(target.name) and not self._store.leftovers(target.name)
         while is_idle and not target.homes[0].is_local and not self._ended and not self._door.admits(target.name):
-            yield Sleep(DOOR_LOOK)
+            yield Sleep(door.LOOK)
 
     def serve(self, name):
         """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""

@@ -11,7 +11,8 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'files'),
+    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
+     'files'),
     ('selectors_loop', 'hosts', 'config'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
@@ -32,7 +33,7 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity', 'netcat')
+PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity', 'netcat', 'door')
 
 
 def parse_package():

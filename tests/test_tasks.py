@@ -169,6 +169,32 @@ class Life(TaskTestCase):
         self.assertEqual(words[9], self.home)
         self.assertTrue(self.read(self.results()[1], 'run.stdout').startswith('$(touch owned) '))
 
+    def test_of_what_is_added_together_all_is_there_or_nothing(self):
+        self.describe('one', 'exec : true\n')
+        self.describe('two', 'exec : true\n')
+        self.assertEqual(self.add('one', 'two', 'one', '--array', '1-2'), ['%06d' % number for number in range(1, 7)])
+        self.assertEqual([task['name'] for task in self.shown()], ['one', 'one', 'two', 'two', 'one', 'one'])
+        self.assertEqual(self.add('one', 'two', 'two', '--array', '2-3', '--unless-exists'), ['000007', '000008'])
+        before = sorted(os.listdir(self.path('task')))
+        done = self.lwt('task', 'add', 'one', 'nothing')
+        self.assertEqual((done.code, done.out), (2, ''))
+        self.assertEqual((len(self.shown()), sorted(os.listdir(self.path('task')))), (8, before))
+
+    def test_an_input_that_one_task_needs_is_its_own_and_one_that_several_need_is_shared(self):
+        self.describe('own', 'exec : cat input > output; echo more >> input\nd_fetch : output\n', input='mine\n')
+        self.describe('shared', 'exec : cat input > output\nd_fetch : output\n', input='ours\n')
+        self.add('own')
+        self.add('shared', '--array', '1-3')
+        self.lwt('task', 'run')
+        self.assertEqual([self.read('task.finish', name, 'result', 'output') for name in self.results()],
+                         ['mine\n'] + ['ours\n'] * 3)
+        self.assertNotIn('own.', ' '.join(os.listdir(self.path('home', '.lwt', 'i'))))
+        self.describe('again', 'exec : cat input > output; [ -e ~/ready ] || { touch ~/ready; exit 1; }\nd_fetch : output\n'
+                      'retries : 1\nretry_on : failed\n', input='twice\n')
+        self.add('again')
+        self.lwt('task', 'run')
+        self.assertEqual((self.shown()[-1]['outcome'], self.shown()[-1]['attempt']), ('success', 2))
+
     def test_everything_new_is_fetched_where_nothing_is_named(self):
         self.describe('new', 'exec : sh go\n', go='mkdir d; echo n > d/new; echo c >> changed\n', same='same', changed='c\n')
         self.add('new')

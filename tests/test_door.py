@@ -1,0 +1,71 @@
+"""How many hosts are logged in to at once: the door, on a clock and processors of its own."""
+
+import unittest
+
+from lwt import door
+
+
+class Machine:
+    """A clock, and two processors of which so many are busy."""
+
+    def __init__(self, busy=0.0):
+        self.now, self.idle, self.busy = 100.0, 0.0, busy
+
+    def clock(self):
+        """Seconds."""
+        return self.now
+
+    def cpu_times(self):
+        """(idle, all), in ticks of 10 ms."""
+        return self.idle, 200 * self.now
+
+    def wait(self, seconds):
+        """Let time pass."""
+        self.now += seconds
+        self.idle += 100 * seconds * (2 - self.busy)
+
+
+def admitted(machine, seconds, hosts=1000):
+    """How many logins begin within so many seconds, when everybody asks again and again."""
+    gate = door.Door(machine.clock, machine.cpu_times, 2)
+    begun = set()
+    for _turn in range(int(seconds * 100) + 1):
+        begun |= {number for number in range(hosts) if number not in begun and gate.admits(number)}
+        machine.wait(0.01)
+    return len(begun)
+
+
+class Logins(unittest.TestCase):
+    """Tables."""
+
+    def test_as_many_begin_as_the_processors_have_time_for(self):
+        for busy, seconds, least, most in (
+                (0, 0, 4, 4), (2, 0, 4, 4),             # at first: two for each processor
+                (0, 1, 28, 44),                         # idle: four at each look
+                (1, 1, 12, 24),                         # one is busy: two at each look
+                (2, 1, 6, 8), (2, 10, 40, 46)):         # both are: one for each, every half second
+            with self.subTest(busy=busy, seconds=seconds):
+                self.assertTrue(least <= admitted(Machine(busy), seconds) <= most, admitted(Machine(busy), seconds))
+
+    def test_who_was_admitted_stays_so_and_takes_no_more_room(self):
+        machine = Machine(2)
+        gate = door.Door(machine.clock, machine.cpu_times, 2)
+        self.assertEqual([gate.admits(name) for name in 'aabbccddee'], [True] * 8 + [False] * 2)
+
+    def test_a_clock_that_is_set_back_keeps_nobody_out(self):
+        machine = Machine(2)
+        gate = door.Door(machine.clock, machine.cpu_times, 1)
+        self.assertEqual([gate.admits(name) for name in 'abc'], [True, True, False])
+        machine.now -= 50
+        self.assertTrue(gate.admits('c'))
+
+    def test_where_nobody_tells_what_the_processors_do_they_count_as_idle(self):
+        machine = Machine()
+        gate = door.Door(machine.clock, lambda: None, 1)
+        self.assertEqual([gate.admits(name) for name in 'abc'], [True, True, False])
+        machine.wait(0.2)
+        self.assertEqual([gate.admits(name) for name in 'cde'], [True, True, False])
+
+
+if __name__ == '__main__':
+    unittest.main()
