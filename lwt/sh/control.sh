@@ -620,11 +620,16 @@ tidy() {
   done
 }
 
-# leave: take away what is here for the talk alone.
+# go_out: take away what is there for the talk alone.
+go_out() {
+  [ -z "$mine" ] || rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
+}
+
+# leave: the talk is over.
 leave() {
   trap '' HUP TERM                      # a signal that comes now does not stop it half way
   unwatch
-  [ -z "$mine" ] || rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
+  go_out
 }
 
 # busy, idle: tell the watch.
@@ -675,7 +680,7 @@ watch ''
 while take_request; do
   eval "set -- $words"
   if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then
-    [ -z "$mine" ] || rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
+    go_out
     come_in "$2" "$3"
     watch 1                             # which may be too late for the signal
   fi
