@@ -295,7 +295,8 @@ def show(command, words):
     else:
         for line in table(chosen, command.env.environ, parsed.finished):
             output.put_line(line)
-        command.say(summary(counts) or 'no tasks; add one with: lwt task add NAME')
+        none = 'no such tasks' if any(filters) else 'no tasks; add one with: lwt task add NAME'
+        command.say(summary(counts) or none)
     return 0
 
 

@@ -174,6 +174,7 @@ class Life(TaskTestCase):
         self.describe('two', 'exec : true\n')
         self.assertEqual(self.add('one', 'two', 'one', '--array', '1-2'), ['%06d' % number for number in range(1, 7)])
         self.assertEqual([task['name'] for task in self.shown()], ['one', 'one', 'two', 'two', 'one', 'one'])
+        self.assertIn('lwt: no such tasks', self.lwt('task', 'show', '--state', 'running').err)
         self.assertEqual(self.add('one', 'two', 'two', '--array', '2-3', '--unless-exists'), ['000007', '000008'])
         before = sorted(os.listdir(self.path('task')))
         done = self.lwt('task', 'add', 'one', 'nothing')
