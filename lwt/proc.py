@@ -242,7 +242,7 @@ class Child:
 
     def hang_up(self):
         """There is no more input for it: it ends by itself, or is ended after its grace."""
-        if self.result is None and not self._cause:
+        if self._returncode is None and not self._cause:
             self._cancel_timers()
             self._close_stdin()
             self._later(self._command.grace, self._terminate)
