@@ -70,18 +70,19 @@ class LyingSsh(ProgramTestCase):
                     where = next(where for where in self.results() if where.endswith(number))
                     self.assertEqual(self.read(where, 'result', 'out'), 'x\n')
 
-
-    def test_X_3_each_call_of_a_visit_is_lost_late_or_carried_out_twice(self):
+    def test_X_3_each_request_of_a_visit_is_lost_late_or_carried_out_twice(self):
         names = ['nth-%s-%d' % (kind, number) for kind in ('lost', 'late', 'twice') for number in range(1, 5)]
-        self.make_workspace([(name, 'fake', '~') for name in names], grace='1', lease='2', quarantine_wait='1',
+        self.make_workspace([(name, 'fake', '~', 'slots=1') for name in names], grace='1', lease='2', quarantine_wait='1',
                             quarantine_longest='2')
         self.describe('count', ledger.DESC, run_sh=ledger.RUN)
         for name in names:
-            self.lwt('task', 'add', 'count', '--hosts', name)
+            self.lwt('task', 'add', 'count', 'count', '--hosts', name)
         self.assertEqual(self.lwt('task', 'run', timeout=120).code, 0)
         found = ledger.entries(self.scratch, [self.path('fake', name, 'starts') for name in names])
         self.assertEqual([str(entry) for entry in found if entry.problems or entry.outcome != 'success'], [])
-        self.assertEqual(len(found), len(names))
+        self.assertEqual(len(found), 2 * len(names))
+        for name in names:              # each of them did suffer what it was to
+            self.assertGreaterEqual(len(self.read('fake', 'requests.' + name).split()), int(name[-1]), name)
 
 
 class SpoiledNetwork(ProgramTestCase):
