@@ -24,7 +24,6 @@ class Door:
         self._looked = self._grown = clock()
         self._times = cpu_times()
         self._admitted = set()
-        self.inside = set()             # the hosts that have answered
 
     def admits(self, name):
         """May the login begin now?  If not, it is to ask again after LOOK."""

@@ -84,7 +84,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried):
 
 
 def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
-    """The arguments of sh/control.sh, which says what they mean.  stream: what has a size and a digest, as an Errand."""
+    """The arguments of a request to sh/control.sh, which says what they mean.  stream: what has a size and a digest."""
     settings = session.settings
     return [home, session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace), str(wait),
             str(limit), str(stream.size), stream.digest, watched, places]

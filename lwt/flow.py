@@ -225,20 +225,24 @@ class Pool:
             self.loop.call_soon(self._tell, started)
         elif isinstance(request, Sleep):
             self._sleeping[started] = self.loop.call_later(request.seconds, self._wake, started)
-        elif isinstance(request, (Ended, Turn)) and request.child.result is not None:
-            self.loop.call_soon(self._advance, started, self._live, request.child.result)
-        elif isinstance(request, Ended):
-            self._joining[request.child] = started
-        elif isinstance(request, Turn):
-            self._joining[request.child] = started
-            request.child.sink.on_answer = lambda: self.loop.call_soon(self._answered, request.child)
-            if request.child.sink.answered:
-                request.child.sink.on_answer()
+        elif isinstance(request, (Ended, Turn)):
+            self._join(started, request.child, isinstance(request, Turn))
         elif isinstance(request, (Command, Later)):
             queue.append((started, request))
             self._pump()
         else:
             raise TypeError('a flow yielded %r (is a "yield from" missing?)' % (request,))
+
+    def _join(self, started, child, for_answer):
+        """Let a flow wait for the end of a child beside it, or for its answer, whichever comes first."""
+        if child.result is not None:
+            self.loop.call_soon(self._advance, started, self._live, child.result)
+            return
+        self._joining[child] = started
+        if for_answer:
+            child.sink.on_answer = lambda: self.loop.call_soon(self._answered, child)
+            if child.sink.answered:
+                child.sink.on_answer()
 
     def _pump(self):
         while (self._live or self._fresh) and len(self._children) < self._fanout and self._respawn_timer is None:

@@ -109,20 +109,22 @@ def envelope(script, text=''):
     return ENVELOPE % encoded
 
 
-def plain(transport, host, name, arguments, frame, limits, stdin_path='', stdin=b''):
+def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
     """The Command that runs a short script of ours on a host.
 
-    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin, stdin_path: bytes, then a file, for its input.
+    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin_path: a file for its input.
     """
-    words = with_arguments('', (frame.nonce,) + tuple(arguments))
-    line = envelope(words, script_text(*SHORT_SCRIPTS[name]))
-    return _command(transport, host, line, frame, limits)._replace(stdin=stdin, stdin_path=stdin_path)
+    line = _script_line(name, (frame.nonce,) + tuple(arguments))
+    return _command(transport, host, line, frame, limits)._replace(stdin_path=stdin_path)
 
 
 def conversation(transport, host, name, sink, limits):
     """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its standard input."""
-    words = with_arguments('', (plain_seconds(limits.lease),))
-    return _command(transport, host, envelope(words, script_text(*SHORT_SCRIPTS[name])), sink, limits)
+    return _command(transport, host, _script_line(name, (plain_seconds(limits.lease),)), sink, limits)
+
+
+def _script_line(name, arguments):
+    return envelope(with_arguments('', arguments), script_text(*SHORT_SCRIPTS[name]))
 
 
 def request(frame, arguments):

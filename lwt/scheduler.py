@@ -148,6 +148,7 @@ class _Server:
 
     def __init__(self, context, listed, is_roomy, is_over):
         self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1)
+        self._answered = set()          # the names of hosts that have
         self._ended = False             # it was over once
         self._context = context._replace(trouble=lambda host, reason: self._hear(context, host, reason))
         self._store = context.store
@@ -160,12 +161,12 @@ class _Server:
         """The Target to visit a host for, or None."""
         ill = self._context.weather.look()
         found = targets(self._store, self._listed, ill, self._context.clock(), True, name)
-        return found[0]._replace(rivals=len(self._door.inside)) if found else None
+        return found[0]._replace(rivals=len(self._answered)) if found else None
 
     def _hear(self, context, name, reason):
         context.trouble(name, reason)
         if not reason:
-            self._door.inside.add(name)
+            self._answered.add(name)
 
     def _enter(self, target):
         """Flow: wait until a host may be logged in to; where there is something of ours, or no login, that is at once."""
@@ -182,8 +183,6 @@ class _Server:
                 return report
             if target is not None:
                 yield from self._enter(target)
-                target = self._find(name)
-            if target is not None:
                 report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
                 if self._is_over():
                     self._ended = True
