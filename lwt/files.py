@@ -156,13 +156,15 @@ def tree_size(path, each=0):
 
 
 def remove_tree(path):
-    """Remove what is there, if anything; never follows a link."""
+    """Remove what is there, if anything, whoever else removes it at the same time; never follows a link."""
     with local_errors(path):
-        if os.path.islink(path) or os.path.isfile(path):
-            os.unlink(path)
-        elif os.path.isdir(path):
-            import shutil               # here, for the same reason
-            shutil.rmtree(path)
+        while os.path.lexists(path):
+            with contextlib.suppress(FileNotFoundError):        # somebody was faster, with this or with all of it
+                if os.path.isdir(path) and not os.path.islink(path):
+                    import shutil       # here, for the same reason
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
 
 
 def discard(path):

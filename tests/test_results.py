@@ -1,9 +1,13 @@
-"""Results: where each member of what a host sent belongs."""
+"""Results: where each member of what a host sent belongs, and what is removed."""
 
+import concurrent.futures
+import os
+import tempfile
+import threading
 import unittest
 from types import SimpleNamespace
 
-from lwt import results
+from lwt import files, results
 from lwt.workspace import Workspace
 
 
@@ -26,6 +30,27 @@ class Places(unittest.TestCase):
         for d_fetch, name, is_directory, place in self.TABLE:
             with self.subTest(d_fetch=d_fetch, name=name):
                 self.assertEqual(results.place(name, is_directory, d_fetch), place)
+
+
+class Removals(unittest.TestCase):
+    """files.remove_tree."""
+
+    def test_Y_1_two_that_remove_the_same_tree_do_not_hinder_each_other(self):
+        with tempfile.TemporaryDirectory(prefix='lwt-test.') as scratch:
+            for number in range(30):
+                path = os.path.join(scratch, str(number))
+                for name in range(30):
+                    os.makedirs(os.path.join(path, str(name), 'deep'))
+                start = threading.Barrier(3)
+
+                def remove(path=path, start=start):
+                    start.wait()
+                    files.remove_tree(path)
+
+                with concurrent.futures.ThreadPoolExecutor(3) as pool:
+                    for done in [pool.submit(remove) for _ in range(3)]:
+                        done.result()
+                self.assertFalse(os.path.exists(path))
 
 
 class Directories(unittest.TestCase):
