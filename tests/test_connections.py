@@ -195,7 +195,7 @@ class Background(EngineTestCase):
                 return self.parts.pop(0)
 
             def go_on(self):
-                if self.parts[0] is None:
+                if self.parts[:1] == [None]:    # a source is asked again when its child answers: this may be the second call
                     self.parts.pop(0)
                     self.wake()
 
