@@ -120,9 +120,11 @@ def run_classes(names, at_once):
 
 def main(argv):
     """Run all tests, or those named; returns an exit code."""
-    # A shell starts what runs in the background with these ignored, and lwt keeps ignored what was so when it started.
+    # A shell starts what runs in the background with the first two ignored, and nohup with the last, and lwt keeps ignored what
+    # was so when it started.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog='python3 -m tests', description=__doc__.split('\n')[0])
     parser.add_argument('-v', dest='verbose', action='store_true')
     parser.add_argument('-j', dest='at_once', type=int, default=AT_ONCE)
