@@ -86,6 +86,14 @@ class ShellTestCase(LeakCheckedTestCase):
 class TheGuardOnAHost(ShellTestCase):
     """sh/guard.sh."""
 
+    def beat_until_it_ends(self, popen):
+        began = time.monotonic()
+        while popen.poll() is None and time.monotonic() < began + 60:
+            with contextlib.suppress(BrokenPipeError):
+                popen.stdin.write(b'\n')
+                popen.stdin.flush()
+            time.sleep(0.3)
+
     @in_each_shell
     def test_output_and_code_come_through_and_nothing_is_left(self, shell, home):
         popen = self.start(shell, home, self.guarded('echo "$1"; pwd; echo err >&2; exit 9', "a 'b'\nc\n"),
@@ -108,14 +116,8 @@ class TheGuardOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_a_lease_without_heartbeats_ends_it_and_heartbeats_keep_it(self, shell, home):
-        popen = self.start(shell, home, self.guarded('sleep 2; echo kept', lease='1'), subprocess.PIPE)
-        for _ in range(8):
-            try:
-                popen.wait(0.4)
-                break
-            except subprocess.TimeoutExpired:
-                popen.stdin.write(b'\n')
-                popen.stdin.flush()
+        popen = self.start(shell, home, self.guarded('sleep 4; echo kept', lease='2'), subprocess.PIPE)
+        self.beat_until_it_ends(popen)
         self.assertIn(b'kept', popen.stdout.read())
         popen.communicate(timeout=30)
         popen = self.start(shell, home, self.guarded('sleep 9951', lease='1'), subprocess.PIPE)
@@ -128,11 +130,7 @@ class TheGuardOnAHost(ShellTestCase):
         zoo = 'trap "" TERM; setsid sleep 9952 & sleep 9953'
         popen = self.start(shell, home, self.guarded(zoo, timeout='2'), subprocess.PIPE)
         began = time.monotonic()
-        while popen.poll() is None and time.monotonic() < began + 20:
-            with contextlib.suppress(BrokenPipeError):
-                popen.stdin.write(b'\n')
-                popen.stdin.flush()
-            time.sleep(0.4)
+        self.beat_until_it_ends(popen)
         self.assertGreaterEqual(time.monotonic() - began, 1)
         popen.communicate(timeout=30)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
