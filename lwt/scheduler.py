@@ -22,6 +22,7 @@ PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happe
 PACE_REMOTE = (0.5, 5.0)
 CARRY_AGAIN = (2.0, 120.0)      # seconds between two tries to carry something, doubled each time, and at most
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
+PATIENCE = 3.0                  # seconds that a login may take when nothing is open any more
 MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
 
 
@@ -135,7 +136,7 @@ def until_done(run, context, listed, is_over=None):
     context = _Carriers(run, context, lambda _item, report: failures.extend([report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
     names = dict.fromkeys([host.name for host in listed] + [name for name, _home, _category in context.store.busy_hosts()])
-    server = _Server(context, listed, len(names) <= MOST_WAITING, is_over)
+    server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, is_over)
     for name in names:
         run.pool.add(server.serve(name), reports.append)
     run.run()
@@ -144,11 +145,14 @@ def until_done(run, context, listed, is_over=None):
 
 
 class _Server:
-    """Looks after hosts until there is nothing open any more."""
+    """Looks after hosts until there is nothing open any more; a host that has let nobody in by then is not waited for."""
 
-    def __init__(self, context, listed, is_roomy, is_over):
+    def __init__(self, pool, context, listed, is_roomy, is_over):
+        self._pool = pool
         self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1)
         self._answered = set()          # the names of hosts that have
+        self._knocking = {}             # name -> since when it is logged in to, of those that have not
+        self._given_up = set()          # of these
         self._ended = False             # it was over once
         self._context = context._replace(trouble=lambda host, reason: self._hear(context, host, reason))
         self._store = context.store
@@ -167,11 +171,40 @@ class _Server:
         context.trouble(name, reason)
         if not reason:
             self._answered.add(name)
+            self._knocking.pop(name, None)
 
     def _enter(self, target):
         """Flow: wait until a host may be logged in to; where there is something of ours, or no login, that is at once."""
         is_idle = not self._store.on_host(target.name) and not self._store.leftovers(target.name)
         while is_idle and not target.homes[0].is_local and not self._ended and not self._door.admits(target.name):
+            yield Sleep(door.LOOK)
+
+    def _stay(self, target):
+        """Flow: visit a host for as long as there is something to do there; returns the Report."""
+        name = target.name
+        if name not in self._answered:
+            self._knocking[name] = self._pool.loop.time()
+        report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
+        self._knocking.pop(name, None)
+        if name in self._given_up:
+            self._context.trouble(name, 'unreachable (no answer in %g s, and nothing more to do)' % PATIENCE)
+        return report
+
+    def _end(self):
+        """Nothing is open any more: nobody needs to wait."""
+        if not self._ended:
+            self._ended = True
+            self._pool.add(self._give_up(), lambda _report: None)
+        self._context.wake()
+
+    def _give_up(self):
+        """Flow: let no login that is under way take longer than a moment."""
+        while self._knocking:
+            now = self._pool.loop.time()
+            for name, since in self._knocking.items():
+                if now - since >= PATIENCE and not self._store.on_host(name):
+                    self._given_up.add(name)
+                    self._pool.stop(name, 'cancelled')
             yield Sleep(door.LOOK)
 
     def serve(self, name):
@@ -183,10 +216,9 @@ class _Server:
                 return report
             if target is not None:
                 yield from self._enter(target)
-                report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
+                report = yield from self._stay(target)
                 if self._is_over():
-                    self._ended = True
-                    self._context.wake()
+                    self._end()
                     if report.problem or self._find(name) is None:
                         return report   # if there are leftovers, they can wait
             bounds = _pace(target, report)

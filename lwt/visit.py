@@ -31,11 +31,12 @@ KILL_TIME = 3           # a cancel may take so many times the grace, and a few s
 MOST_AT_ONCE = 500      # new tasks in one call
 BULKY = 4096            # KiB: results and inputs that are larger are carried by themselves
 LONGEST_WAIT = 5        # seconds that a host is asked to wait for an end: a user's wish may come meanwhile
+FIRST_WAIT = 2          # as long as there are new tasks in the call: whoever looks is to see that they run
 PACE = (0.25, 5.0)      # seconds between two round trips where the host has nothing to wait for
 CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
 SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
 RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
-QUICK = 2.0             # seconds: where all new tasks end within a call of this length, the next one brings more than there
+QUICK = FIRST_WAIT / 2  # seconds: where all new tasks end within a call of this length, the next one brings more than there
 MOST_ROUNDS = 4         # are slots for, at most so many times; the host starts them one after the other, as slots become free
 
 
@@ -115,8 +116,9 @@ def _locked(context, target, holds_slot, serve):
             yield from serve(visitor)
     except HostError as error:
         events.note(error.verdict.reason, target.name)
-        context.trouble(target.name, error.verdict.reason)
-        context.weather.note(target.name, None, error.verdict.reason)
+        if error.verdict.kind != 'killed':      # that was us, and says nothing of the host
+            context.trouble(target.name, error.verdict.reason)
+            context.weather.note(target.name, None, error.verdict.reason)
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
         context.weather.settle()
@@ -183,7 +185,8 @@ class _Visitor:
             yield from self._exchange(host, [], 0, True)
         placed, inputs = self._place(host)
         if not is_new or self._tasks(host) or self._leftovers(host):
-            wait = LONGEST_WAIT if may_wait and not self._is_restless(host) else 0
+            longest = FIRST_WAIT if placed else LONGEST_WAIT
+            wait = longest if may_wait and not self._is_restless(host) else 0
             began = self._context.clock()
             yield from self._exchange(host, placed, wait, True, inputs)
             if placed:

@@ -57,6 +57,17 @@ class LyingSsh(ProgramTestCase):
         self.assertEqual((done.code, len(done.out.splitlines())), (3, 69), done)
         self.assertEqual(done.err.splitlines()[-1], 'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 2 s)')
 
+    def test_N_12_a_run_that_has_nothing_more_to_do_leaves_a_host_that_says_nothing(self):
+        self.make_workspace([('fine', 'fake', '~'), ('hang-1', 'fake', '~')], grace='0.5')
+        self.describe('small', 'exec : true\n')
+        self.lwt('task', 'add', 'small', '--array', '1-9')
+        done = self.lwt('task', 'run')
+        self.assertEqual(done.code, 0, done)
+        said = 'hang-1: unreachable (no answer in 3 s, and nothing more to do)'
+        self.assertEqual([line for line in done.err.splitlines() if 'hang-1' in line],
+                         ['lwt: ' + said, 'lwt: 1 host still: ' + said])
+        self.assertEqual(self.lwt('hosts', '-a').out, 'fine\nhang-1\n')        # nothing is held against it
+
     def test_X_3_tasks_come_through_lost_and_doubled_replies_and_start_once(self):
         for host in ('lost-1', 'twice-1', 'late-1'):
             with self.subTest(host=host):
