@@ -32,6 +32,7 @@ from lwt.config import plain_seconds
 
 READ_SIZE = 65536
 RATE_STEP = 0.25            # seconds that one read or write may take of a limited rate
+HELD_LOOK = 0.1             # seconds between two looks whether what is not read is read again
 UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives is in the kernel (state D), and nobody can end it
 GUARD_EXTRA = 1.0           # seconds over grace before the guard's KILL: a child may be a guard itself, with work to do
 LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a command whose lifeline was closed
@@ -89,7 +90,7 @@ class Result(NamedTuple):
     status: 'exited', 'signaled', 'unspawnable', or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over'.
     code: the exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt ended, the code that
     the child had in the end, which decides nothing.
-    incomplete: the pipes were still held by somebody when drain was over.
+    incomplete: the pipes were still held by somebody when drain was over, in which what we did not read does not count.
     """
 
     command: Command
@@ -196,7 +197,7 @@ class Child:
     def _arm(self):
         command = self._command
         if command.timeout:
-            self._later(command.timeout, self._check_timeout)
+            self._at_age(command.timeout, lambda: self.stop('timeout'))
         if command.hello:
             self._later(command.hello, self._check_hello)
         if command.stall:
@@ -207,12 +208,13 @@ class Child:
         self._timers.append(timer)
         return timer
 
-    def _check_timeout(self):
-        left = self._command.timeout - self.age
+    def _at_age(self, age, callback):
+        """Call callback() when it is so old; it does not grow older while it is not read."""
+        left = age - self.age
         if left > 0:
-            self._later(left, self._check_timeout)
+            self._later(max(left, HELD_LOOK) if self._holds else left, self._at_age, age, callback)
         else:
-            self.stop('timeout')
+            callback()
 
     def _held(self):
         """Seconds that it was not read."""
@@ -473,7 +475,7 @@ class Child:
             if self._holds:
                 self._holds.clear()     # a pipe's worth at most, and nobody is there any more to be held back
                 self._read_on()
-            self._later(self._command.drain, self._give_up_pipes)
+            self._at_age(self.age + self._command.drain, self._give_up_pipes)
         else:
             self._loop.call_soon(self._finish)
 

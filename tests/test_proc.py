@@ -47,6 +47,14 @@ class ProcessTestCase(LeakCheckedTestCase):
 class Ends(ProcessTestCase):
     """How children end, and what is said of it."""
 
+    def test_what_was_said_last_is_read_however_long_the_reader_of_ours_is_busy(self):
+        command = shell('{ sleep 0.2; echo late; } &', drain=0.5, env=dict(os.environ, **{MARK: self.mark}))
+        with running(1, 1.0) as run:
+            run.loop.call_later(0.1, run.pool.pause)
+            run.loop.call_later(1.5, run.pool.resume)
+            result = run.report(one(command))
+        self.assertEqual((result.stdout, result.incomplete), (b'late\n', False))
+
     def test_exit_codes_and_signals_are_told_apart(self):
         results = self.run_all([shell('exit 0'), shell('exit 7'), shell('kill -TERM $$'), shell('kill -KILL $$')])
         self.assertEqual([(r.status, r.code) for r in results],
