@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import random
 import resource
 import signal
 import subprocess
@@ -632,14 +633,18 @@ class Zoo(ProgramTestCase):
     # With an empty environment it carries no marker: only a living lwt, as its subreaper, can find it.
     UNMARKED = 'setsid env -i sleep 9984 & (setsid env -i sleep 9985 &); sleep 9986'
 
+    def setUp(self):
+        super().setUp()
+        self.sleep = 'sleep 998%06d' % random.randrange(1000000)        # of this test alone, for what has no marker
+
     def run_beast(self, line, signum, neighbour=False):
         popen = self.start('multi', '-j', '2', '--grace', '0.3', *(() if signum else ('-u', '0.8')), stdin=subprocess.PIPE)
         self.addCleanup(popen.communicate)
         self.addCleanup(popen.kill)
-        popen.stdin.write(line.encode() + (b'\nsleep 2\n' if neighbour else b'\n'))
+        popen.stdin.write(line.replace('sleep 998', self.sleep).encode() + (b'\nsleep 2\n' if neighbour else b'\n'))
         popen.stdin.close()
         popen.stdin = None
-        self.assertTrue(wait_for(lambda: sum(words.startswith('sleep 998') for words in marked_or(self).values()) >= 2))
+        self.assertTrue(wait_for(lambda: sum(words.startswith(self.sleep) for words in marked_or(self).values()) >= 2))
         if signum:
             popen.send_signal(signum)
         _out, err = popen.communicate(timeout=30)
@@ -696,7 +701,7 @@ class Zoo(ProgramTestCase):
 
 
 def marked_or(case):
-    """The marked processes of a test, and the sleeps of the zoo that have hidden their mark, by their unusual number."""
+    """The marked processes of a test, and the sleeps of the zoo that have hidden their mark, by their number."""
     found = marked(case.mark)
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
@@ -704,7 +709,7 @@ def marked_or(case):
                 words = file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
         except OSError:
             continue
-        if words.startswith('sleep 998'):
+        if words.startswith(case.sleep):
             found[int(pid)] = words
     return found
 

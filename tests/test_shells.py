@@ -17,8 +17,8 @@ from lwt import archive, errands, procfs, remote, task as tasks
 from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
-NONCE = 'f00d' * 8
-KEY = secrets.token_hex(16) + '.1'       # of this run alone: a sweep ends whatever carries it on this machine
+NONCE = secrets.token_hex(16)            # of this run alone, and
+KEY = secrets.token_hex(16) + '.1'       # this as well: a sweep ends whatever carries it on this machine
 CONTROL = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
 
 
