@@ -148,7 +148,7 @@ class Installed(ProgramTestCase):
         self.assertEqual(self.lwt('cron', 'install').code, 0)
         self.assertIn(' LWT_KEEP=3 ', self.crontab())
         self.lwt('task', 'add', 'sample')
-        for _tick in range(10):
+        for _tick in range(60):
             self.assertEqual(self.tick(), (0, '', ''))
             if self.results():
                 break

@@ -53,7 +53,7 @@ class Talks(EngineTestCase):
                                 first = self.scripts()
                                 talking.append(1)
                             counts.append(len(talking))
-                            yield Sleep(0.3)
+                            yield Sleep(0.5)
                         self.assertTrue(set(first) & set(self.scripts()), 'it is the same script')
                         talking.pop()
                     return 'done'
@@ -64,12 +64,16 @@ class Talks(EngineTestCase):
         self.assertEqual(os.listdir(os.path.join(self.scratch, '.lwt', 't')), [])
 
     def test_it_begins_anew_after_a_death_and_is_lost_if_that_comes_in_the_middle(self):
+        fate = os.path.join(self.scratch, '.lwt', 't', 'aa.1', 'fate')
+
         def kill():
             for pid in self.scripts():
                 os.kill(pid, signal.SIGKILL)
 
         def killer():
-            yield Sleep(1.5)
+            while not os.path.exists(fate):
+                yield Sleep(0.1)
+            yield Sleep(0.5)
             kill()
 
         def flow():
@@ -78,8 +82,8 @@ class Talks(EngineTestCase):
                 kill()
                 yield Sleep(0.5)
                 found.append((yield from self.ask(talk))[:2])
-                os.makedirs(os.path.join(self.scratch, '.lwt', 't', 'aa.1'))
-                with open(os.path.join(self.scratch, '.lwt', 't', 'aa.1', 'fate'), 'w') as file:
+                os.makedirs(os.path.dirname(fate))
+                with open(fate, 'w') as file:
                     file.write('run 1 1 1 1\n')                 # under way, and nobody will say that it has ended
                 found.append((yield from self.ask(talk, b'poll aa.1 - - /\n', 60))[:2])
                 return found
