@@ -141,6 +141,17 @@ class Answers(ReduceOnHosts):
 class Faults(ReduceOnHosts):
     """All of it right, or no output, the host and the partition named, and nothing left."""
 
+    def test_a_netcat_that_does_not_listen_is_named_and_nothing_waits_for_it(self):
+        there = os.path.realpath(shutil.which('nc'))
+        text = '#!/bin/sh\ncase $* in -h*) echo "OpenBSD netcat" ;; esac\nexit 1\n'
+        self.lab.inside('h1', 'sh', '-c', 'printf %s "$0" >/tmp/nc && chmod 755 /tmp/nc && mount --bind /tmp/nc "$1"', text, there)
+        try:
+            done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc')
+        finally:
+            self.lab.inside('h1', 'sh', '-c', 'umount "$0" && rm /tmp/nc', there)
+        self.assert_refused(done, 1, 'h1: partition 1: cannot tell at which port its nc listens')
+        self.assert_nothing_left()
+
     def test_a_host_that_refuses_and_one_that_is_silent_are_replaced(self):
         self.lab.refuse('h2')
         self.lab.black_hole('h3')
