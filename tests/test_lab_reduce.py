@@ -144,7 +144,7 @@ class Faults(ReduceOnHosts):
     def test_a_netcat_that_does_not_listen_is_named_and_nothing_waits_for_it(self):
         there = os.path.realpath(shutil.which('nc'))
         text = '#!/bin/sh\ncase $* in -h*) echo "OpenBSD netcat" ;; esac\nexit 1\n'
-        self.lab.inside('h1', 'sh', '-c', 'printf %s "$0" >/tmp/nc && chmod 755 /tmp/nc && mount --bind /tmp/nc "$1"', text, there)
+        self.lab.inside('h1', 'sh', '-c', 'printf %s "$0" >/tmp/nc; chmod 755 /tmp/nc && mount --bind /tmp/nc "$1"', text, there)
         try:
             done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc')
         finally:

@@ -652,6 +652,7 @@ watch() {
     trap - EXIT TERM HUP
     trap 'busy=1' USR1
     trap "busy='' quiet=0" USR2
+    [ ! -p "$bell" ] || say r >&4
     cd /
     while kill -0 $$; do
       sleep 1 4>&- &
@@ -665,6 +666,11 @@ watch() {
     [ ! -p "$bell" ] || say x >&4       # a request that is under way has nobody any more who would tell it the time
   ) >/dev/null 2>&1 &
   lwt_watch=$!
+}
+
+# hear_watch: wait until it is there: it would not hear a signal that comes before, and believe for ever that the talk is busy.
+hear_watch() {
+  [ ! -p "$bell" ] || while read -r rung <&4 && [ "$rung" != r ]; do :; done
 }
 
 lease=${1%.*} lwt_watch='' home='' tasks='' mine='' bell=''
@@ -682,7 +688,8 @@ while take_request; do
   if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then
     go_out
     come_in "$2" "$3"
-    watch 1                             # which may be too late for the signal
+    watch 1
+    hear_watch
   fi
   busy
   (
