@@ -1,5 +1,6 @@
 """A talk: one script that answers one request after the other, on this machine and where the network is cut off."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,7 +69,8 @@ class Talks(EngineTestCase):
 
         def kill():
             for pid in self.scripts():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
         def killer():
             while not os.path.exists(fate):
