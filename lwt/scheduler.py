@@ -9,7 +9,7 @@ from __future__ import generator_stop
 
 import os
 
-from lwt import door, procfs
+from lwt import door, procfs, task as tasks
 from lwt.capacity import accepts
 from lwt.carry import carry
 from lwt.connection import learn_gates
@@ -23,6 +23,7 @@ PACE_REMOTE = (0.5, 5.0)
 CARRY_AGAIN = (2.0, 120.0)      # seconds between two tries to carry something, doubled each time, and at most
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
 PATIENCE = 3.0                  # seconds that a login may take when nothing is open any more
+REMARK_AFTER = 5.0              # seconds in which no task is anywhere, though some wait
 MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
 
 
@@ -139,6 +140,7 @@ def until_done(run, context, listed, is_over=None):
     server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, is_over)
     for name in names:
         run.pool.add(server.serve(name), reports.append)
+    run.pool.add(server.remark(), lambda _report: None)
     run.run()
     context.weather.flush()
     return _sound([report for report in reports + failures if report is not None])
@@ -206,6 +208,20 @@ class _Server:
                     self._given_up.add(name)
                     self._pool.stop(name, 'cancelled')
             yield Sleep(door.LOOK)
+
+    def remark(self):
+        """Flow: where tasks wait though none is under way, say so once of each name: nobody has room for them."""
+        busy_at, said = self._pool.loop.time(), set()
+        while not self._is_over():
+            yield Sleep(1.0)
+            now = self._pool.loop.time()
+            if self._store.busy_hosts():
+                busy_at = now
+            elif now - busy_at >= REMARK_AFTER:
+                for group in [group for group in self._store.waiting() if group.name not in said]:
+                    said.add(group.name)
+                    self._context.tell('{0} {1}: waits, no host takes it now; why: lwt task why {0}'.format(
+                        tasks.format_id(group.first), group.name))
 
     def serve(self, name):
         """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""

@@ -276,6 +276,17 @@ class Life(TaskTestCase):
         self.assertIn('000001 far: no available host may take it (category moon, hosts any)', done.err)
         self.assertEqual([task['state'] for task in self.shown()], ['new', 'done'])
 
+    def test_a_task_for_which_nobody_has_room_is_said(self):
+        self.describe('huge', 'exec : true\nmemory : 900T\n')
+        self.add('huge', 'huge')
+        popen = self.start('task', 'run')
+        self.assertEqual(popen.stderr.readline(), b'lwt: 000001 huge: waits, no host takes it now; why: lwt task why 000001\n')
+        popen.send_signal(signal.SIGINT)
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual((popen.returncode, err), (130, b'lwt: interrupted; tasks that were started go on, and the next run or '
+                                                        b'update looks after them\n'))
+        self.assertIn('the task needs 966367641600', self.lwt('task', 'why', '1').out)
+
     def test_an_interrupted_run_leaves_the_tasks_running(self):
         self.describe('slow', 'exec : sleep 2; echo done\n')
         self.add('slow')
