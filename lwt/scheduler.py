@@ -155,6 +155,7 @@ class _Server:
         self._answered = set()          # the names of hosts that have
         self._knocking = {}             # name -> since when it is logged in to, of those that have not
         self._given_up = set()          # of these
+        self._serving = set()           # the names of hosts that are looked after
         self._ended = False             # it was over once
         self._context = context._replace(trouble=lambda host, reason: self._hear(context, host, reason))
         self._store = context.store
@@ -186,8 +187,10 @@ class _Server:
         name = target.name
         if name not in self._answered:
             self._knocking[name] = self._pool.loop.time()
-        report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
-        self._knocking.pop(name, None)
+        try:
+            report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
+        finally:
+            self._knocking.pop(name, None)
         if name in self._given_up:
             self._context.trouble(name, 'unreachable (no answer in %g s, and nothing more to do)' % PATIENCE)
         return report
@@ -212,7 +215,7 @@ class _Server:
     def remark(self):
         """Flow: where tasks wait though none is under way, say so once of each name: nobody has room for them."""
         busy_at, said = self._pool.loop.time(), set()
-        while not self._is_over():
+        while self._serving:
             yield Sleep(1.0)
             now = self._pool.loop.time()
             if self._store.busy_hosts():
@@ -225,6 +228,15 @@ class _Server:
 
     def serve(self, name):
         """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""
+        self._serving.add(name)
+        try:
+            return (yield from self._serve(name))
+        finally:
+            self._serving.discard(name)
+            if not self._serving:
+                self._pool.wake()
+
+    def _serve(self, name):
         report, pace = None, None
         while True:
             target = self._find(name)
