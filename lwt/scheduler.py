@@ -221,10 +221,11 @@ class _Server:
             if self._store.busy_hosts():
                 busy_at = now
             elif now - busy_at >= REMARK_AFTER:
-                for group in [group for group in self._store.waiting() if group.name not in said]:
-                    said.add(group.name)
+                waiting = {group.name: group.first for group in reversed(self._store.waiting())}
+                for name in sorted(set(waiting) - said, key=waiting.get):
                     self._context.tell('{0} {1}: waits, no host takes it now; why: lwt task why {0}'.format(
-                        tasks.format_id(group.first), group.name))
+                        tasks.format_id(waiting[name]), name))
+                said.update(waiting)
 
     def serve(self, name):
         """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""
