@@ -10,6 +10,9 @@ from lwt import config
 from lwt.config import bounded
 
 
+NOT_ASKED = 'not asked yet'
+
+
 class Room(NamedTuple):
     """slots: the task places of a host, those that are taken among them.  reasons: why it takes no task now, whatever task."""
 
@@ -76,29 +79,39 @@ def accepts(host, desc):
     return not mismatch(host, desc)
 
 
-def refusal(host, health, told, used, task, settings, hour):
-    """Why a host does not take a task now, or ''.
+def better_place(host, avoided, peers, refuse):
+    """The name of another host for a task that ended badly on some, if this one is among them; '' where there is none.
+
+    avoided: the names of those.  peers: all that may get tasks.  refuse(peer): why it takes it neither now nor soon, or ''.
+    """
+    if host.name not in avoided:
+        return ''
+    return next((peer.name for peer in peers if peer.name not in avoided and refuse(peer) in ('', NOT_ASKED)), '')
+
+
+def refusal(host, health, told, used, desc, settings, hour):
+    """Why a host does not take a task of this desc now, or ''.
 
     health: its health.Health, or None.  told: (time, Sample or None, problem) as it was last heard of, or None.
     used: the slots that tasks take there already.
     """
-    never = mismatch(host, task.desc)
+    never = mismatch(host, desc)
     if never:
         return never
     if health is not None and not health.takes_tasks:
         return '%s: %s' % ('put out by hand' if health.state == 'held' else 'in quarantine', health.reason)
     if told is None:
-        return 'not asked yet'
+        return NOT_ASKED
     _when, sample, problem = told
     if problem or sample is None:
         return problem or 'it has told nothing of itself yet'
     slots, reasons = room(host, sample, settings, hour)
     if reasons:
         return '; '.join(reasons)
-    needed = needed_slots(task.desc, slots)
+    needed = needed_slots(desc, slots)
     if needed > slots - used:
         return '%d of its %d slots %s taken, the task needs %d' % (used, slots, 'is' if used == 1 else 'are', needed)
-    for wanted, free, what in ((task.desc.memory, sample.free_memory, 'memory'), (task.desc.disk, sample.free_disk, 'disk')):
+    for wanted, free, what in ((desc.memory, sample.free_memory, 'memory'), (desc.disk, sample.free_disk, 'disk')):
         if free is not None and wanted > free:
             return 'free %s: %d KiB, the task needs %d' % (what, free, wanted)
     return ''

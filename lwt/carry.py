@@ -60,7 +60,7 @@ def _result(context, item, scratch):
 def _input(context, item, scratch):
     """Flow: bring an input to a host; then tasks that want it may be placed there."""
     settings = context.session.settings
-    path = scratch + '/input'
+    path = '%s/%s' % (scratch, item.name)       # whoever sees it knows what is on its way
     try:
         packed = errands.pack_input(context.workspace, path, item.of)
     except OSError as error:

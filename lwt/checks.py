@@ -185,15 +185,15 @@ def lying(place, store):
 
 def _lying(place, store):
     left = [os.path.relpath(path, place.root) for path in queue.half_done(place, store)]
-    damaged = [name for name in sorted(os.listdir(place.path('.lwt'))) if '.damaged-' in name]
+    damaged = [name for name in sorted(os.listdir(place.path('.lwt'))) if '.damaged-' in name and not name.endswith('-journal')]
     if left and damaged:
         yield Finding('warn', 'files', 'of no task that is known; perhaps of those that were lost with .lwt/%s: %s' % (
-            damaged[-1], some(left)), 'the next pass removes them')
+            damaged[-1], some(left)), 'the next pass removes inputs that nobody needs; results are kept as attempt.*')
     elif left:
         yield Finding('FAIL', 'files', 'left by programs that were killed: ' + some(left), 'lwt doctor --fix, or the next pass',
-                      lambda: queue.sweep(place, store) or 'finished, or removed')
+                      lambda: queue.sweep(place, store) or 'finished, put aside or removed')
     for name, numbers in sorted(store.open_inputs().items()):
-        if not os.path.isdir(place.path('task', name)):
+        if not place.has_input(name):
             yield Finding('FAIL', 'files', 'the input of %s is missing: %s' % (
                 some([tasks.format_id(number) for number in numbers]), name),
                 'those that wait cannot start: lwt task kill them, and add them again')

@@ -20,6 +20,7 @@ EXAMPLES = '''examples:
   lwt doctor --fix            mend what can be mended; what is of other masters is not touched
   lwt doctor --json | jq -r 'select(.status == "FAIL") | .what\''''
 
+NO_ROOM = 1024          # KiB free: what a task prints, and what tells how it ended, does not fit any more
 COLOURS = {'FAIL': 'red', 'warn': 'yellow', 'fixed': 'green'}
 
 
@@ -202,7 +203,8 @@ def _of_host(one, sick, is_own):
         return
     disk = weather_view.gigabytes(seen.load.free_disk)
     text = '%s GB free in %s; %s' % ('?' if disk is None else '%.1f' % disk, seen.host.home, _contents(seen, judged))
-    yield Finding('ok', what, text, more=more + (
+    is_full = seen.load.free_disk is not None and seen.load.free_disk < NO_ROOM
+    yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '', more=more + (
         ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces), ('of_others', judged.others)))
     if sick is not None and not sick.takes_tasks:
         yield Finding('warn', what, '%s: %s' % (weather_view.STATES[sick.state], sick.reason),

@@ -44,25 +44,36 @@ ENOUGH_WAITING = 0.2            # seconds between two looks at the end of a file
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    verb = next((word for word in argv if word in VERBS), '')
-    parser = _parser(name, verb)
-    parsed, words = parser.parse(argv)
+    verb, parser, parsed, words = _parse(name, argv)
     env = make_env(parser, parsed)
-    words = words + (parsed.rest or [])
-    if not words or words[0] != verb:
-        raise UsageError('lwt task: %s' % ('unknown verb ' + words[0] if words else 'what?'),
-                         'one of: %s' % ' '.join(VERBS))
     place = env.require_workspace()
     settings = env.settings(place)
     place.prepare()
     master.read(place)                  # a copy is refused
     try:
         with Store(place.database) as store:
-            return VERBS[verb](_Task(env, place, settings, store, parsed), words[1:])
+            return VERBS[verb](_Task(env, place, settings, store, parsed), words)
     except BusyError:
         if parsed.cron:                 # the next tick comes anyway
             return 0
         raise
+
+
+def _parse(name, argv):
+    """(verb, its parser, the options, the words after it).  What looks like a verb may be the value of an option before it."""
+    failure = None
+    for verb in [word for word in argv if word in VERBS] + ['']:
+        parser = _parser(name, verb)
+        try:
+            parsed, words = parser.parse(argv)
+        except UsageError as error:
+            failure = failure or error
+            continue
+        words = words + (parsed.rest or [])
+        if verb and words[:1] == [verb]:
+            return verb, parser, parsed, words[1:]
+    raise failure or UsageError('lwt task: %s' % ('unknown verb ' + words[0] if words else 'what?'),
+                                'one of: %s' % ' '.join(VERBS))
 
 
 def _parser(name, verb):
@@ -74,7 +85,7 @@ def _parser(name, verb):
             parser.add_argument(*[flag for flag in flags if verb or flag != '-f'], **dict(options, help=text))
     parser.set_defaults(cron=False, progress=False)
     keys = ('connect_timeout', 'hello_timeout', 'grace', 'lease', 'stall')
-    return parser.add_options(*keys) if verb in ('add', 'log') else parser.add_options('fanout', 'retries', *keys)
+    return parser.add_options(*(('fanout',) * (verb not in ('add', 'log')) + ('retries',) * (not verb) + keys))
 
 
 _FLAGS = (
@@ -221,27 +232,24 @@ def run(command, words):
 def wait(command, words):
     """Passes until these tasks, or all, are done or held."""
     chosen = [task.id for task in queue.find(command.store, words)] or command.store.open_numbers()
-
-    def is_over():
-        return not set(command.store.open_numbers()) - {task.id for task in command.store.held()} & set(chosen)
-    stuck = _work(command, is_over if words else None)
+    stuck = _work(command, set(chosen) if words else None)
     return _exit_code(command, chosen, stuck)
 
 
-def _work(command, is_over):
-    """Passes until nothing is left to do, or is_over(); returns how many tasks wait that nobody may take."""
+def _work(command, numbers):
+    """Passes until nothing is left to do, of all or of these tasks; returns how many of them wait that nobody may take."""
     listed, session = command.listed()
     progress = output.Progress(True) if command.parsed.progress else None
     try:
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
             troubles = Troubles(teller.tell)
-            scheduler.until_done(the_run, command.context(session, teller.tell, troubles.hear), listed, is_over)
+            scheduler.until_done(the_run, command.context(session, teller.tell, troubles.hear), listed, numbers)
     except Interrupted:
         command.say('interrupted; tasks that were started go on, and the next run or update looks after them')
         raise
     for line in troubles.lines():
         command.say(line)
-    return _say_unplaceable(command, listed)
+    return _say_unplaceable(command, listed, numbers)
 
 
 def _exit_code(command, numbers, stuck):
@@ -251,21 +259,25 @@ def _exit_code(command, numbers, stuck):
     return EXIT_FAILED if stuck or set(outcomes) - {'success'} else 0
 
 
-def _say_unplaceable(command, listed):
-    """Say which tasks wait for what will not come; returns how many they are."""
-    stuck = scheduler.unplaceable(command.store, listed)
-    for group in stuck[:10]:
-        more = ' and %d more' % (group.count - 1) if group.count > 1 else ''
-        output.say('%s %s%s: no available host may take it (category %s, hosts %s)' % (
-            tasks.format_id(group.first), group.name, more, group.desc.category or 'any', group.desc.hosts or 'any'))
-    for task in command.store.chosen(('killing', 'suspending', 'resuming'))[:10]:
-        command.say('%s: still %s on %s' % (task.label, task.state, task.host))
-    held = command.store.held()
-    for task in held[:10]:
-        command.say('%s: held: %s' % (task.label, task.reason))
-    if held[10:]:
-        command.say('%d more are held' % len(held[10:]))
-    return sum(group.count for group in stuck)
+def _say_unplaceable(command, listed, numbers=None):
+    """Say which tasks, of all or of these, wait for what will not come; returns how many no available host may take."""
+    stuck = scheduler.unplaceable(command.store, listed, numbers)
+    alike = {}
+    for task in stuck:
+        alike.setdefault(task.input, []).append(task)
+    for group in list(alike.values())[:10]:
+        more = ' and %d more' % (len(group) - 1) if group[1:] else ''
+        output.say('%s%s: no available host may take it (category %s, hosts %s)' % (
+            group[0].label, more, group[0].desc.category or 'any', group[0].desc.hosts or 'any'))
+    waiting = [task for task in command.store.chosen(('killing', 'suspending', 'resuming', 'suspended', 'held'))
+               if numbers is None or task.id in numbers]
+    for task in waiting[:10]:
+        command.say('%s: %s' % (task.label, 'held: ' + task.reason if task.state == 'held' else
+                                'suspended on %s; lwt task resume %s' % (task.host, tasks.format_id(task.id))
+                                if task.state == 'suspended' else 'still %s on %s' % (task.state, task.host)))
+    if waiting[10:]:
+        command.say('%d more wait; lwt task show lists them' % len(waiting[10:]))
+    return len(stuck)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------------
@@ -275,11 +287,15 @@ def show(command, words):
     """A table of tasks, or all about some."""
     parsed = command.parsed
     filters = [_split(texts) for texts in (parsed.state, parsed.name, parsed.host)]
-    if parsed.count and not words and not any(filters):
+    is_filtered = any(filters) or parsed.finished
+    if parsed.count and not words and not is_filtered:
         counts = command.store.counts()
         chosen = ()
     else:
-        chosen = queue.find(command.store, words) if words else _filtered(command, *filters)
+        chosen = _filtered(command, *filters) if is_filtered or not words else ()
+        if words:
+            through = {task.id for task in chosen}
+            chosen = [task for task in queue.find(command.store, words) if task.id in through or not is_filtered]
         counts = {}
         for task in chosen:
             counts[task.outcome or task.state] = counts.get(task.outcome or task.state, 0) + 1
@@ -295,7 +311,7 @@ def show(command, words):
     else:
         for line in table(chosen, command.env.environ, parsed.finished):
             output.put_line(line)
-        none = 'no such tasks' if any(filters) else 'no tasks; add one with: lwt task add NAME'
+        none = 'no such tasks' if is_filtered else 'no tasks; add one with: lwt task add NAME'
         command.say(summary(counts) or none)
     return 0
 
@@ -306,7 +322,9 @@ def _filtered(command, states, names, hosts):
         if state not in tasks.STATES + tasks.OUTCOMES:
             raise UsageError('--state %s: no such state' % state, 'one of: ' + ' '.join(tasks.STATES + tasks.OUTCOMES))
     if command.parsed.finished:
-        states = [state for state in states if state in tasks.OUTCOMES] or ['done']
+        states = [state for state in states or ['done'] if state in tasks.OUTCOMES + ('done',)]
+        if not states:
+            return []
     return command.store.chosen([state for state in states if state in tasks.STATES],
                                 [state for state in states if state in tasks.OUTCOMES], names, hosts)
 
@@ -342,13 +360,11 @@ def log(command, words):
         raise UsageError('lwt task log: expected one id')
     task = queue.find(command.store, words)[0]
     while True:
-        folder = next(filter(os.path.isdir, (results.directory(command.place, task), _last_attempt(command, task))), None)
-        if task.state == 'done' or (folder and not command.parsed.follow):
-            return _log_from_here(command, task, folder)
-        if task.state not in ('new', 'held', 'launching'):
+        if task.state not in ('new', 'held', 'launching', 'withdrawing', 'done'):
             return _log_from_host(command, task)
-        if not command.parsed.follow:
-            return _log_from_here(command, task, None)
+        if task.state == 'done' or not command.parsed.follow:
+            folders = results.directory(command.place, task), _last_attempt(command, task)
+            return _log_from_here(command, task, next(filter(os.path.isdir, folders), None))
         time.sleep(ENOUGH_WAITING)
         task = command.store.get(task.id) or task._replace(state='done')
 

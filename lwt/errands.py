@@ -70,13 +70,13 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried):
     if not placed:
         return Errand(head)
     trees, texts, executable = {}, {}, set()
-    for task in placed:
-        _add_task(workspace, task, grace, texts)
-        if task.input in inputs.own:
-            _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
-        elif task.input in inputs.shared:
-            _add_input(workspace, 'i/%s/work' % task.input, task, trees, executable)
     try:
+        for task in placed:
+            _add_task(workspace, task, grace, texts)
+            if task.input in inputs.own:
+                _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
+            elif task.input in inputs.shared:
+                _add_input(workspace, 'i/%s/work' % task.input, task, trees, executable)
         stream = archive.packed(trees, texts, executable)
     except OSError as error:
         raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))

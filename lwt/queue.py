@@ -10,9 +10,11 @@ from lwt import archive, files, master, results, task as tasks
 from lwt.config import bounded
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
+from lwt.store import after_text
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
+MAX_VALUE = 120000      # bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word
 _INPUT = re.compile(r'(\.part-)?[^.].*\.[0-9a-f]{12}')
 
 
@@ -78,8 +80,11 @@ def add(place, store, orders, after=()):
 def _copy(folder, part):
     try:
         archive.copy_input(folder, part)
-    except (OSError, shutil.Error) as error:
-        raise LocalError('%s: cannot be copied (%s)' % (folder, error))
+    except shutil.Error as error:       # of all that went wrong the first will do
+        name, _to, reason = error.args[0][0]
+        raise LocalError('%s: cannot be copied (%s)' % (name, reason))
+    except OSError as error:
+        raise LocalError('%s: cannot be copied (%s)' % (folder, error.strerror or error))
 
 
 def _lock(place):
@@ -166,6 +171,9 @@ def values_of_file(path):
     for value in values:
         if '\0' in value:
             raise UsageError('%s: a NUL byte in %s' % (path, printable(value)))
+        if len(os.fsencode(value)) > MAX_VALUE:
+            raise UsageError('%s: a value of %d bytes: %s…' % (path, len(os.fsencode(value)), printable(value[:20])),
+                             'at most %d; larger ones go into files of the input' % MAX_VALUE)
     if not values:
         raise UsageError('%s: no lines' % path)
     return values
@@ -220,18 +228,24 @@ def _kill(place, store, task):
 
 
 def _suspend(_place, store, task):
+    if task.state == 'suspending':
+        return task
+    if task.state == 'held' and (not task.after or task.reason == 'suspended'):
+        raise UsageError('it is held already')
     where = ' on ' + task.host if task.host else ''
     return store.advance(task, 'suspend', 'to be suspended' + where, reason='suspended')
 
 
 def _resume(_place, store, task):
+    if task.state == 'held' and task.after and task.reason == 'suspended':      # it waits again, as before
+        return store.advance(task, 'suspend', 'to go on, when it may', reason=after_text(task.after.split()))
     return store.advance(task, 'resume', 'to go on' + (' on ' + task.host if task.host else ''), reason='', after='')
 
 
 def _retry(place, store, task):
     tasks.step(task.state, 'retry')
     with _lock(place).shared():
-        if not os.path.isdir(place.path('task', task.input)):
+        if not place.has_input(task.input):
             raise UsageError('its input is gone', 'add it again')
         results.set_aside(place, task)
         return store.retry(task)

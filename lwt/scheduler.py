@@ -60,9 +60,24 @@ def _as_listed(listed, host):
     return listed if listed is not None and listed.home == host.home else host
 
 
-def unplaceable(store, listed):
+def _stuck(store, listed):
     """The store.Groups of waiting tasks that no available host may take, whatever the weather."""
     return [group for group in store.waiting() if not any(accepts(host, group.desc) for host in listed)]
+
+
+def unplaceable(store, listed, numbers=None):
+    """The Tasks, of all or of those with these numbers, that no available host may take, whatever the weather."""
+    inputs = {group.input for group in _stuck(store, listed)}
+    waiting = store.chosen(('new',)) if inputs else ()
+    return [task for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
+
+
+def _is_over(store, listed, numbers):
+    """Does nothing go on, and nothing wait for an available host, of all tasks or of those with these numbers?"""
+    if numbers is None:
+        return store.going_count() <= sum(group.count for group in _stuck(store, listed))
+    going = store.going(numbers)
+    return going <= {task.id for task in unplaceable(store, listed, going)}
 
 
 class _Carriers:
@@ -131,13 +146,13 @@ def one_pass(run, context, listed, only=None):
     return _sound(reports)
 
 
-def until_done(run, context, listed, is_over=None):
-    """Visit until no task is open that can be placed, or is_over() says so; returns the last Report of each host."""
+def until_done(run, context, listed, numbers=None):
+    """Visit until no task, of all or of those with these numbers, goes on or can be placed; returns each host's last Report."""
     reports, failures = [], []
     context = _Carriers(run, context, lambda _item, report: failures.extend([report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
     names = dict.fromkeys([host.name for host in listed] + [name for name, _home, _category in context.store.busy_hosts()])
-    server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, is_over)
+    server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, numbers)
     for name in names:
         run.pool.add(server.serve(name), reports.append)
     run.pool.add(server.remark(), lambda _report: None)
@@ -149,7 +164,7 @@ def until_done(run, context, listed, is_over=None):
 class _Server:
     """Looks after hosts until there is nothing open any more; a host that has let nobody in by then is not waited for."""
 
-    def __init__(self, pool, context, listed, is_roomy, is_over):
+    def __init__(self, pool, context, listed, is_roomy, numbers):
         self._pool = pool
         self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1)
         self._answered = set()          # the names of hosts that have
@@ -157,12 +172,12 @@ class _Server:
         self._given_up = set()          # of these
         self._serving = set()           # the names of hosts that are looked after
         self._ended = False             # it was over once
+        self._failed = False            # something is wrong with this machine
         self._context = context._replace(trouble=lambda host, reason: self._hear(context, host, reason))
         self._store = context.store
         self._listed = listed
         self._is_roomy = is_roomy       # may every host have a connection, and a child that waits?
-        self._is_over = is_over or (lambda: self._store.open_count() <= sum(
-            group.count for group in unplaceable(self._store, listed)))
+        self._is_over = lambda: self._failed or _is_over(context.store, listed, numbers)
 
     def _find(self, name):
         """The Target to visit a host for, or None."""
@@ -221,7 +236,8 @@ class _Server:
             if self._store.busy_hosts():
                 busy_at = now
             elif now - busy_at >= REMARK_AFTER:
-                waiting = {group.name: group.first for group in reversed(self._store.waiting())}
+                waiting = {group.name: group.first for group in reversed(self._store.waiting())
+                           if not self._context.is_carried(group.input)}
                 for name in sorted(set(waiting) - said, key=waiting.get):
                     self._context.tell('{0} {1}: waits, no host takes it now; why: lwt task why {0}'.format(
                         tasks.format_id(waiting[name]), name))
@@ -232,6 +248,10 @@ class _Server:
         self._serving.add(name)
         try:
             return (yield from self._serve(name))
+        except LwtError:
+            self._failed = True         # no other host can do anything about it
+            self._end()
+            raise
         finally:
             self._serving.discard(name)
             if not self._serving:
@@ -248,8 +268,8 @@ class _Server:
                 report = yield from self._stay(target)
                 if self._is_over():
                     self._end()
-                    if report.problem or self._find(name) is None:
-                        return report   # if there are leftovers, they can wait
+                    if report.problem or not self._store.leftovers(name):
+                        return report   # if there are any, they can wait
             bounds = _pace(target, report)
             is_calm = report is not None and not report.changes
             pace = min(bounds[1], max(bounds[0], pace * 1.5)) if pace and is_calm else bounds[0]

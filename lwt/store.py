@@ -72,7 +72,7 @@ CREATE TABLE usage (
 _OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc'}
 _COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in tasks.Task._fields)
 _BUSY = ', '.join(repr(state) for state in tasks.ASKED)        # somewhere on a host
-_OPEN = "'new', " + _BUSY                                      # not done, and not waiting for somebody
+_GOING = ', '.join(repr(state) for state in tasks.STATES if state not in ('held', 'suspended', 'done'))
 
 
 class Leftover(NamedTuple):
@@ -241,22 +241,22 @@ class Store:
         return dict(self._rows('SELECT batch.name, count(*) FROM task JOIN batch ON batch.id = task.batch '
                                'WHERE task.state IN (%s) GROUP BY 1' % _BUSY))
 
-    def held(self):
-        """The tasks that wait for somebody."""
-        return self._tasks("task.state = 'held' ORDER BY task.id")
-
     def counts(self):
         """{state or, of those done, outcome: number of tasks}."""
         return dict(self._rows("SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
                                'GROUP BY state, outcome'))
 
-    def open_count(self):
-        """The number of tasks that are neither done nor held."""
-        return self._rows('SELECT count(*) FROM task WHERE state IN (%s)' % _OPEN)[0][0]
+    def going_count(self):
+        """The number of tasks that are neither done nor waiting for somebody."""
+        return self._rows('SELECT count(*) FROM task WHERE state IN (%s)' % _GOING)[0][0]
+
+    def going(self, numbers):
+        """Those of a set of numbers whose tasks are neither done nor waiting for somebody."""
+        return numbers.intersection(row[0] for row in self._rows('SELECT id FROM task WHERE state IN (%s)' % _GOING))
 
     def open_numbers(self):
         """The numbers of the tasks that are not done."""
-        return [row[0] for row in self._rows("SELECT id FROM task WHERE state IN ('held', %s) ORDER BY id" % _OPEN)]
+        return [row[0] for row in self._rows("SELECT id FROM task WHERE state <> 'done' ORDER BY id")]
 
     def outcomes(self, numbers):
         """The outcomes of tasks, '' for one that is not done; those that are forgotten are left out."""
@@ -376,7 +376,7 @@ class Store:
             batch = self._db.execute('INSERT INTO batch (name, input, desc) VALUES (?, ?, ?)',
                                      (name, input_name, json.dumps(desc._asdict()))).lastrowid
             waits = ''.join(' %d' % number for number in after if self._outcome(number) != 'success')
-            state, reason = ('held', _after_text(waits.split())) if waits else ('new', '')
+            state, reason = ('held', after_text(waits.split())) if waits else ('new', '')
             first = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'task'").fetchone()[0]
             numbers = range(first, first + len(args))
             self._db.executemany(
@@ -448,12 +448,14 @@ class Store:
     def _after_done(self, task, outcome):
         """Let those go on that waited for this task, or say why they do not."""
         mark = ' %d ' % task.id
-        for number, after in self._rows("SELECT id, after FROM task WHERE state = 'held' AND after LIKE ?",
-                                        ('%' + mark + '%',)):
+        for number, after, reason in self._rows("SELECT id, after, reason FROM task WHERE state = 'held' AND after LIKE ?",
+                                                ('%' + mark + '%',)):
             if outcome == 'success':
                 left = after.replace(mark, ' ').strip()
+                is_suspended = reason == 'suspended'        # by its user: it waits for him too
                 self._db.execute('UPDATE task SET after = ?, state = ?, reason = ? WHERE id = ?',
-                                 (left and ' %s ' % left, 'held' if left else 'new', _after_text(left.split()), number))
+                                 (left and ' %s ' % left, 'held' if left or is_suspended else 'new',
+                                  reason if is_suspended else after_text(left.split()), number))
             else:
                 self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
                                  ('after %s, which was no success (%s)' % (tasks.format_id(task.id), outcome), number))
@@ -767,7 +769,7 @@ def _settled_text(task, end, reason, state, held):
     return text + {'new': '; to be tried again', 'held': '; held: ' + held}.get(state, '')
 
 
-def _after_text(words):
+def after_text(words):
     return 'after ' + ' '.join(tasks.format_id(int(word)) for word in words) if words else ''
 
 

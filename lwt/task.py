@@ -20,6 +20,7 @@ conclude() says whether an attempt that ended is followed by another.
 """
 
 import difflib
+import math
 import re
 import shlex
 from typing import NamedTuple
@@ -46,7 +47,7 @@ _ENDS = {'exited': 'fetching', 'cancelled': SETTLE, 'died': 'fetching', 'reboote
 
 _TABLE = {
     'new': {'place': 'launching', 'kill': SETTLE, 'suspend': 'held'},
-    'held': {'resume': 'new', 'kill': SETTLE},
+    'held': {'resume': 'new', 'kill': SETTLE, 'suspend': 'held'},
     # absent: it never arrived, or was removed; what may still be on its way there must find its fate decided
     'launching': dict(_ENDS, absent='withdrawing', unplaced='new', refused=SETTLE, waiting='launching', stuck='withdrawing',
                       running='running', kill='killing', suspend='suspending'),
@@ -248,14 +249,13 @@ def format_id(number):
 
 
 def match_ids(text, numbers):
-    """The task numbers that an id typed by a user may mean: itself, else all that it begins.  Raises UsageError."""
+    """The task numbers that an id typed by a user may mean: itself, else its value and all that it begins.  Raises UsageError."""
     if not re.fullmatch(r'\d{1,12}', text, re.ASCII):
         raise UsageError('bad task id %s' % printable(text), 'ids are numbers, as lwt task show lists them')
-    if len(text) >= 6 or not text.startswith('0'):
-        exact = [number for number in numbers if number == int(text)]
-        if exact:
-            return exact
-    return [number for number in numbers if format_id(number).startswith(text)]
+    exact = [number for number in numbers if number == int(text)]
+    if exact and (len(text) >= 6 or not text.startswith('0')):
+        return exact
+    return exact + [number for number in numbers if format_id(number).startswith(text) and number not in exact]
 
 
 # -- what a host is given ---------------------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def settings_text(task, grace):
     exports = {'LWT_ID': task.key, 'LWT_TASK': format_id(task.id), 'LWT_ATTEMPT': str(task.attempt), 'LWT_HOST': task.host}
     if task.arg is not None:
         exports['LWT_ARG'] = task.arg
-    lines = ['task_timeout=' + plain_seconds(task.desc.timeout), 'task_grace=' + plain_seconds(grace),
+    lines = ['task_timeout=' + plain_seconds(task.desc.timeout), 'task_grace=%d' % math.ceil(grace),
              "task_clock='%s'" % ' '.join(map(plain_seconds, clock_steps(task.desc.timeout)))]
     lines += ['export %s=%s' % (name, shlex.quote(value)) for name, value in exports.items()]
     return '\n'.join(lines) + '\n'

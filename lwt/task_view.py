@@ -5,6 +5,7 @@ import time
 
 from lwt import hostset, output, results, task as tasks
 
+MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow', 'held': 'yellow'}
 
 
@@ -14,11 +15,15 @@ def table(chosen, environ, with_use=False):
         return output.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
 
     header, use = ('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'), ('WALL', 'CPU') if with_use else ()
-    rows = [(tasks.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, task.arg),
+    rows = [(tasks.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
              task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
             + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
             for task in chosen]
     return output.table(header + use + ('REASON',), rows, paint)
+
+
+def _cut(text):
+    return text if len(text) <= MOST_VALUE else text[:MOST_VALUE - 1] + '…'
 
 
 def _span(task):

@@ -18,7 +18,7 @@ import time
 from typing import Callable, NamedTuple
 
 from lwt import call, errands, events, files, results, sample, ssh, task as tasks
-from lwt.capacity import accepts, needed_slots, room, watches_cpu
+from lwt.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.config import bounded, plain_seconds
 from lwt.errors import HostError
 from lwt.flow import Sleep
@@ -162,7 +162,7 @@ class _Visitor:
         pace = PACE[0]
         while True:
             target = find_target()
-            if target is None or is_over() and not self._has_work(target):
+            if target is None or is_over() and not self._has_leftovers(target):
                 if is_over() or not lingers:
                     return
                 pace = min(PACE[1], 2 * pace)
@@ -175,7 +175,7 @@ class _Visitor:
                 return
             pace = PACE[0] if self.changes != changes else min(PACE[1], 2 * pace)
             waited = self.changes != changes or self._context.clock() - began >= PACE[0]
-            if (not waited or self._went_wrong) and not (is_over() and not self._has_work(target)):
+            if (not waited or self._went_wrong) and not (is_over() and not self._has_leftovers(target)):
                 yield Sleep(pace)       # where tasks end badly, others first show whether it is the host's fault
 
     def _look_after(self, host, may_wait):
@@ -199,7 +199,10 @@ class _Visitor:
         self._rounds[host] = min(MOST_ROUNDS, 2 * self._rounds.get(host, 1)) if is_quick else 1
 
     def _has_work(self, target):
-        return any(self._tasks(host) or self._leftovers(host) for host in target.homes)
+        return any(self._tasks(host) for host in target.homes) or self._has_leftovers(target)
+
+    def _has_leftovers(self, target):
+        return any(self._leftovers(host) for host in target.homes)
 
     # -- one round trip -----------------------------------------------------------------------------------------------
 
@@ -418,6 +421,9 @@ class _Visitor:
         def take(group):
             if left.is_over or not accepts(host, group.desc) or self._is_avoided(host, group) or not left.has(group.desc):
                 return False
+            if not self._context.workspace.has_input(group.input):
+                self._hold(group, 'its input is gone: task/%s; put it back and resume, or kill it' % group.input)
+                return False
             if group.input not in here and not loads.take(group.input):
                 if loads.is_bulky(group.input):
                     self._context.carry(errands.Bulky('input', group.input, host, group))
@@ -438,10 +444,24 @@ class _Visitor:
         self._say(told)
         return placed, inputs
 
+    def _hold(self, group, reason):
+        """Have all that waits of a group wait for somebody."""
+        told = []
+        with self._store.together():
+            for task in self._store.chosen(('new',), names=(group.name,)):
+                if task.input == group.input:
+                    self._advance(task, 'suspend', 'held: ' + reason, told, reason=reason)
+        self._say(told)
+
     def _is_avoided(self, host, group):
-        """Did these tasks end badly there, while there are others that may take them?"""
-        avoided = group.avoid.split()
-        return host.name in avoided and any(accepts(peer, group.desc) and peer.name not in avoided for peer in self._target.peers)
+        """Did these tasks end badly there, while there is another host that takes them, now or when its tasks have ended?"""
+        hour = time.localtime(self._context.clock()).tm_hour
+
+        def refuse(peer):
+            return refusal(peer, self._context.weather.look().get(peer.name), self._store.samples().get(peer.name), 0, group.desc,
+                           self._settings, hour)
+
+        return better_place(host, group.avoid.split(), self._target.peers, refuse) != ''
 
 
 class _Left:

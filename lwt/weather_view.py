@@ -157,12 +157,20 @@ def why_rows(place, store, settings, task, now):
     sick, told, hour = store.health(), store.samples(), time.localtime(now).tm_hour
     available = {host.name: host for host in place.available()}
     rows = []
+
+    def refuse(host, used=0):
+        return capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task.desc, settings, hour)
+
     for host in list(available.values()) + [host for host in place.candidates() if host.name not in available]:
         if host.name not in available:
             reason = 'not in host.list.available: it did not pass the last probe'
         else:
             used = sum(capacity.needed_slots(other.desc, other.desc.slots) for other in store.on_host(host.name)
                        if other.state != 'fetching')
-            reason = capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task, settings, hour)
+            reason = refuse(host, used)
+            better = '' if reason else capacity.better_place(host, task.avoid.split(), available.values(), refuse)
+            on_its_way = os.path.exists(place.path('.lwt', 'tmp', 'carry.' + host.name, task.input))
+            reason = reason or better and 'it ended badly there, and %s may take it' % better or (
+                on_its_way and 'its input is on its way there')
         rows.append((host.name, reason or 'it has room, and takes it in the next pass'))
     return rows

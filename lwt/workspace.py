@@ -54,6 +54,10 @@ class Workspace(NamedTuple):
         """The lock of this name; '/' cannot be in it."""
         return files.Lock(self.path('.lwt', 'lock', name.replace('/', '_')))
 
+    def has_input(self, name):
+        """Is the input of this name there?"""
+        return os.path.isdir(self.path('task', name))
+
     def prepare(self):
         """Make the directories that lwt itself needs; raises LocalError."""
         for names in (('.lwt',), ('.lwt', 'lock'), ('.lwt', 'tmp'), ('task',), ('task.finish',)):

@@ -12,7 +12,7 @@ import unittest
 from lwt import checks, leftovers
 from lwt.hosts import Host
 from lwt.ssh import Verdict
-from tests.support import wait_for
+from tests.support import marked, wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_tasks import TaskTestCase
 
@@ -135,7 +135,7 @@ class Here(DoctorTestCase):
         os.mkdir(self.path('task', 'mine'))
         told = ('warn', 'files', 'nothing of lwt: mine')
         self.assert_found(self.findings(code=1), ('FAIL', 'files', 'task/' + spare), told)
-        self.assert_found(self.findings('--fix'), ('fixed', 'files', 'finished, or removed'), told)
+        self.assert_found(self.findings('--fix'), ('fixed', 'files', 'finished, put aside or removed'), told)
         self.assert_found(self.findings(), told)
         self.assertEqual([name[:17] for name in os.listdir(self.path('task.finish'))], ['attempt.000099.1.'])
         for name in os.listdir(self.path('task')):
@@ -277,7 +277,8 @@ class TasksThatMisbehave(DoctorTestCase):
                          [('all', 'lost'), ('work', 'failed'), ('mode', 'success'), ('fate', 'lost')])
         self.assertEqual(self.shown()[0]['reason'], 'its directory is gone')
         self.assertEqual(self.read('home', 'starts'), 'start\n')
-        self.assert_found(self.findings('--fix'), ('fixed', 'host localhost', 'processes of tasks that are over: 000004 fate'))
+        self.assertFalse(any('sleep 9981' in words for words in marked(self.mark).values()), 'it has no runner')
+        self.assert_found(self.findings())
 
 
 class OnHosts(LabTestCase):
@@ -308,6 +309,16 @@ class OnHosts(LabTestCase):
         self.assertEqual(os.listdir(self.lab.home('h4')), before, 'looking changes nothing')
         self.assertEqual(self.lwt('doctor', '--fix', '-w', 'h1').code, 0)
         self.assertTrue(self.gone('h1'), self.lab.commands('h1'))
+
+    def test_F_10_a_host_whose_disk_is_full_is_not_well(self):
+        self.make_lab_workspace(['h1', 'h4'])
+        self.lab.full_disk('h4')
+        try:
+            done = self.lwt('doctor')
+        finally:
+            self.lab.inside('h4', 'umount', os.path.expanduser('~root'))
+        self.assertEqual(done.code, 1, done)
+        self.assertRegex(done.out, r'FAIL +host h4 +0.0 GB free in ~; .*\n +hint: make room there')
 
     def test_R_12_two_masters_share_a_home_and_neither_touches_what_the_other_has_there(self):
         self.make_lab_workspace(['h1'])

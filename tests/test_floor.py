@@ -9,7 +9,7 @@ import unittest
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 FLOOR = (3, 6)
-MAX_LINES = 12800               # of code: without blank lines, comments and docstrings
+MAX_LINES = 12900               # of code: without blank lines, comments and docstrings
 MAX_FUNCTION = 50
 
 # Names that came after the floor; a dotted one is only meant with its module before it.

@@ -1,9 +1,11 @@
 """exec, put, get and tasks on real hosts: sshd in network namespaces, with faults."""
 
 import hashlib
+import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -258,6 +260,37 @@ class TasksOnHosts(LabTestCase):
             with open(os.path.join(folder, 'run.code')) as file:
                 self.assertEqual(file.read(), '0\n')
         self.assertEqual(len(self.results()), 3)
+
+    def test_a_host_where_a_task_ended_badly_is_better_than_none(self):
+        self.make_lab_workspace(['h1', 'h2'])
+        self.lwt('hosts', '--out', 'h2', 'new', 'disk')
+        self.describe('bad', 'exec : hostname; exit 3\nretry_on : failed\n')
+        self.lwt('task', 'add', 'bad')
+        done = self.lwt('task', 'run', timeout=90)
+        self.assertEqual(done.code, 1, done)
+        self.assertEqual([self.read(folder, 'run.stdout') for folder in self.results()], ['h1\n'], done)
+        self.lwt('hosts', '--back', 'h2')
+        self.lwt('task', 'add', 'bad')
+        self.assertEqual(self.lwt('task', 'run', timeout=90).code, 1)
+        attempts = json.loads(self.lwt('task', 'show', '--json', '2').out)['attempts']
+        self.assertEqual(sorted(attempt['host'] for attempt in attempts), ['h1', 'h2'])
+
+    def test_a_disk_here_that_fills_up_ends_the_run_whatever_other_hosts_do(self):
+        small = self.path('small')
+        os.mkdir(small)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small], check=True)
+        try:
+            self.assertEqual(self.lwt('init', 'small').code, 0)
+            self.write('small/host.list', ''.join('%s\tlab\t~\tslots=2\n' % name for name in self.names[:3]))
+            self.write('small/description/big/desc', 'exec : head -c 300000 /dev/urandom > r\nd_fetch : r\n')
+            self.write('small/description/long/desc', 'exec : sleep 5\n')
+            self.lwt('-C', 'small', 'task', 'add', 'long')
+            self.lwt('-C', 'small', 'task', 'add', 'big', '--array', '1-9')
+            done = self.lwt('-C', 'small', 'task', 'run', timeout=120)
+            self.assertEqual(done.code, 74, done)
+            self.assertIn('No space left on device', done.err)
+        finally:
+            subprocess.run(['umount', small], check=True)
 
     def test_thirty_kills_of_the_pass_lose_no_result_and_start_nothing_twice(self):
         self.make_lab_workspace()

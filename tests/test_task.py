@@ -74,7 +74,7 @@ class Automaton(unittest.TestCase):
     HOST_SAYS = {'exited', 'cancelled', 'died', 'rebooted', 'absent', 'running'}
     MEETS = {                               # written down a second time: what may happen to a task in each state
         'new': {'place', 'kill', 'suspend'},
-        'held': {'resume', 'kill'},
+        'held': {'resume', 'kill', 'suspend'},
         'launching': HOST_SAYS | {'waiting', 'stuck', 'unplaced', 'refused', 'kill', 'suspend'},
         'withdrawing': HOST_SAYS | {'waiting', 'kill', 'suspend'},
         'running': HOST_SAYS | {'kill', 'suspend'},
@@ -186,8 +186,8 @@ class Ids(unittest.TestCase):
     NUMBERS = (1, 10, 11, 123456, 1234567)
 
     def test_C_14_an_id_means_itself_else_all_that_it_begins(self):
-        for text, expected in (('1', [1]), ('000001', [1]), ('00001', [10, 11]), ('0000', [1, 10, 11]),
-                               ('12', [123456, 1234567]),
+        for text, expected in (('1', [1]), ('000001', [1]), ('00001', [1, 10, 11]), ('01', [1]), ('00011', [11]),
+                               ('0000', [1, 10, 11]), ('12', [123456, 1234567]),
                                ('123456', [123456]), ('1234567', [1234567]), ('9', []), ('000009', []), ('10', [10])):
             with self.subTest(text=text):
                 self.assertEqual(task.match_ids(text, self.NUMBERS), expected)

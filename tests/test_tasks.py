@@ -260,6 +260,14 @@ class Life(TaskTestCase):
         done = self.lwt('task', 'log', '1')
         self.assertEqual((done.out, done.err), ('out\n', 'err\n'))
 
+    def test_log_of_a_second_attempt_is_not_that_of_the_first(self):
+        self.describe('twice', 'exec : echo try $LWT_ATTEMPT; [ $LWT_ATTEMPT = 2 ] && sleep 9985\nretry_on : failed\n')
+        self.add('twice')
+        self.assertTrue(wait_for(lambda: self.lwt('task', 'update').code == 0 and
+                                 any('sleep 9985' in words for words in marked(self.mark).values())))
+        self.assertEqual(self.lwt('task', 'log', '1').out, 'try 2\n')
+        self.lwt('task', 'kill', '1')
+
     def test_priority_goes_first_and_slots_are_kept(self):
         self.write('host.list', 'localhost\tlocal\t~\tslots=1\n')
         self.describe('order', 'exec : echo $LWT_ARG >> ../../../../order\n')
@@ -286,6 +294,100 @@ class Life(TaskTestCase):
         self.assertEqual((popen.returncode, err), (130, b'lwt: interrupted; tasks that were started go on, and the next run or '
                                                         b'update looks after them\n'))
         self.assertIn('the task needs 966367641600', self.lwt('task', 'why', '1').out)
+
+    def test_wait_ends_with_its_tasks_and_tells_of_them_only(self):
+        self.describe('bad', 'exec : exit 3\n')
+        self.describe('far', 'exec : true\ncategory : moon\n')
+        self.describe('huge', 'exec : true\nmemory : 900T\n')
+        self.add('sample')
+        self.lwt('task', 'run')
+        self.add('bad', 'far', 'huge')
+        done = self.lwt('task', 'wait', '1')
+        self.assertEqual((done.code, done.out, done.err), (0, '', ''), 'others wait, and have nothing to do with it')
+        done = self.lwt('task', 'wait', '3', '1')
+        self.assertEqual(done.code, 1)
+        self.assertIn('000003 far: no available host may take it (category moon, hosts any)', done.err)
+        self.assertNotIn('huge', done.err)
+        self.assertEqual(self.lwt('task', 'wait', '2').code, 1)
+        self.assertEqual(self.lwt('task', 'wait', '1').code, 0)
+
+    def test_a_run_ends_where_all_that_is_left_waits_for_somebody(self):
+        self.describe('slow', 'exec : sleep 9983\n')
+        self.add('slow', 'sample')
+        self.lwt('task', 'suspend', '2')
+        self.lwt('task', 'update')
+        self.assertTrue(wait_for(lambda: any('sleep 9983' in words for words in marked(self.mark).values())))
+        self.lwt('task', 'suspend', '1')
+        self.assertTrue(wait_for(lambda: self.lwt('task', 'update').code == 0 and self.shown('1')[0]['state'] == 'suspended'))
+        done = self.lwt('task', 'run')
+        self.assertEqual(done.code, 1)
+        self.assertIn('000001 slow: suspended on localhost; lwt task resume 000001', done.err)
+        self.assertIn('000002 sample: held: suspended', done.err)
+        self.assertEqual(self.lwt('task', 'kill', '1', '2').code, 0)
+
+    def test_what_waits_for_others_can_be_suspended_too(self):
+        self.add('sample')
+        self.add('sample', '--after', '1')
+        self.assertEqual(self.lwt('task', 'suspend', '2').code, 0)
+        done = self.lwt('task', 'suspend', '2')
+        self.assertEqual((done.code, 'it is held already' in done.err), (1, True))
+        self.assertEqual(self.lwt('task', 'resume', '2').code, 0)
+        self.assertEqual([(task['state'], task['reason']) for task in self.shown('2')], [('held', 'after 000001')])
+        self.lwt('task', 'suspend', '2')
+        self.lwt('task', 'run')
+        self.assertEqual([(task['state'], task['reason']) for task in self.shown()], [('done', ''), ('held', 'suspended')])
+        self.lwt('task', 'resume', '2')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual([task['outcome'] for task in self.shown()], ['success'] * 2)
+
+    def test_an_input_that_was_removed_holds_its_tasks_and_nobody_else(self):
+        self.add('sample', '--array', '1-2')
+        gone = os.listdir(self.path('task'))[0]
+        os.rename(self.path('task', gone), self.path('kept'))
+        self.add('sample')
+        done = self.lwt('task', 'run')
+        self.assertEqual(done.code, 1, done)
+        self.assertIn('000001 sample: held: its input is gone: task/%s; put it back and resume, or kill it' % gone, done.err)
+        self.assertEqual([task['outcome'] or task['state'] for task in self.shown()], ['held', 'held', 'success'])
+        os.rename(self.path('kept'), self.path('task', gone))
+        self.lwt('task', 'resume', '1', '2')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+
+    def test_a_command_whose_runner_was_killed_is_ended_before_the_task_is_lost(self):
+        self.describe('slow', 'exec : sleep 9984\nretries : 0\n')
+        self.add('slow')
+        self.lwt('task', 'update')
+        self.assertTrue(wait_for(lambda: any('sleep 9984' in words for words in marked(self.mark).values())))
+        key = next(name for name in os.listdir(self.path('home', '.lwt', 't')) if name.endswith('.1'))
+        os.kill(int(self.read('home', '.lwt', 't', key, 'fate').split()[1]), signal.SIGKILL)
+        self.assertTrue(any('sleep 9984' in words for words in marked(self.mark).values()))
+        self.assertEqual(self.lwt('task', 'run').code, 3)
+        self.assertEqual([task['outcome'] for task in self.shown()], ['lost'])
+        self.assertFalse(any('sleep 9984' in words for words in marked(self.mark).values()))
+
+    def test_the_filters_of_show_hold_for_ids_and_counts(self):
+        self.describe('bad', 'exec : exit 3\n')
+        self.add('bad', 'sample')
+        self.lwt('task', 'run')
+        self.add('sample', '--array', '7-7')
+        self.assertEqual([task['id'] for task in self.shown('1', '2', '3', '--name', 'sample')], ['000002', '000003'])
+        self.assertEqual(self.shown('--finished', '--state', 'new'), [])
+        self.assertEqual(self.lwt('task', 'show', '--finished', '--count').out.split()[2:6], ['success', '1', 'failed', '1'])
+        self.assertEqual(self.lwt('task', 'show', '--finished', '--state', 'failed', '--count').out.split()[2:4], ['failed', '1'])
+        self.assertIn('no such tasks', self.lwt('task', 'show', '--finished', '--state', 'new').err)
+        self.assertEqual(self.lwt('task', '--name', 'update', 'show').code, 0, 'a value is no verb')
+
+    def test_a_value_that_no_environment_takes_is_refused_and_a_long_one_is_cut_in_the_table_only(self):
+        self.write('values', 'x' * 120001 + '\n')
+        done = self.lwt('task', 'add', 'sample', '--each', self.path('values'))
+        self.assertEqual((done.code, 'a value of 120001 bytes' in done.err), (2, True), done)
+        self.queued_nothing()
+        self.describe('long', 'exec : printf %s "$LWT_ARG" | wc -c\n')
+        self.write('values', 'x' * 120000 + '\n')
+        self.add('long', '--each', self.path('values'))
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(self.read(self.results()[0], 'run.stdout').strip(), '120000')
+        self.assertIn(' long %s… ' % ('x' * 59), self.lwt('task', 'show').out)
 
     def test_an_interrupted_run_leaves_the_tasks_running(self):
         self.describe('slow', 'exec : sleep 2; echo done\n')

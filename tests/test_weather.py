@@ -67,7 +67,7 @@ class Refusals(unittest.TestCase):
     """Why a host does not take a task."""
 
     def test_every_reason_is_told(self):
-        task = _Task(Desc('x', category='c'))
+        desc = Desc('x', category='c')
         out, held = Health('h', 'out', reason='refused'), Health('h', 'held', reason='new disk')
         told = (0.0, FREE, '')
         for host, sick, heard, used, settings, said in (
@@ -78,14 +78,9 @@ class Refusals(unittest.TestCase):
                 (HOST, None, told, 0, {'min_memory': 9999}, 'less than min_memory'),
                 (HOST, Health('h', 'doubtful'), told, 1, {}, '')):
             with self.subTest(said=said):
-                found = capacity.refusal(host, sick, heard, used, task, SETTINGS._replace(**settings), 12)
+                found = capacity.refusal(host, sick, heard, used, desc, SETTINGS._replace(**settings), 12)
                 self.assertIn(said, found)
                 self.assertEqual(bool(said), bool(found))
-
-
-class _Task:
-    def __init__(self, desc):
-        self.desc = desc
 
 
 class OnHosts(LabTestCase):

@@ -542,7 +542,10 @@ tell() {
 "
           ;;
       esac
-      case $state in exited*) usage && state="$state $used" ;; esac
+      case $state in
+        exited*) usage && state="$state $used" ;;
+        died) sweep "$key" ;;           # its command may live; it is going to be started elsewhere
+      esac
     else
       state=absent
       case "$launched " in *" $key "*) state=died ;; esac     # it was there: it removed itself

@@ -17,6 +17,9 @@ now() {
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
 }
 
+# goes_on: is the command still there, or anything that it started?
+goes_on() { [ ! -e usage ] || [ -n "$(unset LWT_ID; marked "LWT_ID=$1")" ]; }
+
 candidate=c.$$
 if { read -r line </proc/$$/stat; } 2>/dev/null; then
   # shellcheck disable=SC2086  # to be split into fields
@@ -51,7 +54,11 @@ if [ "$task_timeout" != 0 ]; then
     ln fate why.timeout
     kill -TERM 0
     kill -CONT 0
-    sleep "$task_grace"
+    nap
+    while [ "$task_grace" -gt 0 ] && goes_on "$LWT_ID"; do
+      sleep 1
+      task_grace=$((task_grace - 1))
+    done
     sweep "$LWT_ID"
     mv "$candidate" exit.timeout
     ring
