@@ -67,8 +67,8 @@ def _stuck(store, listed):
 
 def unplaceable(store, listed, numbers=None):
     """The Tasks, of all or of those with these numbers, that no available host may take, whatever the weather."""
-    inputs = {group.input for group in _stuck(store, listed)}
-    waiting = store.chosen(('new',)) if inputs else ()
+    inputs = {group.input: group.name for group in _stuck(store, listed)}
+    waiting = store.chosen(('new',), names=tuple(set(inputs.values()))) if inputs else ()
     return [task for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
 
 
@@ -77,7 +77,7 @@ def _is_over(store, listed, numbers):
     if numbers is None:
         return store.going_count() <= sum(group.count for group in _stuck(store, listed))
     going = store.going(numbers)
-    return going <= {task.id for task in unplaceable(store, listed, going)}
+    return not going or going <= {task.id for task in unplaceable(store, listed, going)}
 
 
 class _Carriers:
