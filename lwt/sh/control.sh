@@ -544,7 +544,7 @@ tell() {
       esac
       case $state in
         exited*) usage && state="$state $used" ;;
-        died) sweep "$key" ;;           # its command may live; it is going to be started elsewhere
+        died) [ ! -e fate ] || sweep "$key" ;;      # its runner was killed, not its command; it may be started elsewhere
       esac
     else
       state=absent
