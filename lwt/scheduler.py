@@ -166,7 +166,7 @@ class _Server:
 
     def __init__(self, pool, context, listed, is_roomy, numbers):
         self._pool = pool
-        self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1)
+        self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1, context.store.going_count)
         self._answered = set()          # the names of hosts that have
         self._knocking = {}             # name -> since when it is logged in to, of those that have not
         self._given_up = set()          # of these

@@ -6,10 +6,10 @@ from lwt import door
 
 
 class Machine:
-    """A clock, and two processors of which so many are busy."""
+    """A clock, two processors of which so many are busy, and a queue of which so much is done each second."""
 
-    def __init__(self, busy=0.0):
-        self.now, self.idle, self.busy = 100.0, 0.0, busy
+    def __init__(self, busy=0.0, open_=1000, pace=0.0):
+        self.now, self.idle, self.busy, self.open, self.pace = 100.0, 0.0, busy, open_, pace
 
     def clock(self):
         """Seconds."""
@@ -23,11 +23,16 @@ class Machine:
         """Let time pass."""
         self.now += seconds
         self.idle += 100 * seconds * (2 - self.busy)
+        self.open = max(0, self.open - seconds * self.pace)
+
+    def open_count(self):
+        """How many tasks are not over."""
+        return self.open
 
 
 def admitted(machine, seconds, hosts=1000):
     """How many logins begin within so many seconds, when everybody asks again and again."""
-    gate = door.Door(machine.clock, machine.cpu_times, 2)
+    gate = door.Door(machine.clock, machine.cpu_times, 2, machine.open_count)
     begun = set()
     for _turn in range(int(seconds * 100) + 1):
         begun |= {number for number in range(hosts) if number not in begun and gate.admits(number)}
@@ -47,21 +52,31 @@ class Logins(unittest.TestCase):
             with self.subTest(busy=busy, seconds=seconds):
                 self.assertTrue(least <= admitted(Machine(busy), seconds) <= most, admitted(Machine(busy), seconds))
 
+    def test_where_all_is_done_soon_more_hosts_are_of_little_use(self):
+        for busy, pace, seconds, least, most in (
+                (2, 200, 2, 4, 4),                      # 1,000 tasks in 5 s: no more than the first
+                (2, 20, 2, 8, 12),                      # in 50 s: one for each, every half second
+                (0, 200, 1, 16, 24),                    # with processors that are idle: two at each look
+                (0.9, 200, 1, 8, 16)):                  # one of them is: one at each
+            with self.subTest(busy=busy, pace=pace):
+                found = admitted(Machine(busy, 1000, pace), seconds)
+                self.assertTrue(least <= found <= most, found)
+
     def test_who_was_admitted_stays_so_and_takes_no_more_room(self):
         machine = Machine(2)
-        gate = door.Door(machine.clock, machine.cpu_times, 2)
+        gate = door.Door(machine.clock, machine.cpu_times, 2, machine.open_count)
         self.assertEqual([gate.admits(name) for name in 'aabbccddee'], [True] * 8 + [False] * 2)
 
     def test_a_clock_that_is_set_back_keeps_nobody_out(self):
         machine = Machine(2)
-        gate = door.Door(machine.clock, machine.cpu_times, 1)
+        gate = door.Door(machine.clock, machine.cpu_times, 1, machine.open_count)
         self.assertEqual([gate.admits(name) for name in 'abc'], [True, True, False])
         machine.now -= 50
         self.assertTrue(gate.admits('c'))
 
     def test_where_nobody_tells_what_the_processors_do_they_count_as_idle(self):
         machine = Machine()
-        gate = door.Door(machine.clock, lambda: None, 1)
+        gate = door.Door(machine.clock, lambda: None, 1, machine.open_count)
         self.assertEqual([gate.admits(name) for name in 'abc'], [True, True, False])
         machine.wait(0.2)
         self.assertEqual([gate.admits(name) for name in 'cde'], [True, True, False])
