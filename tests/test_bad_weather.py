@@ -88,7 +88,8 @@ class LyingSsh(ProgramTestCase):
         self.describe('count', ledger.DESC, run_sh=ledger.RUN)
         for name in names:
             self.lwt('task', 'add', 'count', 'count', '--hosts', name)
-        self.assertEqual(self.lwt('task', 'run', timeout=120).code, 0)
+        done = self.lwt('task', 'run', timeout=120)
+        self.assertEqual(done.code, 0, done)
         found = ledger.entries(self.scratch, [self.path('fake', name, 'starts') for name in names])
         self.assertEqual([str(entry) for entry in found if entry.problems or entry.outcome != 'success'], [])
         self.assertEqual(len(found), 2 * len(names))
