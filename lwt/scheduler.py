@@ -200,10 +200,17 @@ class _Server:
     def _stay(self, target):
         """Flow: visit a host for as long as there is something to do there; returns the Report."""
         name = target.name
-        if name not in self._answered:
-            self._knocking[name] = self._pool.loop.time()
+
+        def find():
+            found = self._find(name)
+            if found is None:           # there is no reason to log in any more
+                self._knocking.pop(name, None)
+            elif name not in self._answered:
+                self._knocking.setdefault(name, self._pool.loop.time())
+            return found
+
         try:
-            report = yield from stay(self._context, target, lambda: self._find(name), self._is_over, self._is_roomy)
+            report = yield from stay(self._context, target, find, self._is_over, self._is_roomy)
         finally:
             self._knocking.pop(name, None)
         if name in self._given_up:

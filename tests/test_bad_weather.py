@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import os
+import time
 import unittest
 import uuid
 
+from lwt import scheduler
 from tests import lab, ledger
 from tests.fault_proxy import FaultProxy
 from tests.support import FAKE, MARK, ProgramTestCase, marked, wait_for
@@ -67,6 +69,20 @@ class LyingSsh(ProgramTestCase):
         self.assertEqual([line for line in done.err.splitlines() if 'hang-1' in line],
                          ['lwt: ' + said, 'lwt: 1 host still: ' + said])
         self.assertEqual(self.lwt('hosts', '-a').out, 'fine\nhang-1\n')        # nothing is held against it
+
+    def test_N_12_hosts_that_were_not_needed_are_not_called_unreachable(self):
+        self.make_workspace([('h%d' % number, 'fake', '~') for number in range(1, 31)], grace='0.5')
+        self.describe('long', 'exec : sleep 9986\n')
+        self.lwt('task', 'add', 'long')
+        popen = self.start('task', 'run')
+        self.assertTrue(wait_for(lambda: 'running' in self.lwt('task', 'show').out))
+        time.sleep(scheduler.PATIENCE + 1)
+        self.lwt('task', 'suspend', '1')        # another lwt has the run end
+        _out, err = popen.communicate(timeout=60)
+        self.assertEqual(popen.returncode, 1, err)
+        self.assertIn(b'000001 long: suspended on', err)
+        self.assertNotIn(b'unreachable', err)
+        self.lwt('task', 'kill', '1')
 
     def test_X_3_tasks_come_through_lost_and_doubled_replies_and_start_once(self):
         for host in ('lost-1', 'twice-1', 'late-1'):
