@@ -19,7 +19,7 @@ import stat
 import time
 from typing import NamedTuple
 
-from lwt import events, files, ssh
+from lwt import events, files, remote, ssh
 from lwt.call import logging_in
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
@@ -68,17 +68,19 @@ class _Greeting:
     """What a master says: a line when it serves, words of ssh when it does not.  It stands for a frame in ssh.verdict."""
 
     code = failure = None
+    shell_output = last_words = b''
+    is_output_cut = False
 
     def __init__(self):
         self.started = False
-        self.noise = bytearray()
+        self.ssh_output = bytearray()
 
     def feed(self, stream, data):
         """Take bytes."""
         if stream == 'stdout':
             self.started = True
-        elif len(self.noise) < 4096:
-            self.noise += data
+        elif len(self.ssh_output) < remote.NOISE_KEPT:
+            self.ssh_output += data
 
 
 @contextlib.contextmanager
@@ -119,7 +121,7 @@ def connected(session, host):
     verdict = yield from logging_in(session, log_in)
     if verdict.ok:
         return _held(session._replace(transport=transport, gate=None), master)
-    if verdict.kind == 'refused' and verdict.ran != 'no':
+    if verdict.kind in ('refused', 'lost') and verdict.ran != 'no':
         return _held(session, None)         # an ssh that cannot share, whatever it says
     raise HostError(host.name, verdict)
 

@@ -30,10 +30,12 @@ ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
 
-# How ssh itself speaks on standard error when a connection breaks: a last line that is not the command's.
+# What ssh prints on standard error when a connection breaks, after whatever the command printed.
 SSH_LAST_WORDS = re.compile(
     rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |Write failed: |'
-    rb'packet_write_\w+: |ssh_\w+: |ssh: |Bad packet length |Corrupted MAC ')
+    rb'packet_write_\w+: |ssh_\w+: |ssh: |Bad packet length |Corrupted MAC |Received disconnect from |Disconnected from |'
+    rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |Transferred: sent |'
+    rb'Bytes per second: sent ')
 
 # The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
 SHORT_SCRIPTS = {
@@ -171,8 +173,11 @@ class Framed:
     """Reads the two framed streams of a script; a sink for proc.Child.
 
     on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin was seen.  code: the exit
-    code that the end line told, or None.  failure: what a fail line told, or None.  noise: what stood before the begin,
-    cut.  last_words: what stood on standard error after everything else, when the connection broke: ssh's own.
+    code that the end line told, or None.  failure: what a fail line told, or None.
+
+    While the begin was not seen: ssh_output is what came on standard error, of ssh and of the login shell; shell_output what
+    came on standard output, of the login shell alone.  Both are cut at NOISE_KEPT bytes; is_output_cut tells whether they were.
+    last_words: what ssh printed on standard error after everything else, when the connection broke.
     """
 
     def __init__(self, nonce, on_payload):
@@ -210,8 +215,16 @@ class Framed:
         return self._streams['stdout'].failure
 
     @property
-    def noise(self):
-        return bytes(self._streams['stderr'].outside + b'\n' + self._streams['stdout'].outside)
+    def ssh_output(self):
+        return bytes(self._streams['stderr'].outside)
+
+    @property
+    def shell_output(self):
+        return bytes(self._streams['stdout'].outside)
+
+    @property
+    def is_output_cut(self):
+        return any(reader.is_outside_cut for reader in self._streams.values())
 
     @property
     def last_words(self):
@@ -234,6 +247,7 @@ class _FrameReader:
         self.code = None
         self.failure = None
         self.outside = bytearray()
+        self.is_outside_cut = False
 
     def feed(self, data):
         """Take bytes; returns the payload among them."""
@@ -260,7 +274,9 @@ class _FrameReader:
         return taken
 
     def _note_outside(self, data):
-        self.outside += data[:NOISE_KEPT - len(self.outside)]
+        room = NOISE_KEPT - len(self.outside)
+        self.is_outside_cut = self.is_outside_cut or len(data) > room
+        self.outside += data[:room]
 
     def _find_begin(self):
         line = self._mark + b'begin\n'
@@ -300,13 +316,17 @@ class _FrameReader:
         return payload
 
     def _count_last_words(self):
-        """The length of the last line, if it may be somebody else's last words."""
+        """The length of the last lines, if they may be ssh's last words."""
         if self._last_words is None:
             return 0
-        start = self._buffer.rfind(b'\n', 0, max(0, len(self._buffer) - 1)) + 1
-        is_line = start > 0 or self._at_line_start
-        length = len(self._buffer) - start
-        return length if is_line and length < NOISE_KEPT and self._last_words.match(self._buffer, start) else 0
+        start = end = len(self._buffer)
+        while start > 0:
+            line = self._buffer.rfind(b'\n', 0, start - 1) + 1
+            is_line = line > 0 or self._at_line_start
+            if not is_line or end - line >= NOISE_KEPT or not self._last_words.match(self._buffer, line):
+                break
+            start = line
+        return end - start
 
     def _close(self, line):
         word, _space, rest = line.partition(b' ')

@@ -7,10 +7,10 @@ that every script prints says whether the command ran, and only where it did not
 
 import math
 import os
-import re
 import zlib
 from typing import NamedTuple
 
+from lwt import ssh_messages
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
@@ -49,12 +49,14 @@ class Verdict(NamedTuple):
     kind: 'ok', or the class of the failure: refused, timeout, dns, hostkey, auth, lost, killed, failed.
     code: the command's own exit code, or 124, 255 and so on as design has them.
     reason: for people.  ran: 'no' (certainly not started), 'maybe', 'yes'.
+    is_dropped: sshd dropped the login because it was busy; see ssh_messages.Failure.
     """
 
     kind: str
     code: int
     reason: str = ''
     ran: str = 'yes'
+    is_dropped: bool = False
 
     @property
     def ok(self):
@@ -66,29 +68,9 @@ class Verdict(NamedTuple):
         return self.kind in ('ok', 'failed')
 
 
-DROPPED = 'closed before the login'        # sshd had no room (MaxStartups), or something before it
-
-# What ssh prints when nothing ran on the host, as seen from OpenSSH 7 to 9: pattern, class, reason.  The order matters.
-SIGNATURES = tuple((re.compile(pattern, re.IGNORECASE), kind, reason) for pattern, kind, reason in (
-    (r'REMOTE HOST IDENTIFICATION HAS CHANGED', 'hostkey', 'host key changed'),
-    (r'host key verification failed|no \S+ host key is known', 'hostkey', 'host key not known'),
-    (r'could not resolve hostname|name or service not known', 'dns', 'name not known'),
-    (r'permission denied \(|too many authentication failures|no more authentication methods', 'auth', 'login refused'),
-    (r'connection refused', 'refused', 'connection refused'),
-    (r'no route to host|network is unreachable|host is down', 'refused', 'no route to host'),
-    (r'(connection|operation) timed out', 'timeout', 'connection timed out'),
-    (r'kex_exchange_identification|ssh_exchange_identification|connection (closed|reset) by|banner exchange',
-     'refused', DROPPED),
-    (r'contains invalid characters|bad configuration option|bad owner or permissions', 'refused', 'ssh does not take it'),
-))
-
-# What ssh says of a connection that it was to share; it then logs in by itself.
-SHARING_WORDS = re.compile(r'^(?:Control ?(?:Socket|Master)|mux_?client).*$', re.IGNORECASE | re.MULTILINE)
-
-
 def was_dropped(verdict):
-    """Did sshd drop the login for want of room, so that it is worth another try?"""
-    return verdict.ran == 'no' and DROPPED in verdict.reason
+    """Did sshd drop the login because it was busy, so that another attempt may succeed?"""
+    return verdict.ran == 'no' and verdict.is_dropped
 
 
 def require_program(path, name, searched):
@@ -102,7 +84,7 @@ def options(transport):
     chosen = ('-F', transport.config) if transport.config else ()
     for text in ('BatchMode=yes', 'NumberOfPasswordPrompts=0', 'ConnectTimeout=%d' % math.ceil(transport.connect_timeout),
                  'ConnectionAttempts=1', 'ClearAllForwardings=yes', 'ForwardAgent=no', 'ForwardX11=no',
-                 'PermitLocalCommand=no', 'UpdateHostKeys=no', 'LogLevel=ERROR') + _alive(transport) + _sharing(transport):
+                 'PermitLocalCommand=no', 'UpdateHostKeys=no', 'LogLevel=VERBOSE') + _alive(transport) + _sharing(transport):
         chosen += ('-o', text)
     return chosen
 
@@ -150,15 +132,18 @@ def environment(environ):
     return {name: value for name, value in environ.items() if name != 'LANG' and not name.startswith('LC_')}
 
 
-def verdict(result, frame):
-    """The Verdict on a Result whose output went through frame (remote.Framed)."""
+def verdict(result, frame, is_first=True):
+    """The Verdict on a Result whose output went through frame (remote.Framed).
+
+    is_first: was it the first request over its login?  For a later one, ssh's messages prove nothing.
+    """
     if result.status == 'unspawnable':
         return Verdict('failed', 127, 'cannot run %s' % printable(_first_line(result.stderr), 200), 'no')
-    if frame.code is not None:          # the script itself reported the end, whatever happened to the connection after that
-        return _reported(result, frame)
+    if frame.code is not None:
+        return _reported(result, frame)     # whatever happened to the connection after that
     if frame.failure is not None:
         return Verdict('failed', 1, frame.failure, 'no')
-    if frame.started:
+    if frame.started or not is_first:
         return _cut_off(result, frame)
     return _not_started(result, frame)
 
@@ -187,40 +172,43 @@ def _cut_off(result, frame):
     verdict = _ended_here(result, 0)
     if verdict:
         return verdict
-    text = _first_line(frame.last_words)
-    return Verdict('lost', UNREACHABLE, 'connection lost%s' % (' (%s)' % printable_text(text) if text else ''), 'maybe')
+    return _lost(frame.last_words if frame.started else frame.ssh_output)
+
+
+def _lost(stderr):
+    """The Verdict on a command that may or may not have run."""
+    words = printable_text(ssh_messages.words(stderr.decode('utf-8', 'replace')))
+    reason = 'connection lost%s' % (' (%s)' % words if words else '')
+    return Verdict('lost', UNREACHABLE, reason, 'maybe')
 
 
 def _not_started(result, frame):
     if result.status == 'cancelled':
         return Verdict('killed', 130, 'interrupted', 'maybe')
+    text = frame.ssh_output.decode('utf-8', 'replace')
+    said = ssh_messages.shell_words(text) or _first_line(frame.shell_output)
+    quoted = ': ' + printable_text(said) if said else ''
     if result.status in ('hello', 'timeout', 'stalled'):
         limit = {'hello': result.command.hello, 'timeout': result.command.timeout, 'stalled': result.command.stall}
-        return Verdict('timeout', UNREACHABLE, 'unreachable (no answer in %g s%s)'
-                       % (limit[result.status], _quoted(frame.noise)), 'maybe')
-    text = frame.noise.decode('utf-8', 'replace')
-    if result.status == 'exited' and result.code == UNREACHABLE:
-        known = _signature(text)
-        if known:
-            return Verdict(known[0], UNREACHABLE, 'unreachable (%s)' % known[1], 'no')
+        return Verdict('timeout', UNREACHABLE, 'unreachable (no answer in %g s%s)' % (limit[result.status], quoted), 'maybe')
+    if result.status != 'exited' or result.code == UNREACHABLE:
+        failure = _before_login(result, frame, text)
+        return _lost(frame.ssh_output) if failure is None else Verdict(
+            failure.kind, UNREACHABLE, 'unreachable (%s)' % printable_text(failure.reason), 'no', failure.is_dropped)
     return Verdict('refused', UNREACHABLE, 'unreachable (no answer from its shell, exit code %d%s)'
-                   % (result.code, _quoted(frame.noise)), 'maybe')
+                   % (result.code, quoted), 'maybe')
 
 
-def _signature(text):
-    """(class, reason) of what ssh prints when nothing ran, or None."""
-    text = SHARING_WORDS.sub('', text)
-    return next(((kind, reason) for pattern, kind, reason in SIGNATURES if pattern.search(text)), None)
+def _before_login(result, frame, text):
+    """The ssh_messages.Failure where it is certain that nothing ran, or None."""
+    is_failure = result.status == 'exited' and result.code == UNREACHABLE
+    is_whole = not frame.shell_output and not frame.is_output_cut
+    return ssh_messages.failure_before_login(text) if is_failure and is_whole else None
 
 
 def _first_line(data):
     lines = [line for line in data.decode('utf-8', 'replace').splitlines() if line.strip()]
     return lines[0].strip() if lines else ''
-
-
-def _quoted(noise):
-    text = _first_line(noise)
-    return ': ' + printable_text(text) if text else ''
 
 
 def printable_text(text, limit=160):

@@ -51,17 +51,18 @@ class Talk:
         """
         def attempt():
             frame, began = remote.Framed(self._session.nonce(), on_payload), time.monotonic()
-            result = yield from self._turn(frame, remote.request(frame, arguments) + data, stall)
+            is_first = not self._is_there()
+            result = yield from self._turn(frame, remote.request(frame, arguments) + data, stall, is_first)
             frame.finish()
-            verdict = ssh.verdict(result or Result(None, 'exited'), frame)
+            verdict = ssh.verdict(result or Result(None, 'exited'), frame, is_first)
             events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok', time.monotonic() - began), self._host.name)
             return verdict
 
         return (yield from logging_in(self._session, attempt))
 
-    def _turn(self, frame, data, stall):
+    def _turn(self, frame, data, stall, is_first):
         """Flow: one request and its answer; returns the Result of the script if it has ended, else None."""
-        if self._is_there():
+        if not is_first:
             self._line.ask(frame, data)
             self._child.expect(stall)
         else:

@@ -86,3 +86,79 @@ class FaultProxy:
         elif self.fault == 'throttle':
             time.sleep(4096 / self.value)
         return self.fault in ('stall', 'throttle', 'flip')
+
+
+class CutProxy:
+    """Relays connections to one port of this machine through many ports, each of which cuts elsewhere.
+
+    cuts: [(kind, after)]: kind is 'close' or 'reset', after the number of bytes of the server's stream
+    that pass; exactly so many, on each connection.  ports: in the order of cuts.  Use as a context
+    manager.  One thread serves all of it.
+    """
+
+    def __init__(self, target_port, cuts):
+        self._target = ('127.0.0.1', target_port)
+        self._listeners = []
+        self._selector = selectors.DefaultSelector()
+        self._is_healed = False
+        self._over = threading.Event()
+        for cut in cuts:
+            listener = socket.socket()
+            listener.bind(('127.0.0.1', 0))
+            listener.listen(16)
+            self._selector.register(listener, selectors.EVENT_READ, lambda one=listener, cut=cut: self._accept(one, cut))
+            self._listeners.append(listener)
+        self.ports = [listener.getsockname()[1] for listener in self._listeners]
+        self.counts = {port: [] for port in self.ports}     # bytes of the server's stream, of each connection
+        self._thread = threading.Thread(target=self._serve)
+
+    def heal(self):
+        """From now on, cut nothing."""
+        self._is_healed = True
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self._over.set()
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+        self._selector.close()
+
+    def _serve(self):
+        while not self._over.is_set():
+            for key, _mask in self._selector.select(0.1):
+                if key.fileobj.fileno() != -1:      # else closed in this round
+                    key.data()
+
+    def _accept(self, listener, cut):
+        client, _address = listener.accept()
+        server = socket.create_connection(self._target)
+        counts = self.counts[listener.getsockname()[1]]
+        counts.append(0)
+        number = len(counts) - 1
+        limit = None if self._is_healed else cut
+
+        def pass_on(source, target):
+            data = FaultProxy._receive(source)
+            if source is server and limit is not None:
+                data = data[:limit[1] - counts[number]]
+            counts[number] += len(data) * (source is server)
+            try:
+                target.sendall(data)
+            except OSError:
+                data = b''
+            if not data or source is server and limit is not None and counts[number] >= limit[1]:
+                self._cut(client, server, limit is not None and limit[0] == 'reset')
+
+        self._selector.register(client, selectors.EVENT_READ, lambda: pass_on(client, server))
+        self._selector.register(server, selectors.EVENT_READ, lambda: pass_on(server, client))
+
+    def _cut(self, client, server, is_reset):
+        for sock in (client, server):
+            self._selector.unregister(sock)
+            if is_reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            sock.close()

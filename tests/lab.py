@@ -346,7 +346,7 @@ class LoopbackLab(_SshdLab):
     def down(self):
         """End the listeners and their sessions, and remove all that was made."""
         for pid in self.listeners.values():
-            for child in _children(pid):
+            for child in children(pid):
                 _kill(child)
             _kill(pid)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -358,7 +358,7 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-def _children(pid):
+def children(pid):
     try:
         with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
             return [int(word) for word in file.read().split()]

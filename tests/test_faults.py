@@ -8,13 +8,13 @@ import unittest
 
 from tests.support import ROOT
 
-NAME = re.compile(r'(?:^test_|_and_)([A-Z])_(\d+)(?=_)')      # test_C_2_…, test_C_2_and_C_3_…
+NAME = re.compile(r'(?:^test_|_and_)([A-Z]+)_(\d+)(?=_)')      # test_C_2_…, test_C_2_and_C_3_…
 
 
 def documented():
     """{id: the modules that the table names} of docs/faults.md."""
     with open(os.path.join(ROOT, 'docs', 'faults.md'), encoding='utf-8') as file:
-        lines = [line for line in file if re.match(r'\| [A-Z]-\d', line)]
+        lines = [line for line in file if re.match(r'\| [A-Z]+-\d', line)]
     found = {}
     for line in lines:
         cells = [cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]

@@ -116,7 +116,8 @@ class Calls(unittest.TestCase):
         self.assertIsInstance(requests[-1], Command)
 
     def test_N_1_what_another_try_cannot_help_is_not_tried_again(self):
-        for text in (b'u@h: Permission denied (publickey).\n', b'Host key verification failed.\n', b'Connection refused\n',
+        for text in (b'u@h: Permission denied (publickey).\n', b'Host key verification failed.\n',
+                     b'ssh: connect to host h port 22: Connection refused\n',
                      b''):
             with self.subTest(text=text):
                 answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [unreached(text)])

@@ -12,7 +12,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 LAYERS = (
     ('__init__', 'errors'),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files'),
+     'files', 'ssh_messages'),
     ('selectors_loop', 'hosts', 'config'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
@@ -33,7 +33,8 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity', 'netcat', 'door')
+PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity', 'netcat', 'door',
+        'ssh_messages')
 
 
 def parse_package():

@@ -167,7 +167,7 @@ class Frames(unittest.TestCase):
                     taken = read(stdout, chunk=chunk)
                     self.assertEqual(taken.payload['stdout'], payload)
                     self.assertEqual((taken.frame.started, taken.frame.code), (started, code))
-                    self.assertEqual(taken.frame.noise, b'\n' + noise)
+                    self.assertEqual(taken.frame.shell_output, noise)
 
     def test_a_fail_line_tells_the_reason_and_no_code(self):
         for name, stdout, _payload, _started, code, failure, _noise in self.CASES:
@@ -208,7 +208,8 @@ class Frames(unittest.TestCase):
             with self.subTest(chunk=chunk):
                 taken = read(b'y' * 100000 + BEGIN + b'x' + end(), chunk=chunk)
                 self.assertEqual(taken.payload['stdout'], b'x')
-                self.assertEqual(len(taken.frame.noise), remote.NOISE_KEPT + 1)
+                self.assertEqual(len(taken.frame.shell_output), remote.NOISE_KEPT)
+                self.assertTrue(taken.frame.is_output_cut)
 
     def test_an_end_line_that_never_ends_is_not_collected_for_ever(self):
         taken = Taken()

@@ -1,0 +1,187 @@
+"""What ssh prints when it fails, and what that proves.  Pure.
+
+ssh exits with 255 for every failure of its own, whether the remote command has run or not.  Only its
+messages tell the two apart, and most of them do not: "Connection reset by 10.0.0.1 port 22" is printed
+for a connection that broke during the key exchange as well as for one that broke while the command ran.
+So "nothing ran" is concluded from positive proof only:
+
+- ssh runs with LogLevel=VERBOSE, at which it prints AUTHENTICATED as soon as the login is complete and
+  before it asks for the command to be run.  After that line nothing proves that the command did not run.
+- Without that line, the message that ended ssh must be one of BEFORE_LOGIN.  These are printed only
+  while ssh reads its configuration, connects, exchanges identification strings, negotiates algorithms,
+  checks the host key or authenticates.
+
+Everything else may have run.  Sources: ssh.c, readconf.c, sshconnect.c, sshconnect2.c, kex.c, packet.c
+and clientloop.c of OpenSSH 7.4 to 10.0, and the messages of 9.2 as they were provoked.
+"""
+
+import re
+from typing import NamedTuple, Optional
+
+# Printed by ssh at LogLevel=VERBOSE when the login is complete (7.4: without 'using "publickey"').
+AUTHENTICATED = re.compile(r'Authenticated to \S+ \(.*\)(?: using ".*")?\.$')
+
+# Printed while a shared connection is looked for.  ssh then logs in by itself.
+SHARING = re.compile(r'(?:mux_?client|Control ?(?:Socket|Master))', re.IGNORECASE)
+
+# Statistics and advice, which are not about a failure.
+CHATTER = re.compile(
+    r'Transferred: sent |Bytes per second: sent |Warning: Permanently added |\*\* '
+    r'|Warning: Identity file |Killed by signal |debug\d: ')
+
+DROPPED = 'login dropped by sshd'
+
+
+class Failure(NamedTuple):
+    """Why nothing ran on a host.
+
+    kind: the class: refused, timeout, dns, hostkey or auth.
+    reason: for people; ssh's own words where they say more than ours.
+    is_dropped: the server, or a gateway before it, closed the connection at once, as sshd does when
+    too many logins are in progress (MaxStartups); another attempt may succeed.
+    """
+
+    kind: str
+    reason: str
+    is_dropped: bool = False
+
+
+def _patterns(*rows):
+    return tuple((re.compile(pattern), kind, reason) for pattern, kind, reason in rows)
+
+
+# Messages that are printed before the login only: pattern of a whole line, class, reason.
+# A reason of None means ssh's own words.
+BEFORE_LOGIN = _patterns(
+    # sshconnect.c: no connection.
+    (r'ssh: connect to host .* port \d+: (?:Connection|Operation) timed out', 'timeout',
+     'connection timed out'),
+    (r'ssh: connect to host .* port \d+: Connection refused', 'refused', 'connection refused'),
+    (r'ssh: connect to host .* port \d+: (?:No route to host|Network is unreachable|Host is down)',
+     'refused', 'no route to host'),
+    (r'ssh: connect to host .* port \d+: .*', 'refused', None),
+    (r'\S+: Could not resolve host(?:name)? .*', 'dns', 'name not known'),
+    # kex.c, and sshconnect.c before 8.0: no identification string of an SSH server.
+    (r'(?:Connection timed out during banner exchange'
+     r'|banner exchange: Connection (?:to|with) .*timed out)', 'timeout', 'connection timed out'),
+    (r'(?:(?:kex|ssh)_exchange_identification: (?:(?:read|write): )?'
+     r'|banner exchange: Connection (?:to|with) .*: )'
+     r'(?:Connection closed by remote host|Connection reset by peer|Broken pipe)',
+     'refused', DROPPED),
+    (r'(?:kex|ssh)_exchange_identification: .*', 'refused', None),
+    (r'banner exchange: Connection .*', 'refused', None),
+    (r'Bad remote protocol version identification: .*', 'refused', None),
+    (r'Protocol major versions differ: .*', 'refused', None),
+    # packet.c: no algorithm in common.
+    (r'Unable to negotiate with .* port \d+: no matching .*', 'refused', None),
+    # sshconnect.c: the host key.
+    (r'Host key verification failed\.', 'hostkey', 'host key not known'),
+    # sshconnect2.c, sshconnect1.c: authentication.
+    (r'(?:.*@\S+: )?Permission denied \([\w,@.-]*\)\.', 'auth', 'login refused'),
+    (r'Authentication failed\.', 'auth', 'login refused'),
+    (r'Received disconnect from .* port \d+:2: Too many authentication failures.*', 'auth',
+     'login refused (too many authentication failures)'),
+    (r'Received disconnect from .* port \d+:14: .*', 'auth', 'login refused'),
+    # ssh.c, readconf.c: options and files.
+    (r'.*:? line \d+: Bad configuration option: .*', 'refused', None),
+    (r'.*:? line \d+: (?:Bad|bad|Missing|missing|Unsupported|unsupported|Invalid|invalid|garbage'
+     r'|Too many|keyword|no argument after keyword) .*', 'refused', None),
+    (r'.*: terminating, \d+ bad configuration options', 'refused', None),
+    (r'Bad owner or permissions on .*', 'refused', None),
+    (r"Can't open user config(?:uration)? file .*", 'refused', None),
+    (r'hostname contains invalid characters', 'refused', None),
+    (r'ControlPath too long .*', 'refused', None),
+    (r'\w*percent_expand: .*|unknown key %.*', 'refused', None),
+)
+
+# What ssh adds to one of these before it exits.
+AFTERWORD = re.compile(
+    r'(?:Connection (?:closed|reset) by|Disconnected from) .* port \d+'
+    r'|banner exchange: Connection .*|Connection to .* timed out'
+    r'|.*: terminating, \d+ bad configuration options')
+
+NO_ADDRESS = 'UNKNOWN port 65535'       # of a connection through a proxy
+CHANGED_KEY = 'REMOTE HOST IDENTIFICATION HAS CHANGED'
+REVOKED_KEY = 'REVOKED HOST KEY DETECTED'
+
+# What a program other than the last ssh prints when it fails: of a ProxyCommand or a jump host.
+# "prefix: words", where an upper-case prefix ("WARNING: ...") is rather part of a login banner.
+PROXY_FAILURE = re.compile(r'(?![A-Z]+: )\S[^:]{0,60}:(?: |\d).+|stdio forwarding failed')
+
+
+def failure_before_login(text: str) -> Optional[Failure]:
+    """What stopped ssh before the login, or None where that is not certain.
+
+    text: what ssh printed on standard error, all of it, before it exited with 255.
+    """
+    lines = _lines(text)
+    if any(AUTHENTICATED.match(line) for line in lines):
+        return None
+    lines = [line for line in lines if not SHARING.match(line) and not CHATTER.match(line)]
+    last = _decisive(lines)
+    failure = _known(lines[last]) if lines else None
+    if failure is None:
+        return None
+    if failure.kind == 'hostkey':
+        return failure._replace(reason=_key_problem(text))
+    others = lines[:last] + lines[last + 1:]
+    return _behind_proxy(failure, others) if failure.is_dropped else failure
+
+
+def _decisive(lines):
+    """The index of the line with which ssh ended, what it added to it left out."""
+    last = len(lines) - 1
+    while last > 0 and AFTERWORD.fullmatch(lines[last]):
+        if _known(lines[last - 1]) is not None:
+            last -= 1
+        elif NO_ADDRESS in lines[last] and _known(lines[last - 2]) is not None:
+            last -= 2                   # a proxy's words came in between
+        else:
+            break
+    return last
+
+
+def words(text: str) -> str:
+    """The line of ssh's standard error that tells most about a failure, or ''."""
+    lines = [line for line in _lines(text)
+             if not AUTHENTICATED.match(line) and not CHATTER.match(line)]
+    return lines[0] if lines else ''
+
+
+def shell_words(text: str) -> str:
+    """The first line that the host's shell printed on standard error, or ''; ssh's own left out."""
+    lines = _lines(text)
+    logged_in = [number for number, line in enumerate(lines) if AUTHENTICATED.match(line)]
+    return words('\n'.join(lines[logged_in[0]:] if logged_in else lines))
+
+
+def _lines(text):
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _known(line):
+    for pattern, kind, reason in BEFORE_LOGIN:
+        if pattern.fullmatch(line):
+            return Failure(kind, line if reason is None else reason, reason == DROPPED)
+    return None
+
+
+def _key_problem(text):
+    if CHANGED_KEY in text:
+        return 'host key changed'
+    return 'host key revoked' if REVOKED_KEY in text else 'host key not known'
+
+
+def _behind_proxy(dropped, others):
+    """The Failure of a connection that was closed at once.
+
+    A proxy that cannot connect closes it too, and says why in another line.  A jump host's own
+    sshd may be the one that is busy.
+    """
+    for line in others:
+        failure = _known(line)
+        if failure is not None:
+            return failure._replace(reason=failure.reason if failure.is_dropped else line)
+        if PROXY_FAILURE.fullmatch(line) and not AFTERWORD.fullmatch(line):
+            return Failure('refused', line)
+    return dropped
