@@ -12,7 +12,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 LAYERS = (
     ('__init__', 'errors'),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files', 'ssh_messages'),
+     'files', 'ssh_messages', 'tar_reader'),
     ('selectors_loop', 'hosts', 'config'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
@@ -20,6 +20,7 @@ LAYERS = (
     ('health', 'sample'),
     ('capacity',),
     ('flow', 'task', 'outcome', 'output'),
+    ('local_work',),
     ('store', 'styles', 'log', 'report', 'call', 'results', 'floor', 'multi'),
     ('task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands', 'talk'),
     ('weather', 'monitor', 'probe'),
