@@ -90,18 +90,6 @@ def pack(path, trees, texts, executable):
     return Packed(path, os.path.getsize(path), 'sha256 ' + sha256(path))
 
 
-def packed(trees, texts, executable):
-    """The bytes of such a file."""
-    stream = io.BytesIO()
-    _write(stream, trees, texts, executable)
-    return stream.getvalue()
-
-
-def digest_of(data):
-    """The digest of bytes, as sh/lib.sh prints it."""
-    return 'sha256 ' + hashlib.sha256(data).hexdigest()
-
-
 def _write(file, trees, texts, executable):
     def fix(info):
         info.uid = info.gid = 0

@@ -8,7 +8,7 @@ complete or not at all; an input appears on its host by a rename.
 from __future__ import generator_stop
 
 from lwt import call, connection, errands, files, remote, results, ssh, visit
-from lwt.errors import HostError, LocalError
+from lwt.errors import HostError
 
 
 def carry(context, item):
@@ -61,10 +61,7 @@ def _input(context, item, scratch):
     """Flow: bring an input to a host; then tasks that want it may be placed there."""
     settings = context.session.settings
     path = '%s/%s' % (scratch, item.name)       # whoever sees it knows what is on its way
-    try:
-        packed = errands.pack_input(context.workspace, path, item.of)
-    except OSError as error:
-        raise LocalError('%s: %s' % (error.filename or path, error.strerror or error))
+    packed = yield from errands.pack_input(context.workspace, path, item.of)
     context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
     inbox = errands.Inbox(scratch)
     words = errands.control_words(context.session, item.host.home, packed)

@@ -4,6 +4,8 @@ What is sent is one line for each request and, behind them, a tar stream with th
 new task has besides.  What comes is lines, and behind them a tar stream with the results of what has ended.
 """
 
+from __future__ import generator_stop
+
 import collections
 import functools
 import os
@@ -12,6 +14,7 @@ from typing import NamedTuple
 from lwt import archive, files, remote, task as tasks
 from lwt.config import plain_seconds
 from lwt.errors import LocalError
+from lwt.local_work import do, job
 
 MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
 MOST_WORDS = 1 << 22        # bytes of lines; more than that is no answer
@@ -52,15 +55,15 @@ def sort_inputs(workspace, groups, lacking):
     for group in groups:
         users[group.input] += group.count
     own = frozenset(group.input for group in groups if group.input in lacking and users[group.input] == 1 and group.desc.d_fetch
-                    and _size(workspace.path('task', group.input)) <= MOST_OWN)
+                    and tree_bytes(workspace.path('task', group.input)) <= MOST_OWN)
     return Inputs(frozenset(lacking) - own, own)
 
 
-def pack(workspace, asked, left, placed, inputs, grace, is_carried):
-    """The Errand about tasks on a host.
+def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
+    """Flow: the Errand about tasks on a host.
 
     asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the Inputs that go with them.
-    is_carried(task): is its result on its way already?
+    is_carried(task): is its result on its way already?  scratch: a directory for a large stream; it is made then.
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
@@ -70,17 +73,33 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried):
     if not placed:
         return Errand(head)
     trees, texts, executable = {}, {}, set()
+    for task in placed:
+        _add_task(workspace, task, grace, texts)
+        if task.input in inputs.own:
+            _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
+        elif task.input in inputs.shared:
+            _add_input(workspace, 'i/%s/work' % task.input, task, trees, executable)
+    packed = yield from _packed(os.path.join(scratch, 'inputs'), trees, texts, executable)
+    with files.local_errors(packed.path), open(packed.path, 'rb') as file:
+        stream = file.read()
+    return Errand(head + stream, packed.size, packed.digest)
+
+
+def _packed(path, trees, texts, executable):
+    """Flow: write the tar file with these trees and texts; returns the archive.Packed."""
+    size = sum(map(tree_bytes, trees.values())) + sum(map(len, texts.values()))
     try:
-        for task in placed:
-            _add_task(workspace, task, grace, texts)
-            if task.input in inputs.own:
-                _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
-            elif task.input in inputs.shared:
-                _add_input(workspace, 'i/%s/work' % task.input, task, trees, executable)
-        stream = archive.packed(trees, texts, executable)
+        return archive.Packed(*(yield from do(pack_file, [path, trees, texts, sorted(executable)], size)))
     except OSError as error:
         raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))
-    return Errand(head + stream, len(stream), archive.digest_of(stream))
+
+
+@job
+def pack_file(argument):
+    """The work of _packed; argument: [path, trees, texts, names of executable files]."""
+    path, trees, texts, executable = argument
+    files.make_dir(os.path.dirname(path))
+    return archive.pack(path, trees, texts, frozenset(executable))
 
 
 def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
@@ -91,10 +110,10 @@ def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-
 
 
 def pack_input(workspace, path, group):
-    """Write the stream that brings the input of a store.Group to a host into a file; returns an archive.Packed."""
+    """Flow: write the stream that brings the input of a store.Group to a host into a file; returns an archive.Packed."""
     trees, executable = {}, set()
     _add_input(workspace, 'i/%s/work' % group.input, group, trees, executable)
-    return archive.pack(path, trees, {}, executable)
+    return (yield from _packed(path, trees, {}, executable))
 
 
 def _line(verb, key, boot='', name='', d_fetch=''):
@@ -132,7 +151,7 @@ class Loads:
 
     def take(self, name):
         """May this one go along?"""
-        size = _size(self._workspace.path('task', name))
+        size = tree_bytes(self._workspace.path('task', name))
         if name not in self._taken:
             if size > self._room:
                 return False
@@ -142,12 +161,12 @@ class Loads:
 
     def is_bulky(self, name):
         """Is it too large even by itself?"""
-        return _size(self._workspace.path('task', name)) > self._most
+        return tree_bytes(self._workspace.path('task', name)) > self._most
 
 
 @functools.lru_cache(maxsize=1024)
-def _size(path):
-    """Bytes of an input, as a stream has them."""
+def tree_bytes(path):
+    """Bytes of a directory, as a stream has them."""
     return files.tree_size(path, 512)
 
 

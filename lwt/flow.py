@@ -23,6 +23,7 @@ from __future__ import generator_stop
 
 import contextlib
 import errno
+import os
 import signal
 from collections import deque
 from typing import Callable, NamedTuple
@@ -32,6 +33,7 @@ from lwt.proc import TRANSIENT, Child, Command, Guard, unspawnable
 from lwt.selectors_loop import Loop
 
 RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
+PROCESSORS = os.cpu_count() or 1    # as many children work on this machine itself at a time
 RESPAWN_DELAY = (0.1, 5.0)      # seconds: first and longest wait when the machine has no room for another process
 
 
@@ -102,6 +104,8 @@ class Pool:
         self._fanout = fanout
         self._fresh = deque()           # first requests of flows
         self._live = deque()            # later requests
+        self._local = deque()           # requests for work on this machine
+        self._locals = 0                # children that do such work
         self._children = {}             # Child -> None, in order of start
         self._at_gate = {}              # Child -> its Gate, those on their way through one
         self._gates = set()             # those where somebody had to wait
@@ -122,8 +126,8 @@ class Pool:
 
     @property
     def running(self):
-        """The number of children alive."""
-        return len(self._children)
+        """The number of children alive that hold a slot."""
+        return len(self._children) - self._locals
 
     @property
     def ages(self):
@@ -146,12 +150,13 @@ class Pool:
         for child in children:
             child.stop('cancelled')
         self.wake()
-        waiting = list(self._live) + list(self._fresh)
+        waiting = list(self._live) + list(self._fresh) + list(self._local)
         for gate in self._gates:
             waiting += gate.waiting
             gate.waiting.clear()
         self._live.clear()
         self._fresh.clear()
+        self._local.clear()
         waiting = [started for started, _request in waiting] + list(self._joining.values())
         self._joining.clear()
         for started in waiting:
@@ -228,7 +233,7 @@ class Pool:
         elif isinstance(request, (Ended, Turn)):
             self._join(started, request.child, isinstance(request, Turn))
         elif isinstance(request, (Command, Later)):
-            queue.append((started, request))
+            (self._local if isinstance(request, Command) and request.is_local else queue).append((started, request))
             self._pump()
         else:
             raise TypeError('a flow yielded %r (is a "yield from" missing?)' % (request,))
@@ -245,7 +250,11 @@ class Pool:
                 child.sink.on_answer()
 
     def _pump(self):
-        while (self._live or self._fresh) and len(self._children) < self._fanout and self._respawn_timer is None:
+        while self._local and self._locals < PROCESSORS and self._respawn_timer is None:
+            started, command = self._local.popleft()
+            if not self._spawn(started, command):
+                self._local.appendleft((started, command))
+        while (self._live or self._fresh) and self.running < self._fanout and self._respawn_timer is None:
             queue = self._live or self._fresh
             started, command = queue.popleft()
             if isinstance(command, Later):
@@ -276,6 +285,7 @@ class Pool:
             return True
         self._respawn_delay = RESPAWN_DELAY[0]
         self._children[child] = None
+        self._locals += child.is_local
         if command.gate is not None:
             command.gate.inside += 1
             self._at_gate[child] = command.gate
@@ -306,7 +316,9 @@ class Pool:
 
     def _reaped(self, child, started, result):
         self._pass_gate(child)
-        self._children.pop(child, None)
+        if child in self._children:
+            del self._children[child]
+            self._locals -= child.is_local
         if child in self._beside:                       # its flow has gone on long ago
             self._beside.discard(child)
             self._end_beside(child, result)

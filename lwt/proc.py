@@ -59,6 +59,7 @@ class Command(NamedTuple):
     gate: for flow.Pool: a flow.Gate that it has to pass.
     beside: for flow.Pool: whether it is to live beside what follows it: '', 'slot' (it keeps its slot) or 'background'.
     tied: for flow.Pool: a Child in the background; when that fails, this one is ended as well.
+    is_local: for flow.Pool: it works on this machine, so it takes no slot; as many run at a time as there are processors.
     """
 
     argv: tuple
@@ -81,6 +82,7 @@ class Command(NamedTuple):
     gate: object = None
     beside: str = ''
     tied: object = None
+    is_local: bool = False
     label: str = ''
 
 
@@ -158,6 +160,11 @@ class Child:
     def sink(self):
         """Where its output goes."""
         return self._command.sink
+
+    @property
+    def is_local(self):
+        """Is it work on this machine, which takes no slot?"""
+        return self._command.is_local
 
     @property
     def tied(self):

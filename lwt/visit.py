@@ -222,10 +222,11 @@ class _Visitor:
         wait for an end.
         """
         asked, left = self._asked(host), self._leftovers(host)
-        errand = errands.pack(self._context.workspace, asked, left, placed, inputs, self._settings.grace,
-                              lambda task: self._context.is_carried(task.key))
         inbox = errands.Inbox(self._scratch)
         try:
+            errand = yield from errands.pack(
+                self._context.workspace, asked, left, placed, inputs, self._settings.grace,
+                lambda task: self._context.is_carried(task.key), self._scratch)
             with inbox:
                 verdict = yield from self._call(host, errand, self._kill_time(asked, left), wait, wants_results, inbox)
             if not verdict.ok:

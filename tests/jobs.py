@@ -1,0 +1,31 @@
+"""Jobs that the tests of local_work ask for."""
+
+import os
+import time
+
+from lwt.errors import LocalError, UsageError
+from lwt.local_work import job
+
+
+@job
+def process(argument):
+    """[the number of the process, argument]."""
+    return [os.getpid(), argument]
+
+
+@job
+def nap(seconds):
+    """Take long."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@job
+def fail(kind):
+    """Raise an error of a kind."""
+    if kind == 'exit':
+        os._exit(7)
+    if kind == 'bug':
+        raise ValueError('no such value')
+    raise {'usage': UsageError('bad', 'do this'), 'local': LocalError('disk', 'make room'),
+           'os': FileNotFoundError(2, 'No such file', '/x')}[kind]

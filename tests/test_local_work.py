@@ -1,0 +1,132 @@
+"""local_work: long work on this machine in a child, while the loop goes on."""
+
+import os
+import time
+import unittest
+
+from lwt import local_work
+from lwt.errors import Cancelled, LocalError, UsageError
+from lwt.flow import PROCESSORS, Sleep, running
+from lwt.proc import Command
+from tests import jobs
+from tests.test_connections import EngineTestCase
+
+LARGE = local_work.SMALL + 1
+
+
+class Jobs(EngineTestCase):
+    """Jobs by the real pool, in real children."""
+
+    def setUp(self):
+        super().setUp()
+        local_work._Disk.is_slow = False
+
+    def run_flows(self, flows, fanout=1):
+        """What flows return, in the order in which they end; the first error is raised."""
+        with running(fanout, 1.0) as run:
+            self.pool = run.pool
+            return run.reports(flows)
+
+    def do(self, job, argument, size):
+        """The value of one job."""
+        return self.run_flows([local_work.do(job, argument, size)])[0]
+
+    def test_what_is_small_is_done_at_once_and_what_is_large_in_a_child(self):
+        value = ['é\udc80', {'a': [1, None, 2.5]}]
+        for size, is_here in ((0, True), (local_work.SMALL, True), (LARGE, False)):
+            with self.subTest(size=size):
+                pid, back = self.do(jobs.process, value, size)
+                self.assertEqual(back, value)
+                self.assertEqual(pid == os.getpid(), is_here)
+
+    def test_after_a_small_job_that_took_long_every_job_gets_a_child(self):
+        self.assertEqual(self.do(jobs.nap, local_work.SLOW * 2, 0), os.getpid())
+        self.assertNotEqual(self.do(jobs.nap, 0, 0), os.getpid())
+
+    def test_errors_are_the_same_in_a_child(self):
+        for size in (0, LARGE):
+            local_work._Disk.is_slow = False
+            for kind, error, words in (('usage', UsageError, 'bad'), ('local', LocalError, 'disk')):
+                with self.subTest(size=size, kind=kind), self.assertRaises(error) as caught:
+                    self.do(jobs.fail, kind, size)
+                self.assertEqual(caught.exception.message, words)
+                self.assertTrue(caught.exception.hint)
+            with self.assertRaises(FileNotFoundError) as caught:
+                list(local_work.do(jobs.fail, 'os', 0))
+            self.assertEqual(caught.exception.filename, '/x')
+
+    def test_a_child_that_dies_is_a_local_error_with_its_last_words(self):
+        for kind, word in (('exit', 'exited 7'), ('bug', 'ValueError: no such value')):
+            with self.subTest(kind=kind), self.assertRaises(LocalError) as caught:
+                self.do(jobs.fail, kind, LARGE)
+            self.assertIn(word, caught.exception.message)
+
+    def test_no_slot_is_needed_and_no_more_run_than_there_are_processors(self):
+        count = 2 * PROCESSORS + 1
+        running, seen = set(), []
+
+        def counted(number):
+            def flow():
+                began = time.monotonic()
+                running.add(number)
+                yield from local_work.do(jobs.nap, 0.3, LARGE)
+                running.discard(number)
+                seen.append(time.monotonic() - began)
+            return flow()
+
+        def holder():
+            child = yield Command(('/bin/sh', '-c', 'echo; exec sleep 60'), beside='slot', sink=Begun())
+            while running or not seen:
+                yield Sleep(0.05)
+            child.kill()
+
+        began = time.monotonic()
+        self.run_flows([holder()] + [counted(number) for number in range(count)], fanout=1)
+        self.assertEqual(len(seen), count)
+        self.assertGreaterEqual(time.monotonic() - began, 0.3 * (count // PROCESSORS))
+
+    def test_heartbeats_go_on_while_a_job_takes_long(self):
+        beats = os.path.join(self.scratch, 'beats')
+        script = 'read -r _; while read -r _; do echo beat >>%s; done' % beats
+
+        def heart():
+            yield Command(('/bin/sh', '-c', script), lifeline=0.1, stdin=b'\n', timeout=30, grace=0.1,
+                          label='heart')
+
+        def worker():
+            yield from local_work.do(jobs.nap, 2, LARGE)
+            with open(beats) as file:
+                self.count = len(file.readlines())
+            self.pool.stop('heart', 'over')
+
+        self.run_flows([heart(), worker()])
+        self.assertGreaterEqual(self.count, 8)
+
+    def test_a_run_that_is_stopped_ends_the_child(self):
+        def worker():
+            with self.assertRaises(Cancelled):
+                yield from local_work.do(jobs.nap, 600, LARGE)
+            return 'stopped'
+
+        def stopper():
+            yield Sleep(0.5)
+            self.pool.cancel()
+            try:
+                yield Sleep(1)
+            except Cancelled:
+                return 'told'
+
+        self.assertEqual(sorted(self.run_flows([worker(), stopper()])), ['stopped', 'told'])
+
+
+class Begun:
+    """A sink that has begun with the first byte."""
+
+    started = False
+
+    def feed(self, _stream, _data):
+        self.started = True
+
+
+if __name__ == '__main__':
+    unittest.main()
