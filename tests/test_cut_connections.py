@@ -13,7 +13,7 @@ from tests.support import ProgramTestCase, wait_for
 
 STEP = 64                       # bytes between two cuts
 ALL = bool(os.environ.get('LWT_TEST_ALL_STEPS'))
-SAMPLED = 1 if ALL else 5       # of the cuts for reduce, which has one run for each
+SAMPLED = 1 if ALL else 5       # of the cuts for tasks and reduce, which need many logins; make crash tries all
 NEVER = 1 << 40
 
 ALIAS = '''\
@@ -71,7 +71,8 @@ class CutConnections(ProgramTestCase):
         for name in names:
             os.makedirs(self.path('homes', name))
         self.make_workspace([(name, 'cut', self.path('homes', name)) for name in names],
-                            ssh_config=self.path('ssh_config'), connect_timeout=20)
+                            ssh_config=self.path('ssh_config'), connect_timeout=20, quarantine_wait=1,
+                            quarantine_longest=2)
         return proxy
 
     def cuts(self, *words):
@@ -135,21 +136,19 @@ class CutConnections(ProgramTestCase):
     def test_a_task_starts_once_on_whatever_host(self):
         self.describe('t', 'exec : echo $LWT_TASK >>%s; echo output >result\nretries : 0\n'
                            % self.path('started'))
-        cuts = every_cut(8192)
+        cuts = every_cut(8192)[::SAMPLED]
         proxy = self.proxy(cuts)
-        self.assertEqual(self.lwt('task', 'add', 't', '--array', '1-%d' % (2 * len(cuts))).code, 0)
+        self.assertEqual(self.lwt('task', 'add', 't', '--array', '1-%d' % (len(cuts))).code, 0)
         for _pass in range(2):
             self.lwt('task', 'update', timeout=300)
         proxy.heal()
-        for name in ['%s%d' % cut for cut in cuts]:
-            self.lwt('hosts', '--back', name)
         done = self.lwt('task', 'run', timeout=300)
         self.assertEqual(done.code, 0, done)
         started = collections.Counter(self.read('started').split())
         self.assertEqual({count for count in started.values()}, {1})
-        self.assertEqual(len(started), 2 * len(cuts))
+        self.assertEqual(len(started), len(cuts))
         self.assertEqual(len([path for path in self.results()
-                              if os.path.exists(os.path.join(path, 'result', 'result'))]), 2 * len(cuts))
+                              if os.path.exists(os.path.join(path, 'result', 'result'))]), len(cuts))
 
     def test_a_reduce_runs_its_command_once_on_a_host(self):
         self.write('lines', 'b\na\n')
