@@ -1,8 +1,9 @@
 """A lab of hosts that are really there: sshd, network, hostname, home and scratch of their own, and faults by name.
 
-As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home and /tmp.  As an ordinary
-user, LoopbackLab makes one sshd for each host on a loopback port (homes then differ by the host list).  Both give an ssh
-configuration to use with LWT_SSH_CONFIG.  Everything that is started is ended; nothing leaves this machine.
+As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home and /tmp.  As any user,
+LoopbackLab makes one sshd for each host on a loopback port, with a HOME of its own.  Both give an ssh configuration to use
+with LWT_SSH_CONFIG.  Everything that is started is ended; nothing leaves this machine.  HOME and the umask of whoever runs
+the tests change nothing on the hosts.
 
 As a command:
 
@@ -16,8 +17,10 @@ Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, n
 
 import atexit
 import fcntl
+import functools
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -26,6 +29,17 @@ import sys
 import tempfile
 import time
 
+
+def _home_of_root():
+    try:
+        return pwd.getpwuid(0).pw_dir
+    except KeyError:
+        return '/'
+
+
+# What sshd gives a login as HOME: the entry of the password database, whatever HOME is where the tests run.
+ROOT_HOME = _home_of_root()
+FULL_DISK_KIB = 64
 SSHD = shutil.which('sshd', path='/usr/sbin:/sbin:/usr/local/sbin:' + os.environ.get('PATH', ''))
 
 SSHD_CONFIG = '''\
@@ -45,7 +59,7 @@ PrintMotd no
 LogLevel QUIET
 MaxStartups {max_startups}
 Subsystem sftp internal-sftp
-'''
+{more}'''
 
 SSH_CONFIG = '''\
 Host {name}
@@ -57,6 +71,12 @@ Host {name}
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
 '''
+
+
+def labs_directory():
+    """Where labs lie.  Not below /tmp where possible, for a host has a /tmp of its own, which tests fill and hide."""
+    found = os.environ.get('LWT_TEST_LABS') or '/var/tmp'
+    return found if os.access(found, os.W_OK | os.X_OK) else tempfile.gettempdir()
 
 
 def run(*argv, **options):
@@ -72,7 +92,7 @@ class _SshdLab:
 
     def __init__(self, count, directory=None, max_startups='100'):
         self.names = ['h%d' % number for number in range(1, count + 1)]
-        self.directory = os.path.abspath(directory) if directory else tempfile.mkdtemp(prefix='lwt-lab.', dir='/var/tmp')
+        self.directory = os.path.abspath(directory) if directory else tempfile.mkdtemp(prefix='lwt-lab.', dir=labs_directory())
         self.max_startups = max_startups
         self.ssh_config = os.path.join(self.directory, 'ssh_config')
         self.listeners = {}             # name -> pid of the sshd that listens
@@ -109,10 +129,16 @@ class _SshdLab:
                 known.write('%s %s\n' % (address if port == 22 else '[%s]:%d' % (address, port), host_key))
                 config.write(SSH_CONFIG.format(name=name, address=address, port=port, directory=self.directory))
                 os.makedirs(self.home(name))
-                os.makedirs(self.path(name, 'tmp'), mode=0o1777)
+                os.mkdir(self.path(name, 'tmp'))
+                os.chmod(self.path(name, 'tmp'), 0o1777)         # whatever the umask
                 with open(self.path(name, 'sshd_config'), 'w') as file:
                     file.write(SSHD_CONFIG.format(address=address, port=port, directory=self.directory,
-                                                  home=self.home(name), max_startups=self.max_startups))
+                                                  home=self.home(name), max_startups=self.max_startups,
+                                                  more=self.more_for_sshd(name)))
+
+    def more_for_sshd(self, _name):
+        """Further lines of a host's sshd_config."""
+        return ''
 
     def _await_listeners(self):
         end = time.monotonic() + 30
@@ -153,12 +179,12 @@ class Lab(_SshdLab):
             fcntl.flock(lock, fcntl.LOCK_EX)            # two labs that start at once must not choose the same network
             self._net = self._free_net()
             self._make_network()
+        with open(self.path('lab.json'), 'w') as file:
+            json.dump({'tag': self.tag, 'count': len(self.names), 'net': self._net}, file)
         self._configure()
         for name in self.names:
             self._start_sshd(name)
         self._await_listeners()
-        with open(self.path('lab.json'), 'w') as file:
-            json.dump({'tag': self.tag, 'count': len(self.names), 'net': self._net}, file)
 
     @staticmethod
     def open(directory):
@@ -207,13 +233,12 @@ class Lab(_SshdLab):
         subprocess.run(('ip',) + options + ('-batch', '-'), input='\n'.join(lines).encode() + b'\n', check=True)
 
     def _start_sshd(self, name):
-        home = os.path.expanduser('~root')
         # The lab itself may lie in /tmp, which the host's own then hides; -c, for the path of "." is hidden as well.
         script = ('mount --make-rprivate / && mount --bind {home} {root} && mount --bind {tmp} /tmp && '
                   '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && hostname {name} && cd / && '
-                  'exec {sshd} -f {config}')
+                  'umask 022 && exec {sshd} -f {config}')
         run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c', script.format(
-            tmp=self.path(name, 'tmp'), home=self.home(name), root=home, name=name, sshd=SSHD, lab=self.directory,
+            tmp=self.path(name, 'tmp'), home=self.home(name), root=ROOT_HOME, name=name, sshd=SSHD, lab=self.directory,
             config=self.path(name, 'sshd_config')), cwd=self.directory)
 
     def pids(self, name):
@@ -235,8 +260,18 @@ class Lab(_SshdLab):
         return found
 
     def inside(self, name, *argv):
-        """Run a program in the namespaces of a host; returns its output."""
-        return run('nsenter', '-t', str(self.listeners[name]), '--mount', '--uts', '--net', *argv)
+        """Run a program on a host, in its home, with the HOME that a login has there; returns its output."""
+        script = 'cd "$HOME" && exec "$@"'
+        return run('nsenter', '-t', str(self.listeners[name]), '--mount', '--uts', '--net', 'sh', '-c', script, 'sh', *argv,
+                   env=dict(os.environ, HOME=ROOT_HOME))
+
+    def mount_home(self, name, options):
+        """Mount a file system in memory over the home of a host."""
+        self.inside(name, 'mount', '-t', 'tmpfs', '-o', options, 'tmpfs', ROOT_HOME)
+
+    def umount_home(self, name):
+        """Undo mount_home, although a process that is ending may still be in it."""
+        self.inside(name, 'umount', '-l', ROOT_HOME)
 
     # -- faults -------------------------------------------------------------------------------------------------------
 
@@ -276,10 +311,13 @@ class Lab(_SshdLab):
         os.kill(self.listeners[name], signal.SIGSTOP)
 
     def full_disk(self, name):
-        """The home is a disk of 64 KiB, and full."""
-        root = os.path.expanduser('~root')
-        self.inside(name, 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', root)
-        self.inside(name, 'sh', '-c', 'cat /dev/zero > %s/filler 2>/dev/null; true' % root)
+        """The home is a disk of FULL_DISK_KIB, and full."""
+        self.mount_home(name, 'size=%dk' % FULL_DISK_KIB)
+        self.fill_home(name)
+
+    def fill_home(self, name):
+        """Fill a home that full_disk made; it never writes more than fits there."""
+        self.inside(name, 'sh', '-c', 'head -c %d /dev/zero >filler 2>/dev/null; true' % (FULL_DISK_KIB * 1024))
 
     def new_boot_id(self, name):
         """The host was started anew, as far as its boot id tells."""
@@ -336,19 +374,22 @@ class LoopbackLab(_SshdLab):
             self._ports[name] = _free_port()
         self._configure()
         for name in self.names:
-            run(SSHD, '-f', self.path(name, 'sshd_config'))
+            run('sh', '-c', 'umask 022 && exec "$@"', 'sh', SSHD, '-f', self.path(name, 'sshd_config'))
         self._await_listeners()
+
+    def more_for_sshd(self, name):
+        """The HOME of a host: its logins are ours, and nothing of the tests belongs into our own."""
+        return 'SetEnv HOME="%s"\n' % self.home(name)
 
     def address(self, name):
         """(address, port) of a host."""
         return '127.0.0.1', self._ports[name]
 
     def down(self):
-        """End the listeners and their sessions, and remove all that was made."""
+        """End the listeners, their sessions and what those run, and remove all that was made."""
         for pid in self.listeners.values():
-            for child in children(pid):
-                _kill(child)
-            _kill(pid)
+            for each in [pid] + descendants(pid):
+                _kill(each)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -358,12 +399,29 @@ def _free_port():
         return probe.getsockname()[1]
 
 
+def _parents():
+    """{pid: pid of its parent} of all processes."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % pid) as file:
+                found[int(pid)] = int(file.read().rpartition(') ')[2].split()[1])
+        except OSError:
+            continue
+    return found
+
+
 def children(pid):
-    try:
-        with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
+    """The processes whose parent is this one."""
+    return [child for child, parent in _parents().items() if parent == pid]
+
+
+def descendants(pid):
+    """The processes below a process, parents first."""
+    parents, found = _parents(), [pid]
+    for above in found:                 # the list grows while it is read
+        found += [child for child, parent in parents.items() if parent == above]
+    return found[1:]
 
 
 def _command_name(pid):
@@ -381,21 +439,85 @@ def _kill(pid):
         pass
 
 
+# What Lab does, in small: $1 is a directory to mount on, $2 the name of a network namespace and a bridge.
+PROBE = '''\
+set -e
+unshare --net --mount --uts sh -c \
+  'mount --make-rprivate / && mount -t tmpfs -o size=64k tmpfs "$0" && hostname "$1"' "$1" "$2"
+trap 'ip netns del "$2" 2>/dev/null; ip link del "$2" 2>/dev/null' EXIT
+ip netns add "$2"
+ip link add "$2" type bridge
+ip netns exec "$2" iptables -w -I INPUT -m statistic --mode random --probability 0.5 -j DROP
+ip netns exec "$2" tc qdisc replace dev lo root tbf rate 16kbit burst 4kb latency 400ms
+'''
+
+
+@functools.lru_cache(None)
 def why_not_root_lab():
-    """Why the namespaces cannot be had here, or ''."""
+    """Why hosts in namespaces cannot be made on this machine, or ''."""
     if os.getuid() != 0:
         return 'needs root'
-    missing = [name for name in ('ip', 'iptables', 'unshare', 'nsenter', 'ssh-keygen') if shutil.which(name) is None]
-    missing += [] if SSHD else ['sshd']
+    programs = ('ip', 'iptables', 'tc', 'unshare', 'nsenter', 'ssh', 'ssh-keygen')
+    missing = [name for name in programs if shutil.which(name) is None] + ([] if SSHD else ['sshd'])
     if missing:
         return 'not installed: ' + ' '.join(missing)
-    probe = subprocess.run(['unshare', '--net', '--mount', '--uts', 'true'], stderr=subprocess.DEVNULL)
-    return '' if probe.returncode == 0 else 'this kernel or container allows no namespaces'
+    if ROOT_HOME == '/' or not os.path.isdir(ROOT_HOME):
+        return 'root has no home of its own: ' + ROOT_HOME
+    with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
+        return _not_allowed('sh', '-c', PROBE, 'sh', folder, 'lwt%x' % os.getpid())
 
 
+@functools.lru_cache(None)
+def why_not_unshare(options='--mount', script='mount --make-rprivate /'):
+    """Why unshare(1) with these options, or a script in the namespaces, is not allowed on this machine, or ''."""
+    if os.getuid() != 0:
+        return 'needs root'
+    if shutil.which('unshare') is None:
+        return 'not installed: unshare'
+    return _not_allowed('unshare', *options.split(), 'sh', '-c', script)
+
+
+@functools.lru_cache(None)
+def why_not_mount():
+    """Why a file system in memory cannot be mounted on this machine, or ''."""
+    if os.getuid() != 0:
+        return 'needs root'
+    with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
+        return _not_allowed('sh', '-c', 'mount -t tmpfs -o size=64k tmpfs "$1" && umount "$1"', 'sh', folder)
+
+
+@functools.lru_cache(None)
 def why_not_sshd():
-    """Why a loopback sshd cannot be had here, or ''."""
-    return '' if SSHD and shutil.which('ssh') and shutil.which('ssh-keygen') else 'not installed: openssh-server'
+    """Why nobody can log in to a sshd on loopback on this machine, or ''."""
+    missing = [name for name in ('ssh', 'ssh-keygen') if shutil.which(name) is None] + ([] if SSHD else ['sshd'])
+    if missing:
+        return 'not installed: ' + ' '.join(missing)
+    try:
+        with LoopbackLab(1) as lab:
+            done = subprocess.run(['ssh', '-F', lab.ssh_config, '-o', 'BatchMode=yes', 'h1', 'exit 7'], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    except (RuntimeError, OSError) as error:
+        return 'sshd cannot be started: ' + _first_line(str(error))
+    return '' if done.returncode == 7 else 'sshd lets nobody log in: ' + _first_line(done.stderr.decode('utf-8', 'replace'))
+
+
+@functools.lru_cache(None)
+def why_modes_do_not_hold():
+    """Why the modes of files keep this user from nothing, or ''."""
+    with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
+        path = os.path.join(folder, 'file')
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0))
+        return 'modes do not hold for root' if os.access(path, os.R_OK) else ''
+
+
+def _not_allowed(*argv):
+    """What a program that fails says, or '' where it succeeds."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return 'not allowed here: ' + _first_line(done.stdout.decode('utf-8', 'replace')) if done.returncode else ''
+
+
+def _first_line(text):
+    return text.strip().partition('\n')[0]
 
 
 def main(argv):

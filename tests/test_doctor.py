@@ -12,6 +12,7 @@ import unittest
 from lwt import checks, leftovers
 from lwt.hosts import Host
 from lwt.ssh import Verdict
+from tests import lab
 from tests.support import wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_tasks import TaskTestCase
@@ -163,8 +164,9 @@ class Here(DoctorTestCase):
         os.unlink(os.path.join(copy + '2', '.lwt', 'master'))
         self.assertEqual(self.lwt('-C', copy + '2', 'task', 'kill', '1').code, 0)
 
-    @unittest.skipUnless(os.getuid() == 0 and shutil.which('unshare'), 'to mount takes root')
     def test_F_15_a_workspace_on_an_overlay_or_in_memory_is_warned_of(self):
+        if lab.why_not_unshare():
+            self.skipTest('mounting: ' + lab.why_not_unshare())
         for name in ('lower', 'over'):
             os.mkdir(self.path(name))
         for kind, options in (('tmpfs', ''), ('overlay', 'lowerdir=%s,upperdir=%s,workdir=%s' % (
@@ -315,7 +317,7 @@ class OnHosts(LabTestCase):
         try:
             done = self.lwt('doctor')
         finally:
-            self.lab.inside('h4', 'umount', os.path.expanduser('~root'))
+            self.lab.umount_home('h4')
         self.assertEqual(done.code, 1, done)
         self.assertRegex(done.out, r'FAIL +host h4 +0.0 GB free in ~; .*\n +hint: make room there')
 
@@ -353,26 +355,24 @@ class OnHosts(LabTestCase):
 
     def test_D_9_a_task_that_fills_the_disk_of_its_host_comes_home(self):
         self.make_lab_workspace(['h1'], min_disk='0')
-        root = os.path.expanduser('~root')
-        self.lab.inside('h1', 'mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', root)
+        self.lab.mount_home('h1', 'size=2m')
         try:
-            self.describe('fill', 'exec : echo first > out; cat /dev/zero > filler; exit 4\nd_fetch : out\n')
+            self.describe('fill', 'exec : echo first > out; head -c 4000000 /dev/zero > filler; exit 4\nd_fetch : out\n')
             self.lwt('task', 'add', 'fill')
             self.assertEqual(self.lwt('task', 'run').code, 1)
             where = self.results()[0]
             self.assertEqual((self.read(where, 'result', 'out'), self.read(where, 'run.code')), ('first\n', '4\n'))
         finally:
-            self.lab.inside('h1', 'umount', '-l', root)
+            self.lab.umount_home('h1')
 
     def test_F_10_a_host_whose_disk_is_full_starts_nothing_and_says_why_and_the_tasks_go_elsewhere(self):
         self.make_lab_workspace(['h1', 'h4'], min_disk='0')
-        root = os.path.expanduser('~root')
         for makes_room_for_names in (False, True):
             self.lab.full_disk('h1')
             try:
                 if makes_room_for_names:        # enough for its id, and not for a task
-                    self.lab.inside('h1', 'sh', '-c', 'rm ~/filler; mkdir -p ~/.lwt/t ~/.lwt/i; echo id > ~/.lwt/host-id; '
-                                                      'cat /dev/zero > ~/filler 2>/dev/null; true')
+                    self.lab.inside('h1', 'sh', '-c', 'rm filler; mkdir -p .lwt/t .lwt/i; echo id >.lwt/host-id')
+                    self.lab.fill_home('h1')
                 self.describe('count', 'exec : echo x > r\n', big='x' * 9000)
                 self.lwt('task', 'add', 'count', '--array', '1-4')
                 done = self.lwt('task', 'run')
@@ -380,7 +380,7 @@ class OnHosts(LabTestCase):
                 self.assertIn('no room left', done.err)
                 self.assertNotIn('success on h1', done.err)
             finally:
-                self.lab.inside('h1', 'umount', '-l', root)
+                self.lab.umount_home('h1')
             self.lwt('hosts', '--back', 'h1')
 
     def test_D_12_a_large_result_on_a_slow_line_holds_up_nobody_and_a_silent_one_is_cut_and_fetched_again(self):

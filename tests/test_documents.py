@@ -101,7 +101,7 @@ class ShellTestCase(LabTestCase):
         for name in ('man', 'completions'):
             os.symlink(os.path.join(self.source, name), os.path.join(self.start_at, name))
         for name in self.names:
-            self.lab.inside(name, 'sh', '-c', 'cd && rm -rf ./* .lwt')
+            self.lab.inside(name, 'sh', '-c', 'rm -rf ./* .lwt')
 
 
 class Running(ShellTestCase):

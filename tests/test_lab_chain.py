@@ -20,7 +20,7 @@ class Chains(LabTestCase):
 
     def tearDown(self):
         for name in self.names:
-            self.lab.inside(name, 'sh', '-c', 'rm -rf ~root/there')
+            self.lab.inside(name, 'rm', '-rf', 'there')
         super().tearDown()
 
     def limit_links(self, kbit='40000'):
@@ -120,8 +120,8 @@ class Chains(LabTestCase):
         self.write('two', 'x')
         done = self.lwt('put', '-w', 'h1,h2', '--chain', 'tree', 'two', '.')
         self.assertEqual((done.code, done.err), (0, ''))
-        self.lab.inside('h2', 'sh', '-c', 'cd ~root && test -f two && test -f tree/run && rm -r two tree')
-        self.lab.inside('h1', 'sh', '-c', 'rm -r ~root/two ~root/tree')
+        self.lab.inside('h2', 'sh', '-c', 'test -f two && test -f tree/run && rm -r two tree')
+        self.lab.inside('h1', 'rm', '-r', 'two', 'tree')
         self.assert_nothing_half(*self.names)
 
     def test_a_host_that_is_cut_off_in_the_middle_is_told_and_cleans_up_by_itself(self):

@@ -25,7 +25,7 @@ class CopiesUnderFaults(LabTestCase):
         for name in self.names:
             for entry in os.listdir(self.lab.home(name)):
                 if not entry.startswith('.ssh'):
-                    self.lab.inside(name, 'rm', '-rf', os.path.expanduser('~root/' + entry))
+                    self.lab.inside(name, 'rm', '-rf', './' + entry)
 
     def there(self, name):
         """What lies in the home of a host."""
@@ -117,18 +117,17 @@ class CopiesUnderFaults(LabTestCase):
             self.assertEqual(done.code, 0, done)
         finally:
             self.gone('h3')
-            self.lab.inside('h3', 'umount', os.path.expanduser('~root'))
+            self.lab.umount_home('h3')
 
     def test_F_10_a_disk_that_fills_up_is_named_and_nothing_appears(self):
-        root = os.path.expanduser('~root')
-        self.lab.inside('h3', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', root)
+        self.lab.mount_home('h3', 'size=1m')
         try:
             done = self.lwt('put', '-w', 'h3', 'big', 'there')
             self.assert_refused(done, 1, 'lwt: h3: not unpacked in ')
-            self.assertEqual(self.lab.inside('h3', 'ls', '-A', root), '')
+            self.assertEqual(self.lab.inside('h3', 'ls', '-A'), '')
         finally:
             self.gone('h3')
-            self.lab.inside('h3', 'umount', root)
+            self.lab.umount_home('h3')
 
     def test_ten_thousand_small_files_go_there_and_back(self):
         for number in range(10000):

@@ -215,10 +215,10 @@ class ExecOnHosts(LabTestCase):
             done = self.lwt('put', '-w', 'h5,h1', 'big', 'target')
             self.assertEqual(done.code, 1, done)
             self.assertIn('lwt: h5: ', done.err)
-            self.assertEqual(self.lab.inside('h5', 'ls', '-A', os.path.expanduser('~root')).split(), ['filler'])
+            self.assertEqual(self.lab.inside('h5', 'ls', '-A').split(), ['filler'])
             self.assertTrue(os.path.exists(os.path.join(self.lab.home('h1'), 'target')))
         finally:
-            self.lab.inside('h5', 'umount', os.path.expanduser('~root'))
+            self.lab.umount_home('h5')
             os.unlink(os.path.join(self.lab.home('h1'), 'target'))
 
 
@@ -388,7 +388,7 @@ class TasksOnHosts(LabTestCase):
         try:
             done = self.lwt('task', 'run', timeout=90)
         finally:
-            self.lab.inside('h4', 'umount', os.path.expanduser('~root'))
+            self.lab.umount_home('h4')
         self.assertEqual(done.code, 0, done)
         self.assertIn('h4: home ~: ', done.err)
         for folder in self.results():

@@ -10,6 +10,7 @@ import subprocess
 import time
 import unittest
 
+from tests import lab
 from tests.support import ProgramTestCase, marked, wait_for
 
 ODD_NAME = 'My brother\'s 12" *** record (costs $$$).jpg'
@@ -491,8 +492,8 @@ class Faults(ProgramTestCase):
         self.assertEqual(self.lwt('multi', '--dos', 'printf "%s."', stdin=b'a\r\n').out, 'a.')
 
     def test_a_full_disk_loses_nothing(self):
-        if os.geteuid():
-            self.skipTest('a small file system can be mounted by root only')
+        if lab.why_not_mount():
+            self.skipTest('mounting: ' + lab.why_not_mount())
         small = self.path('small')
         os.mkdir(small)
         subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', small], check=True)
@@ -509,8 +510,8 @@ class Faults(ProgramTestCase):
             subprocess.run(['umount', small], check=True)
 
     def test_a_retry_gets_its_turn_though_all_wait_for_the_floor(self):
-        if os.geteuid():
-            self.skipTest('a small file system can be mounted by root only')
+        if lab.why_not_mount():
+            self.skipTest('mounting: ' + lab.why_not_mount())
         small = self.path('small')
         os.mkdir(small)
         subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', small], check=True)
@@ -680,8 +681,9 @@ class Zoo(ProgramTestCase):
                 self.assert_nothing_left()
 
     def test_K_19_numbers_of_processes_that_come_round_hit_no_stranger(self):
-        if os.geteuid() or not os.path.exists('/proc/sys/kernel/ns_last_pid'):
-            self.skipTest('the next process number can be set by root only, in a namespace')
+        reason = lab.why_not_unshare('--pid --fork --mount-proc', 'echo 100 >/proc/sys/kernel/ns_last_pid')
+        if reason:
+            self.skipTest('setting the next process number: ' + reason)
         # Each of the short jobs makes the kernel give out the numbers of the killed leaders again, as soon as they are free.
         lines = 'trap "" TERM; sleep 9988 & exec sleep 9989\n' * 12
         lines += 'echo $((LWT_SEQ % 20 + 4)) > /proc/sys/kernel/ns_last_pid; (sleep 0.1; sleep 0.1); echo ok\n' * 150

@@ -72,7 +72,7 @@ class EveryPython(ProgramTestCase):
                 self.assertEqual(self.read(self.results()[-1], 'result', 'out'), 'h1\n')
                 done = self.lwt('exec', '-u', '6', '--grace', '0.5', '-a', '--', 'echo begun; sleep 9991')
                 self.assertEqual((done.code, done.out), (3, 'begun\n'), (version, done))
-            self.assertTrue(wait_for(lambda: not [pid for pid in lab._children(one.listeners['h1'])]))
+            self.assertTrue(wait_for(lambda: not lab.descendants(one.listeners['h1'])))
 
     def test_a_copied_folder_and_a_zipapp_run_without_installing(self):
         shutil.copytree(os.path.join(os.path.dirname(__file__), os.pardir, 'lwt'), self.path('copied', 'lwt'),

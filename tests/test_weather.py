@@ -11,6 +11,7 @@ from lwt.hosts import Host
 from lwt.sample import Sample
 from lwt.ssh import Verdict
 from lwt.task import Desc
+from tests import lab
 from tests.support import wait_for
 from tests.test_lab_hosts import COUNTING_RUN, LabTestCase
 
@@ -129,10 +130,8 @@ class OnHosts(LabTestCase):
         self.make_lab_workspace(['h1', 'h5'])
         self.describe('quick', 'exec : hostname\n')
         self.lwt('task', 'add', 'quick', '--array', '1-3')
-        root = os.path.expanduser('~root')
         for fault, said in ((lambda: self.lab.full_disk('h5'), 'no room left'),
-                            (lambda: self.lab.inside('h5', 'mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', root),
-                             'cannot be written')):
+                            (lambda: self.lab.mount_home('h5', 'ro'), 'cannot be written')):
             fault()
             try:
                 done = self.lwt('probe')
@@ -144,7 +143,7 @@ class OnHosts(LabTestCase):
                 self.assertIn(said, done.err)
                 self.assertEqual(set(self.objects('monitor', '--json')), {'h1', 'h5'})
             finally:
-                self.lab.inside('h5', 'umount', root)
+                self.lab.umount_home('h5')
         self.assertEqual(self.lwt('task', 'run').code, 0)
 
     def test_R_1_a_shell_that_sleeps_an_endless_answer_and_nonsense_are_a_line_each(self):
@@ -162,7 +161,7 @@ class OnHosts(LabTestCase):
                 if words == 'sleep 59':
                     os.kill(pid, 9)
             for name in ('h2', 'h3', 'h4'):
-                self.lab.inside(name, 'sh', '-c', 'cd && rm -rf .bashrc bin')
+                self.lab.inside(name, 'rm', '-rf', '.bashrc', 'bin')
         self.assertEqual(done.code, 3, done)
         lines = {line.split(' ')[0]: line for line in done.out.splitlines()}
         self.assertEqual(len(done.out.splitlines()), 6, done)
@@ -251,7 +250,7 @@ class OnHosts(LabTestCase):
             self.assertRegex(self.lwt(*words).out, 'h3.*in quarantine(.|\n)*[3-6] different tasks in a row ended badly there')
         self.lwt('exec', '-w', 'h3', '--', 'true')      # that it answers is no reason to take it back
         self.assertNotIn('h3', self.lwt('hosts').out)
-        self.lab.inside('h3', 'sh', '-c', 'rm ~/broken')
+        self.lab.inside('h3', 'rm', 'broken')
         self.lwt('hosts', '--back', 'h3')
         self.lwt('task', 'rm', '17')
         self.describe('sim', 'exec : sleep 0.2\nhosts : h3\n')
@@ -291,7 +290,7 @@ class OnHosts(LabTestCase):
         self.write('host.list', 'h1\tlab\t/tmp\n')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         with open(os.path.join(self.results()[0], 'run.stdout')) as file:
-            self.assertTrue(file.read().startswith(os.path.expanduser('~root') + '/.lwt/'))
+            self.assertTrue(file.read().startswith(lab.ROOT_HOME + '/.lwt/'))
 
     def test_H_10_a_list_that_is_replaced_in_the_middle_of_a_run_changes_nothing_in_it(self):
         self.make_lab_workspace(['h1', 'h5'])
@@ -310,7 +309,7 @@ class OnHosts(LabTestCase):
         try:
             found = self.objects('probe', '--json')['h1']
         finally:
-            self.lab.inside('h1', 'sh', '-c', 'cd && rm -rf .bashrc bin')
+            self.lab.inside('h1', 'rm', '-rf', '.bashrc', 'bin')
         self.assertEqual((found['class'], round(found['clock'], -2)), ('ok', 315360000))
 
     def test_S_21_a_changed_host_key_is_a_class_of_its_own_and_no_waiting_cures_it(self):
