@@ -1,38 +1,39 @@
 """Run the tests: python3 -m tests [-v] [-j N] [NAME…].  Ends with a line "N passed, N failed, N skipped".
 
-Each class runs in a process of its own, N of them at once: most tests wait for something.  A NAME is a part of a test's
-id; with names, or with -j 1, all that is asked for runs in this process.  -v also tells which tests took longest.
+Each class runs in a process of its own (tests/supervise.py), N of them at once: most tests wait for something.  A NAME is a part
+of a test's id; with names, or with -j 1, all that is asked for runs in this process.  -v also tells which tests took longest.
 """
 
 import argparse
 import collections
-import concurrent.futures
+import faulthandler
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
+from tests import disk
 from tests.support import ROOT, LeakCheckedTestCase
 
 AT_ONCE = 4
-LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped\n\Z', re.M)
+CLASS_TIMEOUT = 900.0           # seconds; the slowest class takes about 60 on a quiet machine
+LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', re.M)
 
 
 class Result(unittest.TextTestResult):
-    """Counts the tests that passed; a subtest that failed makes its test one that failed."""
+    """Knows how each test ended, by its id; a subtest that failed makes its test one that failed."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.bad = set()
-        self.started = 0
+        self.ends = {'passed': set(), 'failed': set(), 'skipped': set(), 'subtests skipped': set()}
         self.times = []                 # (name, seconds)
 
     def startTest(self, test):
         super().startTest(test)
-        self.started += 1
         self.times.append((test.id(), time.monotonic()))
 
     def stopTest(self, test):
@@ -40,25 +41,57 @@ class Result(unittest.TextTestResult):
         self.times.append((name, time.monotonic() - began))
         super().stopTest(test)
 
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.ends['passed'].add(test.id())
+
+    def addExpectedFailure(self, test, err):
+        super().addExpectedFailure(test, err)
+        self.ends['passed'].add(test.id())
+
+    def addUnexpectedSuccess(self, test):
+        super().addUnexpectedSuccess(test)
+        self.ends['failed'].add(test.id())
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        whole = getattr(test, 'test_case', None)        # only a subtest has one
+        self.ends['subtests skipped' if whole else 'skipped'].add((whole or test).id())
+
     def addFailure(self, test, err):
         super().addFailure(test, err)
-        self.bad.add(test.id())
+        self.ends['failed'].add(test.id())
 
     def addError(self, test, err):
         super().addError(test, err)
-        self.bad.add(test.id())
+        self.ends['failed'].add(test.id())
 
     def addSubTest(self, test, subtest, err):
         super().addSubTest(test, subtest, err)
-        if err is not None:
-            self.bad.add(test.id())
+        self.ends['failed' if err else 'passed'].add(test.id())
 
-    def counts(self):
-        """(passed, failed, skipped).  What failed before a test began (a class that cannot be set up) was not started."""
-        not_started = sum(1 for name in self.bad if name.startswith(('setUpClass', 'tearDownClass', 'setUpModule')))
-        skipped_classes = sum(1 for test, _reason in self.skipped if not isinstance(test, unittest.TestCase))
-        failed, skipped = len(self.bad), len(self.skipped)
-        return self.started - (failed - not_started) - (skipped - skipped_classes), failed, skipped
+    def counts(self, planned):
+        """(passed, failed, skipped) of the tests with the ids planned; each of them counts once.
+
+        A test that did not begin counts like the setUpClass or setUpModule that kept it from beginning, or as failed.  A
+        tearDownClass that fails is one more that failed.
+        """
+        found = collections.Counter(map(self.end_of, planned))
+        found['failed'] += sum(1 for name in self.ends['failed'] if name.startswith('tearDown'))
+        return found['passed'], found['failed'], found['skipped']
+
+    def end_of(self, name):
+        """How a test ended: passed, failed or skipped.  Of several ends the first of these counts."""
+        for kind, end in (('failed', 'failed'), ('skipped', 'skipped'), ('passed', 'passed'), ('subtests skipped', 'skipped')):
+            if name in self.ends[kind]:
+                return end
+        return 'skipped' if any(is_before(fixture, name) for fixture in self.ends['skipped']) else 'failed'
+
+
+def is_before(fixture, name):
+    """Does a fixture, "setUpClass (tests.test_x.Class)" or "setUpModule (tests.test_x)", come before the test of this name?"""
+    where = fixture.partition('(')[2].rstrip(')')
+    return fixture.startswith('setUp') and name.startswith(where + '.')
 
 
 def cases(suite):
@@ -85,37 +118,86 @@ def tests_class(test):
 def run_here(tests, verbose):
     """Run tests in this process; returns (passed, failed, skipped)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)       # as an interrupt: what was started is to be ended
+    faulthandler.register(signal.SIGUSR1, all_threads=True)         # whoever ends a class that hangs asks where it is
+    planned = {test.id() for test in tests}
     result = unittest.TextTestRunner(verbosity=2 if verbose else 1, resultclass=Result).run(unittest.TestSuite(tests))
     for test, reason in result.skipped:
         print('skipped: %s: %s' % (test.id(), reason))
     if verbose:
         for name, seconds in sorted(result.times, key=lambda item: -item[1])[:20]:
             print('%6.1f s  %s' % (seconds, name))
-    return result.counts()
+    return result.counts(planned)
 
 
-def run_class(name):
-    """Run one class in a process of its own; returns (name, seconds, its output, (passed, failed, skipped))."""
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, '-m', 'tests', '-j', '1', name], cwd=ROOT, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    text = done.stdout.decode('utf-8', 'replace')
-    found = LAST_LINE.search(text)
-    counts = tuple(map(int, found.groups())) if found else (0, 1, 0)
-    return name, time.monotonic() - began, text, counts
+class ClassRun:
+    """A class of tests that runs in a process of its own."""
+
+    def __init__(self, name, size, command=None, timeout=CLASS_TIMEOUT):
+        self.name = name
+        self._size = size
+        self._began = time.monotonic()
+        self._output = tempfile.TemporaryFile()
+        command = command or [sys.executable, '-m', 'tests', '-j', '1', name]
+        self._popen = subprocess.Popen([sys.executable, '-m', 'tests.supervise', '%g' % timeout] + command, cwd=ROOT,
+                                       stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT)
+
+    def has_ended(self):
+        return self._popen.poll() is not None
+
+    def end(self):
+        """End it, with all that it started."""
+        self._popen.terminate()
+        self._popen.wait()
+
+    def report(self):
+        """Print how it went; returns (passed, failed, skipped)."""
+        self._output.seek(0)
+        text = self._output.read().decode('utf-8', 'replace')
+        self._output.close()
+        found = LAST_LINE.findall(text)
+        passed, failed, skipped = map(int, found[-1]) if found else (0, self._size, 0)
+        if self._popen.returncode and not failed:
+            failed = 1                  # all of its tests passed, and it was not over then
+        print('%-50s %3d passed%s %7.1f s' % (self.name, passed, ', %d failed' % failed if failed else '',
+                                              time.monotonic() - self._began))
+        if failed:
+            print(text if text.endswith('\n') or not text else text + '\n', end='')
+            if not found:
+                print('%s did not report its results (exit code %d)' % (self.name, self._popen.returncode))
+        else:
+            print(''.join(line + '\n' for line in text.splitlines() if line.startswith('skipped: ')), end='')
+        sys.stdout.flush()
+        return passed, failed, skipped
 
 
-def run_classes(names, at_once):
-    """Run classes, some at once, and tell how each went; returns (passed, failed, skipped)."""
-    total = (0, 0, 0)
-    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(run_class, name) for name in names]):
-            name, seconds, text, counts = done.result()
-            total = tuple(map(sum, zip(total, counts)))
-            print('%-50s %3d passed%s %7.1f s' % (name, counts[0], ', %d failed' % counts[1] if counts[1] else '', seconds))
-            print(text if counts[1] else ''.join(line + '\n' for line in text.splitlines() if line.startswith('skipped: ')),
-                  end='', flush=True)
+def run_classes(tests, at_once, scratch):
+    """Run the classes of tests, some at once, and tell how each went; returns (passed, failed, skipped)."""
+    sizes = collections.Counter(tests_class(test)[0] for test in tests)
+    waiting, running, total = longest_first(tests), [], (0, 0, 0)
+    budget = disk.Budget(scratch)
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                name = waiting.pop(0)
+                running.append(ClassRun(name, sizes[name]))
+            time.sleep(0.05)
+            problem = budget.problem()
+            if problem:
+                print('%s; stopped: %s' % (problem, ' '.join(run.name for run in running)))
+                return total[0], total[1] + sum(sizes[name] for name in waiting + [run.name for run in running]), total[2]
+            for run in [run for run in running if run.has_ended()]:
+                running.remove(run)
+                total = tuple(map(sum, zip(total, run.report())))
+    finally:
+        for run in running:
+            run.end()
     return total
+
+
+def find(names):
+    """The tests whose ids hold one of these names; all of them without names."""
+    found = cases(unittest.defaultTestLoader.discover(os.path.join(ROOT, 'tests'), top_level_dir=ROOT))
+    return [test for test in found if not names or any(name in test.id() + '.' for name in names)]
 
 
 def main(argv):
@@ -130,14 +212,19 @@ def main(argv):
     parser.add_argument('-j', dest='at_once', type=int, default=AT_ONCE)
     parser.add_argument('names', nargs='*')
     options = parser.parse_args(argv)
-    found = list(cases(unittest.defaultTestLoader.discover(os.path.join(ROOT, 'tests'), top_level_dir=ROOT)))
-    wanted = [test for test in found if not options.names or any(name in test.id() + '.' for name in options.names)]
+    disk.limit_files()
+    wanted = find(options.names)
     if options.names or options.at_once == 1:
         passed, failed, skipped = run_here(wanted, options.verbose)
     else:
-        passed, failed, skipped = run_classes(longest_first(wanted), options.at_once)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        scratch = disk.make_scratch(os.environ)
+        try:
+            passed, failed, skipped = run_classes(wanted, options.at_once, scratch)
+        finally:
+            disk.remove_scratch(scratch)
     print('%d passed, %d failed, %d skipped' % (passed, failed, skipped))
-    return 0 if passed and not failed else 1
+    return 0 if passed + skipped and not failed else 1
 
 
 if __name__ == '__main__':

@@ -31,6 +31,7 @@ until mkdir -p output && echo "$LWT_TASK.$LWT_ATTEMPT" >output/id; do sleep 1; d
 '''
 OPTIONS = dict(connect_timeout='3', hello_timeout='4', stall='15', grace='1', lease='10', fanout='40', quarantine_wait='2',
                quarantine_longest='10', max_dtask_day='2', max_dtask_night='2', min_disk='4')
+DISK_MIB = 24           # of a host's home
 ROUNDS = 40             # of passes at the end, under a clear sky
 ADDS = 20               # in so many parts the tasks are added
 
@@ -41,7 +42,7 @@ class SoakLab(lab.Lab):
     def _configure(self):
         super()._configure()
         for name in self.names:
-            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', self.home(name)], check=True)
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%dm' % DISK_MIB, 'tmpfs', self.home(name)], check=True)
 
     def down(self):
         for name in self.names:
@@ -52,8 +53,8 @@ class SoakLab(lab.Lab):
         """The disk of a host is full."""
         try:
             with open(os.path.join(self.home(name), 'filler'), 'wb', buffering=0) as file:
-                while file.write(bytes(1 << 20)) == 1 << 20:
-                    pass
+                for _ in range(DISK_MIB):               # no more than fits there
+                    file.write(bytes(1 << 20))
         except OSError:
             pass
 

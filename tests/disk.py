@@ -1,0 +1,87 @@
+"""Bounds on what the tests write: the size of each file, and of all of them together."""
+
+import glob
+import os
+import resource
+import shutil
+import tempfile
+import time
+
+MIB = 1 << 20
+FILE_LIMIT = 200 * MIB          # of one file, whoever in the tests writes it
+TOTAL_LIMIT = 450 * MIB         # of all that lies in the scratch directories of a run
+INTERVAL = 2.0                  # seconds between two looks at them
+
+
+def limit_files():
+    """Let no file become larger than FILE_LIMIT, in this process and in all that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if hard == resource.RLIM_INFINITY or hard > FILE_LIMIT:
+        soft = FILE_LIMIT if soft == resource.RLIM_INFINITY else min(soft, FILE_LIMIT)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, FILE_LIMIT))
+
+
+def make_scratch(environ):
+    """Make the two directories where a run writes, and name them in the environment; returns their paths.
+
+    One is TMPDIR, the other that of the labs, which lies elsewhere where possible (see labs_directory of tests/lab.py).
+    """
+    from tests import lab
+    labs = tempfile.mkdtemp(prefix='lwt-labs.', dir=lab.labs_directory())
+    environ['LWT_TEST_LABS'] = labs
+    environ['TMPDIR'] = tempfile.mkdtemp(prefix='lwt-tests.')
+    return environ['TMPDIR'], labs
+
+
+def remove_scratch(folders):
+    """Remove the scratch directories of a run, and what labs that were killed have left: their networks outlive them."""
+    from tests import lab
+    for path in glob.glob(os.path.join(folders[1], '*', 'lab.json')):
+        lab.Lab.open(os.path.dirname(path)).down()
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Budget:
+    """Looks now and then how much the scratch directories hold."""
+
+    def __init__(self, folders, limit=TOTAL_LIMIT, interval=INTERVAL):
+        self._folders = folders
+        self._limit = limit
+        self._interval = interval
+        self._due = 0.0
+
+    def problem(self):
+        """What is wrong, or ''.  Cheap where it is too early for another look."""
+        if time.monotonic() < self._due:
+            return ''
+        size = sum(map(size_of, self._folders))
+        self._due = time.monotonic() + self._interval
+        return 'the tests have written %d MiB, more than %d' % (size // MIB, self._limit // MIB) if size > self._limit else ''
+
+
+def size_of(folder):
+    """The bytes on disk of all files below a folder, other file systems left out; files may vanish meanwhile."""
+    try:
+        device = os.lstat(folder).st_dev
+    except OSError:
+        return 0
+    return _size_of(folder, device)
+
+
+def _size_of(folder, device):
+    total = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                if found.st_dev == device:
+                    total += found.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        total += _size_of(entry.path, device)
+    except OSError:
+        pass
+    return total

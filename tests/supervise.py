@@ -1,0 +1,124 @@
+"""Run one class of tests: python3 -m tests.supervise SECONDS COMMAND ARG…  Exits as the command does, or with 1.
+
+It ends a command that is not over after so many seconds, and in any case all that the command started and left: as their
+subreaper it is the parent of every orphan.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from tests.lab import descendants
+
+PR_SET_CHILD_SUBREAPER = 36     # prctl(2)
+GRACE = 30.0                    # seconds at most from TERM to KILL: a class may have a lab to take down
+SETTLE = 10.0                   # seconds that what ends by itself may take once the class is over
+
+
+class Stopped(Exception):
+    """Somebody asked this process to end."""
+
+
+def stop(signum, _frame):
+    raise Stopped(signum)
+
+
+def adopt_orphans():
+    """Become the parent of what the class starts and leaves; without prctl only what has not left is found."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (AttributeError, OSError):
+        pass
+
+
+def wait_for(popen, seconds):
+    """Wait for the class, reaping orphans meanwhile; is it over?"""
+    end = time.monotonic() + seconds
+    while popen.poll() is None:
+        if time.monotonic() > end:
+            return False
+        reap(popen)
+        time.sleep(0.05)
+    return True
+
+
+def reap(popen):
+    """Reap the orphans that have ended; the class itself is for popen."""
+    try:
+        while True:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or ended.si_pid == popen.pid:
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+
+
+def end(popen, grace):
+    """End a class that is not over: it says where it is, takes down what it made, and is killed if that takes long."""
+    for signum, seconds in ((signal.SIGUSR1, 1.0), (signal.SIGTERM, grace), (signal.SIGKILL, GRACE)):
+        if popen.poll() is None:
+            popen.send_signal(signum)
+            wait_for(popen, seconds)
+
+
+def kill_the_rest(popen, patience):
+    """Kill what is left of a class after so many seconds; returns the command lines of what had to be killed."""
+    left = {}
+    until = time.monotonic() + patience
+    while True:
+        reap(popen)
+        pids = [pid for pid in descendants(os.getpid()) if command_line(pid)]
+        if not pids:
+            return sorted(left.values())
+        if time.monotonic() > until + GRACE:
+            return sorted(left.values())        # they do not even die of KILL
+        if time.monotonic() > until:
+            for pid in pids:
+                left[pid] = command_line(pid)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+        time.sleep(0.05)
+
+
+def command_line(pid):
+    """The words of a process, '' for one that is gone or a zombie."""
+    try:
+        with open('/proc/%d/cmdline' % pid, 'rb') as file:
+            return file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+    except OSError:
+        return ''
+
+
+def main(argv):
+    """Run a class; returns an exit code."""
+    seconds, command = float(argv[0]), argv[1:]
+    adopt_orphans()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, stop)
+    # A session of its own, so that an interrupt from the terminal reaches it once, from here.
+    popen = subprocess.Popen(command, start_new_session=True)
+    is_over, patience = False, 0.0
+    try:
+        is_over = wait_for(popen, seconds)
+        patience = SETTLE
+        if not is_over:
+            print('not over after %g s: ended' % seconds, flush=True)
+    except Stopped:
+        pass
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    end(popen, min(GRACE, seconds))
+    left = kill_the_rest(popen, patience if is_over else 0.0)
+    for words in left:
+        print('left a process, which was killed: %s' % words, flush=True)
+    return popen.returncode if is_over and not left else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
