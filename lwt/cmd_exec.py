@@ -231,14 +231,17 @@ def _style(parsed, chosen):
 
 def _check_folder(path):
     """Raise UsageError when a file that is to be written in the end cannot be: better now than then."""
-    if path is not None and (os.path.isdir(path) or not os.access(os.path.dirname(path) or '.', os.W_OK)):
-        raise UsageError('--failed-to %s: cannot be written' % path)
+    if path is not None:
+        try:
+            files.check_replaceable(path)
+        except UsageError as error:
+            raise UsageError('--failed-to ' + error.message)
 
 
 def _write_failed(path, chosen, verdicts):
     if path is not None:
         names = [host.name + '\n' for host in chosen if host not in verdicts or not verdicts[host].ok]
-        files.write_atomic(path, ''.join(names))
+        files.write_target(path, ''.join(names))
 
 
 class _Course:

@@ -11,7 +11,7 @@ import time
 from lwt import config, files, hosts, meeting, outcome, output, partition, reduce, remote, ssh
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
-from lwt.flow import running
+from lwt.flow import Sleep, running
 from lwt.hostset import refuse
 from lwt.proc import Command
 
@@ -36,7 +36,8 @@ def main(name, argv, make_env):
     if words or parsed.rest:
         raise UsageError('lwt reduce: unexpected word %s' % (words + (parsed.rest or []))[0], 'commands follow --map and -r')
     order = _order(parsed, env.environ)
-    _check_output(parsed.output)
+    if parsed.output is not None:
+        files.check_replaceable(parsed.output)
     place = env.find_workspace()
     settings = env.settings(place)
     chosen = _hosts(parsed, env, place, BR_HOSTS)
@@ -45,7 +46,8 @@ def main(name, argv, make_env):
         env.ready(run, place, session, chosen)
         rounds = _Rounds(run, env, session, parsed)
         try:
-            _write(_results(rounds, parsed, order, chosen, env.environ), parsed.output)
+            special = run.report(_opened(parsed.output))
+            _write(_results(rounds, parsed, order, chosen, env.environ), parsed.output, special)
         except _Failed as failure:
             return failure.exit_code
     return 0
@@ -90,17 +92,6 @@ def _order(parsed, environ):
     if parsed.input and parsed.input_on_hosts:
         raise UsageError('-i and --input-on-hosts exclude each other')
     return partition.Order(column, delimiter, parsed.numeric, parsed.reverse, partition.collation(environ))
-
-
-def _check_output(path):
-    """Raise UsageError for an output that cannot be made."""
-    if path is None:
-        return
-    directory = os.path.dirname(path) or '.'
-    if os.path.isdir(path) or not os.path.isdir(directory):
-        raise UsageError('%s: %s' % (path, 'a directory' if os.path.isdir(path) else 'no such directory: ' + directory))
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise UsageError('%s: cannot be written' % directory)
 
 
 def _hosts(parsed, env, place, br_hosts):
@@ -368,14 +359,28 @@ def progress_text(what, tally, elapsed):
     return '%s, %s/s%s' % (text, output.size(rate), ', %s left' % output.duration(left / rate) if left else '')
 
 
-def _write(found, path):
+def _opened(path):
+    """Flow: the descriptor of an output that is no regular file, or None.
+
+    A FIFO can be opened only when somebody reads it.  To wait for that in open(2) would be deaf to
+    signals.
+    """
+    special = None
+    while path is not None and special is None and files.is_special(path):
+        with files.local_errors(path):
+            special = files.open_special(path, wait=False)
+        yield Sleep(0.1 if special is None else 0.0)
+    return special
+
+
+def _write(found, path, special):
     """Write what the Results hold to a file, which appears by rename, or to standard output."""
     if path is None:
         for results in found:
             for chunk in results.chunks():
                 output.put_bytes(chunk)
         return
-    with files.replacing(path) as fd:
+    with files.replacing(path, special) as fd:
         for results in found:
             for chunk in results.chunks():
                 while chunk:

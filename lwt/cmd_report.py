@@ -33,7 +33,7 @@ def main(name, argv, make_env):
     if parsed.output is None:
         output.put_bytes(page.encode())
     else:
-        files.write_atomic(parsed.output, page)
+        files.write_target(parsed.output, page)
         env.quiet or output.say('written: %s' % parsed.output)
     return 0
 

@@ -73,19 +73,36 @@ def write_atomic(path, text):
         sync_dir(os.path.dirname(path) or '.')
 
 
+def write_target(path, text):
+    """Write a text to where the user wants it.
+
+    As write_atomic, but what is no regular file is written to as it is.
+    """
+    if is_special(path):
+        with local_errors(path), open(open_special(path), 'w', encoding='utf-8') as file:
+            file.write(text)
+    else:
+        write_atomic(path, text)
+
+
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, special=None):
     """A descriptor to write what shall be at path: at the end of the `with` it is there, synced; after an error it is not.
 
     Until then it has no name, where the system can do that, so that nothing is left behind whatever happens.  What is no
-    regular file (a device, a FIFO) is written to as it is.
+    regular file (see is_special) is written to as it is.  special: the descriptor of such a file,
+    if it has been opened before.
     """
+    if special is not None or is_special(path):
+        with local_errors(path):
+            fd = open_special(path) if special is None else special
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+        return
     path = os.path.realpath(path)
     with local_errors(path):
-        if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, 'wb', buffering=0) as file:
-                yield file.fileno()
-            return
         umask = os.umask(0)
         os.umask(umask)
         mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o666 & ~umask
@@ -105,6 +122,68 @@ def replacing(path):
             os.close(fd)
             if is_named:
                 os.unlink(part)
+
+
+def check_replaceable(path):
+    """Raise UsageError for a path that `replacing` cannot write to."""
+    directory = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path):
+        raise UsageError('%s: a directory' % path)
+    if is_special(path):
+        if not os.access(path, os.W_OK):
+            raise UsageError('%s: cannot be written' % path)
+    elif not os.path.isdir(directory):
+        raise UsageError('%s: no such directory: %s' % (path, directory))
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError('%s: cannot be written' % directory)
+
+
+def is_special(path):
+    """Must a path be written to as it is: a device, a FIFO, or any descriptor of this process?
+
+    A rename would replace /dev/null by a regular file, and what /dev/stdout leads to may have no
+    name.
+    """
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def open_special(path, wait=True):
+    """A new descriptor to write to a special file; None for a FIFO that nobody reads.
+
+    wait: wait until somebody reads a FIFO.  For a path that means a descriptor of this process the
+    result is a duplicate: not everything can be opened anew (a socket cannot).
+    """
+    number = _descriptor(path)
+    if number is not None:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | (0 if wait else os.O_NONBLOCK))
+    except OSError as error:
+        if error.errno == errno.ENXIO and not wait:
+            return None
+        raise
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _descriptor(path):
+    """N for a path that means descriptor N of this process (/dev/stdout, /dev/fd/N), else None."""
+    for _link in range(40):             # as many as the kernel follows (path_resolution(7))
+        directory, name = os.path.split(os.path.abspath(path))
+        directory = os.path.realpath(directory)
+        if directory == '/proc/%d/fd' % os.getpid() and name.isdigit():
+            return int(name) if os.path.lexists(path) else None
+        path = os.path.join(directory, name)
+        if not os.path.islink(path):
+            return None
+        path = os.path.join(directory, os.readlink(path))
+    return None
 
 
 def _nameless(path, part):

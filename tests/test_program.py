@@ -4,11 +4,13 @@ import os
 import pty
 import signal
 import socket
+import stat
 import subprocess
 import time
 import unittest
 
 from lwt.cli import COMMANDS
+from tests import lab
 from tests.support import ProgramTestCase, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
@@ -203,6 +205,86 @@ class Copies(ProgramTestCase):
                 wholes |= said
         self.assertGreater(len(wholes - {'old'}), 1)      # some were in time
         self.assertEqual(os.listdir(self.path('here', 'd.localhost')), ['data'])
+
+
+class Targets(ProgramTestCase):
+    """Where the user wants an output: files, devices, FIFOs and descriptors."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace(LOCAL)
+        self.write('in', 'b\na\n')
+
+    COMMANDS = {'reduce': ('reduce', '-a', '-i', 'in', '-o'), 'report': ('-q', 'report', '-o'),
+                'exec': ('exec', '-a', '--failed-to')}
+
+    SHELLS = ('"$@" /dev/stdout $end | cat', '"$@" /dev/stdout $end >file; cat file',
+              '"$@" /dev/fd/3 $end 3>&1 >/dev/null | cat', '"$@" /proc/self/fd/1 $end | cat',
+              'echo old >file; "$@" /dev/stdout $end >>file; tail -n +2 file',
+              'ln -sf /dev/stdout link; "$@" link $end | cat',
+              '"$@" >(cat >file) $end >/dev/null; until [ -s file ]; do sleep 0.1; done; cat file')
+
+    def argv(self, name, path):
+        return self.COMMANDS[name] + (path,) + (('--', 'exit 1') if name == 'exec' else ())
+
+    def test_C_16_a_device_is_written_to_and_never_replaced(self):
+        os.symlink('/dev/null', self.path('null'))
+        for path in ('null',) + (('/dev/null',) if os.getuid() else ()):  # a user cannot harm /dev
+            for name in self.COMMANDS:
+                with self.subTest(name=name, path=path):
+                    done = self.lwt(*self.argv(name, path))
+                    self.assertEqual(done.code, 1 if name == 'exec' else 0, done)
+                    self.assertTrue(os.path.islink(self.path('null')), os.listdir(self.scratch))
+        self.assertEqual(self.lwt(*self.argv('reduce', '/dev/null')).code, 0)
+        left = [name for name in os.listdir(self.scratch) if name.startswith('.part')]
+        self.assertEqual(left, [])
+
+    def test_C_16_a_descriptor_is_what_it_leads_to(self):
+        wanted = {'reduce': b'a\nb\n', 'report': b'<!DOCTYPE html>', 'exec': b'localhost\n'}
+        for name in self.COMMANDS:
+            for shell in self.SHELLS:
+                with self.subTest(name=name, shell=shell):
+                    end = ' -- "exit 1"' if name == 'exec' else ''
+                    argv = ('bash', '-c', 'rm -f file\n' + shell.replace(' $end', end), 'bash',
+                            self.python, '-m', 'lwt') + self.COMMANDS[name]
+                    done = subprocess.run(argv, cwd=self.scratch, env=self.env, timeout=60,
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    found = done.stdout[:len(wanted[name])]
+                    self.assertEqual(found.lower(), wanted[name].lower(), done.stderr)
+
+    def test_C_16_a_fifo_is_written_to_once_somebody_reads_it_and_waiting_can_be_interrupted(self):
+        os.mkfifo(self.path('fifo'))
+        for name in self.COMMANDS:
+            with self.subTest(name=name):
+                reader = subprocess.Popen(['cat', self.path('fifo')], stdout=subprocess.PIPE,
+                                          env=self.env)
+                self.lwt(*self.argv(name, 'fifo'))
+                self.assertNotEqual(reader.communicate(timeout=30)[0], b'')
+        popen = self.start(*self.argv('reduce', 'fifo'))
+        self.assertTrue(wait_for(lambda: catches(popen.pid, signal.SIGTERM)))
+        popen.send_signal(signal.SIGTERM)
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual(popen.returncode, 143, err)
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.path('fifo')).st_mode))
+
+    def test_C_16_what_cannot_be_written_is_refused_before_anything_is_done(self):
+        os.mkdir(self.path('directory'))
+        paths = ['directory', 'no/such/place', 'in/place']
+        if not lab.why_modes_do_not_hold():
+            os.mkdir(self.path('locked'), 0o500)
+            os.mkfifo(self.path('fifo'), 0o400)
+            paths += ['locked/file', 'fifo']
+        for path in paths:
+            for name in ('reduce', 'exec'):
+                with self.subTest(name=name, path=path):
+                    self.assert_refused(self.lwt(*self.argv(name, path)), 2, path.split('/')[0])
+
+
+def catches(pid, signum):
+    """Has a process a handler for this signal?"""
+    with open('/proc/%d/status' % pid) as file:
+        mask = next(int(line.split()[1], 16) for line in file if line.startswith('SigCgt'))
+    return mask >> signum - 1 & 1
 
 
 class Streams(ProgramTestCase):
