@@ -13,7 +13,7 @@ from lwt import checks, leftovers
 from lwt.hosts import Host
 from lwt.ssh import Verdict
 from tests import lab
-from tests.support import wait_for
+from tests.support import marked, wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_tasks import TaskTestCase
 
@@ -270,7 +270,8 @@ class TasksThatMisbehave(DoctorTestCase):
 
     def test_D_9_a_task_that_destroys_its_own_directory_is_an_outcome_with_a_reason(self):
         for name, command in (('all', 'echo start >> ~/starts; rm -rf ../../$(basename $(dirname $PWD))'),
-                              ('work', 'rm -rf ../work; exit 3'), ('mode', 'mkdir out; echo x > out/x; chmod 000 out . ..'),
+                              ('work', 'rm -rf ../work; exit 3'),
+                              ('mode', 'mkdir out; echo x > out/x; chmod 000 out .. .'),
                               ('fate', 'rm ../fate; sleep 9981')):
             self.describe(name, 'exec : %s\nretries : 0\n' % command)
             self.add(name)
@@ -280,6 +281,39 @@ class TasksThatMisbehave(DoctorTestCase):
         self.assertEqual(self.shown()[0]['reason'], 'its directory is gone')
         self.assertEqual(self.read('home', 'starts'), 'start\n')
         self.assert_found(self.findings('--fix'), ('fixed', 'host localhost', 'processes of tasks that are over: 000004 fate'))
+
+    def test_D_9_a_task_that_takes_its_own_permissions_away_ends_for_every_user_as_for_root(self):
+        spoil = {'none': 'chmod 000 out/x out .. .', 'read': 'chmod 555 out .. .',
+                 'above': 'chmod 000 ../.. ../../..',
+                 'output': 'chmod 000 ../run.stdout ../run.stderr'}
+        for name, command in spoil.items():
+            command = 'exec : echo said; mkdir out; echo x > out/x; %s; exit 3\n' % command
+            self.describe(name, command + 'd_fetch : out\n')
+            self.describe(name + '.all', command)
+            self.add(name, name + '.all')
+        self.assertEqual(self.lwt('task', 'run').code, 1)
+        for task in self.shown():
+            with self.subTest(name=task['name']):
+                self.assertEqual((task['outcome'], task['code'], task['reason']), ('failed', 3, ''))
+                where = ('result', 'out') if task['name'].endswith('.all') else ('result',)
+                self.assertEqual(self.read(task['result'], *where, 'x'), 'x\n')
+                self.assertEqual(self.read(task['result'], 'run.stdout'), 'said\n')
+        self.assertEqual(self.findings(), [])
+
+    def test_D_9_a_task_without_permissions_is_timed_out_and_killed_like_others(self):
+        command = 'mkdir out; echo x > out/x; chmod 000 out .. .; sleep 997%d'
+        command = 'exec : ' + command + '\nd_fetch : out\n'
+        self.describe('late', command % 1 + 'timeout : 1\n')
+        self.describe('killed', command % 2)
+        self.add('late', 'killed')
+        self.lwt('task', 'update')
+        self.assertTrue(wait_for(lambda: 'sleep 9972' in marked(self.mark).values()))
+        self.assertEqual(self.lwt('task', 'kill', '2').code, 0)
+        self.lwt('task', 'run')
+        self.assertEqual([task['outcome'] for task in self.shown()], ['timeout', 'killed'])
+        for task in self.shown():
+            self.assertEqual(self.read(task['result'], 'result', 'x'), 'x\n')
+        self.assertEqual(self.findings(), [])
 
 
 class OnHosts(LabTestCase):
@@ -357,7 +391,8 @@ class OnHosts(LabTestCase):
         self.make_lab_workspace(['h1'], min_disk='0')
         self.lab.mount_home('h1', 'size=2m')
         try:
-            self.describe('fill', 'exec : echo first > out; head -c 4000000 /dev/zero > filler; exit 4\nd_fetch : out\n')
+            command = 'echo first > out; head -c 4000000 /dev/zero > filler; exit 4'
+            self.describe('fill', 'exec : %s\nd_fetch : out\n' % command)
             self.lwt('task', 'add', 'fill')
             self.assertEqual(self.lwt('task', 'run').code, 1)
             where = self.results()[0]
@@ -371,7 +406,8 @@ class OnHosts(LabTestCase):
             self.lab.full_disk('h1')
             try:
                 if makes_room_for_names:        # enough for its id, and not for a task
-                    self.lab.inside('h1', 'sh', '-c', 'rm filler; mkdir -p .lwt/t .lwt/i; echo id >.lwt/host-id')
+                    script = 'rm filler; mkdir -p .lwt/t .lwt/i; echo id >.lwt/host-id'
+                    self.lab.inside('h1', 'sh', '-c', script)
                     self.lab.fill_home('h1')
                 self.describe('count', 'exec : echo x > r\n', big='x' * 9000)
                 self.lwt('task', 'add', 'count', '--array', '1-4')

@@ -92,7 +92,7 @@ finish() {
   cd "$part/new" || exit 1
   if [ "$mode" = tar ]; then
     true >"$part/busy"
-    problem=$(tar -xpof "$file" 2>&1 8<&- 9<&-) || refuse "not unpacked in $directory/: ${problem%%
+    problem=$(unpack . <"$file" 2>&1 8<&- 9<&-) || refuse "not unpacked in $directory/: ${problem%%
 *}"
   else
     chmod "$mode" "$file" || refuse "$directory/$name: its mode cannot be set"

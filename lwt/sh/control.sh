@@ -28,6 +28,12 @@
 # In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides, with t/KEY/work if it shares
 # none.  What is shared stays here, for tasks that come later.  The removals come first: they may be what makes room for the rest.
 
+# enter KEY: change to the directory of a task.
+enter() {
+  regain "$tasks/$1"
+  cd "$tasks/$1" 2>/dev/null || return 1
+}
+
 # split REQUEST: set what it consists of.
 split() {
   verb=${1%% *} rest=${1#* }
@@ -138,7 +144,9 @@ unpack() {
     problem="the input is not what was sent"
     [ "${digest%% *}" != "${expected%% *}" ] || return
   fi
-  tar -xf "$part/stream" -C "$part/new" 2>"$part/problems" || {
+  # The modes that were sent, for root and for others.  (Without root a busybox tar applies the
+  # umask in spite of -p.)
+  ( umask 022; exec tar -xpf "$part/stream" -C "$part/new" ) 2>"$part/problems" || {
     read -r problem <"$part/problems"
     problem="the input cannot be unpacked: $problem"
     return
@@ -250,7 +258,7 @@ resume() {
 
 # cancel: whatever it takes, and whether or not the task is here yet.
 cancel() {
-  cd "$tasks/$key" 2>/dev/null || {
+  enter "$key" || {
     # shellcheck disable=SC2094
     mkdir "$tasks/$key" && cd "$tasks/$key" && say cancel >cancel
   } 2>/dev/null || return
@@ -439,7 +447,7 @@ make_room() {
   for line; do
     split "$line"
     case $verb in
-      clean | purge) ! cd "$tasks/$key" 2>/dev/null || settle ;;
+      clean | purge) ! enter "$key" || settle ;;
       forget) doomed="$doomed $key" ;;
       drop) doomed="$doomed ../i/$key" ;;
     esac
@@ -449,7 +457,7 @@ make_room() {
   for line; do
     split "$line"
     case $verb in
-      clean | purge) if cd "$tasks/$key" 2>/dev/null; then clean; else say "task $key clean cleaned"; fi ;;
+      clean | purge) if enter "$key"; then clean; else say "task $key clean cleaned"; fi ;;
       forget) removed "$tasks/$key" ;;
       drop) removed "$base/i/$key" ;;
     esac
@@ -493,7 +501,7 @@ act() {
         fi
         [ -z "$problem" ] || not_launched
         ;;
-      suspend | resume) ! cd "$tasks/$key" 2>/dev/null || "$verb" ;;
+      suspend | resume) ! enter "$key" || "$verb" ;;
       cancel)
         cancel </dev/null >/dev/null 2>&1 &
         cancels="$cancels $!"
@@ -530,7 +538,7 @@ tell() {
     split "$line"
     case $verb in clean | purge | forget | drop) continue ;; esac
     case $unstaged in *" $key "*) continue ;; esac
-    if cd "$tasks/$key" 2>/dev/null; then
+    if enter "$key"; then
       report
       # Where the host was started anew, it may have forgotten that the task had run, and a cancel have found nothing.
       [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
@@ -558,6 +566,8 @@ tell() {
 # send_results: of what has ended, as far as it is small.
 send_results() {
   busy
+  # shellcheck disable=SC2086  # keys
+  make_readable $done_keys
   choose
   [ -n "$sent" ] || return 0
   say "stream$sent"
@@ -587,6 +597,7 @@ come_in() {
   home=$1
   unfit="no such directory" && enter_home "$home" || return 0
   unfit=".lwt is a link" && [ ! -L .lwt ] || return 0
+  for each in .lwt .lwt/t .lwt/i; do regain "$each"; done
   { [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null
   unfit="cannot be written" && [ -w .lwt/t ] || return 0
   unfit=".lwt belongs to somebody else" && [ -O .lwt ] || return 0

@@ -7,6 +7,7 @@
 # On standard error: "absent" where there is nothing, else what `send` of sendlib.sh says.
 key=$1 input=$2 wanted=$3
 if ! cd .lwt/t 2>/dev/null || [ ! -d "${key:?}" ]; then say absent >&2; exit 0; fi
+make_readable "$key"
 list=''
 for name in cancel run.stdout run.stderr ${wanted:+"work/$wanted"}; do
   { [ ! -e "$key/$name" ] && [ ! -L "$key/$name" ]; } || list="$list$key/$name

@@ -41,7 +41,7 @@ else compare; fi
 say "go $kind"
 read -r count expected || refuse "the copy was cut off"
 [ "$count" != 0 ] || exit 0
-problem=$(tar -xpof - -C "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
+problem=$(unpack "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
 *}"
 true >"$part/busy" || refuse "$directory/: no room left"
 cd "$part/new" || exit 1

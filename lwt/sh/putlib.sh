@@ -2,7 +2,7 @@
 #
 # $1 home  $2 target  $3 what a single thing is called, '' where there are several  $4 stall, s
 home=$1 target=$2 name=$3 stall=$4 watcher=''
-umask 077                               # tar sets the modes of what comes
+umask 077
 enter_home "$home" || refuse "home $home: no such directory"
 case $target in
   [~]) target=$HOME ;;
@@ -95,6 +95,13 @@ place() {
   elif [ -d "$1" ] || [ -d "$directory/$2" ]; then clash "$directory/$2"
   else mv -f "$1" "$directory/$2" || exit 1; fi
 }
+
+# unpack DIRECTORY: take a tar stream, and the modes in it.  Without root a busybox tar applies the
+# umask in spite of -p.  Nobody else can enter the directory above.
+unpack() (
+  umask 0
+  exec tar -xpof - -C "$1"
+)
 
 # place_all: move all that is in this directory.
 place_all() {

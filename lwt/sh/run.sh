@@ -20,6 +20,15 @@ now() {
 # goes_on: is the command still there, or anything that it started?
 goes_on() { [ ! -e usage ] || [ -n "$(unset LWT_ID; marked "LWT_ID=$1")" ]; }
 
+# regain_all: regain this directory and those of lwt above it, from the top: each can only be
+# reached through the one above.
+here=$PWD
+regain_all() {
+  regain "${here%/*/*}"
+  regain "${here%/*}"
+  regain "$here"
+}
+
 candidate=c.$$
 if { read -r line </proc/$$/stat; } 2>/dev/null; then
   # shellcheck disable=SC2086  # to be split into fields
@@ -51,6 +60,7 @@ if [ "$task_timeout" != 0 ]; then
       wait "$clock"
       [ -z "$over" ] || exit 0
     done
+    regain_all
     ln fate why.timeout
     kill -TERM 0
     kill -CONT 0
@@ -60,6 +70,7 @@ if [ "$task_timeout" != 0 ]; then
       task_grace=$((task_grace - 1))
     done
     sweep "$LWT_ID"
+    regain_all
     mv "$candidate" exit.timeout
     ring
     kill -KILL 0
@@ -81,6 +92,7 @@ while :; do
   kill -0 "$task" 2>/dev/null || break  # else it was a signal to this runner that ended the wait
 done
 now
+regain_all
 { say "$begun $up"; times; } >usage 2>/dev/null
 end=$code
 [ ! -e why.timeout ] && [ ! -e why.killed ] || end=$(why_ended "$code")

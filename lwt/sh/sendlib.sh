@@ -1,5 +1,12 @@
 # How results are sent: which files of a task are new, and the stream.  Used by control.sh and fetch.sh, in ~/.lwt/t.
 
+# make_readable KEY...: let this user read what the tasks have made, even where they have forbidden
+# it: root could read it anyway.
+make_readable() {
+  find "$@" -type d ! -perm -700 -exec chmod u+rwx {} \; \
+    -o -type f ! -perm -400 -exec chmod u+r {} \; 2>/dev/null
+}
+
 # new_files INPUT KEY/work...: those files that are not in the input, or newer than it.  Where a name cannot be in a list (a newline,
 # a backslash), all of that task's directory is named instead.  (No line of a name is a slash and no more.)
 new_files() {
