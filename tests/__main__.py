@@ -1,7 +1,8 @@
 """Run the tests: python3 -m tests [-v] [-j N] [NAME…].  Ends with a line "N passed, N failed, N skipped".
 
-Each class runs in a process of its own (tests/supervise.py), N of them at once: most tests wait for something.  A NAME is a part
-of a test's id; with names, or with -j 1, all that is asked for runs in this process.  -v also tells which tests took longest.
+Each class runs in a process of its own (tests/supervise.py), N of them at once: most tests wait for
+something.  A NAME is a part of a test's id; with names, or with -j 1, the tests run in this
+process. -v also prints which tests took longest.
 """
 
 import argparse
@@ -25,7 +26,7 @@ LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', re.M)
 
 
 class Result(unittest.TextTestResult):
-    """Knows how each test ended, by its id; a subtest that failed makes its test one that failed."""
+    """Knows how each test ended, by its id.  A subtest that fails makes its test fail."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -73,23 +74,29 @@ class Result(unittest.TextTestResult):
     def counts(self, planned):
         """(passed, failed, skipped) of the tests with the ids planned; each of them counts once.
 
-        A test that did not begin counts like the setUpClass or setUpModule that kept it from beginning, or as failed.  A
-        tearDownClass that fails is one more that failed.
+        A test that did not begin counts like the setUpClass or setUpModule that kept it from
+        beginning, or as failed.  A tearDownClass that fails is one more that failed.
         """
         found = collections.Counter(map(self.end_of, planned))
         found['failed'] += sum(1 for name in self.ends['failed'] if name.startswith('tearDown'))
         return found['passed'], found['failed'], found['skipped']
 
     def end_of(self, name):
-        """How a test ended: passed, failed or skipped.  Of several ends the first of these counts."""
-        for kind, end in (('failed', 'failed'), ('skipped', 'skipped'), ('passed', 'passed'), ('subtests skipped', 'skipped')):
+        """How a test ended: passed, failed or skipped."""
+        for kind in ('failed', 'skipped', 'passed'):
             if name in self.ends[kind]:
-                return end
-        return 'skipped' if any(is_before(fixture, name) for fixture in self.ends['skipped']) else 'failed'
+                return kind
+        if name in self.ends['subtests skipped']:
+            return 'skipped'
+        is_skipped = any(is_before(fixture, name) for fixture in self.ends['skipped'])
+        return 'skipped' if is_skipped else 'failed'
 
 
 def is_before(fixture, name):
-    """Does a fixture, "setUpClass (tests.test_x.Class)" or "setUpModule (tests.test_x)", come before the test of this name?"""
+    """Does a fixture come before the test of this name?
+
+    fixture: "setUpClass (tests.test_x.Class)" or "setUpModule (tests.test_x)".
+    """
     where = fixture.partition('(')[2].rstrip(')')
     return fixture.startswith('setUp') and name.startswith(where + '.')
 
@@ -118,7 +125,7 @@ def tests_class(test):
 def run_here(tests, verbose):
     """Run tests in this process; returns (passed, failed, skipped)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)       # as an interrupt: what was started is to be ended
-    faulthandler.register(signal.SIGUSR1, all_threads=True)         # whoever ends a class that hangs asks where it is
+    faulthandler.register(signal.SIGUSR1, all_threads=True)     # see `end` of tests/supervise.py
     planned = {test.id() for test in tests}
     result = unittest.TextTestRunner(verbosity=2 if verbose else 1, resultclass=Result).run(unittest.TestSuite(tests))
     for test, reason in result.skipped:
@@ -138,8 +145,9 @@ class ClassRun:
         self._began = time.monotonic()
         self._output = tempfile.TemporaryFile()
         command = command or [sys.executable, '-m', 'tests', '-j', '1', name]
-        self._popen = subprocess.Popen([sys.executable, '-m', 'tests.supervise', '%g' % timeout] + command, cwd=ROOT,
-                                       stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT)
+        self._popen = subprocess.Popen(
+            [sys.executable, '-m', 'tests.supervise', '%g' % timeout] + command, cwd=ROOT,
+            stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT)
 
     def has_ended(self):
         return self._popen.poll() is not None
@@ -158,20 +166,24 @@ class ClassRun:
         passed, failed, skipped = map(int, found[-1]) if found else (0, self._size, 0)
         if self._popen.returncode and not failed:
             failed = 1                  # all of its tests passed, and it was not over then
-        print('%-50s %3d passed%s %7.1f s' % (self.name, passed, ', %d failed' % failed if failed else '',
-                                              time.monotonic() - self._began))
-        if failed:
-            print(text if text.endswith('\n') or not text else text + '\n', end='')
-            if not found:
-                print('%s did not report its results (exit code %d)' % (self.name, self._popen.returncode))
-        else:
-            print(''.join(line + '\n' for line in text.splitlines() if line.startswith('skipped: ')), end='')
+        seconds = time.monotonic() - self._began
+        failures = ', %d failed' % failed if failed else ''
+        print('%-50s %3d passed%s %7.1f s' % (self.name, passed, failures, seconds))
+        for line in text.splitlines():
+            if failed or line.startswith('skipped: '):
+                print(line)
+        if not found:
+            code = self._popen.returncode
+            print('%s did not report its results (exit code %d)' % (self.name, code))
         sys.stdout.flush()
         return passed, failed, skipped
 
 
 def run_classes(tests, at_once, scratch):
-    """Run the classes of tests, some at once, and tell how each went; returns (passed, failed, skipped)."""
+    """Run the classes of tests, some at once, and report each.
+
+    Returns (passed, failed, skipped).
+    """
     sizes = collections.Counter(tests_class(test)[0] for test in tests)
     waiting, running, total = longest_first(tests), [], (0, 0, 0)
     budget = disk.Budget(scratch)
@@ -183,8 +195,9 @@ def run_classes(tests, at_once, scratch):
             time.sleep(0.05)
             problem = budget.problem()
             if problem:
-                print('%s; stopped: %s' % (problem, ' '.join(run.name for run in running)))
-                return total[0], total[1] + sum(sizes[name] for name in waiting + [run.name for run in running]), total[2]
+                stopped = [run.name for run in running]
+                print('%s; stopped: %s' % (problem, ' '.join(stopped)))
+                return total[0], total[1] + sum(sizes[name] for name in waiting + stopped), total[2]
             for run in [run for run in running if run.has_ended()]:
                 running.remove(run)
                 total = tuple(map(sum, zip(total, run.report())))
@@ -196,7 +209,8 @@ def run_classes(tests, at_once, scratch):
 
 def find(names):
     """The tests whose ids hold one of these names; all of them without names."""
-    found = cases(unittest.defaultTestLoader.discover(os.path.join(ROOT, 'tests'), top_level_dir=ROOT))
+    folder = os.path.join(ROOT, 'tests')
+    found = cases(unittest.defaultTestLoader.discover(folder, top_level_dir=ROOT))
     return [test for test in found if not names or any(name in test.id() + '.' for name in names)]
 
 

@@ -22,9 +22,10 @@ def limit_files():
 
 
 def make_scratch(environ):
-    """Make the two directories where a run writes, and name them in the environment; returns their paths.
+    """Make the two directories where a run writes, and name them in the environment.
 
-    One is TMPDIR, the other that of the labs, which lies elsewhere where possible (see labs_directory of tests/lab.py).
+    One is TMPDIR.  The other is that of the labs, which lies elsewhere where possible (see
+    labs_directory of tests/lab.py).  Returns their paths.
     """
     from tests import lab
     labs = tempfile.mkdtemp(prefix='lwt-labs.', dir=lab.labs_directory())
@@ -34,7 +35,10 @@ def make_scratch(environ):
 
 
 def remove_scratch(folders):
-    """Remove the scratch directories of a run, and what labs that were killed have left: their networks outlive them."""
+    """Remove the scratch directories of a run.
+
+    The network of a lab that was killed outlives it, and is removed too.
+    """
     from tests import lab
     for path in glob.glob(os.path.join(folders[1], '*', 'lab.json')):
         lab.Lab.open(os.path.dirname(path)).down()
@@ -57,11 +61,13 @@ class Budget:
             return ''
         size = sum(map(size_of, self._folders))
         self._due = time.monotonic() + self._interval
-        return 'the tests have written %d MiB, more than %d' % (size // MIB, self._limit // MIB) if size > self._limit else ''
+        if size <= self._limit:
+            return ''
+        return 'the tests have written %d MiB, more than %d' % (size // MIB, self._limit // MIB)
 
 
 def size_of(folder):
-    """The bytes on disk of all files below a folder, other file systems left out; files may vanish meanwhile."""
+    """The bytes on disk of all files below a folder, without other file systems."""
     try:
         device = os.lstat(folder).st_dev
     except OSError:

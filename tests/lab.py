@@ -1,9 +1,10 @@
 """A lab of hosts that are really there: sshd, network, hostname, home and scratch of their own, and faults by name.
 
-As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home and /tmp.  As any user,
-LoopbackLab makes one sshd for each host on a loopback port, with a HOME of its own.  Both give an ssh configuration to use
-with LWT_SSH_CONFIG.  Everything that is started is ended; nothing leaves this machine.  HOME and the umask of whoever runs
-the tests change nothing on the hosts.
+As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home
+and /tmp.  As any user, LoopbackLab makes one sshd for each host on a loopback port, with a HOME of
+its own. Both give an ssh configuration to use with LWT_SSH_CONFIG.  Everything that is started is
+ended; nothing leaves this machine.  HOME and the umask of the user who runs the tests change
+nothing on the hosts.
 
 As a command:
 
@@ -37,7 +38,7 @@ def _home_of_root():
         return '/'
 
 
-# What sshd gives a login as HOME: the entry of the password database, whatever HOME is where the tests run.
+# The HOME of a login of root: that of the password database, whatever HOME the tests have.
 ROOT_HOME = _home_of_root()
 FULL_DISK_KIB = 64
 SSHD = shutil.which('sshd', path='/usr/sbin:/sbin:/usr/local/sbin:' + os.environ.get('PATH', ''))
@@ -74,9 +75,14 @@ Host {name}
 
 
 def labs_directory():
-    """Where labs lie.  Not below /tmp where possible, for a host has a /tmp of its own, which tests fill and hide."""
+    """Where labs lie.  Not in /tmp where possible: a host has a /tmp of its own, which tests fill.
+    """
     found = os.environ.get('LWT_TEST_LABS') or '/var/tmp'
     return found if os.access(found, os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def _new_directory():
+    return tempfile.mkdtemp(prefix='lwt-lab.', dir=labs_directory())
 
 
 def run(*argv, **options):
@@ -92,7 +98,7 @@ class _SshdLab:
 
     def __init__(self, count, directory=None, max_startups='100'):
         self.names = ['h%d' % number for number in range(1, count + 1)]
-        self.directory = os.path.abspath(directory) if directory else tempfile.mkdtemp(prefix='lwt-lab.', dir=labs_directory())
+        self.directory = os.path.abspath(directory) if directory else _new_directory()
         self.max_startups = max_startups
         self.ssh_config = os.path.join(self.directory, 'ssh_config')
         self.listeners = {}             # name -> pid of the sshd that listens
@@ -132,9 +138,9 @@ class _SshdLab:
                 os.mkdir(self.path(name, 'tmp'))
                 os.chmod(self.path(name, 'tmp'), 0o1777)         # whatever the umask
                 with open(self.path(name, 'sshd_config'), 'w') as file:
-                    file.write(SSHD_CONFIG.format(address=address, port=port, directory=self.directory,
-                                                  home=self.home(name), max_startups=self.max_startups,
-                                                  more=self.more_for_sshd(name)))
+                    file.write(SSHD_CONFIG.format(
+                        address=address, port=port, directory=self.directory, home=self.home(name),
+                        max_startups=self.max_startups, more=self.more_for_sshd(name)))
 
     def more_for_sshd(self, _name):
         """Further lines of a host's sshd_config."""
@@ -238,8 +244,8 @@ class Lab(_SshdLab):
                   '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && hostname {name} && cd / && '
                   'umask 022 && exec {sshd} -f {config}')
         run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c', script.format(
-            tmp=self.path(name, 'tmp'), home=self.home(name), root=ROOT_HOME, name=name, sshd=SSHD, lab=self.directory,
-            config=self.path(name, 'sshd_config')), cwd=self.directory)
+            tmp=self.path(name, 'tmp'), home=self.home(name), root=ROOT_HOME, name=name, sshd=SSHD,
+            lab=self.directory, config=self.path(name, 'sshd_config')), cwd=self.directory)
 
     def pids(self, name):
         """The processes of a host, but its listening sshd."""
@@ -260,10 +266,10 @@ class Lab(_SshdLab):
         return found
 
     def inside(self, name, *argv):
-        """Run a program on a host, in its home, with the HOME that a login has there; returns its output."""
+        """Run a program on a host, in its home, with the HOME of a login; returns its output."""
         script = 'cd "$HOME" && exec "$@"'
-        return run('nsenter', '-t', str(self.listeners[name]), '--mount', '--uts', '--net', 'sh', '-c', script, 'sh', *argv,
-                   env=dict(os.environ, HOME=ROOT_HOME))
+        return run('nsenter', '-t', str(self.listeners[name]), '--mount', '--uts', '--net',
+                   'sh', '-c', script, 'sh', *argv, env=dict(os.environ, HOME=ROOT_HOME))
 
     def mount_home(self, name, options):
         """Mount a file system in memory over the home of a host."""
@@ -317,7 +323,8 @@ class Lab(_SshdLab):
 
     def fill_home(self, name):
         """Fill a home that full_disk made; it never writes more than fits there."""
-        self.inside(name, 'sh', '-c', 'head -c %d /dev/zero >filler 2>/dev/null; true' % (FULL_DISK_KIB * 1024))
+        script = 'head -c %d /dev/zero >filler 2>/dev/null; true' % (FULL_DISK_KIB * 1024)
+        self.inside(name, 'sh', '-c', script)
 
     def new_boot_id(self, name):
         """The host was started anew, as far as its boot id tells."""
@@ -374,11 +381,12 @@ class LoopbackLab(_SshdLab):
             self._ports[name] = _free_port()
         self._configure()
         for name in self.names:
-            run('sh', '-c', 'umask 022 && exec "$@"', 'sh', SSHD, '-f', self.path(name, 'sshd_config'))
+            script = 'umask 022 && exec "$@"'
+            run('sh', '-c', script, 'sh', SSHD, '-f', self.path(name, 'sshd_config'))
         self._await_listeners()
 
     def more_for_sshd(self, name):
-        """The HOME of a host: its logins are ours, and nothing of the tests belongs into our own."""
+        """A HOME of its own: logins are those of this user, whose own home is not for tests."""
         return 'SetEnv HOME="%s"\n' % self.home(name)
 
     def address(self, name):
@@ -439,7 +447,8 @@ def _kill(pid):
         pass
 
 
-# What Lab does, in small: $1 is a directory to mount on, $2 the name of a network namespace and a bridge.
+# All that a Lab needs.  $1 is a directory to mount on, $2 the name of a network namespace and a
+# bridge.
 PROBE = '''\
 set -e
 unshare --net --mount --uts sh -c \
@@ -469,7 +478,7 @@ def why_not_root_lab():
 
 @functools.lru_cache(None)
 def why_not_unshare(options='--mount', script='mount --make-rprivate /'):
-    """Why unshare(1) with these options, or a script in the namespaces, is not allowed on this machine, or ''."""
+    """Why a script under unshare(1) with these options is not allowed on this machine, or ''."""
     if os.getuid() != 0:
         return 'needs root'
     if shutil.which('unshare') is None:
@@ -483,22 +492,25 @@ def why_not_mount():
     if os.getuid() != 0:
         return 'needs root'
     with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
-        return _not_allowed('sh', '-c', 'mount -t tmpfs -o size=64k tmpfs "$1" && umount "$1"', 'sh', folder)
+        script = 'mount -t tmpfs -o size=64k tmpfs "$1" && umount "$1"'
+        return _not_allowed('sh', '-c', script, 'sh', folder)
 
 
 @functools.lru_cache(None)
 def why_not_sshd():
     """Why nobody can log in to a sshd on loopback on this machine, or ''."""
-    missing = [name for name in ('ssh', 'ssh-keygen') if shutil.which(name) is None] + ([] if SSHD else ['sshd'])
+    missing = [name for name in ('ssh', 'ssh-keygen') if shutil.which(name) is None]
+    missing += [] if SSHD else ['sshd']
     if missing:
         return 'not installed: ' + ' '.join(missing)
     try:
         with LoopbackLab(1) as lab:
-            done = subprocess.run(['ssh', '-F', lab.ssh_config, '-o', 'BatchMode=yes', 'h1', 'exit 7'], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            done = subprocess.run(
+                ['ssh', '-F', lab.ssh_config, '-o', 'BatchMode=yes', 'h1', 'exit 7'],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except (RuntimeError, OSError) as error:
         return 'sshd cannot be started: ' + _first_line(str(error))
-    return '' if done.returncode == 7 else 'sshd lets nobody log in: ' + _first_line(done.stderr.decode('utf-8', 'replace'))
+    return '' if done.returncode == 7 else 'sshd lets nobody log in: ' + _first_line(done.stderr)
 
 
 @functools.lru_cache(None)
@@ -512,11 +524,13 @@ def why_modes_do_not_hold():
 
 def _not_allowed(*argv):
     """What a program that fails says, or '' where it succeeds."""
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return 'not allowed here: ' + _first_line(done.stdout.decode('utf-8', 'replace')) if done.returncode else ''
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    return 'not allowed here: ' + _first_line(done.stdout) if done.returncode else ''
 
 
 def _first_line(text):
+    text = text.decode('utf-8', 'replace') if isinstance(text, bytes) else text
     return text.strip().partition('\n')[0]
 
 

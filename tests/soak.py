@@ -42,7 +42,8 @@ class SoakLab(lab.Lab):
     def _configure(self):
         super()._configure()
         for name in self.names:
-            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%dm' % DISK_MIB, 'tmpfs', self.home(name)], check=True)
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%dm' % DISK_MIB, 'tmpfs',
+                            self.home(name)], check=True)
 
     def down(self):
         for name in self.names:

@@ -1,7 +1,8 @@
-"""Run one class of tests: python3 -m tests.supervise SECONDS COMMAND ARG…  Exits as the command does, or with 1.
+"""Run a class of tests: python3 -m tests.supervise SECONDS COMMAND ARG…
 
-It ends a command that is not over after so many seconds, and in any case all that the command started and left: as their
-subreaper it is the parent of every orphan.
+It ends a command that is not over after so many seconds, and in any case all processes that the
+command started and left: as a subreaper it is the parent of every orphan.  Exits as the command
+does, or with 1 where anything had to be ended.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ import time
 from tests.lab import descendants
 
 PR_SET_CHILD_SUBREAPER = 36     # prctl(2)
-GRACE = 30.0                    # seconds at most from TERM to KILL: a class may have a lab to take down
+GRACE = 30.0                    # seconds from TERM to KILL: a class may have a lab to take down
 SETTLE = 10.0                   # seconds that what ends by itself may take once the class is over
 
 
@@ -27,7 +28,7 @@ def stop(signum, _frame):
 
 
 def adopt_orphans():
-    """Become the parent of what the class starts and leaves; without prctl only what has not left is found."""
+    """Become the parent of the orphans of the class.  Without prctl(2) orphans are not found."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (AttributeError, OSError):
@@ -58,15 +59,19 @@ def reap(popen):
 
 
 def end(popen, grace):
-    """End a class that is not over: it says where it is, takes down what it made, and is killed if that takes long."""
-    for signum, seconds in ((signal.SIGUSR1, 1.0), (signal.SIGTERM, grace), (signal.SIGKILL, GRACE)):
+    """End a class that is not over.
+
+    On USR1 it prints where it is, on TERM it takes down what it made.
+    """
+    steps = ((signal.SIGUSR1, 1.0), (signal.SIGTERM, grace), (signal.SIGKILL, GRACE))
+    for signum, seconds in steps:
         if popen.poll() is None:
             popen.send_signal(signum)
             wait_for(popen, seconds)
 
 
 def kill_the_rest(popen, patience):
-    """Kill what is left of a class after so many seconds; returns the command lines of what had to be killed."""
+    """Kill the processes that are left after so many seconds; returns their command lines."""
     left = {}
     until = time.monotonic() + patience
     while True:

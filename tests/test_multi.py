@@ -681,7 +681,8 @@ class Zoo(ProgramTestCase):
                 self.assert_nothing_left()
 
     def test_K_19_numbers_of_processes_that_come_round_hit_no_stranger(self):
-        reason = lab.why_not_unshare('--pid --fork --mount-proc', 'echo 100 >/proc/sys/kernel/ns_last_pid')
+        reason = lab.why_not_unshare('--pid --fork --mount-proc',
+                                     'echo 100 >/proc/sys/kernel/ns_last_pid')
         if reason:
             self.skipTest('setting the next process number: ' + reason)
         # Each of the short jobs makes the kernel give out the numbers of the killed leaders again, as soon as they are free.

@@ -1,4 +1,4 @@
-"""The runner of the tests: its counts, classes that die or hang, and the bounds on what the tests write."""
+"""The runner of the tests: its counts, classes that die or hang, and bounds on what tests write."""
 
 import contextlib
 import io
@@ -92,20 +92,23 @@ class Counts(unittest.TestCase):
     """What the last line says: each test counts once, and no number is negative."""
 
     def counts(self, *kinds):
-        tests = [test for kind in kinds for test in unittest.defaultTestLoader.loadTestsFromTestCase(kind)]
-        with contextlib.redirect_stdout(io.StringIO()):
-            result = unittest.TextTestRunner(stream=io.StringIO(), resultclass=runner.Result).run(unittest.TestSuite(tests))
+        load = unittest.defaultTestLoader.loadTestsFromTestCase
+        tests = [test for kind in kinds for test in load(kind)]
+        text_runner = unittest.TextTestRunner(stream=io.StringIO(), resultclass=runner.Result)
+        result = text_runner.run(unittest.TestSuite(tests))
         return result.counts([test.id() for test in tests])
 
     def test_each_way_to_end(self):
-        for kind, counts in ((Samples.Plain, (2, 2, 1)), (Samples.Subtests, (2, 1, 1)), (Samples.NotSetUp, (0, 3, 0)),
-                             (Samples.SkippedAsAWhole, (0, 0, 3)), (Samples.NotTakenDown, (2, 1, 0)),
-                             (Samples.TearDownFails, (0, 2, 0))):
+        for kind, counts in (
+                (Samples.Plain, (2, 2, 1)), (Samples.Subtests, (2, 1, 1)),
+                (Samples.NotSetUp, (0, 3, 0)), (Samples.SkippedAsAWhole, (0, 0, 3)),
+                (Samples.NotTakenDown, (2, 1, 0)), (Samples.TearDownFails, (0, 2, 0))):
             with self.subTest(kind=kind.__name__):
                 self.assertEqual(self.counts(kind), counts)
 
     def test_classes_do_not_change_what_others_count(self):
-        self.assertEqual(self.counts(Samples.NotSetUp, Samples.Subtests, Samples.SkippedAsAWhole, Samples.Plain), (4, 6, 5))
+        kinds = Samples.NotSetUp, Samples.Subtests, Samples.SkippedAsAWhole, Samples.Plain
+        self.assertEqual(self.counts(*kinds), (4, 6, 5))
 
 
 class Classes(LeakCheckedTestCase):
@@ -121,7 +124,8 @@ class Classes(LeakCheckedTestCase):
         return counts, printed.getvalue()
 
     def test_one_that_is_well_is_a_line_and_its_skipped_tests(self):
-        counts, printed = self.run_script('echo noise; echo "skipped: x: no"; echo 2 passed, 0 failed, 1 skipped')
+        counts, printed = self.run_script(
+            'echo noise; echo "skipped: x: no"; echo 2 passed, 0 failed, 1 skipped')
         self.assertEqual(counts, (2, 0, 1))
         self.assertRegex(printed, r'^tests.test_x.Played. +2 passed +\d+\.\d s\nskipped: x: no\n$')
 
@@ -133,21 +137,26 @@ class Classes(LeakCheckedTestCase):
                 self.assertIn('tests.test_x.Played. did not report its results', printed)
 
     def test_one_that_hangs_fails_and_is_ended_with_all_that_it_started(self):
-        counts, printed = self.run_script('trap "" TERM USR1; setsid sleep 9941 & (sleep 9942 &); exec sleep 9943', 0.5)
+        script = 'trap "" TERM USR1; setsid sleep 9941 & (sleep 9942 &); exec sleep 9943'
+        counts, printed = self.run_script(script, 0.5)
         self.assertEqual(counts, (0, 3, 0))
         self.assertIn('not over after 0.5 s', printed)
         self.assertEqual(marked(self.mark), {})
 
     def test_one_that_leaves_a_process_fails_and_the_process_is_ended(self):
-        counts, printed = self.run_script('setsid env -i sleep 9944 & echo 3 passed, 0 failed, 0 skipped')
+        counts, printed = self.run_script(
+            'setsid env -i sleep 9944 & echo 3 passed, 0 failed, 0 skipped')
         self.assertEqual(counts, (3, 1, 0))
         self.assertIn('left a process, which was killed: sleep 9944', printed)
 
     def test_an_interrupt_ends_it_with_all_that_it_started(self):
         for signum in (signal.SIGINT, signal.SIGTERM):
-            command = [sys.executable, '-m', 'tests.supervise', '60', 'sh', '-c', 'setsid sleep 9945 & sleep 9946']
-            popen = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ, **{MARK: self.mark}), stdout=subprocess.DEVNULL)
-            self.assertTrue(wait_for(lambda: sum('sleep 994' in words for words in marked(self.mark).values()) == 4))
+            script = 'setsid sleep 9945 & sleep 9946; :'
+            popen = subprocess.Popen(
+                [sys.executable, '-m', 'tests.supervise', '60', 'sh', '-c', script], cwd=ROOT,
+                env=dict(os.environ, **{MARK: self.mark}), stdout=subprocess.DEVNULL)
+            wanted = {'sleep 9945', 'sleep 9946'}
+            self.assertTrue(wait_for(lambda: wanted <= set(marked(self.mark).values())))
             popen.send_signal(signum)
             self.assertEqual(popen.wait(60), 1)
             self.assertEqual(marked(self.mark), {})
@@ -167,7 +176,7 @@ class Bounds(unittest.TestCase):
                 'os.truncate(os.open(%r, os.O_WRONLY | os.O_CREAT), disk.FILE_LIMIT + 1)' % path)
         done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, stderr=subprocess.PIPE)
         self.assertIn(b'File too large', done.stderr)
-        self.assertLessEqual(resource.getrlimit(resource.RLIMIT_FSIZE)[0], disk.FILE_LIMIT, 'it holds for every test')
+        self.assertLessEqual(resource.getrlimit(resource.RLIMIT_FSIZE)[0], disk.FILE_LIMIT)
 
     def test_the_size_of_all_files_is_looked_at(self):
         os.makedirs(os.path.join(self.scratch, 'a', 'b'))
@@ -180,9 +189,10 @@ class Bounds(unittest.TestCase):
     def test_a_full_disk_of_a_host_is_small_and_never_the_one_of_this_machine(self):
         if lab.why_not_root_lab():
             self.skipTest('namespaces: ' + lab.why_not_root_lab())
-        with lab.Lab(1) as one, mock.patch.dict(os.environ, HOME=self.scratch):     # which is no home of a host
+        with lab.Lab(1) as one, mock.patch.dict(os.environ, HOME=self.scratch):
             one.full_disk('h1')
-            self.assertEqual(one.inside('h1', 'sh', '-c', 'echo "$HOME"; ls').split(), [lab.ROOT_HOME, 'filler'])
+            printed = one.inside('h1', 'sh', '-c', 'echo "$HOME"; ls')
+            self.assertEqual(printed.split(), [lab.ROOT_HOME, 'filler'])
         self.assertEqual(os.listdir(self.scratch), [])
 
 
