@@ -12,7 +12,8 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'fake')
 MARK = 'LWT_TEST_MARK'          # a variable that everything a test starts carries in its environment
-SETTLE = 10.0                   # seconds that what is dying may take; a bound against hangs, not a measurement
+SETTLE = 60.0                   # seconds to wait for a condition; a bound against hangs, not a measurement
+PATIENCE = 240.0                # seconds that a run of lwt may take, likewise
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE)
 
 
@@ -120,7 +121,7 @@ class ProgramTestCase(LeakCheckedTestCase):
         options.setdefault('stderr', subprocess.PIPE)
         return subprocess.Popen((self.python, '-m', 'lwt') + argv, stdin=stdin, **options)
 
-    def lwt(self, *argv, stdin=b'', timeout=60, **options):
+    def lwt(self, *argv, stdin=b'', timeout=PATIENCE, **options):
         """Run lwt to its end; returns a Done."""
         popen = self.start(*argv, stdin=subprocess.PIPE, **options)
         try:

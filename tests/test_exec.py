@@ -263,7 +263,7 @@ class TwentyHosts(LabTestCase):
 
     def begin(self, *words):
         popen = self.start('exec', '--grace', '1', *words, '-w', 'h[1-20]', '--', self.ZOO)
-        self.assertTrue(wait_for(lambda: all('sleep 8813' in self.lab.commands(name).values() for name in self.names), 60))
+        self.assertTrue(wait_for(lambda: all('sleep 8813' in self.lab.commands(name).values() for name in self.names)))
         return popen
 
     def test_G_1_nothing_is_left_after_a_time_out_an_interrupt_or_a_kill(self):
@@ -280,7 +280,7 @@ class TwentyHosts(LabTestCase):
         popen = self.begin('-u', '8')
         for name in self.names[:3]:
             self.lab.black_hole(name)
-        self.assertTrue(wait_for(lambda: not any(self.lab.commands(name) for name in self.names[:3]), 40))
+        self.assertTrue(wait_for(lambda: not any(self.lab.commands(name) for name in self.names[:3])))
         popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3)
 

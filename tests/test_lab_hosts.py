@@ -124,7 +124,7 @@ class ExecOnHosts(LabTestCase):
         popen = self.start('exec', '--grace', '1', '--lease', '2', '-w', 'h1', '--', 'sleep 8806')
         self.assertTrue(wait_for(lambda: 'sleep 8806' in self.lab.commands('h1').values()))
         self.lab.black_hole('h1')
-        self.assertTrue(wait_for(lambda: 'sleep 8806' not in self.lab.commands('h1').values(), 20))
+        self.assertTrue(wait_for(lambda: 'sleep 8806' not in self.lab.commands('h1').values()))
         popen.kill()
         popen.communicate()
 

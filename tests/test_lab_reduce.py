@@ -195,7 +195,7 @@ class Faults(ReduceOnHosts):
                 self.assertIn(b'partition 2: h2: connection lost; it goes to h1', err)
                 self.assertEqual(self.content(), local_pipeline(self.text))
                 os.unlink(self.path('out'))
-                self.assertTrue(wait_for(lambda: self.gone('h2'), 30), self.lab.commands('h2'))
+                self.assertTrue(wait_for(lambda: self.gone('h2')), self.lab.commands('h2'))
                 self.assert_nothing_left()
                 self.lab.heal('h2')
 
@@ -279,7 +279,7 @@ class Strangers(ReduceOnHosts):
         self.assertNotIn('0.0.0.0:%d' % port, listening)
         popen.kill()
         popen.communicate()
-        self.assertTrue(wait_for(lambda: self.cannot_connect(address, port), 30))
+        self.assertTrue(wait_for(lambda: self.cannot_connect(address, port)))
         self.write('go', '')
         self.assert_nothing_left()
 

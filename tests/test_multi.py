@@ -577,13 +577,14 @@ class Faults(ProgramTestCase):
         self.assertIn('timed out', done.err)
 
     def test_K_18_a_stop_of_lwt_itself_is_no_time_out(self):
-        popen = self.start('multi', '-u', '9', stdin=subprocess.PIPE)
-        popen.stdin.write(b'sleep 8; echo done\n')
+        popen = self.start('multi', '-u', '10', stdin=subprocess.PIPE)
+        popen.stdin.write(b'touch begun; until [ -e go ]; do sleep 0.05; done; echo done\n')
         popen.stdin.close()
         popen.stdin = None
-        self.assertTrue(wait_for(lambda: 'sleep 8' in marked(self.mark).values()))
+        self.assertTrue(wait_for(lambda: os.path.exists(self.path('begun'))))
         popen.send_signal(signal.SIGSTOP)
-        time.sleep(10)
+        time.sleep(11)
+        self.write('go', '')
         popen.send_signal(signal.SIGCONT)
         out, err = popen.communicate(timeout=30)
         self.assertEqual((popen.returncode, out), (0, b'done\n'), err)

@@ -15,6 +15,8 @@ from lwt import task as tasks
 from tests.support import ProgramTestCase, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
+# A task that says when it has begun, and ends when it is told to, however fast the machine is.
+WAITS = 'exec : touch ~/begun; until [ -e ~/go ]; do sleep 0.1; done; echo done\n'
 
 
 class TaskTestCase(ProgramTestCase):
@@ -390,25 +392,27 @@ class Life(TaskTestCase):
         self.assertIn(' long %s… ' % ('x' * 59), self.lwt('task', 'show').out)
 
     def test_an_interrupted_run_leaves_the_tasks_running(self):
-        self.describe('slow', 'exec : sleep 2; echo done\n')
+        self.describe('slow', WAITS)
         self.add('slow')
         popen = self.start('task', 'run')
-        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 2') for words in marked(self.mark).values())))
+        self.assertTrue(wait_for(lambda: os.path.exists(self.path('home', 'begun'))))
         popen.send_signal(signal.SIGINT)
         _out, err = popen.communicate(timeout=30)
         self.assertEqual(popen.returncode, 130, err)
         self.assertIn(b'tasks that were started go on', err)
+        self.write('home/go', '')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'done\n')
 
     def test_a_run_that_is_killed_leaves_the_tasks_running(self):
-        self.describe('slow', 'exec : sleep 3; echo done\n')
+        self.describe('slow', WAITS)
         self.add('slow')
         popen = self.start('task', 'run')
-        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 3') for words in marked(self.mark).values())))
+        self.assertTrue(wait_for(lambda: os.path.exists(self.path('home', 'begun'))))
         popen.kill()
         popen.communicate()
         self.assertTrue(wait_for(lambda: not any('lwt-guard' in words for words in marked(self.mark).values())))
+        self.write('home/go', '')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'done\n')
         self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()], [('success', 1)])

@@ -219,7 +219,7 @@ class OnHosts(LabTestCase):
             def is_out():
                 self.lwt('exec', '-w', 'h3', '--', 'true')
                 return 'in quarantine' in self.lwt('hosts', '--why', 'h3').out
-            self.assertTrue(wait_for(is_out, 30))
+            self.assertTrue(wait_for(is_out))
         finally:
             over.set()
             thread.join()
@@ -294,13 +294,17 @@ class OnHosts(LabTestCase):
 
     def test_H_10_a_list_that_is_replaced_in_the_middle_of_a_run_changes_nothing_in_it(self):
         self.make_lab_workspace(['h1', 'h5'])
-        self.describe('slow', 'exec : sleep 1\n')
+        self.describe('slow', 'exec : touch ~/begun; until [ -e ~/go ]; do sleep 0.1; done\n')
         self.lwt('task', 'add', 'slow', '--array', '1-6')
         popen = self.start('task', 'run')
-        self.assertTrue(wait_for(lambda: 'sleep 1' in self.lab.commands('h1').values()))
+        self.assertTrue(wait_for(lambda: os.path.exists(self.lab.path('h1', 'home', 'begun'))))
         self.write('host.list', 'half a li')
+        for name in ('h1', 'h5'):
+            self.put_inside(self.lab.path(name, 'home', 'go'), '')
         _out, err = popen.communicate(timeout=60)
         self.assertEqual((popen.returncode, len(self.results())), (0, 6), err)
+        for name in ('h1', 'h5'):
+            self.lab.inside(name, 'rm', '-f', 'begun', 'go')
 
     def test_R_6_a_clock_that_is_wrong_is_told(self):
         self.make_lab_workspace(['h1'])
