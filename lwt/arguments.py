@@ -57,9 +57,13 @@ class Env(NamedTuple):
         sockets = connection.sockets(self.environ, os.getuid()) if found['ssh'] else connection.Sockets('')
         if sockets.problem and self.verbose:
             output.say('connections are not reused: ' + sockets.problem)
+        home = _home(self.environ)
+        can_enter = os.path.isdir(home) and os.access(home, os.X_OK)
         return call.Session(settings, ssh.Transport(
-            found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config, os.path.expanduser('~'),
-            settings.connect_timeout), sockets=sockets.directory, gates={}, heard=[])
+            found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config,
+            home if can_enter else '/', settings.connect_timeout,
+            local_env=None if self.environ.get('HOME') == home else dict(os.environ, HOME=home)),
+            sockets=sockets.directory, gates={}, heard=[])
 
     def ready(self, run, place, session, chosen, told=()):
         """What a run on hosts begins with: gates for their logins, and that how they answered is counted when it is over.
@@ -95,6 +99,17 @@ class Env(NamedTuple):
         if resting and not self.quiet:
             output.say('left out (quarantine): %s; see lwt hosts --why HOST' % hostset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]
+
+
+def _home(environ):
+    """The directory that ~ means on this machine: HOME, or without it that of the password database."""
+    import pwd                          # here, for few commands run anything on this machine
+    if environ.get('HOME'):
+        return os.path.abspath(environ['HOME'])
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return '/'
 
 
 def _read_hosts(name):

@@ -165,8 +165,8 @@ def _backstop(timeout):
 def _command(transport, host, line, frame, limits):
     return Command(
         ssh.argv(transport, host, line), cwd=transport.login_dir if host.is_local else None,
-        env=None if host.is_local else transport.env, hello=limits.hello, timeout=limits.timeout, stall=limits.stall,
-        grace=limits.grace, sink=frame, label=host.name)
+        env=transport.local_env if host.is_local else transport.env, hello=limits.hello,
+        timeout=limits.timeout, stall=limits.stall, grace=limits.grace, sink=frame, label=host.name)
 
 
 class Framed:

@@ -8,7 +8,7 @@ that every script prints says whether the command ran, and only where it did not
 import math
 import os
 import zlib
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt import ssh_messages
 from lwt.errors import UsageError
@@ -24,7 +24,8 @@ class Transport(NamedTuple):
     env: the environment of ssh and scp.  config: an ssh configuration file, or '' for the user's.  login_dir: where a
     command on the local host starts.  connect_timeout: seconds.  silence: seconds after which a host that says nothing is
     taken for gone.  control_path: the socket of a connection to use, or ''; persist: seconds for which a connection is made and
-    kept there, where there is none yet.
+    kept there, where there is none yet.  local_env: the environment of commands on the local host, or
+    None for that of lwt.
     """
 
     ssh: str
@@ -37,6 +38,7 @@ class Transport(NamedTuple):
     silence: float = 60.0
     control_path: str = ''
     persist: float = 0.0
+    local_env: Optional[dict] = None
 
     def within(self, stall):
         """The Transport that takes a host for gone after `stall` seconds without a word, if that is sooner; 0: no limit."""

@@ -241,7 +241,8 @@ class SocketDirectory(unittest.TestCase):
         self.assertEqual(self.found(), self.ours)
 
     def test_R_15_a_link_or_one_that_others_may_enter_is_not_used(self):
-        os.mkdir(self.ours, 0o755)
+        os.mkdir(self.ours)
+        os.chmod(self.ours, 0o755)
         self.assertEqual(self.found(), self.fallback)
         os.rmdir(self.ours)
         os.symlink(tempfile.gettempdir(), self.ours)

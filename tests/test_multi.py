@@ -583,8 +583,9 @@ class Faults(ProgramTestCase):
         popen.stdin = None
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('begun'))))
         popen.send_signal(signal.SIGSTOP)
-        time.sleep(11)
         self.write('go', '')
+        self.assertTrue(wait_for(lambda: not any('until' in words for words in marked(self.mark).values())))
+        time.sleep(13)                  # so that lwt goes on well after the time-out
         popen.send_signal(signal.SIGCONT)
         out, err = popen.communicate(timeout=30)
         self.assertEqual((popen.returncode, out), (0, b'done\n'), err)

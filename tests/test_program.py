@@ -338,6 +338,23 @@ class Streams(ProgramTestCase):
         self.assertEqual(popen.returncode, 74, err)
         self.assertIn(b'current directory', err)
 
+    def test_C_15_a_home_that_is_missing_or_relative_is_no_obstacle_on_this_machine(self):
+        os.mkdir(self.path('there'))
+        os.chmod(self.path('there'), 0o755)
+        for home in ('/no/such/home', 'there', '/etc/passwd', '/proc/self', None):
+            env = {name: value for name, value in self.env.items() if name != 'HOME'}
+            env.update({} if home is None else {'HOME': home})
+            with self.subTest(home=home):
+                self.write('host.list', 'localhost\tlocal\t%s\n' % self.path('there'))
+                done = self.lwt('exec', '-a', '--', 'pwd; echo "$HOME"', env=env)
+                self.assertEqual((done.code, done.out.split()[:1]), (0, [self.path('there')]), done)
+                self.assertTrue(done.out.split()[1].startswith('/'), done)
+                done = self.lwt('demo', env=env)
+                self.assertEqual(done.code, 0, done)
+        self.write('host.list', 'localhost\tlocal\t~\n')
+        done = self.lwt('exec', '-a', '--', 'pwd', env=dict(self.env, HOME='there'))
+        self.assertEqual((done.code, done.out), (0, self.path('there') + '\n'), done)
+
     def test_C_15_a_home_that_cannot_be_written(self):
         self.write('host.list', 'localhost\tlocal\t/proc/self\n')
         self.lwt('task', 'add', 'sample')
