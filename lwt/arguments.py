@@ -102,7 +102,7 @@ class Env(NamedTuple):
 
 
 def _home(environ):
-    """The directory that ~ means on this machine: HOME, or without it that of the password database."""
+    """The directory that ~ means on this machine: HOME, else that of the password database."""
     import pwd                          # here, for few commands run anything on this machine
     if environ.get('HOME'):
         return os.path.abspath(environ['HOME'])

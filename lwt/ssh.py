@@ -24,8 +24,8 @@ class Transport(NamedTuple):
     env: the environment of ssh and scp.  config: an ssh configuration file, or '' for the user's.  login_dir: where a
     command on the local host starts.  connect_timeout: seconds.  silence: seconds after which a host that says nothing is
     taken for gone.  control_path: the socket of a connection to use, or ''; persist: seconds for which a connection is made and
-    kept there, where there is none yet.  local_env: the environment of commands on the local host, or
-    None for that of lwt.
+    kept there, where there is none yet.  local_env: the environment of commands on the local host,
+    or None for that of lwt.
     """
 
     ssh: str

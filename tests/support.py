@@ -12,8 +12,9 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'fake')
 MARK = 'LWT_TEST_MARK'          # a variable that everything a test starts carries in its environment
-SETTLE = 60.0                   # seconds to wait for a condition; a bound against hangs, not a measurement
-PATIENCE = 240.0                # seconds that a run of lwt may take, likewise
+# Bounds against hangs, no measurements: seconds to wait for a condition, and for a run of lwt.
+SETTLE = 60.0
+PATIENCE = 240.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE)
 
 

@@ -80,13 +80,15 @@ class Gates(EngineTestCase):
         closed = Gate(1)
 
         def flow(name, gate, condition):
-            # Each says that it has begun once it may; those that wait would wait for ever for one that they hold up.
+            # Each begins on a condition.  One that held up another that it waits for would do so for ever.
             text = 'until %s; do sleep 0.05; done; touch %s; echo' % (condition, name)
             return (yield self.command(text, gate=gate, sink=Sink())).code
 
         codes = self.run_flows([
-            flow('first', closed, '[ -e other ] && [ -e none ]'), flow('second', closed, '[ -e first ] || exit 9'),
-            flow('other', Gate(1), '[ ! -e second ] || exit 9'), flow('none', None, '[ ! -e second ] || exit 9')], fanout=2)
+            flow('first', closed, '[ -e other ] && [ -e none ]'),
+            flow('second', closed, '[ -e first ] || exit 9'),
+            flow('other', Gate(1), '[ ! -e second ] || exit 9'),
+            flow('none', None, '[ ! -e second ] || exit 9')], fanout=2)
         self.assertEqual(codes, [0] * 4)
 
     def test_a_gate_narrows_down_to_one_and_lets_all_through(self):
