@@ -97,6 +97,8 @@ class ProgramTestCase(LeakCheckedTestCase):
         self.home = self.path('home')
         os.mkdir(self.home)
         self.env = {'PATH': os.environ['PATH'], 'HOME': self.home, 'PYTHONPATH': ROOT, MARK: self.mark}
+        if 'LWT_TEST_RUNTIME' in os.environ:
+            self.env['XDG_RUNTIME_DIR'] = os.environ['LWT_TEST_RUNTIME']
 
     def path(self, *names):
         return os.path.join(self.scratch, *names)

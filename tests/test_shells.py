@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from lwt import archive, errands, procfs, remote, task as tasks
+from lwt.flow import running
 from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
@@ -176,7 +177,10 @@ class ATaskOnAHost(ShellTestCase):
         task = tasks.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '', 1, '', 'host', '~', '',
                           self.boot(shell, home), '', None, '', 0, 0.0, None, None)
         workspace = SimpleNamespace(path=lambda *names: os.path.join(self.scratch, *names))
-        self.errand = errands.pack(workspace, [task], [], [task], errands.Inputs(frozenset([self.INPUT])), 1, lambda _task: False)
+        inputs = errands.Inputs(frozenset([self.INPUT]))
+        with running(1, 1.0) as run:
+            self.errand = run.report(errands.pack(
+                workspace, [task], [], [task], inputs, 1, lambda _task: False, self.scratch))
 
     def control(self, shell, home, data=b'end\n', size=0, digest='-'):
         """One call; returns (code in the frame or its failure, lines)."""
