@@ -18,7 +18,7 @@ import tempfile
 import time
 
 PREFIX = 'lwt-test-'            # followed by the number of this process
-HOMES = '/var/tmp'
+HOMES = '/var/tmp' if os.path.isdir('/var/tmp') else tempfile.gettempdir()
 USUAL_PATH = ('/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin')
 NOT_COPIED = ('.git', '__pycache__', '*.pyc', 'build', 'dist', '*.egg-info')
 OLDEST_PYTHON = 'import sys; sys.exit(sys.version_info < (3, 6, 1))'
