@@ -26,9 +26,9 @@ class LyingSsh(ProgramTestCase):
     def test_N_1_each_way_not_to_be_reached_is_said_in_one_line(self):
         said = {('down-1', 'refused'): 'unreachable (connection refused)', ('dns-1', 'dns'): 'unreachable (name not known)',
                 ('key-1', 'hostkey'): 'unreachable (host key not known)', ('auth-1', 'auth'): 'unreachable (login refused)',
-                ('hang-1', 'timeout'): 'unreachable (no answer in 2 s)'}
+                ('hang-1', 'timeout'): 'unreachable (no answer in 6 s)'}
         names = ','.join(host for host, _kind in said)
-        done = self.lwt('exec', '-t', '1', '--hello-timeout', '1', '--grace', '0.5', '-w', names + ',fine', '--', 'echo ran')
+        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w', names + ',fine', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, 'fine: ran\n'), done)
         lines = ['lwt: %s: %s' % (host, reason) for (host, _kind), reason in said.items()]
         lines += ['lwt: %s: 1 host: %s: %s' % (kind.replace('timeout', 'timeout, not reached'), host, reason)
@@ -55,9 +55,9 @@ class LyingSsh(ProgramTestCase):
         self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''))
 
     def test_N_12_one_of_seventy_that_says_nothing_holds_up_nobody(self):
-        done = self.lwt('exec', '-t', '1', '--hello-timeout', '1', '--grace', '0.5', '-w', 'h[1-69],hang-1', '--', 'echo %h')
+        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w', 'h[1-69],hang-1', '--', 'echo %h')
         self.assertEqual((done.code, len(done.out.splitlines())), (3, 69), done)
-        self.assertEqual(done.err.splitlines()[-1], 'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 2 s)')
+        self.assertEqual(done.err.splitlines()[-1], 'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 6 s)')
 
     def test_N_12_a_run_that_has_nothing_more_to_do_leaves_a_host_that_says_nothing(self):
         self.make_workspace([('fine', 'fake', '~'), ('hang-1', 'fake', '~')], grace='0.5')
@@ -136,7 +136,7 @@ class SpoiledNetwork(ProgramTestCase):
                 file.write(config)
             mark = uuid.uuid4().hex     # of its own, for others run beside it
             env = dict(self.env, LWT_SSH_CONFIG=one.ssh_config, **{MARK: mark})
-            done = self.lwt('exec', '-t', '2', '--hello-timeout', '1', '--grace', '0.5', '-u', '4', '-w', 'h1', '--',
+            done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-u', '9', '-w', 'h1', '--',
                             'for i in 1 2 3 4 5 6 7 8; do head -c 20000 /dev/zero; sleep 0.1; done', env=env)
             self.assertTrue(wait_for(lambda: not marked(mark)), marked(mark))
             return done
@@ -150,7 +150,7 @@ class SpoiledNetwork(ProgramTestCase):
             ('reset', 10, 'unreachable'), ('close', 10, 'unreachable'),
             ('black_hole', 10, 'unreachable (connection timed out)'),
             ('reset', 60000, 'connection lost'), ('close', 60000, 'connection lost'),
-            ('black_hole', 60000, 'timed out after 4 s'))
+            ('black_hole', 60000, 'timed out after 9 s'))
         with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:        # most of it is waiting for another login
             ends = list(pool.map(lambda case: self.spoiled(*case[:2]), cases))
         for (fault, after, said), done in zip(cases, ends):

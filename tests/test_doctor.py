@@ -303,7 +303,7 @@ class TasksThatMisbehave(DoctorTestCase):
     def test_D_9_a_task_without_permissions_is_timed_out_and_killed_like_others(self):
         command = 'mkdir out; echo x > out/x; chmod 000 out .. .; sleep 997%d'
         command = 'exec : ' + command + '\nd_fetch : out\n'
-        self.describe('late', command % 1 + 'timeout : 1\n')
+        self.describe('late', command % 1 + 'timeout : 3\n')
         self.describe('killed', command % 2)
         self.add('late', 'killed')
         self.lwt('task', 'update')
@@ -324,7 +324,7 @@ class OnHosts(LabTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['LWT_CONNECT_TIMEOUT'] = self.env['LWT_HELLO_TIMEOUT'] = '2'
+        self.env['LWT_CONNECT_TIMEOUT'] = self.env['LWT_HELLO_TIMEOUT'] = '3'
 
     def test_each_host_is_told_of_with_its_class_and_what_was_left_there_is_removed(self):
         self.make_lab_workspace(['h1', 'h2', 'h3', 'h4'])

@@ -170,9 +170,9 @@ class ManyHosts(ProgramTestCase):
 
     def test_silence_is_ended_and_output_is_not(self):
         command = '[ %h = h1 ] && sleep 9872; for i in 1 2 3 4 5; do echo $i; sleep 0.4; done'
-        done = self.exec('--idle', '1', '-w', 'h[1-2]', '--', command)
+        done = self.exec('--idle', '3', '-w', 'h[1-2]', '--', command)
         self.assertEqual(done.code, 3, done)
-        self.assertIn('lwt: timeout: 1 host: h1: stalled: no byte in 1 s', done.err)
+        self.assertIn('lwt: timeout: 1 host: h1: stalled: no byte in 3 s', done.err)
         self.assertEqual(len(done.out.splitlines()), 5)
 
     def test_USR1_tells_what_runs(self):
@@ -249,7 +249,7 @@ class AsRoot(ProgramTestCase):
         self.assertEqual(done['stdout'], 'arg\ndata\n')
 
     def test_a_time_out_leaves_nothing(self):
-        done = self.sudo(b'open sesame\n', '-u', '1', '--', 'setsid sleep 9874 & sleep 9875')
+        done = self.sudo(b'open sesame\n', '-u', '3', '--', 'setsid sleep 9874 & sleep 9875')
         self.assertEqual(done['class'], 'timeout')
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
@@ -267,7 +267,7 @@ class TwentyHosts(LabTestCase):
         return popen
 
     def test_G_1_nothing_is_left_after_a_time_out_an_interrupt_or_a_kill(self):
-        for words, signum, code in ((('-u', '5'), 0, 3), ((), signal.SIGINT, 130), ((), signal.SIGKILL, -9)):
+        for words, signum, code in ((('-u', '15'), 0, 3), ((), signal.SIGINT, 130), ((), signal.SIGKILL, -9)):
             with self.subTest(words=words, signum=signum):
                 popen = self.begin(*words)
                 if signum:
@@ -277,7 +277,7 @@ class TwentyHosts(LabTestCase):
                 self.assertTrue(all(self.gone(name) for name in self.names))
 
     def test_N_6_cut_off_hosts_end_it_when_its_time_is_over(self):
-        popen = self.begin('-u', '8')
+        popen = self.begin('-u', '15')
         for name in self.names[:3]:
             self.lab.black_hole(name)
         self.assertTrue(wait_for(lambda: not any(self.lab.commands(name) for name in self.names[:3])))

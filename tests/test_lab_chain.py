@@ -70,7 +70,7 @@ class Chains(LabTestCase):
     def test_hosts_that_refuse_or_are_silent_are_named_and_the_others_have_it(self):
         self.lab.refuse('h1')
         self.lab.black_hole('h4')
-        done = self.lwt('put', '-t', '2', '-w', 'h[1-5]', '--chain', 'big', 'there')
+        done = self.lwt('put', '-t', '4', '-w', 'h[1-5]', '--chain', 'big', 'there')
         self.assert_refused(done, 3, 'h1: unreachable (connection refused)', 'h4: unreachable')
         self.assertEqual([name for name in self.names if self.has_it(name)], ['h2', 'h3', 'h5'])
 

@@ -68,11 +68,11 @@ class CopiesUnderFaults(LabTestCase):
         self.assert_nothing_there('h1')
 
     def test_N_5_a_put_that_stands_still_is_cut_at_both_ends_and_the_others_are_served(self):
-        popen = self.under_way('-w', 'h1,h2', '--stall', '2', '-t', '3', '--limit', '8000', 'big', 'there')
+        popen = self.under_way('-w', 'h1,h2', '--stall', '5', '-t', '5', '--limit', '8000', 'big', 'there')
         self.lab.black_hole('h1')
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3, err)
-        self.assertIn(b'lwt: h1: stalled: no byte in 2 s', err)
+        self.assertIn(b'lwt: h1: stalled: no byte in 5 s', err)
         self.assertEqual(self.there('h2'), ['there'])
         self.assert_nothing_there('h1', seconds=20)
 

@@ -44,7 +44,7 @@ class Deploying(LabTestCase):
         self.write('tools/check.sh', 'echo tool\n', 0o755)
         self.lab.black_hole('h3')
         self.lab.refuse('h4')
-        done = self.lwt('deploy', '-a', '-t', '2')
+        done = self.lwt('deploy', '-a', '-t', '4')
         self.assertEqual(done.code, 3)
         self.assertRegex(done.out, r'\nh1 +yes +3\.\d+\.\d+ /\S+ +2 files copied\nh2 +yes')
         self.assertIn('lwt: h3: unreachable (connection timed out)', done.err)

@@ -83,7 +83,7 @@ class ExecOnHosts(LabTestCase):
     def test_one_black_hole_and_one_refusing_host_are_named_and_the_others_served(self):
         self.lab.black_hole('h2')
         self.lab.refuse('h3')
-        done = self.lwt('exec', '-t', '2', '-w', ','.join(self.names), '--', 'echo here')
+        done = self.lwt('exec', '-t', '4', '-w', ','.join(self.names), '--', 'echo here')
         self.assertEqual(sorted(done.out.splitlines()), ['h1: here', 'h4: here', 'h5: here'])
         self.assertEqual(done.code, 3)
         self.assertEqual(sorted(done.err.splitlines()), [
@@ -93,10 +93,11 @@ class ExecOnHosts(LabTestCase):
 
     def test_a_time_out_leaves_nothing_on_the_hosts(self):
         command = 'trap "" TERM; setsid sleep 8801 & (sleep 8802 &); sleep 8803'
-        done = self.lwt('exec', '-u', '1', '--grace', '1', '-w', 'h1,h2', '--', command)
+        done = self.lwt('exec', '-u', '5', '--grace', '1', '-w', 'h1,h2', '--', command)
         self.assertEqual(done.code, 3, done)
         self.assertEqual(sorted(done.err.splitlines()), [
-            'lwt: h1: timed out after 1 s', 'lwt: h2: timed out after 1 s', 'lwt: timeout: 2 hosts: h[1-2]: timed out after 1 s'])
+            'lwt: h1: timed out after 5 s', 'lwt: h2: timed out after 5 s',
+            'lwt: timeout: 2 hosts: h[1-2]: timed out after 5 s'])
         self.assertTrue(self.gone('h1') and self.gone('h2'), self.lab.commands('h1'))
 
     def test_an_interrupt_leaves_nothing_on_the_hosts(self):
@@ -347,7 +348,7 @@ class TasksOnHosts(LabTestCase):
             self.assertEqual(file.read(), 'done\n')
 
     def test_a_black_hole_and_a_refusing_host_do_not_stop_the_others(self):
-        self.make_lab_workspace(connect_timeout='2')
+        self.make_lab_workspace(connect_timeout='4')
         self.lab.black_hole('h2')
         self.lab.refuse('h3')
         self.describe('quick', 'exec : hostname\n')
@@ -359,7 +360,7 @@ class TasksOnHosts(LabTestCase):
         self.assertEqual(len(self.results()), 9)
 
     def test_a_run_that_is_over_does_not_wait_for_a_sick_host(self):
-        self.make_lab_workspace(connect_timeout='1')
+        self.make_lab_workspace(connect_timeout='3')
         self.lab.refuse('h3')
         self.describe('quick', 'exec : sleep 4\n')
         self.lwt('task', 'add', 'quick', '--array', '1-4')

@@ -481,7 +481,7 @@ class ExecHere(ProgramTestCase):
     def test_a_time_out_an_interrupt_and_kill_9_leave_nothing_not_even_what_left_the_group(self):
         for signum, code in ((None, 3), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
             with self.subTest(signum=signum):
-                limit = () if signum else ('-u', '1')
+                limit = () if signum else ('-u', '4')
                 popen = self.start('exec', '-a', '--grace', '0.5', *limit, '--', self.ZOO)
                 self.assertTrue(wait_for(lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 3))
                 if signum:
@@ -491,9 +491,9 @@ class ExecHere(ProgramTestCase):
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_a_command_that_ends_at_term_does_not_take_the_whole_grace(self):
-        popen = self.start('exec', '-a', '--grace', '60', '-u', '0.5', '--', 'sleep 9964 & sleep 9965')
+        popen = self.start('exec', '-a', '--grace', '60', '-u', '3', '--', 'sleep 9964 & sleep 9965')
         _out, err = popen.communicate(timeout=30)
-        self.assertEqual((popen.returncode, err), (3, b'lwt: localhost: timed out after 0.5 s\n'))
+        self.assertEqual((popen.returncode, err), (3, b'lwt: localhost: timed out after 3 s\n'))
 
     def test_a_command_has_the_umask_of_whoever_runs_lwt(self):
         for words, stdin in ((('exec', '-a', '--', 'umask'), b''), (('multi',), b'umask\n')):

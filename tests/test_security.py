@@ -94,8 +94,8 @@ class Homes(ProgramTestCase):
         self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
         done = self.lwt('exec', '-w', 'h1', '-u', '30', '--', 'sleep 2; echo done')
         self.assertEqual((done.code, done.out), (0, 'done\n'), done)
-        done = self.lwt('exec', '-w', 'h1', '-u', '1', '--grace', '0.5', '--', 'sleep 8821')
-        self.assertEqual((done.code, done.err), (3, 'lwt: h1: timed out after 1 s\n'))
+        done = self.lwt('exec', '-w', 'h1', '-u', '4', '--grace', '0.5', '--', 'sleep 8821')
+        self.assertEqual((done.code, done.err), (3, 'lwt: h1: timed out after 4 s\n'))
         self.assertEqual(self.lwt('put', '-w', 'h1', 'data', 'there').code, 0)
 
     def test_S_19_what_is_staged_on_a_host_is_for_nobody_else(self):

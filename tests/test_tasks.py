@@ -233,7 +233,7 @@ class Life(TaskTestCase):
         self.assertRegex(table, r'NAME +TASKS +TRIES +OK +FAILED +KILLED +LOST +TIMEOUT +WALL +CPU +BYTES\nbad +2 +2 +0 +2')
 
     def test_a_time_out_is_an_outcome_of_its_own(self):
-        self.describe('slow', 'exec : echo begun; sleep 9981\ntimeout : 0.5\n')
+        self.describe('slow', 'exec : echo begun; sleep 9981\ntimeout : 2\n')
         self.add('slow')
         self.assertEqual(self.lwt('task', 'run').code, 3)
         self.assertEqual([(task['outcome'], task['code']) for task in self.shown()], [('timeout', 124)])

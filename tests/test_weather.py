@@ -92,7 +92,7 @@ class OnHosts(LabTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['LWT_CONNECT_TIMEOUT'] = self.env['LWT_HELLO_TIMEOUT'] = '2'
+        self.env['LWT_CONNECT_TIMEOUT'] = self.env['LWT_HELLO_TIMEOUT'] = '3'
         self.env['LWT_PROBE_SIZE'] = '200000'
 
     def objects(self, *argv, code=0):
@@ -165,7 +165,7 @@ class OnHosts(LabTestCase):
         self.assertEqual(done.code, 3, done)
         lines = {line.split(' ')[0]: line for line in done.out.splitlines()}
         self.assertEqual(len(done.out.splitlines()), 6, done)
-        self.assertIn('no answer in 4 s', lines['h2'])
+        self.assertIn('no answer in 6 s', lines['h2'])
         self.assertIn('has no end (more than 1024 bytes)', lines['h3'])
         self.assertIn('nonsense in what it tells of its load: \'cores=-7\', \'load=nan\'', lines['h4'])
         for name in ('h1', 'h5'):
@@ -202,7 +202,7 @@ class OnHosts(LabTestCase):
         self.assert_refused(self.lwt('hosts', '--why', 'h9'), 2, 'no such host')
 
     def test_N_10_a_host_that_flaps_starts_nothing_twice_and_settles_in_quarantine(self):
-        self.make_lab_workspace(['h1', 'h3'], connect_timeout='1', quarantine_wait='0.3', quarantine_longest='60')
+        self.make_lab_workspace(['h1', 'h3'], connect_timeout='3', quarantine_wait='0.3', quarantine_longest='60')
         self.describe('count', 'exec : sh run.sh\nd_fetch : output\n', run_sh=COUNTING_RUN)
         over = threading.Event()
 
