@@ -253,15 +253,16 @@ class _Multi:
         bad = EXIT_USAGE if self._source.bad else 0
         if executor.halted and self._plan.halt.outcome == 'success':
             return bad                  # what was wanted has come
-        return max(EXIT_UNREACHABLE if counts['timeout'] else 0, EXIT_FAILED if counts['failed'] else 0, bad)
+        is_unknown = counts['timeout'] or counts['lost']
+        return max(EXIT_UNREACHABLE if is_unknown else 0, EXIT_FAILED if counts['failed'] else 0, bad)
 
     # -- what is said -------------------------------------------------------------------------------------------------
 
     def _on_end(self, ended):
         if self._records is not None:
             self._records.write(ended)
-        if ended.kind in ('failed', 'timeout'):
-            reason = ended.reason if ended.kind == 'failed' else 'timed out'
+        if ended.kind in multi.FAILURES:
+            reason = 'timed out' if ended.kind == 'timeout' else ended.reason
             self._reasons[reason] += 1
             self._say_failure(ended, reason)
         if ended.is_cut:
@@ -279,7 +280,7 @@ class _Multi:
         counts, bad = self._executor.counts, self._source.bad
         for number, problem in bad[:SAID]:
             self._out.say('job %d: %s' % (number, problem))
-        failed = counts['failed'] + counts['timeout'] + len(bad)
+        failed = self._executor.failed + len(bad)
         total = failed + counts['ok']
         if why:
             self._out.say('%s: %s, %d ended before their time, %s not run' % (
@@ -305,15 +306,13 @@ class _Multi:
                                                       output.printable_line(job.text(1))))
 
     def _state(self, bad=0):
-        counts = self._executor.counts
-        failed = counts['failed'] + counts['timeout'] + bad
+        counts, failed = self._executor.counts, self._executor.failed + bad
         return '%d done%s' % (counts['ok'] + failed, ' (%d failed)' % failed if failed else '')
 
     def _show_progress(self):
         running = len(self._executor.running)
         seconds = max(0.001, self._run.loop.time() - self._began)
-        counts = self._executor.counts
-        done = counts['ok'] + counts['failed'] + counts['timeout']
+        done = self._executor.counts['ok'] + self._executor.failed
         self._progress.show('%s, %d running, %.1f/s%s' % (self._state(), running, done / seconds, self._eta(running)))
         self._progress_timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
 

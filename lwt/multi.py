@@ -28,6 +28,7 @@ SAMPLE = 1001                   # run times of successes that the median is take
 SHORTEST = 0.01                 # seconds between two looks at the ages of jobs
 MOST_WAITING = 4096             # jobs that are done and wait for the floor, before no new one is started
 ENOUGH = 3                      # successes before a median means something
+FAILURES = ('failed', 'timeout', 'lost')        # kinds of ends; lost: it ended, and nobody knows how
 
 
 class Job(NamedTuple):
@@ -63,7 +64,7 @@ class Plan(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What became of a job.  kind: 'ok', 'failed', 'timeout', 'stopped' (by an interrupt or a halt), 'requeued' (for memory).
+    """What became of a job.  kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or a halt), 'requeued' (for memory).
 
     code, signum: as a job log has them, -1 for what was ended.  started: seconds since 1970.  reason: for people.
     is_cut: somebody still held its output when it was done.
@@ -287,10 +288,14 @@ class Executor:
     def _is_over(self, halt):
         if halt.when == 'never':
             return False
-        failed = self.counts['failed'] + self.counts['timeout']
-        done = failed + self.counts['ok']
-        count = {'fail': failed, 'success': self.counts['ok'], 'done': done}[halt.outcome]
+        counts = {'fail': self.failed, 'success': self.counts['ok'], 'done': self.failed + self.counts['ok']}
+        count = counts[halt.outcome]
         return count >= (halt.count * self._source.total() / 100 if halt.is_percent else halt.count)
+
+    @property
+    def failed(self):
+        """How many jobs ended, and not well."""
+        return sum(self.counts[kind] for kind in FAILURES)
 
     # -- run times ----------------------------------------------------------------------------------------------------
 
@@ -344,17 +349,22 @@ def _kind(result, age):
         return 'timeout', 'timed out after %.3g s' % (result.command.timeout or age)
     if result.status == 'unspawnable':
         return 'failed', 'cannot be run (%s)' % result.stderr.decode('utf-8', 'replace')
+    if result.status == 'unknown':
+        return 'lost', 'it ended, but its exit status is not known'
     return ('requeued', 'made room for others') if result.status == 'memory' else ('stopped', 'interrupted')
 
 
 def _log_codes(result):
-    """(exit code, signal) as a job log has them: -1 for what lwt ended, 126 and 127 for what could not be run."""
+    """(exit code, signal) as a job log has them: -1 for what lwt ended and for an unknown end, 126 and 127 for what
+    could not be run."""
     if result.status == 'exited':
         return result.code, 0
     if result.status == 'signaled':
         return 0, result.code
     if result.status == 'unspawnable':
         return 127 if result.code == errno.ENOENT else 126, 0
+    if result.status == 'unknown':
+        return -1, 0
     return -1, signal.SIGTERM
 
 

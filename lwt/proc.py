@@ -40,7 +40,6 @@ KILL_ROUNDS = 10            # what escaped may fork while it is being killed
 SEEN_FOR = 0.05             # seconds that one look at all processes serves
 REAP_EVERY = 1.0            # seconds between two looks for orphans that died
 TELL_AFTER = 0.02           # seconds until the guard hears of a child that its marker tells of: few live so long
-IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)      # by Python, and so by its children, unless they are told
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -89,7 +88,8 @@ class Command(NamedTuple):
 class Result(NamedTuple):
     """What came of a Command.
 
-    status: 'exited', 'signaled', 'unspawnable', or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over'.
+    status: 'exited', 'signaled', 'unspawnable', 'unknown' (the process that embeds lwt collected the
+    exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over'.
     code: the exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt ended, the code that
     the child had in the end, which decides nothing.
     incomplete: the pipes were still held by somebody when drain was over, in which what we did not read does not count.
@@ -128,9 +128,9 @@ class Child:
         self._truncated = False
         self._incomplete = False
         self._cause = ''                # why lwt is ending it
-        self._leader_ended = False      # a zombie that is kept until its group is dead
+        self._exit = None               # an Exit, once it ended; it stays a zombie until its group is dead
+        self._is_reaped = False
         self._killed = False            # KILL was sent to the group: nothing more can be done
-        self._returncode = None
         self._timers = []
         self._stall_timer = None
         self._moved_at = 0.0            # when a byte last went in or out: what a stall is measured by
@@ -251,7 +251,7 @@ class Child:
 
     def hang_up(self):
         """There is no more input for it: it ends by itself, or is ended after its grace."""
-        if self._returncode is None and not self._cause:
+        if not self._is_reaped and not self._cause:
             self._cancel_timers()
             self._close_stdin()
             self._later(self._command.grace, self._terminate)
@@ -299,7 +299,7 @@ class Child:
         del self._streams[fd]
         self._loop.remove(fd)
         os.close(fd)
-        if not self._streams and self._returncode is not None:
+        if not self._streams and self._is_reaped:
             self._loop.call_soon(self._finish)
 
     def pause(self, why='reader'):
@@ -329,7 +329,7 @@ class Child:
 
     def _throttle(self, fd, count, resume):
         """count bytes went through fd: where there is a rate, leave it alone for as long as they ought to have taken."""
-        if self._command.rate and self._returncode is None:
+        if self._command.rate and not self._is_reaped:
             self._loop.remove(fd)
             self._loop.call_later(count / self._command.rate, resume, fd)
 
@@ -409,7 +409,7 @@ class Child:
             return
         self._cause = cause
         self._cancel_timers()
-        if self._returncode is not None:
+        if self._is_reaped:
             self._give_up_pipes()
         elif self._command.lifeline and self._is_started():
             self._close_stdin()
@@ -428,7 +428,7 @@ class Child:
         """End it now: KILL to the group, without grace."""
         self._cause = self._cause or 'cancelled'
         self._cancel_timers()
-        if self._returncode is not None:
+        if self._is_reaped:
             self._give_up_pipes()
         else:
             self._kill()
@@ -448,7 +448,7 @@ class Child:
             self._signal_group(signal.SIGKILL)
             if not self._guard.signal_escaped(self._popen.pid, self._marker, signal.SIGKILL):
                 break
-        if self._leader_ended:
+        if self._exit is not None:
             self._reap()
         else:
             self._later(UNKILLABLE_AFTER, self._abandon)
@@ -458,23 +458,18 @@ class Child:
             os.killpg(self._popen.pid, signum)
 
     def _has_ended(self):
-        """Is the leader dead?  It stays a zombie where the system can tell without reaping it (macOS before 3.13 cannot)."""
+        """Is the leader dead?"""
         self._noticed_at = self._loop.time()
-        if not hasattr(os, 'waitid'):
-            return self._popen.poll() is not None
-        try:
-            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            return os.waitid(os.P_PID, self._popen.pid, flags) is not None
-        except ChildProcessError:       # reaped by somebody else
-            return True
+        self._exit = exit_of(self._popen)
+        return self._exit is not None
 
     def _ended(self):
-        self._leader_ended = True
         if not self._cause or self._killed or not self._guard.has_left(self._popen.pid, self._marker, self._noticed_at):
             self._reap()
 
     def _reap(self):
-        self._returncode = self._popen.wait()
+        self._is_reaped = True
+        reap(self._popen, self._exit)
         self._guard.remove(self._popen.pid)
         self._cancel_timers()
         self._close_stdin()
@@ -494,7 +489,8 @@ class Child:
     def _abandon(self):
         """It does not die of KILL: report it and let go; the guard keeps it on its list."""
         self._loop.unwatch(self)
-        self._returncode = -signal.SIGKILL
+        self._is_reaped = True
+        self._exit = Exit('signaled', signal.SIGKILL)
         self._close_stdin()
         self._give_up_pipes()
         self._loop.call_soon(self._finish)
@@ -509,10 +505,9 @@ class Child:
         if on_done is None:
             return
         self._cancel_timers()
-        died_of = -self._returncode if self._returncode < 0 else 0
-        status = self._cause or ('signaled' if died_of else 'exited')
         self.result = Result(
-            self._command, status, died_of or self._returncode, bytes(self._kept['stdout']), bytes(self._kept['stderr']),
+            self._command, self._cause or self._exit.status, self._exit.code,
+            bytes(self._kept['stdout']), bytes(self._kept['stderr']),
             self._loop.time() - self._started_at, self._truncated, self._incomplete)
         on_done(self.result)
 
@@ -556,48 +551,59 @@ def _spawn(command, env, fed):
 
 
 def _fork(command, env, ends):
-    """A process with these ends of pipes as standard output, error and, if there is a third one, input: a Popen, or the like.
+    """Start a process in a session of its own; returns a Popen.
 
-    Where the system can, by posix_spawn, which takes a third of the time of subprocess; descriptors that lwt was given, and
-    did not ask for, are then closed because Guard has marked them.
+    ends: descriptors for its standard output, its standard error and, if there is a third, its
+    standard input.  It inherits no other descriptor, and whatever was ignored when lwt was started
+    stays ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
     """
-    path = command.executable or command.argv[0]
-    if hasattr(os, 'posix_spawn') and command.cwd is None and path[:1] in ('/', b'/'):
-        stdin = (os.POSIX_SPAWN_DUP2, ends[2], 0) if ends[2:] else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-        actions = (os.POSIX_SPAWN_DUP2, ends[0], 1), (os.POSIX_SPAWN_DUP2, ends[1], 2), stdin
-        with contextlib.suppress(NotImplementedError):      # a C library that cannot make a session
-            return _Spawned(os.posix_spawn(path, command.argv, env, file_actions=actions, setsid=True, setsigdef=IGNORED))
-    import subprocess                   # here, for it takes long, and is rarely needed
-    return subprocess.Popen(command.argv, executable=command.executable, stdin=ends[2] if ends[2:] else subprocess.DEVNULL,
-                            stdout=ends[0], stderr=ends[1], cwd=command.cwd, env=env, start_new_session=True)
+    import subprocess                   # not at the top: the import takes long, and some commands start no process
+    return subprocess.Popen(
+        command.argv, executable=command.executable, stdin=ends[2] if ends[2:] else subprocess.DEVNULL,
+        stdout=ends[0], stderr=ends[1], cwd=command.cwd, env=env, start_new_session=True, close_fds=True)
 
 
-class _Spawned:
-    """A process of posix_spawn, with what is used here of Popen."""
+class Exit(NamedTuple):
+    """How a process ended.  status: 'exited', 'signaled' or 'unknown'; code: the exit code or the signal."""
 
-    def __init__(self, pid):
-        self.pid = pid
-        self._returncode = None
-
-    def wait(self, flags=0):
-        """Its exit code, or the negative number of the signal that it died of; None as long as it lives, with WNOHANG."""
-        if self._returncode is None:
-            pid, status = os.waitpid(self.pid, flags)
-            if pid:
-                self._returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        return self._returncode
-
-    def poll(self):
-        """The same, without waiting."""
-        return self.wait(os.WNOHANG)
+    status: str
+    code: int
 
 
-def _close_on_exec():
-    """See to it that no child gets a descriptor that lwt was given beside the standard streams."""
-    with contextlib.suppress(OSError):
-        for fd in map(int, os.listdir('/dev/fd')):
-            with contextlib.suppress(OSError):
-                os.set_inheritable(fd, fd < 3 and os.get_inheritable(fd))
+UNKNOWN = Exit('unknown', 0)
+
+
+def exit_of(popen):
+    """The Exit of a child of ours, None as long as it lives.
+
+    The child stays a zombie where the system can tell without reaping it (macOS before Python 3.13
+    cannot), so that its number, and that of its group, are not given to another process.
+
+    A library, a signal handler or a thread of the program that embeds lwt may have reaped it with
+    waitpid(-1).  The exit status is lost then; Popen.poll() and wait() would report it as 0.
+    """
+    try:
+        if hasattr(os, 'waitid'):
+            info = os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if info is None:
+                return None
+            return Exit('exited' if info.si_code == os.CLD_EXITED else 'signaled', info.si_status)
+        pid, status = os.waitpid(popen.pid, os.WNOHANG)
+    except ChildProcessError:
+        return UNKNOWN
+    if not pid:
+        return None
+    if os.WIFSIGNALED(status):
+        return Exit('signaled', os.WTERMSIG(status))
+    return Exit('exited', os.WEXITSTATUS(status))
+
+
+def reap(popen, end):
+    """Remove the zombie of a child that ended as exit_of() said."""
+    if end is not UNKNOWN:
+        with contextlib.suppress(ChildProcessError):    # not ours any more, or reaped by exit_of()
+            os.waitpid(popen.pid, 0)
+    popen.returncode = -end.code if end.status == 'signaled' else end.code      # Popen asks no more
 
 
 class Guard:
@@ -609,7 +615,6 @@ class Guard:
     """
 
     def __init__(self, loop, grace=5.0):
-        _close_on_exec()
         self._loop = loop
         self._grace = grace
         self._groups = set()
@@ -686,7 +691,7 @@ class Guard:
 
     def _let_go(self):
         os.close(self._pipe)
-        self._popen.wait()
+        self._popen.wait()              # how it ended does not matter
         self._popen = None
 
     def _spawn(self):
@@ -720,7 +725,7 @@ class Guard:
 
     def _look_around(self):
         """A child has died: perhaps it was the guard, or an orphan that came to us."""
-        if self._popen is not None and self._popen.poll() is not None:
+        if self._popen is not None and exit_of(self._popen) is not None:
             self._replace()
         if self._is_subreaper and self._loop.time() - self._reaped_at > REAP_EVERY:
             self._reaped_at = self._loop.time()

@@ -41,6 +41,32 @@ for make in (lambda: api.open(fanuot=3), lambda: api.open('nowhere'), lambda: ap
         print(error.message)
 '''
 
+# A program that embeds lwt, with a handler that reaps every child as soon as the guard and two commands are there.
+REAPS_ALL = '''\
+import os, signal, sys
+from lwt.cli import main
+
+def reap(*_):
+    with open('/proc/self/task/%d/children' % os.getpid()) as file:
+        if len(file.read().split()) == 3:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for _child in range(2):
+                os.waitpid(-1, 0)
+
+signal.signal(signal.SIGALRM, reap)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+sys.exit(main(sys.argv[1:]))
+'''
+
+INHERITABLE = '''\
+import os
+from lwt import api
+ends = os.pipe()
+os.set_inheritable(ends[0], True)
+api.open().run('true', 'localhost')
+print(os.get_inheritable(ends[0]), os.get_inheritable(ends[1]))
+'''
+
 
 class Program(ProgramTestCase):
     """On this machine."""
@@ -70,6 +96,25 @@ class Program(ProgramTestCase):
         code = ('import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(host)s %(message)s")\n'
                 'from lwt import api; api.open().run("true")')
         self.assertRegex(self.run_python(code), r'^localhost command: ok after \d+\.\d\d s\n$')
+
+    def test_the_descriptors_of_the_program_are_left_alone(self):
+        self.make_workspace([('localhost', 'local', '~')])
+        self.assertEqual(self.run_python(INHERITABLE), 'True False\n')
+
+    def reaping(self, *argv):
+        """Run lwt in a program that reaps its first two children; returns (exit code, stdout, stderr)."""
+        done = subprocess.run((sys.executable, '-c', REAPS_ALL) + argv, cwd=self.scratch, env=self.env, timeout=60,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_a_job_that_the_program_reaped_is_lost_and_not_a_success(self):
+        code, _out, err = self.reaping('multi', '-j2', '--joblog', 'log', ':::', 'sleep 1', 'sleep 1; exit 4', 'exit 5')
+        self.assertEqual(code, 3, err)
+        self.assertNotIn('Traceback', err)
+        self.assertIn('2 it ended, but its exit status is not known', err)
+        with open(self.path('log')) as file:
+            rows = sorted(line.split('\t')[6:9] for line in file if line[0].isdigit())
+        self.assertEqual(rows, [['-1', '0', 'sleep 1\n'], ['-1', '0', 'sleep 1; exit 4\n'], ['5', '0', 'exit 5\n']])
 
     def test_importing_lwt_itself_costs_nothing(self):
         code = 'import sys; before = set(sys.modules); import lwt; print(sorted(set(sys.modules) - before))'

@@ -1,6 +1,5 @@
 """Real children: their ends, their pipes, their deaths, and nothing left of them."""
 
-import contextlib
 import errno
 import os
 import resource
@@ -69,22 +68,37 @@ class Ends(ProcessTestCase):
         self.assertIn(b'No such file', results[0].stderr)
         self.assertIn(b'Permission denied', results[1].stderr)
 
-    def test_without_posix_spawn_it_is_the_same(self):
-        with mock.patch.object(os, 'posix_spawn', mock.Mock(side_effect=NotImplementedError)) if hasattr(os, 'posix_spawn') \
-                else contextlib.suppress():
-            results = self.run_all([shell('exit 7'), shell('kill -TERM $$'), Command(('/nonexistent/program',)),
-                                    shell('cat; echo e >&2', stdin=b'said')])
-        self.assertEqual([(r.status, r.code) for r in results[:2]], [('exited', 7), ('signaled', 15)])
-        self.assertEqual([r.status for r in results[2:]], ['unspawnable', 'exited'])
-        self.assertEqual((results[3].stdout, results[3].stderr), (b'said', b'e\n'))
-
-    def test_no_child_gets_a_descriptor_that_lwt_was_given(self):
+    def test_a_descriptor_of_the_embedding_program_stays_inheritable_and_no_child_gets_it(self):
         ours, theirs = os.pipe()
         os.set_inheritable(theirs, True)
         result = self.run_one(shell('ls -l /dev/fd/ | grep -c "pipe:"'))
+        self.assertTrue(os.get_inheritable(theirs))
         os.close(ours)
         os.close(theirs)
         self.assertEqual(result.stdout, b'2\n')
+
+    def test_the_end_of_a_child_that_the_embedding_program_reaped_is_unknown(self):
+        results = []
+        with running(5, 1.0) as run:
+            for text in ('sleep 0.3; exit 0', 'sleep 0.3; kill -TERM $$'):
+                run.pool.add(one(shell(text)), results.append)
+            run.loop.call_later(0.1, lambda: [os.waitpid(-1, 0) for _child in range(2)])
+            run.loop.call_later(0.2, lambda: run.pool.add(one(shell('exit 3')), results.append))
+            run.run()
+        self.assertEqual(sorted((result.status, result.code) for result in results),
+                         [('exited', 3), ('unknown', 0), ('unknown', 0)])
+        self.assertFalse(any(result.ok for result in results))
+
+    def test_the_guard_is_replaced_though_the_embedding_program_reaped_it(self):
+        with running(5, 0.5) as run:
+            def kill_and_reap():
+                os.kill(run._guard._popen.pid, signal.SIGKILL)
+                os.waitpid(run._guard._popen.pid, 0)
+
+            run.loop.call_later(0.2, kill_and_reap)
+            result = run.report(one(shell('sleep 0.6; exit 3')))
+            self.assertIsNone(proc.exit_of(run._guard._popen))
+        self.assertEqual((result.status, result.code), ('exited', 3))
 
     def test_K_14_a_child_that_closes_its_output_and_lives_is_not_done(self):
         result = self.run_one(shell('exec >&- 2>&-; sleep 0.3; exit 4'))
