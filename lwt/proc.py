@@ -25,7 +25,7 @@ import os
 import pkgutil
 import resource
 import signal
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from lwt import procfs
 from lwt.config import plain_seconds
@@ -37,7 +37,6 @@ UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives is in the ker
 GUARD_EXTRA = 1.0           # seconds over grace before the guard's KILL: a child may be a guard itself, with work to do
 LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a command whose lifeline was closed
 KILL_ROUNDS = 10            # what escaped may fork while it is being killed
-SEEN_FOR = 0.05             # seconds that one look at all processes serves
 REAP_EVERY = 1.0            # seconds between two looks for orphans that died
 TELL_AFTER = 0.02           # seconds until the guard hears of a child that its marker tells of: few live so long
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -131,7 +130,7 @@ class Child:
         self._exit = None               # an Exit, once it ended; it stays a zombie until its group is dead
         self._is_reaped = False
         self._killed = False            # KILL was sent to the group: nothing more can be done
-        self._timers = []
+        self._timers = set()            # those that have not fired
         self._stall_timer = None
         self._moved_at = 0.0            # when a byte last went in or out: what a stall is measured by
         self._over = False              # its sink has all of it
@@ -211,8 +210,12 @@ class Child:
             self.expect(command.stall)
 
     def _later(self, seconds, callback, *args):
-        timer = self._loop.call_later(seconds, callback, *args)
-        self._timers.append(timer)
+        def fire():
+            self._timers.discard(timer)
+            callback(*args)
+
+        timer = self._loop.call_later(seconds, fire)
+        self._timers.add(timer)
         return timer
 
     def _at_age(self, age, callback):
@@ -439,15 +442,18 @@ class Child:
     def _terminate(self):
         for signum in (signal.SIGTERM, signal.SIGCONT):         # what is stopped never dies of TERM
             self._signal_group(signum)
-            self._guard.signal_escaped(self._popen.pid, self._marker, signum)
+        self._guard.terminate_escaped(self._popen.pid, self._marker)
         self._later(self._command.grace, self._kill)
 
     def _kill(self):
         self._killed = True
-        for _round in range(KILL_ROUNDS):
-            self._signal_group(signal.SIGKILL)
-            if not self._guard.signal_escaped(self._popen.pid, self._marker, signal.SIGKILL):
-                break
+        self._signal_group(signal.SIGKILL)
+        self._guard.kill_escaped(self._popen.pid, self._marker, self._on_killed)
+
+    def _on_killed(self):
+        """Nothing of it was left to be killed."""
+        if self._is_reaped:
+            return
         if self._exit is not None:
             self._reap()
         else:
@@ -498,7 +504,7 @@ class Child:
     def _cancel_timers(self):
         for timer in self._timers:
             timer.cancel()
-        self._timers = []
+        self._timers.clear()
 
     def _finish(self):
         on_done, self._on_done = self._on_done, None
@@ -606,6 +612,15 @@ def reap(popen, end):
     popen.returncode = -end.code if end.status == 'signaled' else end.code      # Popen asks no more
 
 
+class _Escaped(NamedTuple):
+    """An order to signal what left the group of a leader.  on_done: called when nothing of it is left, or None."""
+
+    leader: int
+    marker: str
+    signums: tuple
+    on_done: Callable
+
+
 class Guard:
     """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started before the first child.
 
@@ -628,8 +643,9 @@ class Guard:
         self._serial = 0
         self._environ = None
         self._is_subreaper = False
-        self._seen = None               # processes, and when that was
+        self._seen = None               # a procfs.Snapshot, and when it was taken
         self._seen_at = 0.0
+        self._orders = []               # _Escaped to be signalled in the next turn
         self._dying = {}                # leader that is being killed -> the tick of its start
         self._killed = []               # (first tick, last tick) of those that were killed
 
@@ -745,43 +761,72 @@ class Guard:
         self._reaped_at = self._loop.time()
 
     def has_left(self, leader, marker, since):
-        """Does anything else of a leader's command live?  Where nobody can say, yes.  since: the loop's time of its death."""
-        seen = self._look(since)
-        return seen is None or bool(procfs.members(seen, leader, marker.encode()) or self._strays_of(seen, leader))
+        """Does anything else of a leader's command live?  Where the system does not tell, yes.
 
-    def signal_escaped(self, leader, marker, signum):
-        """Send a signal to what lives of a leader's command outside its group; returns how many that were."""
-        now = self._loop.time()
-        seen = self._look(now if signum == signal.SIGKILL else now - SEEN_FOR)
-        if seen is None:
-            return 0
+        since: the loop's time of its death.
+        """
+        seen = self._look(since)
+        return seen is None or bool(seen.members(leader, marker.encode()) or self._strays_of(seen, leader))
+
+    def terminate_escaped(self, leader, marker):
+        """Send TERM and CONT to what lives of a leader's command outside its group, in the next turn."""
+        self._enqueue(_Escaped(leader, marker, (signal.SIGTERM, signal.SIGCONT), None))
+
+    def kill_escaped(self, leader, marker, on_done):
+        """Kill what lives of a leader's command outside its group, in the next turn; then call on_done()."""
+        self._enqueue(_Escaped(leader, marker, (signal.SIGKILL,), on_done))
+
+    def _enqueue(self, order):
+        # A look at all processes takes longer than to end a command: one serves all that end in this turn.
+        self._orders.append(order)
+        if len(self._orders) == 1:
+            self._loop.call_soon(self._signal_all)
+
+    def _signal_all(self):
+        orders, self._orders = self._orders, []
+        left = orders
+        for _round in range(KILL_ROUNDS):       # what is being killed may fork meanwhile
+            seen = self._look(self._loop.time()) if left else None
+            if seen is None:
+                break
+            left = [order for order in left if self._signal(seen, order) and order.on_done is not None]
+        for order in orders:
+            if order.on_done is not None:
+                order.on_done()
+
+    def _signal(self, seen, order):
+        """Send the signals of an _Escaped; returns whether there was anything to send them to."""
+        leader = order.leader
         if leader in seen:
             self._dying[leader] = seen[leader].started
-        pids = [pid for pid in procfs.members(seen, leader, marker.encode()) if seen[pid].group != leader]
+        pids = [pid for pid in seen.members(leader, order.marker.encode()) if seen[pid].group != leader]
         pids += self._strays_of(seen, leader)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signum)
-        return len(pids)
+        for signum in order.signums:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signum)
+        return bool(pids)
 
     def _strays_of(self, seen, leader):
         if not self._is_subreaper:
             return []
-        return procfs.strays_of(seen, os.getpid(), leader, self._leaders(), self._marker.encode())
+        return seen.strays_of(os.getpid(), leader, self._leaders(), self._marker.encode())
 
     def _leaders(self):
         return self._groups | {self._popen.pid} if self._popen is not None else self._groups
 
     def _look(self, since):
-        """The processes as they were at some time not before `since`."""
+        """A procfs.Snapshot of some time after `since`; None where there is no /proc."""
         if self._seen is None or self._seen_at <= since:
-            self._seen, self._seen_at = procfs.processes(), self._loop.time()
+            self._seen, self._seen_at = procfs.snapshot(), self._loop.time()
         return self._seen
 
     def _kill_strays(self):
         """At the end: strays that began while a command ran that was killed later."""
-        seen = self._look(self._loop.time()) if self._killed else {}
-        for pid in procfs.strays(seen, os.getpid(), self._leaders(), self._marker.encode()):
+        seen = self._look(self._loop.time()) if self._killed else None
+        if seen is None:
+            return
+        for pid in seen.strays(os.getpid(), self._leaders(), self._marker.encode()):
             if any(first <= seen[pid].started <= last for first, last in self._killed):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)

@@ -52,28 +52,56 @@ def _marker(pid):
         return b''
 
 
-def members(seen, leader, marker):
-    """Pids of what lives of a command, its leader not counted: its group, and what carries its marker."""
-    return [process.pid for process in seen.values() if process.pid != leader and process.state not in DEAD
-            and (process.group == leader or process.marker == marker)]
+class Snapshot:
+    """All processes at one time, found by group, by marker and by parent without a search.
 
-
-def strays(seen, own, leaders, marker):
-    """Pids of living children of `own` that are no leaders and carry no marker that begins with `marker`.
-
-    They were orphaned and came to us as their subreaper, and have emptied their environment.
+    Many children may be killed at once, and each of them asks.
     """
-    return [process.pid for process in seen.values() if process.parent == own and process.pid not in leaders
-            and process.state not in DEAD and not process.marker.startswith(marker)]
+
+    def __init__(self, processes_by_pid):
+        self._processes = processes_by_pid
+        self._groups = {}
+        self._markers = {}
+        self._children = {}
+        for process in processes_by_pid.values():
+            if process.state not in DEAD:
+                self._groups.setdefault(process.group, []).append(process.pid)
+                self._markers.setdefault(process.marker, []).append(process.pid)
+                self._children.setdefault(process.parent, []).append(process.pid)
+
+    def __contains__(self, pid):
+        return pid in self._processes
+
+    def __getitem__(self, pid):
+        return self._processes[pid]
+
+    def members(self, leader, marker):
+        """The living processes of a command without its leader: its group, and what has its marker."""
+        found = dict.fromkeys(self._groups.get(leader, []) + self._markers.get(marker, []))
+        return [pid for pid in found if pid != leader]
+
+    def strays(self, own, leaders, marker):
+        """The living children of `own` that are not leaders and carry no marker beginning with `marker`.
+
+        They were orphaned, came to `own` as their subreaper, and have emptied their environment.
+        """
+        return [pid for pid in self._children.get(own, ())
+                if pid not in leaders and not self._processes[pid].marker.startswith(marker)]
+
+    def strays_of(self, own, leader, leaders, marker):
+        """The strays that only this leader can have left: all other leaders started after them."""
+        found = self.strays(own, leaders, marker) if leader in self else []
+        if not found:
+            return []
+        others = [self[pid].started for pid in leaders if pid != leader and pid in self]
+        earliest = min(others, default=float('inf'))
+        return [pid for pid in found if self[leader].started <= self[pid].started < earliest]
 
 
-def strays_of(seen, own, leader, leaders, marker):
-    """The strays that can only come from this leader: all other leaders that live began later than they did."""
-    if leader not in seen:
-        return []
-    others = [seen[pid].started for pid in leaders if pid != leader and pid in seen]
-    return [pid for pid in strays(seen, own, leaders, marker) if seen[pid].started >= seen[leader].started
-            and not any(started <= seen[pid].started for started in others)]
+def snapshot():
+    """A Snapshot of now; None where there is no /proc."""
+    found = processes()
+    return None if found is None else Snapshot(found)
 
 
 def cpu_times():

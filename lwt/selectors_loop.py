@@ -76,8 +76,10 @@ class Timer:
             self._loop.cancelled += 1
 
     def fire(self):
-        if self.callback is not None:
-            self.callback(*self.args)
+        callback, args = self.callback, self.args
+        if callback is not None:
+            self.callback, self.args = None, ()         # so that to cancel it later does nothing
+            callback(*args)
 
 
 class Loop:

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import proc
+from lwt import proc, procfs
 from lwt.flow import Sleep, running
 from lwt.errors import Cancelled, Interrupted
 from lwt.proc import Command
@@ -260,6 +260,33 @@ class Deaths(ProcessTestCase):
                                     timeout=0.55))
         self.assertEqual((result.status, result.code), ('timeout', 3))
         self.assertIn(result.stdout, [b'%d beats\n' % count for count in range(1, 6)])
+
+    def test_timers_that_fired_are_not_kept_as_long_as_the_child_lives(self):
+        with running(1, 1.0) as run:
+            run.pool.add(one(shell('sleep 1; exit 0', lifeline=0.01)), lambda _result: None)
+            kept = []
+            run.loop.call_later(0.8, lambda: kept.extend(len(child._timers) for child in run.pool._children))
+            run.run()
+        self.assertEqual(len(kept), 1)
+        self.assertLess(kept[0], 5)
+
+    def test_one_look_at_proc_serves_all_that_are_killed_at_once(self):
+        looks, processes, results = [], procfs.processes, []
+
+        def looking():
+            looks.append(None)
+            return processes()
+
+        with mock.patch.object(procfs, 'processes', looking), running(60, 1.0) as run:
+            for _child in range(60):
+                command = shell('trap "" TERM; setsid sleep 9914 & exec sleep 9915', grace=0.5)
+                run.pool.add(one(command._replace(env=dict(os.environ, **{MARK: self.mark}))), results.append)
+            run.loop.call_later(1.5, run.interrupt, signal.SIGTERM)
+            with self.assertRaises(Interrupted):
+                run.run()
+        self.assertEqual([result.status for result in results], ['cancelled'] * 60)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        self.assertLess(len(looks), 60)
 
     def test_cancel_stops_what_runs_and_starts_nothing_more(self):
         reports, late = [], []
