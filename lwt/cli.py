@@ -4,13 +4,16 @@ COMMANDS is the table of all commands; only the module of the one that is called
 main(name, argv, make_env) gives the exit code.  Here, and only here, an error becomes a line and an exit code.
 """
 
+import contextlib
+import fcntl
 import importlib
+import io
 import os
 import sys
 
 from lwt import __version__, config, output
 from lwt.arguments import Env, Parser
-from lwt.errors import EXIT_BUG, Interrupted, LwtError, UsageError
+from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LwtError, UsageError
 
 COMMANDS = (                # the order of --help: name, module, what it does
     ('init', 'cmd_init', 'make a workspace: lwt.conf, host.list, description/sample'),
@@ -36,15 +39,14 @@ USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'
 
 def main(argv=None, environ=None):
     """Run lwt; returns the exit code.  argv: without the program's name."""
-    _open_standard_streams()
+    output.begin(_open_standard_streams())
     try:
-        return _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
+        code = _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
+        return EXIT_LOCAL if output.losses() else code
     except Interrupted as error:
         return error.exit_code
     except LwtError as error:
-        output.say(error.message)
-        if error.hint:
-            output.say('hint: ' + error.hint)
+        _say_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -55,22 +57,48 @@ def main(argv=None, environ=None):
         traceback.print_exc()
         output.say('this is a bug in lwt; please report the lines above')
         return EXIT_BUG
+    finally:
+        for loss in output.losses():
+            _say_error(loss)
+
+
+def _say_error(error):
+    output.say(error.message)
+    if error.hint:
+        output.say('hint: ' + error.hint)
 
 
 def _open_standard_streams():
-    """A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened: a database, for one."""
+    """Open /dev/null for those of the descriptors 0, 1 and 2 that are closed; returns those that cannot be written to.
+
+    A closed one would be given to the next file that is opened: a database, for one.
+    """
+    closed = []
     for fd in (0, 1, 2):
         try:
-            os.fstat(fd)
+            if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY and fd > 0:
+                closed.append(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)      # takes the lowest free number
-    for name, fd in (('stdout', 1), ('stderr', 2)):         # for argparse: the help has more than ASCII, whatever the locale
-        stream = getattr(sys, name)
-        if stream is None or (stream.encoding or '').lower().replace('-', '') != 'utf8':
-            setattr(sys, name, open(fd, 'w', encoding='utf-8', errors='surrogateescape', closefd=False))
+            closed.append(fd)
+    if sys.stderr is None or (sys.stderr.encoding or '').lower().replace('-', '') != 'utf8':
+        # argparse prints the usage there, which is not all ASCII.
+        sys.stderr = open(2, 'w', encoding='utf-8', errors='surrogateescape', closefd=False)
+    return closed
 
 
 def _run(argv, environ):
+    """Run the command that the words mean; returns its exit code."""
+    # Only argparse prints to sys.stdout, help and the version, and ignores all errors when it does.
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            return _run_command(argv, environ)
+        except SystemExit as end:
+            output.put_bytes(output.encoded(printed.getvalue()))
+            return end.code or 0
+
+
+def _run_command(argv, environ):
     top, before, name, after = _find_command(argv)
     entry = next((entry for entry in COMMANDS if entry[0] == name), None)
     if entry is None:

@@ -373,12 +373,12 @@ def _log_from_here(command, task, folder):
     if folder is None:
         command.say('%s: it has printed nothing (%s)' % (task.label, task.outcome or task.state))
         return 0
-    for name, put in (('run.stdout', output.put_bytes), ('run.stderr', output.put_error)):
+    for name, stream in (('run.stdout', 1), ('run.stderr', 2)):
         path = os.path.join(folder, name)
         if os.path.exists(path):
             with open(path, 'rb') as file:
                 for chunk in iter(lambda file=file: file.read(1 << 16), b''):
-                    put(chunk)
+                    output.put_bytes(chunk, stream)
     return 0
 
 
@@ -402,9 +402,9 @@ def _log_from_host(command, task):
         out = output.Output(the_run)
         verdict = the_run.report(call.command(
             session, host, _FOLLOW if command.parsed.follow else _LOG, (task.key,),
-            lambda stream, data: out.stream(stream).write(data)))
+            lambda stream, data: out.stream(stream).write(data) or out.stream(stream).is_lost))
         out.check()
-    if not verdict.ok:
+    if not verdict.ok and not output.losses():
         raise HostError(task.host, verdict)
     return 0
 

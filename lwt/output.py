@@ -43,11 +43,61 @@ def encoded(text):
     return text.encode('utf-8', 'surrogateescape')
 
 
-def error_of(stream_name, error):
-    """What to raise when a stream of ours cannot be written: nobody reads any more, or the disk is full."""
-    if error.errno == errno.EPIPE:
-        return Interrupted(SIGPIPE)
-    return LocalError('%s: %s' % (stream_name, error.strerror))
+# -- output that could not be written ----------------------------------------------------------------------------------------
+
+STREAMS = {1: 'standard output', 2: 'standard error'}
+_closed = set()                 # those of STREAMS that were closed when lwt was started
+_losses = {}                    # name of a stream or file -> its LocalError, in the order in which they failed
+
+
+def begin(closed=()):
+    """Forget what could not be written so far.  closed: the standard streams (1, 2) that lwt was started without."""
+    _losses.clear()
+    _closed.clear()
+    _closed.update(closed)
+
+
+def note_loss(name, error):
+    """Some output could not be written: the run goes on, and lwt exits with 74 in the end.
+
+    name: of the stream or file.  error: an OSError or a LocalError.
+    """
+    if not isinstance(error, LocalError):
+        error = LocalError('%s: %s' % (name, error.strerror or error))
+    _losses.setdefault(name, error)
+
+
+def losses():
+    """The LocalErrors of what could not be written, one for each stream or file."""
+    return list(_losses.values())
+
+
+def is_lost(name):
+    """Could something not be written to this stream or file?"""
+    return name in _losses
+
+
+def _write_some(stream, fd, data):
+    """Write to a standard stream (1 or 2), by a descriptor for it; returns how many bytes are done with.
+
+    What cannot be written is noted as a loss and is done with, and so is all that follows it.
+    Raises BlockingIOError, and Interrupted where the reader of a pipe is gone.
+    """
+    name = STREAMS[stream]
+    if name in _losses:
+        return len(data)
+    if stream in _closed:
+        note_loss(name, LocalError(name + ': closed'))
+        return len(data)
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise Interrupted(SIGPIPE)
+        note_loss(name, error)
+        return len(data)
 
 
 class Writer:
@@ -58,9 +108,9 @@ class Writer:
     ready, which never blocks.
     """
 
-    def __init__(self, run, fd, name):
+    def __init__(self, run, fd):
         self._run = run
-        self._name = name
+        self._stream = fd
         self.is_tty = os.isatty(fd)
         self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode      # a character may come in pieces
         mode = os.fstat(fd).st_mode
@@ -76,20 +126,28 @@ class Writer:
         self._watched = False
         self.progress = None            # a Progress on the same terminal, which makes room for what is written
         self.is_trusted = False         # is what is written to a terminal to drive it?
-        self.error = None
+        self.error = None               # Interrupted, when the reader of a pipe is gone
+
+    @property
+    def is_lost(self):
+        """Is what is written from now on dropped?"""
+        return self.error is not None or is_lost(STREAMS[self._stream])
 
     def write(self, data):
         """Write bytes, when they can be."""
+        if not data or self.is_lost:
+            return
         if self._sources:
             self._sources.append(iter((data,)))
-        elif data and self.error is None:
+        else:
             self._take(data)
         self._watch()
 
     def write_from(self, chunks):
         """Write what an iterator of bytes gives, taking from it no faster than it can be written."""
-        self._sources.append(chunks)
-        self._watch()
+        if not self.is_lost:
+            self._sources.append(chunks)
+            self._watch()
 
     def _watch(self):
         if not self._watched and (self._waiting or self._sources):
@@ -106,7 +164,7 @@ class Writer:
             chunk = next(self._sources[0], None)
             if chunk is None:
                 self._sources.popleft()
-            elif self.error is None:
+            else:
                 self._take(chunk)
         self._flush_some()
         if not self._waiting and not self._sources:
@@ -135,16 +193,20 @@ class Writer:
             del self._waiting[:count]
 
     def _written(self, data):
-        """How many bytes of data could be written."""
+        """How many bytes of data are done with."""
+        count = 0
         try:
-            return os.write(self._fd, data)
+            count = _write_some(self._stream, self._fd, data)
         except BlockingIOError:
-            return 0
-        except OSError as error:
-            self.error = error_of(self._name, error)
-            self._waiting.clear()
+            pass
+        except Interrupted as error:
+            self.error = error
             self._run.pool.cancel()
-            return len(data)
+        if self.is_lost:
+            self._waiting.clear()
+            self._sources.clear()
+            count = len(data)
+        return count
 
 
 def reopened_pipe(fd):
@@ -164,8 +226,8 @@ class Output:
     """Standard output and standard error of a run."""
 
     def __init__(self, run):
-        self.out = Writer(run, 1, 'standard output')
-        self.err = Writer(run, 2, 'standard error')
+        self.out = Writer(run, 1)
+        self.err = Writer(run, 2)
 
     def stream(self, name):
         """The Writer for 'stdout' or 'stderr'."""
@@ -187,7 +249,7 @@ class Output:
             writer.is_trusted = True
 
     def check(self):
-        """Raise what went wrong with writing, if anything did."""
+        """Raise Interrupted if the reader of a pipe is gone."""
         for writer in (self.out, self.err):
             if writer.error is not None:
                 raise writer.error
@@ -229,13 +291,14 @@ class Spool:
     """Keeps the output of one command until its turn: in memory, and in unlinked files when it is much.
 
     It is a sink for proc.Child.  size: bytes kept.  on_full: called when there is no room on the disk; what came is kept in
-    memory, and nothing more should come before some was taken out.  Without it that is a LocalError.
+    memory, and nothing more should come before some was taken out.  Without it what came is dropped, and noted as a loss.
     """
 
     started = True
 
     def __init__(self, on_full=None):
         self._on_full = on_full
+        self._is_cut = False            # the disk was full: all that follows is dropped
         self._chunks = {}               # stream -> [bytes], what is in memory; after what is in its file
         self._files = {}
         self.size = 0
@@ -243,6 +306,8 @@ class Spool:
 
     def feed(self, stream, data):
         """Keep bytes of a stream."""
+        if self._is_cut:
+            return
         self._chunks.setdefault(stream, []).append(data)
         self.size += len(data)
         self.in_memory += len(data)
@@ -264,8 +329,16 @@ class Spool:
                         del chunks[0]
         except OSError as error:
             if self._on_full is None:
-                raise LocalError('output that is to be shown later: %s' % error.strerror, 'set TMPDIR to where there is room')
-            self._on_full()
+                self._drop(error)
+            else:
+                self._on_full()
+
+    def _drop(self, error):
+        self._is_cut = True
+        name = 'output that is to be shown later'
+        note_loss(name, LocalError('%s: %s' % (name, error.strerror), 'set TMPDIR to where there is room'))
+        self._chunks.clear()
+        self.in_memory = 0
 
     def chunks(self, stream):
         """An iterator over what there is of a stream, which is forgotten."""
@@ -312,18 +385,15 @@ def put_line(text=''):
     _put(encoded(text + '\n'))
 
 
-def put_bytes(data):
-    """Results, as bytes that may come from anywhere."""
-    _put(sanitised(data) if os.isatty(1) else data)
+def put_bytes(data, stream=1):
+    """Results, as bytes that may come from anywhere.  stream: 1 for standard output, 2 for standard error."""
+    _put(sanitised(data) if os.isatty(stream) else data, stream)
 
 
-def _put(data):
+def _put(data, stream=1):
     view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(1, view):]
-    except OSError as error:
-        raise error_of('standard output', error)
+    while view:
+        view = view[_write_some(stream, stream, view):]
 
 
 def json_line(value):
@@ -333,13 +403,15 @@ def json_line(value):
 
 
 def say(text):
-    """A line of lwt's own, on standard error; a closed standard error is nobody's trouble."""
+    """A line of lwt's own, on standard error.  Whoever closed that does not want it; a full disk is a loss."""
     data = encoded('lwt: %s\n' % text)
-    put_error(sanitised(data) if os.isatty(2) else data)
+    if 2 not in _closed:
+        with contextlib.suppress(Interrupted, BlockingIOError):
+            _put(sanitised(data) if os.isatty(2) else data, 2)
 
 
 def put_error(data):
-    """Bytes on standard error; a closed one is nobody's trouble."""
+    """Bytes on standard error that nobody misses, as those of a progress line."""
     with contextlib.suppress(OSError):
         os.write(2, data if isinstance(data, bytes) else encoded(data))
 

@@ -10,7 +10,6 @@ import re
 from typing import NamedTuple
 
 from lwt import hostset, output
-from lwt.files import local_errors
 
 RULE = '-' * 15
 STREAMS = ('stdout', 'stderr')
@@ -209,12 +208,21 @@ class WithFiles:
 
         def take(stream, data):
             if stream in self._directories:
-                with local_errors(self._path(stream, host)):
-                    file = self._file(stream, host)
-                    file.write(data)
-                    file.flush()
+                self._write(stream, host, data)
             show(stream, data)
         return take
+
+    def _write(self, stream, host, data):
+        """Write to the file of a host; one that cannot be written is given up, and the others are written."""
+        path = self._path(stream, host)
+        if output.is_lost(path):
+            return
+        try:
+            file = self._file(stream, host)
+            while data:                 # it may take less than all, and then say why
+                data = data[file.write(data):]
+        except OSError as error:
+            output.note_loss(path, error)
 
     def _path(self, stream, host):
         return os.path.join(self._directories[stream], re.sub(r'[^\w.@:%\[\]-]', '_', host.name, re.ASCII))
@@ -222,12 +230,14 @@ class WithFiles:
     def _file(self, stream, host):
         if (stream, host) not in self._files:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            self._files[stream, host] = os.fdopen(os.open(self._path(stream, host), flags, 0o600), 'wb')
+            fd = os.open(self._path(stream, host), flags, 0o600)
+            self._files[stream, host] = os.fdopen(fd, 'wb', buffering=0)
         return self._files[stream, host]
 
     def done(self, host, verdict):
         for stream in self._directories:
-            with local_errors(self._path(stream, host)):
-                self._file(stream, host).close()
-            del self._files[stream, host]
+            self._write(stream, host, b'')      # the file is there, though nothing was printed
+            file = self._files.pop((stream, host), None)
+            if file is not None:
+                file.close()
         self._style.done(host, verdict)

@@ -137,11 +137,11 @@ def put_screen(lines, is_watched):
 
 
 def repeat(one_round, every):
-    """Call one_round() once, or every so many seconds (None: once); returns its last exit code."""
+    """Call one_round() once, or every so many seconds (None: once) until output is lost; returns its last exit code."""
     while True:
         began = time.monotonic()
         code = one_round()
-        if every is None:
+        if every is None or output.losses():
             return code
         time.sleep(max(0.0, every - (time.monotonic() - began)))
 

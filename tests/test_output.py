@@ -3,11 +3,12 @@
 import codecs
 import errno
 import json
+import os
 import unittest
 from unittest import mock
 
 from lwt import output
-from lwt.errors import Interrupted, LocalError
+from lwt.errors import Interrupted
 
 
 class LineTaking(unittest.TestCase):
@@ -81,12 +82,40 @@ class Terminals(unittest.TestCase):
 class Streams(unittest.TestCase):
     """Standard output and standard error when they cannot be written."""
 
-    def test_C_10_and_C_11_a_full_disk_is_an_error_and_a_closed_pipe_the_end(self):
-        self.assertIsInstance(output.error_of('x', OSError(errno.EPIPE, 'Broken pipe')), Interrupted)
-        self.assertEqual(output.error_of('x', OSError(errno.EPIPE, 'Broken pipe')).exit_code, 141)
-        error = output.error_of('x', OSError(errno.ENOSPC, 'No space left on device'))
-        self.assertIsInstance(error, LocalError)
-        self.assertEqual(error.message, 'x: No space left on device')
+    def setUp(self):
+        output.begin()
+        self.addCleanup(output.begin)
+
+    def failing(self, number):
+        """Have every write fail."""
+        error = OSError(number, os.strerror(number))
+        patches = mock.patch('os.write', side_effect=error), mock.patch('os.isatty', lambda fd: False)
+        for patch in patches:
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def test_C_10_a_full_disk_is_noted_once_for_each_stream(self):
+        self.failing(errno.ENOSPC)
+        output.put_line('x')
+        output.put_bytes(b'x')
+        output.put_bytes(b'x', 2)
+        self.assertEqual([str(error) for error in output.losses()],
+                         ['standard output: No space left on device', 'standard error: No space left on device'])
+
+    def test_C_11_a_closed_pipe_is_the_end(self):
+        self.failing(errno.EPIPE)
+        with self.assertRaises(Interrupted) as caught:
+            output.put_line('x')
+        self.assertEqual(caught.exception.exit_code, 141)
+        output.say('x')
+        self.assertEqual(output.losses(), [])
+
+    def test_C_12_a_closed_standard_output_is_a_loss_and_words_of_ours_need_no_standard_error(self):
+        output.begin([1, 2])
+        output.say('x')
+        self.assertEqual(output.losses(), [])
+        output.put_line('x')
+        self.assertEqual([str(error) for error in output.losses()], ['standard output: closed'])
 
     def test_results_are_written_whole_however_little_is_taken_at_a_time(self):
         taken = []
@@ -95,12 +124,6 @@ class Streams(unittest.TestCase):
             output.put_line('abc\x1bdef')
         self.assertEqual(b''.join(data for _fd, data in taken), b'abc\x1bdef\n')
         self.assertEqual({fd for fd, _data in taken}, {1})
-
-    def test_C_12_a_closed_standard_error_is_nobodys_trouble(self):
-        with mock.patch('os.write', side_effect=OSError(errno.EBADF, 'Bad file descriptor')), mock.patch('os.isatty',
-                                                                                                         lambda fd: False):
-            output.say('x')
-            self.assertRaises(LocalError, output.put_line, 'x')
 
     def test_a_value_is_one_line_of_json(self):
         line = output.json_line({'a': 'b\n\xe9\udcff', 'c': None})

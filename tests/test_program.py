@@ -11,7 +11,7 @@ import unittest
 
 from lwt.cli import COMMANDS
 from tests import lab
-from tests.support import ProgramTestCase, marked, wait_for
+from tests.support import Done, ProgramTestCase, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
 
@@ -310,14 +310,64 @@ class Streams(ProgramTestCase):
                 self.assertNotIn(b'Traceback', done.stderr)
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
+    def shell(self, words):
+        """Run lwt by a shell, for redirections; returns a Done."""
+        done = subprocess.run(['sh', '-c', '%s -m lwt %s' % (self.python, words)], env=self.env, cwd=self.scratch,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
     def test_C_12_closed_standard_streams(self):
         for closed in ('<&-', '>&-', '2>&-', '<&- >&- 2>&-'):
-            for words in ('exec -a -- true', 'task show', 'task add sample', 'hosts'):
+            for words, prints in (('exec -a -- true', False), ('task show', True), ('task add sample', True), ('hosts', True)):
                 with self.subTest(closed=closed, words=words):
-                    done = subprocess.run(['sh', '-c', '%s -m lwt %s %s' % (self.python, words, closed)], env=self.env,
-                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.scratch, timeout=60)
-                    self.assertEqual(done.returncode, 0, done.stderr)
+                    done = self.shell('%s %s' % (words, closed))
+                    self.assertEqual(done.code, 74 if prints and ' >' in ' ' + closed else 0, done)
         self.assertEqual(len(self.lwt('task', 'show', '--json').out.splitlines()), 4)
+
+    def test_FR_5_a_closed_or_full_standard_output_is_an_error_of_all_that_print(self):
+        """FR-5: output that nobody can get is an error, once all the work is done."""
+        self.lwt('task', 'add', 'sample')
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        for words in ('exec -a -- echo x', 'exec -a -b -- echo x', 'exec -a -k -- echo x', 'exec -a --json -- echo x', 'hosts',
+                      'hosts --why localhost', 'multi "echo {}" ::: x', 'multi -k --tag echo ::: x',
+                      'multi --lb echo ::: x', 'multi --dry-run echo ::: x', 'task show', 'task show --json',
+                      'task show 1', 'task log 1', 'task add sample', 'monitor', 'probe --json', 'stat', 'report',
+                      'doctor', 'deploy -a', '--help', '--version', 'put --help'):
+            for target, reason in (('>&-', 'closed'), ('>/dev/full', 'No space left on device'), ('1<desc', 'closed')):
+                with self.subTest(words=words, target=target):
+                    done = self.shell('%s %s' % (words, target.replace('desc', 'description/sample/desc')))
+                    self.assert_refused(done, 74, 'lwt: standard output: ' + reason)
+        self.assertGreater(len(self.lwt('task', 'show', '--json').out.splitlines()), 2)
+        self.assertTrue(os.path.exists(self.path('host.list.available')))
+
+    def test_FR_5_what_prints_nothing_needs_no_standard_output(self):
+        """FR-5: no output is lost where there is none."""
+        for words in ('exec -a -- true', 'multi true ::: x', 'put -a lwt.conf copied', 'task run'):
+            with self.subTest(words=words):
+                self.assertEqual(self.shell(words + ' >&-').code, 0)
+
+    def test_FR_6_all_the_work_is_done_though_standard_error_takes_nothing(self):
+        """FR-6: a stream that is full or closed ends no run, which then exits with 74."""
+        multi = "multi %s 'echo {} >>ran; echo said >&2; false' ::: 1 2 3 4 5"
+        execs = "exec -w localhost,h1.invalid %s -f1 -- 'echo x >>$HOME/ran; echo said >&2; false'"
+        for words, count in ((multi % '-j1', 5), (multi % '-j2 -k', 5), (multi % '--tag --lb', 5), (execs % '', 1),
+                             (execs % '-k', 1), ('-v ' + multi % '-j1', 5)):
+            for target in ('2>/dev/full', '2>&-', '>/dev/full 2>&1', '2>/dev/full >/dev/full'):
+                with self.subTest(words=words, target=target):
+                    done = self.shell('%s %s' % (words, target))
+                    self.assertEqual(done.code, 74, done)
+                    path = self.path('ran') if 'multi' in words else os.path.join(self.home, 'ran')
+                    self.assertEqual(len(self.read(path).splitlines()), count)
+                    os.unlink(path)
+
+    def test_FR_6_files_of_hosts_that_cannot_be_written_end_no_run(self):
+        """FR-6: the file of one host is on a full disk; the command runs, and the other file is written."""
+        os.mkdir(self.path('out'))
+        os.symlink('/dev/full', self.path('out', 'localhost'))
+        done = self.lwt('exec', '-a', '--errdir', 'err', '--outdir', 'out', '--', 'echo a; sleep 0.1; echo b >&2; echo c >ran')
+        self.assertEqual((done.code, done.out), (74, 'a\n'), done)
+        self.assertIn('lwt: out/localhost: ', done.err)
+        self.assertEqual((self.read('err', 'localhost'), self.read('home', 'ran')), ('b\n', 'c\n'))
 
     def test_C_13_programs_that_are_not_installed(self):
         env = dict(self.env, PATH='/nonexistent')
