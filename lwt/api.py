@@ -15,7 +15,7 @@ from __future__ import generator_stop
 import os
 from typing import NamedTuple
 
-from lwt import call, hosts, output
+from lwt import call, hosts, outcome, output
 from lwt.arguments import Env, fitting
 from lwt.errors import Cancelled, HostError, Interrupted, LocalError, LwtError, UsageError
 from lwt.flow import Later, Sleep, must, retry, running
@@ -27,7 +27,10 @@ __all__ = ('open', 'Lwt', 'Done', 'command', 'Command', 'Result', 'Sleep', 'Late
 
 
 class Done(NamedTuple):
-    """What came of a command on a host.  kind: 'ok', or the class of the failure; code, reason: as exec --json has them."""
+    """What came of a command on a host.
+
+    kind: 'ok', or the class of the failure.  code, reason, warning: as exec --json has them.
+    """
 
     host: str
     kind: str
@@ -35,6 +38,7 @@ class Done(NamedTuple):
     reason: str
     stdout: bytes
     stderr: bytes
+    warning: str = ''
 
     @property
     def ok(self):
@@ -60,9 +64,11 @@ def open(workspace=None, environ=None, **options):
 
 def command(session, host, text, *arguments):
     """Flow: run a command, for sh, in the home of a host; returns a Done.  arguments: its $1, $2..."""
-    kept = call.Collector()
-    verdict = yield from call.command(session, host, text, arguments, kept, timeout=session.settings.timeout)
-    return Done(host.name, verdict.kind, verdict.code, verdict.reason, bytes(kept.stdout), bytes(kept.stderr))
+    kept, warnings = call.Collector(), []
+    verdict = yield from call.command(session, host, text, arguments, kept, timeout=session.settings.timeout,
+                                      on_held=lambda: warnings.append(outcome.OUTPUT_HELD))
+    return Done(host.name, verdict.kind, verdict.code, verdict.reason, bytes(kept.stdout), bytes(kept.stderr),
+                ''.join(warnings[:1]))
 
 
 class Lwt(NamedTuple):

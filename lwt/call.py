@@ -129,10 +129,20 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 
-def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=remote.Payload()):
-    """Flow: run a command, or a long script of ours, under the guard; returns the Verdict."""
+def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=remote.Payload(),
+            on_held=lambda: None):
+    """Flow: run a command, or a long script of ours, under the guard; returns the Verdict.
+
+    on_held() is called when the command has ended, but a process that it left behind holds its output.
+    """
     session = session.at(host)
     limits = session.limits(timeout, stall)
-    verdict = yield from call(
-        session, lambda frame: remote.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload)
-    return verdict
+
+    def look_at(result):
+        # An ssh that has left a connection behind (option persist) may have left it its streams as well.
+        if result.status == 'over' or result.incomplete and not session.transport.persist:
+            on_held()
+
+    return (yield from call(
+        session, lambda frame: remote.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload,
+        on_result=look_at))

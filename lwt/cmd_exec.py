@@ -264,6 +264,7 @@ class _Course:
         self._out.share_terminal(self._progress)
         self._timer = None
         self._began = run.loop.time()
+        self._held = set()              # hosts where a process that was left behind holds the output
         self.verdicts = {}              # Host -> Verdict
 
     def run(self):
@@ -304,8 +305,9 @@ class _Course:
         take, settings = self._style.taker(host), self._session.settings
 
         def attempt():
-            return (yield from call.command(self._session, host, text, arguments, take, timeout=settings.timeout,
-                                            stall=settings.idle, payload=self._job.payload))
+            return (yield from call.command(
+                self._session, host, text, arguments, take, timeout=settings.timeout, stall=settings.idle,
+                payload=self._job.payload, on_held=lambda: self._held.add(host)))
         verdict = yield from flow.retry(attempt, _is_worth_another, self._job.parsed.retries + 1, RETRY_DELAY)
         is_sudos = self._job.parsed.sudo and verdict.ran == 'no' and verdict.reason.startswith('sudo: ')
         return verdict._replace(kind='sudo') if is_sudos else verdict
@@ -317,8 +319,11 @@ class _Course:
         if self._is_cancelled and verdict.kind == 'killed':
             verdict = verdict._replace(reason='stopped, for another host failed')
         self.verdicts[host] = verdict
-        self._style.done(host, verdict)
+        warning = outcome.OUTPUT_HELD if host in self._held else ''
+        self._style.done(host, verdict, warning)
         self._tell(host, verdict)
+        if warning:
+            self._out.say('%s: %s' % (host.name, warning))
         if not verdict.ok:
             self._failed += 1
             if self._job.parsed.fail_fast and not self._stopped:
@@ -331,7 +336,7 @@ class _Course:
     def _all_done(self):
         for _rank, host in self._waiting:
             self.verdicts[host] = NOT_STARTED
-            self._style.done(host, NOT_STARTED)
+            self._style.done(host, NOT_STARTED, '')
         if self._timer is not None:
             self._timer.cancel()
 

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from lwt import config, floor, jobs, multi, output, template
+from lwt import config, floor, jobs, multi, outcome, output, template
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
@@ -266,8 +266,8 @@ class _Multi:
             self._reasons[reason] += 1
             self._say_failure(ended, reason)
         if ended.is_cut:
-            self._out.say('job %d: something that it started goes on and holds its output; what it says now is not shown: %s' % (
-                ended.job.number, output.printable_line(ended.command)))
+            self._out.say('job %d: %s: %s' % (
+                ended.job.number, outcome.OUTPUT_HELD, output.printable_line(ended.command)))
 
     def _say_failure(self, ended, reason):
         is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS

@@ -38,12 +38,14 @@ class Speaker:
     """The output of one command; a sink for proc.Child.
 
     received: bytes of standard output so far, of this attempt.  full: it takes no more until it has called room().
+    holds_back: may it be full?  Else what does not fit on the disk is dropped, and noted as a loss.
     """
 
     started = True
 
-    def __init__(self, floor, label):
+    def __init__(self, floor, label, holds_back=True):
         self._floor = floor
+        self._holds_back = holds_back
         self._lines = {stream: Labelled(label) for stream in STREAMS} if label else {}
         self._out = None                # once it has the floor
         self.finished = False
@@ -53,7 +55,7 @@ class Speaker:
 
     def forget(self):
         """Drop what was kept: the command is tried again.  What was shown cannot be taken back."""
-        self._spool = Spool(self._on_full)
+        self._spool = Spool(self._on_full if self._holds_back else None)
         self.received = 0
         self.full = False
 
@@ -153,9 +155,10 @@ class Grouped:
 class Ordered:
     """The output of each command in the order in which they began; the first one's as it comes, if live."""
 
-    def __init__(self, out, live):
+    def __init__(self, out, live, holds_back=True):
         self._out = out
         self._live = live
+        self._holds_back = holds_back   # see Speaker
         self._line = collections.deque()
         self._speaking = False          # the first one has the floor
         self._kept = 0                  # bytes in memory of those that are done
@@ -164,7 +167,7 @@ class Ordered:
 
     def begin(self, label):
         """The Speaker of another command."""
-        speaker = Speaker(self, label)
+        speaker = Speaker(self, label, self._holds_back)
         self._line.append(speaker)
         if self._live:
             self._go_on()

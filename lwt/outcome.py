@@ -7,6 +7,7 @@ from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
 
 SKIPPED = 'skipped'         # the class of a host where nothing was started, because the run was stopped before
 UNREACHABLE = 255           # the code of a host that was never reached, beside its class
+OUTPUT_HELD = 'a background process still holds the output; what it prints from now on is not shown'
 REASONS_SHOWN = 3           # of a class in the summary
 ANSWERED = frozenset({'failed', 'sudo', SKIPPED})       # classes that do not make a host unreachable
 

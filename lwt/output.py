@@ -354,20 +354,26 @@ class Spool:
         elif stream in self._chunks:
             writer.write(b''.join(self.chunks(stream)))
 
-    def content(self, stream):
-        """All of a stream, as bytes."""
-        file = self._files.get(stream)
-        if file is not None:
-            file.seek(0)
-        return (file.read() if file is not None else b'') + b''.join(self._chunks.get(stream, ()))
+    def pieces(self, stream):
+        """An iterator over what there is of a stream, which stays."""
+        return _chain(self._files.get(stream), self._chunks.get(stream, ()), stays=True)
 
 
-def _chain(file, chunks):
-    """What is in a file from its beginning, then chunks."""
-    if file is not None:
-        with file:
-            file.seek(0)
-            yield from iter(lambda: file.read(CHUNK), b'')
+def _chain(file, chunks, stays=False):
+    """What is in a file from its beginning, then chunks.  The file is closed at the end, unless it stays."""
+    try:
+        at = 0
+        while file is not None:
+            data = os.pread(file.fileno(), CHUNK, at)
+            if not data:
+                break
+            at += len(data)
+            yield data
+    except OSError as error:            # a broken disk: the rest is lost, the run goes on
+        note_loss('output that was kept in a temporary file', error)
+    finally:
+        if file is not None and not stays:
+            file.close()
     yield from chunks
 
 
@@ -388,6 +394,15 @@ def put_line(text=''):
 def put_bytes(data, stream=1):
     """Results, as bytes that may come from anywhere.  stream: 1 for standard output, 2 for standard error."""
     _put(sanitised(data) if os.isatty(stream) else data, stream)
+
+
+def put_pieces(pieces):
+    """The same, in pieces, which may part a character."""
+    decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
+    for piece in pieces:
+        _put(sanitised(piece, decode) if os.isatty(1) else piece)
+    if os.isatty(1):
+        _put(sanitised(b'', lambda data: decode(data, True)))
 
 
 def _put(data, stream=1):

@@ -288,6 +288,7 @@ class Child:
             self.stop('unwanted')
         if getattr(sink, 'ended', False) and not self._over:
             self._over = True           # what a command left behind may hold the pipes for as long as it lives
+            self._cancel_timers()       # it ended in time
             self._later(self._command.drain, self._let_go)
         if getattr(sink, 'full', False):
             sink.room = lambda: self.resume('sink')

@@ -1,15 +1,15 @@
 """How the output of many hosts is shown: a line at a time, in order, gathered, as differences, as JSON, in files.
 
-A style has begin(output), before the loop; taker(host) -> on_payload(stream, data); done(host, verdict), once for each
-host; and end(), after the loop.  says_failures: whether lwt says beside it which hosts failed.
+A style has begin(output), before the loop; taker(host) -> on_payload(stream, data); done(host, verdict, warning), once
+for each host; and end(), after the loop.  says_failures: whether lwt says beside it which hosts failed.
 """
 
-import collections
+import codecs
 import os
 import re
 from typing import NamedTuple
 
-from lwt import hostset, output
+from lwt import floor, hostset, output
 
 RULE = '-' * 15
 STREAMS = ('stdout', 'stderr')
@@ -35,7 +35,7 @@ class Live:
         self._lines[host] = lines
         return lambda stream, data: lines[stream].feed(data)
 
-    def done(self, host, _verdict):
+    def done(self, host, _verdict, _warning):
         for lines in self._lines.pop(host, {}).values():
             lines.finish()
 
@@ -44,47 +44,24 @@ class Live:
 
 
 class Ordered:
-    """The output of each host in turn, as soon as those before it are done."""
+    """The output of each host in turn; that of the first that is not done comes live."""
 
     says_failures = True
 
     def __init__(self, chosen, label):
-        self._live = Live(label)
-        self._order = collections.deque(chosen)
-        self._spools = {}
-        self._takers = {}
-        self._done = set()
+        self._chosen = chosen
+        self._label = label
 
     def begin(self, out):
-        self._live.begin(out)
+        self._floor = floor.Ordered(out, live=True, holds_back=False)
+        self._speakers = {
+            host: self._floor.begin(host.name.encode() + b': ' if self._label else b'') for host in self._chosen}
 
     def taker(self, host):
-        def take(stream, data):
-            if self._order[0] == host:
-                self._taker(host)(stream, data)
-            else:
-                self._spools.setdefault(host, output.Spool()).feed(stream, data)
-        return take
+        return self._speakers[host].feed
 
-    def _taker(self, host):
-        if host not in self._takers:
-            self._takers[host] = self._live.taker(host)
-        return self._takers[host]
-
-    def done(self, host, verdict):
-        self._done.add(host)
-        while self._order and self._order[0] in self._done:
-            first = self._order.popleft()
-            self._live.done(first, verdict)
-            self._takers.pop(first, None)
-            if self._order:
-                self._pour(self._order[0])
-
-    def _pour(self, host):
-        spool = self._spools.pop(host, None)
-        for stream in STREAMS if spool else ():
-            for chunk in spool.chunks(stream):
-                self._taker(host)(stream, chunk)
+    def done(self, host, _verdict, _warning):
+        self._floor.done(self._speakers.pop(host))
 
     def end(self):
         """Nothing is left to show."""
@@ -134,11 +111,9 @@ class Gathered(_Spooled):
         self._differences = differences
         self._groups = {}               # _Key -> (names, the output of the first one)
 
-    def done(self, host, verdict):
+    def done(self, host, verdict, _warning):
         spool = self._spool(host)
-        import hashlib                  # here, and difflib below, for they take long and few ask for them
-        digests = [hashlib.sha256(spool.content(stream)).hexdigest() for stream in STREAMS]
-        key = _Key(verdict.kind, verdict.reason, ' '.join(digests))
+        key = _Key(verdict.kind, verdict.reason, ' '.join(_digest(spool.pieces(stream)) for stream in STREAMS))
         self._groups.setdefault(key, ([], spool))[0].append(host.name)
 
     def end(self):
@@ -148,34 +123,53 @@ class Gathered(_Spooled):
             if self._differences and key.kind in ('ok', 'failed'):
                 difference = _difference(answered[0], (names, spool))
                 if not difference and key.kind == 'failed':             # only the code differs
-                    _put_group(key, names, b'')
+                    _put_group(key, names, output.Spool())
                 output.put_bytes(difference)
             else:
-                _put_group(key, names, _content(spool))
+                _put_group(key, names, spool)
+
+
+def _digest(pieces):
+    import hashlib                      # here, and difflib below, for they take long and few ask for them
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _content(spool):
-    stdout, stderr = (spool.content(stream) for stream in STREAMS)
-    return stdout + (b'\n' if stdout and stderr and not stdout.endswith(b'\n') else b'') + stderr
+    """What a host printed, in pieces: standard output, then standard error, each ended by a newline if it has any."""
+    for stream in STREAMS:
+        piece = b''
+        for piece in spool.pieces(stream):
+            yield piece
+        if piece and not piece.endswith(b'\n'):
+            yield b'\n'
 
 
-def _put_group(key, names, data):
-    if not data and key.kind == 'ok':
+def _put_group(key, names, spool):
+    """Print what all hosts of a group printed; piece by piece, for it may be more than there is memory."""
+    if not spool.size and key.kind == 'ok':
         return
     count = ' (%d)' % len(names) if len(names) > 1 else ''
     reason = '' if key.kind == 'ok' else ': ' + key.reason
-    end = b'\n' if data and not data.endswith(b'\n') else b''
-    head = '%s\n%s%s%s\n%s\n' % (RULE, hostset.fold(names), count, reason, RULE)
-    output.put_bytes(head.encode() + data + end)
+    output.put_line('%s\n%s%s%s\n%s' % (RULE, hostset.fold(names), count, reason, RULE))
+    output.put_pieces(_content(spool))
 
 
 def _difference(largest, other):
     """A unified diff of the outputs of two groups, (names, spool) each; empty for the same one."""
     import difflib
-    before, after = (_content(spool).splitlines(keepends=True) for _names, spool in (largest, other))
+    before, after = (_joined(spool).splitlines(keepends=True) for _names, spool in (largest, other))
     names = [hostset.fold(names).encode() for names, _spool in (largest, other)]
     lines = difflib.diff_bytes(difflib.unified_diff, before, after, names[0], names[1], lineterm=b'\n')
     return b''.join(line if line.endswith(b'\n') else line + b'\n\\ No newline at end of file\n' for line in lines)
+
+
+def _joined(spool):
+    """What a host printed, with a newline between standard output and standard error, and only there."""
+    stdout, stderr = (b''.join(spool.pieces(stream)) for stream in STREAMS)
+    return stdout + (b'\n' if stdout and stderr and not stdout.endswith(b'\n') else b'') + stderr
 
 
 class Json(_Spooled):
@@ -183,11 +177,23 @@ class Json(_Spooled):
 
     says_failures = False
 
-    def done(self, host, verdict):
+    def done(self, host, verdict, warning):
         spool = self._spool(host)
-        said = {name: spool.content(name).decode('utf-8', 'replace') for name in STREAMS}
-        self._out.out.write(output.json_line(dict(
-            {'host': host.name, 'class': verdict.kind, 'code': verdict.code, 'reason': verdict.reason}, **said)))
+        head = {'host': host.name, 'class': verdict.kind, 'code': verdict.code, 'reason': verdict.reason, 'warning': warning}
+        self._out.out.write_from(_json_line(head, spool))
+
+
+def _json_line(head, spool):
+    """A line of JSON in pieces: the members of head, then what a host printed on each stream."""
+    import json                         # here, for few ask for it
+    yield json.dumps(head)[:-1].encode()
+    for stream in STREAMS:
+        decoder = codecs.getincrementaldecoder('utf-8')('replace')
+        yield b', "%s": "' % stream.encode()
+        for piece in spool.pieces(stream):
+            yield json.dumps(decoder.decode(piece))[1:-1].encode()
+        yield json.dumps(decoder.decode(b'', True))[1:-1].encode() + b'"'
+    yield b'}\n'
 
 
 class WithFiles:
@@ -234,10 +240,10 @@ class WithFiles:
             self._files[stream, host] = os.fdopen(fd, 'wb', buffering=0)
         return self._files[stream, host]
 
-    def done(self, host, verdict):
+    def done(self, host, verdict, warning):
         for stream in self._directories:
             self._write(stream, host, b'')      # the file is there, though nothing was printed
             file = self._files.pop((stream, host), None)
             if file is not None:
                 file.close()
-        self._style.done(host, verdict)
+        self._style.done(host, verdict, warning)

@@ -87,6 +87,12 @@ class Summary(unittest.TestCase):
         self.assertTrue(outcome.summary(verdicts)[0].endswith('; exit code 3; …'))
 
 
+def peak_memory(pid):
+    """The largest resident size that a process has had, in KiB."""
+    with open('/proc/%d/status' % pid) as file:
+        return next(int(line.split()[1]) for line in file if line.startswith('VmHWM'))
+
+
 class ManyHosts(ProgramTestCase):
     """With an ssh that really runs the command, and lies as the host's name says."""
 
@@ -185,10 +191,30 @@ class ManyHosts(ProgramTestCase):
         popen.communicate(timeout=30)
         self.assertEqual(popen.returncode, 143)
 
-    def test_R_9_what_a_command_leaves_behind_does_not_hold_it_up(self):
+    def test_what_waits_for_a_slow_reader_does_not_wait_in_memory(self):
+        go = self.path('go')
+        command = 'if [ %%n = 0 ]; then while [ ! -e %s ]; do sleep 0.1; done; else seq 6000000; fi' % go
+        for option, size in (('-k', 70888896), ('-b', 46888896), ('--json', 52888896)):
+            with self.subTest(option=option):
+                popen = self.start('exec', '-w', 'h1,h2', option, '--', command, stderr=subprocess.DEVNULL)
+                self.assertTrue(wait_for(lambda: 'seq 6000000' in marked(self.mark).values()))
+                self.assertTrue(wait_for(lambda: 'seq 6000000' not in marked(self.mark).values(), 120))
+                open(go, 'w').close()
+                first = popen.stdout.read(1)
+                time.sleep(0.5)         # what is not written in pieces would all be in memory now
+                peak = peak_memory(popen.pid)
+                rest = len(first) + sum(map(len, iter(lambda: popen.stdout.read(1 << 16), b'')))
+                popen.stdout.close()
+                self.assertEqual(popen.wait(60), 0)
+                self.assertGreaterEqual(rest, size)
+                self.assertLess(peak, 36 << 10)
+                os.unlink(go)
+
+    def test_R_9_and_FR_3_what_a_command_leaves_behind_does_not_hold_it_up_and_is_told(self):
         began = time.monotonic()
         done = self.exec('-w', 'h1', '--', 'sleep 40 & echo done')
         self.assertEqual((done.code, done.out), (0, 'done\n'), done)
+        self.assertIn('lwt: h1: ' + outcome.OUTPUT_HELD, done.err)
         self.assertLess(time.monotonic() - began, 30)
         for pid, words in marked(self.mark).items():
             if words == 'sleep 40':

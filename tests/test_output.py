@@ -167,16 +167,16 @@ class Spools(unittest.TestCase):
         spool = output.Spool()
         for stream, data in (('stdout', b'a'), ('stderr', b'x'), ('stdout', b'b')):
             spool.feed(stream, data)
-        self.assertEqual((spool.content('stdout'), spool.content('stderr')), (b'ab', b'x'))
+        self.assertEqual((b''.join(spool.pieces('stdout')), b''.join(spool.pieces('stderr'))), (b'ab', b'x'))
         self.assertEqual(b''.join(spool.chunks('stdout')), b'ab')
         self.assertEqual(b''.join(spool.chunks('stderr')), b'x')
 
     def test_a_stream_that_said_nothing_or_was_given_away_is_empty(self):
         spool = output.Spool()
-        self.assertEqual((spool.content('stdout'), list(spool.chunks('stdout'))), (b'', []))
+        self.assertEqual((b''.join(spool.pieces('stdout')), list(spool.chunks('stdout'))), (b'', []))
         spool.feed('stdout', b'a')
         list(spool.chunks('stdout'))
-        self.assertEqual(spool.content('stdout'), b'')
+        self.assertEqual(b''.join(spool.pieces('stdout')), b'')
 
     def test_much_output_comes_back_in_pieces(self):
         spool = output.Spool()

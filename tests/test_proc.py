@@ -111,6 +111,17 @@ class Ends(ProcessTestCase):
         self.assertTrue(result.incomplete)
         self.assertLess(result.elapsed, 2.5)
 
+    def test_what_has_told_its_end_in_time_is_no_time_out_though_it_is_held_open(self):
+        class Told:
+            started = True
+            ended = False
+
+            def feed(self, _stream, _data):
+                self.ended = True
+
+        result = self.run_one(shell('echo; sleep 60', timeout=3.0, drain=4.0, sink=Told()))
+        self.assertEqual(result.status, 'over')
+
     def test_K_17_five_hundred_that_die_at_once_are_all_reaped(self):
         with tempfile.TemporaryDirectory() as scratch:
             fifo = os.path.join(scratch, 'go')
