@@ -204,6 +204,8 @@ def _of_host(one, sick, is_own):
     disk = weather_view.gigabytes(seen.load.free_disk)
     text = '%s GB free in %s; %s' % ('?' if disk is None else '%.1f' % disk, seen.host.home, _contents(seen, judged))
     is_full = seen.load.free_disk is not None and seen.load.free_disk < NO_ROOM
+    if not seen.has_home:
+        text = 'home %s does not exist yet; the first command creates it' % seen.host.home
     yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '', more=more + (
         ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces), ('of_others', judged.others)))
     if sick is not None and not sick.takes_tasks:

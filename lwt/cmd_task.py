@@ -386,8 +386,8 @@ def _last_attempt(command, task):
     return results.attempt_directory(command.place, task._replace(attempt=task.attempt - 1))
 
 
-_LOG = 'cd ".lwt/t/$1" && cat run.stdout && cat run.stderr >&2'
-_FOLLOW = '''cd ".lwt/t/$1" || exit
+_LOG = 'cd "./.lwt/t/$1" && cat run.stdout && cat run.stderr >&2'
+_FOLLOW = '''cd "./.lwt/t/$1" || exit
 tail -c +1 -f run.stdout & out=$!
 tail -c +1 -f run.stderr >&2 & err=$!
 while [ ! -e "$(echo exit.*)" ] && [ -e run.stdout ]; do sleep 0.2 2>/dev/null || sleep 1; done

@@ -27,7 +27,11 @@ BEGUN = ('begun', 'ended')      # there may be results
 
 
 class Seen(NamedTuple):
-    """What a host told.  tasks: {key: kind}, as sh/doctor.sh has them; processes: {key: how many carry it}; kib: of .lwt."""
+    """What a host told.
+
+    tasks: {key: kind}, as sh/doctor.sh has them.  processes: {key: how many carry it}.  kib: of .lwt.
+    has_home: is the home there?
+    """
 
     host: Host
     verdict: ssh.Verdict
@@ -38,6 +42,7 @@ class Seen(NamedTuple):
     tasks: dict = {}
     inputs: tuple = ()
     processes: dict = {}
+    has_home: bool = True
 
 
 class Strange(NamedTuple):
@@ -88,7 +93,7 @@ def parse(host, verdict, lines):
         elif len(words) == 2:
             told[words[0]] = words[1]
     return Seen(host, verdict, told.get('boot', ''), told.get('id', ''), bounded(told.get('kib', ''), 0, 1 << 50) or 0,
-                sample.parse(lines), tasks, tuple(inputs), processes)
+                sample.parse(lines), tasks, tuple(inputs), processes, 'no' not in told)
 
 
 def known(store, host):

@@ -713,7 +713,9 @@ class Guard:
 
     def _spawn(self):
         script = pkgutil.get_data('lwt', 'sh/watch.sh').decode()
-        env = {name: value for name, value in os.environ.items() if name != procfs.MARKER}     # nobody's sweep may find it
+        # Neither our marker, by which a sweep would find it, nor anything that changes what a shell does (TMOUT).
+        env = {name: value for name, value in os.environ.items()
+               if name == 'PATH' or name.startswith('LWT_') and name != procfs.MARKER}
         argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker
         theirs, self._pipe = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)

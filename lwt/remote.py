@@ -146,7 +146,8 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     if payload.secret is not None:
         words = (frame.nonce, host.home, text, 'yes' if payload.secret else '') + words
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
-    scratch = b'export TMPDIR=%s\n' % shell_quote(payload.scratch) if payload.scratch else b''
+    # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
+    scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % shell_quote(payload.scratch) if payload.scratch else b''
     line = envelope(scratch + with_arguments('', words), text)
     return _command(transport, host, line, frame, limits)._replace(
         lifeline=limits.lease / HEARTBEATS_PER_LEASE, stdin=first + payload.script, stdin_path=payload.input_path)

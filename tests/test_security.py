@@ -60,13 +60,13 @@ class Homes(ProgramTestCase):
         finally:
             subprocess.run(['umount', self.path('small')], check=True)
 
-    def test_R_3_a_home_that_is_not_there_is_named(self):
-        self.make_workspace([('h1', 'fake', '/no/such/home')])
+    def test_R_3_a_home_that_cannot_be_is_named(self):
+        self.make_workspace([('h1', 'fake', '/dev/null/such/home')])
         for words in (('exec', '-a', '--', 'echo ran'), ('put', '-a', 'data', 'x'), ('get', '-a', 'x', 'out')):
             with self.subTest(words=words):
                 done = self.lwt(*words)
                 self.assertEqual((done.code, done.out), (1, ''), done)
-                self.assertIn('/no/such/home: no such directory', done.err)
+                self.assertIn('h1: home /dev/null/such/home: cannot be created (Not a directory)', done.err)
 
     def test_R_3_a_place_that_cannot_be_written_or_has_no_room_is_named(self):
         self.need_mount()

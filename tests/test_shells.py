@@ -50,8 +50,11 @@ class ShellTestCase(LeakCheckedTestCase):
         self.addCleanup(scratch.cleanup)
         self.scratch = scratch.name
 
-    def start(self, shell, home, script, stdin=subprocess.DEVNULL):
-        """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same shell."""
+    def start(self, shell, home, script, stdin=subprocess.DEVNULL, variables=None):
+        """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same shell.
+
+        variables: further variables of its environment.
+        """
         bin_dir = os.path.join(home, 'bin')
         if not os.path.isdir(bin_dir):
             os.mkdir(bin_dir)
@@ -59,7 +62,9 @@ class ShellTestCase(LeakCheckedTestCase):
                 file.write('#!/bin/sh\nexec %s "$@"\n' % ' '.join(shell))
             os.chmod(os.path.join(bin_dir, 'sh'), 0o755)
         env = {'PATH': bin_dir + ':' + os.environ['PATH'], 'HOME': home, MARK: self.mark, 'TMPDIR': self.scratch}
-        return subprocess.Popen(shell + ('-c', os.fsdecode(script)), stdin=stdin, stdout=subprocess.PIPE,
+        env.update(variables or {})
+        program = shutil.which(shell[0]) or shell[0]
+        return subprocess.Popen((program,) + shell[1:] + ('-c', os.fsdecode(script)), stdin=stdin, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True)
 
     def run_script(self, shell, home, name, *words, stdin=b''):
@@ -155,11 +160,11 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertEqual((end, lines), ('input for the command did not arrive', []))
 
     @in_each_shell
-    def test_a_home_that_is_not_there_is_named(self, shell, home):
-        words = (NONCE, '1', '60', '/no/such', '0', '0', '5', '0', 'echo ran')
+    def test_a_home_that_cannot_be_is_named(self, shell, home):
+        words = (NONCE, '1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
         popen = self.start(shell, home, remote.with_arguments(remote.script_text('lib', 'guard'), words))
         out, err = popen.communicate(timeout=30)
-        self.assertEqual(self.parse(out, err)[:2], ('/no/such: no such directory', []))
+        self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
 
 
 class ATaskOnAHost(ShellTestCase):

@@ -49,6 +49,11 @@ can_detach() { command -v setsid || command -v perl || command -v python3; } >/d
 
 # detached COMMAND...: run it in a session of its own, by whatever the host has.
 detached() {
+  set -- "$PWD" "${base%/.lwt}" "$@"
+  restore_environment
+  d_home=$2 d_working=$1/work
+  export d_home d_working
+  shift 2
   unset LWT_ID                          # the marker of this call, where the host is the master: the task is none of it
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
   elif command -v perl >/dev/null 2>&1; then exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
@@ -91,7 +96,7 @@ usage() {
 # -- removals ---------------------------------------------------------------------------------------------------------------
 
 # What there is of every task, so that one process removes it of many.
-OURS='work cancel command kill run.sh settings run.stdout run.stderr usage'
+ours='work cancel command kill run.sh settings run.stdout run.stderr usage'
 
 # remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove them.
 remnants() {
@@ -113,7 +118,7 @@ settle() {
     [ -e cancel ] || say cancel >cancel
     decide cancel
   fi 2>/dev/null
-  for name in $OURS; do doomed="$doomed $key/$name"; done
+  for name in $ours; do doomed="$doomed $key/$name"; done
 }
 
 # clean: say what became of the rest of the task of this directory, if there was any.
@@ -204,8 +209,6 @@ launch() {
   refused=''
   { [ ! -e fate ] && ! has_run && ! ended; } || return
   [ "$id" = "$boot" ] || { refused=rebooted; return; }
-  d_home=${base%/.lwt} d_working=$PWD/work
-  export d_home d_working
   detached sh ./run.sh </dev/null >/dev/null 2>&1 3>&- 4>&- &
   launched="$launched $key"
 }
@@ -278,7 +281,7 @@ cancel() {
 end_group() {
   kill -CONT "-$group" 2>/dev/null
   if [ -s kill ]; then
-    ( . ./settings; cd work && exec sh ../kill ) >/dev/null 2>&1 </dev/null &
+    ( . ./settings; cd work && restore_environment && exec sh ../kill ) >/dev/null 2>&1 </dev/null &
     await_end
     kill -KILL "$!" 2>/dev/null         # not TERM: see receive_watch in lib.sh
   fi
@@ -595,7 +598,10 @@ take_request() {
 # come_in HOME NEW-ID: go to where the tasks are, which is made if need be, and set what all requests use.  Sets $unfit if it cannot.
 come_in() {
   home=$1
-  unfit="no such directory" && enter_home "$home" || return 0
+  if ! enter_home "$home"; then
+    unfit=${home_problem#"home $home: "}
+    return
+  fi
   unfit=".lwt is a link" && [ ! -L .lwt ] || return 0
   for each in .lwt .lwt/t .lwt/i; do regain "$each"; done
   { [ -d .lwt/t ] && [ -d .lwt/i ]; } || mkdir -p .lwt/t .lwt/i 2>/dev/null

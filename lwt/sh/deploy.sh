@@ -1,23 +1,16 @@
 # Make the place for lwt on a host, and tell what of it is there and which Python runs it.
 #
-# $1  "prepare": make the home, with the directories above it, where it is not there; a new one is for its owner alone
+# $1  "prepare": make the home where it is not there
 #     "check": "digest KIND VALUE" of lwt.pyz; then "runs PYTHON VERSION" of the first Python that runs it, with what it says;
 #     or "old PYTHON VERSION" of the first that does not; or "none"
 # $2  home
 verb=$1 home=$2
 case $verb in
   prepare)
-    enter_home "$home" && exit 0
-    case $home in
-      [~]/*) home=$HOME/${home#??} ;;
-      /*) ;;
-      *) home=$HOME/$home ;;
-    esac
-    (umask 022; mkdir -p "${home%/*}") 2>/dev/null || refuse "$home: cannot be made"
-    (umask 077; mkdir "$home") 2>/dev/null || [ -d "$home" ] || refuse "$home: cannot be made"
+    enter_home "$home" || refuse "$home_problem"
     ;;
   check)
-    enter_home "$home" || refuse "home $home: no such directory"
+    enter_home "$home" || refuse "$home_problem"
     say "digest $(digest <lwt.pyz)"
     program='import sys; print("%d.%d.%d" % sys.version_info[:3])'
     old=none

@@ -2,11 +2,23 @@
 #
 # $1 home
 #
+#   "no home"           it is not there, and can be made
 #   "boot ID"  "id HOST-ID"  "kib N" (of .lwt)  "sample KEY=NUMBER..." (see samplelib.sh)
 #   "task KEY KIND"     waiting, begun, ended; trace: only what clean keeps is there
 #   "input NAME"
 #   "process PID KEY"   it carries the marker of a task
-enter_home "$1" || refuse "home $1: no such directory"
+find_home "$1"
+if [ ! -e "$home_path" ] && [ ! -L "$home_path" ]; then
+  parent=$home_path
+  while [ ! -e "${parent:-/}" ]; do parent=${parent%/*}; done
+  parent=${parent:-/}
+  [ -d "$parent" ] || refuse "home $1: cannot be created ($parent: not a directory)"
+  { [ -w "$parent" ] && [ -x "$parent" ]; } ||
+    refuse "home $1: cannot be created ($parent: cannot be written)"
+  say "no home"
+  exit 0
+fi
+enter_home "$1" || refuse "$home_problem"
 [ -w . ] || refuse "home $1: cannot be written"
 [ ! -L .lwt ] || refuse "home $1: .lwt is a link"
 [ ! -e .lwt ] || [ -O .lwt ] || refuse "home $1: .lwt belongs to somebody else"

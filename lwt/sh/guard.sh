@@ -19,9 +19,10 @@ fail() {
   exit 1
 }
 
-enter_home "$home" || fail "$home: no such directory"
+enter_home "$home" || fail "$home_problem"
 
-staged=${TMPDIR:-/tmp}/lwt.$nonce       # a command may make it as well, and need not remove it
+find_scratch
+staged=$scratch/lwt.$nonce              # a command may make it as well, and need not remove it
 input=/dev/null
 if [ $((script_bytes + input_bytes)) -gt 0 ]; then
   mask=$(umask)
@@ -107,7 +108,12 @@ trap : TERM HUP INT
   exec 2>/dev/null
   (
     exec <"$input" 2>&4 3<&- 4>&-
-    LWT_ID=$nonce exec /bin/sh -c -- "$command" sh "$@"
+    set -- "$nonce" "$command" sh "$@"
+    restore_environment
+    LWT_ID=$1
+    export LWT_ID
+    shift
+    exec /bin/sh -c -- "$@"
   )
   code=$?
   [ ! -d "$staged" ] || rm -rf "$staged"

@@ -1,4 +1,7 @@
 # What reduce.sh and chain.sh share: at which port a netcat listens.
+# has_ports: does this system tell at which port a process listens?  (No portable tool does.)
+has_ports() { [ -r /proc/net/tcp ] && [ -r /proc/self/stat ]; }
+
 # port_of PID: the port at which a process listens, or soon will.
 port_of() {
   looks=200

@@ -9,7 +9,7 @@
 #   "sample KEY=NUMBER…"  see samplelib.sh
 #   "clock SECONDS"       since 1970
 #   "boot ID"  "python VERSION PATH"      what it has of these
-enter_home "$1" || refuse "home $1: no such directory"
+enter_home "$1" || refuse "$home_problem"
 umask 077
 [ -w . ] || refuse "home $1: cannot be written"
 file=$PWD/.lwt-probe.$lwt_nonce

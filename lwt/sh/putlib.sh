@@ -3,7 +3,7 @@
 # $1 home  $2 target  $3 what a single thing is called, '' where there are several  $4 stall, s
 home=$1 target=$2 name=$3 stall=$4 watcher=''
 umask 077
-enter_home "$home" || refuse "home $home: no such directory"
+enter_home "$home" || refuse "$home_problem"
 case $target in
   [~]) target=$HOME ;;
   [~]/*) target=$HOME/${target#??} ;;

@@ -10,7 +10,8 @@
 # "code NAME N" of each command; "lines in N", "sum in CRC BYTES", "lines out N", "sum out CRC BYTES".
 mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6
 shift 6
-dir=${TMPDIR:-/tmp}/lwt.$LWT_ID
+find_scratch
+dir=$scratch/lwt.$LWT_ID
 exec 4>&1
 # fail REASON: and nothing that was begun here is left; the guard, in the same group, does not mind.
 fail() {
@@ -60,7 +61,13 @@ count() {
 # step NAME TEXT: run a command, and say its code; what it does not want to read is read, for it has to be counted.
 step() {
   step_code=0
-  LWT_SCRATCH=$dir /bin/sh -c "$2" 4>&- || step_code=$?
+  (
+    set -- "$dir" "$2" "$1"
+    [ "$3" = sort ] || restore_environment      # sort is ours
+    LWT_SCRATCH=$1
+    export LWT_SCRATCH
+    exec /bin/sh -c "$2"
+  ) 4>&- || step_code=$?
   say "code $1 $step_code" >&4
   cat >/dev/null
 }
@@ -76,6 +83,7 @@ pipeline=$!
 
 # listen ARGV...: until somebody sends the token; nobody else is sent a byte, and is given ten seconds.
 listen() {
+  has_ports || fail "the port of a netcat cannot be found without /proc; use --transport ssh"
   for _ in 1 2 3 4 5; do
     token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     { read -r _ <"$dir/go" && exec cat <"$dir/out"; } >"$dir/net.in" 2>/dev/null &
@@ -83,7 +91,7 @@ listen() {
     "$@" <"$dir/net.in" >"$dir/net.out" 2>/dev/null 4>&- &
     netcat=$!
     exec 7<"$dir/net.out"
-    port=$(port_of "$netcat") || fail "cannot tell at which port its $1 listens"
+    port=$(port_of "$netcat") || fail "the port of its netcat ($1) cannot be found"
     { for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 1; done && kill -KILL "$netcat"; } >/dev/null 2>&1 7<&- &
     dog=$!
     say "listen $port $token"

@@ -83,6 +83,7 @@ trap : TERM
   trap - HUP
   cd work || exit 70
   umask 022
+  restore_environment
   exec sh ../command >../run.stdout 2>../run.stderr </dev/null
 ) &
 task=$!

@@ -1,5 +1,5 @@
 # How loaded the host is: one call, at most a kilobyte of answer.
 #
 # $1 home  $2 seconds that cpu is watched
-enter_home "$1" || refuse "home $1: no such directory"
+enter_home "$1" || refuse "$home_problem"
 take_sample "$2"

@@ -16,13 +16,13 @@ refuse() {
   exit 1
 }
 
-enter_home "$home" || refuse "$home: no such directory"
-command -v sudo >/dev/null || refuse 'sudo: not found'
+enter_home "$home" || refuse "$home_problem"
+sudo=$(command -v sudo) || refuse 'sudo: not found'
 if [ -n "$secret" ]; then
   IFS= read -r secret
-  said=$(printf '%s\n' "$secret" | LC_ALL=C sudo -S -p '' -- /bin/sh -c : 2>&1)
+  said=$(printf '%s\n' "$secret" | "$sudo" -S -p '' -- /bin/sh -c : 2>&1)
 else
-  said=$(LC_ALL=C sudo -n -- /bin/sh -c : 2>&1 </dev/null)
+  said=$("$sudo" -n -- /bin/sh -c : 2>&1 </dev/null)
 fi || case $said in
   *'ncorrect password'* | *'ry again'* | *'no password was provided'*) refuse 'sudo: wrong password' ;;
   *) refuse "sudo: $(say "$said" | sed -n '$s/^sudo: //;$p')" ;;
@@ -31,5 +31,9 @@ set -- "$nonce" "$grace" "$lease" "$PWD" "$@"          # root has another home
 # shellcheck disable=SC2016  # for the shell of root
 guard='while IFS= read -r line && [ "$line" != "$1" ]; do :; done
 '$guard
-if [ -n "$secret" ]; then exec sudo -S -p '' -- /bin/sh -c "$guard" lwt "$@"; fi
-exec sudo -n -- /bin/sh -c "$guard" lwt "$@"
+set -- -- /bin/sh -c "$guard" lwt "$@"
+if [ -n "$secret" ]; then set -- -S -p '' "$@"; else set -- -n "$@"; fi
+set -- "$sudo" "$@"
+unset secret
+restore_environment
+exec "$@"

@@ -8,7 +8,7 @@
 # $1  grace, seconds  $2  the beginning of the value of LWT_ID in lwt's children
 trap '' INT TERM HUP QUIT
 cd /
-PATH=$PATH:/usr/bin:/bin
+PATH=${PATH:+$PATH:}/usr/bin:/bin
 groups=' ' bye=
 while read -r op group; do
   case $op in
