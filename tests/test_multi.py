@@ -577,6 +577,21 @@ class Faults(ProgramTestCase):
         self.assertIn('exit code 3', done.err)
         self.assertIn('timed out', done.err)
 
+    def test_FR_34_signals_that_were_ignored_stay_ignored_in_the_jobs(self):
+        """FR-34: as nohup wants it, and as xargs does it; by a program, by sh and by nice."""
+        ignored = signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1
+
+        def ignore():
+            for signum in ignored:
+                signal.signal(signum, signal.SIG_IGN)
+        job = 'grep SigIgn /proc/self/status'
+        for options in ((), ('--nice', '1'), ('-k', '-u', '60')):
+            with self.subTest(options=options):
+                done = self.lwt('multi', '-j1', *options, stdin=('%s\n%s; :\n' % (job, job)).encode(), preexec_fn=ignore)
+                self.assertEqual(done.code, 0, done)
+                self.assertEqual([int(line.split()[1], 16) for line in done.out.splitlines()],
+                                 [sum(1 << signum - 1 for signum in ignored)] * 2)
+
     def test_K_18_a_stop_of_lwt_itself_is_no_time_out(self):
         popen = self.start('multi', '-u', '10', stdin=subprocess.PIPE)
         popen.stdin.write(b'touch begun; until [ -e go ]; do sleep 0.05; done; echo done\n')
