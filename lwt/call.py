@@ -11,7 +11,7 @@ import random
 from typing import Callable, NamedTuple
 
 from lwt import events, remote, ssh
-from lwt.flow import Gate, Sleep
+from lwt.flow import Gate, Sleep, check_input
 from lwt.hosts import Host
 
 LOGIN_ATTEMPTS = 7
@@ -94,6 +94,7 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
         frame = remote.Framed(session.nonce(), on_payload)
         command = make(frame)._replace(gate=session.gate)
         result = yield command
+        check_input(result)
         on_result(result)
         frame.finish()
         verdict = ssh.verdict(result, frame)

@@ -14,7 +14,7 @@ import time
 from typing import Callable, NamedTuple
 
 from lwt import netcat, output, proc, procfs, queue, store as stores, task as tasks
-from lwt.errors import BusyError, LwtError
+from lwt.errors import BusyError, LocalError, LwtError
 from lwt.proc import Command
 
 LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which it is told
@@ -191,7 +191,7 @@ def _lying(place, store):
             damaged[-1], some(left)), 'the next pass removes inputs that nobody needs; results are kept as attempt.*')
     elif left:
         yield Finding('FAIL', 'files', 'left by programs that were killed: ' + some(left), 'lwt doctor --fix, or the next pass',
-                      lambda: queue.sweep(place, store) or 'finished, put aside or removed')
+                      lambda: _swept(place, store))
     for name, numbers in sorted(store.open_inputs().items()):
         if not place.has_input(name):
             yield Finding('FAIL', 'files', 'the input of %s is missing: %s' % (
@@ -202,6 +202,13 @@ def _lying(place, store):
     if odd:
         yield Finding('warn', 'files', 'task/ is for inputs only; nothing of lwt: ' + some(odd),
                       'what you put there is left alone')
+
+
+def _swept(place, store):
+    problems = queue.sweep(place, store)
+    if problems:
+        raise LocalError(some(problems))
+    return 'finished, put aside or removed'
 
 
 def some(words):

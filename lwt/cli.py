@@ -5,6 +5,7 @@ main(name, argv, make_env) gives the exit code.  Here, and only here, an error b
 """
 
 import contextlib
+import errno
 import fcntl
 import importlib
 import io
@@ -13,7 +14,7 @@ import sys
 
 from lwt import __version__, config, output
 from lwt.arguments import Env, Parser
-from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LwtError, UsageError
+from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LocalError, LwtError, UsageError
 
 COMMANDS = (                # the order of --help: name, module, what it does
     ('init', 'cmd_init', 'make a workspace: lwt.conf, host.list, description/sample'),
@@ -34,6 +35,12 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
 )
 
+# Errors of system calls for which the disk, the files or the limits of this machine are to blame.
+MACHINE_ERRORS = frozenset({
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
+    errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENOTDIR, errno.ENXIO, errno.EPERM,
+    errno.EROFS, errno.ESTALE})
+
 USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'
 
 
@@ -52,14 +59,23 @@ def main(argv=None, environ=None):
         return 130
     except BrokenPipeError:
         return 128 + output.SIGPIPE
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            return _report_bug()
+        _say_error(LocalError('%s: %s' % (error.filename or 'this machine', error.strerror)))
+        return EXIT_LOCAL
     except Exception:
-        import traceback
-        traceback.print_exc()
-        output.say('this is a bug in lwt; please report the lines above')
-        return EXIT_BUG
+        return _report_bug()
     finally:
         for loss in output.losses():
             _say_error(loss)
+
+
+def _report_bug():
+    import traceback
+    traceback.print_exc()
+    output.say('this is a bug in lwt; please report the lines above')
+    return EXIT_BUG
 
 
 def _say_error(error):

@@ -7,7 +7,7 @@ import time
 
 from lwt import broadcast, config, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting, read_value
-from lwt.errors import Cancelled, LwtError, UsageError
+from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError
 from lwt.flow import running
 
 PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
@@ -165,6 +165,7 @@ class _Copies:
         self._out.share_terminal(self._progress)
         self._began = time.monotonic()
         self._verdicts = {}
+        self._error = None              # the first LwtError of a flow
         self._timer = None
 
     def run(self, chosen, make_flow):
@@ -178,13 +179,14 @@ class _Copies:
         finally:
             self._progress.end()
             self._out.check()
-        return outcome.exit_code(self._verdicts.values())
+        return self._error.exit_code if self._error is not None else outcome.exit_code(self._verdicts.values())
 
     def _on_done(self, host, report):
         if isinstance(report, Cancelled):
             report = ssh.Verdict('killed', 130, 'interrupted', 'no')
-        elif isinstance(report, LwtError):
-            raise report
+        elif isinstance(report, LwtError):      # this machine is to blame; the other hosts are served
+            self._error = self._error or report
+            report = ssh.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
         self._verdicts[host.name] = report
         if self._env.verbose or not report.ok:
             self._out.say('%s: %s' % (host.name, report.reason))

@@ -10,7 +10,7 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import bundle, call, connection, manifest, outcome, output, ssh, transfer
+from lwt import bundle, call, connection, files, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, HostError, UsageError
 from lwt.flow import running
@@ -59,10 +59,12 @@ def main(name, argv, make_env):
 
 def _survey(scratch, place):
     """What is to be put, as a Manifest, and the digest of lwt.pyz in it."""
-    path, data = os.path.join(scratch, bundle.NAME), bundle.build()
-    with open(path, 'wb') as file:
-        file.write(data)
-    os.chmod(path, 0o755)
+    path = os.path.join(scratch, bundle.NAME)
+    with files.local_errors('lwt itself cannot be packed'):
+        data = bundle.build()
+        with open(path, 'wb') as file:
+            file.write(data)
+        os.chmod(path, 0o755)
     tools = [place.path(TOOLS)] if place and os.path.isdir(place.path(TOOLS)) else []
     return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]), 'cksum': str(manifest.cksum([data]))}
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from lwt import call, files, flow, outcome, output, styles
 from lwt.arguments import Parser, fitting
 from lwt.config import count, positive
-from lwt.errors import UsageError, LwtError
+from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError
 from lwt.remote import Payload
 from lwt.ssh import Verdict
 
@@ -69,6 +69,8 @@ def main(name, argv, make_env):
                 course.run()
             finally:
                 _write_failed(parsed.failed_to, chosen, course.verdicts)
+    if course.error_code:
+        return course.error_code
     verdicts = course.counting()
     return outcome.largest_code(verdicts) if parsed.max_code else outcome.exit_code(verdicts)
 
@@ -264,6 +266,7 @@ class _Course:
         self._out.share_terminal(self._progress)
         self._timer = None
         self._began = run.loop.time()
+        self._error = None              # the first LwtError of a flow: this machine is to blame
         self._held = set()              # hosts where a process that was left behind holds the output
         self.verdicts = {}              # Host -> Verdict
 
@@ -282,6 +285,11 @@ class _Course:
             self._style.end()
             self._out.check()
             self._sum_up()
+
+    @property
+    def error_code(self):
+        """The exit code if this machine is to blame, else 0."""
+        return self._error.exit_code if self._error is not None else 0
 
     def counting(self):
         """The verdicts that the exit code is made of: without what was ended because of another's failure."""
@@ -313,9 +321,11 @@ class _Course:
         return verdict._replace(kind='sudo') if is_sudos else verdict
 
     def _done(self, host, report):
-        if isinstance(report, LwtError) and not self._stopped:
-            raise report
-        verdict = NOT_STARTED if isinstance(report, LwtError) else report
+        if isinstance(report, LwtError) and not isinstance(report, Cancelled):
+            self._error = self._error or report
+            verdict = Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
+        else:
+            verdict = NOT_STARTED if isinstance(report, LwtError) else report
         if self._is_cancelled and verdict.kind == 'killed':
             verdict = verdict._replace(reason='stopped, for another host failed')
         self.verdicts[host] = verdict

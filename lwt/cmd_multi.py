@@ -228,6 +228,8 @@ class _Multi:
             raise
         self._out.check()
         self._sum_up('halted' if executor.halted else '')
+        if self._source.problem is not None:
+            raise self._source.problem
         return self._exit_code()
 
     def _print(self):

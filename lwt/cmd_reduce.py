@@ -128,7 +128,7 @@ def _results(rounds, parsed, order, chosen, environ):
         found = rounds.do('map', first, _shares(pieces, chosen, first))
         pieces = [results.piece for results in found]
     parts = [reduce.Piece(rounds.temporary().fileno(), complete=False) for _ in chosen]
-    splitter = partition.splitter(order, [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
+    splitter = _reading(partition.splitter, order, [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
     jobs = [reduce.Job('partition %d' % number, _from(number, chosen), part) for number, part in enumerate(parts, 1)]
     found = rounds.do('reduce', _last_steps(parsed, order, rounds, environ), jobs, sum(map(len, pieces)),
                       reduce.part(pieces, splitter, parts))
@@ -164,8 +164,16 @@ def _shares(pieces, chosen, steps):
     """The Jobs of the first round: each host's own files, or a share of the input for each."""
     if steps.pattern:
         return [reduce.Job('its files', (host,), None) for host in dict.fromkeys(chosen)]
-    shares = [share for piece in pieces for share in reduce.cut(piece, len(chosen))]
+    shares = [share for piece in pieces for share in _reading(reduce.cut, piece, len(chosen))]
     return [reduce.Job('share %d' % number, _from(number, chosen), share) for number, share in enumerate(shares, 1)]
+
+
+def _reading(function, *arguments):
+    """function(*arguments), which reads the input."""
+    try:
+        return function(*arguments)
+    except OSError as error:
+        raise reduce.unreadable(error)
 
 
 def _from(number, chosen):
@@ -233,7 +241,7 @@ class _Rounds:
             raise UsageError('%s: %s' % (name, error.strerror))
         if stat.S_ISDIR(info.st_mode):
             raise UsageError('%s: a directory' % name)
-        if stat.S_ISREG(info.st_mode):
+        if stat.S_ISREG(info.st_mode) and info.st_size:     # files of /proc have content, but no size
             return reduce.Piece(fd, os.lseek(fd, 0, os.SEEK_CUR), info.st_size)
         if os.isatty(fd) and not self._env.quiet:
             output.say('reading lines from the terminal')
@@ -376,9 +384,10 @@ def _opened(path):
 def _write(found, path, special):
     """Write what the Results hold to a file, which appears by rename, or to standard output."""
     if path is None:
-        for results in found:
-            for chunk in results.chunks():
-                output.put_bytes(chunk)
+        with files.local_errors('results of reduce'):
+            for results in found:
+                for chunk in results.chunks():
+                    output.put_bytes(chunk)
         return
     with files.replacing(path, special) as fd:
         for results in found:

@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import call, events, master, output, passes, queue, results, scheduler, task as tasks, weather_view
+from lwt import call, events, files, master, output, passes, queue, results, scheduler, task as tasks, weather_view
 from lwt.arguments import Parser, fitting
 from lwt.errors import BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, UsageError
 from lwt.flow import running
@@ -192,7 +192,8 @@ def _split(texts):
 def _clear_up(command):
     """Before passes: forget what is old, and what an lwt that was killed left behind."""
     command.store.forget(command.settings.keep)
-    queue.sweep(command.place, command.store)
+    for problem in queue.sweep(command.place, command.store):
+        command.say('%s; lwt doctor tells more' % problem)
 
 
 def update(command, words):
@@ -375,8 +376,8 @@ def _log_from_here(command, task, folder):
         return 0
     for name, stream in (('run.stdout', 1), ('run.stderr', 2)):
         path = os.path.join(folder, name)
-        if os.path.exists(path):
-            with open(path, 'rb') as file:
+        if os.path.isfile(path):
+            with files.local_errors(path), open(path, 'rb') as file:
                 for chunk in iter(lambda file=file: file.read(1 << 16), b''):
                     output.put_bytes(chunk, stream)
     return 0

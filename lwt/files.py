@@ -15,14 +15,19 @@ from lwt.errors import LocalError, UsageError
 MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)     # say nothing of the file that was to be opened
 
 
+def read_error(path, error):
+    """The LwtError for an OSError while a file that the user named is opened or read."""
+    kind = LocalError if error.errno in MACHINE_ERRORS else UsageError
+    return kind('%s: %s' % (path, error.strerror or error))
+
+
 def read_bytes(path, max_bytes):
     """The content of a small regular file.  Raises UsageError, or LocalError where the file is not to blame; never blocks on a
     FIFO, never reads a device."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        kind = LocalError if error.errno in MACHINE_ERRORS else UsageError
-        raise kind('%s: %s' % (path, error.strerror))
+        raise read_error(path, error)
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
@@ -31,6 +36,8 @@ def read_bytes(path, max_bytes):
             raise UsageError('%s: larger than %d bytes' % (path, max_bytes))
         with open(fd, 'rb', closefd=False) as file:
             return file.read(max_bytes)
+    except OSError as error:
+        raise read_error(path, error)
     finally:
         os.close(fd)
 

@@ -28,7 +28,7 @@ import signal
 from collections import deque
 from typing import Callable, NamedTuple
 
-from lwt.errors import Cancelled, Interrupted, LwtError
+from lwt.errors import Cancelled, Interrupted, LocalError, LwtError
 from lwt.proc import TRANSIENT, Child, Command, Guard, unspawnable
 from lwt.selectors_loop import Loop
 
@@ -412,6 +412,12 @@ def running(fanout, grace, adopt=False):
     """A Run that is over at the end of the `with`.  adopt: commands run here, and what they leave behind is to be found."""
     with Run(fanout, grace, adopt) as run:
         yield run
+
+
+def check_input(result):
+    """Raise LocalError if the input of a Command could not be read."""
+    if result.status == 'unreadable':
+        raise LocalError(os.fsdecode(result.stderr))
 
 
 def must(command):

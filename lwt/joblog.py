@@ -12,7 +12,7 @@ import json
 import os
 
 from lwt.errors import UsageError
-from lwt.files import local_errors
+from lwt.files import local_errors, read_error
 
 HEADER = b'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n'
 
@@ -108,7 +108,7 @@ def _lines(path):
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UsageError('%s: %s' % (path, error.strerror))
+        raise read_error(path, error)
 
 
 class Records:

@@ -8,8 +8,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from lwt import template
-from lwt.errors import UsageError
+from lwt import files, template
 from lwt.multi import Job
 
 READ_SIZE = 65536
@@ -47,6 +46,7 @@ class LineReader:
         self._ended = False
         self._bytes_read = 0
         self._lines_read = 0
+        self.problem = None             # the LwtError because of which there is no more
 
     @property
     def has_ended(self):
@@ -87,8 +87,11 @@ class LineReader:
         except BlockingIOError:
             return
         except OSError as error:
-            self.close()
-            raise UsageError('%s: %s' % (self._name, error.strerror))
+            self.problem = files.read_error(self._name, error)
+            self._ended = True          # what was read is run; a line that was cut off is not
+            self._rest()
+            self._on_lines()
+            return
         pieces = data.split(self._separator)
         if len(pieces) > 1 or not data:
             self._partial.append(pieces[0])
@@ -132,7 +135,7 @@ class Input:
         try:
             fd = os.open(path, os.O_RDONLY)
         except OSError as error:
-            raise UsageError('%s: %s' % (path, error.strerror))
+            raise files.read_error(path, error)
         run.at_exit(lambda: os.close(fd))
         return fd
 
@@ -143,7 +146,7 @@ class Input:
             with open(0 if source.path == '-' else source.path, 'rb', closefd=source.path != '-') as file:
                 lines = file.read().split(self._style.separator)
         except OSError as error:
-            raise UsageError('%s: %s' % (source.path, error.strerror))
+            raise files.read_error(source.path, error)
         return lines if lines[-1] else lines[:-1]
 
     def take(self):
@@ -168,6 +171,11 @@ class Input:
         """How many there are in all, as far as it is known; None where nobody can know."""
         left = self.left()
         return None if left is None else self._count + left
+
+    @property
+    def problem(self):
+        """The LwtError because of which the rest of the input could not be read, or None."""
+        return None if self._reader is None else self._reader.problem
 
     def close(self):
         """Read no more."""

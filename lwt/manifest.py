@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from typing import NamedTuple
 
+from lwt import files
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
@@ -86,7 +87,11 @@ def _walk(path, name, look_at, above=()):
     if real in above:
         raise UsageError('%s: a link that leads back to a directory above' % printable(path, 200))
     yield Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777 | 0o700, int(info.st_mtime))
-    for child in sorted(os.listdir(path)):
+    try:
+        children = sorted(os.listdir(path))
+    except OSError as error:
+        raise files.read_error(printable(path, 200), error)
+    for child in children:
         yield from _walk(os.path.join(path, child), name + '/' + child, look_at, above + (real,))
 
 
@@ -94,7 +99,7 @@ def _look_at(path, look_at):
     try:
         info = look_at(path)
     except OSError as error:
-        raise UsageError('%s: %s' % (printable(path, 200), error.strerror))
+        raise files.read_error(printable(path, 200), error)
     if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
         raise UsageError('%s: neither a file nor a directory' % printable(path, 200))
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(info.st_mode) else 0)):
@@ -108,7 +113,7 @@ def _file_entry(path, name):
             info = os.fstat(file.fileno())
             digest = sha256(iter(lambda: file.read(READ_SIZE), b''))
     except OSError as error:
-        raise UsageError('%s: %s' % (printable(path, 200), error.strerror))
+        raise files.read_error(printable(path, 200), error)
     return Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777, int(info.st_mtime), _version(info), digest)
 
 

@@ -88,7 +88,8 @@ class Result(NamedTuple):
     """What came of a Command.
 
     status: 'exited', 'signaled', 'unspawnable', 'unknown' (the process that embeds lwt collected the
-    exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over'.
+    exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over',
+    'unreadable' (its input could not be read; then stderr says why).
     code: the exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt ended, the code that
     the child had in the end, which decides nothing.
     incomplete: the pipes were still held by somebody when drain was over, in which what we did not read does not count.
@@ -142,6 +143,7 @@ class Child:
         self._marker = ''
         self._pending = memoryview(command.stdin)
         self._source = command.source
+        self._unreadable = None         # the OSError of its input
         self._awaiting = False          # the source has nothing before the child answers
         self._chunk = min(READ_SIZE, math.ceil(command.rate * RATE_STEP)) or READ_SIZE
 
@@ -341,7 +343,13 @@ class Child:
 
     def _write(self):
         if not self._pending and self._source is not None:
-            data = self._source.read(READ_SIZE)
+            try:
+                data = self._source.read(READ_SIZE)
+            except OSError as error:
+                self._unreadable = error
+                self._close_stdin()
+                self.stop('unreadable')
+                return
             if data is None:
                 self._awaiting = True
                 self._source.wake = self._ask_again
@@ -512,6 +520,10 @@ class Child:
         if on_done is None:
             return
         self._cancel_timers()
+        if self._cause == 'unreadable':
+            self.result = unreadable(self._command, self._unreadable)
+            on_done(self.result)
+            return
         self.result = Result(
             self._command, self._cause or self._exit.status, self._exit.code,
             bytes(self._kept['stdout']), bytes(self._kept['stderr']),
@@ -529,8 +541,16 @@ def max_children():
     return 100000 if soft == resource.RLIM_INFINITY else max(1, (soft - 32) // 4)
 
 
+def unreadable(command, error):
+    """The Result of a Command whose input could not be read; error: an OSError."""
+    text = '%s: %s' % (error.filename or command.stdin_path or 'input', error.strerror)
+    return Result(command, 'unreadable', error.errno or 0, stderr=os.fsencode(text))
+
+
 def unspawnable(command, error):
     """The Result of a Command that could not be spawned."""
+    if command.stdin_path and error.filename == command.stdin_path:
+        return unreadable(command, error)
     text = '%s: %s' % (os.fsdecode(command.argv[0]), error.strerror)
     return Result(command, 'unspawnable', error.errno or 0, stderr=os.fsencode(text))
 

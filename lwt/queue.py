@@ -1,5 +1,6 @@
 """The queue as commands see it: adding tasks, and finding them by what a user typed."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,10 @@ from lwt.store import after_text
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
 MAX_VALUE = 120000      # bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word
-_INPUT = re.compile(r'(\.part-)?[^.].*\.[0-9a-f]{12}')
+# What lwt itself puts into task/ and task.finish/; whatever else lies there is the user's.
+_INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
+_ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
+_OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
 
 def read_description(place, name, default_retries, overrides=()):
@@ -95,20 +99,32 @@ def _lock(place):
 def sweep(place, store):
     """Finish what an lwt that was killed left half done on this machine, and remove what it left behind.
 
-    Whatever somebody is at just now is left to them, and to the next sweep.
+    Whatever another lwt is working on is left to it, and to the next sweep.  Returns what could not be done, a line each.
     """
-    _sweep_tasks(place, store)
+    problems = []
+    _sweep_tasks(place, store, problems)
     for path, lock in _scratch(place):
-        if lock.take():
-            try:
-                files.remove_tree(path)
-            finally:
-                lock.release()
+        with _noting(problems):
+            if lock.take():
+                try:
+                    files.remove_tree(path)
+                finally:
+                    lock.release()
     for task, with_results in store.doomed():
         results.forget(place, store, task, with_results)
     for name in store.copied_inputs():
         if not store.input_is_wanted(name):
             store.drop_input(name)
+    return problems
+
+
+@contextlib.contextmanager
+def _noting(problems):
+    """Note a LocalError: one directory that cannot be removed or renamed keeps no task waiting."""
+    try:
+        yield
+    except LocalError as error:
+        problems.append(error.message)
 
 
 def half_done(place, store):
@@ -132,25 +148,29 @@ def _spare_inputs(place, store):
 def _waiting(place, store):
     """(path, Task or None) of results of earlier attempts that wait for a task which is over, or not known any more."""
     for name in _names(place.path('task.finish')):
-        task = store.get(int(name.split('.')[2])) if name.startswith('.attempt.') else None
-        if name.startswith('.attempt.') and (task is None or task.state == 'done'):
-            yield place.path('task.finish', name), task
+        match, path = _ATTEMPT.fullmatch(name), place.path('task.finish', name)
+        if match and os.path.isdir(path) and not os.path.islink(path):
+            task = store.get(int(match.group(1)))
+            if task is None or task.state == 'done':
+                yield path, task
 
 
-def _sweep_tasks(place, store):
+def _sweep_tasks(place, store, problems):
     lock = _lock(place)
     if not lock.take():
         return
     try:
         for path in _spare_inputs(place, store):
-            files.remove_tree(path)
+            with _noting(problems):
+                files.remove_tree(path)
         for path, task in _waiting(place, store):
-            if task is not None:
-                results.gather(place, task)
-            else:                       # of a state that was lost: results are never removed
-                name = '%s.%s' % (os.path.basename(path)[1:], os.urandom(4).hex())
-                with files.local_errors(path):
-                    os.rename(path, place.path('task.finish', name))
+            with _noting(problems):
+                if task is not None:
+                    results.gather(place, task)
+                else:                   # of a state that was lost: results are never removed
+                    name = '%s.%s' % (os.path.basename(path)[1:], os.urandom(4).hex())
+                    with files.local_errors(path):
+                        os.rename(path, place.path('task.finish', name))
     finally:
         lock.release()
 
@@ -160,7 +180,7 @@ def _scratch(place):
     for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
         for name in _names(folder):
             owner = name[len(prefix):]
-            if name.startswith(prefix):
+            if name.startswith(prefix) and _OWNER.fullmatch(owner):
                 yield os.path.join(folder, name), place.lock(owner if owner.startswith('carry.') else 'host.' + owner)
 
 

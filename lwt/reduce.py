@@ -23,7 +23,7 @@ from typing import Callable, NamedTuple
 from lwt import connection, manifest, meeting, netcat, remote, ssh
 from lwt.config import bounded
 from lwt.errors import HostError, LocalError
-from lwt.flow import Ended, Sleep
+from lwt.flow import Ended, Sleep, check_input
 from lwt.proc import Command, Result
 
 READ_SIZE = 1 << 16
@@ -372,6 +372,7 @@ def _through_ssh(plan, session, host, control, child, feed, results):
     frame = remote.Framed(session.nonce(), results.feed)
     command = remote.plain(session.transport, host, 'attach', (control.directory, control.frame.nonce), frame, session.limits())
     result = yield command._replace(source=feed, gate=session.gate, tied=child)
+    check_input(result)
     frame.finish()
     return ssh.verdict(result, frame)
 
@@ -381,8 +382,9 @@ def _through_netcat(plan, session, host, control, child, feed, results):
     address = yield from meeting.address(session, host)
     while child.result is None:
         offer = control.offer
-        yield Command(plan.connect.connect(address, offer.port), source=Framing(feed, control, offer, results), sink=results,
-                      tied=child, grace=session.settings.grace, label=host.name)
+        check_input((yield Command(
+            plan.connect.connect(address, offer.port), source=Framing(feed, control, offer, results), sink=results,
+            tied=child, grace=session.settings.grace, label=host.name)))
         for _look in range(round(STRANGERS_TIME / ASK_EVERY)):
             if control.joined or child.result is not None or control.offer is not offer:
                 break
@@ -430,6 +432,19 @@ def partition(plan, steps, job, results, tally, bad):
 
 
 def part(pieces, splitter, parts):
+    """Flow: part the lines of pieces among others; raises LocalError when they cannot be read."""
+    try:
+        yield from _part(pieces, splitter, parts)
+    except OSError as error:
+        raise unreadable(error)
+
+
+def unreadable(error):
+    """The LocalError for an OSError while the input, or what is kept of it, is read."""
+    return LocalError('input of reduce: %s' % error.strerror)
+
+
+def _part(pieces, splitter, parts):
     """Flow: part the lines of pieces among others, a block at a time; of a long line no more than its key has to be at hand."""
     for piece in pieces:
         rest, known = [], None          # the last line, which has no end yet, or the partition into which it goes already

@@ -8,12 +8,16 @@ half fetched knows where its results are, or would be.
 """
 
 import os
+import re
 import tarfile
 import time
 
 from lwt import archive, events, files, task as tasks
 from lwt.errors import LocalError
 from lwt.task import format_id
+
+
+_EARLIER = re.compile(r'attempt\.([0-9]{1,9})')
 
 
 def directory(workspace, task):
@@ -201,8 +205,9 @@ def set_aside(workspace, task):
         if not os.path.isdir(source):
             return
         for name in os.listdir(source):
-            if name.startswith('attempt.'):
-                number = int(name.partition('.')[2])
+            match = _EARLIER.fullmatch(name)
+            if match and os.path.isdir(os.path.join(source, name)):
+                number = int(match.group(1))
                 os.rename(os.path.join(source, name), attempt_directory(workspace, task._replace(attempt=number)))
         os.rename(source, attempt_directory(workspace, task))
         files.sync_dir(workspace.path('task.finish'))
