@@ -2,6 +2,7 @@
 
 from __future__ import generator_stop
 
+import contextlib
 import os
 import re
 import stat
@@ -338,13 +339,27 @@ class _Rounds:
 
     # -- output -------------------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _paths(self, found):
+        """Paths of files that hold the Results; their own have no names, except where there is /proc."""
+        if os.path.isdir('/proc/self/fd'):
+            yield ['/proc/%d/fd/%d' % (os.getpid(), results.file.fileno()) for results in found]
+            return
+        with files.local_errors('results of reduce'), tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            paths = [os.path.join(folder, str(number)) for number in range(len(found))]
+            for path, results in zip(paths, found):
+                with open(path, 'wb') as copy:
+                    copy.writelines(results.chunks())
+            yield paths
+
     def merged(self, found, order):
         """The Results of all partitions as one, by sort, where only it knows the order."""
         file = self.temporary()
         merged = reduce.Results(file, reduce.Tally(0, 0))
-        paths = ['/proc/%d/fd/%d' % (os.getpid(), results.file.fileno()) for results in found]
-        argv = ['/usr/bin/env', 'sort', '-m'] + order.sort_words() + paths
-        result = self._run.report(_single(Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
+        with self._paths(found) as paths:
+            argv = ['/usr/bin/env', 'sort', '-m'] + order.sort_words() + paths
+            result = self._run.report(_single(
+                Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
         if merged.error is not None or not result.ok:
             raise LocalError('sort -m: %s' % (merged.error or ssh.printable_text(result.stderr.decode('utf-8', 'replace'))
                                               or 'exit code %d' % result.code))

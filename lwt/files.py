@@ -195,8 +195,9 @@ def _descriptor(path):
 
 def _nameless(path, part):
     """(descriptor, has it a name?) of a new file beside path: without a name or, where that cannot be, called part."""
-    with contextlib.suppress(OSError, AttributeError):
-        return os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), False
+    if os.path.isdir('/proc/self/fd'):          # without, it could not be given a name later
+        with contextlib.suppress(OSError, AttributeError):
+            return os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), False
     return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), True
 
 

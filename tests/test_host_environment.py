@@ -272,6 +272,18 @@ class WithoutProc(LabTestCase):
         self.assertEqual((done.code, done.out), (1, ''), done)
         self.assertIn('the port of a netcat cannot be found without /proc; use --transport ssh', done.err)
 
+    def test_reduce_works_where_this_machine_has_none(self):
+        for locale in ('C', 'no_SUCH'):         # by bytes, and merged by sort
+            for target in ([], ['-o', 'sorted']):
+                with self.subTest(locale=locale, target=target):
+                    words = [self.python, '-m', 'lwt', 'reduce', '-w', 'h1,h2', '-i', 'lines'] + target
+                    done = subprocess.run(
+                        ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /proc && exec "$@"', 'sh'] + words,
+                        env=dict(self.env, LC_ALL=locale), cwd=self.scratch, stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                    out = self.read('sorted') if target else done.stdout.decode()
+                    self.assertEqual((done.returncode, out), (0, self.expected), done.stderr)
+
     def test_a_chain_goes_by_ssh_instead(self):
         self.write('big', os.urandom(1 << 20))
         done = self.lwt('put', '-v', '-w', 'h1,h2', '--chain', 'big', 'big')
