@@ -45,7 +45,7 @@ class Env(NamedTuple):
     def session(self, settings, chosen, programs=('ssh',)):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
         import shutil
-        from lwt import call, connection, ssh
+        from lwt import call, connection, ssh, ssh_config
         path = self.environ.get('PATH', os.defpath)
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
             raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
@@ -59,11 +59,12 @@ class Env(NamedTuple):
             output.say('connections are not reused: ' + sockets.problem)
         home = _home(self.environ)
         can_enter = os.path.isdir(home) and os.access(home, os.X_OK)
-        return call.Session(settings, ssh.Transport(
+        local_env = None if self.environ.get('HOME') == home else dict(os.environ, HOME=home)
+        transport = ssh.Transport(
             found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config,
-            home if can_enter else '/', settings.connect_timeout,
-            local_env=None if self.environ.get('HOME') == home else dict(os.environ, HOME=home)),
-            sockets=sockets.directory, gates={}, heard=[])
+            home if can_enter else '/', settings.connect_timeout, local_env=local_env,
+            ignored=ssh_config.ignored(settings.ssh_config))
+        return call.Session(settings, transport, sockets=sockets.directory, gates={}, heard=[])
 
     def ready(self, run, place, session, chosen, told=()):
         """What a run on hosts begins with: gates for their logins, and that how they answered is counted when it is over.

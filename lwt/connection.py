@@ -15,6 +15,7 @@ from __future__ import generator_stop
 import contextlib
 import os
 import re
+import shlex
 import stat
 import time
 from typing import NamedTuple
@@ -128,11 +129,9 @@ def connected(session, host):
 
 # -- gates ------------------------------------------------------------------------------------------------------------------
 
-_ASK = """ssh=$1 config=$2
-shift 2
-for host do
-  printf 'asked %s\\n' "$host"
-  "$ssh" ${config:+-F "$config"} -T -G -- "$host"
+_ASK = """for host do
+  printf 'asked %%s\\n' "$host"
+  %s "$host"
 done 2>/dev/null | sed -n -E '/^(asked|hostname|port|proxyjump) /p'"""
 
 
@@ -191,7 +190,8 @@ def _remember(session, ways):
 def _ask(session, names):
     """Flow: {name: the way to it} as ssh tells it; what it does not tell in time is left out."""
     transport = session.transport
-    result = yield Command(('/bin/sh', '-c', _ASK, 'lwt', transport.ssh, transport.config) + tuple(names), env=transport.env,
+    script = _ASK % ' '.join(map(shlex.quote, ssh.query_argv(transport)))
+    result = yield Command(('/bin/sh', '-c', script, 'lwt') + tuple(names), env=transport.env,
                            timeout=ASK_TIME + ASK_TIME_EACH * len(names))
     return parse_ways(result.stdout.decode('utf-8', 'replace'))
 

@@ -46,7 +46,7 @@ def address(session, host):
     if host.is_local:
         return '127.0.0.1'
     transport = session.transport
-    config = ('-F', transport.config) if transport.config else ()
-    result = yield Command((transport.ssh,) + config + ('-G', '--', host.name), env=transport.env, timeout=ASK_TIME)
+    argv = ssh.query_argv(transport) + (host.name,)
+    result = yield Command(argv, env=transport.env, timeout=ASK_TIME)
     told = [line.partition(' ') for line in result.stdout.decode('utf-8', 'replace').splitlines()]
     return next((value for key, _space, value in told if key == 'hostname'), host.name)

@@ -25,7 +25,8 @@ class Transport(NamedTuple):
     command on the local host starts.  connect_timeout: seconds.  silence: seconds after which a host that says nothing is
     taken for gone.  control_path: the socket of a connection to use, or ''; persist: seconds for which a connection is made and
     kept there, where there is none yet.  local_env: the environment of commands on the local host,
-    or None for that of lwt.
+    or None for that of lwt.  ignored: the patterns of IgnoreUnknown in the configuration files that
+    ssh reads.
     """
 
     ssh: str
@@ -39,6 +40,7 @@ class Transport(NamedTuple):
     control_path: str = ''
     persist: float = 0.0
     local_env: Optional[dict] = None
+    ignored: tuple = ()
 
     def within(self, stall):
         """The Transport that takes a host for gone after `stall` seconds without a word, if that is sooner; 0: no limit."""
@@ -81,12 +83,44 @@ def require_program(path, name, searched):
         raise UsageError('%s not found in PATH=%s' % (name, searched), 'install the OpenSSH client, or set PATH')
 
 
+# Options of ssh_config(5) that break a scripted session, change its output or ask questions, each
+# with the value that a script needs.  options() adds those that depend on the transport.
+SCRIPTED = (
+    'BatchMode=yes', 'NumberOfPasswordPrompts=0', 'ConnectionAttempts=1', 'AddKeysToAgent=no',
+    'UpdateHostKeys=no', 'ClearAllForwardings=yes', 'ExitOnForwardFailure=no', 'Tunnel=no',
+    'ForwardAgent=no', 'ForwardX11=no', 'PermitLocalCommand=no', 'RemoteCommand=none',
+    'RequestTTY=no', 'StdinNull=no', 'ForkAfterAuthentication=no', 'VisualHostKey=no',
+    'LogLevel=VERBOSE', 'LogVerbose=none')
+
+# For ssh only: scp selects the type of its session with -s, which ssh refuses beside SessionType.
+SESSION = ('SessionType=default', 'EscapeChar=none')
+
+# Options above that came after OpenSSH 6.3, the first version with IgnoreUnknown.  An older ssh
+# skips them, and cannot have them in its configuration either.
+NEWER = ('UpdateHostKeys', 'AddKeysToAgent', 'RemoteCommand', 'LogVerbose', 'SessionType',
+         'StdinNull', 'ForkAfterAuthentication')
+
+
 def options(transport):
-    """The options that ssh and scp have in common, as a tuple.  The first one given wins, so the configuration comes first."""
+    """The options that ssh and scp have in common, as a tuple.
+
+    ssh uses the first value that it gets for an option, and reads the command line before the
+    configuration files.  This holds for IgnoreUnknown as well, so the user's patterns are
+    repeated here: without them, ssh would refuse lines that the user wants ignored.
+    """
     chosen = ('-F', transport.config) if transport.config else ()
-    for text in ('BatchMode=yes', 'NumberOfPasswordPrompts=0', 'ConnectTimeout=%d' % math.ceil(transport.connect_timeout),
-                 'ConnectionAttempts=1', 'ClearAllForwardings=yes', 'ForwardAgent=no', 'ForwardX11=no',
-                 'PermitLocalCommand=no', 'UpdateHostKeys=no', 'LogLevel=VERBOSE') + _alive(transport) + _sharing(transport):
+    unknown = ','.join(NEWER + transport.ignored)
+    connect = 'ConnectTimeout=%d' % math.ceil(transport.connect_timeout)
+    for text in (('IgnoreUnknown=' + unknown, connect) + SCRIPTED + _alive(transport)
+                 + _sharing(transport)):
+        chosen += ('-o', text)
+    return chosen
+
+
+def _session_options(transport):
+    """The options of ssh for one session, as a tuple."""
+    chosen = options(transport)
+    for text in SESSION:
         chosen += ('-o', text)
     return chosen
 
@@ -121,12 +155,22 @@ def master_argv(transport, host):
             '-o', 'LocalCommand=echo') + options(transport) + ('--', host.name)
 
 
+def query_argv(transport):
+    """The command line, except for the host name at its end, that prints a host's configuration.
+
+    It has the options of a login, because `ssh -G` without a command refuses some values of
+    ForkAfterAuthentication and SessionType.
+    """
+    require_program(transport.ssh, 'ssh', transport.path)
+    return (transport.ssh, '-T') + _session_options(transport) + ('-G', '--')
+
+
 def argv(transport, host, remote_command):
     """The command line that has remote_command run on a host: by ssh, or by sh where the host is this machine."""
     if host.is_local:
         return '/bin/sh', '-c', remote_command
     require_program(transport.ssh, 'ssh', transport.path)
-    return (transport.ssh, '-T') + options(transport) + ('-o', 'EscapeChar=none', '--', host.name, remote_command)
+    return (transport.ssh, '-T') + _session_options(transport) + ('--', host.name, remote_command)
 
 
 def environment(environ):

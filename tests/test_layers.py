@@ -12,7 +12,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 LAYERS = (
     ('__init__', 'errors'),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files', 'ssh_messages', 'tar_reader'),
+     'files', 'ssh_messages', 'ssh_config', 'tar_reader'),
     ('selectors_loop', 'hosts', 'config'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
