@@ -232,11 +232,16 @@ class Parser(argparse.ArgumentParser):
         return parsed, words
 
     def _with_numbers(self, argv):
-        """argv with a value like -1 glued to its option: argparse would take it for another one."""
+        """argv with a value like -1, or -h2 of -w, glued to its option: argparse would take it for
+        another option."""
         glued = []
         for word in argv:
-            action = self._option_string_actions.get(glued[-1]) if glued else None
-            if action is not None and action.nargs is None and re.match(r'-[0-9]', word):
+            flag = glued[-1] if glued else ''
+            action = self._option_string_actions.get(flag)
+            is_hosts = (flag in ('-w', '-x') and re.match(r'-[^-]', word)
+                        and word not in self._option_string_actions)
+            takes_value = action is not None and action.nargs is None
+            if takes_value and (is_hosts or re.match(r'-[0-9]', word)):
                 glued[-1] += word if len(glued[-1]) == 2 else '=' + word
             else:
                 glued.append(word)

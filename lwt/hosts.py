@@ -14,8 +14,13 @@ LOCAL = 'local'                         # the category of this machine: run with
 MAX_BYTES = 16 << 20
 
 # Never an option, never a shell's word: ssh itself only refuses such names since 9.6, and a ProxyCommand may hold %h.
-_PART = r'(?![-.])[A-Za-z0-9_.:%\[\]-]+'
+_PART = r'(?![-.])[A-Za-z0-9_.:%-]+'
 _NAME = re.compile('(?=.{1,255}$)(?:%s@)?%s' % (_PART, _PART))
+
+_IN_BRACKETS = re.compile(r'((?:[^@\[\]]*@)?)\[([^\[\]]*:[^\[\]]*)\]')
+
+# h1:22, user@h1:22, [::1]:22.  An IPv6 address without brackets has two colons at least.
+_WITH_PORT = re.compile(r'((?:[^@:]+@)?(?:[^:@\[\]]+|\[[^\[\]]+\])):([0-9]+)')
 _WORD = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 
 
@@ -65,7 +70,8 @@ def _parse_line(line, where):
     if len(fields) < 3:
         raise UsageError('%s: expected NAME <tab> CATEGORY <tab> HOME, found %d column%s'
                          % (where, len(fields), 's' * (len(fields) > 1)), 'separate the columns by a TAB')
-    name, category, home = fields[:3]
+    category, home = fields[1:3]
+    name = bare(fields[0])
     check_name(name, where)
     if not _WORD.fullmatch(category):
         raise UsageError('%s: bad category %s' % (where, printable(category)))
@@ -80,8 +86,20 @@ def _parse_extra(field, where):
     return key, value
 
 
+def bare(name):
+    """A name without the brackets around an IPv6 address: [fe80::1%eth0], user@[::1]."""
+    found = _IN_BRACKETS.fullmatch(name)
+    return found.group(1) + found.group(2) if found else name
+
+
 def check_name(name, where):
     """Raise UsageError unless name can be given to ssh and scp."""
+    found = _WITH_PORT.fullmatch(name)
+    if found:
+        host = bare(found.group(1)).rpartition('@')[2]
+        raise UsageError('%s: %s: a host name cannot contain a port' % (where, printable(name)),
+                         'ports belong in ssh_config: "Host %s" and, below it, "Port %s"'
+                         % (host, found.group(2)))
     if not _NAME.fullmatch(name):
         raise UsageError('%s: bad host name %s' % (where, printable(name)),
                          'letters, digits and . _ - : @ only, and no - or . first')
@@ -118,10 +136,11 @@ def select(selection, candidates, available, read=hostset.refuse):
     def categories(category):
         return {host.category for host in available()} if category == '*' else [category]
 
-    chosen = hostset.union(selection.hosts + ('@*',) * selection.everything, members, read)
+    base = set(members('*')) if selection.everything else set()
     for category in hostset.union(selection.categories, categories, read):
-        chosen.update(members(category))
-    excluded = hostset.union(selection.exclude, members, read)
+        base.update(members(category))
+    chosen = set(map(bare, hostset.selected(selection.hosts, members, read, base)))
+    excluded = set(map(bare, hostset.excluded(chosen, selection.exclude, members, read)))
     for name in chosen | excluded:
         check_name(name, '-w' if name in chosen else '-x')
     return [known.get(name) or Host(name) for name in hostset.ordered(chosen - excluded)]

@@ -5,6 +5,10 @@
     @CATEGORY  @*  web*                      what the caller's host list holds
     ^FILE                                    the expressions in a file
 
+With `selected` and `excluded`, items between commas may also have the forms of pdsh:
+
+    a,-b  a,-^FILE  a,/RE/  a,-/RE/          exclude; keep only or exclude what matches a pattern
+
 A set of names has one order and one folded form, whatever was written: names that differ in their numbers only are folded
 along every number, and names come in the order of the folded form.  This module is pure: lists and files are the caller's.
 It does not check that a name can be given to ssh.
@@ -28,6 +32,11 @@ _TERM = re.compile(r'([\s,]*)([!&^]?)\s*(\^?)((?:[^,!&^\[]+|\[[^\]]*\]?)*)')
 _RANGE = re.compile(r'\s*([0-9]{1,255})\s*(?:-\s*([0-9]{1,255})\s*)?(?:/\s*([0-9]{1,255})\s*)?')
 _BRACKETS = re.compile(r'\[([^\[\]:]*)\]')
 _ADDRESS = re.compile(r'\[[^\[\]]*:[^\[\]]*\]')         # [::1] is a name
+
+# An item of pdsh after a separator: a pattern, which ends at a "/" before a separator or else at a
+# comma outside brackets; or "-" and an operand.
+_PDSH = re.compile(r'(?:^|(?<=[\s,]))(-?)(?:/(.*?)/(?=[\s,]|$)|/((?:[^,\s\[]+|\[[^\]]*\]?)*)|'
+                   r'(?<=-)((?:[^,\s\[]+|\[[^\]]*\]?)*))')
 _NUMBER = re.compile(r'([0-9]+)')
 _APPLY = {',': set.update, '!': set.difference_update, '&': set.intersection_update, '^': set.symmetric_difference_update}
 
@@ -63,6 +72,72 @@ def union(expressions, members=refuse, read=refuse):
     for expression in expressions:
         found |= _evaluate(expression, members, read)
     return found
+
+
+def selected(expressions, members=refuse, read=refuse, base=()):
+    """The set of the names that these expressions select, with the items of pdsh.
+
+    base: names that are selected besides.  As in pdsh, "-NAME" and patterns apply to all names,
+    wherever they stand.  Patterns without any name apply to the caller's hosts.
+    """
+    terms = _Terms(expressions, members, read)
+    chosen = terms.included.union(base)
+    if terms.is_empty and not base:
+        if terms.excluded and not terms.filters:
+            raise UsageError('%s: only hosts to exclude' % printable(','.join(expressions)),
+                             'name the others as well: h[1-9],-h2')
+        chosen = set(members('*')) if terms.filters else chosen
+    return {name for name in chosen - terms.excluded
+            if all(matches(name) == wanted for matches, wanted in terms.filters)}
+
+
+def excluded(names, expressions, members=refuse, read=refuse):
+    """The names that these expressions exclude: those that they mean, and those of a set that
+    their patterns match."""
+    terms = _Terms(expressions, members, read)
+    if terms.excluded or not all(wanted for _matches, wanted in terms.filters):
+        raise UsageError('-x %s: "-" before a host that -x excludes anyway'
+                         % printable(','.join(expressions)), 'leave it out')
+    patterns = [matches for matches, _wanted in terms.filters]
+    return terms.included | {name for name in names if any(matches(name) for matches in patterns)}
+
+
+class _Terms:
+    """What expressions say.
+
+    included, excluded: sets of names.  filters: pairs of a function that says whether a name
+    matches, and whether it has to.  is_empty: is nothing but items of pdsh given?
+    """
+
+    def __init__(self, expressions, members, read):
+        self.included = set()
+        self.excluded = set()
+        self.filters = []
+        self.is_empty = True
+        for line in expressions:
+            rest = _PDSH.sub(lambda item: self._take(item, line, members, read), line)
+            self.is_empty = self.is_empty and not rest.strip(' \t,')
+            self.included |= _evaluate(rest, members, read)
+
+    def _take(self, item, line, members, read):
+        minus, closed, unclosed, operand = item.groups()
+        pattern = closed or unclosed
+        if pattern:
+            self.filters.append((_matcher(pattern, line), not minus))
+        elif operand:
+            self.excluded |= _evaluate(operand, members, read)
+        else:
+            raise UsageError('%s: nothing stands after %s' % (printable(line), item.group()))
+        return ''
+
+
+def _matcher(pattern, line):
+    """The function that says whether a pattern matches anywhere in a name.  Raises UsageError."""
+    try:
+        search = re.compile(pattern).search
+    except re.error as error:
+        raise UsageError('%s: bad pattern %s: %s' % (printable(line), printable(pattern), error))
+    return lambda name: search(name) is not None
 
 
 def _evaluate(line, members, read):
