@@ -118,7 +118,7 @@ complete -c lwt -n '__lwt_at 1 exec' -l failed-to -r -F -d 'write the names of t
 complete -c lwt -n '__lwt_at 1 exec' -s S -l max-code -d 'exit with the largest remote code'
 complete -c lwt -n '__lwt_at 1 exec' -l stdin -r -F -d 'the command\'s standard input on every host; - is lwt\'s own'
 complete -c lwt -n '__lwt_at 1 exec' -l script -r -F -d 'a local script to run; the words after -- are its arguments'
-complete -c lwt -n '__lwt_at 1 exec' -l subst -d 'replace %h, %n, %{COLUMN} anywhere; %% is a percent sign'
+complete -c lwt -n '__lwt_at 1 exec' -l subst -d 'replace %h by the host, %n by its rank from 0, %{COLUMN} by its column of the host list, %% by a percent sign'
 complete -c lwt -n '__lwt_at 1 exec' -l sudo -d 'as root, by sudo; its password is asked for once'
 complete -c lwt -n '__lwt_at 1 exec' -l pick -x -d 'only N of the hosts, at random'
 complete -c lwt -n '__lwt_at 1 exec' -l batch -x -d 'the next N hosts when the N before are done'

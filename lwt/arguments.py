@@ -130,6 +130,13 @@ def read_value(flag, text, read):
         raise UsageError('%s: %r: %s' % (flag, text, error))
 
 
+def refuse_words(parser, words):
+    """Raise UsageError where a command that takes hosts, but no words, is given some."""
+    if words:
+        raise UsageError('%s: unexpected word %s' % (parser.prog, words[0]),
+                         "name hosts with -w, and quote sets of them: -w 'h[1-9]'")
+
+
 def fitting(fanout, flag, say):
     """A fanout that the limit on open files has room for; say(text) hears when it is less than what was asked for."""
     most = proc.max_children()

@@ -11,7 +11,7 @@ import tempfile
 from typing import NamedTuple
 
 from lwt import bundle, call, connection, files, manifest, outcome, output, ssh, transfer
-from lwt.arguments import Parser, fitting
+from lwt.arguments import Parser, fitting, refuse_words
 from lwt.errors import Cancelled, HostError, UsageError
 from lwt.flow import running
 
@@ -42,8 +42,7 @@ def main(name, argv, make_env):
     parser.add_options('timeout', 'stall', 'grace')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
-    if words or parsed.rest:
-        raise UsageError('lwt deploy: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    refuse_words(parser, words + (parsed.rest or []))
     place = env.find_workspace()
     settings = env.settings(place)
     chosen = env.select(parsed, place)

@@ -5,7 +5,7 @@ from __future__ import generator_stop
 from typing import NamedTuple
 
 from lwt import checks, config, hostset, leftovers, master, output, scheduler, task_view, weather_view
-from lwt.arguments import Parser, fitting
+from lwt.arguments import Parser, fitting, refuse_words
 from lwt.checks import Finding
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
@@ -35,8 +35,7 @@ def main(name, argv, make_env):
     parser.add_argument('--json', action='store_true', help='one JSON object a line')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
-    if words or parsed.rest:
-        raise UsageError('lwt doctor: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    refuse_words(parser, words + (parsed.rest or []))
     return _Doctor(env, parsed).run()
 
 

@@ -19,9 +19,9 @@ from typing import NamedTuple
 from lwt import call, files, flow, outcome, output, styles
 from lwt.arguments import Parser, fitting
 from lwt.config import count, positive
-from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError
+from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
 from lwt.remote import Payload
-from lwt.ssh import Verdict
+from lwt.ssh import Verdict, printable_text
 
 MAX_SCRIPT = 16 << 20
 LINES_SHOWN = 20            # failures that are told one by one; the others are in the summary
@@ -30,17 +30,15 @@ PROGRESS_EVERY = 0.5        # seconds
 READY = 256                 # hosts that wait for a slot beside those that have one
 NOT_STARTED = Verdict(outcome.SKIPPED, 255, 'not started', 'no')
 
-# %h, %n and %{column}: as a word of their own, or all that a variable is given; with --subst, anywhere.
-COLUMN = r'h|n|\{([A-Za-z0-9_][\w.-]*)\}'
-WORD = re.compile(r'(?<![^\s;|&()<>])((?:[A-Za-z_]\w*=)?)%%(%s)(?![^\s;|&()<>])' % COLUMN, re.ASCII)
-ANYWHERE = re.compile(r'()%%(%s|%%)' % COLUMN, re.ASCII)
+# What --subst replaces: %h, %n, %{column} and %%.
+SUBSTITUTED = re.compile(r'%(h|n|%|\{([A-Za-z0-9_][\w.-]*)\})', re.ASCII)
 
 EXAMPLES = '''examples:
   lwt exec -w h1,h2 -- uptime
   lwt exec -a -b -- uname -r                         equal output is gathered
   lwt exec -g plab -u 30 -- 'cd data && make'        nothing is left of what takes longer than 30 s
   lwt exec -a --script check.sh -- --fast            a local script, with arguments
-  lwt exec -w 'h[1-9]' -- ./work --part %n           its rank for each, from 0; %h is its name
+  lwt exec -w 'h[1-9]' --subst -- ./work --part %n   %n is the rank of the host, from 0
   lwt exec -a --batch 5 --fail-fast -- ./upgrade     five at a time; a bad batch is the last one
   lwt exec -a --failed-to bad -- true || lwt exec -w ^bad -- true
   lwt exec -a --json -- df -k . | jq .stdout'''
@@ -49,7 +47,7 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = _parser(name)
-    parsed, words = parser.parse(argv)
+    parsed, words = _parse(parser, argv)
     env = make_env(parser, parsed)
     place = env.find_workspace()
     settings = env.settings(place)
@@ -77,9 +75,9 @@ def main(name, argv, make_env):
 
 def _parser(name):
     parser = Parser(name, 'lwt exec -w HOSTS | -g CATEGORY | -a [options] -- COMMAND',
-                    'Run a command (for sh) in the home of each host.  Its output comes as it is made, a line at a time, with\n'
-                    'the host before it when there are several.  Standard input is empty.  %h, %n and %{COLUMN}, as words of\n'
-                    'their own in COMMAND, are the host, its rank from 0, and its column of the host list.', EXAMPLES)
+                    'Run a command (for sh) in the home of each host.  Its output comes as it is made, a\n'
+                    'line at a time, with the host before it when there are several.  Standard input is\n'
+                    'empty.', EXAMPLES)
     parser.add_selection()
     parser.add_options('timeout', 'idle', 'grace', 'lease')
     shown = parser.add_argument_group('output')
@@ -96,7 +94,9 @@ def _parser(name):
     what = parser.add_argument_group('what is run, and where')
     what.add_argument('--stdin', metavar='FILE', help='the command\'s standard input on every host; - is lwt\'s own')
     what.add_argument('--script', metavar='FILE', help='a local script to run; the words after -- are its arguments')
-    what.add_argument('--subst', action='store_true', help='replace %%h, %%n, %%{COLUMN} anywhere; %%%% is a percent sign')
+    what.add_argument('--subst', action='store_true',
+                      help='replace %%h by the host, %%n by its rank from 0, %%{COLUMN} by its '
+                           'column of the host list, %%%% by a percent sign')
     what.add_argument('--sudo', action='store_true', help='as root, by sudo; its password is asked for once')
     what.add_argument('--pick', type=positive, metavar='N', help='only N of the hosts, at random')
     what.add_argument('--batch', type=positive, metavar='N', help='the next N hosts when the N before are done')
@@ -105,19 +105,55 @@ def _parser(name):
     return parser
 
 
+def _parse(parser, argv):
+    """(parsed, words) of the command line.
+
+    Words before "--" are no part of the command: most often the shell has expanded a host set.
+    Without "--", the first word begins the command, but an option after it may be meant for lwt.
+    """
+    leading, rest = parser.leading(argv)
+    has_dashes = '--' in argv
+    if not has_dashes:
+        _refuse_ambiguous(leading, rest)
+    try:
+        parsed, words = parser.parse(argv)
+    except UsageError as error:
+        if has_dashes or not any(word.startswith('-') for word in rest[1:]):
+            raise
+        raise UsageError(error.message, _put_dashes(rest))
+    if words and has_dashes:
+        raise UsageError('lwt exec: unexpected word %s before --' % printable(words[0]),
+                         "quote sets of hosts, or the shell may expand them: -w 'h[1-9]'")
+    return parsed, words
+
+
+def _refuse_ambiguous(leading, rest):
+    """Raise UsageError for options of a command that would turn lwt into something else: -h into
+    its help and, where hosts are selected already, -a into a command for every host."""
+    options = {'-h'} | ({'-a'} if {'-w', '-g'} & {word[:2] for word in leading} else set())
+    found = [word for word in rest[1:] if word in options]
+    if found:
+        raise UsageError('lwt exec: %s after the first word of the command' % found[0],
+                         _put_dashes(rest))
+
+
+def _put_dashes(rest):
+    return 'put -- before the command: -- ' + printable_text(' '.join(map(shlex.quote, rest)))
+
+
 class _Work(NamedTuple):
-    """What to run: text for sh -c, and its arguments; pattern: what is replaced in it for each host."""
+    """What to run: text for sh -c, and its arguments; is_template: are %h and so on replaced?"""
 
     text: str
     arguments: tuple
-    pattern: object
+    is_template: bool
 
     def at(self, host, rank):
         """(text, arguments) for one host."""
-        if '%' not in self.text and not self.arguments:
-            return self.text, ()
-        return (_filled(self.text, host, rank, self.pattern, shlex.quote),
-                tuple(_filled(word, host, rank, self.pattern, str) for word in self.arguments))
+        if not self.is_template:
+            return self.text, self.arguments
+        return (_filled(self.text, host, rank, shlex.quote),
+                tuple(_filled(word, host, rank, str) for word in self.arguments))
 
 
 class _Job(NamedTuple):
@@ -130,38 +166,42 @@ class _Job(NamedTuple):
 
 def _work(parsed, words):
     said = words + (parsed.rest or [])
-    pattern = ANYWHERE if parsed.subst else WORD
     if parsed.script is not None:
-        return _Work(os.path.basename(parsed.script), tuple(said), pattern)
+        return _Work(os.path.basename(parsed.script), tuple(said), parsed.subst)
     text = ' '.join(said)
     if not text.strip():
         raise UsageError('empty command', 'lwt exec -w HOSTS -- COMMAND')
-    return _Work(text, (), pattern)
+    return _Work(text, (), parsed.subst)
 
 
 def _columns(host):
     return dict(host.extra, name=host.name, category=host.category, home=host.home)
 
 
-def _filled(text, host, rank, pattern, quote):
-    """text with what stands for the host's own values replaced; a column that no host list knows is left as it is."""
+def _filled(text, host, rank, quote):
+    """text with what stands for the host's own values replaced; a column that no host list knows is
+    left as it is."""
     columns = _columns(host)
 
     def value(match):
-        before, word, column = match.groups()
+        word, column = match.groups()
         if column is not None:
-            return before + quote(columns[column]) if column in columns else match.group()
-        return before + {'%': '%', 'h': quote(host.name), 'n': str(rank)}[word]
-    return pattern.sub(value, text)
+            return quote(columns[column]) if column in columns else match.group()
+        return {'%': '%', 'h': quote(host.name), 'n': str(rank)}[word]
+    return SUBSTITUTED.sub(value, text)
 
 
 def _check_columns(work, chosen):
     """Raise UsageError when a column is asked for that some of the hosts have and others have not."""
-    asked = {match.group(3) for text in (work.text,) + work.arguments for match in work.pattern.finditer(text)} - {None}
+    if not work.is_template:
+        return
+    texts = (work.text,) + work.arguments
+    asked = {match.group(2) for text in texts for match in SUBSTITUTED.finditer(text)} - {None}
     for column in sorted(asked):
         without = [host.name for host in chosen if column not in _columns(host)]
         if 0 < len(without) < len(chosen):
-            raise UsageError('%%{%s}: %s has no such column' % (column, without[0]), 'add %s=… to its line in host.list' % column)
+            raise UsageError('%%{%s}: %s has no such column' % (column, without[0]),
+                             'add %s=… to its line in host.list' % column)
 
 
 def _picked(chosen, pick):

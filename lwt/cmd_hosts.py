@@ -3,7 +3,7 @@
 import time
 
 from lwt import hostset, output
-from lwt.arguments import Parser
+from lwt.arguments import Parser, refuse_words
 from lwt.errors import UsageError, printable
 
 EXAMPLES = '''examples:
@@ -37,8 +37,7 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     if parsed.why or parsed.out or parsed.back:
         return _one(env, parsed, ' '.join(words + (parsed.rest or [])))
-    if words or parsed.rest:
-        raise UsageError('lwt hosts: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    refuse_words(parser, words + (parsed.rest or []))
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
     names = [host.name for host in env.select(parsed, env.find_workspace(), may_be_empty=True)]
     if parsed.count:

@@ -3,9 +3,8 @@
 import time
 
 from lwt import hostset, monitor, outcome, output, weather_view
-from lwt.arguments import Parser, fitting, read_value
+from lwt.arguments import Parser, fitting, read_value, refuse_words
 from lwt.config import positive_seconds
-from lwt.errors import UsageError
 from lwt.flow import running
 
 EXAMPLES = '''examples:
@@ -25,8 +24,7 @@ def main(name, argv, make_env):
     parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
-    if words or parsed.rest:
-        raise UsageError('lwt monitor: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    refuse_words(parser, words + (parsed.rest or []))
     every = read_value('--every', parsed.every, positive_seconds)
     place = env.find_workspace()
     settings = env.settings(place)

@@ -8,9 +8,9 @@ import tempfile
 import time
 
 from lwt import files, hostset, output, outcome, probe, weather_view
-from lwt.arguments import Parser, fitting, read_value
+from lwt.arguments import Parser, fitting, read_value, refuse_words
 from lwt.config import count, positive_seconds
-from lwt.errors import Cancelled, UsageError
+from lwt.errors import Cancelled
 from lwt.flow import running
 from lwt.ssh import Verdict
 from lwt.store import Store
@@ -35,8 +35,7 @@ def main(name, argv, make_env):
     parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
-    if words or parsed.rest:
-        raise UsageError('lwt probe: unexpected word %s' % (words + (parsed.rest or []))[0], 'name hosts with -w')
+    refuse_words(parser, words + (parsed.rest or []))
     every = read_value('--every', parsed.every, positive_seconds)
     rate = read_value('--limit', parsed.limit, count) * 125.0
     place = env.require_workspace()

@@ -55,7 +55,8 @@ class LyingSsh(ProgramTestCase):
         self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''))
 
     def test_N_12_one_of_seventy_that_says_nothing_holds_up_nobody(self):
-        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w', 'h[1-69],hang-1', '--', 'echo %h')
+        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w', 'h[1-69],hang-1',
+                        '--subst', '--', 'echo %h')
         self.assertEqual((done.code, len(done.out.splitlines())), (3, 69), done)
         self.assertEqual(done.err.splitlines()[-1], 'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 6 s)')
 

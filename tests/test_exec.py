@@ -41,35 +41,91 @@ class Substitution(unittest.TestCase):
 
     HOST = Host('h[1]', 'plab', '~', (('port', '80'), ('note', "it's")))
 
-    def at(self, text, everywhere=False):
-        pattern = cmd_exec.ANYWHERE if everywhere else cmd_exec.WORD
-        return cmd_exec._Work(text, (), pattern).at(self.HOST, 7)[0]
+    def at(self, text, is_template):
+        return cmd_exec._Work(text, (), is_template).at(self.HOST, 7)[0]
 
-    def test_words_of_their_own_are_replaced_and_nothing_else(self):
-        for text, expected in (('echo %h %n', "echo 'h[1]' 7"), ('date +%H', 'date +%H'), ("stat -c '%n %s'", "stat -c '%n %s'"),
-                               ('a%h', 'a%h'), ('%{port}', '80'), ('%{note}', "'it'\"'\"'s'"), ('%{nosuch}', '%{nosuch}'),
-                               ('%{category} %{home}', "plab '~'"), ('printf "%n"', 'printf "%n"'), ('%% %d', '%% %d'),
-                               ('sleep %n; (echo %h)|cat', "sleep 7; (echo 'h[1]')|cat"),
-                               ('RANK=%n HOST=%h x', "RANK=7 HOST='h[1]' x"),
-                               ('git log --format=%h', 'git log --format=%h'), ("date '+%h'", "date '+%h'")):
+    def test_FR_26_a_command_is_untouched_without_subst(self):
+        """FR-26: %h, %n and %{column} mean what they mean to the command."""
+        for text in ('echo %h %n', "stat -c '%n %s'", 'stat -c %n /etc/passwd', '%{port}', 'date +%h',
+                     'RANK=%n x', 'git log --format=%h', '100%%', "printf '%n%%'"):
             with self.subTest(text=text):
-                self.assertEqual(self.at(text), expected)
+                self.assertEqual(self.at(text, False), text)
 
-    def test_anywhere_when_asked(self):
-        for text, expected in (('a%h/%n', "a'h[1]'/7"), ('100%%', '100%'), ('%%h', '%h'), ('%d', '%d')):
+    def test_FR_26_with_subst_they_are_replaced_anywhere(self):
+        """FR-26: --subst replaces them wherever they stand."""
+        for text, expected in (
+                ('a%h/%n', "a'h[1]'/7"), ('100%%', '100%'), ('%%h', '%h'), ('%d', '%d'),
+                ('%{port}', '80'), ('%{note}', "'it'\"'\"'s'"), ('%{nosuch}', '%{nosuch}'),
+                ('%{category} %{home}', "plab '~'"), ('RANK=%n HOST=%h x', "RANK=7 HOST='h[1]' x")):
             with self.subTest(text=text):
                 self.assertEqual(self.at(text, True), expected)
 
-    def test_arguments_of_a_script_are_words_already(self):
-        work = cmd_exec._Work('script', ('%h', '%{note}', 'a %h'), cmd_exec.WORD)
-        self.assertEqual(work.at(self.HOST, 0), ('script', ('h[1]', "it's", 'a h[1]')))
+    def test_FR_26_arguments_of_a_script_are_words_already(self):
+        """FR-26: in the arguments of --script as well, without quotes."""
+        words = ('%h', '%{note}', 'a %h')
+        for is_template, expected in ((True, ('h[1]', "it's", 'a h[1]')), (False, words)):
+            work = cmd_exec._Work('script', words, is_template)
+            self.assertEqual(work.at(self.HOST, 0), ('script', expected))
 
     def test_a_column_that_only_some_hosts_have_is_an_error(self):
-        work = cmd_exec._Work('echo %{port}', (), cmd_exec.WORD)
+        work = cmd_exec._Work('echo %{port}', (), True)
         cmd_exec._check_columns(work, [self.HOST])
         cmd_exec._check_columns(work, [Host('h2')])
         with self.assertRaisesRegex(UsageError, 'h2 has no such column'):
             cmd_exec._check_columns(work, [self.HOST, Host('h2')])
+        cmd_exec._check_columns(work._replace(is_template=False), [self.HOST, Host('h2')])
+
+
+class CommandLine(ProgramTestCase):
+    """What is the command, and what is an option of lwt."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_workspace([('h1', 'local', '~')])
+
+    def test_FR_24_words_before_the_dashes_are_an_error(self):
+        """FR-24: the shell has expanded -w h[1-2] to -w h1 h2."""
+        for words in (('-w', 'h1', 'h2', '--', 'hostname'), ('-w', 'h1', 'h2', 'h3', '-b', '--', 'x'),
+                      ('h1', '--', 'hostname'), ('-a', '-x', 'h1', 'h2', '--', 'x'),
+                      ('-w', 'h1', '--script', 'x', 'word', '--', 'y'), ('-g', 'a', 'b', '--')):
+            with self.subTest(words=words):
+                done = self.lwt('exec', *words)
+                self.assert_refused(done, 2, 'unexpected word', 'before --', "-w 'h[1-9]'")
+                self.assertEqual(done.out, '')
+        for command in ('probe', 'monitor', 'hosts', 'deploy', 'doctor'):
+            with self.subTest(command=command):
+                done = self.lwt(command, '-w', 'h1', 'h2')
+                self.assert_refused(done, 2, 'unexpected word h2', "-w 'h[1-9]'")
+
+    def test_UR_11_an_option_of_the_command_gets_the_hint_to_put_dashes(self):
+        """UR-11: without --, an option-like word of the command says where -- belongs."""
+        for words, said in (
+                ('-w h1 -b uname -sr', '-- uname -sr'), ('-w h1 ls -la', '-- ls -la'),
+                ('-w h1 ls -al', '-- ls -al'), ('-w h1 df -h', '-- df -h'), ('-w h1 ls -a', '-- ls -a'),
+                ('-w h1 git log --oneline', '-- git log --oneline'), ('-g local ls -a /', '-- ls -a /')):
+            with self.subTest(words=words):
+                done = self.lwt('exec', *words.split())
+                self.assert_refused(done, 2, 'hint: put -- before the command: ' + said)
+                self.assertEqual(done.out, '')
+
+    def test_UR_11_options_of_lwt_may_still_follow_the_command(self):
+        """UR-11: what worked without -- works."""
+        for words in ('-w h1 echo x', 'echo x -w h1', 'echo -w h1 x -N', '-w h1 -- echo x', 'echo x -a'):
+            with self.subTest(words=words):
+                done = self.lwt('exec', *words.split())
+                self.assertEqual((done.code, done.out, done.err), (0, 'x\n', ''), done)
+        done = self.lwt('exec', '-w', 'h1', '-z', 'echo')
+        self.assert_refused(done, 2, 'unknown option -z')
+        self.assertNotIn('put --', done.err)
+        done = self.lwt('exec', '--help', 'x')
+        self.assertEqual(done.code, 0)
+
+    def test_FR_26_as_a_user_runs_it(self):
+        """FR-26: stat -c %n prints the name of the file."""
+        for words, out in ((('--', 'stat', '-c', '%n', '/etc/passwd'), '/etc/passwd\n'),
+                           (('--subst', '--', 'echo %n%h'), '0h1\n')):
+            done = self.lwt('exec', '-w', 'h1', *words)
+            self.assertEqual((done.code, done.out), (0, out), done)
 
 
 class Summary(unittest.TestCase):
@@ -109,7 +165,8 @@ class ManyHosts(ProgramTestCase):
         return len(self.read('fake', 'calls.' + host).splitlines())
 
     def test_equal_output_is_gathered_and_the_unreachable_are_a_group(self):
-        done = self.exec('-b', '-w', 'h[1-3],down-[1-2]', '--', 'echo same; [ %n != 2 ] || { echo other; exit 4; }')
+        done = self.exec('--subst', '-b', '-w', 'h[1-3],down-[1-2]', '--',
+                         'echo same; [ %n != 2 ] || { echo other; exit 4; }')
         rule = '-' * 15 + '\n'
         self.assertIn(rule + 'h[2-3] (2)\n' + rule + 'same\n', done.out)
         self.assertIn(rule + 'h1: exit code 4\n' + rule + 'same\nother\n', done.out)
@@ -117,18 +174,18 @@ class ManyHosts(ProgramTestCase):
         self.assertEqual(done.code, 3)
 
     def test_differences_are_from_the_largest_group(self):
-        done = self.exec('--diff', '-w', 'h[1-4]', '--', 'echo a; [ %h != h3 ] || echo b')
+        done = self.exec('--subst', '--diff', '-w', 'h[1-4]', '--', 'echo a; [ %h != h3 ] || echo b')
         self.assertEqual(done.out, '--- h[1-2,4]\n+++ h3\n@@ -1 +1,2 @@\n a\n+b\n')
 
     def test_each_host_has_its_files_and_the_failed_have_a_list(self):
         self.write('o/h2', 'of an earlier run')
-        done = self.exec('-w', 'h1,down-2,h2', '--outdir', 'o', '--errdir', 'e', '--failed-to', 'bad', '--',
+        done = self.exec('--subst', '-w', 'h1,down-2,h2', '--outdir', 'o', '--errdir', 'e', '--failed-to', 'bad', '--',
                          'echo out; echo err >&2; [ %h = h1 ]')
         self.assertEqual(done.code, 3)
         self.assertEqual([self.read('o', name) for name in ('h1', 'h2', 'down-2')], ['out\n', 'out\n', ''])
         self.assertEqual(self.read('e', 'h1'), 'err\n')
         self.assertEqual(sorted(self.read('bad').split()), ['down-2', 'h2'])
-        done = self.exec('-w', '^bad', '--', 'echo %h')
+        done = self.exec('--subst', '-w', '^bad', '--', 'echo %h')
         self.assertEqual(done.out, 'h2: h2\n')
 
     def test_a_list_that_cannot_be_written_is_said_before_anything_runs(self):
@@ -138,21 +195,24 @@ class ManyHosts(ProgramTestCase):
 
     def test_a_failure_ends_the_rest(self):
         began = time.monotonic()
-        done = self.exec('--fail-fast', '-f', '2', '-w', 'h[1-5]', '--', '[ %h = h1 ] && exit 3; sleep 9871')
+        done = self.exec('--subst', '--fail-fast', '-f', '2', '-w', 'h[1-5]', '--',
+                         '[ %h = h1 ] && exit 3; sleep 9871')
         self.assertLess(time.monotonic() - began, 60)
         self.assertEqual(done.code, 1, done)
         self.assertIn('lwt: skipped: 3 hosts: h[3-5]: not started\n', done.err)
         self.assertIn('lwt: killed: 1 host: h2: stopped, for another host failed\n', done.err)
 
     def test_a_bad_batch_is_the_last_one(self):
-        done = self.exec('--fail-fast', '--batch', '2', '-w', 'h[1-5]', '--', 'echo ran; [ %h != h3 ]')
+        done = self.exec('--subst', '--fail-fast', '--batch', '2', '-w', 'h[1-5]', '--',
+                         'echo ran; [ %h != h3 ]')
         self.assertEqual(sorted(done.out.split()[::2]), ['h1:', 'h2:', 'h3:', 'h4:'])
         self.assertIn('lwt: skipped: 1 host: h5: not started\n', done.err)
-        done = self.exec('--batch', '2', '-w', 'h[1-5]', '--', 'echo ran; [ %h != h3 ]')
+        done = self.exec('--subst', '--batch', '2', '-w', 'h[1-5]', '--', 'echo ran; [ %h != h3 ]')
         self.assertEqual(len(done.out.splitlines()), 5)
 
     def test_a_batch_waits_for_the_one_before(self):
-        done = self.exec('--batch', '2', '-w', 'h[1-4]', '--', 'case %h in h1) sleep 0.5 ;; esac; echo ran')
+        done = self.exec('--subst', '--batch', '2', '-w', 'h[1-4]', '--',
+                         'case %h in h1) sleep 0.5 ;; esac; echo ran')
         self.assertLess(done.out.index('h1:'), done.out.index('h3:'))
 
     def test_a_few_are_picked(self):
@@ -176,13 +236,14 @@ class ManyHosts(ProgramTestCase):
 
     def test_silence_is_ended_and_output_is_not(self):
         command = '[ %h = h1 ] && sleep 9872; for i in 1 2 3 4 5; do echo $i; sleep 0.4; done'
-        done = self.exec('--idle', '3', '-w', 'h[1-2]', '--', command)
+        done = self.exec('--idle', '3', '--subst', '-w', 'h[1-2]', '--', command)
         self.assertEqual(done.code, 3, done)
         self.assertIn('lwt: timeout: 1 host: h1: stalled: no byte in 3 s', done.err)
         self.assertEqual(len(done.out.splitlines()), 5)
 
     def test_USR1_tells_what_runs(self):
-        popen = self.start('exec', '-w', 'h[1-2]', '--', 'echo begun; [ %h = h1 ] || sleep 9873')
+        popen = self.start('exec', '--subst', '-w', 'h[1-2]', '--',
+                           'echo begun; [ %h = h1 ] || sleep 9873')
         self.assertEqual({popen.stdout.readline() for _ in range(2)}, {b'h1: begun\n', b'h2: begun\n'})
         popen.send_signal(signal.SIGUSR1)
         self.assertRegex(popen.stderr.readline(), rb'lwt: \d of 2 done, \d running')
