@@ -16,7 +16,7 @@ __lwt_flags() {
   case $1 in
     init) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
     demo) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
-    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs -u --timeout --grace --retries --halt --delay --load --memfree --nice -0 --null --dos --dry-run -k --keep-order --tag --line-buffer --lb --progress --bar --eta --joblog --resume --resume-failed --results' ;;
+    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs -u --timeout --grace --retries --halt --delay --load --memfree --nice -0 --null --dos --plus --dry-run -k --keep-order --tag --line-buffer --lb --progress --bar --eta --joblog --resume --resume-failed --results' ;;
     exec) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout -u --timeout --idle --grace --lease -w -g -x -a -b --gather --diff -k --keep-order -N --no-label --json --outdir --errdir --progress --failed-to -S --max-code --stdin --script --subst --sudo --pick --batch --fail-fast --retries' ;;
     put) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --per-host --chain --star --limit -u --timeout --stall --grace -w -g -x -a' ;;
     get) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --force --limit -u --timeout --stall --grace -w -g -x -a' ;;

@@ -37,6 +37,8 @@ class Env(NamedTuple):
     def settings(self, place):
         """The Settings in force in a workspace, or without one (None)."""
         settings = config.load(place.conf if place else None, self.environ, self.overrides)
+        if not settings.fanout:
+            settings = settings._replace(fanout=proc.most_at_once())
         if self.verbose or settings.log:
             from lwt import log                 # here, for it takes long, and few ask for it
             log.start(self.verbose, settings.log, settings.log_format == 'json')
@@ -119,7 +121,7 @@ def _read_hosts(name):
     if name != '-':
         return files.read_text(name, hosts.MAX_BYTES)
     with files.local_errors('standard input'):
-        return sys.stdin.buffer.read().decode('utf-8', 'replace')
+        return files.without_bom(sys.stdin.buffer.read()).decode('utf-8', 'replace')
 
 
 def read_value(flag, text, read):

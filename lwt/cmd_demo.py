@@ -77,7 +77,7 @@ def _make_workspace(scratch):
 
 def _run(env, place, store):
     settings = env.settings(place)
-    desc, folder = queue.read_description(place, 'lyapunov', settings.retries)
+    desc, folder = queue.Reader(place, settings.retries).read('lyapunov')
     values = queue.values_of_file(place.path('parameters.txt'))
     queue.add(place, store, [queue.Order('lyapunov', desc, folder, values)])
     output.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))

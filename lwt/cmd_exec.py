@@ -16,7 +16,7 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from lwt import call, files, flow, outcome, output, styles
+from lwt import call, files, flow, outcome, output, script_checks, styles
 from lwt.arguments import Parser, fitting
 from lwt.config import count, positive
 from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
@@ -75,9 +75,9 @@ def main(name, argv, make_env):
 
 def _parser(name):
     parser = Parser(name, 'lwt exec -w HOSTS | -g CATEGORY | -a [options] -- COMMAND',
-                    'Run a command (for sh) in the home of each host.  Its output comes as it is made, a\n'
-                    'line at a time, with the host before it when there are several.  Standard input is\n'
-                    'empty.', EXAMPLES)
+                    'Run a command (for sh) in the home of each host.  Its output is shown line by\n'
+                    'line, with the host before it when there are several.  Standard input is empty.',
+                    EXAMPLES)
     parser.add_selection()
     parser.add_options('timeout', 'idle', 'grace', 'lease')
     shown = parser.add_argument_group('output')
@@ -214,9 +214,10 @@ def _payload(parsed, stack):
     """What is sent behind the command; lwt's own standard input is read to its end first, into a file that stack removes."""
     script = b''
     if parsed.script is not None:
-        script = files.read_bytes(parsed.script, MAX_SCRIPT)
+        script = files.without_bom(files.read_bytes(parsed.script, MAX_SCRIPT))
         if not script:
             raise UsageError('%s: empty' % parsed.script)
+        script_checks.check_dos_ends(parsed.script, script)
     takers = ['-w'] * ('-' in parsed.hosts or '^-' in parsed.hosts) + ['--stdin'] * (parsed.stdin == '-')
     secret = _secret(takers) if parsed.sudo else None
     if len(takers) > 1:

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from lwt import config, floor, jobs, multi, outcome, output, template
+from lwt import config, floor, jobs, multi, outcome, output, proc, template
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
@@ -24,9 +24,17 @@ EXAMPLES = '''examples:
   lwt multi --joblog log --resume-failed < commands.txt  what failed or is new
   find . -name '*.c' | lwt multi --halt now,fail=1 cc -c {}
 
-in TEMPLATE: {} the argument, {.} without extension, {/} without directories, {//} its directory, {/.} both removed,
-{#} the job's number, {%} its slot, {2} the argument of the second source.  Options come before TEMPLATE, or after a TEMPLATE
-that is one quoted word.'''
+in TEMPLATE:
+  {} {.} {..} {...}         the argument; without one, two or three extensions
+  {/} {/.} {/..} {/...}     its last name; the same without extensions
+  {//} {+/}                 its directory: "." or nothing where it has none
+  {+.} {+..} {+...}         its extensions
+  {2} {2.} {-1} {-1/}       of the second source, of the last source
+  {#} {##} {0#}             number of the job; of all jobs; with leading zeros
+  {%} {0%}                  number of its slot; with leading zeros
+
+No quotes around placeholders: each argument is quoted for the shell.  Options come before TEMPLATE,
+or after a TEMPLATE that is one quoted word.'''
 
 
 def main(name, argv, make_env):
@@ -37,14 +45,18 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     settings = env.settings(env.find_workspace())
     plan = _plan(parsed, settings, env)
-    place = template.Template(os.fsencode(' '.join(words)), max(1, len(sources))) if words else None
+    place = None
+    if words:
+        text = os.fsencode(' '.join(words))
+        place = template.Template(text, max(1, len(sources)), parsed.plus)
     with contextlib.ExitStack() as stack:
         records = _records(parsed, stack)
         if not sources and os.isatty(0) and not env.quiet:
             output.say('%s are read from the terminal; end them with Ctrl-D' % ('arguments' if words else 'command lines'))
         # One slot more than jobs: see Executor._has_room.
         run = stack.enter_context(running(plan.jobs + 1, plan.grace, adopt=not parsed.dry_run))
-        return _Multi(run, parsed, plan, jobs.Input(run, _style(parsed, plan), place, sources), records, env).run()
+        source = jobs.Input(run, _style(parsed, plan, place), place, sources)
+        return _Multi(run, parsed, plan, source, records, env).run()
 
 
 def _parser(name):
@@ -52,7 +64,8 @@ def _parser(name):
                     'Run command lines on this machine, N at a time.  Their standard input is empty; the output of each is\n'
                     'shown when it is done, never mixed with another\'s.', EXAMPLES)
     parser.add_argument('-j', '-P', '--jobs', metavar='N', default='100%',
-                        help='commands at once: N, +N over the cores, N%% of them')
+                        help='commands at once: N; +N, -N: more or less than the cores; N%%: of '
+                             'the cores; 0: as many as possible')
     parser.add_argument('-u', '--timeout', metavar='SEC', help='time-out of each; N%% of the median of those that went well')
     parser.add_options('grace')
     parser.add_argument('--retries', metavar='N', default='0', help='run again what failed, up to N times, with back-off')
@@ -64,6 +77,8 @@ def _parser(name):
     parser.add_argument('--nice', metavar='N', default='0', help='be kind to others: nice N')
     parser.add_argument('-0', '--null', action='store_true', help='the input is separated by NUL bytes, not newlines')
     parser.add_argument('--dos', action='store_true', help='drop a carriage return at the end of an input line')
+    parser.add_argument('--plus', action='store_true',
+                        help='for GNU parallel: its more unusual placeholders are errors, not text')
     parser.add_argument('--dry-run', action='store_true', help='print the commands only')
     shown = parser.add_argument_group('output')
     shown.add_argument('-k', '--keep-order', action='store_true', help='in the order of the input')
@@ -119,10 +134,12 @@ def _cores():
 
 
 def _jobs(text):
-    """-j: N, +N over the cores, N% of them."""
-    if text.startswith('+'):
-        return _cores() + config.count(text[1:])
-    return max(1, int(_of_cores(text))) if text.endswith('%') else config.positive(text)
+    """-j: N, N more or less than the cores, N% of them, or 0 for as many as possible."""
+    if text[:1] in ('+', '-'):
+        return max(1, _cores() + (1 if text[0] == '+' else -1) * config.count(text[1:]))
+    if text.endswith('%'):
+        return max(1, int(_of_cores(text)))
+    return config.count(text) or proc.most_at_once()
 
 
 def _of_cores(text):
@@ -153,8 +170,10 @@ def _halt(text):
     return multi.Halt(found.group(1), found.group(2), float(found.group(3)), bool(found.group(4)))
 
 
-def _style(parsed, plan):
-    return jobs.Style(b'\0' if parsed.null else b'\n', parsed.dos, parsed.tag, plan.jobs, plan.halt.is_percent)
+def _style(parsed, plan, place):
+    needs_total = plan.halt.is_percent or place is not None and place.has_total
+    separator = b'\0' if parsed.null else b'\n'
+    return jobs.Style(separator, parsed.dos, parsed.tag, plan.jobs, needs_total)
 
 
 def _records(parsed, stack):

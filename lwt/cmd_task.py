@@ -153,7 +153,9 @@ def add(command, words):
     after = [task.id for task in queue.find(command.store, _split(parsed.after))]
     overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-')) for key in tasks.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
-    found = [(name,) + queue.read_description(command.place, name, command.settings.retries, overrides) for name in words]
+    reader = queue.Reader(command.place, command.settings.retries, overrides, tuple(args),
+                          command.say)
+    found = [(name,) + reader.read(name) for name in words]
     orders = [queue.Order(name, desc, folder, tuple(args)) for name, desc, folder in found]
     if parsed.unless_exists:
         orders = _new_orders(command.store, orders)

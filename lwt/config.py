@@ -96,7 +96,8 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option('fanout', positive, '32', 'N', ('-f', '--fanout'), 'children alive at once'),
+    Option('fanout', count, '32', 'N', ('-f', '--fanout'),
+           'maximum number of parallel processes; 0: as many as possible'),
     Option('connect_timeout', seconds, '10', 'SEC', ('-t', '--connect-timeout'), 'to reach a host'),
     Option('hello_timeout', seconds, '20', 'SEC', ('--hello-timeout',), 'for its shell to answer, over the connect timeout'),
     Option('timeout', seconds, '0', 'SEC', ('-u', '--timeout'), 'for the whole command; 0: no limit'),

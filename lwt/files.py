@@ -12,6 +12,8 @@ import stat
 
 from lwt.errors import LocalError, UsageError
 
+BOM = b'\xef\xbb\xbf'           # the byte order mark U+FEFF in UTF-8
+UTF_16 = (b'\xff\xfe', b'\xfe\xff')
 MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)     # say nothing of the file that was to be opened
 
 
@@ -42,9 +44,17 @@ def read_bytes(path, max_bytes):
         os.close(fd)
 
 
+def without_bom(data):
+    """Bytes of a text without the byte order mark that some editors put at the start of UTF-8."""
+    return data[len(BOM):] if data.startswith(BOM) else data
+
+
 def read_text(path, max_bytes):
-    """The text of a small regular file, as UTF-8.  Raises UsageError with the line that is none."""
-    data = read_bytes(path, max_bytes)
+    """The text of a small regular file, as UTF-8, without a byte order mark at its start.  Raises
+    UsageError with the line that is none."""
+    data = without_bom(read_bytes(path, max_bytes))
+    if data.startswith(UTF_16):
+        raise UsageError('%s: UTF-16, not UTF-8' % path, 'convert it: iconv -f UTF-16 -t UTF-8')
     try:
         return data.decode('utf-8')
     except UnicodeDecodeError as error:

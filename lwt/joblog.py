@@ -12,7 +12,7 @@ import json
 import os
 
 from lwt.errors import UsageError
-from lwt.files import local_errors, read_error
+from lwt.files import local_errors, read_error, without_bom
 
 HEADER = b'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n'
 
@@ -102,9 +102,9 @@ def _lines(path):
     """The whole lines of a file; a last one that was cut off does not count."""
     try:
         with open(path, 'rb') as file:
-            for line in file:
+            for number, line in enumerate(file):
                 if line.endswith(b'\n'):
-                    yield line[:-1]
+                    yield line[:-1] if number else without_bom(line[:-1])
     except FileNotFoundError:
         return
     except OSError as error:

@@ -118,6 +118,7 @@ class Input:
         self._combined = None
         self._reader = None
         self._ended = False
+        self._is_first = True           # is the next line the first one?
         self.was_done = lambda number, texts: False
         self.more = lambda: None
         self.bad = []                   # (number, why it cannot be run)
@@ -147,7 +148,12 @@ class Input:
                 lines = file.read().split(self._style.separator)
         except OSError as error:
             raise files.read_error(source.path, error)
+        lines[0] = self._without_bom(lines[0])
         return lines if lines[-1] else lines[:-1]
+
+    def _without_bom(self, line):
+        """The first line without a byte order mark; what NUL bytes separate is no text."""
+        return line if self._style.separator == b'\0' else files.without_bom(line)
 
     def take(self):
         """The next Job to run; None when there is none yet, or no more."""
@@ -189,6 +195,8 @@ class Input:
             self._ended = found is None
             return found
         line = self._reader.take()
+        if line is not None and self._is_first:
+            line, self._is_first = self._without_bom(line), False
         if line is not None and self._style.dos and line.endswith(b'\r'):
             line = line[:-1]
         return None if line is None else (line,)
@@ -198,26 +206,27 @@ class Input:
             return None                 # a blank line is no command; an argument may be empty
         self._count += 1
         number, place = self._count, self._place
-        if place is None:
-            text = b' '.join(arguments)
-        else:
-            text = place.fill(arguments, number, 1)
-        problem = _problem(text)
+        fill = self._filling(arguments, number)
+        text = fill(1)
+        problem = (place.problem(arguments) if place is not None else '') or _problem(text)
         if problem:
             self.bad.append((number, problem))
             return None
-        if self.was_done(number, self._texts(arguments, number, text)):
+        has_slot = place is not None and place.has_slot
+        # With {%}, the job may stand in a log with any of the slots.
+        texts = map(fill, range(1, self._style.slots + 1)) if has_slot else (text,)
+        if self.was_done(number, texts):
             return None
         label = (text if place is None else b' '.join(arguments)) + b'\t' if self._style.tag else b''
-        if place is not None and place.has_slot:
-            return Job(number, lambda slot: place.fill(arguments, number, slot), label)
-        return Job(number, lambda _slot: text, label)
+        return Job(number, fill if has_slot else lambda _slot: text, label)
 
-    def _texts(self, arguments, number, text):
-        """The forms in which a job may stand in a log: with {%}, it had any of the slots."""
-        if self._place is None or not self._place.has_slot:
-            return (text,)
-        return tuple(self._place.fill(arguments, number, slot) for slot in range(1, self._style.slots + 1))
+    def _filling(self, arguments, number):
+        """The function that gives the command of a job in a slot."""
+        place, slots = self._place, self._style.slots
+        if place is None:
+            return lambda _slot: b' '.join(arguments)
+        total = self.total() or 0 if place.has_total else 0
+        return lambda slot: place.fill(arguments, number, slot, total, slots)
 
 
 def _problem(text):

@@ -531,6 +531,9 @@ class Child:
         on_done(self.result)
 
 
+SPARE_PROCESSES = 8             # left to others by most_at_once
+
+
 def max_children():
     """How many children may be alive at once, three pipes each, after raising the limit on open files as far as it goes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -545,6 +548,16 @@ def unreadable(command, error):
     """The Result of a Command whose input could not be read; error: an OSError."""
     text = '%s: %s' % (error.filename or command.stdin_path or 'input', error.strerror)
     return Result(command, 'unreadable', error.errno or 0, stderr=os.fsencode(text))
+
+
+def most_at_once():
+    """How many children may be alive at once if nobody says how many: as many as descriptors and
+    processes allow, if each of them starts one more."""
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    free = procfs.free_processes(os.getuid(), None if limit == resource.RLIM_INFINITY else limit)
+    if free is None:
+        return max_children()
+    return max(1, min(max_children(), (free - SPARE_PROCESSES) // 2))
 
 
 def unspawnable(command, error):

@@ -52,6 +52,61 @@ def _marker(pid):
         return b''
 
 
+def free_processes(uid, limit):
+    """How many more processes may be started, as far as can be known; None where nothing limits it.
+
+    uid: the user.  limit: of RLIMIT_NPROC, or None; the kernel does not apply it to root.
+    """
+    rooms = _cgroup_rooms()
+    if limit is not None and uid != 0:
+        rooms.append(limit - _count_threads(uid))
+    return max(0, min(rooms)) if rooms else None
+
+
+def _count_threads(uid):
+    """The threads of a user, which are what RLIMIT_NPROC counts."""
+    count = 0
+    for pid in filter(str.isdigit, _names('/proc')):
+        with contextlib.suppress(OSError):
+            if os.stat('/proc/' + pid).st_uid == uid:
+                count += len(_names('/proc/%s/task' % pid))
+    return count
+
+
+def _cgroup_rooms():
+    """What pids.max of our control groups, and of those above them, leaves: a list of numbers."""
+    rooms = []
+    for line in _text('/proc/self/cgroup').splitlines():
+        _number, controllers, path = (line.split(':', 2) + ['', ''])[:3]
+        if controllers and 'pids' not in controllers.split(','):
+            continue
+        base = '/sys/fs/cgroup/pids' if controllers else '/sys/fs/cgroup'
+        while True:
+            most = _text(base + path + '/pids.max').strip()
+            used = _text(base + path + '/pids.current').strip()
+            if most.isdigit() and used.isdigit():
+                rooms.append(int(most) - int(used))
+            if path in ('', '/'):
+                break
+            path = os.path.dirname(path)
+    return rooms
+
+
+def _text(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return ''
+
+
+def _names(path):
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
 class Snapshot:
     """All processes at one time, found by group, by marker and by parent without a search.
 

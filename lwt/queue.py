@@ -5,9 +5,9 @@ import os
 import re
 import shutil
 import uuid
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
-from lwt import archive, files, master, results, task as tasks
+from lwt import archive, files, master, results, script_checks, task as tasks
 from lwt.config import bounded
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
@@ -22,19 +22,38 @@ _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
 _OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
 
-def read_description(place, name, default_retries, overrides=()):
-    """The Desc of description/NAME, and the path of that folder, after looking at all that is in it.  Raises UsageError.
+class Reader(NamedTuple):
+    """Reads descriptions for tasks that are to be added.
 
-    overrides: (key, text, origin) that win over what desc says.
+    default_retries: where desc names none.  overrides: (key, text, origin) that win over desc.
+    args: the values that {} will stand for.  warn(text) hears what is probably wrong.
     """
-    tasks.check_name(name)
-    folder = place.path('description', name)
-    if not os.path.isdir(folder):
-        raise UsageError('description/%s: no such folder' % name, 'there is: ' + (' '.join(_descriptions(place)) or 'none'))
-    path = os.path.join(folder, 'desc')
-    desc = tasks.parse_desc(files.read_text(path, MAX_DESC), path, default_retries, overrides)
-    archive.check_input(folder)
-    return desc, folder
+
+    place: object
+    default_retries: int
+    overrides: tuple = ()
+    args: tuple = (None,)
+    warn: Callable = lambda text: None
+
+    def read(self, name):
+        """The Desc of description/NAME, and the path of that folder, whose files are looked at as
+        well.  Raises UsageError."""
+        tasks.check_name(name)
+        folder = self.place.path('description', name)
+        if not os.path.isdir(folder):
+            there = ' '.join(_descriptions(self.place)) or 'none'
+            raise UsageError('description/%s: no such folder' % name, 'there is: ' + there)
+        path = os.path.join(folder, 'desc')
+        text = files.read_text(path, MAX_DESC)
+        desc = tasks.parse_desc(text, path, self.default_retries, self.overrides)
+        archive.check_input(folder)
+        self._check_commands(desc, tasks.origins(text, path, self.overrides), folder)
+        return desc, folder
+
+    def _check_commands(self, desc, where, folder):
+        texts = {key: (getattr(desc, key), where[key]) for key in ('exec', 'kill') if key in where}
+        for warning in script_checks.check(script_checks.Commands(texts, folder, self.args)):
+            self.warn(warning)
 
 
 def _descriptions(place):

@@ -199,28 +199,37 @@ _READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': 
 def parse_desc(text, origin, default_retries, overrides=()):
     """The Desc of a desc file's text.  overrides: (key, text, origin), which win.  Raises UsageError with the line's number."""
     values, seen = {'retries': default_retries}, set()
-    for number, line in enumerate(text.lstrip('\ufeff').splitlines(), 1):
-        if line.strip() == '---':
-            break
-        if not line.strip() or line.lstrip().startswith('#'):
-            continue
-        key, value = _parse_desc_line(line, '%s:%d' % (origin, number))
+    for where, key, value in _desc_lines(text, origin):
         if key in seen:
-            raise UsageError('%s:%d: %s is there twice' % (origin, number, key))
+            raise UsageError('%s: %s is there twice' % (where, key))
         seen.add(key)
-        values[key] = value
+        values[key] = _read_value(key, value, where)
     values.update((key, _read_value(key, value, where)) for key, value, where in overrides)
     if 'exec' not in values:
         raise UsageError('%s: no exec line' % origin, 'exec : the command that the task runs')
     return Desc(**values)
 
 
-def _parse_desc_line(line, where):
-    key, colon, value = line.partition(':')
-    key, value = key.strip(), value.strip()
-    if not colon or '\0' in line:
-        raise UsageError('%s: expected key : value' % where, 'free text goes below a line of three dashes')
-    return key, _read_value(key, value, where)
+def origins(text, origin, overrides=()):
+    """{key: where its value stands, as errors name it} of a desc file's text and overrides."""
+    found = {key: where for where, key, _value in _desc_lines(text, origin)}
+    found.update((key, where) for key, _value, where in overrides)
+    return found
+
+
+def _desc_lines(text, origin):
+    """Yield (where, key, value), as text, of each line above the free text.  Raises UsageError."""
+    for number, line in enumerate(text.lstrip('\ufeff').splitlines(), 1):
+        if line.strip() == '---':
+            return
+        if not line.strip() or line.lstrip().startswith('#'):
+            continue
+        where = '%s:%d' % (origin, number)
+        key, colon, value = line.partition(':')
+        if not colon or '\0' in line:
+            raise UsageError('%s: expected key : value' % where,
+                             'free text goes below a line of three dashes')
+        yield where, key.strip(), value.strip()
 
 
 def _read_value(key, value, where):

@@ -1,10 +1,20 @@
 """Command lines made of a template and arguments, with GNU parallel's replacement strings.
 
-    {}  the argument          {.}  without its extension    {/}  without its directories    {//}  its directory
-    {/.}  both removed        {#}  the number of the job    {%}  the number of its slot     {2} {2.} ...  of the second source
+    {}      the argument                    {#}    the number of the job
+    {.}     without its extension           {##}   the number of jobs
+    {..}    without two extensions          {0#}   the number of the job, with leading zeros
+    {...}   without three extensions        {%}    the number of its slot
+    {/}     without its directory           {0%}   the same, with leading zeros
+    {//}    its directory                   {2}    of the second source; {2.} {2/} and so on
+    {/.}    without both; {/..} {/...}      {-1}   of the last source; {-1.} {-1/} and so on
+    {+/}    its directory, or nothing       {+.}   its extension; {+..} {+...}
 
-What is filled in is quoted so that any file name is one word for the shell.  A template without any of these gets " {}" at
-its end.  Pure: bytes in, bytes out.
+What is filled in is quoted, so that any file name is one word for the shell; inside other quotes
+this would not hold, so a template with a placeholder there is refused (see quoting).  What looks
+like a placeholder of GNU parallel and is none of these is refused as well, and all other braces
+stay as they are.  A template without a placeholder gets " {}" at its end.
+
+Pure: bytes in, bytes out.
 """
 
 import itertools
@@ -12,12 +22,25 @@ import os
 import re
 from typing import NamedTuple
 
+from lwt import quoting
 from lwt.errors import UsageError
 
 SEPARATORS = (':::', '::::', ':::+', '::::+')
 
-_PLACE = re.compile(rb'\{(?:([1-9][0-9]*)?(\.|//|/\.|/)?|([#%]))\}')
+# A placeholder: a source, which may be left out, and a change; or one about the job itself.
+_PLACE = re.compile(rb'\{(?:(-?[0-9]+)?(/?\.{1,3}|//|/|\+/|\+\.{1,3})?|(0*#|##|0*%))\}')
+
 _SAFE = re.compile(rb'[A-Za-z0-9_@%+=:,./-]+')
+
+# What only looks like one: a Perl expression, or nothing but digits and the marks of placeholders.
+# Not {1..9} of bash, and not what follows "$", which is the shell's: ${1%.} ${1#}.
+_PERL = re.compile(rb'\{-?[0-9]*=.*?=\}', re.DOTALL)
+_SUSPECT = re.compile(rb'(?<!\$)\{(?!-?[0-9]+\.\.)[-+./#%0-9]*[./#%][-+./#%0-9]*\}')
+
+# More of what GNU parallel knows with --plus.
+_PLUS = re.compile(rb'(?<!\$)\{-?[0-9]*(?::[^}]+|##?[^#}][^}]*|%%?[^}%][^}]*|'
+                   rb'/[#%/]?[^#%/}.][^/}]*/[^}]*|\^\^?[^}]+|,,?[^}]+|'
+                   rb'slot|seq|host|hgrp|sshlogin|uniq|choose_k)\}')
 
 
 class Source(NamedTuple):
@@ -32,26 +55,95 @@ class Source(NamedTuple):
 
 
 class Template:
-    """A command with places to be filled in."""
+    """A command with places to be filled in.
 
-    def __init__(self, text, sources):
-        """text: bytes.  sources: how many arguments each job has; a place beyond them is a UsageError."""
+    has_slot, has_total: does it need the number of a slot, or of all jobs?
+    """
+
+    def __init__(self, text, sources, is_plus=False):
+        """text: bytes.  sources: how many arguments each job has.  is_plus: are all placeholders
+        that GNU parallel has with --plus errors, unless they are known?
+
+        Raises UsageError for a placeholder that cannot be filled in.
+        """
         self._text = text if _PLACE.search(text) else text + b' {}'
+        self._sources = sources
         for match in _PLACE.finditer(self._text):
-            if match.group(1) and int(match.group(1)) > sources:
-                raise UsageError('%s: there %s only %d source%s of arguments'
-                                 % (match.group().decode(), 'is' if sources == 1 else 'are', sources, 's' * (sources != 1)))
-        self.has_slot = b'{%}' in self._text
+            self._check_source(match)
+        self._check_unknown(is_plus)
+        jobs = [match.group(3) for match in _PLACE.finditer(self._text) if match.group(3)]
+        self.has_slot = any(word.endswith(b'%') for word in jobs)
+        self.has_total = any(word != b'#' and word.endswith(b'#') for word in jobs)
+        self._strict = self._strict_places()
 
-    def fill(self, arguments, number, slot):
-        """The command for these arguments (bytes), as bytes.  number: of the job, from 1.  slot: from 1."""
+    def _check_source(self, match):
+        if match.group(1) and not 1 <= abs(int(match.group(1))) <= self._sources:
+            is_one = self._sources == 1
+            raise UsageError('%s: there %s only %d source%s of arguments' % (
+                match.group().decode(), 'is' if is_one else 'are', self._sources,
+                's' * (not is_one)), '{1} is the first source, {-1} the last one')
+
+    def _check_unknown(self, is_plus):
+        for pattern in (_PERL, _SUSPECT) + (_PLUS,) * is_plus:
+            for match in pattern.finditer(self._text):
+                if not _PLACE.fullmatch(match.group()):
+                    name = match.group().decode('utf-8', 'replace')
+                    why = 'unknown placeholder'
+                    if pattern is _PERL:
+                        why = 'Perl expressions are not supported'
+                    raise UsageError('%s: %s' % (name, why),
+                                     'lwt multi --help lists the placeholders')
+
+    def _strict_places(self):
+        """{index of a placeholder: its context} of those that are safe for some values only."""
+        matches = list(_PLACE.finditer(self._text))
+        spans = [(_characters(self._text, match.start()), _characters(self._text, match.end()))
+                 for match in matches]
+        found = quoting.check(self._text.decode('utf-8', 'surrogateescape'),
+                              [span for span, match in zip(spans, matches) if not match.group(3)])
+        strict = {(place.start, place.end): place.context for place in found
+                  if place.context in quoting.STRICT}
+        return {index: strict[span] for index, span in enumerate(spans) if span in strict}
+
+    def fill(self, arguments, number, slot, total=0, slots=1):
+        """The command for these arguments (bytes), as bytes.
+
+        number: of the job, from 1.  slot: from 1.  total: the number of jobs, if has_total.  slots:
+        how many there are.
+        """
         def filled(match):
             position, change, special = match.groups()
+            if special == b'##':
+                return b'%d' % total
             if special:
-                return str(number if special == b'#' else slot).encode()
-            chosen = arguments if position is None else (arguments[int(position) - 1],)
-            return b' '.join(quoted(_CHANGES[change](argument)) for argument in chosen)
+                value, largest = (number, total) if special.endswith(b'#') else (slot, slots)
+                return b'%0*d' % (len(str(largest)) if len(special) > 1 else 0, value)
+            return b' '.join(map(quoted, self._values(arguments, position, change)))
         return _PLACE.sub(filled, self._text)
+
+    def problem(self, arguments):
+        """Why the command cannot be filled with these arguments, or ''."""
+        for index, match in enumerate(_PLACE.finditer(self._text) if self._strict else ()):
+            if index in self._strict:
+                for value in self._values(arguments, *match.groups()[:2]):
+                    problem = quoting.problem(match.group().decode(), self._strict[index],
+                                              value.decode('utf-8', 'replace'))
+                    if problem:
+                        return problem
+        return ''
+
+    @staticmethod
+    def _values(arguments, position, change):
+        chosen = arguments
+        if position is not None:
+            index = int(position)
+            chosen = (arguments[index - (index > 0)],)
+        return [_CHANGES[change](argument) for argument in chosen]
+
+
+def _characters(text, count):
+    """How many characters the first `count` bytes of a text are."""
+    return len(text[:count].decode('utf-8', 'surrogateescape'))
 
 
 def quoted(word):
@@ -59,10 +151,25 @@ def quoted(word):
     return word if _SAFE.fullmatch(word) else b"'" + word.replace(b"'", b"'\"'\"'") + b"'"
 
 
-def _without_extension(path):
+def _extensions(path, count):
+    """(directory with its slash, stem, so many extensions) of a path; all is stem where there are
+    fewer extensions.  The dot of a name like .profile does not begin an extension."""
     directory, slash, name = path.rpartition(b'/')
-    stem, dot, _extension = name.rpartition(b'.')
-    return directory + slash + (stem if dot and stem else name)
+    parts = name.rsplit(b'.', count)
+    stem = parts[0] if len(parts) == count + 1 and parts[0] else name
+    return directory + slash, stem, name[len(stem) + 1:]
+
+
+def _without_extensions(count):
+    return lambda path: b''.join(_extensions(path, count)[:2])
+
+
+def _stem(count):
+    return lambda path: _extensions(path, count)[1]
+
+
+def _only_extensions(count):
+    return lambda path: _extensions(path, count)[2]
 
 
 def _without_directory(path):
@@ -76,11 +183,14 @@ def _directory(path):
 
 _CHANGES = {
     None: lambda path: path,
-    b'.': _without_extension,
     b'/': _without_directory,
     b'//': _directory,
-    b'/.': lambda path: _without_extension(_without_directory(path)),
+    b'+/': lambda path: path.rpartition(b'/')[0],
 }
+for _count in (1, 2, 3):
+    _CHANGES[b'.' * _count] = _without_extensions(_count)
+    _CHANGES[b'/' + b'.' * _count] = _stem(_count)
+    _CHANGES[b'+' + b'.' * _count] = _only_extensions(_count)
 
 
 def split_sources(words):

@@ -46,7 +46,8 @@ class Substitution(unittest.TestCase):
 
     def test_FR_26_a_command_is_untouched_without_subst(self):
         """FR-26: %h, %n and %{column} mean what they mean to the command."""
-        for text in ('echo %h %n', "stat -c '%n %s'", 'stat -c %n /etc/passwd', '%{port}', 'date +%h',
+        for text in ('echo %h %n', "stat -c '%n %s'", 'stat -c %n /etc/passwd', '%{port}',
+                     'date +%h',
                      'RANK=%n x', 'git log --format=%h', '100%%', "printf '%n%%'"):
             with self.subTest(text=text):
                 self.assertEqual(self.at(text, False), text)
@@ -85,7 +86,8 @@ class CommandLine(ProgramTestCase):
 
     def test_FR_24_words_before_the_dashes_are_an_error(self):
         """FR-24: the shell has expanded -w h[1-2] to -w h1 h2."""
-        for words in (('-w', 'h1', 'h2', '--', 'hostname'), ('-w', 'h1', 'h2', 'h3', '-b', '--', 'x'),
+        for words in (('-w', 'h1', 'h2', '--', 'hostname'),
+                      ('-w', 'h1', 'h2', 'h3', '-b', '--', 'x'),
                       ('h1', '--', 'hostname'), ('-a', '-x', 'h1', 'h2', '--', 'x'),
                       ('-w', 'h1', '--script', 'x', 'word', '--', 'y'), ('-g', 'a', 'b', '--')):
             with self.subTest(words=words):
@@ -101,8 +103,10 @@ class CommandLine(ProgramTestCase):
         """UR-11: without --, an option-like word of the command says where -- belongs."""
         for words, said in (
                 ('-w h1 -b uname -sr', '-- uname -sr'), ('-w h1 ls -la', '-- ls -la'),
-                ('-w h1 ls -al', '-- ls -al'), ('-w h1 df -h', '-- df -h'), ('-w h1 ls -a', '-- ls -a'),
-                ('-w h1 git log --oneline', '-- git log --oneline'), ('-g local ls -a /', '-- ls -a /')):
+                ('-w h1 ls -al', '-- ls -al'), ('-w h1 df -h', '-- df -h'),
+                ('-w h1 ls -a', '-- ls -a'),
+                ('-w h1 git log --oneline', '-- git log --oneline'),
+                ('-g local ls -a /', '-- ls -a /')):
             with self.subTest(words=words):
                 done = self.lwt('exec', *words.split())
                 self.assert_refused(done, 2, 'hint: put -- before the command: ' + said)
@@ -110,7 +114,8 @@ class CommandLine(ProgramTestCase):
 
     def test_UR_11_options_of_lwt_may_still_follow_the_command(self):
         """UR-11: what worked without -- works."""
-        for words in ('-w h1 echo x', 'echo x -w h1', 'echo -w h1 x -N', '-w h1 -- echo x', 'echo x -a'):
+        for words in ('-w h1 echo x', 'echo x -w h1', 'echo -w h1 x -N', '-w h1 -- echo x',
+                      'echo x -a'):
             with self.subTest(words=words):
                 done = self.lwt('exec', *words.split())
                 self.assertEqual((done.code, done.out, done.err), (0, 'x\n', ''), done)
@@ -174,12 +179,14 @@ class ManyHosts(ProgramTestCase):
         self.assertEqual(done.code, 3)
 
     def test_differences_are_from_the_largest_group(self):
-        done = self.exec('--subst', '--diff', '-w', 'h[1-4]', '--', 'echo a; [ %h != h3 ] || echo b')
+        done = self.exec('--subst', '--diff', '-w', 'h[1-4]', '--',
+                         'echo a; [ %h != h3 ] || echo b')
         self.assertEqual(done.out, '--- h[1-2,4]\n+++ h3\n@@ -1 +1,2 @@\n a\n+b\n')
 
     def test_each_host_has_its_files_and_the_failed_have_a_list(self):
         self.write('o/h2', 'of an earlier run')
-        done = self.exec('--subst', '-w', 'h1,down-2,h2', '--outdir', 'o', '--errdir', 'e', '--failed-to', 'bad', '--',
+        done = self.exec('--subst', '-w', 'h1,down-2,h2', '--outdir', 'o', '--errdir', 'e',
+                         '--failed-to', 'bad', '--',
                          'echo out; echo err >&2; [ %h = h1 ]')
         self.assertEqual(done.code, 3)
         self.assertEqual([self.read('o', name) for name in ('h1', 'h2', 'down-2')], ['out\n', 'out\n', ''])

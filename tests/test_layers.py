@@ -11,9 +11,10 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
+    ('quoting',),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
      'files', 'ssh_messages', 'ssh_config', 'tar_reader'),
-    ('selectors_loop', 'hosts', 'config'),
+    ('selectors_loop', 'hosts', 'config', 'script_checks'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
     ('remote', 'scp', 'netcat'),

@@ -1,0 +1,139 @@
+"""What is certainly or probably wrong with the commands of a desc, and with scripts, before they
+are sent anywhere.
+
+The checks read a command as far as it consists of plain words.  What a shell would change in it is
+left alone.
+"""
+
+import os
+import re
+from typing import NamedTuple
+
+from lwt import quoting
+from lwt.files import BOM
+from lwt.errors import UsageError
+
+MAX_LOOKED_AT = 1 << 20         # bytes of a script
+SHELLS = ('sh', 'ash', 'bash', 'dash', 'ksh', 'mksh', 'zsh')
+INTERPRETERS = SHELLS + ('python', 'python2', 'python3', 'perl', 'ruby', 'Rscript', 'julia', 'node',
+                         'php', 'lua', 'tclsh', 'octave')
+
+# Extensions of scripts.  Those that sh does not understand need a #! line.
+SH_EXTENSIONS = ('.sh',)
+EXTENSIONS = SH_EXTENSIONS + ('.bash', '.csh', '.ksh', '.zsh', '.py', '.pl', '.rb', '.R', '.r',
+                              '.jl', '.js', '.php', '.lua', '.tcl', '.awk', '.m')
+
+_PLAIN_WORDS = re.compile(r'(?:[A-Za-z_]\w*=[A-Za-z0-9_./:+-]*\s+)*([A-Za-z0-9_./+:=@%,-]+)'
+                          r'((?:\s+[A-Za-z0-9_./+:=@%,-]+)*)(?=\s|$|[;&|])', re.ASCII)
+_SHELL_FLAG, _OTHER_FLAG = re.compile(r'-[xeuv]+'), re.compile(r'-[uvwBO]+')
+
+
+class Commands(NamedTuple):
+    """The commands of a desc: {'exec': (text, where it stands), ...}; folder: the task's; args:
+    the values that {} stands for, None for none."""
+
+    texts: dict
+    folder: str
+    args: tuple = (None,)
+
+
+def has_dos_ends(data):
+    """Does a script, bytes, have DOS line ends: in its first line, or in most of its lines?"""
+    first, newline, _rest = data.partition(b'\n')
+    if newline and first.endswith(b'\r'):
+        return True
+    return 2 * data.count(b'\r\n') > data.count(b'\n')
+
+
+def check_dos_ends(name, data):
+    """Raise UsageError if a script, bytes, has DOS line ends."""
+    if has_dos_ends(data):
+        raise UsageError('%s: the script has DOS line ends (CRLF)' % name,
+                         "convert it: sed -i 's/\\r$//' %s" % name)
+
+
+def check(commands):
+    """Yield warnings about the commands of a desc, as text.  Raises UsageError for what cannot
+    work."""
+    for text, where in commands.texts.values():
+        if commands.args != (None,):
+            _check_values(text, where, commands.args)
+        words = _plain_words(text)
+        if words:
+            yield from _check_words(words, where, commands.folder)
+
+
+def _check_values(text, where, args):
+    """Raise UsageError where a value would not be safe in the place of {}."""
+    spans = [match.span() for match in re.finditer(r'\{\}', text)]
+    found = quoting.check(text, spans, where + ': ')
+    for context in {place.context for place in found if place.context in quoting.STRICT}:
+        for arg in args:
+            problem = quoting.problem('{}', context, arg or '')
+            if problem and arg is not None:
+                raise UsageError('%s: %s' % (where, problem))
+
+
+def _plain_words(text):
+    """The words of the first command, up to the first one that a shell would change."""
+    match = _PLAIN_WORDS.match(text.strip())
+    return [match.group(1)] + match.group(2).split() if match else []
+
+
+def _check_words(words, where, folder):
+    name = words[0]
+    path = os.path.normpath(os.path.join(folder, name))
+    base = os.path.basename(name)
+    if base in INTERPRETERS or re.fullmatch(r'python[23]\.\d+', base):
+        yield from _check_argument(words, base in SHELLS, where, folder)
+    elif os.path.isabs(name) or os.path.isdir(path):
+        return
+    elif os.path.isfile(path):
+        yield from _check_program(name, path, where)
+    elif '/' in name:
+        yield '%s: %s is not in the folder' % (where, name)
+    elif name.endswith(EXTENSIONS):
+        yield '%s: %s is not in the folder, so each host needs it in its PATH' % (where, name)
+
+
+def _check_argument(words, is_shell, where, folder):
+    """About `sh run.sh` and the like."""
+    rest = list(words[1:])
+    flag = _SHELL_FLAG if is_shell else _OTHER_FLAG
+    while rest and flag.fullmatch(rest[0]):
+        del rest[0]
+    if not rest or rest[0].startswith('-') or os.path.isabs(rest[0]):
+        return
+    path = os.path.normpath(os.path.join(folder, rest[0]))
+    if not os.path.exists(path):
+        yield '%s: %s is not in the folder' % (where, rest[0])
+    elif is_shell and os.path.isfile(path):
+        data = _head(path)
+        check_dos_ends(path, data)
+        if data.startswith(BOM):
+            yield '%s: %s begins with a byte order mark' % (where, rest[0])
+
+
+def _check_program(name, path, where):
+    """About a file of the folder that is executed itself."""
+    data = _head(path)
+    if b'\0' in data:                   # a compiled program
+        return
+    if data.startswith(BOM):
+        yield '%s: %s begins with a byte order mark, so its #! line does not count' % (where, name)
+    elif not data.startswith(b'#!') and _needs_interpreter(name):
+        yield '%s: %s has no #! line, so sh runs it; name its interpreter' % (where, name)
+    else:
+        check_dos_ends(path, data)
+
+
+def _needs_interpreter(name):
+    return name.endswith(EXTENSIONS) and not name.endswith(SH_EXTENSIONS)
+
+
+def _head(path):
+    try:
+        with open(path, 'rb') as file:
+            return file.read(MAX_LOOKED_AT)
+    except OSError as error:
+        raise UsageError('%s: %s' % (path, error.strerror))
