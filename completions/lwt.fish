@@ -252,7 +252,7 @@ complete -c lwt -n '__lwt_at 1 cron; and not __lwt_at 2' -a 'install remove show
 complete -c lwt -n '__lwt_at 2 cron show' -a '(__lwt_ids)'
 complete -c lwt -n '__lwt_at 0' -a task -d 'the queue of tasks: add, update, run, show, log, kill'
 complete -c lwt -n '__lwt_at 1 task' -l each -r -F -d 'add: a task for each line of FILE'
-complete -c lwt -n '__lwt_at 1 task' -l array -x -d 'add: a task for each number'
+complete -c lwt -n '__lwt_at 1 task' -l array -x -d 'add: a task for each number: 5  1-100  1,3,7-9  0-99:10  001-100'
 complete -c lwt -n '__lwt_at 1 task' -l after -x -d 'add: only once these are done with success'
 complete -c lwt -n '__lwt_at 1 task' -l unless-exists -d 'add: not those whose name and value are there already'
 complete -c lwt -n '__lwt_at 1 task' -l cron -d 'update: silent unless something needs a person'

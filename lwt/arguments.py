@@ -119,7 +119,7 @@ def _read_hosts(name):
     """The text of ^FILE, or with ^- of standard input."""
     from lwt import files, hosts
     if name != '-':
-        return files.read_text(name, hosts.MAX_BYTES)
+        return files.read_text(files.user_path(name), hosts.MAX_BYTES)
     with files.local_errors('standard input'):
         return files.without_bom(sys.stdin.buffer.read()).decode('utf-8', 'replace')
 

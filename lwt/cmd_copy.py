@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import broadcast, config, manifest, outcome, output, ssh, transfer
+from lwt import broadcast, config, files, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting, read_value
 from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError
 from lwt.flow import running
@@ -68,7 +68,7 @@ def _common(parser):
 
 
 def _put_flow(parsed, session, chosen, words, terms, tally, place):
-    *local, target = words
+    local, target = list(map(files.user_path, words[:-1])), words[-1]
     _check_target(target)
     if parsed.chain and (parsed.star or parsed.per_host):
         raise UsageError('--chain and %s exclude each other' % ('--star' if parsed.star else '--per-host'))
@@ -132,7 +132,7 @@ def _nothing_for(host, directories):
 
 
 def _get_flow(parsed, session, chosen, words, terms, tally, _place):
-    *remote, local = words
+    remote, local = words[:-1], files.user_path(words[-1])
     for path in remote:
         _check_target(path)
     targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_')) for host in chosen}

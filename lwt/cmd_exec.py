@@ -86,14 +86,19 @@ def _parser(name):
     shown.add_argument('-k', '--keep-order', action='store_true', help='show the hosts\' output in the order of the hosts')
     shown.add_argument('-N', '--no-label', action='store_true', help='no host before the lines')
     shown.add_argument('--json', action='store_true', help='one JSON object a line for each host')
-    shown.add_argument('--outdir', metavar='DIR', help='besides, a file for each host with its standard output')
-    shown.add_argument('--errdir', metavar='DIR', help='the same with its standard error')
+    shown.add_argument('--outdir', metavar='DIR', type=files.user_path,
+                       help='besides, a file for each host with its standard output')
+    shown.add_argument('--errdir', metavar='DIR', type=files.user_path,
+                       help='the same with its standard error')
     shown.add_argument('--progress', action='store_true', help='tell how far it is (SIGUSR1 tells what runs)')
-    shown.add_argument('--failed-to', metavar='FILE', help='write the names of the hosts that failed; -w ^FILE is those')
+    shown.add_argument('--failed-to', metavar='FILE', type=files.user_path,
+                       help='write the names of the hosts that failed; -w ^FILE is those')
     shown.add_argument('-S', '--max-code', action='store_true', help='exit with the largest remote code')
     what = parser.add_argument_group('what is run, and where')
-    what.add_argument('--stdin', metavar='FILE', help='the command\'s standard input on every host; - is lwt\'s own')
-    what.add_argument('--script', metavar='FILE', help='a local script to run; the words after -- are its arguments')
+    what.add_argument('--stdin', metavar='FILE', type=files.user_path,
+                      help='the command\'s standard input on every host; - is lwt\'s own')
+    what.add_argument('--script', metavar='FILE', type=files.user_path,
+                      help='a local script to run; the words after -- are its arguments')
     what.add_argument('--subst', action='store_true',
                       help='replace %%h by the host, %%n by its rank from 0, %%{COLUMN} by its '
                            'column of the host list, %%%% by a percent sign')

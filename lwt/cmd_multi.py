@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from lwt import config, floor, jobs, multi, outcome, output, proc, template
+from lwt import config, files, floor, jobs, multi, outcome, output, proc, template
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
@@ -90,7 +90,8 @@ def _parser(name):
     resumed = kept.add_mutually_exclusive_group()
     resumed.add_argument('--resume', action='store_true', help='leave out what the job log has')
     resumed.add_argument('--resume-failed', action='store_true', help='leave out what the job log has as a success')
-    kept.add_argument('--results', metavar='DIR', help='DIR/N/stdout, stderr and meta (JSON) of each job')
+    kept.add_argument('--results', metavar='DIR', type=files.user_path,
+                      help='DIR/N/stdout, stderr and meta (JSON) of each job')
     return parser
 
 
@@ -188,6 +189,7 @@ def _records(parsed, stack):
     if parsed.joblog:
         keep = resumed or parsed.joblog.startswith('+')
         path = parsed.joblog[1:] if parsed.joblog.startswith('+') else parsed.joblog
+        path = files.user_path(path)
         done = joblog.Done(path, parsed.resume_failed) if resumed else None
         log = None if parsed.dry_run else stack.enter_context(joblog.JobLog(path, keep))
     return joblog.Records(done, log, parsed.results)

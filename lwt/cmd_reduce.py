@@ -72,7 +72,9 @@ def _parser(name):
             (('--input-on-hosts',), 'GLOB', 'read the files that lie on the hosts, in place of IN'),
             (('--delimiter',), 'X', 'what stands between columns (default: blanks)')):
         dest = 'named' if flags == ('-m',) else flags[-1].strip('-').replace('-', '_')
-        parser.add_argument(*flags, metavar=metavar, dest=dest, help=text)
+        is_path = metavar in ('IN', 'OUT')
+        parser.add_argument(*flags, metavar=metavar, dest=dest, help=text,
+                            type=files.user_path if is_path else str)
     parser.add_argument('--numeric', action='store_true', help='keys are numbers')
     parser.add_argument('--reverse', action='store_true', help='the largest key first')
     parser.add_argument('--transport', choices=('ssh', 'nc'), default='ssh', help='how lines travel; nc: not encrypted')
@@ -197,7 +199,8 @@ class _Rounds:
         self._run = run
         self._env = env
         settings = session.settings
-        self._scratch = parsed.tmp if parsed.tmp and os.path.isdir(parsed.tmp) else None
+        scratch = files.user_path(parsed.tmp or '')
+        self._scratch = scratch if scratch and os.path.isdir(scratch) else None
         self._out = output.Output(run)
         self._is_shown = os.isatty(2) and not env.quiet
         self._progress = output.Progress(self._is_shown)

@@ -18,7 +18,8 @@ def main(name, argv, make_env):
     parser = Parser(name, 'lwt report [-o FILE.html]',
                     'Write one page of HTML on the hosts, the queue, what ran where and when, and what went wrong.  It needs no\n'
                     'script and no network, and is right for a phone and for paper.', EXAMPLES)
-    parser.add_argument('-o', '--output', metavar='FILE', help='the file to write (default: standard output)')
+    parser.add_argument('-o', '--output', metavar='FILE', type=files.user_path,
+                        help='the file to write (default: standard output)')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:

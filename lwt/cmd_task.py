@@ -29,7 +29,7 @@ EXAMPLES = '''examples:
   lwt task log -f 12                         what it printed, and prints
   lwt task kill 12 13'''
 
-USAGE = '''lwt task add NAME… [--each FILE | --array A-B] [--after ID] [--unless-exists] [--KEY VALUE, for keys of desc]
+USAGE = '''lwt task add NAME… [--each FILE | --array A-B[:STEP],…] [--after ID] [--unless-exists] [--KEY VALUE, for keys of desc]
        lwt task update [--cron]
        lwt task run [--progress]
        lwt task show [ID…] [--state S,…] [--name N,…] [--host H,…] [--finished] [--count] [--json]
@@ -89,8 +89,10 @@ def _parser(name, verb):
 
 
 _FLAGS = (
-    (('--each',), 'add', dict(metavar='FILE', help='a task for each line of FILE')),
-    (('--array',), 'add', dict(metavar='A-B', help='a task for each number')),
+    (('--each',), 'add',
+     dict(metavar='FILE', type=files.user_path, help='a task for each line of FILE')),
+    (('--array',), 'add',
+     dict(metavar='A-B,…', help='a task for each number: 5  1-100  1,3,7-9  0-99:10  001-100')),
     (('--after',), 'add', dict(metavar='ID,…', action='append', default=[], help='only once these are done with success')),
     (('--unless-exists',), 'add', dict(action='store_true', help='not those whose name and value are there already')),
     (('--cron',), 'update', dict(action='store_true', help='silent unless something needs a person')),
@@ -181,7 +183,7 @@ def _values(parsed):
         raise UsageError('--each and --array: one or the other')
     if parsed.each is not None:
         return queue.values_of_file(parsed.each)
-    return queue.values_of_range(parsed.array) if parsed.array is not None else [None]
+    return queue.values_of_array(parsed.array) if parsed.array is not None else [None]
 
 
 def _split(texts):

@@ -77,6 +77,11 @@ def word(text):
     return text
 
 
+def path(text):
+    """The path of a file; ~ and ~USER at its start are homes."""
+    return files.user_path(text)
+
+
 def log_format(text):
     """How lines of the log look: text or json."""
     if text not in ('text', 'json'):
@@ -125,10 +130,12 @@ OPTIONS = (
     Option('probe_time', positive_seconds, '40', 'SEC', (), 'that each way of it may take'),
     Option('probe_rate', count, '10', 'KB/s', (), 'that each way of it must reach'),
     Option('keep', count, '7', 'DAYS', (), 'that a finished task is remembered here and on its host'),
-    Option('log', word, '', 'FILE', ('--log',), 'a file for a line on each thing that happens, with host, task and attempt'),
+    Option('log', path, '', 'FILE', ('--log',),
+           'a file for a line on each thing that happens, with host, task and attempt'),
     Option('log_format', log_format, 'text', 'FORMAT', ('--log-format',), 'of those lines: text or json'),
     Option('overdue', seconds, '1h', 'SEC', (), 'that a pass may be at a host before the next one warns; 0: never'),
-    Option('ssh_config', word, '', 'FILE', (), 'a configuration for ssh and scp, in place of the user\'s'),
+    Option('ssh_config', path, '', 'FILE', (),
+           'a configuration for ssh and scp, in place of the user\'s'),
 )
 
 BY_KEY = {option.key: option for option in OPTIONS}
@@ -157,6 +164,9 @@ def load(conf_path, environ, overrides):
     items, sections = _from_file(conf_path)
     for key, text, origin in items + _from_environ(environ) + list(overrides):
         values[key] = _read(key, text, origin)
+        if (key, text, origin) in items and BY_KEY[key].read is path and text not in ('', 'none'):
+            base = os.path.dirname(os.path.abspath(conf_path))
+            values[key] = os.path.join(base, values[key])
     return Settings(categories=_read_categories(sections), **values)
 
 

@@ -44,6 +44,14 @@ def read_bytes(path, max_bytes):
         os.close(fd)
 
 
+def user_path(path):
+    """A path as a user writes it: ~ and ~USER at its start are homes, unless there is such a file.
+
+    The shell does not expand them in --option=~/FILE, within quotes and in configuration files.
+    """
+    return path if os.path.lexists(path) else os.path.expanduser(path)
+
+
 def without_bom(data):
     """Bytes of a text without the byte order mark that some editors put at the start of UTF-8."""
     return data[len(BOM):] if data.startswith(BOM) else data

@@ -4,6 +4,8 @@ A host list has one line a host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value
 is given; everything else about reaching it belongs in the user's ssh configuration.  This module is pure: it is given text.
 """
 
+import os
+import pwd
 import re
 from typing import NamedTuple
 
@@ -75,7 +77,7 @@ def _parse_line(line, where):
     check_name(name, where)
     if not _WORD.fullmatch(category):
         raise UsageError('%s: bad category %s' % (where, printable(category)))
-    check_home(home, where)
+    check_home(home, where, name)
     return Host(name, category, home, tuple(_parse_extra(field, where) for field in fields[3:]))
 
 
@@ -105,14 +107,25 @@ def check_name(name, where):
                          'letters, digits and . _ - : @ only, and no - or . first')
 
 
-def check_home(home, where):
-    """Raise UsageError unless home is a directory that lwt may use: not / and not another user's."""
+def check_home(home, where, name=''):
+    """Raise UsageError unless home is a directory that lwt may use: not / and not another user's.
+
+    name: of the host; ~USER is accepted for the user in it or, where it has none, for who runs lwt.
+    """
     if not home:
         raise UsageError('%s: HOME is empty' % where, 'use ~ for the login directory')
-    if home.strip('/') == '' or (home.startswith('~') and home != '~' and not home.startswith('~/')):
+    user = home.partition('/')[0][1:] if home.startswith('~') else ''
+    if home.strip('/') == '' or user and user != (name.rpartition('@')[0] or _own_name()):
         raise UsageError('%s: bad HOME %s' % (where, printable(home)), 'use ~ or a directory of your own')
     if '..' in home.split('/') or any(ord(char) < 32 or ord(char) == 127 for char in home):
         raise UsageError('%s: bad HOME %s' % (where, printable(home)))
+
+
+def _own_name():
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ''
 
 
 def select(selection, candidates, available, read=hostset.refuse):

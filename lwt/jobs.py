@@ -123,7 +123,8 @@ class Input:
         self.more = lambda: None
         self.bad = []                   # (number, why it cannot be run)
         if not sources or len(sources) == 1 and sources[0].path is not None:
-            fd_and_name = (self._open(run, sources[0].path), sources[0].path) if sources else (0, 'standard input')
+            path = files.user_path(sources[0].path) if sources else ''
+            fd_and_name = (self._open(run, path), path) if sources else (0, 'standard input')
             self._reader = LineReader(run.loop, fd_and_name, style, 0 if place else MAX_LINE, lambda: self.more())
         else:
             values, linked = [self._values(source) for source in sources], [source.linked for source in sources]
@@ -143,11 +144,12 @@ class Input:
     def _values(self, source):
         if source.path is None:
             return [os.fsencode(word) for word in source.words]
+        path = files.user_path(source.path)
         try:
-            with open(0 if source.path == '-' else source.path, 'rb', closefd=source.path != '-') as file:
+            with open(0 if path == '-' else path, 'rb', closefd=path != '-') as file:
                 lines = file.read().split(self._style.separator)
         except OSError as error:
-            raise files.read_error(source.path, error)
+            raise files.read_error(path, error)
         lines[0] = self._without_bom(lines[0])
         return lines if lines[-1] else lines[:-1]
 

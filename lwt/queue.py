@@ -8,7 +8,6 @@ import uuid
 from typing import Callable, NamedTuple
 
 from lwt import archive, files, master, results, script_checks, task as tasks
-from lwt.config import bounded
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
 from lwt.store import after_text
@@ -218,15 +217,48 @@ def values_of_file(path):
     return values
 
 
-def values_of_range(text):
-    """The values of --array A-B, as text."""
-    first, dash, last = text.partition('-')
-    low, high = bounded(first, 0, 10 ** 9), bounded(last, 0, 10 ** 9)
-    if not dash or low is None or high is None or low > high:
-        raise UsageError('--array %s: expected A-B, two numbers' % printable(text))
-    if high - low >= 10 ** 6:
-        raise UsageError('--array %s: more than a million tasks' % text)
-    return [str(number) for number in range(low, high + 1)]
+MAX_ARRAY = 10 ** 6     # values of one --array
+_PART = re.compile(r'\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*(?:[/:]\s*([0-9]{1,9})\s*)?)?',
+                   re.ASCII)
+
+
+def values_of_array(text):
+    """The values of --array, as text, each once: 5, 1-100, 1,3,7-9, 0-99:10, 0-99/10, 001-100.
+
+    A step is written as in Slurm (:) or HyperQueue (/).  Leading zeros are kept, as in host sets.
+    """
+    if '%' in text:
+        raise UsageError('--array %s: the limit %%N of Slurm is not supported' % printable(text),
+                         'slots and max_dtask_day limit the tasks of a host; leave out %%%s'
+                         % printable(text.partition('%')[2]).strip("'"))
+    values = {}
+    for part in text.split(','):
+        for value in _values_of_part(part, text):
+            values[value] = None        # a dictionary, because it keeps the order
+        if len(values) > MAX_ARRAY:
+            raise UsageError('--array %s: more than a million tasks' % printable(text))
+    return list(values)
+
+
+def _values_of_part(part, text):
+    """Yield the values of one part of --array."""
+    match = _PART.fullmatch(part)
+    if not match:
+        raise UsageError('--array %s: bad part %s' % (printable(text), printable(part)),
+                         'like 5, 1-100, 1,3,7-9 or 0-99:10')
+    first, last, step = match.group(1), match.group(2) or match.group(1), int(match.group(3) or 1)
+    if int(first) > int(last) or step < 1:
+        raise UsageError('--array %s: bad range %s' % (printable(text), printable(part)),
+                         'from the lower number to the higher; a step is 1 or more')
+    is_padded = len(first) > 1 and first.startswith('0')
+    if not is_padded and len(last) > 1 and last.startswith('0') or len(first) > len(last):
+        raise UsageError('--array %s: bad range %s' % (printable(text), printable(part)),
+                         'leading zeros as in 001-100 or 08-10')
+    numbers = range(int(first), int(last) + 1, step)
+    if len(numbers) > MAX_ARRAY:
+        raise UsageError('--array %s: more than a million tasks' % printable(text))
+    width = len(first) if is_padded else 0
+    return ['%0*d' % (width, number) for number in numbers]
 
 
 def find(store, words):

@@ -18,8 +18,8 @@ from lwt.errors import UsageError, printable
 
 PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]+')       # a word that needs no quotes
 
-# Contexts of a place.  In the first, a quoted word is safe.  In STRICT ones it depends on the value:
-# see problem().  In all others nothing is.
+# Contexts of a place.  In the first, a quoted word is safe.  In STRICT ones it depends on the value
+# (see problem).  In all others nothing is.
 UNQUOTED = 'unquoted'
 STRICT = ('arithmetic', 'dollar', 'comment')
 _IN_QUOTES = ('single', 'double')

@@ -86,6 +86,14 @@ def shell_quote(value):
     return b"'" + os.fsencode(value).replace(b"'", b"'\\''") + b"'"
 
 
+def quoted_path(path):
+    """A path on a host as one word of sh in which ~ and ~USER at its start are expanded; bytes."""
+    home, slash, rest = path.partition('/')
+    if not re.fullmatch(r'~([A-Za-z_][A-Za-z0-9_.-]*)?', home, re.ASCII):
+        return shell_quote(path)
+    return home.encode() + slash.encode() + (shell_quote(rest) if rest else b'')
+
+
 def with_arguments(text, arguments):
     """The script `text` with its positional parameters set; bytes."""
     return b'set -- ' + b' '.join(map(shell_quote, arguments)) + b'\n' + os.fsencode(text)
@@ -147,7 +155,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
         words = (frame.nonce, host.home, text, 'yes' if payload.secret else '') + words
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
     # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
-    scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % shell_quote(payload.scratch) if payload.scratch else b''
+    scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
     line = envelope(scratch + with_arguments('', words), text)
     return _command(transport, host, line, frame, limits)._replace(
         lifeline=limits.lease / HEARTBEATS_PER_LEASE, stdin=first + payload.script, stdin_path=payload.input_path)

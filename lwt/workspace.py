@@ -87,7 +87,7 @@ def find(option, environ):
     """The workspace in force, or None.  option is -C or None; raises UsageError when what was named is none."""
     named = option or environ.get('LWT_WORKSPACE')
     if named:
-        root = os.path.abspath(named)
+        root = os.path.abspath(files.user_path(named))
         if not os.path.isfile(os.path.join(root, 'lwt.conf')):
             raise UsageError('%s: not a workspace (no lwt.conf)' % root, 'make one with: lwt init %s' % named)
         return Workspace(root)
@@ -116,7 +116,7 @@ def require(option, environ):
 
 def init(directory):
     """Make a workspace; what is there already is kept.  Returns (workspace, the files that are new)."""
-    workspace = Workspace(os.path.abspath(directory))
+    workspace = Workspace(os.path.abspath(files.user_path(directory)))
     files.make_dir(workspace.root)
     workspace.prepare()
     files.make_dir(workspace.path('description', 'sample'))

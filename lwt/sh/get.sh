@@ -30,18 +30,16 @@ have=$1
 shift
 count=$#
 while [ "$count" -gt 0 ]; do
-  pattern=$1 count=$((count - 1))
+  expand "$1"
+  pattern=$expanded count=$((count - 1))
   shift
-  case $pattern in
-    [~]) pattern=$HOME ;;
-    [~]/*) pattern=$HOME/${pattern#??} ;;
-    /*) ;;
-    *) pattern=$PWD/$pattern ;;
-  esac
+  case $pattern in /*) ;; *) pattern=$PWD/$pattern ;; esac
   IFS=''
   # shellcheck disable=SC2086  # to be expanded, and not split
   for path in $pattern; do
     [ -e "$path" ] || fail "$path: no such file"
+    # tar drops what stands before "..", so that the names would not be those that are announced.
+    case $path in */../*) path=$(cd "${path%/*}/" && pwd -P)/${path##*/} ;; esac
     set -- "$@" "${path%/}"
   done
   unset IFS

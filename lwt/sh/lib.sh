@@ -88,14 +88,30 @@ restore_environment() {
 # say LINE...: one line of answer.  Not echo: it interprets backslashes in dash.
 say() { printf '%s\n' "$*"; }
 
+# expand PATH: set $expanded to PATH, in which ~ and ~USER stand for homes.  It stays as it is if
+# there is no such user.
+expand() {
+  expanded=$1
+  case $1 in
+    [~]) expanded=${HOME:-$PWD} ;;
+    [~]/*) expanded=${HOME:-$PWD}/${1#??} ;;
+    [~][A-Za-z_]*)
+      expand_user=${1%%/*}
+      case ${expand_user#?} in *[!A-Za-z0-9_.-]*) return ;; esac
+      eval "expand_home=$expand_user"    # the name is safe, and the shell knows the homes of users
+      # shellcheck disable=SC2154  # eval sets it
+      [ "$expand_home" = "$expand_user" ] || expanded=$expand_home${1#"$expand_user"}
+      ;;
+  esac
+}
+
 # find_home HOME: set $home_path to the directory where lwt works; ~ and relative paths are the login
 # directory's.
 find_home() {
-  case $1 in
-    /*) home_path=$1 ;;
-    [~]) home_path=${HOME:-$PWD} ;;
-    [~]/*) home_path=${HOME:-$PWD}/${1#??} ;;
-    *) home_path=${HOME:-$PWD}/$1 ;;
+  expand "$1"
+  case $expanded in
+    /*) home_path=$expanded ;;
+    *) home_path=${HOME:-$PWD}/$expanded ;;
   esac
 }
 

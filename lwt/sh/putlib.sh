@@ -4,12 +4,9 @@
 home=$1 target=$2 name=$3 stall=$4 watcher=''
 umask 077
 enter_home "$home" || refuse "$home_problem"
-case $target in
-  [~]) target=$HOME ;;
-  [~]/*) target=$HOME/${target#??} ;;
-  /*) ;;
-  *) target=./$target ;;
-esac
+expand "$target"
+target=$expanded
+case $target in /*) ;; *) target=./$target ;; esac
 if [ -d "$target" ]; then directory=$target
 elif [ -z "$name" ] || [ "$target" != "${target%/}" ]; then refuse "$target: no such directory"
 else directory=${target%/*}/ name=${target##*/}; fi

@@ -30,9 +30,8 @@ umask "$mask"
 # each COMMAND: run it with the names of the files that the pattern means.
 each() {
   each_do=$1
-  case $pattern in
-    [~]/*) pattern=$HOME/${pattern#??} ;;
-  esac
+  expand "$pattern"
+  pattern=$expanded
   IFS=''
   # shellcheck disable=SC2086  # to be expanded, and not split
   set -- $pattern
