@@ -27,16 +27,29 @@ class Env(NamedTuple):
     def find_workspace(self):
         """The workspace in force, or None."""
         from lwt import workspace                       # here, as in what follows: not every command needs it
-        return workspace.find(self.workspace_option, self.environ)
+        place = workspace.find(self.workspace_option, self.environ)
+        return place and place._replace(warn=self.warn)
 
     def require_workspace(self):
         """The workspace in force; raises UsageError when there is none."""
         from lwt import workspace
-        return workspace.require(self.workspace_option, self.environ)
+        return workspace.require(self.workspace_option, self.environ)._replace(warn=self.warn)
+
+    def warn(self, text):
+        """Say what is probably wrong, once, unless -q."""
+        if not self.quiet:
+            _say_once(text)
 
     def settings(self, place):
         """The Settings in force in a workspace, or without one (None)."""
         settings = config.load(place.conf if place else None, self.environ, self.overrides)
+        for text in config.unknown_variables(self.environ):
+            self.warn(text)
+        if place and settings.categories and os.path.lexists(place.path('host.list')):
+            known = {host.category for host in place.candidates()}
+            for name in sorted(set(settings.categories) - known):
+                self.warn('%s: [category %s]: host.list has no host of this category' % (place.conf,
+                                                                                         name))
         if not settings.fanout:
             settings = settings._replace(fanout=proc.most_at_once())
         if self.verbose or settings.log:
@@ -113,6 +126,11 @@ def _home(environ):
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         return '/'
+
+
+@functools.lru_cache(maxsize=None)
+def _say_once(text):
+    output.say(text)
 
 
 def _read_hosts(name):

@@ -46,6 +46,7 @@ def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     verb, parser, parsed, words = _parse(name, argv)
     env = make_env(parser, parsed)
+    env = env._replace(quiet=env.quiet or parsed.cron)
     place = env.require_workspace()
     settings = env.settings(place)
     place.prepare()

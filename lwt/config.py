@@ -14,6 +14,9 @@ from lwt import files
 from lwt.errors import UsageError
 
 MAX_BYTES = 1 << 20     # of an lwt.conf
+MAX_NUMBER = 10 ** 12   # what a whole number of an option may be: 1e99 is a slip
+MAX_SLOTS = 10000       # of a host
+MAX_PROBE = 10 ** 9     # bytes of a probe, which are held in memory
 
 
 def seconds(text):
@@ -46,7 +49,14 @@ def count(text):
     """A whole number, 0 or more; 1e6 is one."""
     if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII):
         raise ValueError('expected a whole number, 0 or more')
-    return int(float(text)) if 'e' in text else int(text)
+    return bounded_above(int(float(text)) if 'e' in text else int(text), MAX_NUMBER)
+
+
+def bounded_above(number, most):
+    """The number.  Raises ValueError if it is more than `most`."""
+    if number > most:
+        raise ValueError('too large: at most %d' % most)
+    return number
 
 
 def positive(text):
@@ -54,6 +64,16 @@ def positive(text):
     if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII) or count(text) < 1:
         raise ValueError('expected a whole number, 1 or more')
     return count(text)
+
+
+def probe_size(text):
+    """Bytes of the file that a probe sends."""
+    return bounded_above(positive(text), MAX_PROBE)
+
+
+def slots(text):
+    """The number of task places of a host; 0: none."""
+    return bounded_above(count(text), MAX_SLOTS)
 
 
 def size(text):
@@ -126,7 +146,8 @@ OPTIONS = (
     Option('quarantine_good', positive, '2', 'N', (), 'good answers in a row that bring it back'),
     Option('quarantine_wait', positive_seconds, '15', 'SEC', (), 'until a host that failed is asked again; doubled each time'),
     Option('quarantine_longest', positive_seconds, '1h', 'SEC', (), 'the most that this becomes'),
-    Option('probe_size', positive, '1700000', 'BYTES', (), 'of the file that a probe sends and takes back'),
+    Option('probe_size', probe_size, '1700000', 'BYTES', (),
+           'of the file that a probe sends and takes back'),
     Option('probe_time', positive_seconds, '40', 'SEC', (), 'that each way of it may take'),
     Option('probe_rate', count, '10', 'KB/s', (), 'that each way of it must reach'),
     Option('keep', count, '7', 'DAYS', (), 'that a finished task is remembered here and on its host'),
@@ -143,15 +164,28 @@ BY_KEY = {option.key: option for option in OPTIONS}
 # What a host's line in the host list (key=value) and a section [category NAME] of lwt.conf may say in their own way.
 HOST_KEYS = tuple(option.key for option in OPTIONS if option.key.startswith(('max_', 'min_'))) + ('night',)
 
+# Other keys of a host's line that have a meaning, and how they are read.  Any further key is a
+# column of the user's own, for %{KEY} of exec.
+HOST_READERS = {'slots': slots}
+
+# Variables of lwt that are no options: those that it sets for what it runs, and those of its tests.
+VARIABLES = frozenset('LWT_' + name for name in (
+    'WORKSPACE', 'ID', 'TASK', 'ATTEMPT', 'HOST', 'ARG', 'SEQ', 'SLOT', 'SCRATCH'))
+
 # categories: {name: {key: value}} of those sections.
 Settings = namedtuple('Settings', [option.key for option in OPTIONS] + ['categories'])
 
 
 def nearest(given, words, otherwise):
     """The hint for a word that is none of these: the one that is most like it, or otherwise."""
+    near = _nearest_word(given, words, 0.6)
+    return 'did you mean %s?' % near if near else otherwise
+
+
+def _nearest_word(given, words, likeness=0.8):
+    """The word that is most like one that is misspelt, or ''."""
     import difflib                      # here, for it takes long and few words are misspelt
-    near = difflib.get_close_matches(given, list(words), 1)
-    return 'did you mean %s?' % near[0] if near else otherwise
+    return next(iter(difflib.get_close_matches(given, sorted(words), 1, likeness)), '')
 
 
 def load(conf_path, environ, overrides):
@@ -185,6 +219,34 @@ def host_value(key, text, origin):
     return _read(key, text, origin)
 
 
+def check_host_column(key, text, origin):
+    """A warning about a column key=value of a host's line, or ''.  Raises UsageError for a value
+    that cannot be read."""
+    if key in HOST_READERS:
+        try:
+            HOST_READERS[key](text)
+        except ValueError as error:
+            raise UsageError('%s: %s=%s: %s' % (origin, key, text, error))
+    elif key in HOST_KEYS:
+        host_value(key, text, '%s: %s' % (origin, key))
+    elif key in BY_KEY:
+        return '%s: %s=%s: an option of lwt.conf, which has no effect here' % (origin, key, text)
+    else:
+        near = _nearest_word(key, HOST_KEYS + tuple(HOST_READERS))
+        if near:
+            return '%s: %s=%s: unknown key; did you mean %s?' % (origin, key, text, near)
+    return ''
+
+
+def unknown_variables(environ):
+    """Yield a warning about each variable LWT_… that is no option."""
+    known = VARIABLES | {'LWT_' + key.upper() for key in BY_KEY}
+    for name in sorted(environ):
+        if name.startswith('LWT_') and name not in known and not name.startswith('LWT_TEST_'):
+            near = _nearest_word(name, known)
+            yield '%s: no such option%s' % (name, '; did you mean %s?' % near if near else '')
+
+
 def assignment(text):
     """(key, text, origin) of a --set KEY=VALUE.  Raises UsageError."""
     key, separator, value = text.partition('=')
@@ -204,28 +266,52 @@ def _read(key, text, origin):
         raise UsageError('%s: %r: %s' % (origin, text, error))
 
 
-def _from_file(path):
+def _from_file(conf):
     """((key, text, origin) of the section [lwt], (category, key, text, origin) of the others)."""
-    if path is None or not os.path.exists(path):
+    if conf is None or not os.path.exists(conf):
         return [], []
     import configparser                 # here, for much is done without a workspace
     parser = configparser.ConfigParser(interpolation=None)
+    text = files.read_text(conf, MAX_BYTES)
     try:
-        parser.read_string(files.read_text(path, MAX_BYTES), path)
+        parser.read_string(text, conf)
     except configparser.Error as error:
-        raise UsageError('%s: %s' % (path, str(error).replace('\n', ' ')))
+        raise UsageError('%s: %s' % (conf, str(error).replace('\n', ' ')))
+    lines = _line_numbers(text)
     items, sections = [], []
     for section in parser.sections() + ['DEFAULT'] * bool(parser.defaults()):
         kind, _space, category = section.partition(' ')
         if section != 'lwt' and not (kind == 'category' and category.strip()):
-            raise UsageError('%s: unknown section [%s]' % (path, section),
+            raise UsageError('%s: unknown section [%s]' % (_at(conf, lines.get((section, ''))),
+                                                           section),
                              'options are in the section [lwt], those of a category of hosts in [category NAME]')
-        for key, text in parser[section].items():
+        for key, value in parser[section].items():
+            where = _at(conf, lines.get((section, key)))
             if section == 'lwt':
-                items.append((key, text, '%s: %s' % (path, key)))
+                items.append((key, value, '%s: %s' % (where, key)))
             else:
-                sections.append((category.strip(), key, text, '%s: [%s] %s' % (path, section, key)))
+                sections.append((category.strip(), key, value,
+                                 '%s: [%s] %s' % (where, section, key)))
     return items, sections
+
+
+def _at(conf, line):
+    return conf if line is None else '%s:%d' % (conf, line)
+
+
+def _line_numbers(text):
+    """{(section, key): the number of its line} of the text of an ini file; the key of a section's
+    own line is ''."""
+    found, section = {}, ''
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r'\[([^]]+)\]', line)
+        key = re.match(r'([^#;\s=:][^=:]*?)\s*[=:]', line)
+        if header:
+            section = header.group(1)
+            found.setdefault((section, ''), number)
+        elif key:
+            found.setdefault((section, key.group(1).lower()), number)
+    return found
 
 
 def _from_environ(environ):

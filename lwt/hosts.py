@@ -52,16 +52,33 @@ class Selection(NamedTuple):
     exclude: tuple = ()
 
 
-def parse(text, origin):
-    """The hosts of a host list, in its order.  origin names the file in errors.  Raises UsageError with the line's number."""
+def _no_check(key, value, where):
+    return ''
+
+
+def parse(text, origin, check=_no_check, warn=lambda text: None):
+    """The hosts of a host list, in its order.  Raises UsageError with the line's number.
+
+    origin: names the file in errors.  check(key, value, where) is called for each column after
+    HOME: it returns a warning or '', or raises UsageError.  warn(text) hears what is probably wrong.
+    """
     found = {}
     for number, line in enumerate(text.lstrip('\ufeff').split('\n'), 1):
         line = line.rstrip('\r')
         if not line.strip() or line.lstrip().startswith('#'):
             continue
-        host = _parse_line(line, '%s:%d' % (origin, number))
-        if found.setdefault(host.name, host) != host:
-            raise UsageError('%s:%d: %s is there already, with another category or home' % (origin, number, host.name))
+        where = '%s:%d' % (origin, number)
+        host = _parse_line(line, where)
+        if found.get(host.name, host) != host:
+            raise UsageError('%s: %s is there already, with another category or home' % (where,
+                                                                                         host.name))
+        if host.name in found:
+            warn('%s: %s is listed already' % (where, host.name))
+        for key, value in host.extra:
+            problem = check(key, value, where)
+            if problem:
+                warn(problem)
+        found[host.name] = host
     if not found:
         raise UsageError('no hosts in %s' % origin, 'one line a host: NAME <tab> CATEGORY <tab> HOME')
     return list(found.values())

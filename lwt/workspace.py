@@ -5,7 +5,7 @@ and nothing of what is in them.
 """
 
 import os
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from lwt import config, files
 from lwt.errors import LocalError, UsageError
@@ -35,9 +35,10 @@ localhost\tlocal\t~
 
 
 class Workspace(NamedTuple):
-    """Where things lie.  root is an absolute path."""
+    """Where things lie.  root is an absolute path.  warn(text) hears what is probably wrong."""
 
     root: str
+    warn: Callable = lambda text: None
 
     def path(self, *names):
         return os.path.join(self.root, *names)
@@ -65,22 +66,18 @@ class Workspace(NamedTuple):
 
     def candidates(self):
         """The hosts of host.list."""
-        return _read_hosts(self.path('host.list'))
+        return _read_hosts(self.path('host.list'), self.warn)
 
     def available(self):
         """The hosts of host.list.available, as the last probe wrote it; all candidates where there is none yet."""
         path = self.path('host.list.available')
-        return _read_hosts(path) if os.path.lexists(path) else self.candidates()
+        return _read_hosts(path, lambda text: None) if os.path.lexists(path) else self.candidates()
 
 
-def _read_hosts(path):
+def _read_hosts(path, warn):
     from lwt import hosts               # here, for not every command is for hosts
-    found = hosts.parse(files.read_text(path, hosts.MAX_BYTES), path)
-    for host in found:
-        for key, text in host.extra:
-            if key in config.HOST_KEYS:
-                config.host_value(key, text, '%s: %s: %s' % (path, host.name, key))
-    return found
+    text = files.read_text(path, hosts.MAX_BYTES)
+    return hosts.parse(text, path, config.check_host_column, warn)
 
 
 def find(option, environ):
