@@ -23,6 +23,8 @@ TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
 TASKS = 'tasks'         # the kind of a host on which tasks end badly that end well elsewhere
 HALF_LIFE = 300.0       # seconds in which half of a penalty fades
 FEWEST_TASKS, ODD = 3, 0.02     # tasks in a row that end badly; how improbable that must be if the host were like the others
+ODD_REPEATED = 1e-6     # the same, where the same failure is seen on other hosts as well
+MOST_PENDING = 5        # tasks in a row that will be tried elsewhere, before they count
 TASKS_WINDOW = 3600.0   # seconds for which the end of a task says something of its host
 BUSY_WAIT, BUSY_LONGEST = 5.0, 60.0     # seconds to the retries of a host with tasks on it: there is something to bring home
 
@@ -106,14 +108,59 @@ def suspect(health, reason, now, numbers, die):
     return STEPS[health.state, 'suspect'](health, now, numbers, die)
 
 
-def is_suspect(in_a_row, good, bad):
+class TaskEnd(NamedTuple):
+    """How an attempt ended on a host.
+
+    end: an outcome or 'withdrawn'.  is_open: is its task not done yet?  added: when it was queued.
+    """
+
+    task: int
+    name: str
+    end: str
+    code: int
+    reason: str
+    is_open: bool
+    added: float
+
+
+def own_failures(ends):
+    """Those TaskEnds that may be the host's fault: not a time-out of the task, not a kill, and not
+    what was withdrawn because a pass or a connection ended."""
+    return [one for one in ends if one.end in ('failed',
+                                               'lost') or one.end == 'withdrawn' and one.reason]
+
+
+def suspicion(ends, own, alike):
+    """(in_a_row, good, bad) if it is the host's fault that tasks ended badly there, else None.
+
+    ends: its own_failures.  own: {task: its ends on other hosts}.  alike: {(name, end, code): how
+    often} on other hosts, since the tasks were added.
+
+    A task that ends badly elsewhere as well says nothing about this host.  Neither does one that is
+    still to be tried elsewhere, unless there are many.  Where other tasks fail in the same way on
+    other hosts, the failure is most likely that of the tasks, and takes more to blame the host.
+    """
+    ends = [one for one in ends if not own.get(one.task, set()) - {'success', 'killed'}]
+    pending = {one.task for one in ends if one.is_open and one.task not in own}
+    if len(pending) <= MOST_PENDING:
+        ends = [one for one in ends if one.task not in pending]
+    tasks = {one.task for one in ends}
+    fresh = {one.task for one in ends if not alike.get((one.name, one.end, one.code))}
+    good = sum(times for (_name, end, _code), times in alike.items() if end == 'success')
+    bad = sum(alike.values()) - good
+    if is_suspect(len(fresh), good, bad) or is_suspect(len(tasks), good, bad, ODD_REPEATED):
+        return len(tasks), good, bad
+    return None
+
+
+def is_suspect(in_a_row, good, bad, odd=ODD):
     """Is it the host's fault that tasks ended badly there?
 
     in_a_row: how many different tasks did, the last ones there, without a success between them.  good, bad: how many of the same
     names ended well, and badly, on other hosts meanwhile.  Tasks that often end badly may do so in a row anywhere: what counts is
     how odd that would be, by what is seen elsewhere.
     """
-    return in_a_row >= FEWEST_TASKS and good > 0 and ((bad + 1) / (good + bad + 2)) ** in_a_row < ODD
+    return in_a_row >= FEWEST_TASKS and good > 0 and ((bad + 1) / (good + bad + 2)) ** in_a_row < odd
 
 
 def faded(health, now):

@@ -284,24 +284,39 @@ class Store:
                           'WHERE task = ? ORDER BY number, ended', (number,))
 
     def last_ends(self, host, since):
-        """(in_a_row, good, bad) of the attempts that began after a time, as health.is_suspect has them."""
-        bad, names = set(), set()
-        for number, name, end in self._rows(
-                'SELECT attempt.task, batch.name, attempt."end" FROM attempt JOIN task ON task.id = attempt.task JOIN batch '
-                "ON batch.id = task.batch WHERE attempt.host = ? AND attempt.started >= ? AND attempt.\"end\" <> 'killed' "
-                "AND (attempt.\"end\" <> 'withdrawn' OR attempt.reason <> '') ORDER BY attempt.ended DESC LIMIT 50",
-                (host, since)):
+        """The health.TaskEnds of a host, the last one first: of its attempts that began after a
+        time, up to the last success there."""
+        ends = []
+        for number, name, end, code, reason, state, added in self._rows(
+                'SELECT attempt.task, batch.name, attempt."end", attempt.code, attempt.reason, '
+                'task.state, task.added FROM attempt JOIN task ON task.id = attempt.task '
+                'JOIN batch ON batch.id = task.batch WHERE attempt.host = ? '
+                'AND attempt.started >= ? ORDER BY attempt.ended DESC LIMIT 50', (host, since)):
             if end == 'success':
                 break
-            bad.add(number)
-            names.add(name)
-        if len(bad) < health.FEWEST_TASKS:
-            return len(bad), 0, 0
-        ends = dict(self._rows(
-            'SELECT attempt."end" = \'success\', count(*) FROM attempt JOIN task ON task.id = attempt.task JOIN batch ON '
-            'batch.id = task.batch WHERE attempt.host <> ? AND attempt.started >= ? AND attempt."end" NOT IN (\'killed\', '
-            "'withdrawn') AND batch.name IN (%s) GROUP BY 1" % ', '.join('?' * len(names)), (host, since) + tuple(names)))
-        return len(bad), ends.get(1, 0), ends.get(0, 0)
+            ends.append(health.TaskEnd(number, name, end, code, reason, state != 'done', added))
+        return ends
+
+    def ends_elsewhere(self, host, numbers, names, since):
+        """What became of tasks on other hosts.
+
+        Returns ({number: set of ends} of these tasks, {(name, end, code): how often} of all tasks
+        of these names whose attempts began after a time).
+        """
+        own = {}
+        for number, end in self._rows(
+                'SELECT task, "end" FROM attempt WHERE host <> ? AND task IN (%s) '
+                "AND (\"end\" <> 'withdrawn' OR reason <> '')" % ', '.join('?' * len(numbers)),
+                (host,) + tuple(numbers)):
+            own.setdefault(number, set()).add(end)
+        rows = self._rows(
+            'SELECT batch.name, attempt."end", attempt.code, count(*) FROM attempt '
+            'JOIN task ON task.id = attempt.task JOIN batch ON batch.id = task.batch '
+            'WHERE attempt.host <> ? AND attempt.started >= ? '
+            "AND attempt.\"end\" NOT IN ('killed', 'withdrawn', 'timeout') "
+            'AND batch.name IN (%s) GROUP BY 1, 2, 3' % ', '.join('?' * len(names)),
+            (host, since) + tuple(names))
+        return own, {(name, end, code): times for name, end, code, times in rows}
 
     def accounts(self, by):
         """The Accounts of all attempts that are remembered, by 'name' or by 'host'; those that did not start left out."""

@@ -304,10 +304,13 @@ class _Visitor:
             current = {key: self._apply(by_key[key], answer, facts, host, told) for key, answer in answers if key in by_key}
             self._take_results(host, [current[key] for key in inbox.sent() if current.get(key) is not None], inbox, told)
         self._say(told)
+        # A task that failed on another host first says something about that one when it ends here.
+        failed_before = {name for task in self._ended for name in task.avoid.split()}
         self._close_ended()
         self._note_bulky(host, current, sizes)
         if any(task is None or task.state != by_key[key].state for key, task in current.items()) or inbox.sent():
-            watch_tasks(self._context, host.name)
+            for name in sorted(failed_before | {host.name}):
+                watch_tasks(self._context, name)
         if any(task is not None and task.state == 'new' for task in current.values()):
             self._context.wake()
 

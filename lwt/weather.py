@@ -49,9 +49,18 @@ class Weather:
         known, now = self._store.health().get(name, health.Health(name)), self._clock()
         if not known.takes_tasks:
             return ''
-        in_a_row, good, bad = self._store.last_ends(name, max(known.since, now - health.TASKS_WINDOW))
-        if not health.is_suspect(in_a_row, good, bad):
+        since = max(known.since, now - health.TASKS_WINDOW)
+        ends = health.own_failures(self._store.last_ends(name, since))
+        if len({one.task for one in ends}) < health.FEWEST_TASKS:
             return ''
+        # What ended well before these tasks were added was another version of them.
+        since = max(since, min(one.added for one in ends))
+        own, alike = self._store.ends_elsewhere(
+            name, {one.task for one in ends}, {one.name for one in ends}, since)
+        found = health.suspicion(ends, own, alike)
+        if found is None:
+            return ''
+        in_a_row, good, bad = found
         reason = '%d different tasks in a row ended badly there, and elsewhere %d of %d were successes' % (
             in_a_row, good, good + bad)
         self._store.change_health(name, lambda before: health.suspect(before, reason, now, self._rules, random.random()))

@@ -57,6 +57,53 @@ class Steps(unittest.TestCase):
             with self.subTest(in_a_row=in_a_row, good=good, bad=bad):
                 self.assertEqual(health.is_suspect(in_a_row, good, bad), is_suspect)
 
+    def suspicion(self, ends, elsewhere, own=()):
+        """health.suspicion of ends on a host, as 'TASK END CODE' with ? for an open task."""
+        found = []
+        for text in ends:
+            task, end, code = text.strip('?').split()
+            found.append(health.TaskEnd(int(task), 'sim', end, int(code), '', text.endswith('?'),
+                                        0.0))
+        alike = {('sim',) + key: times for key, times in elsewhere.items()}
+        return health.suspicion(health.own_failures(found), dict(own), alike)
+
+    def test_UR_10_what_does_not_count_against_a_host(self):
+        """UR-10: time-outs and kills of tasks, and what ended badly elsewhere as well."""
+        well = {('success', 0): 50}
+        three = ['1 failed 4', '2 failed 4', '3 failed 4']
+        self.assertEqual(self.suspicion(three, well), (3, 50, 0))
+        for what, ends, own in (
+                ('time-outs', ['1 timeout 124', '2 timeout 124', '3 timeout 124'], {}),
+                ('kills', ['1 killed 143', '2 killed 143', '3 killed 143'], {}),
+                ('withdrawn', ['1 withdrawn 0', '2 withdrawn 0', '3 withdrawn 0'], {}),
+                ('failed elsewhere as well', three, {3: {'failed'}}),
+                ('lost elsewhere', three, {1: {'lost', 'success'}}),
+                ('still to be tried elsewhere', [text + '?' for text in three], {}),
+                ('the same task again', ['1 failed 4', '1 failed 4', '1 failed 4'], {})):
+            with self.subTest(what=what):
+                self.assertIsNone(self.suspicion(ends, well, own))
+        self.assertEqual(self.suspicion(three, well, {1: {'success'}, 2: {'killed'}}), (3, 50, 0))
+
+    def test_UR_10_a_failure_that_is_seen_on_other_hosts_takes_more(self):
+        """UR-10: tasks that fail in the same way everywhere blame no host; a host on which far more
+        of them fail is blamed in the end."""
+        for count, alike, is_suspect in (
+                (3, {('success', 0): 50, ('failed', 4): 1}, False),
+                (4, {('success', 0): 50, ('failed', 4): 1}, False),
+                (5, {('success', 0): 50, ('failed', 4): 1}, True),
+                (8, {('success', 0): 50, ('failed', 4): 25}, False),
+                (3, {('success', 0): 50, ('failed', 9): 1}, True), (30, {('failed', 4): 9}, False)):
+            with self.subTest(count=count, alike=alike):
+                found = self.suspicion(['%d failed 4' % number for number in range(count)], alike)
+                self.assertEqual(found is not None, is_suspect)
+
+    def test_UR_10_many_tasks_that_fail_before_any_is_tried_elsewhere_count(self):
+        """UR-10: or a broken host could take a whole queue before the others are free."""
+        well = {('success', 0): 50}
+        for count, is_suspect in ((health.MOST_PENDING, False), (health.MOST_PENDING + 1, True)):
+            found = self.suspicion(['%d failed 4?' % number for number in range(count)], well)
+            self.assertEqual(found is not None, is_suspect)
+
     def test_a_suspect_comes_back_by_good_answers_once_its_time_is_over_and_stays_longer_the_next_time(self):
         found = health.suspect(Health('h'), 'why', 1000.0, RULES, 0.5)
         self.assertEqual((found.state, found.kind, found.reason, found.retry), ('out', health.TASKS, 'why', 1080.0))
