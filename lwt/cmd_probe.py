@@ -66,7 +66,8 @@ class _Round:
         else:
             weather_view.put_screen(weather_view.probe_table(found, self._env.environ), parsed.watch)
         if not self._env.quiet:
-            output.say(written)
+            for line in written:
+                output.say(line)
         return outcome.exit_code([one.verdict for one in found])
 
     def _probe(self):
@@ -90,23 +91,27 @@ class _Round:
             return probe.Probed(host.name, Verdict('killed', 130, 'interrupted', 'maybe'))
 
     def _write(self, found):
-        """Remember what was found, and write host.list.available; returns what to say of it."""
+        """Remember what was found, and write host.list.available; returns lines to say of it."""
+        candidates = self._place.candidates()
+        listed = {host.name for host in candidates}
         with Store(self._place.database) as store:
             store.add_probes([(one.host, probe.to_json(one)) for one in found])
             sick = {name: health for name, health in store.health().items() if not health.takes_tasks}
+            lines = list(weather_view.twin_lines(store, listed, found))
         good = {one.host for one in found if one.verdict.ok}
         probed = {host.name for host in self._chosen}
-        candidates = self._place.candidates()
         is_all = probed.issuperset(host.name for host in candidates)        # then the old list, whatever is in it, is no matter
         before = set() if is_all else {host.name for host in self._place.available()}
         after = [host for host in candidates
                  if (host.name in good if host.name in probed else host.name in before) and host.name not in sick]
         path = self._place.path('host.list.available')
         if not after:
-            return '%d of %d hosts pass; %s is left as it is, for it would be empty' % (len(good), len(found), path)
+            return lines + ['%d of %d hosts pass; %s is left as it is, for it would be empty'
+                            % (len(good), len(found), path)]
         files.write_atomic(path, '# %s: those that passed the last probe\n' % time.strftime('%Y-%m-%d %H:%M:%S') + ''.join(
             '\t'.join((host.name, host.category, host.home) + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
             for host in after))
         waiting = sorted(good & set(sick))
-        return '%d of %d hosts pass; %d available%s' % (
-            len(good), len(found), len(after), '; not yet back from quarantine: ' + hostset.fold(waiting) if waiting else '')
+        return lines + ['%d of %d hosts pass; %d available%s' % (
+            len(good), len(found), len(after),
+            '; not yet back from quarantine: ' + hostset.fold(waiting) if waiting else '')]

@@ -160,7 +160,8 @@ def is_suspect(in_a_row, good, bad, odd=ODD):
     names ended well, and badly, on other hosts meanwhile.  Tasks that often end badly may do so in a row anywhere: what counts is
     how odd that would be, by what is seen elsewhere.
     """
-    return in_a_row >= FEWEST_TASKS and good > 0 and ((bad + 1) / (good + bad + 2)) ** in_a_row < odd
+    rate = (bad + 1) / (good + bad + 2)
+    return in_a_row >= FEWEST_TASKS and good > 0 and rate ** in_a_row < odd
 
 
 def faded(health, now):

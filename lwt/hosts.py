@@ -60,7 +60,7 @@ def parse(text, origin, check=_no_check, warn=lambda text: None):
     """The hosts of a host list, in its order.  Raises UsageError with the line's number.
 
     origin: names the file in errors.  check(key, value, where) is called for each column after
-    HOME: it returns a warning or '', or raises UsageError.  warn(text) hears what is probably wrong.
+    HOME: it returns a warning or '', or raises UsageError.  warn(text) hears warnings.
     """
     found = {}
     for number, line in enumerate(text.lstrip('\ufeff').split('\n'), 1):

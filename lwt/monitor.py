@@ -25,7 +25,7 @@ def look(session, host):
                                     timeout=session.settings.stall, most=MOST_SAMPLE)
     if not answer.verdict.ok:
         return Look(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
-    taken = sample.parse(answer.lines)
+    taken = sample.at(host, sample.parse(answer.lines))
     if taken.cores is None:
         return Look(host.name, ssh.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
             ', '.join(taken.nonsense) or 'nothing')))

@@ -106,7 +106,9 @@ def probe(session, host, path, size, digest, rate=0.0):
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
         verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % MOST_LINES)
-    return judged(read(host.name, verdict, meter, begun[-1], time.time()), size, meter.digest == digest, settings)
+    probed = read(host.name, verdict, meter, begun[-1], time.time())
+    probed = probed._replace(load=sample.at(host, probed.load))
+    return judged(probed, size, meter.digest == digest, settings)
 
 
 def read(name, verdict, meter, begun, now):

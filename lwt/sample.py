@@ -10,6 +10,7 @@ from lwt.errors import printable
 
 MOST_USERS = 16
 KIB = 1 << 50           # more than any machine has
+MOST_MACHINE = 400      # characters of what identifies a machine
 
 # What it may tell: key -> its largest value.
 BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'tasks': 10 ** 6,
@@ -31,6 +32,7 @@ class Sample(NamedTuple):
     load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.  free_disk: KiB in the home.
     tasks: those that run there, of whatever master.  cpu, own_cpu: percent, 100 for each core in use, by all and by the
     user that we are there.  users: those that use most.  nonsense: what could not be taken, as it was told.
+    machine: the same for all names of one machine, '' where that is not known.
     """
 
     cores: int = None
@@ -43,11 +45,12 @@ class Sample(NamedTuple):
     own_cpu: int = None
     users: tuple = ()
     nonsense: tuple = ()
+    machine: str = ''
 
 
 def parse(lines):
     """The Sample of the lines that begin with "sample" or "user"; others are passed over."""
-    told, users, nonsense = {}, [], []
+    told, users, nonsense, machine = {}, [], [], ''
     for line in lines:
         word, _space, rest = line.partition(' ')
         if word == 'sample':
@@ -60,9 +63,13 @@ def parse(lines):
             use = _use(rest.split(' '))
             users += [use] if use else []
             nonsense += [] if use else [printable(line, 30)]
+        elif word == 'machine' and rest.isprintable():
+            machine = rest[:MOST_MACHINE]
     load = told.get('load')
     return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'), told.get('free'),
-                  told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'), tuple(users), tuple(nonsense[:5]))
+                  told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'),
+                  tuple(users), tuple(nonsense[:5]),
+                  machine)
 
 
 def _use(words):
@@ -71,6 +78,13 @@ def _use(words):
         return None
     numbers = [bounded(text, 0, most) for text, most in zip(words[1:], (BOUNDS['cpu'], KIB, 10 ** 7))]
     return None if None in numbers else Use(words[0], *numbers)
+
+
+def at(host, sample):
+    """The Sample that a host told.  Several homes on this machine that are listed on purpose, as
+    hosts of the category local, are taken for different machines."""
+    is_further = host.is_local and host.home != '~' and sample.machine
+    return sample._replace(machine='%s %s' % (sample.machine, host.home)) if is_further else sample
 
 
 def to_json(sample):

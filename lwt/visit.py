@@ -259,7 +259,13 @@ class _Visitor:
         if load is None:
             return '-'
         slots = self._room(host, load).slots
-        return str(max(0, slots - _slots_of([task for task in there if task.state != 'launching'], slots)))
+        others = [task for task in there if task.state != 'launching'] + self._twin_tasks(host)
+        return str(max(0, slots - _slots_of(others, slots)))
+
+    def _twin_tasks(self, host):
+        """The tasks that take slots of this machine under its other names."""
+        names = self._context.weather.twins(host.name)
+        return [task for name in names for task in self._store.on_host(name)]
 
     def _room(self, host, load):
         return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)
@@ -287,6 +293,7 @@ class _Visitor:
         the host is asked again."""
         facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
         told = []
+        facts = facts._replace(load=sample.at(host, facts.load))
         if facts.load == sample.Sample() and host in self._facts:       # it was not asked
             facts = facts._replace(load=self._facts[host].load)
         else:
@@ -419,7 +426,8 @@ class _Visitor:
         has = self._room(host, facts.load)
         share = sum(group.count for group in groups) // max(1, self._target.rivals)     # no more, or others would stand idle
         more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
-        left = _Left(has, facts.load, self._tasks(host), self._context.clock(), more)
+        there = self._tasks(host) + self._twin_tasks(host)
+        left = _Left(has, facts.load, there, self._context.clock(), more)
         here, loads = self._store.copies(host), errands.Loads(self._context.workspace, BULKY << 10)
 
         def take(group):

@@ -30,11 +30,24 @@ class Weather:
         self._clock = clock
         self._told = {}                 # host -> (host, Sample or None, problem)
         self._known = {}
+        self._machines = None           # {host: what identifies its machine}, once it is asked for
         self._looked = self._written = -1e9
 
     def note(self, name, taken, problem=''):
         """Keep what a host told of itself: a Sample, or None and why it takes no task."""
         self._told[name] = (name, taken, problem)
+        if taken is not None and self._machines is not None:
+            self._machines[name] = taken.machine
+
+    def twins(self, name):
+        """The other names of the machine that a host is, as far as hosts told who they are."""
+        if self._machines is None:
+            self._machines = machines(self._store)
+            self._machines.update((host, taken.machine) for host, taken,
+                                  _problem in self._told.values() if taken)
+        mine = self._machines.get(name)
+        return [other for other,
+                machine in self._machines.items() if mine and machine == mine and other != name]
 
     def look(self):
         """{name: Health} of the hosts that anything was ever held against."""
@@ -88,6 +101,21 @@ class Weather:
 
     def _change(self, before, kind, reason):
         return health.observe(before, kind, reason, self._clock(), self._rules, random.random())
+
+
+def machines(store):
+    """{host: what identifies its machine} of the hosts that told it last."""
+    return {host: taken.machine for host,
+            (_when, taken, _problem) in store.samples().items() if taken and taken.machine}
+
+
+def twins(found):
+    """Sorted lists of the names of one machine, where it has several; found: {host: machine}."""
+    by_machine = {}
+    for host, machine in found.items():
+        if machine:
+            by_machine.setdefault(machine, []).append(host)
+    return sorted(sorted(names) for names in by_machine.values() if names[1:])
 
 
 def _endings(heard):

@@ -1,4 +1,4 @@
-"""Which host is put into quarantine for the tasks that end badly on it; with hosts on this machine."""
+"""Which host is put into quarantine for tasks that end badly on it; with hosts on this machine."""
 
 import unittest
 

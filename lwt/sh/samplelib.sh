@@ -1,7 +1,8 @@
 # What a host says of its load.  It is summed up here: a few lines go over the wire, and no list of processes.
 
 # take_sample INTERVAL: print a line "sample KEY=NUMBER..."; with an INTERVAL (seconds) also how much cpu is in use during it,
-# and lines "user NAME CPU MEMORY PROCESSES" for those who use most.  The working directory is the home.
+# and lines "user NAME CPU MEMORY PROCESSES" for those who use most; and a line "machine WORDS".
+# The working directory is the home.
 #
 #   cores  load (hundredths)  memory  free (KiB)  disk (KiB free in the home)  tasks (running)  cpu  me (percent of a core)
 take_sample() {
@@ -24,6 +25,21 @@ take_sample() {
       ls -ld "/proc/$$" /proc/[0-9]*
     } 2>/dev/null | sample_load
   fi
+  sample_machine
+}
+
+# sample_machine: print "machine WORDS": the same for all names of one login, and different for all
+# other machines.  Containers share the boot id of their machine, but not its namespaces; what is
+# behind another port is often one as well.
+sample_machine() {
+  find_boot
+  [ -n "$boot" ] || return 0
+  { read -r sample_node </proc/sys/kernel/hostname; } 2>/dev/null || sample_node=$(uname -n)
+  # shellcheck disable=SC2012  # the names are known
+  sample_spaces=$(ls -Ldi /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/pid 2>/dev/null |
+    while read -r sample_inode _; do printf '%s-' "$sample_inode"; done)
+  sample_port=${SSH_CONNECTION##* }
+  say "machine $boot ${sample_spaces:--} ${sample_port:-22} $sample_node $HOME"
 }
 
 # sample_load: the line, from /proc and what comes in: two looks at all processes, and whose they are.
