@@ -74,6 +74,37 @@ def mismatch(host, desc):
     return 'the task wants one of: %s' % ' '.join(named) if named and host.name not in named else ''
 
 
+def never(host, sample, desc, settings):
+    """(kind, why) a task of this desc can never run on a host that told a Sample, or None; sample may
+    be None.  What may change without anybody's doing is no reason."""
+    reason = mismatch(host, desc)
+    if reason:
+        return 'mismatch', reason
+    if bounded(host.get('slots'), 0, 10000) == 0:
+        return 'slots', 'slots=0 in its line of the host list'
+    if sample is None:
+        return None
+    for kind, wanted, there in (('memory', desc.memory, sample.memory),
+                                ('disk', desc.disk, sample.space)):
+        if there is not None and wanted > there:
+            return kind, '%s: %s in all, the task needs %s' % (kind, human(there), human(wanted))
+    for key, there in (('min_memory', sample.memory), ('min_disk', sample.space)):
+        least = setting(key, host, settings) * 1000
+        if there is not None and least > there:
+            return 'limit', '%s is %s, and it has %s in all' % (key, human(least), human(there))
+    return None
+
+
+def human(kib):
+    """KiB for people."""
+    value = float(kib)
+    for unit in ('KB', 'MB', 'GB', 'TB'):
+        if value < 1000 or unit == 'TB':
+            return '%.0f %s' % (value, unit) if unit == 'KB' else '%.1f %s' % (value, unit)
+        value /= 1024
+    return ''
+
+
 def accepts(host, desc):
     """May a task of this desc run on the host at all?"""
     return not mismatch(host, desc)

@@ -87,7 +87,10 @@ def _run(env, place, store):
     fanout = fitting(settings.fanout, '-f', output.say)
     try:
         with Teller(store, output.say, output.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
-            scheduler.until_done(run, Context(place, store, session, teller.tell, weather, trouble=Troubles(teller.tell).hear),
+            scheduler.until_done(run,
+                                 Context(place, store, session, teller.tell, weather,
+                                         trouble=Troubles(teller.remark).hear,
+                                                     remark=teller.remark),
                                  listed)
     except Interrupted:
         _kill_all(store, Context(place, store, session, lambda text: None, weather), fanout, settings)

@@ -5,12 +5,18 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import call, events, files, master, output, passes, queue, results, scheduler, task as tasks, weather_view
+from lwt import (
+    call, events, files, hostset, master, output, passes, prospects, queue, results, scheduler,
+    task as tasks,
+    weather_view)
 from lwt.arguments import Parser, fitting
-from lwt.errors import BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, UsageError
+from lwt.capacity import accepts
+from lwt.errors import (
+    EXIT_FAILED, EXIT_UNREACHABLE, BusyError, HostError, Interrupted, LwtError, UsageError)
 from lwt.flow import running
 from lwt.health import NEEDS_A_PERSON        # cron mails what is said of such a host
 from lwt.hosts import Host
+from lwt.prospects import Prospects
 from lwt.store import Store
 from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.visit import Context
@@ -133,10 +139,11 @@ class _Task:
         busy = [Host(name, category, home) for name, home, category in self.store.busy_hosts()]
         return listed, self.env.session(self.settings, listed + busy)
 
-    def context(self, session, tell, trouble):
+    def context(self, session, tell, trouble, remark=None):
         """The Context of visits."""
-        return Context(self.place, self.store, session, tell, Weather(self.store, self.settings, session.heard),
-                       trouble=trouble)
+        weather = Weather(self.store, self.settings, session.heard)
+        return Context(self.place, self.store, session, tell, weather, trouble=trouble,
+                       remark=remark or tell)
 
     def say(self, text):
         """A line, unless -q or --cron."""
@@ -159,6 +166,7 @@ def add(command, words):
     reader = queue.Reader(command.place, command.settings.retries, overrides, tuple(args),
                           command.say)
     found = [(name,) + reader.read(name) for name in words]
+    _warn_of_hopeless(command, found)
     orders = [queue.Order(name, desc, folder, tuple(args)) for name, desc, folder in found]
     if parsed.unless_exists:
         orders = _new_orders(command.store, orders)
@@ -166,6 +174,18 @@ def add(command, words):
         numbers = queue.add(command.place, command.store, orders, after)
         output.put_line('\n'.join(map(tasks.format_id, numbers)))
     return 0
+
+
+def _warn_of_hopeless(command, found):
+    """Warn of tasks, (name, Desc, folder), that no host of the list can ever take."""
+    try:
+        listed, samples = command.place.candidates(), command.store.samples()
+    except LwtError:                    # a host list is not needed to add tasks
+        return
+    for name, desc, _folder in found:
+        problem = prospects.complaint(desc, listed, samples, command.settings)
+        if problem:
+            command.say('%s: %s' % (name, problem))
 
 
 def _new_orders(store, orders):
@@ -248,14 +268,18 @@ def _work(command, numbers):
     progress = output.Progress(True) if command.parsed.progress else None
     try:
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
-            troubles = Troubles(teller.tell)
-            scheduler.until_done(the_run, command.context(session, teller.tell, troubles.hear), listed, numbers)
+            troubles = Troubles(teller.remark)
+            context = command.context(session, teller.tell, troubles.hear, teller.remark)
+            hopes = Prospects(command.store, context.weather, command.settings, listed, time.time)
+            scheduler.until_done(the_run, context, listed, numbers, hopes)
     except Interrupted:
         command.say('interrupted; tasks that were started go on, and the next run or update looks after them')
         raise
-    for line in troubles.lines():
+    stuck, told = _say_stuck(command, hopes, numbers)
+    for line in troubles.lines(told):
         command.say(line)
-    return _say_unplaceable(command, listed, numbers)
+    _say_waiting(command, numbers)
+    return stuck
 
 
 def _exit_code(command, numbers, stuck):
@@ -265,16 +289,49 @@ def _exit_code(command, numbers, stuck):
     return EXIT_FAILED if stuck or set(outcomes) - {'success'} else 0
 
 
-def _say_unplaceable(command, listed, numbers=None):
-    """Say which tasks, of all or of these, wait for what will not come; returns how many no available host may take."""
-    stuck = scheduler.unplaceable(command.store, listed, numbers)
+def _alike(found):
+    """(label, Task) for each input of Tasks, the first ten: the label says how many there are."""
     alike = {}
-    for task in stuck:
+    for task in found:
         alike.setdefault(task.input, []).append(task)
     for group in list(alike.values())[:10]:
-        more = ' and %d more' % (len(group) - 1) if group[1:] else ''
-        output.say('%s%s: no available host may take it (category %s, hosts %s)' % (
-            group[0].label, more, group[0].desc.category or 'any', group[0].desc.hosts or 'any'))
+        yield group[0].label + (' and %d more' % (len(group) - 1) if group[1:] else ''), group[0]
+
+
+def _mismatch(label, desc):
+    return '%s: no available host may take it (category %s, hosts %s)' % (
+        label, desc.category or 'any', desc.hosts or 'any')
+
+
+def _say_unplaceable(command, listed):
+    """Say which tasks wait for what will not come."""
+    for label, task in _alike(scheduler.unplaceable(command.store, listed)):
+        output.say(_mismatch(label, task.desc))
+    _say_waiting(command)
+
+
+def _say_stuck(command, hopes, numbers=None):
+    """Say which tasks, of all or of these, no host can ever take, and what to do; returns how many,
+    and the names of the hosts of which it is said why."""
+    stuck, hints, told = hopes.stuck_tasks(numbers), {}, set()
+    for label, task in _alike(stuck):
+        refusals = hopes.refusals(task.desc) or []
+        if not all(refusal.kind == 'mismatch' for refusal, _names in refusals):
+            output.say('%s: no host can take it: %s' % (label, prospects.reason_text(refusals)))
+            told.update(name for _refusal, names in refusals for name in names)
+            hints.update(dict.fromkeys(prospects.hints(refusals)))
+            continue
+        output.say(_mismatch(label, task.desc))
+        others = [host.name for host in command.place.candidates() if accepts(host, task.desc)]
+        hints['did not pass the last probe: %s; test again with lwt probe' % hostset.fold(others)
+              if others else prospects.HINTS['mismatch']] = None
+    for hint in hints:
+        output.say('hint: ' + hint)
+    return len(stuck), told
+
+
+def _say_waiting(command, numbers=None):
+    """Say which tasks wait for somebody."""
     waiting = [task for task in command.store.chosen(('killing', 'suspending', 'resuming', 'suspended', 'held'))
                if numbers is None or task.id in numbers]
     for task in waiting[:10]:
@@ -283,7 +340,6 @@ def _say_unplaceable(command, listed, numbers=None):
                                 if task.state == 'suspended' else 'still %s on %s' % (task.state, task.host)))
     if waiting[10:]:
         command.say('%d more wait; lwt task show lists them' % len(waiting[10:]))
-    return len(stuck)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ KIB = 1 << 50           # more than any machine has
 MOST_MACHINE = 400      # characters of what identifies a machine
 
 # What it may tell: key -> its largest value.
-BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'tasks': 10 ** 6,
+BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'space': KIB,
+          'tasks': 10 ** 6,
           'cpu': 10 ** 7, 'me': 10 ** 7}
 
 
@@ -32,7 +33,7 @@ class Sample(NamedTuple):
     load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.  free_disk: KiB in the home.
     tasks: those that run there, of whatever master.  cpu, own_cpu: percent, 100 for each core in use, by all and by the
     user that we are there.  users: those that use most.  nonsense: what could not be taken, as it was told.
-    machine: the same for all names of one machine, '' where that is not known.
+    space: KiB of the file system of the home.  machine: the same for all names of one machine, '' where that is not known.
     """
 
     cores: int = None
@@ -46,6 +47,7 @@ class Sample(NamedTuple):
     users: tuple = ()
     nonsense: tuple = ()
     machine: str = ''
+    space: int = None
 
 
 def parse(lines):
@@ -69,7 +71,7 @@ def parse(lines):
     return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'), told.get('free'),
                   told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'),
                   tuple(users), tuple(nonsense[:5]),
-                  machine)
+                  machine, told.get('space'))
 
 
 def _use(words):

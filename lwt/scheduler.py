@@ -16,6 +16,7 @@ from lwt.connection import learn_gates
 from lwt.errors import LwtError
 from lwt.flow import Sleep
 from lwt.hosts import Host
+from lwt.prospects import Prospects
 from lwt.visit import Target, stay, visit
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
@@ -60,24 +61,12 @@ def _as_listed(listed, host):
     return listed if listed is not None and listed.home == host.home else host
 
 
-def _stuck(store, listed):
-    """The store.Groups of waiting tasks that no available host may take, whatever the weather."""
-    return [group for group in store.waiting() if not any(accepts(host, group.desc) for host in listed)]
-
-
 def unplaceable(store, listed, numbers=None):
     """The Tasks, of all or of those with these numbers, that no available host may take, whatever the weather."""
-    inputs = {group.input: group.name for group in _stuck(store, listed)}
+    inputs = {group.input: group.name for group in store.waiting()
+              if not any(accepts(host, group.desc) for host in listed)}
     waiting = store.chosen(('new',), names=tuple(set(inputs.values()))) if inputs else ()
     return [task for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
-
-
-def _is_over(store, listed, numbers):
-    """Does nothing go on, and nothing wait for an available host, of all tasks or of those with these numbers?"""
-    if numbers is None:
-        return store.going_count() <= sum(group.count for group in _stuck(store, listed))
-    going = store.going(numbers)
-    return not going or going <= {task.id for task in unplaceable(store, listed, going)}
 
 
 class _Carriers:
@@ -146,13 +135,17 @@ def one_pass(run, context, listed, only=None):
     return _sound(reports)
 
 
-def until_done(run, context, listed, numbers=None):
-    """Visit until no task, of all or of those with these numbers, goes on or can be placed; returns each host's last Report."""
+def until_done(run, context, listed, numbers=None, prospects=None):
+    """Visit until no task, of all or of those with these numbers, goes on or can ever be placed;
+    returns each host's last Report.  prospects: a Prospects, which then knows why."""
+    prospects = prospects or Prospects(context.store, context.weather, context.session.settings,
+                                       listed,
+                                       context.clock)
     reports, failures = [], []
     context = _Carriers(run, context, lambda _item, report: failures.extend([report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
     names = dict.fromkeys([host.name for host in listed] + [name for name, _home, _category in context.store.busy_hosts()])
-    server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, numbers)
+    server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, numbers, prospects)
     for name in names:
         run.pool.add(server.serve(name), reports.append)
     run.pool.add(server.remark(), lambda _report: None)
@@ -164,7 +157,7 @@ def until_done(run, context, listed, numbers=None):
 class _Server:
     """Looks after hosts until there is nothing open any more; a host that has let nobody in by then is not waited for."""
 
-    def __init__(self, pool, context, listed, is_roomy, numbers):
+    def __init__(self, pool, context, listed, is_roomy, numbers, prospects):
         self._pool = pool
         self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1, context.store.going_count)
         self._answered = set()          # the names of hosts that have
@@ -177,7 +170,8 @@ class _Server:
         self._store = context.store
         self._listed = listed
         self._is_roomy = is_roomy       # may every host have a connection, and a child that waits?
-        self._is_over = lambda: self._failed or _is_over(context.store, listed, numbers)
+        self._prospects = prospects
+        self._is_over = lambda: self._failed or prospects.is_over(numbers)
 
     def _find(self, name):
         """The Target to visit a host for, or None."""
@@ -189,6 +183,7 @@ class _Server:
         context.trouble(name, reason)
         if not reason:
             self._answered.add(name)
+            self._prospects.answered(name)
             self._knocking.pop(name, None)
 
     def _enter(self, target):
@@ -246,7 +241,7 @@ class _Server:
                 waiting = {group.name: group.first for group in reversed(self._store.waiting())
                            if not self._context.is_carried(group.input)}
                 for name in sorted(set(waiting) - said, key=waiting.get):
-                    self._context.tell('{0} {1}: waits, no host takes it now; why: lwt task why {0}'.format(
+                    self._context.remark('{0} {1}: waits, no host takes it now; why: lwt task why {0}'.format(
                         tasks.format_id(waiting[name]), name))
                 said.update(waiting)
 
@@ -273,6 +268,7 @@ class _Server:
             if target is not None:
                 yield from self._enter(target)
                 report = yield from self._stay(target)
+                self._prospects.visited(name, report)
                 if self._is_over():
                     self._end()
                     if report.problem or not self._store.leftovers(name):

@@ -45,11 +45,13 @@ def has_dos_ends(data):
     return 2 * data.count(b'\r\n') > data.count(b'\n')
 
 
+DOS_ENDS = '%s: the script has DOS line ends (CRLF)'
+
+
 def check_dos_ends(name, data):
     """Raise UsageError if a script, bytes, has DOS line ends."""
     if has_dos_ends(data):
-        raise UsageError('%s: the script has DOS line ends (CRLF)' % name,
-                         "convert it: sed -i 's/\\r$//' %s" % name)
+        raise UsageError(DOS_ENDS % name, "convert it: sed -i 's/\\r$//' %s" % name)
 
 
 def check(commands):
@@ -109,7 +111,7 @@ def _check_argument(words, is_shell, where, folder):
         yield '%s: %s is not in the folder' % (where, rest[0])
     elif is_shell and os.path.isfile(path):
         data = _head(path)
-        check_dos_ends(path, data)
+        yield from _dos_ends(where, path, data)
         if data.startswith(BOM):
             yield '%s: %s begins with a byte order mark' % (where, rest[0])
 
@@ -124,7 +126,12 @@ def _check_program(name, path, where):
     elif not data.startswith(b'#!') and _needs_interpreter(name):
         yield '%s: %s has no #! line, so sh runs it; name its interpreter' % (where, name)
     else:
-        check_dos_ends(path, data)
+        yield from _dos_ends(where, path, data)
+
+
+def _dos_ends(where, path, data):
+    if has_dos_ends(data):
+        yield '%s: %s' % (where, DOS_ENDS % path)
 
 
 def _needs_interpreter(name):

@@ -107,11 +107,11 @@ class Troubles:
             self._say('%s: %s' % (name, reason or 'it answers again'))
         self._known[name] = reason
 
-    def lines(self):
-        """What hinders hosts still, a line for each reason."""
+    def lines(self, told=()):
+        """What hinders hosts still, a line for each reason; told: names of hosts to leave out."""
         by_reason = {}
         for name, reason in self._known.items():
-            if reason:
+            if reason and name not in told:
                 by_reason.setdefault(reason, []).append(name)
         for reason, names in sorted(by_reason.items()):
             yield '%d host%s still: %s: %s' % (len(names), 's' * (len(names) > 1), hostset.fold(names), reason)
@@ -133,6 +133,12 @@ class Teller:
     def __exit__(self, *_exc):
         if self._progress is not None:
             self._progress.clear()
+
+    def remark(self, text):
+        """Hear of something that people are to know, with a line of progress as well."""
+        if self._progress is not None:
+            self._progress.clear()
+        self._say(text)
 
     def tell(self, text):
         """Hear of something that happened."""

@@ -24,7 +24,7 @@ LAYERS = (
     ('local_work', 'floor'),
     ('store', 'styles', 'log', 'report', 'call', 'results', 'multi'),
     ('task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands', 'talk'),
-    ('weather', 'monitor', 'probe'),
+    ('weather', 'monitor', 'probe', 'prospects'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view', 'leftovers'),
     ('broadcast', 'carry', 'checks'),
     ('scheduler',),

@@ -1,0 +1,155 @@
+"""Prospects: which waiting tasks no host can ever run, as long as nobody changes anything.
+
+A run waits for what changes by itself: a busy host, the time of day, a host that is down, a host
+that is in quarantine because of tasks.  It does not wait for a name that nobody knows, a login that
+is refused, a home that cannot be used, a host that a person has put out, or more memory than there is.
+"""
+
+from typing import NamedTuple
+
+from lwt import capacity, hostset
+from lwt.health import NEEDS_A_PERSON
+
+UNREACHABLE = ('dns',) + NEEDS_A_PERSON     # classes of failure that do not go away by themselves
+SAMPLES_AGE = 1.0               # seconds that what hosts told is good for
+PASSING = ('no room left',)     # what a host may say of its home that may go away
+
+
+class Refusal(NamedTuple):
+    """Why a host can never take a task.  kind: mismatch, held, home, slots, memory, disk, limit, or
+    the class of the failure to reach it."""
+
+    kind: str
+    reason: str
+
+
+class Prospects:
+    """What is known of hosts in one run.  listed: the hosts that may get tasks."""
+
+    def __init__(self, store, weather, settings, listed, clock):
+        self._store = store
+        self._weather = weather
+        self._settings = settings
+        self._listed = listed
+        self._clock = clock
+        self._answered = set()
+        self._failed = {}               # name -> Refusal, as its last visit ended
+        self._samples = {}
+        self._sampled_at = -1e9
+
+    def answered(self, name):
+        """A host answers: what keeps it from answering later may go away."""
+        self._answered.add(name)
+        self._failed.pop(name, None)
+
+    def visited(self, name, report):
+        """Take how a visit ended."""
+        kind = report.kind
+        if not report.problem or report.busy:
+            self._failed.pop(name, None)
+        elif kind == 'failed' and not any(word in report.problem for word in PASSING):
+            self._failed[name] = Refusal('home', report.problem)
+        elif kind in UNREACHABLE and name not in self._answered:
+            self._failed[name] = Refusal(kind, report.problem)
+        else:
+            self._failed.pop(name, None)
+
+    def refusal(self, host, desc):
+        """The Refusal of a host for tasks of this desc, None where it may take one some time."""
+        found = capacity.never(host, self._sample(host.name), desc, self._settings)
+        if found:
+            return Refusal(*found)
+        health = self._weather.look().get(host.name)
+        if health is not None and health.state == 'held':
+            return Refusal('held', 'put out by hand: %s' % health.reason)
+        is_new = host.name not in self._answered and host.name not in self._failed
+        if health is not None and is_new and not health.takes_tasks and health.kind in UNREACHABLE:
+            return Refusal(health.kind, health.reason)      # it will not be asked for a while
+        return self._failed.get(host.name)
+
+    def _sample(self, name):
+        if not 0 <= self._clock() - self._sampled_at < SAMPLES_AGE:
+            self._samples = self._store.samples()
+            self._sampled_at = self._clock()
+        return self._samples.get(name, (0, None, ''))[1]
+
+    def refusals(self, desc):
+        """[(Refusal, names)] of all listed hosts, None where one may take a task of this desc."""
+        found = {}
+        for host in self._listed:
+            refusal = self.refusal(host, desc)
+            if refusal is None:
+                return None
+            found.setdefault(refusal, []).append(host.name)
+        return list(found.items())
+
+    def stuck(self):
+        """The store.Groups of waiting tasks that no listed host can ever take."""
+        return [group for group in self._store.waiting() if self.refusals(group.desc) is not None]
+
+    def stuck_tasks(self, numbers=None):
+        """The Tasks of these, of all or of those with these numbers."""
+        inputs = {group.input: group.name for group in self.stuck()}
+        if not inputs:
+            return []
+        waiting = self._store.chosen(('new',), names=tuple(set(inputs.values())))
+        return [task for task in waiting
+                if task.input in inputs and (numbers is None or task.id in numbers)]
+
+    def is_over(self, numbers=None):
+        """Does nothing go on, and can nothing that waits ever run, of all tasks or of those with
+        these numbers?"""
+        if numbers is None:
+            return self._store.going_count() <= sum(group.count for group in self.stuck())
+        going = self._store.going(numbers)
+        return not going or going <= {task.id for task in self.stuck_tasks(going)}
+
+
+HINTS = {
+    'mismatch': 'change the category or the hosts of the task, or host.list',
+    'dns': 'correct the names in host.list, or give their addresses in ssh_config',
+    'auth': 'see to it that ssh HOST logs in without asking; then: lwt hosts --back HOST',
+    'hostkey': 'check the host key, and log in once with ssh HOST; then: lwt hosts --back HOST',
+    'home': 'create that directory, or change HOME in host.list',
+    'held': 'take it back: lwt hosts --back HOST',
+    'slots': 'set slots in host.list',
+    'memory': 'ask for less: lwt task rm ID, and lwt task add with --memory',
+    'disk': 'ask for less: lwt task rm ID, and lwt task add with --disk',
+    'limit': 'change it in lwt.conf or host.list',
+}
+
+
+def complaint(desc, hosts, samples, settings):
+    """Why none of the hosts of host.list can ever take tasks of this desc, in one line, or ''.
+
+    samples: {name: (time, Sample or None, problem)}, as hosts told it last.
+    """
+    named = desc.hosts.replace(',', ' ').split()
+    unknown = [name for name in named if name not in {host.name for host in hosts}]
+    if unknown:
+        return '%s of its hosts is in host.list: %s' % (
+            'none' if len(unknown) == len(named) else 'not each', ' '.join(unknown))
+    categories = sorted({host.category for host in hosts})
+    if desc.category and desc.category not in categories:
+        return 'no host of its category %s; host.list has: %s' % (
+            desc.category, ' '.join(categories))
+    found = {}
+    for host in hosts:
+        refusal = capacity.never(host, samples.get(host.name, (0, None, ''))[1], desc, settings)
+        if refusal is None:
+            return ''
+        found.setdefault(Refusal(*refusal), []).append(host.name)
+    return 'no host can take it: ' + reason_text(found.items())
+
+
+def reason_text(refusals):
+    """Refusals, as Prospects.refusals gives them, in one line."""
+    return '; '.join('%s: %s' % (hostset.fold(names), refusal.reason) for refusal,
+                     names in refusals)
+
+
+def hints(refusals):
+    """Yield what to do about refusals; HOST stands for the first host of each."""
+    for refusal, names in refusals:
+        if refusal.kind in HINTS:
+            yield HINTS[refusal.kind].replace('HOST', names[0])
