@@ -75,8 +75,10 @@ def mismatch(host, desc):
 
 
 def never(host, sample, desc, settings):
-    """(kind, why) a task of this desc can never run on a host that told a Sample, or None; sample may
-    be None.  What may change without anybody's doing is no reason."""
+    """(kind, why) a task of this desc can never run on a host that told a Sample, or None.
+
+    sample: None where it told none.  What changes without anybody's doing is no reason.
+    """
     reason = mismatch(host, desc)
     if reason:
         return 'mismatch', reason
@@ -86,11 +88,11 @@ def never(host, sample, desc, settings):
         return None
     for kind, wanted, there in (('memory', desc.memory, sample.memory),
                                 ('disk', desc.disk, sample.space)):
-        if there is not None and wanted > there:
+        if there and wanted > there:                # 0: the host could not tell
             return kind, '%s: %s in all, the task needs %s' % (kind, human(there), human(wanted))
     for key, there in (('min_memory', sample.memory), ('min_disk', sample.space)):
         least = setting(key, host, settings) * 1000
-        if there is not None and least > there:
+        if there and least > there:
             return 'limit', '%s is %s, and it has %s in all' % (key, human(least), human(there))
     return None
 

@@ -75,9 +75,9 @@ def main(name, argv, make_env):
 
 def _parser(name):
     parser = Parser(name, 'lwt exec -w HOSTS | -g CATEGORY | -a [options] -- COMMAND',
-                    'Run a command (for sh) in the home of each host.  Its output is shown line by\n'
-                    'line, with the host before it when there are several.  Standard input is empty.',
-                    EXAMPLES)
+                    'Run a command (for sh) in the home of each host.  Its output is shown line\n'
+                    'by line, with the host before it when there are several.  Standard input is\n'
+                    'empty.', EXAMPLES)
     parser.add_selection()
     parser.add_options('timeout', 'idle', 'grace', 'lease')
     shown = parser.add_argument_group('output')

@@ -2,7 +2,8 @@
 
 A run waits for what changes by itself: a busy host, the time of day, a host that is down, a host
 that is in quarantine because of tasks.  It does not wait for a name that nobody knows, a login that
-is refused, a home that cannot be used, a host that a person has put out, or more memory than there is.
+is refused, a home that cannot be used, a host that a person has put out, or more memory than there
+is.
 """
 
 from typing import NamedTuple

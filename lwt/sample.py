@@ -33,7 +33,8 @@ class Sample(NamedTuple):
     load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.  free_disk: KiB in the home.
     tasks: those that run there, of whatever master.  cpu, own_cpu: percent, 100 for each core in use, by all and by the
     user that we are there.  users: those that use most.  nonsense: what could not be taken, as it was told.
-    space: KiB of the file system of the home.  machine: the same for all names of one machine, '' where that is not known.
+    space: KiB of the file system of the home.
+    machine: the same for all names of one machine, '' where that is not known.
     """
 
     cores: int = None

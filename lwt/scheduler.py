@@ -241,8 +241,8 @@ class _Server:
                 waiting = {group.name: group.first for group in reversed(self._store.waiting())
                            if not self._context.is_carried(group.input)}
                 for name in sorted(set(waiting) - said, key=waiting.get):
-                    self._context.remark('{0} {1}: waits, no host takes it now; why: lwt task why {0}'.format(
-                        tasks.format_id(waiting[name]), name))
+                    text = '{0} {1}: waits, no host takes it now; why: lwt task why {0}'
+                    self._context.remark(text.format(tasks.format_id(waiting[name]), name))
                 said.update(waiting)
 
     def serve(self, name):

@@ -45,8 +45,8 @@ class Context(NamedTuple):
 
     weather: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
     carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.  trouble(host, reason)
-    hears why a visit to a host came to nothing, and '' when it answers.  remark(text) hears what people are to know even if they
-    do not want to hear of each step.
+    hears why a visit to a host came to nothing, and '' when it answers.
+    remark(text) hears what people are to know even if they do not want to hear of each step.
     """
 
     workspace: object

@@ -4,16 +4,20 @@
 # and lines "user NAME CPU MEMORY PROCESSES" for those who use most; and a line "machine WORDS".
 # The working directory is the home.
 #
-#   cores  load (hundredths)  memory  free (KiB)  space  disk (KiB in the home: in all, free)  tasks (running)
-#   cpu  me (percent of a core)
+#   cores  load (hundredths)  memory  free (KiB)  space  disk (KiB in the home: in all, free)
+#   tasks (running)  cpu  me (percent of a core)
 take_sample() {
   sample_cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1)
-  sample_disk=$(df -Pk . 2>/dev/null | { read -r _; read -r _ space _ free _; say "$free space=$space"; })
+  sample_disk=$(df -Pk . 2>/dev/null | {
+    read -r _
+    read -r _ space _ free _
+    say "${free:-0} space=${space:-0}"
+  })
   set -- "$1" .lwt/t/*/c.[0-9]*         # a runner's candidate: it is there while the task runs
   sample_interval=$1
   shift
   [ -e "$1" ] || shift
-  sample_line="sample cores=$sample_cores disk=${sample_disk:-0} tasks=$#"
+  sample_line="sample cores=$sample_cores disk=$sample_disk tasks=$#"
   if [ ! -r /proc/stat ]; then sample_by_ps
   elif [ "$sample_interval" = 0 ]; then sample_load </dev/null
   else
