@@ -124,7 +124,7 @@ class RealSshd(ProgramTestCase):
                 argv = scp.put(transport, Host('h1'), (self.path('data'),), self.path('to'))
                 done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, env=self.env)
-                self.assertEqual((done.returncode, done.stdout), (0, b''))
+                self.assertEqual(done.returncode, 0, done.stdout)
                 self.assertEqual(self.read('to', 'data'), 'content\n')
                 os.unlink(self.path('to', 'data'))
 
