@@ -2,8 +2,10 @@
 
 What a host sends is extracted by rules of our own, for tarfile's filters are missing before 3.12 and were got round after: only
 into a new directory; no absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL, O_NOFOLLOW); symbolic
-links, if they stay inside, are made last, so that nothing is ever written through one.  Files are 0600 or, if they can be
-executed, 0700; directories 0700.
+links, if they stay inside, are made last, so that nothing is ever written through one.
+
+Files and directories get the modes that they have on the host, within the umask, never setuid, setgid or sticky.  Their owner can
+always read files here, and read, write and enter directories, so that he can also remove them.
 """
 
 import errno
@@ -126,31 +128,73 @@ def is_complete(path):
         return not file.read().strip(b'\0')
 
 
-def unpack(path, target, place, depth=0):
+def unpack(path, target, place, depth=0, links=None):
     """Extract what a host sent into target, a new directory.
 
-    place(name, is_directory) gives the relative path for a member, or '' to leave it out.  depth: how many of its first
-    parts no link may lead out of.  Returns what was refused, a line each.  Raises tarfile.TarError for what is no tar file,
-    OSError when this machine cannot take it.
+    path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives the relative path for a
+    member, or '' to leave it out; the name begins with ./ if the member's own has a part '.' in the middle.  depth: how many of
+    its first parts no symbolic link may lead out of.  links: None, or a list that gets (name, target) of each symbolic link;
+    none is made then.
+
+    Returns what was refused, a line each.  Raises tarfile.TarError for what is no tar file, OSError when this machine cannot
+    take it.
     """
-    refused, links = [], []
-    with tarfile.open(path, 'r:') as tar:
-        for member in tar:
-            tar.members.clear()         # or there would be a million of them in memory
-            name = _inside(member.name)
-            where = name and place(name, member.isdir())
-            if name is None:
-                refused.append('%s: leads out of the directory' % printable(member.name))
-            elif where and member.issym():
-                links.append((where, member.linkname))
-            elif where:
-                linked = _inside(member.linkname) if member.islnk() else ''
-                linked = linked and place(linked, False)
-                _attempt(refused, member.name, _extract, tar, member, os.path.join(target, where),
-                         linked and os.path.join(target, linked))
-    for where, link in links:
+    refused, own_links, umask = [], [], _umask()
+    for tar, member in _members(path):
+        name = _inside(member.name)
+        if name is None:
+            refused.append('%s: leads out of the directory' % printable(member.name))
+            continue
+        if member.issym() and links is not None:
+            links.append((_marked(member.name, name), member.linkname))
+            continue
+        where = place(_marked(member.name, name), member.isdir())
+        if where and member.issym():
+            own_links.append((where, member.linkname))
+        elif where:
+            linked = _inside(member.linkname) if member.islnk() else ''
+            linked = linked and place(_marked(member.linkname, linked), False)
+            _attempt(refused, member.name, _extract, tar, member, os.path.join(target, where),
+                     linked and os.path.join(target, linked), umask)
+    for where, link in own_links:
         _attempt(refused, where, _link, target, where, link, depth)
     return refused
+
+
+def _umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _members(path):
+    """(the TarFile, the TarInfo) of each member of the archives in a file."""
+    with open(path, 'rb') as file:
+        at, before = 0, -1
+        while at is not None:
+            if at <= before:
+                raise tarfile.ReadError('no header at byte %d' % at)
+            file.seek(at)
+            with tarfile.open(fileobj=file, mode='r:') as tar:
+                for member in tar:
+                    tar.members.clear()         # or there would be a million of them in memory
+                    yield tar, member
+                at, before = _after_zeros(file, tar.offset), at
+
+
+def _after_zeros(file, at):
+    """The offset of the first block from `at` on that holds more than zeros, None if there is none."""
+    file.seek(at)
+    for block in iter(lambda: file.read(tarfile.BLOCKSIZE), b''):
+        if block.strip(b'\0'):
+            return at
+        at += len(block)
+    return None
+
+
+def _marked(raw, name):
+    """The name of a member, marked if it is written with a part '.' in the middle: so a host can tell two kinds apart."""
+    return './' + name if '/./' in raw else name
 
 
 class _Refusal(Exception):
@@ -184,15 +228,16 @@ def _inside(name):
     return None if name.startswith('/') or '..' in parts or not parts else '/'.join(parts)
 
 
-def _extract(tar, member, path, linked):
+def _extract(tar, member, path, linked, umask):
     """Make what a member is; linked: of a hard link, the file that it is a copy of, '' or None where that is not taken."""
+    mode = member.mode & 0o777 & ~umask
     if member.isdir():
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode | 0o700)
         return
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    mode = 0o700 if member.mode & 0o100 else 0o600
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with _source(tar, member, linked) as source:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode | 0o400)
         with open(fd, 'wb') as file:
             shutil.copyfileobj(source, file, CHUNK)
     os.utime(path, (member.mtime, member.mtime))
@@ -215,5 +260,5 @@ def _link(target, where, link, depth):
         raise _Refusal('the link leads out of the directory')
     if os.path.realpath(parent) != os.path.join(os.path.realpath(target), os.path.relpath(parent, target)).rstrip('/.'):
         raise _Refusal('its way leads through a link')
-    os.makedirs(parent, mode=0o700, exist_ok=True)
+    os.makedirs(parent, exist_ok=True)
     os.symlink(link, path)

@@ -497,12 +497,12 @@ def _wish(verb, ing):
     return function
 
 
-def _see_to(command, verb, ing, numbers):
-    """Visit the hosts that are to do something about tasks now; say which have not."""
-    if not numbers:
+def _see_to(command, verb, ing, numbers, names=()):
+    """Visit the hosts of tasks that are to do something about them now, and others; say which tasks still wait for that."""
+    names = {command.store.get(number).host for number in numbers} | set(names)
+    if not names:
         return
     listed, session = command.listed()
-    names = {command.store.get(number).host for number in numbers}
     with command.running() as the_run:
         context = command.context(session, command.say, Troubles(command.say).hear)
         reports = scheduler.one_pass(the_run, context, listed, only=names)
@@ -518,15 +518,16 @@ def remove(command, words):
     """Forget tasks; what runs is killed first."""
     if not words:
         raise UsageError('lwt task rm: expected ids')
-    pending = []
+    pending, names = [], set()
     for task in queue.find(command.store, words):
+        names |= {host for _attempt, host, _home in command.store.kept(task)}
         left = queue.remove(command.place, command.store, task, command.parsed.results)
         where = results.directory(command.place, task)
         if left is not None:
             pending.append(left.id)
         elif os.path.isdir(where):
             command.say('%s: forgotten; its results stay in %s' % (task.label, where))
-    _see_to(command, 'rm', tasks.STATES, pending)
+    _see_to(command, 'rm', tasks.STATES, pending, names)
     return 0
 
 

@@ -12,12 +12,13 @@ import re
 import tarfile
 import time
 
-from lwt import archive, events, files, task as tasks
+from lwt import events, files, resultfiles, task as tasks
 from lwt.errors import LocalError
 from lwt.task import format_id
 
 
 _EARLIER = re.compile(r'attempt\.([0-9]{1,9})')
+KEPT = '; its directory stays there until lwt task rm or retry'
 
 
 def directory(workspace, task):
@@ -29,18 +30,6 @@ def directory(workspace, task):
 def attempt_directory(workspace, task):
     """Where the results of an attempt wait that is followed by another."""
     return workspace.path('task.finish', '.attempt.%s.%d' % (format_id(task.id), task.attempt))
-
-
-def place(name, is_directory, d_fetch):
-    """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into result/."""
-    if name in ('run.stdout', 'run.stderr'):
-        return name
-    root = ('work/' + d_fetch).rstrip('/')
-    if name == root:
-        return 'result' if is_directory else 'result/' + name.rpartition('/')[2]
-    if name.startswith(root + '/'):
-        return 'result/' + name[len(root) + 1:]
-    return ''
 
 
 class Books:
@@ -63,14 +52,14 @@ class Books:
         """Unpack, sync, rename; then note that it is here.  Returns the Tasks as they are then; they are to be closed.
 
         fetched: Tasks whose results are in the tar file.  complaint(key) says what could not be read there.  What is incomplete
-        is no success, and stays on its host for keep_days.  told: a list, gets what is to be said.  Raises LocalError; nothing
-        is committed then.
+        is no success, and stays on its host until the task is removed or retried; if a later attempt is a success, for keep_days.
+        told: a list, gets what is to be said.  Raises LocalError; nothing is committed then.
         """
         try:
             with files.local_errors(self._part):
-                found, refused = self._unpack(fetched, tar_path)
-                ends = {task.key: _judge(task, complaint(task.key), task.key in found, refused.get(task.key, ()))
-                        for task in fetched}
+                files.remove_tree(self._part)
+                arrived = resultfiles.unpack(tar_path, self._part, {task.key: task.desc.d_fetch for task in fetched})
+                ends = {task.key: _judge(task, complaint(task.key), arrived[task.key]) for task in fetched}
                 sizes = {task.key: files.tree_size(os.path.join(self._part, task.key)) for task in fetched}
                 self._put_into_place(fetched, ends)
         except tarfile.TarError as error:
@@ -82,29 +71,12 @@ class Books:
         with self._store.together():
             for task in fetched:
                 end, reason, is_whole = ends[task.key]
-                after = self._store.settle(task, 'fetched', end, task.code, reason, 'clean', 0 if is_whole else keep_days,
+                after = self._store.settle(task, 'fetched', end, task.code, reason, 'clean' if is_whole else 'keep', keep_days,
                                            sizes[task.key])
                 if after is not None:
                     settled.append(after)
-                    tell(task, ended_text(task, after, reason), told)
+                    tell(task, ended_text(task, after, reason) + ('' if is_whole else KEPT), told)
         return settled
-
-    def _unpack(self, fetched, tar_path):
-        """({the keys of which something of d_fetch came}, {key: what was refused, a line each})."""
-        files.remove_tree(self._part)
-        by_key, found = {task.key: task for task in fetched}, set()
-        for task in fetched:
-            os.makedirs(os.path.join(self._part, task.key, 'result'), mode=0o700)
-
-        def where(name, is_directory):
-            key, _slash, rest = name.partition('/')
-            inside = place(rest, is_directory, by_key[key].desc.d_fetch) if key in by_key else ''
-            if inside.startswith('result'):
-                found.add(key)
-            return key + '/' + inside if inside else ''
-
-        lines = archive.unpack(tar_path, self._part, where, 1)
-        return found, {key: [type(line)(line.replace(key + '/', '')) for line in lines if key in line] for key in by_key}
 
     def _put_into_place(self, fetched, ends):
         for task in fetched:
@@ -126,19 +98,17 @@ class Books:
             tidy(self._workspace, self._store, task)
 
 
-def _judge(task, complaint, is_found, refused):
-    """(how it ended, the reason, is all of it here) of an attempt whose results came."""
-    problem = complaint
-    if task.desc.d_fetch and not is_found and task.end == 'success':
-        problem = problem or 'd_fetch: %s: not found' % task.desc.d_fetch
-    elif refused and not is_found:
-        problem = problem or 'nothing of it could be taken'
-    problem = problem or next((line for line in refused if isinstance(line, archive.Unstorable)), '')
-    reasons = ['result incomplete: ' + problem] if problem else []
-    if refused:
-        reasons.append('not taken: ' + refused[0] + (' and %d more' % (len(refused) - 1) if refused[1:] else ''))
-    end = 'failed' if problem and task.end == 'success' else task.end
-    return end, '; '.join(reasons) or task.reason, not reasons
+def _judge(task, complaint, arrived):
+    """(how it ended, the reason, is all of it here) of an attempt whose results came.  arrived: its resultfiles.Arrived."""
+    lines = list(arrived.missing) + ['not taken: ' + line for line in arrived.refused]
+    lines = [complaint] * bool(complaint) + lines
+    if task.desc.d_fetch and not arrived.is_found and not lines and task.end == 'success':
+        lines = ['d_fetch: %s: not found' % task.desc.d_fetch]
+    if not lines:
+        return task.end, task.reason, True
+    more = ' and %d more' % (len(lines) - 1) if lines[1:] else ''
+    end = 'failed' if task.end == 'success' else task.end
+    return end, '; '.join(filter(None, (task.reason, 'result incomplete: ' + lines[0] + more))), False
 
 
 def tell(task, text, told):

@@ -31,6 +31,7 @@ except ImportError:         # a Python that was built without it; all but tasks 
 
 SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
+NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
 
 _TABLES = '''
 CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL, desc TEXT NOT NULL);
@@ -427,11 +428,13 @@ class Store:
         with self.together():
             return self._change(task, event, state, text, **changes)
 
-    def settle(self, task, event, end, code, reason, leave='', leave_days=0, received=0):
-        """End the attempt: the task is done, new again or held; what lies on its host becomes a Leftover for the verb `leave`.
+    def settle(self, task, event, end, code, reason, leave='', keep_days=0, received=0):
+        """End the attempt: the task is done, new again or held.
 
-        leave_days: how long it stays there first.  received: bytes of its results.  Returns the task as it is now, or None
-        when somebody else changed it.
+        leave: what becomes of its directory on its host: '' if there is none, 'clean' or 'purge' (verbs of sh/control.sh) if a
+        visit is to remove it, 'keep' if it holds results that could not be fetched.  It is kept until the task is removed or
+        retried; after a success, what earlier attempts keep goes in keep_days.  received: bytes of its results.  Returns the
+        task as it is now, or None when somebody else changed it.
         """
         assert tasks.step(task.state, event) == tasks.SETTLE
         with self.together():
@@ -448,7 +451,9 @@ class Store:
                 self._db.execute('INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', (
                     task.id, task.attempt, task.host, task.started, now, end, code, reason, task.wall, task.cpu, received))
                 if leave:
-                    self._leave(task, leave, now + leave_days * 86400 if leave_days else 0)
+                    self._leave(task, 'clean' if leave == 'keep' else leave, NEVER if leave == 'keep' else 0)
+                if end == 'success':
+                    self._release(task.uuid, now + keep_days * 86400)
             if changed is not None and state == 'done':
                 self._after_done(task, end)
             return changed
@@ -475,6 +480,16 @@ class Store:
                 self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
                                  ('after %s, which was no success (%s)' % (tasks.format_id(task.id), outcome), number))
 
+    def _release(self, word, due):
+        """Have what is kept on hosts of a task's attempts removed from some time on.  word: the task's uuid."""
+        self._db.execute('UPDATE leftover SET due = ? WHERE key > ? AND key < ? AND due >= ?', (due,) + _keys(word) + (NEVER,))
+
+    def kept(self, task):
+        """[(attempt, host, home)] of the directories of a task that stay on hosts until it is removed or retried."""
+        rows = self._rows('SELECT key, host, home FROM leftover WHERE key > ? AND key < ? AND due >= ?',
+                          _keys(task.uuid) + (NEVER,))
+        return sorted((int(key.rpartition('.')[2]), host, home) for key, host, home in rows)
+
     def unplace(self, task, reason, was_sent):
         """Take a task that certainly has not started from its host; what was sent of it is to be removed."""
         changes = dict(_NOWHERE, reason=reason, attempt=task.attempt + was_sent)
@@ -486,8 +501,12 @@ class Store:
 
     def retry(self, task):
         """Queue a task that is done again, as one more attempt.  Returns it, or None when somebody else changed it."""
-        return self.advance(task, 'retry', 'to be tried again', attempt=task.attempt + 1, failures=0, outcome='', end='',
-                            code=None, reason='', ended=None, avoid='', wall=None, cpu=None, **_NOWHERE)
+        with self.together():
+            queued = self.advance(task, 'retry', 'to be tried again', attempt=task.attempt + 1, failures=0, outcome='', end='',
+                                  code=None, reason='', ended=None, avoid='', wall=None, cpu=None, **_NOWHERE)
+            if queued is not None:
+                self._release(task.uuid, 0)
+            return queued
 
     def doom(self, task, with_results):
         """Write down that a task is to be forgotten as soon as it is done; with_results: and what came home of it removed."""
@@ -501,8 +520,10 @@ class Store:
         return [(self.get(found), kind == 2) for found, kind in rows]
 
     def remove(self, number):
-        """Forget a task."""
+        """Forget a task; what is kept of it on hosts is to be removed."""
         with self.together():
+            for word, in self._rows('SELECT uuid FROM task WHERE id = ?', (number,)):
+                self._release(word, 0)
             for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
                 self._db.execute('DELETE FROM %s WHERE %s = ?' % (table, column), (number,))
 
@@ -559,13 +580,17 @@ class Store:
                 self._db.execute('DELETE FROM leftover WHERE key = ? AND host = ? AND home = ?', where)
 
     def forget(self, keep_days):
-        """Forget tasks that have been done, and weather that is past, for more than keep_days; results stay where they are."""
+        """Forget tasks that have been done, and weather that is past, for more than keep_days; results stay where they are.
+
+        A task of which results are kept on a host is remembered: only so can it be removed or retried.
+        """
         before = self._clock() - keep_days * 86400
-        old = "(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ?)"
-        if self._rows('SELECT 1 FROM task WHERE id IN %s LIMIT 1' % old, (before,)):
+        old = ("(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ? AND uuid NOT IN "
+               "(SELECT substr(key, 1, instr(key, '.') - 1) FROM leftover WHERE due >= ?))")
+        if self._rows('SELECT 1 FROM task WHERE id IN %s LIMIT 1' % old, (before, NEVER)):
             with self.together():
                 for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
-                    self._db.execute('DELETE FROM %s WHERE %s IN %s' % (table, column, old), (before,))
+                    self._db.execute('DELETE FROM %s WHERE %s IN %s' % (table, column, old), (before, NEVER))
                 self._db.execute('DELETE FROM batch WHERE id NOT IN (SELECT batch FROM task)')
         hour = before // 3600
         if self._rows('SELECT 1 FROM probe WHERE time < ? UNION SELECT 1 FROM ending WHERE hour < ? UNION '
@@ -774,6 +799,11 @@ def _save_table(old, new, table):
         finally:
             new.execute('COMMIT')
     return new.total_changes - before, False
+
+
+def _keys(word):
+    """The bounds between which the keys of a task's attempts lie: they are its uuid, a dot and a number."""
+    return word + '.', word + '/'
 
 
 _NOWHERE = dict(dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), ''), started=None)

@@ -44,7 +44,14 @@ def as_json(workspace, store, task):
             'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason, 'added': task.added,
             'started': task.started, 'ended': task.ended, 'wall': task.wall, 'cpu': task.cpu, 'attempts': attempts,
             'after': [tasks.format_id(int(number)) for number in task.after.split()], 'desc': task.desc._asdict(),
-            'result': results.directory(workspace, task) if task.state == 'done' else None}
+            'result': results.directory(workspace, task) if task.state == 'done' else None,
+            'kept': [{'attempt': attempt, 'host': host, 'path': _kept_path(task, attempt, home)}
+                     for attempt, host, home in store.kept(task)]}
+
+
+def _kept_path(task, attempt, home):
+    """The directory of an attempt on its host, relative to the login directory or absolute."""
+    return '%s/.lwt/t/%s' % (home.rstrip('/'), task._replace(attempt=attempt).key)
 
 
 def details(workspace, store, task, environ):
@@ -54,6 +61,9 @@ def details(workspace, store, task, environ):
     where = results.directory(workspace, task)
     if os.path.isdir(where):
         yield 'result : ' + where
+    for attempt, host, home in store.kept(task):
+        yield 'kept : %s:%s (results that could not be fetched; removed by lwt task rm or retry)' % (
+            host, _kept_path(task, attempt, home))
     attempts = store.attempts(task.id)
     if attempts:
         yield from output.table(('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [

@@ -1,5 +1,6 @@
 """Tar streams: what is sent, and what a host that is not trusted can do by what it sends."""
 
+import contextlib
 import io
 import os
 import stat
@@ -154,14 +155,33 @@ class Unpacking(InDirectory):
                     continue
                 self.assertEqual(self.content('last'), b'3')
 
-    def test_F_12_no_mode_but_private_ones_is_given(self):
-        old = os.umask(0)
+    def test_F_12_and_FR_36_modes_are_kept_within_the_umask_and_their_owner_is_not_shut_out(self):
+        """FR-36: never setuid, setgid or sticky."""
+        old = os.umask(0o027)
         self.addCleanup(os.umask, old)
         self.unpack(*[member('f%o' % mode, mode=mode) for mode in (0, 0o644, 0o4755, 0o2777, 0o1700)],
                     member('d', DIR, mode=0o777), member('d/e/f', mode=0o666))
         modes = {name: stat.S_IMODE(os.stat(os.path.join(self.target, name)).st_mode) for name in self.names(self.target)}
-        self.assertEqual(modes, {'f0': 0o600, 'f644': 0o600, 'f4755': 0o700, 'f2777': 0o700, 'f1700': 0o700,
-                                 'd': 0o700, 'd/e': 0o700, 'd/e/f': 0o600})
+        self.assertEqual(modes, {'f0': 0o400, 'f644': 0o640, 'f4755': 0o750, 'f2777': 0o750, 'f1700': 0o700,
+                                 'd': 0o750, 'd/e': 0o750, 'd/e/f': 0o640})
+
+    def test_FR_2_archives_one_after_the_other_are_one(self):
+        """FR-2: a host may send several; what is no archive is none, wherever it stands."""
+        whole = b''
+        for name in ('a', 'b', 'c'):
+            self.write(member(name, content=name.encode() * 3000))
+            with open(self.tar, 'rb') as file:
+                whole += file.read()
+        for data, is_fine in ((whole, True), (whole + b'x' * 1024, False), (whole[:-10240] + b'x' * 1024, False)):
+            with open(self.tar, 'wb') as file:
+                file.write(data)
+            self.target = tempfile.mkdtemp(dir=os.path.dirname(self.target))
+            with contextlib.ExitStack() as stack:
+                if not is_fine:
+                    stack.enter_context(self.assertRaises(tarfile.TarError))
+                self.assertEqual(archive.unpack(self.tar, self.target, lambda name, is_directory: name), [])
+            if is_fine:
+                self.assertEqual(self.names(self.target), ['a', 'b', 'c'])
 
     def test_place_says_where_a_member_goes_and_may_leave_it_out(self):
         self.write(member('work/x', content=b'1'), member('work/l', SYM, link='x'), member('other', content=b'2'))

@@ -7,12 +7,12 @@ import threading
 import unittest
 from types import SimpleNamespace
 
-from lwt import files, results
+from lwt import files, resultfiles, results
 from lwt.workspace import Workspace
 
 
 class Places(unittest.TestCase):
-    """The contents of d_fetch go into result/, the standard streams beside it, all else nowhere."""
+    """The contents of d_fetch go into result/, the standard streams beside it; all else in the task's directory is for links."""
 
     TABLE = (       # d_fetch, name, is it a directory, place
         ('', 'run.stdout', False, 'run.stdout'), ('', 'run.stderr', False, 'run.stderr'),
@@ -20,16 +20,18 @@ class Places(unittest.TestCase):
         ('', 'work', True, 'result'), ('', 'work/x', False, 'result/x'), ('', 'work/d/x', False, 'result/d/x'),
         ('', 'cancel', False, ''), ('', 'fate', False, ''), ('', 'run.code', False, ''), ('', 'workshop/x', False, ''),
         ('', 'work/run.stdout', False, 'result/run.stdout'),
-        ('out', 'work/out', True, 'result'), ('out', 'work/out/x', False, 'result/x'), ('out', 'work/other', False, ''),
-        ('out', 'work/outer/x', False, ''), ('out', 'work', True, ''), ('out', 'out/x', False, ''),
-        ('d/out', 'work/d/out/x', False, 'result/x'), ('d/out', 'work/d', True, ''),
+        ('out', 'work/out', True, 'result'), ('out', 'work/out/x', False, 'result/x'),
+        ('out', 'work/other', False, '.beyond/work/other'),
+        ('out', 'work/outer/x', False, '.beyond/work/outer/x'), ('out', 'work', True, '.beyond/work'),
+        ('', './work/x', False, '.beyond/work/x'), ('', './run.stdout', False, ''), ('out', 'out/x', False, ''),
+        ('d/out', 'work/d/out/x', False, 'result/x'), ('d/out', 'work/d', True, '.beyond/work/d'),
         ('d/log.txt', 'work/d/log.txt', False, 'result/log.txt'),
     )
 
     def test_each_member_has_its_place(self):
         for d_fetch, name, is_directory, place in self.TABLE:
             with self.subTest(d_fetch=d_fetch, name=name):
-                self.assertEqual(results.place(name, is_directory, d_fetch), place)
+                self.assertEqual(resultfiles.place(name, is_directory, d_fetch), place)
 
 
 class Removals(unittest.TestCase):

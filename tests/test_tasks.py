@@ -19,6 +19,13 @@ LOCAL = [('localhost', 'local', '~')]
 WAITS = 'exec : touch ~/begun; until [ -e ~/go ]; do sleep 0.1; done; echo done\n'
 
 
+def umask():
+    """That of this process."""
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
 class TaskTestCase(ProgramTestCase):
     """A workspace whose only host is this machine."""
 
@@ -205,8 +212,9 @@ class Life(TaskTestCase):
         result = os.path.join(self.results()[0], 'result')
         found = sorted(os.path.relpath(os.path.join(root, name), result) for root, _d, names in os.walk(result) for name in names)
         self.assertEqual(found, ['changed', 'd/new'])
-        self.assertEqual(os.stat(result).st_mode & 0o777, 0o700)
-        self.assertEqual(os.stat(os.path.join(result, 'changed')).st_mode & 0o777, 0o600)
+        for path in (result, os.path.join(result, 'changed')):
+            folder = self.path('description', 'new', os.path.relpath(path, result))
+            self.assertEqual(os.stat(path).st_mode & 0o777, os.stat(folder).st_mode & 0o755 & ~umask())
 
     def test_a_failure_is_tried_again_if_asked_and_earlier_results_are_kept(self):
         self.describe('flaky', 'exec : echo try $LWT_ATTEMPT > out; [ $LWT_ATTEMPT = 3 ]\nretries : 2\nretry_on : failed\n')

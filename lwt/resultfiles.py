@@ -1,0 +1,253 @@
+"""Unpack the results of tasks from what their host sent: a pure function of files and values, so that it can run anywhere.
+
+A host sends the tree that d_fetch names (without d_fetch, what is new in the task's directory) and, besides, what symbolic links
+in it lead to elsewhere in the task's directory.  The first goes to result/.  The second is kept aside in BEYOND until the links
+are resolved (see symlinks), and is then removed.
+"""
+
+import os
+import re
+import shutil
+from typing import NamedTuple
+
+from lwt import archive, files, symlinks
+from lwt.errors import printable
+
+BEYOND = '.beyond'          # of a task: what was sent for the sake of links; hidden, for it never stays
+EXPANSION = 16              # times its own size that a result may grow by copies that stand for links
+LEAST_ROOM = 64 << 20       # bytes that such copies may have in any case
+MOST_COPIES = 1000000       # things that they may consist of
+OWN = ('run.stdout', 'run.stderr')
+
+
+class Arrived(NamedTuple):
+    """What came of one task.  is_found: did anything come of what was to be fetched?  missing: what could not be had or kept,
+    a line each.  refused: what the host should not have sent, a line each."""
+
+    is_found: bool = False
+    missing: tuple = ()
+    refused: tuple = ()
+
+
+def place(name, is_directory, d_fetch):
+    """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into result/.
+
+    name: as archive.unpack gives it.  What a host sends beside d_fetch (without d_fetch: under a name that begins with ./) goes
+    into BEYOND.
+    """
+    beside = name.startswith('./')
+    name = name[2:] if beside else name
+    if name in OWN and not beside:
+        return name
+    root = ('work/' + d_fetch).rstrip('/')
+    if not symlinks.is_below(name, 'work'):
+        return ''
+    if beside or not symlinks.is_below(name, root):
+        return BEYOND + '/' + name
+    if name != root:
+        return 'result' + name[len(root):]
+    return 'result' if is_directory else 'result/' + name.rpartition('/')[2]
+
+
+def unpack(tar_path, part, wanted):
+    """Unpack the results of some tasks, each into part/KEY, where its result/ and its standard streams are afterwards.
+
+    part: a directory that is not there yet.  wanted: {key: d_fetch}.  Returns {key: Arrived}.  Raises tarfile.TarError, and
+    OSError when this machine cannot take it.
+    """
+    links = {key: {} for key in wanted}
+    for key in wanted:
+        os.makedirs(os.path.join(part, key, 'result'), mode=0o700)
+    found, single = set(), set()        # keys: something of d_fetch came; what came as d_fetch is a file
+
+    def where(name, is_directory):
+        mark, path = _split_mark(name)
+        key, _slash, rest = path.partition('/')
+        inside = place(mark + rest, is_directory, wanted[key]) if key in wanted else ''
+        if inside.startswith('result'):
+            found.add(key)
+            if not is_directory and rest == 'work/' + wanted[key]:
+                single.add(key)
+        return key + '/' + inside if inside else ''
+
+    told = []
+    refused = archive.unpack(tar_path, part, where, 1, told)
+    for name, target in told:
+        mark, path = _split_mark(name)
+        key, _slash, rest = path.partition('/')
+        if key in links:
+            links[key].setdefault(mark + rest, target)
+    trees = {key: ResultTree(os.path.join(part, key), key, wanted[key], links[key], key in found, key in single)
+             for key in wanted}
+    return {key: _finish(trees[key], [_without_key(line, key) for line in refused if key in line]) for key in wanted}
+
+
+def _split_mark(name):
+    """('./' or '', the rest) of a name as archive.unpack gives it."""
+    return ('./', name[2:]) if name.startswith('./') else ('', name)
+
+
+def _without_key(line, key):
+    return type(line)(line.replace(key + '/', '').replace(BEYOND + '/', ''))
+
+
+def _finish(tree, refused):
+    """Resolve the links of one task; returns its Arrived."""
+    missing = [line for line in refused if isinstance(line, archive.Unstorable)]
+    try:
+        if tree.links:
+            tree.find_top()
+            missing += _resolve_links(tree)
+    except symlinks.Unresolved as error:
+        missing.append(_problem(tree, tree.named, str(error)))
+    except (symlinks.TooLarge, RecursionError):
+        missing.append('symbolic links lead to more than a result may hold: %s' % _shown(min(tree.fetched_links)))
+    finally:
+        files.remove_tree(os.path.join(tree.folder, BEYOND))
+    for name in OWN:
+        if os.path.isfile(os.path.join(tree.folder, name)):
+            os.chmod(os.path.join(tree.folder, name), 0o600)
+    return Arrived(tree.is_found, tuple(missing), tuple(line for line in refused if not isinstance(line, archive.Unstorable)))
+
+
+def _resolve_links(tree):
+    """Make what becomes of the links that were fetched; returns what could not be, a line each."""
+    planner = symlinks.Planner(tree, tree.top, MOST_COPIES)
+    planner.plan(sorted(tree.fetched_links))
+    size = sum(os.lstat(tree.local(step.source)).st_size for step in planner.steps if step.kind == 'file')
+    if size > LEAST_ROOM + EXPANSION * files.tree_size(tree.folder):
+        raise symlinks.TooLarge()
+    missing = [_problem(tree, problem.path, problem.reason) for problem in planner.problems]
+    links = [step for step in planner.steps if step.kind == 'link']
+    for step in [step for step in planner.steps if step.kind != 'link'] + links:     # nothing is written through a link
+        try:
+            _make(tree, step, os.path.join(tree.folder, 'result', step.place))
+        except OSError as error:
+            if error.errno in archive.OURS:
+                raise
+            missing.append('%s: %s' % (_shown(step.place), error.strerror))
+    return missing
+
+
+def _make(tree, step, path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if step.kind == 'link':
+        os.symlink(step.source, path)
+        return
+    source = tree.local(step.source)
+    if step.kind == 'dir':
+        os.mkdir(path)
+        if os.path.isdir(source):
+            shutil.copymode(source, path)
+    elif tree.is_aside(source) and os.lstat(source).st_nlink == 1:
+        os.link(source, path)               # its other name goes with BEYOND
+    else:
+        with open(source, 'rb') as file, open(path, 'xb') as copy:
+            shutil.copyfileobj(file, copy, archive.CHUNK)
+        shutil.copystat(source, path)
+
+
+def _problem(tree, path, reason):
+    """A line about a link that cannot be resolved."""
+    target = ' (to %s)' % _shown(tree.links[path]) if path in tree.links else ''
+    return '%s: %s%s' % (_shown(path[len('work/'):]), reason, target)
+
+
+def _shown(path):
+    """A path for people: quoted only if it is an unusual one."""
+    return path if re.fullmatch(r'[A-Za-z0-9_./+@%,=:-]{1,200}', path) else printable(path, 200)
+
+
+class ResultTree(symlinks.Tree):
+    """The directory of one task, as far as its host sent it: files and directories in folder, and links.
+
+    named: the path that d_fetch names; top: where that leads, the real path of what is fetched.  links: {path: target} of all.
+    fetched_links: the paths of those that were fetched for themselves.  is_found: is there what was to be fetched?
+    """
+
+    def __init__(self, folder, key, d_fetch, links, is_found, is_single):
+        self.folder = folder
+        self.named = self.top = ('work/' + d_fetch).rstrip('/')
+        self.is_found = is_found
+        self.links = {_split_mark(name)[1]: target for name, target in links.items()}
+        self.fetched_links = ()
+        self._own = '/.lwt/t/%s/' % key
+        self._is_single = is_single             # is what is fetched a file?
+        self._aside = {_split_mark(name)[1] for name in links if _split_mark(name)[0]}
+        self._names = {}                        # directory -> names in it, as far as links and what is fetched tell them
+        for path in list(self.links) + [self.named]:
+            self._note(path)
+
+    def _note(self, path):
+        while path:
+            names = self._names.setdefault(symlinks.parent(path), set())
+            if path.rpartition('/')[2] in names:
+                break
+            names.add(path.rpartition('/')[2])
+            path = symlinks.parent(path)
+
+    def find_top(self):
+        """Follow d_fetch where it is a link, or leads through one, and put what is there into result/.  Raises Unresolved."""
+        if any(symlinks.is_below(self.named, path) for path in self.links):
+            self.top = symlinks.resolve(self, self.named)
+            self._note(self.top)
+            self._move_to_result()
+            self.is_found = True
+        self.fetched_links = [path for path in self.links
+                              if symlinks.is_below(path, self.top) and path != self.top and path not in self._aside]
+
+    def _move_to_result(self):
+        """Move what d_fetch leads to from BEYOND to result/."""
+        source, result = os.path.join(self.folder, BEYOND, self.top), os.path.join(self.folder, 'result')
+        self._is_single = os.path.isfile(source)
+        if self._is_single:
+            os.rename(source, os.path.join(result, self.named.rpartition('/')[2]))
+        elif os.path.isdir(source):
+            files.remove_tree(result)
+            os.rename(source, result)
+
+    def _places(self, path):
+        """Where a path of the tree may be on this machine."""
+        result, aside = os.path.join(self.folder, 'result'), os.path.join(self.folder, BEYOND, path)
+        if self._is_single:
+            return [os.path.join(result, self.named.rpartition('/')[2]) if path == self.top else aside]
+        if not symlinks.is_below(path, self.top):
+            return [aside]
+        return [os.path.join(result, path[len(self.top) + 1:]) if path != self.top else result, aside]
+
+    def local(self, path):
+        """The path on this machine of a file or directory of the tree."""
+        places = self._places(path)
+        return next((place for place in places if os.path.lexists(place)), places[-1])
+
+    def is_aside(self, local_path):
+        """Is this path on this machine one that does not stay?"""
+        return local_path.startswith(os.path.join(self.folder, BEYOND) + '/')
+
+    def is_inside(self, path):
+        return symlinks.is_below(path, 'work')
+
+    def kind(self, path):
+        if path in self.links:
+            return 'link'
+        place = self.local(path)
+        return 'dir' if path in self._names or os.path.isdir(place) else 'file' if os.path.isfile(place) else ''
+
+    def target(self, path):
+        return self.links[path]
+
+    def children(self, path):
+        found = set(self._names.get(path, ()))
+        for place in self._places(path):
+            if os.path.isdir(place):
+                found.update(os.listdir(place))
+        return sorted(found)
+
+    def inner(self, target):
+        _before, own, rest = (target + '/').partition(self._own)
+        return rest if own else None
+
+    def is_fetched(self, path):
+        if not symlinks.is_below(path, self.top) or os.path.lexists(os.path.join(self.folder, BEYOND, path)):
+            return False
+        return not any(symlinks.is_below(name, path) for name in self._aside)
