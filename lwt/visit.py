@@ -361,10 +361,12 @@ class _Visitor:
             return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host, told)
         if state == 'fetching':
             end, code = tasks.ending(event, detail.partition(' ')[0], task.state)
-            wall, cpu = usage(detail.split(' ')[1:])
+            words = detail.split(' ')[1:]
+            wall, cpu = usage(words)
             failures = task.desc.retries if task.state == 'killing' else task.failures      # what was killed is not retried
             return self._advance(task, event, 'ended on %s' % task.host, told, end=end, code=code, wall=wall, cpu=cpu,
-                                 failures=failures, reason=_REASONS.get(event, ''), ended=self._context.clock())
+                                 failures=failures, reason=_REASONS.get(event, '') or left_text(words),
+                                 ended=self._context.clock())
         if state != task.state:
             return self._advance(task, event, '%s on %s' % (state, task.host), told, reason=_REASONS.get(event, ''))
         return task
@@ -550,6 +552,14 @@ def parse(lines):
             else:
                 removed[words[1]] = answer
     return facts._replace(load=sample.parse(lines)), problem, answers, removed, sizes
+
+
+def left_text(words):
+    """A remark about processes that a task left running, if what sh/control.sh says in its `usage` tells of any."""
+    count = bounded(words[4], 1, 10 ** 6) if len(words) > 4 else None
+    if count is None:
+        return ''
+    return '1 process left running was ended' if count == 1 else '%d processes left running were ended' % count
 
 
 def usage(words):

@@ -226,12 +226,19 @@ class OnThisHost(DoctorTestCase):
         self.assertEqual([task['name'] for task in self.shown()], ['slow', 'slow', 'found'])
         self.assertEqual(self.findings(), [])
 
-    def test_D_11_what_a_task_leaves_running_is_told_and_ended_when_wished(self):
+    def test_D_11_and_FR_4_what_a_task_leaves_running_is_ended_and_what_escapes_is_told_by_doctor(self):
+        """FR-4: a daemon is ended before the results come; one whose task nobody can look after any more is doctor's."""
         self.describe('daemon', 'exec : setsid sleep 9971 & echo begun\n')
         self.add('daemon')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'begun\n')
-        self.assert_found(self.findings(code=1), ('FAIL', 'host localhost', 'processes of tasks that are over: 000001 daemon'))
+        self.assertEqual(self.shown()[0]['reason'], '1 process left running was ended')
+        self.assertEqual(self.findings(), [])
+        self.describe('daemon', 'exec : setsid sleep 9971 & rm -rf ../../$(basename $(dirname $PWD))\nretries : 0\n')
+        self.lwt('task', 'rm', '1')
+        self.add('daemon')
+        self.lwt('task', 'run')
+        self.assert_found(self.findings(code=1), ('FAIL', 'host localhost', 'processes of tasks that are over: 000002 daemon'))
         self.assert_found(self.findings('--fix'), ('fixed', 'host localhost', 'ended'))
         self.assertEqual(self.findings(), [])
 
@@ -328,7 +335,7 @@ class OnHosts(LabTestCase):
 
     def test_each_host_is_told_of_with_its_class_and_what_was_left_there_is_removed(self):
         self.make_lab_workspace(['h1', 'h2', 'h3', 'h4'])
-        self.describe('sim', 'exec : setsid sleep 8871 & echo x > r\nhosts : h1\n')
+        self.describe('sim', 'exec : setsid sleep 8871 & rm -rf ../../$(basename $(dirname $PWD))\nhosts : h1\nretries : 0\n')
         self.lwt('task', 'add', 'sim')
         self.lwt('task', 'run')
         self.lab.black_hole('h2')

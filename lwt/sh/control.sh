@@ -86,17 +86,137 @@ report() {
   esac
 }
 
-# usage: set $used to what the task of this directory took, as far as it is known: uptimes, user and system time.
+# usage: set $used to what the task of this directory took, as far as it is known: uptimes, user and system time, and how many
+# processes it left, if any.
 usage() {
-  begun='' over='' user='' system=''
+  begun='' over='' user='' system='' left=''
   { read -r begun over; read -r _; read -r user system; } 2>/dev/null <usage
-  used="${begun:--} ${over:--} ${user:--} ${system:--}"
+  # shellcheck disable=SC2094  # a name and a file
+  { [ ! -e left ] || read -r left <left; } 2>/dev/null
+  used="${begun:--} ${over:--} ${user:--} ${system:--}${left:+ $left}"
+}
+
+# -- what tasks leave running --------------------------------------------------------------------------------------------------
+
+# end_left REQUEST...: of tasks whose command has ended by itself, end what it left running: results must not change while they are
+# sent.  The file "left" tells how many processes that were.
+end_left() {
+  over_keys='' recent='' first='' is_long=''
+  { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
+  for line; do
+    split "$line"
+    case $verb in clean | purge | forget | drop | look) continue ;; esac
+    { enter "$key" && ended && [ ! -e left ]; } 2>/dev/null || continue
+    case $ended in *[!0-9]*) continue ;; esac       # who ended it has ended all of it
+    over_keys="$over_keys $key"
+    note_age
+  done
+  looked="$looked$over_keys "
+  cd "$tasks" || exit 1
+  [ -n "$over_keys" ] || return 0
+  find_left 2>/dev/null
+  enders=''
+  for key in $left_keys; do
+    (cd "$key" && end_rest) </dev/null >/dev/null 2>&1 &
+    enders="$enders $!"
+  done
+  # shellcheck disable=SC2086  # numbers
+  [ -z "$enders" ] || { busy; wait $enders; }
+}
+
+# note_age: of the task of this directory: did it end so recently that its group is still its own (see $recent), did it take so long
+# that numbers of processes may have begun anew?
+note_age() {
+  pid='' group=''
+  { read -r _ pid _ _ group _ <fate; } 2>/dev/null
+  case $pid$group in '' | *[!0-9]*) return ;; esac
+  wait "$pid" 2>/dev/null               # where it is a child of this shell, it is in its group until then
+  [ "$pid" -gt "${first:-$pid}" ] || first=$pid
+  usage
+  case ${begun%.*}:${over%.*} in
+    *[!0-9:]* | *:*:* | :* | *:) is_long=1 ;;
+    *)
+      [ $((${over%.*} - ${begun%.*})) -lt 10 ] || is_long=1
+      if [ $((${up%.*} - ${over%.*})) -gt 10 ]; then is_long=1
+      elif [ "$group" -gt 1 ]; then recent="$recent $group:$pid:$key"; fi
+      ;;
+  esac
+}
+
+# find_left: set $left_keys to those of $over_keys of which something still runs, in its group or anywhere with its marker.  Only
+# processes that are younger than the tasks are looked at, unless numbers may have begun anew since.
+find_left() {
+  left_keys=''
+  for found in $recent; do
+    pid=${found#*:} pid=${pid%%:*} tries=20
+    lives "${found%%:*}" || continue
+    while [ -n "$(started "$pid")" ] && [ "$tries" -gt 0 ]; do      # its runner is about to end
+      tries=$((tries - 1))
+      nap
+    done
+    ! lives "${found%%:*}" || left_keys="$left_keys ${found##*:}"
+  done
+  { read -r _ _ _ _ last </proc/loadavg && [ "$last" -ge "$first" ]; } || is_long=1
+  cd /proc || return
+  set --
+  for number in [0-9]*; do
+    { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || set -- "$@" "$number/environ"
+  done
+  [ $# -eq 0 ] || find_marked "$@"
+  cd "$tasks" || exit 1
+}
+
+# find_marked ENVIRONMENT...: add to $left_keys.
+find_marked() {
+  patterns=''
+  for key in $over_keys; do patterns="$patterns -e LWT_ID=$key"; done
+  # shellcheck disable=SC2086  # words
+  found=$(grep -lszx $patterns -- "$@")
+  for file in $found; do
+    for key in $over_keys; do
+      case " $left_keys " in *" $key "*) continue ;; esac
+      ! grep -qszx -e "LWT_ID=$key" -- "$file" || left_keys="$left_keys $key"
+    done
+  done
+}
+
+# end_rest: end what the task of this directory left running.
+end_rest() {
+  group=''
+  case $recent in *":$key"*) read -r _ _ _ _ group _ <fate ;; esac
+  # shellcheck disable=SC2046  # to be split
+  set -- $(marked "LWT_ID=$key")
+  [ $# -gt 0 ] || set -- 1
+  say "$#" >left
+  tries=$((grace < 10 ? grace * 20 : 200))
+  signal_rest TERM
+  signal_rest CONT
+  while [ "$tries" -gt 0 ] && is_left; do
+    tries=$((tries - 1))
+    busy
+    nap
+  done
+  signal_rest KILL
+  sweep "$key"
+}
+
+# signal_rest NAME: signal what a task left.  is_left: is there anything?
+signal_rest() {
+  [ -z "$group" ] || kill "-$1" "-$group"
+  # shellcheck disable=SC2046  # to be split
+  kill "-$1" $(marked "LWT_ID=$key")
+}
+is_left() { { [ -n "$group" ] && lives "$group"; } || [ -n "$(marked "LWT_ID=$key")" ]; }
+
+# lives GROUP: is there a process in it that is more than a zombie?  (Some hosts take their time to reap them.)
+lives() {
+  kill -0 "-$1" && { [ ! -r /proc/self/stat ] || grep -qs ") [^ZX] [0-9]* $1 " /proc/[0-9]*/stat; }
 }
 
 # -- removals ---------------------------------------------------------------------------------------------------------------
 
 # What there is of every task, so that one process removes it of many.
-ours='work cancel command kill run.sh settings run.stdout run.stderr usage'
+ours='work cancel command kill run.sh settings run.stdout run.stderr usage staged left'
 
 # remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove them.
 remnants() {
@@ -151,7 +271,7 @@ unpack() {
   fi
   # The modes that were sent, for root and for others.  (Without root a busybox tar applies the
   # umask in spite of -p.)
-  ( umask 022; exec tar -xpf "$part/stream" -C "$part/new" ) 2>"$part/problems" || {
+  ( umask 022; exec tar -xpof "$part/stream" -C "$part/new" ) 2>"$part/problems" || {
     read -r problem <"$part/problems"
     problem="the input cannot be unpacked: $problem"
     return
@@ -198,6 +318,7 @@ assemble() {
   if [ ! -d "$part/new/t/$key/work" ]; then
     [ -d "$base/i/$input/work" ] || { problem=noinput; return; }
     problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
+    [ -n "$wanted" ] || say "$tools" >"$part/new/t/$key/staged"       # see list_changed in sendlib.sh
   fi
   problem='' whole="$whole $key"
 }
@@ -377,35 +498,6 @@ choose() {
   done
 }
 
-# listing: the names of all that is to be sent.
-listing() {
-  inputs=' '
-  for line in $polled; do
-    split "$line"
-    case "$sent " in *" $key "*) ;; *) continue ;; esac
-    for name in cancel run.stdout run.stderr; do [ ! -e "$key/$name" ] || say "$key/$name"; done
-    if [ -n "$wanted" ]; then
-      { [ ! -e "$key/work/$wanted" ] && [ ! -L "$key/work/$wanted" ]; } || say "$key/work/$wanted"
-    else
-      case $inputs in *" $input "*) ;; *) inputs="$inputs$input " ;; esac
-    fi
-  done
-  unset IFS
-  for each in $inputs; do
-    works=''
-    IFS='
-'
-    for line in $polled; do
-      split "$line"
-      case "$sent " in *" $key "*) ;; *) continue ;; esac
-      [ -n "$wanted" ] || [ "$input" != "$each" ] || [ ! -e "$key/work" ] || works="$works $key/work"
-    done
-    unset IFS
-    # shellcheck disable=SC2086  # keys
-    [ -z "$works" ] || new_files "$each" $works
-  done
-}
-
 # -- a request, in this order -------------------------------------------------------------------------------------------------
 
 # answer ARGUMENT...: take one request and answer it.
@@ -536,6 +628,8 @@ await() {
 
 # tell REQUEST...: say how each task is.
 tell() {
+  looked=''
+  end_left "$@"
   done_keys='' polled=''
   for line; do
     split "$line"
@@ -543,6 +637,19 @@ tell() {
     case $unstaged in *" $key "*) continue ;; esac
     if enter "$key"; then
       report
+      case $verb:$state in
+        look:*) ;;
+        *:exited*)
+          case $looked in
+            *" $key "*) ;;
+            *)                          # it has ended meanwhile
+              end_left "$line"
+              split "$line"
+              cd "$tasks/$key" || exit 1
+              ;;
+          esac
+          ;;
+      esac
       # Where the host was started anew, it may have forgotten that the task had run, and a cancel have found nothing.
       [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
       case $verb:$state in
@@ -574,11 +681,13 @@ send_results() {
   choose
   [ -n "$sent" ] || return 0
   say "stream$sent"
-  IFS='
-'
-  list=$(listing)
+  IFS=$newline
+  for line in $polled; do
+    split "$line"
+    case "$sent " in *" $key "*) want "$key" "$input" "$wanted" ;; esac
+  done
   unset IFS
-  send "$list" "$pipe"
+  send "$pipe"
 }
 
 # -- the talk --------------------------------------------------------------------------------------------------------------
@@ -615,6 +724,7 @@ come_in() {
   for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
   unfit=".lwt/t cannot be entered" && cd -P .lwt/t || return 0
   unfit='' tasks=$PWD base=${PWD%/t}
+  find_tools
   find_boot
   { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
   mine=$boot.$$.$(started $$).$node

@@ -2,19 +2,14 @@
 # known about it.
 #
 # It is run under the guard, in the host's home.  $1 KEY  $2 the name of its input  $3 d_fetch: a path in the task's directory, or
-# nothing: then everything that is new
+# nothing: then everything that is new or different
 #
 # On standard error: "absent" where there is nothing, else what `send` of sendlib.sh says.
-key=$1 input=$2 wanted=$3
+key=$1
 if ! cd .lwt/t 2>/dev/null || [ ! -d "${key:?}" ]; then say absent >&2; exit 0; fi
 make_readable "$key"
-list=''
-for name in cancel run.stdout run.stderr ${wanted:+"work/$wanted"}; do
-  { [ ! -e "$key/$name" ] && [ ! -L "$key/$name" ]; } || list="$list$key/$name
-"
-done
-[ -n "$wanted" ] || [ ! -e "$key/work" ] || list=$list$(new_files "$input" "$key/work")
-mkfifo "$key/fetch.$$" 2>/dev/null
-send "${list%
-}" "$key/fetch.$$"
-rm -f "$key/fetch.$$"
+fifo=$key/fetch.$$
+mkfifo "$fifo" 2>/dev/null
+want "$key" "$2" "$3"
+send "$fifo"
+rm -f "$fifo"
