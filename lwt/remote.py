@@ -39,12 +39,12 @@ SSH_LAST_WORDS = re.compile(
 
 # The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
 SHORT_SCRIPTS = {
-    'control': ('lib', 'frame', 'tasklib', 'samplelib', 'sendlib', 'control'),
+    'control': ('lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'),
     'doctor': ('lib', 'frame', 'once', 'samplelib', 'doctor'),
     'sample': ('lib', 'frame', 'once', 'samplelib', 'sample'),
     'probe': ('lib', 'frame', 'once', 'samplelib', 'probe'),
-    'put': ('lib', 'frame', 'once', 'copylib', 'putlib', 'put'),
-    'chain': ('lib', 'frame', 'once', 'copylib', 'putlib', 'netlib', 'chain'),
+    'put': ('lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'put'),
+    'chain': ('lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'netlib', 'chain'),
     'deploy': ('lib', 'frame', 'once', 'deploy'),
     'attach': ('lib', 'frame', 'once', 'attach'),
 }

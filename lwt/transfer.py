@@ -396,7 +396,7 @@ def get(session, host, paths, directory, terms, replace, tally):
     with _Receiver(paths, directory, replace, tally) as receiver:
         words = (' '.join(identity for identity, _count in receiver.have.values()),) + tuple(paths)
         limits = session.limits(terms.timeout, session.settings.stall)
-        script = remote.script_text('lib', 'copylib', 'get')
+        script = remote.script_text('lib', 'namelib', 'copylib', 'get')
         verdict = yield from call.call(session, lambda frame: remote.guarded(
             session.transport, host, script, words, frame, limits)._replace(rate=terms.rate), receiver, 'get')
         if receiver.error is None and not receiver.problem and verdict.ok:

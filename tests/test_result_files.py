@@ -68,7 +68,7 @@ class FetchTestCase(LeakCheckedTestCase):
 
     def fetch(self, d_fetch):
         """Fetch; returns (the tree of result/, the Arrived, what else was told)."""
-        script = remote.with_arguments(remote.script_text('lib', 'sendlib', 'fetch'), (KEY, INPUT, d_fetch))
+        script = remote.with_arguments(remote.script_text('lib', 'namelib', 'sendlib', 'fetch'), (KEY, INPUT, d_fetch))
         env = {'PATH': self.search, 'HOME': self.home, MARK: self.mark}
         done = subprocess.run(['/bin/sh', '-c', 'exec %s -c "$0"' % self.shell, os.fsdecode(script)], cwd=self.home, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
@@ -123,6 +123,10 @@ LINKS = (       # what the task did, d_fetch, what is to come
       'loop/out/d': None, 'loop/out/d/up': ('link', '../../out'), 'loop/out/loop': ('link', '..')}),
     ('mkdir out a b; ln -s ../b a/to_b; ln -s ../a b/to_a; ln -s ../a out/a; echo x > b/f', 'out',
      {'a': None, 'a/to_b': None, 'a/to_b/f': 'x\n', 'a/to_b/to_a': ('link', '..')}),
+    # odd names
+    ("mkdir out 'da\nta'; echo x > 'da\nta/-n \\'; ln -s '../da\nta' 'out/l\n'; ln -s '../da\nta/-n \\' out/-f; "
+     "ln -s '../da\nta' \"$(printf 'out/\\377')\"", 'out',
+     {'l\n': None, 'l\n/-n \\': 'x\n', '-f': 'x\n', '\udcff': None, '\udcff/-n \\': 'x\n'}),
     # hard links
     ('mkdir out; echo x > out/a; ln out/a out/b; ln out/a outside', 'out', {'a': 'x\n', 'b': 'x\n'}),
     ('mkdir out; echo x > a; ln a b; ln -s ../a out/a; ln -s ../b out/b', 'out', {'a': 'x\n', 'b': 'x\n'}),

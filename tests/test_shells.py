@@ -213,7 +213,7 @@ class ATaskOnAHost(ShellTestCase):
         return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
 
     def fetch(self, shell, home, wanted):
-        script = remote.with_arguments(remote.script_text('lib', 'sendlib', 'fetch'), (KEY, self.INPUT, wanted))
+        script = remote.with_arguments(remote.script_text('lib', 'namelib', 'sendlib', 'fetch'), (KEY, self.INPUT, wanted))
         popen = self.start(shell, home, script)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')

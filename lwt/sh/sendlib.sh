@@ -4,11 +4,9 @@
 # Besides comes what symbolic links in that lead to, as far as it lies in the task's directory: the master resolves them.  Where there
 # is no d_fetch, the names of this second kind are written KEY/./work/NAME.
 #
-# A list holds a path in each line.  Within a path, a newline is written as the bytes 1 and n, and the byte 1 as 1 and e.  A function
-# that prints a list with such a path prints a line "/" first.
-newline='
-'
-trees='' works='' basics='' encoded='' tools='' one_by_one=''
+# A list holds a path in each line, as namelib.sh writes them.  A function that prints a list with a path that is not written as it is
+# prints a line "/" first.
+trees='' works='' basics='' is_encoded='' tools='' one_by_one=''
 
 # want KEY INPUT D_FETCH: the results of this task are to be sent.
 want() {
@@ -96,7 +94,7 @@ gather_new() {
 take_found() {
   case $found in
     "/$newline"*)
-      encoded=1
+      is_encoded=1
       found=${found#"/$newline"}
       ;;
   esac
@@ -121,56 +119,19 @@ list_links() {
   if find /dev/null -prune -printf '' 2>/dev/null && ! is_strange "$@"; then find "$@" -type l -printf '%p\n%l\n'
   else
     # shellcheck disable=SC2016  # for the inner shell
-    find "$@" -type l -exec sh -c "$encode"'
+    find "$@" -type l -exec sh -c "$naming"'
       for link; do
-        encode "$link"
         if target=$(readlink "$link" && echo .); then :
         else target=$(ls -ld "$link" && echo .) && target=${target#*" $link -> "}; fi
-        encode "${target%??}"
+        print_names "$link" "${target%??}"
       done' sh {} +
   fi 2>/dev/null
 }
 
-# is_strange DIRECTORY...: has the path or the target of any link there a newline or a byte 1?  (GNU find only.)
+# is_strange DIRECTORY...: has the path or the target of any link there a newline or a backslash?  (GNU find only.)
 is_strange() {
-  strange="*[$newline$(printf '\001')]*"
+  strange="*[$newline$backslash$backslash]*"
   [ -n "$(find "$@" -type l '(' -path "$strange" -o -lname "$strange" ')' -print -quit 2>/dev/null)" ]
-}
-
-# encode TEXT: print it as a line of a list.
-# shellcheck disable=SC2016  # for an inner shell
-encode='
-newline="
-"
-escape=$(printf "\001")
-encode() {
-  rest=$1 text=
-  while case $rest in *["$newline$escape"]*) ;; *) false ;; esac; do
-    head=${rest%%["$newline$escape"]*}
-    rest=${rest#"$head"}
-    case $rest in
-      "$newline"*) text=$text$head${escape}n ;;
-      *) text=$text$head${escape}e ;;
-    esac
-    rest=${rest#?}
-  done
-  printf "%s\n" "$text$rest"
-}
-'
-
-# decode LINE: set $decoded to the path that it says.
-decode() {
-  rest=$1 decoded=''
-  while case $rest in *"$escape"*) ;; *) false ;; esac; do
-    decoded=$decoded${rest%%"$escape"*}
-    rest=${rest#*"$escape"}
-    case $rest in
-      n*) decoded=$decoded$newline ;;
-      *) decoded=$decoded$escape ;;
-    esac
-    rest=${rest#?}
-  done
-  decoded=$decoded$rest
 }
 
 # What awk needs to follow links.  target: {link: its text}.  resolve(path) gives the real path, "" where it leads out of the task's
@@ -187,7 +148,7 @@ follow='
       todo = i ? substr(todo, i + 1) : ""
       if (name == "" || name == ".") continue
       if (name == "..") {
-        if (!sub(/\/[^\/]*$/, "", at)) return ""
+        if (!sub("/[^/]*$", "", at)) return ""
         continue
       }
       at = at == "" ? name : at "/" name
@@ -200,13 +161,13 @@ follow='
         if (!i) return ""
         text = substr(text, i + 8)
         at = ""
-      } else sub(/\/[^\/]*$/, "", at)
+      } else sub("/[^/]*$", "", at)
       todo = text "/" todo
     }
     return index(at "/", key "/work/") == 1 ? at : ""
   }
   function covered(path) {
-    do if (path in roots) return 1; while (sub(/\/[^\/]*$/, "", path))
+    do if (path in roots) return 1; while (sub("/[^/]*$", "", path))
     return 0
   }
   function add(path) {
@@ -217,7 +178,7 @@ follow='
   function note(link, text,   path) {
     target[link] = text
     path = link
-    while (sub(/\/[^\/]*$/, "", path)) holds[path] = 1
+    while (sub("/[^/]*$", "", path)) holds[path] = 1
   }
   function close_queue(   i, link) {
     for (i = 1; i <= queued; i++)
@@ -235,7 +196,7 @@ closure() {
       close_queue()
       for (i = 1; i <= queued; i++) {
         path = queue[i]
-        if (!sub(/\/[^\/]*$/, "", path) || !covered(path)) print queue[i]
+        if (!sub("/[^/]*$", "", path) || !covered(path)) print queue[i]
       }
       for (link in passed) if (!covered(link)) print link
     }' | existing
@@ -243,23 +204,23 @@ closure() {
 
 # existing: of a list on standard input, what is there.
 existing() {
-  escape=$(printf '\001') existing=''
+  existing=''
   while IFS= read -r line; do
     decode "$line"
     { [ ! -e "$decoded" ] && [ ! -L "$decoded" ]; } || existing=$existing$line$newline
   done
-  case $existing in *"$escape"*) say / ;; esac
+  case $existing in *"$backslash"*) say / ;; esac
   printf %s "$existing"
 }
 
 # new_files: a list of what is new or different in the directories of the tasks $keys, which began as copies of $input, of the
 # directories that lead there, and of what links in it lead to.
 new_files() {
-  with_links=$encoded
+  with_links=$is_encoded
   new_list=$(list_new)
   case $new_list in
     //*)
-      encoded=1 with_links=1
+      is_encoded=1 with_links=1
       say /
       list_new
       ;;
@@ -271,7 +232,7 @@ new_files() {
   esac
 }
 
-# list_new: the same.  It is "//" and no more if a path has a newline or a byte 1 and $encoded is not set, "/" and no more if there
+# list_new: the same.  It is "//" and no more if a path has a newline or a backslash and $is_encoded is not set, "/" and no more if there
 # are new links and $with_links is not set.
 list_new() {
   {
@@ -287,11 +248,11 @@ list_new() {
     list_changed
     say /
     [ -z "$with_links" ] || list_links "$@"
-  } | skip=$((${#input} + 11)) encoded=$encoded LC_ALL=C awk "$follow"'
+  } | skip=$((${#input} + 11)) is_encoded=$is_encoded LC_ALL=C awk "$follow"'
     part < 3 && $0 == "/" { part++; next }
     !part { known[substr($0, ENVIRON["skip"])] = 1; next }
     part == 1 {
-      if (ENVIRON["encoded"] == "" && ($0 !~ /^[0-9a-f]+\.[0-9]+\/work/ || index($0, "\001"))) { answer = "//"; exit }
+      if (ENVIRON["is_encoded"] == "" && ($0 !~ /^[0-9a-f]+\.[0-9]+\/work/ || index($0, "\\"))) { answer = "//"; exit }
       if (count && all[count] == $0) { special[$0] = 1; next }
       all[++count] = $0
       if (!(substr($0, index($0, "/") + 5) in known)) fresh[$0] = 1
@@ -310,7 +271,7 @@ list_new() {
       close_queue()
       for (i = 1; i <= count; i++) {
         path = all[i]
-        if (path in fresh) do taken[path] = 1; while (sub(/\/[^\/]*$/, "", path) && path ~ /\//)
+        if (path in fresh) do taken[path] = 1; while (sub("/[^/]*$", "", path) && path ~ /\//)
       }
       for (i = 1; i <= count; i++) if (all[i] in taken) print all[i]
       for (i = 1; i <= count; i++) if (!(all[i] in taken) && (all[i] in passed || covered(all[i]))) {
@@ -324,7 +285,7 @@ list_new() {
 find_names() {
   [ -n "$one_by_one" ] || set -- "$@" ! -type d
   # shellcheck disable=SC2016  # for the inner shell
-  if [ -n "$encoded" ]; then find "$@" -exec sh -c "$encode"'for path; do encode "$path"; done' sh {} +
+  if [ -n "$is_encoded" ]; then find "$@" -exec sh -c "$naming"'print_names "$@"' sh {} +
   else find "$@"; fi
 }
 
@@ -372,7 +333,15 @@ changed_by_stat() {
     for key; do
       [ "$key" = "../i/$input" ] || TZ=UTC0 find "$key/work" -exec stat -c '%z %n' {} +
     done
-  } | LC_ALL=C awk '
+  } | is_encoded=$is_encoded LC_ALL=C awk '
+    function written(text,   done, i) {
+      if (ENVIRON["is_encoded"] == "") return text
+      while (i = index(text, "\\")) {
+        done = done substr(text, 1, i) "\\"
+        text = substr(text, i + 1)
+      }
+      return done text
+    }
     function tell() {
       if (time "" > since[substr(path, 1, index(path, "/work") - 1)] || time "" <= begun) print path
     }
@@ -381,7 +350,7 @@ changed_by_stat() {
       if (path != "") tell()
       i = index($0, " +0000 ")
       time = substr($0, 1, i - 1)
-      path = substr($0, i + 7)
+      path = written(substr($0, i + 7))
       if (part) next
       sub(/\/staged$/, "", path)
       if (path ~ /^\.\./) begun = time
@@ -389,13 +358,13 @@ changed_by_stat() {
       path = ""
       next
     }
-    { path = path "\001n" $0 }
+    { path = path "\\n" written($0) }
     END { if (path != "") tell() }'
 }
 
 # changed_by_content KEY: anywhere else.  Where names may be strange, all counts as changed.
 changed_by_content() {
-  if [ -n "$encoded" ]; then
+  if [ -n "$is_encoded" ]; then
     find_names "$1/work"
     return
   fi
@@ -437,8 +406,7 @@ send_tar() {
   send_list=$1
   shift
   case $send_list in *[!"$newline"]*) ;; *) return 0 ;; esac
-  if [ -n "$encoded" ]; then
-    escape=$(printf '\001')
+  if [ -n "$is_encoded" ]; then
     printf %s "$send_list" | while IFS= read -r line; do
       decode "$line"
       printf '%s\0' "$decoded"
