@@ -56,7 +56,7 @@ function __lwt_at
         set rank (math $rank + 1)
     end
 end
-set -g __lwt_valued --after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
+set -g __lwt_valued --after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --links --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
 function __lwt_keys
     printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config
 end
@@ -134,6 +134,7 @@ complete -c lwt -n '__lwt_at 1 put' -l per-host -d 'LOCAL/HOST/* is what each HO
 complete -c lwt -n '__lwt_at 1 put' -l chain -d 'hosts hand the file on to each other by netcat, not encrypted (by itself: large, 3 hosts or more)'
 complete -c lwt -n '__lwt_at 1 put' -l star -d 'each host gets it from here, by ssh'
 complete -c lwt -n '__lwt_at 1 put' -l limit -x -d 'kilobits a second for each host'
+complete -c lwt -n '__lwt_at 1 put' -l links -x -d 'symbolic links: follow (default), keep or skip them'
 complete -c lwt -n '__lwt_at 1 put' -s u -l timeout -x -d 'for the whole command; 0: no limit (default 0)'
 complete -c lwt -n '__lwt_at 1 put' -l stall -x -d 'without a byte before a transfer is cut (default 120)'
 complete -c lwt -n '__lwt_at 1 put' -l grace -x -d 'between TERM and KILL (default 5)'
@@ -148,6 +149,7 @@ complete -c lwt -n '__lwt_at 1 get' -s t -l connect-timeout -x -d 'to reach a ho
 complete -c lwt -n '__lwt_at 1 get' -l hello-timeout -x -d 'for its shell to answer, over the connect timeout (default 20)'
 complete -c lwt -n '__lwt_at 1 get' -l force -d 'replace what is there already'
 complete -c lwt -n '__lwt_at 1 get' -l limit -x -d 'kilobits a second for each host'
+complete -c lwt -n '__lwt_at 1 get' -l links -x -d 'symbolic links: follow (default), keep or skip them'
 complete -c lwt -n '__lwt_at 1 get' -s u -l timeout -x -d 'for the whole command; 0: no limit (default 0)'
 complete -c lwt -n '__lwt_at 1 get' -l stall -x -d 'without a byte before a transfer is cut (default 120)'
 complete -c lwt -n '__lwt_at 1 get' -l grace -x -d 'between TERM and KILL (default 5)'

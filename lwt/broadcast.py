@@ -46,7 +46,7 @@ def cargo(wanted):
     entries = wanted.entries
     if len(entries) == 1 and entries[0].digest:
         entry = entries[0]
-        words = entry.digest, '%o' % entry.mode, time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime))
+        words = entry.digest, '%o' % entry.mode, manifest.stamp(entry)
         return Cargo(entry.size, words, 1, lambda at: manifest.content(entry, at, CHUNK))
     size, digest = 0, hashlib.sha256()
     for chunk in manifest.stream(entries):

@@ -13,6 +13,8 @@ from lwt.flow import running
 PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
 BITS_TO_BYTES = 1000 / 8    # --limit counts as scp -l does: kilobits a second
 
+LINKS = ('follow', 'keep', 'skip')
+
 PUT_EXAMPLES = '''examples:
   lwt put -a input.dat bin data/                into a directory
   lwt put -w h1 config.new etc/config           under a new name, in the host's home
@@ -64,6 +66,8 @@ def _get_parser(name):
 
 def _common(parser):
     parser.add_argument('--limit', metavar='KBIT', default='0', help='kilobits a second for each host')
+    parser.add_argument('--links', choices=LINKS, default='follow', metavar='WHAT',
+                        help='symbolic links: follow (default), keep or skip them')
     return parser.add_options('timeout', 'stall', 'grace')
 
 
@@ -73,7 +77,7 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
     if parsed.chain and (parsed.star or parsed.per_host):
         raise UsageError('--chain and %s exclude each other' % ('--star' if parsed.star else '--per-host'))
     if not parsed.per_host:
-        same = manifest.survey(local)
+        same = manifest.survey(local, parsed.links)
         if _is_chain(parsed, same, chosen):
             names = [host.name for host in chosen]
             chain = broadcast.Chain(same, target, terms, tally, names, _rates(place, names))
@@ -82,7 +86,7 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
     sources = {host: _per_host(local, host) for host in chosen}
     if not any(sources.values()):
         raise UsageError('%s: nothing in it for any of these hosts' % ' '.join(local), '--per-host copies LOCAL/HOST/* to HOST')
-    wanted = {host: manifest.survey(paths) for host, paths in sources.items() if paths}
+    wanted = {host: manifest.survey(paths, parsed.links) for host, paths in sources.items() if paths}
     return lambda host: (transfer.put(session, host, wanted[host], target, terms, tally) if host in wanted
                          else _nothing_for(host, local))
 
@@ -135,9 +139,10 @@ def _get_flow(parsed, session, chosen, words, terms, tally, _place):
     remote, local = words[:-1], files.user_path(words[-1])
     for path in remote:
         _check_target(path)
+    options = transfer.GetOptions(parsed.force, parsed.links)
     targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_')) for host in chosen}
     _check_local(local)
-    return lambda host: transfer.get(session, host, remote, targets[host], terms, parsed.force, tally)
+    return lambda host: transfer.get(session, host, remote, targets[host], terms, options, tally)
 
 
 def _check_local(local):

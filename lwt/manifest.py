@@ -1,13 +1,15 @@
 """What is to be put: looked at once, hashed once, and sent to any number of hosts as tar streams made on the way.
 
-A manifest names each directory and file by what it is to be called; symbolic links are followed.  What is sent of a file is
-what was hashed: one that has changed meanwhile ends the stream early, so that no host takes it.
+A manifest names each directory, file and, where these are kept, symbolic link by what it is to be called.  What is sent of a file
+is what was hashed: one that has changed meanwhile ends the stream early, so that no host takes it.
 """
 
+import errno
 import hashlib
 import os
 import stat
 import tarfile
+import time
 import zlib
 from typing import NamedTuple
 
@@ -18,11 +20,16 @@ from lwt.hosts import printable
 CHUNK = 1 << 18
 READ_SIZE = 1 << 20
 RECORD = 10240                  # tar pads its streams to this
+LINKS_HINT = '--links keep copies symbolic links as links, --links skip leaves them out'
 _REVERSED = bytes(int('{:08b}'.format(byte)[::-1], 2) for byte in range(256))
 
 
 class Entry(NamedTuple):
-    """A directory or file.  name: ./TOP/...; version: size and time of change when it was hashed; digest: '' for a directory."""
+    """A directory, file or symbolic link.
+
+    name: ./TOP/...; version: size and time of change when it was hashed; digest: '' for all but files; link: the target of a
+    symbolic link, '' for all else.
+    """
 
     name: str
     path: str
@@ -30,81 +37,131 @@ class Entry(NamedTuple):
     mtime: int
     version: tuple = ()
     digest: str = ''
+    link: str = ''
 
     @property
     def size(self):
         return self.version[0] if self.version else 0
 
-    @property
-    def is_plain(self):
-        """Can its name be in a list of lines, and is it printed as it is by what prints digests?"""
-        return '\n' not in self.name and '\\' not in self.name
-
 
 class Manifest(NamedTuple):
-    """What is to be put.  single: what the only thing there is is called (its entries then begin with ./it), or ''."""
+    """What is to be put.  single: what the only thing there is is called (its entries then begin with ./it), '.' for the contents
+    of a directory, or ''.  skipped: how many symbolic links were left out."""
 
     entries: tuple
     single: str
+    skipped: int = 0
 
     @property
     def text(self):
         """What sh/put.sh is told first, as bytes."""
-        return b''.join(_line(entry) for entry in self.entries if entry.is_plain)
+        return b''.join(map(_line, self.entries))
+
+
+def stamp(entry):
+    """The time of change of an Entry as touch -t has it, in UTC; '-' for one that touch cannot set."""
+    return '-' if not 0 <= entry.mtime < 1 << 37 else time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime))
+
+
+def written(name):
+    """A name as sh/namelib.sh writes it in a line."""
+    return name.replace('\\', '\\\\').replace('\n', '\\n')
 
 
 def _line(entry):
-    name = os.fsencode(entry.name)
-    if not entry.digest:
-        return b'd %s\n' % name
-    return b'%s %s  %s\n' % (b'x' if entry.mode & 0o111 else b'-', entry.digest.encode(), name)
+    if entry.digest:
+        text = 'f %o %d %s %s %s/' % (entry.mode, entry.mtime, stamp(entry), entry.digest, written(entry.name))
+    elif entry.link:
+        text = 'l - - - - %s//%s/' % (written(entry.name), written(entry.link))
+    else:
+        text = 'd %o - - - %s/' % (entry.mode, written(entry.name))
+    return os.fsencode(text) + b'\n'
 
 
-def survey(paths, look_at=os.stat):
+def survey(paths, links='follow'):
     """The Manifest of local files and directories; all of them are read.  Raises UsageError for what cannot be put.
 
-    look_at: os.lstat, where symbolic links are not to be followed.
+    A path that ends in . or .. stands for what is in that directory, as for `cp -r`.  links: what becomes of symbolic links:
+    'follow' or 'keep' them, 'skip' them, or 'refuse' them as what cannot be put.
     """
-    found = [os.path.abspath(path) for path in paths]
+    found = [os.path.realpath(path) if _is_contents(path) else os.path.abspath(path) for path in paths]
+    for raw, path in zip(paths, found):
+        if _is_contents(raw) and os.path.lexists(path) and not os.path.isdir(path):
+            raise UsageError('%s: not a directory' % printable(raw, 200))
+    single = ''
+    if len(paths) == 1:
+        single = '.' if _is_contents(paths[0]) else os.path.basename(found[0])
+    else:
+        found = [os.path.join(path, name) for raw, path in zip(paths, found)
+                 for name in ([''] if not _is_contents(raw) else sorted(_names(path)))]
+        found = [path.rstrip('/') or path for path in found]
     names = [os.path.basename(path) for path in found]
-    for path, name in zip(paths, names):
-        if not name:
+    for path, name in zip(found, names):
+        if not name and single != '.':
             raise UsageError('%s: cannot be copied as a whole' % printable(path))
         if names.count(name) > 1:
             raise UsageError('%s: two things of this name' % printable(name))
-    single = names[0] if len(names) == 1 else ''
-    tops = ['it'] if single else names
-    return Manifest(tuple(entry for path, top in zip(found, tops) for entry in _walk(path, './' + top, look_at)), single)
+    walk = _Walk(links)
+    entries = tuple(entry for path, top in zip(found, ['it'] if single else names) for entry in walk.entries(path, './' + top))
+    return Manifest(entries, single, walk.skipped)
 
 
-def _walk(path, name, look_at, above=()):
-    """The Entries of a file or directory.  above: the real paths of the directories that led here."""
-    info = _look_at(path, look_at)
-    if stat.S_ISREG(info.st_mode):
-        yield _file_entry(path, name)
-        return
-    real = os.path.realpath(path)
-    if real in above:
-        raise UsageError('%s: a link that leads back to a directory above' % printable(path, 200))
-    yield Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777 | 0o700, int(info.st_mtime))
+def _is_contents(path):
+    """Does a path stand for what is in a directory?"""
+    return os.path.basename(path.rstrip('/')) in ('.', '..')
+
+
+def _names(path):
     try:
-        children = sorted(os.listdir(path))
+        return os.listdir(path)
     except OSError as error:
         raise files.read_error(printable(path, 200), error)
-    for child in children:
-        yield from _walk(os.path.join(path, child), name + '/' + child, look_at, above + (real,))
 
 
-def _look_at(path, look_at):
-    try:
-        info = look_at(path)
-    except OSError as error:
-        raise files.read_error(printable(path, 200), error)
-    if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
-        raise UsageError('%s: neither a file nor a directory' % printable(path, 200))
-    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(info.st_mode) else 0)):
-        raise UsageError('%s: cannot be read' % printable(path, 200))
-    return info
+class _Walk:
+    """Walks through files and directories.  skipped: how many symbolic links were left out."""
+
+    def __init__(self, links):
+        self._links = links
+        self.skipped = 0
+
+    def entries(self, path, name, above=()):
+        """The Entries of a file or directory.  above: the real paths of the directories that led here."""
+        info = self._look_at(path)
+        if stat.S_ISLNK(info.st_mode) and self._links == 'skip':
+            self.skipped += 1
+        elif stat.S_ISLNK(info.st_mode):
+            yield Entry(name, path, 0o777, int(info.st_mtime), link=os.readlink(path))
+        elif stat.S_ISREG(info.st_mode):
+            yield _file_entry(path, name)
+        else:
+            real = os.path.realpath(path)
+            if real in above or os.path.islink(path) and any((one + '/').startswith(real.rstrip('/') + '/') for one in above):
+                raise UsageError('%s: a link that leads back to a directory above' % printable(path, 200), LINKS_HINT)
+            yield Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777 | 0o700, int(info.st_mtime))
+            for child in sorted(_names(path)):
+                yield from self.entries(os.path.join(path, child), name + '/' + child, above + (real,))
+
+    def _look_at(self, path):
+        """The os.stat_result of a path.  Raises UsageError for what cannot be put."""
+        try:
+            info = os.lstat(path)
+            is_link = stat.S_ISLNK(info.st_mode)
+            if is_link and self._links == 'follow':
+                info = os.stat(path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP) and os.path.islink(path):
+                raise UsageError('%s: %s link (to %s)' % (
+                    printable(path, 200), 'dangling' if error.errno == errno.ENOENT else 'looping', printable(os.readlink(path))),
+                    LINKS_HINT)
+            raise files.read_error(printable(path, 200), error)
+        if is_link and self._links in ('keep', 'skip'):
+            return info
+        if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+            raise UsageError('%s: neither a file nor a directory' % printable(path, 200))
+        if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(info.st_mode) else 0)):
+            raise UsageError('%s: cannot be read' % printable(path, 200))
+        return info
 
 
 def _file_entry(path, name):
@@ -143,8 +200,8 @@ def stream(entries):
 
 def _header(entry):
     info = tarfile.TarInfo(entry.name)
-    info.mode, info.mtime, info.size = entry.mode, entry.mtime, entry.size
-    info.type = tarfile.REGTYPE if entry.digest else tarfile.DIRTYPE
+    info.mode, info.mtime, info.size, info.linkname = entry.mode, entry.mtime, entry.size, entry.link
+    info.type = tarfile.REGTYPE if entry.digest else tarfile.SYMTYPE if entry.link else tarfile.DIRTYPE
     return info.tobuf(tarfile.GNU_FORMAT)
 
 

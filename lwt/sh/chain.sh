@@ -13,6 +13,7 @@
 size=$5 wanted=$6 mode=$7 stamp=$8 silence=$9
 [ "$kind" = sha256 ] || refuse "no sha256sum there"
 if [ "$mode" != tar ] && [ -f "$directory/$name" ] && [ "$(digest <"$directory/$name")" = "sha256 $wanted" ]; then
+  chmod "$mode" "$directory/$name" && TZ=UTC0 touch -t "$stamp" "$directory/$name" 2>/dev/null
   say same
   exit 0
 fi

@@ -1,19 +1,24 @@
-# What put.sh and get.sh share: how the contents of files are compared.
+# What put.sh, chain.sh and get.sh share: how the contents of files are compared.
 export LC_ALL=C                         # names are bytes
+follow=-L                               # for find: -L where symbolic links are followed, else nothing
 if command -v sha256sum >/dev/null 2>&1; then kind=sha256 summer=sha256sum
 elif command -v shasum >/dev/null 2>&1; then kind=sha256 summer='shasum -a 256'
 else kind=cksum summer=cksum; fi
+# What of a line of that is kept: the digest or, where it is cksum, the number and the size.  Names are left out: no tool prints odd
+# ones as another does.
+if [ "$kind" = sha256 ]; then sum_pattern='s/^\\\{0,1\}\([0-9a-f]\{64\}\) .*/\1/p'
+else sum_pattern='s/^\([0-9]* [0-9]*\) .*/\1/p'; fi
 
-# contents PATH...: one digest for all files in these trees: that of a single file, or that of the sorted digests of all (with
-# sizes where it is cksum).  Names are left out: tar sees to them, and no tool prints odd ones as another does.
+# contents PATH...: one digest for all files in these trees: that of a single file, or that of the sorted digests of all.
 contents() {
-  if [ $# = 1 ] && [ -f "$1" ]; then digest <"$1"; return; fi
-  if [ "$kind" = sha256 ]; then set -- 's/^\\\{0,1\}\([0-9a-f]\{64\}\) .*/\1/p' "$@"
-  else set -- 's/^\([0-9]* [0-9]*\) .*/\1/p' "$@"; fi
-  contents_pattern=$1
-  shift
-  # shellcheck disable=SC2086  # a command and its arguments
-  find -L "$@" -type f -exec $summer {} + | sed -n "$contents_pattern" | sort | digest
+  if [ $# = 1 ] && [ -f "$1" ]; then digest <"$1"
+  else sums "$@" | sort | digest; fi
+}
+
+# sums PATH...: the digest of each file in these trees, a line each.
+sums() {
+  # shellcheck disable=SC2086  # a command and its arguments, or nothing
+  find $follow "$@" -type f -exec $summer {} + | sed -n "$sum_pattern"
 }
 
 # ticking: say "tick" every 10 seconds on standard error, so that a long silence is no stall.  $ticker is to be ended by KILL;

@@ -1,23 +1,139 @@
-# Send files and directories: what comes, and a tar stream.
+# Send files and directories: what comes, and tar archives, one after the other.
 #
 # It is run under the guard, in the host's home, and writes no file, for the disk may be full.
-# $1 what the master has already: identities, separated by blanks    $2... paths, in which * ? [ ] are expanded; ~ and relative ones are as everywhere.  Links are followed.
+# $1 what the master has already: identities, separated by blanks  $2 symbolic links: follow, keep or skip
+# $3 a number, and as many names that are there and must not be replaced  then paths, in which * ? [ ] are expanded; ~ and relative
+# ones are as everywhere
 #
-# On standard output: "path FILES BYTES PATH" for each path, PATH being absolute, or "same PATH" for what is not sent because
-# the master has it; "send"; and the stream.
-# On standard error, when it is sent: "tar CODE", "digest KIND VALUE" of all files (`contents` of copylib.sh); or "refused REASON"
-# instead of what is to follow; now and then "tick"; any other line is a complaint.
-fail() { say "refused $*" >&2; exit 1; }
+# On standard output, each PATH as namelib.sh writes it:
+#   "path FILES BYTES PATH"  it comes
+#   "same PATH"              the master has it
+#   "differs PATH"           it is there, is not the same, and must not be replaced
+#   "except TEXT"            something cannot come: its path, and why
+#   "send"                   that was all; then the stream
+# On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh) for each path that was told, in that
+# order; now and then "tick"; any other line is a complaint.
+LIMIT=1048576                           # bytes of a file whose size the system does not tell
+have=$1 links=$2 kept=$newline files='' liars='' trees=''
+[ "$links" = follow ] || follow=''
+shift 2
+count=$1
+shift
+while [ "$count" -gt 0 ]; do
+  encode "$1"
+  kept=$kept$encoded$newline count=$((count - 1))
+  shift
+done
 
-# measure PATH: "FILES BYTES"
+# find_in PATH... CONDITIONS...: what is there.
+find_in() {
+  if [ "$links" = skip ]; then
+    rest=''
+    for word; do
+      case $rest$word in
+        -* | '(' | !)
+          rest=x
+          set -- "$@" ! -type l
+          ;;
+      esac
+      set -- "$@" "$word"
+      shift
+    done
+  fi
+  # shellcheck disable=SC2086  # an option, or nothing
+  find $follow "$@"
+}
+
+# find_paths PATTERN: set $found to its paths, a line each.
+find_paths() {
+  expand "$1"
+  case $expanded in
+    /*) set -- "$expanded" ;;
+    *) set -- "$PWD/$expanded" ;;
+  esac
+  found=''
+  IFS=''
+  # shellcheck disable=SC2086  # to be expanded, and not split
+  for path in $1; do
+    path=${path%/}
+    # tar drops what stands before "..", so that the names would not be those that are announced.
+    case $path in */../*) path=$(cd "${path%/*}/" && pwd -P)/${path##*/} ;; esac
+    encode "${path:=/}"
+    if [ -e "$path" ] || [ -L "$path" ]; then found=$found$encoded$newline
+    else say "except $encoded: no such file"; fi
+  done
+  unset IFS
+}
+
+# find_problem PATH: set $problem to what in it cannot come, '' where all can.
+find_problem() {
+  problem=''
+  [ ! -f "$1" ] || [ -L "$1" ] || [ ! -r "$1" ] || return 0
+  [ "$links" != follow ] || problem=$(find_loop "$1")
+  # shellcheck disable=SC2016  # for the inner shell
+  [ -n "$problem" ] || problem=$(find_in "$1" -exec sh -c "$naming"'
+    links=$1
+    shift
+    for path; do
+      if [ -L "$path" ] && [ "$links" != follow ]; then continue
+      elif [ -d "$path" ]; then
+        { [ ! -r "$path" ] || [ ! -x "$path" ]; } || continue
+        what="permission denied"
+      elif [ -f "$path" ]; then
+        [ ! -r "$path" ] || continue
+        what="permission denied"
+      elif [ -e "$path" ]; then what="neither a file nor a directory"
+      elif [ -L "$path" ]; then what="dangling link (to $(readlink "$path"))"
+      else continue; fi
+      encode "$path"
+      printf "%s\n" "$encoded: $what"
+    done' sh "$links" {} + 2>/dev/null) || [ -n "$problem" ] || problem=$(find_in "$1" -name '' 2>&1)
+  problem=${problem%%"$newline"*}
+}
+
+# find_loop PATH: name a symbolic link, it or one in it, that cannot be followed: it dangles, or leads back to a directory above.
+find_loop() {
+  if [ -L "$1" ] && [ ! -e "$1" ]; then set -- "$1"
+  elif [ -d "$1" ]; then set -- "$1/"
+  else return; fi
+  # shellcheck disable=SC2016  # for the inner shell
+  find "$1" -type l -exec sh -c "$naming"'
+    for link; do
+      if [ ! -e "$link" ]; then what="dangling link (to $(readlink "$link"))"
+      elif [ -d "$link" ]; then
+        above=$(cd -P "${link%/*}/" && pwd -P && echo .) inside=$(cd -P "$link" && pwd -P && echo .)
+        case ${above%??}/ in
+          "${inside%??}"/*) what="a link that leads back to a directory above" ;;
+          *) continue ;;
+        esac
+      else continue; fi
+      encode "$link"
+      printf "%s\n" "$encoded: $what"
+    done' sh {} + 2>/dev/null
+}
+
+# measure PATH: "FILES BYTES"; the bytes of liars are not known.
 measure() {
-  find -L "$1" -type f -exec wc -c {} + | {
-    files=0 bytes=0
+  if [ -z "$lies" ]; then find_in "$1" -type f -exec wc -c {} +
+  else
+    # shellcheck disable=SC2016  # for the inner shell
+    find_in "$1" -type f -exec sh -c "$naming"'
+      lies=$1
+      shift
+      for path; do
+        encode "$path"
+        case $newline$lies$newline in
+          *"$newline$encoded$newline"*) echo "0 /" ;;
+          *) wc -c "$path" ;;
+        esac
+      done' sh "$lies" {} +
+  fi | {
+    number=0 bytes=0
     while read -r size file; do
       # GNU's wc quotes odd names; "total" is none, and a name may go on in a line of its own.
-      case $file in /* | \'*) files=$((files + 1)) bytes=$((bytes + size)) ;; esac
+      case $file in /* | \'*) number=$((number + 1)) bytes=$((bytes + size)) ;; esac
     done
-    say "$files $bytes"
+    say "$number $bytes"
   }
 }
 
@@ -26,41 +142,250 @@ identity() (
   cd "${1%/*}/" && { contents "./${1##*/}"; find -L "./${1##*/}" | sort; } | digest
 )
 
-have=$1
-shift
-count=$#
-while [ "$count" -gt 0 ]; do
-  expand "$1"
-  pattern=$expanded count=$((count - 1))
+# take PATH: it is asked for; into which list does it go?
+take() {
+  encode "$1"
+  case $1 in
+    */. | */.. | /) problem="$encoded: cannot be fetched as a whole" ;;
+    *) find_problem "$1" ;;
+  esac
+  encode "$1"
+  if [ -n "$problem" ]; then
+    say "except $problem"
+    return
+  fi
+  if [ -n "$have" ] && [ "$links" = follow ]; then
+    case " $have " in *" $(identity "$1") "*) say "same $encoded"; return ;; esac
+  fi
+  encode "${1##*/}"
+  name=$encoded
+  encode "$1"
+  case $kept in *"$newline$name$newline"*) say "differs $encoded"; return ;; esac
+  if [ -f "$1" ] && { [ ! -L "$1" ] || [ "$links" = follow ]; }; then files=$files$encoded$newline
+  elif [ ! -L "$1" ] || [ "$links" != skip ]; then trees=$trees$encoded$newline; fi
+}
+
+# -- files whose size the system does not tell: those of /proc and /sys, and others ---------------------------------------------------
+
+# find_liars PATH...: set $lies to those of them, and of what is in them: the system says that they are empty, or have as many bytes
+# as a page of memory, and that is not so.
+find_liars() {
+  # shellcheck disable=SC2016  # for the inner shell
+  lies=$(
+    for told in 0 4096 16384 65536; do
+      find_in "$@" -type f -size "${told}c" -exec sh -c "$naming"'
+        told=$1
+        shift
+        for path; do
+          line=""
+          if [ "$told" -gt 0 ]; then [ "$(wc -c <"$path")" -ne "$told" ]
+          elif IFS= read -r line <"$path" || [ -n "$line" ]; then :
+          else
+            case $path in
+              /proc/* | /sys/*) [ "$(head -c 1 "$path" | wc -c)" -gt 0 ] ;;
+              *) false ;;
+            esac
+          fi && print_names "$path"
+        done' sh "$told" {} +
+    done 2>/dev/null
+  )
+}
+
+# is_liar FILE
+is_liar() {
+  [ -n "$lies" ] || return
+  encode "$1"
+  case $newline$lies$newline in *"$newline$encoded$newline"*) ;; *) false ;; esac
+}
+
+# has_liar TREE
+has_liar() {
+  encode "$1"
+  case $newline$lies in *"$newline$encoded/"*) ;; *) false ;; esac
+}
+
+# header NAME SIZE TYPE: that of a member of a tar archive (ustar); a name that is too long has a member of its own (GNU).
+header() {
+  if [ ${#1} -gt 100 ]; then
+    header ././@LongLink $((${#1} + 1)) L
+    printf %s "$1"
+    zeros $((512 - ${#1} % 512))
+    set -- "$(printf %s "$1" | head -c 100)" "$2" "$3"
+  fi
+  nul='\0000'
+  numbers=0000444${nul}0000000${nul}0000000$nul$(printf %011o "$2")$nul$(printf %011o "$now")$nul
+  sum=$({ printf %s "$1"; printf %b "$numbers"; printf '        %sustar00' "$3"; } | od -An -v -tu1 | awk '
+    { for (i = 1; i <= NF; i++) sum += $i } END { printf "%06o", sum }')
+  printf %s "$1"
+  zeros $((100 - ${#1}))
+  printf %b "$numbers$sum$nul $3"
+  zeros 100
+  printf 'ustar\00000'
+  zeros 247
+}
+
+zeros() { [ "$1" -eq 0 ] || head -c "$1" /dev/zero; }
+
+# send_liar FILE: as an archive of its own; it is read once, and what was read is noted in $liar_sums.
+send_liar() {
+  data=$(head -c $((LIMIT + 1)) <"$1" | od -An -v -to1 | tr -d ' \t\n' | sed 's/.../\\0&/g')
+  size=$((${#data} / 5))
+  encode "$1"
+  if [ "$size" -gt "$LIMIT" ]; then
+    say "$encoded: more than $LIMIT bytes, and the system does not tell how many" >&2
+    return 1
+  fi
+  sum=$(printf %b "$data" | $summer)
+  [ "$kind" != sha256 ] || sum=${sum%% *}
+  liar_sums=$liar_sums$encoded/$sum$newline
+  header "${1#/}" "$size" 0
+  printf %b "$data"
+  zeros $(((512 - size % 512) % 512 + 1024))
+}
+
+# honest_in TREE [CONDITIONS]: what there is but liars, each name with a NUL behind it, relative to the root directory.
+honest_in() {
+  tree=./${1#/}
   shift
-  case $pattern in /*) ;; *) pattern=$PWD/$pattern ;; esac
-  IFS=''
-  # shellcheck disable=SC2086  # to be expanded, and not split
-  for path in $pattern; do
-    [ -e "$path" ] || fail "$path: no such file"
-    # tar drops what stands before "..", so that the names would not be those that are announced.
-    case $path in */../*) path=$(cd "${path%/*}/" && pwd -P)/${path##*/} ;; esac
-    set -- "$@" "${path%/}"
+  # shellcheck disable=SC2016  # for the inner shell
+  find_in "$tree" "$@" -exec sh -c "$naming"'
+    lies=$1
+    shift
+    for path; do
+      encode "${path#.}"
+      case $newline$lies$newline in *"$newline$encoded$newline"*) ;; *) printf "%s\0" "$path" ;; esac
+    done' sh "$lies" {} +
+}
+
+# -- the stream ----------------------------------------------------------------------------------------------------------------------
+
+# each FUNCTION LIST: call it with each path of a list.
+each() {
+  function=$1
+  IFS=$newline
+  set -f
+  # shellcheck disable=SC2086  # lines
+  set -- $2
+  set +f
+  unset IFS
+  for line; do
+    decode "$line"
+    "$function" "$decoded"
+  done
+}
+
+announce() {
+  encode "$1"
+  say "path $(measure "$1") $encoded"
+}
+
+note_argument() {
+  if is_liar "$1"; then send_liar "$1" || tar_code=1
+  elif [ "$links" = skip ] && [ -d "$1" ] || has_liar "$1"; then send_one_by_one "$1"
+  else arguments=$arguments$line$newline; fi
+}
+
+# send_one_by_one TREE: without what tar must not take.
+send_one_by_one() {
+  # shellcheck disable=SC2086  # options
+  if tar --no-recursion -cf /dev/null . 2>/dev/null; then honest_in "$1" | xargs -0 tar --no-recursion $options -cf -
+  else honest_in "$1" ! -type d | xargs -0 tar $options -cf -; fi || tar_code=$?
+  IFS=$newline
+  for lie in $lies; do
+    unset IFS
+    decode "$lie"
+    case $decoded in "$1"/*) send_liar "$decoded" || tar_code=1 ;; esac
   done
   unset IFS
-done
-for path; do
-  shift
-  case $path in '' | *'
-'*) fail "it cannot be fetched: a name with a newline, or /" ;; esac
-  problem=$(find -L "$path" ! -type f ! -type d 2>&1)
-  [ -z "$problem" ] || fail "$path: holds what is neither a file nor a directory: ${problem%%
-*}"
-  if [ -n "$have" ]; then
-    case " $have " in *" $(identity "$path") "*) say "same $path"; continue ;; esac
-  fi
-  set -- "$@" "$path"
-  say "path $(measure "$path") $path"
-done
-say send
-[ $# -gt 0 ] || exit 0
-tar -chf - "$@"
-say "tar $?" >&2
+}
+
+# send_rest: what tar takes as it is.
+send_rest() {
+  IFS=$newline
+  set -f
+  set --
+  for line in $arguments; do
+    decode "$line"
+    set -- "$@" "./${decoded#/}"
+  done
+  set +f
+  unset IFS
+  # shellcheck disable=SC2086  # options
+  [ $# -eq 0 ] || tar $options -cf - "$@" || tar_code=$?
+}
+
+# file_sums: the digests of $files, in their order.
+file_sums() {
+  IFS=$newline
+  set -f
+  # shellcheck disable=SC2086  # a command and its arguments
+  for line in $files; do
+    decode "$line"
+    printf '%s\0' "$decoded"
+  done | {
+    unset IFS
+    xargs -0 $summer
+  } | sed -n "$sum_pattern" | sed "s/^\([^ ]*\).*/digest $kind \1/"
+}
+
+liar_sum() {
+  encode "$1"
+  sum=${liar_sums#*"$newline$encoded/"}
+  sum=${sum%%"$newline"*}
+  say "digest $kind ${sum%% *}"
+}
+
+tree_sum() {
+  if [ -L "$1" ] && [ -z "$follow" ]; then say "digest $kind -"
+  elif has_liar "$1"; then
+    {
+      # shellcheck disable=SC2016  # for the inner shell; it may have nothing to do
+      honest_in "$1" -type f | xargs -0 sh -c '[ $# -eq 0 ] || $0 "$@"' "$summer" | sed -n "$sum_pattern"
+      encode "$1"
+      say "$liar_sums" | while IFS= read -r line; do
+        case $line in "$encoded"/*) say "${line##*/}" ;; esac
+      done
+    } | sort | digest | sed 's/^/digest /'
+  else say "digest $(sums "$1" | sort | digest)"; fi
+}
+
 ticking
-say "digest $(contents "$@")" >&2
+while [ $# -gt 0 ]; do
+  find_paths "$1"
+  shift
+  each take "$found"
+done
+lies=''
+all=$files$trees
+if [ -n "$all" ]; then
+  IFS=$newline
+  set -f
+  for line in $all; do
+    decode "$line"
+    set -- "$@" "$decoded"
+  done
+  set +f
+  unset IFS
+  find_liars "$@"
+fi
+plain=''
+note_file() { if is_liar "$1"; then liars=$liars$line$newline; else plain=$plain$line$newline; fi; }
+each note_file "$files"
+files=$plain
+for list in "$files" "$liars" "$trees"; do each announce "$list"; done
+say send
+if [ -n "$files$liars$trees" ]; then
+  cd / || exit 1
+  options='' arguments='' tar_code=0 liar_sums=$newline now=$(date +%s)
+  [ "$links" != follow ] || options=-h
+  ! tar --no-unquote --version >/dev/null 2>&1 || options="--no-unquote $options"      # GNU tar would read escapes in names
+  each note_argument "$files$liars$trees"
+  send_rest
+  say "tar $tar_code" >&2
+  {
+    [ -z "$files" ] || file_sums
+    each liar_sum "$liars"
+    each tree_sum "$trees"
+  } >&2
+fi
 kill -KILL "$ticker"

@@ -1,13 +1,16 @@
 # Receive a copy, in one login: into a directory beside the target, verified, and moved into place by rename.
 #
-# $1 home  $2 target  $3 what a single thing is called, '' where there are several  $4 stall, s
+# $1 home  $2 target  $3 what a single thing is called, '.' for the contents of a directory, '' where there are several  $4 stall, s
 #
-# What it says, and what is then sent to its standard input:
-#   "manifest"    "BYTES", and so many bytes: a line for each directory "d NAME" and file "- SHA256  NAME" (x for -: it can be
-#                 executed).  NAME is ./it or ./it/... of a single thing; one with a newline or a backslash is left out.
+# What it says, and what is then sent to its standard input (each NAME as namelib.sh writes it):
+#   "manifest"    "BYTES", and so many bytes, a line for each thing: "d MODE - - - NAME/" for a directory,
+#                 "f MODE MTIME STAMP SHA256 NAME/" for a file (STAMP: MTIME as touch -t has it, in UTC), "l - - - - NAME//TARGET/" for a
+#                 symbolic link.  NAME is ./it or ./it/... of a single thing.
 #   "need NAME"   nothing: of the manifest, what is not here or not the same
 #   "all"         nothing: all of it is needed; there is no manifest then
+#   "set F D"     nothing: so many files and directories that are the same get another mode or time
 #   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of copylib.sh), and a tar stream
+
 # compare: ask for the manifest; which of its names are needed: those that are not here, or are not the same.
 compare() {
   say manifest
@@ -15,36 +18,117 @@ compare() {
   case $bytes in '' | *[!0-9]*) refuse "the copy was cut off" ;; esac
   head -c "$bytes" >"$part/manifest" || refuse "$directory/: no room left"
   true >"$part/busy" || refuse "$directory/: no room left"
-  while IFS= read -r line; do
-    file=${line#??} && file=${file#*  }
-    case $line in
-      d*) [ -d "$file" ] || say "need $file" ;;
-      x*) [ -f "$file" ] && [ -x "$file" ] && say "$file" >&3 ;;
-      *) [ -f "$file" ] && [ ! -x "$file" ] && say "$file" >&3 ;;
+  # A file is named in the lists only if it is one here, which we can read: so each list has as many lines as the others.
+  while IFS=' ' read -r type mode mtime stamp sum file; do
+    decode "${file%/}"
+    own=1
+    [ -O "$decoded" ] || own=0
+    case $type in
+      d)
+        [ "$name$decoded" != ../it ] || continue    # the directory itself is not part of its contents
+        if [ -d "$decoded" ]; then
+          printf '%s\0' "$decoded" >&5
+          say "- $mode - - $own $file" >&6
+        else say "need ${file%/}"; fi
+        ;;
+      f)
+        if is_plain; then
+          printf '%s\0' "$decoded" >&3
+          say "$sum $mode $mtime $stamp $own $file" >&4
+        else say "need ${file%/}"; fi
+        ;;
+      l) is_link || say "need ${file%%//*}" ;;
     esac
-  done <"$part/manifest" 3>"$part/present"
-  # shellcheck disable=SC2086  # a command and its arguments
-  sed 's/[^A-Za-z0-9_./-]/\\&/g' "$part/present" | xargs $summer >"$part/actual" 2>/dev/null
-  # What is there only once is wanted and not there.  (Not comm: busybox may have none.)
-  sed -n 's/^[x-] //p' "$part/manifest" >"$part/wanted" || refuse "$directory/: no room left"
-  sort "$part/wanted" "$part/actual" "$part/actual" >"$part/sorted" || refuse "$directory/: no room left"
-  uniq -u "$part/sorted" | sed 's/^[^ ]*  /need /'
+  done <"$part/manifest" 3>"$part/files" 4>"$part/file_lines" 5>"$part/folders" 6>"$part/folder_lines"
+  # shellcheck disable=SC2086,SC2094  # a command and its arguments; it is not written to
+  { [ ! -s "$part/files" ] || xargs -0 $summer <"$part/files"; } 2>/dev/null | sed -n "$sum_pattern" >"$part/sums"
+  sed 's/.*/-/' "$part/folder_lines" >>"$part/sums" || refuse "$directory/: no room left"
+  cat "$part/folder_lines" >>"$part/file_lines" || refuse "$directory/: no room left"
+  cat "$part/folders" >>"$part/files" || refuse "$directory/: no room left"
+  # shellcheck disable=SC2094  # it is not written to
+  [ ! -s "$part/files" ] || tell_modes <"$part/files" >"$part/modes"
+  true >>"$part/modes" || refuse "$directory/: no room left"
+  count=$(wc -l <"$part/file_lines")
+  [ "$(wc -l <"$part/modes")" -eq "$count" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes"
+  [ "$(wc -l <"$part/sums")" -eq "$count" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums"
+  paste -d ' ' "$part/sums" "$part/modes" "$part/file_lines" | differences
+  [ -e "$part/changes" ] || refuse "$directory/: no room left"
   rm -f "$part/busy"
 }
 
+# is_plain: is $decoded a file here, and no link to one?  (A link in the target's place is replaced.)
+is_plain() {
+  { [ -f "$decoded" ] && [ -r "$decoded" ]; } || return
+  if [ "$decoded" = ./it ]; then [ ! -L "$directory/$name" ]
+  else [ ! -L "$decoded" ]; fi
+}
+
+# is_link: is the symbolic link of the line $file here?
+is_link() {
+  decode "${file%%//*}"
+  [ "$decoded" != ./it ] || decoded=$directory/$name
+  [ -L "$decoded" ] || return
+  is=$(readlink "$decoded" && echo .) || return
+  file=${file%/}
+  encode "${is%??}"
+  [ "$encoded" = "${file#*//}" ]
+}
+
+# tell_modes: "MODE MTIME" of each file whose name is on standard input, with a NUL behind it.
+tell_modes() {
+  if stat -c %a . >/dev/null 2>&1; then xargs -0 stat -L -c '%a %Y'
+  elif stat -f %Lp . >/dev/null 2>&1; then xargs -0 stat -L -f '%Lp %m'
+  fi 2>/dev/null
+}
+
+# differences: of lines "SUM MODE MTIME" of what is, and behind these "SUM MODE MTIME STAMP OWN NAME/" of what is to be, say what is
+# needed, and write what gets another mode or time to a file: "MODE STAMP NAME/".
+differences() {
+  changes=$part/changes awk '
+    BEGIN { printf "" >ENVIRON["changes"] }
+    {
+      name = $0
+      for (i = 1; i <= 8; i++) name = substr(name, index(name, " ") + 1)
+      if ($1 != $4) print "need " substr(name, 1, length(name) - 1)
+      else if ($2 != "-" && ($2 != $5 || ($6 != "-" && $3 != $6))) {
+        if ($8 == 1) {
+          print $5, $7, name >ENVIRON["changes"]
+          if ($6 == "-") directories++; else files++
+        } else if ($1 != "-") print "need " substr(name, 1, length(name) - 1)
+      }
+    }
+    END { if (files + directories) print "set", files + 0, directories + 0 }'
+}
+
+# change_modes: as differences says, in the directory to which the names are relative.
+change_modes() {
+  while IFS=' ' read -r mode time file; do
+    decode "${file%/}"
+    { chmod "$mode" "$decoded" && { [ "$time" = - ] || TZ=UTC0 touch -t "$time" "$decoded"; }; } 2>/dev/null ||
+      refuse "$directory/: the mode and time of $file cannot be set"
+  done <"$part/changes"
+}
+
+names_at=$directory
 if [ "$kind" != sha256 ] || { [ -n "$name" ] && [ ! -e "$directory/$name" ]; }; then say all
-elif [ -n "$name" ]; then
-  ln -s "$directory/$name" "$part/old/it" || refuse "$directory/: no room left"
-  cd "$part/old" || exit 1
+else
+  if [ -n "$name" ]; then
+    names_at=$part/old
+    ln -s "$directory/$name" "$names_at/it" || refuse "$directory/: no room left"
+  fi
+  cd "$names_at" || exit 1
   compare
-else compare; fi
+fi
 say "go $kind"
 read -r count expected || refuse "the copy was cut off"
-[ "$count" != 0 ] || exit 0
-problem=$(unpack "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
+if [ "$count" != 0 ]; then
+  problem=$(unpack "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
 *}"
-true >"$part/busy" || refuse "$directory/: no room left"
-cd "$part/new" || exit 1
-if [ "$count" = 1 ] && [ -f it ]; then set -- it; else set -- .; fi
-[ "$(contents "$1")" = "$expected" ] || refuse "what arrived is not what was sent"
-place_all
+  true >"$part/busy" || refuse "$directory/: no room left"
+  cd "$part/new" || exit 1
+  follow=''
+  if [ "$count" = 1 ] && [ -f it ] && [ ! -L it ]; then set -- it; else set -- .; fi
+  [ "$(contents "$1")" = "$expected" ] || refuse "what arrived is not what was sent"
+  place_all
+fi
+[ ! -s "$part/changes" ] || { cd "$names_at" && change_modes; }

@@ -1,6 +1,6 @@
 # What put.sh and chain.sh share: where a copy goes, a directory beside that place for what comes, and how it is moved there.
 #
-# $1 home  $2 target  $3 what a single thing is called, '' where there are several  $4 stall, s
+# $1 home  $2 target  $3 what a single thing is called, '.' for the contents of a directory, '' where there are several  $4 stall, s
 home=$1 target=$2 name=$3 stall=$4 watcher=''
 umask 077
 enter_home "$home" || refuse "$home_problem"
@@ -65,14 +65,21 @@ watch() {
 watch 3>&1 >/dev/null 2>&1 &
 watcher=$!
 
+# is_directory PATH: and no link to one.
+is_directory() { [ -d "$1" ] && [ ! -L "$1" ]; }
+
 # merge FROM TO: a directory into one that is there.  What is in both and a directory is merged; the rest is renamed.
 merge() (
   cd "$1" || exit
   for entry in * .[!.]* ..?*; do
-    if [ -d "$entry" ] && [ -d "$2/$entry" ]; then
-      merge "./$entry" "$2/$entry" || exit
-      rmdir "./$entry"
-    elif [ -d "$entry" ] && [ -e "$2/$entry" ] || [ -d "$2/$entry" ] && [ -e "$entry" ]; then clash "$2/$entry"; fi
+    { [ -e "$entry" ] || [ -L "$entry" ]; } || continue
+    if is_directory "$entry"; then
+      if [ -d "$2/$entry" ]; then
+        merge "./$entry" "$2/$entry" || exit
+        rmdir "./$entry"
+      elif [ -e "$2/$entry" ]; then clash "$2/$entry"; fi
+    elif is_directory "$2/$entry"; then clash "$2/$entry"
+    elif [ -d "$2/$entry" ] && [ ! -L "$entry" ]; then clash "$2/$entry"; fi
   done
   # shellcheck disable=SC2016  # for the inner shell
   find . ! -name . -prune -exec sh -c 'mv -f "$@" "$0"' "$2/" {} +
@@ -80,16 +87,21 @@ merge() (
 
 clash() { say "$1: a directory and a file cannot replace each other" >&2; exit 1; }
 
-# place FROM NAME: move what came to where it belongs.  A directory is renamed under its own name, into the directory where it
-# belongs: so, when another has put one there meanwhile, it does not end up inside that one.
+# place FROM NAME: move what came to where it belongs.  A directory or a link is renamed under its own name, into the directory where
+# it belongs: so, when a directory is there or is put there meanwhile, or a link to one, it does not end up inside that one.
 place() {
-  if [ -d "$1" ] && [ ! -e "$directory/$2" ] && [ ! -L "$directory/$2" ]; then
+  if is_directory "$1" && [ ! -e "$directory/$2" ] && [ ! -L "$directory/$2" ]; then
     [ "$1" = "./$2" ] || mv "$1" "./$2" || exit 1
     mv "./$2" "$directory/" 2>/dev/null && return
     set -- "./$2" "$2"
   fi
-  if [ -d "$1" ] && [ -d "$directory/$2" ]; then merge "$1" "$directory/$2" || exit 1
-  elif [ -d "$1" ] || [ -d "$directory/$2" ]; then clash "$directory/$2"
+  if is_directory "$1"; then
+    [ -d "$directory/$2" ] || clash "$directory/$2"
+    merge "$1" "$directory/$2" || exit 1
+  elif is_directory "$directory/$2" || { [ -d "$directory/$2" ] && [ ! -L "$1" ]; }; then clash "$directory/$2"
+  elif [ -L "$1" ]; then
+    [ "$1" = "./$2" ] || mv "$1" "./$2" || exit 1
+    mv -f "./$2" "$directory/" || exit 1
   else mv -f "$1" "$directory/$2" || exit 1; fi
 }
 
@@ -103,6 +115,6 @@ unpack() (
 # place_all: move all that is in this directory.
 place_all() {
   for entry in * .[!.]* ..?*; do
-    [ ! -e "$entry" ] || place "./$entry" "${name:-$entry}"
+    { [ ! -e "$entry" ] && [ ! -L "$entry" ]; } || place "./$entry" "${name:-$entry}"
   done
 }

@@ -53,12 +53,15 @@ gather() {
   whole=$basics single=''
   for tree in $trees; do
     key=${tree%%/*}
+    encode "$tree"
     if is_odd "$key" || leads_through_link "$tree"; then
-      found=$(closure "$key" "$tree")
+      found=$(closure "$key" "$encoded")
       take_found
-      tree=$found
+    else
+      found=$encoded
+      [ "$found" = "$tree" ] || is_encoded=1
     fi
-    [ -z "$tree" ] || whole=$whole$tree$newline
+    [ -z "$found" ] || whole=$whole$found$newline
   done
   [ -z "$works" ] || gather_new
   set +f
@@ -407,6 +410,7 @@ send_tar() {
   shift
   case $send_list in *[!"$newline"]*) ;; *) return 0 ;; esac
   if [ -n "$is_encoded" ]; then
+    ! tar --no-unquote -cf /dev/null . 2>/dev/null || set -- --no-unquote "$@"      # GNU tar would read escapes in names
     printf %s "$send_list" | while IFS= read -r line; do
       decode "$line"
       printf '%s\0' "$decoded"
