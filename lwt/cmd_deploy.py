@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lwt import bundle, call, connection, files, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting, refuse_words
-from lwt.errors import Cancelled, HostError, UsageError
+from lwt.errors import Cancelled, HostError
 from lwt.flow import running
 
 TOOLS = 'tools'             # a folder of the workspace, the files of which go to HOME/tools
