@@ -1,8 +1,9 @@
 """Tar streams: packed for a host, and unpacked from one, which is not trusted.
 
-What a host sends is extracted by rules of our own, for tarfile's filters are missing before 3.12 and were got round after: only
-into a new directory; no absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL, O_NOFOLLOW); symbolic
-links, if they stay inside, are made last, so that nothing is ever written through one.
+What a host sends is read by tar_reader and extracted by rules of our own: only into a new directory; no
+absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL, O_NOFOLLOW); hard links only
+to files that have come; symbolic links, if they stay inside, are made last, so that nothing is ever
+written through one.  What is extracted is never larger than what was sent.
 
 Files and directories get the modes that they have on the host, within the umask, never setuid, setgid or sticky.  Their owner can
 always read files here, and read, write and enter directories, so that he can also remove them.
@@ -18,10 +19,16 @@ import stat
 import tarfile
 from typing import NamedTuple
 
+from lwt import tar_reader
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
 CHUNK = 1 << 20
+MAX_MEMBERS = 10 ** 6        # of what a host sends at once
+MAX_LINKS = 10 ** 5         # symbolic links among them
+MAX_REFUSED = 1000          # lines about members that are not taken
+MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them
+LEAST_COPIES = 1 << 26      # bytes of copies for hard links, where a file system has none
 
 
 class Packed(NamedTuple):
@@ -128,73 +135,37 @@ def is_complete(path):
         return not file.read().strip(b'\0')
 
 
+def arrival_problem(path, digest):
+    """Why a file that a host sent cannot be what it was to be, or ''.  digest: what the host told.
+
+    Of a host without sha256 nothing is known but how an archive ends.
+    """
+    if not is_complete(path):
+        return 'the results did not arrive whole'
+    if digest.startswith('sha256 ') and digest != 'sha256 ' + sha256(path):
+        return 'what arrived is not what was sent'
+    return ''
+
+
 def unpack(path, target, place, depth=0, links=None):
     """Extract what a host sent into target, a new directory.
 
-    path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives the relative path for a
-    member, or '' to leave it out; the name begins with ./ if the member's own has a part '.' in the middle.  depth: how many of
-    its first parts no symbolic link may lead out of.  links: None, or a list that gets (name, target) of each symbolic link;
-    none is made then.
+    path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives the
+    relative path for a member, or '' to leave it out; the name begins with ./ if the member's own has a
+    part '.' in the middle.  depth: how many of its first parts no symbolic link may lead out of.
+    links: None, or a list that gets (name, target) of each symbolic link; none is made then.
 
-    Returns what was refused, a line each.  Raises tarfile.TarError for what is no tar file, OSError when this machine cannot
-    take it.
+    Returns what was refused, a line each, the first MAX_REFUSED.  Raises tar_reader.Refused for an archive that is not taken
+    at all, OSError when this machine cannot take it.
     """
-    refused, own_links, umask = [], [], _umask()
-    for tar, member in _members(path):
-        name = _inside(member.name)
-        if name is None:
-            refused.append('%s: leads out of the directory' % printable(member.name))
-            continue
-        if member.issym() and links is not None:
-            links.append((_marked(member.name, name), member.linkname))
-            continue
-        where = place(_marked(member.name, name), member.isdir())
-        if where and member.issym():
-            own_links.append((where, member.linkname))
-        elif where:
-            linked = _inside(member.linkname) if member.islnk() else ''
-            linked = linked and place(_marked(member.linkname, linked), False)
-            _attempt(refused, member.name, _extract, tar, member, os.path.join(target, where),
-                     linked and os.path.join(target, linked), umask)
-    for where, link in own_links:
-        _attempt(refused, where, _link, target, where, link, depth)
-    return refused
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
-
-
-def _members(path):
-    """(the TarFile, the TarInfo) of each member of the archives in a file."""
-    with open(path, 'rb') as file:
-        at, before = 0, -1
-        while at is not None:
-            if at <= before:
-                raise tarfile.ReadError('no header at byte %d' % at)
-            file.seek(at)
-            with tarfile.open(fileobj=file, mode='r:') as tar:
-                for member in tar:
-                    tar.members.clear()         # or there would be a million of them in memory
-                    yield tar, member
-                at, before = _after_zeros(file, tar.offset), at
-
-
-def _after_zeros(file, at):
-    """The offset of the first block from `at` on that holds more than zeros, None if there is none."""
-    file.seek(at)
-    for block in iter(lambda: file.read(tarfile.BLOCKSIZE), b''):
-        if block.strip(b'\0'):
-            return at
-        at += len(block)
-    return None
-
-
-def _marked(raw, name):
-    """The name of a member, marked if it is written with a part '.' in the middle: so a host can tell two kinds apart."""
-    return './' + name if '/./' in raw else name
+    with open(path, 'rb', CHUNK) as file:
+        size = os.fstat(file.fileno()).st_size
+        reader = tar_reader.Reader(file, tar_reader.Budget(MAX_MEMBERS, size))
+        extraction = _Extraction(reader, target, place, depth, links, LEAST_COPIES + size)
+        for member in reader:
+            extraction.take(member)
+    extraction.make_links()
+    return extraction.refused
 
 
 class _Refusal(Exception):
@@ -208,57 +179,157 @@ class Unstorable(str):
 OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EFBIG})
 
 
-def _attempt(refused, name, action, *arguments):
-    """Do what a member asks for.  What this machine cannot do is raised; all else is the member's fault: noted, passed over."""
-    try:
-        action(*arguments)
-    except _Refusal as refusal:
-        refused.append('%s: %s' % (printable(name), refusal))
-    except OSError as error:
-        if error.errno in OURS:
-            raise
-        refused.append(Unstorable('%s: %s' % (printable(name), error.strerror)))
-    except (ValueError, OverflowError, RecursionError):
-        refused.append('%s: no file can be so' % printable(name))
+class _Extraction:
+    """What unpack does with the members of an archive.  refused: a line for each that was not taken."""
+
+    def __init__(self, reader, target, place, depth, told_links, copies):
+        self._reader = reader
+        self._target = target
+        self._place = place
+        self._depth = depth
+        self._told_links = told_links
+        self._copies = copies           # bytes that copies for hard links may still have
+        self._links = []                # (where, target) of the symbolic links to make
+        self._umask = _umask()
+        self.refused = []
+
+    def take(self, member):
+        """Make what a member is."""
+        name = _inside(member.name)
+        is_link = member.kind == tar_reader.SYMLINK
+        if name is None:
+            self._refuse('%s: leads out of the directory' % printable(member.name))
+        elif is_link and self._told_links is not None:
+            self._note_link(self._told_links, _marked(member.name, name), member.link)
+        else:
+            is_directory = member.kind == tar_reader.DIRECTORY
+            where = self._place(_marked(member.name, name), is_directory)
+            if where and is_link:
+                self._note_link(self._links, where, member.link)
+            elif where:
+                self._attempt(member.name, self._extract, member, os.path.join(self._target, where))
+
+    @staticmethod
+    def _note_link(links, name, target):
+        if len(links) >= MAX_LINKS:
+            raise tar_reader.Refused('more than %d symbolic links' % MAX_LINKS)
+        links.append((name, target))
+
+    def make_links(self):
+        """Make the symbolic links, when everything else is there: nothing is written through one."""
+        for where, link in self._links:
+            self._attempt(where, self._link, where, link)
+
+    def _attempt(self, name, action, *arguments):
+        """Do what a member asks for.
+
+        What this machine cannot do is raised; all else is the member's fault, which is noted.
+        """
+        try:
+            action(*arguments)
+        except _Refusal as refusal:
+            self._refuse('%s: %s' % (printable(name), refusal))
+        except OSError as error:
+            if error.errno in OURS:
+                raise
+            self._refuse(Unstorable('%s: %s' % (printable(name), error.strerror)))
+        except (ValueError, OverflowError, RecursionError):
+            self._refuse('%s: no file can be so' % printable(name))
+
+    def _refuse(self, line):
+        if len(self.refused) < MAX_REFUSED:
+            self.refused.append(line)
+
+    def _extract(self, member, path):
+        mode = member.mode & 0o777 & ~self._umask
+        if member.kind == tar_reader.DIRECTORY:
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, mode | 0o700)
+            return
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if member.kind == tar_reader.HARDLINK:
+            self._hard_link(member.link, path)
+        elif member.kind == tar_reader.FILE:
+            with _new_file(path, mode | 0o400) as file:
+                self._reader.copy_to(_Writer(file).write)
+            os.utime(path, (member.mtime, member.mtime))
+        else:
+            raise _Refusal('neither a file nor a directory')
+
+    def _hard_link(self, link, path):
+        """Make a hard link to a file that has come already."""
+        name = _inside(link)
+        where = name and self._place(_marked(link, name), False)
+        source = os.path.join(self._target, where) if where else ''
+        if not os.path.isfile(source) or os.path.islink(source):
+            raise _Refusal('a hard link to what did not come')
+        try:
+            os.link(source, path)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+            self._copy(source, path)
+
+    def _copy(self, source, path):
+        """Where the file system has no hard links, or no more of them."""
+        info = os.stat(source)
+        self._copies -= info.st_size
+        if self._copies < 0:
+            raise _Refusal('hard links to more than this file system may copy')
+        with open(source, 'rb') as file, _new_file(path, info.st_mode & 0o777) as copy:
+            shutil.copyfileobj(file, _Writer(copy), CHUNK)
+        os.utime(path, (info.st_mtime, info.st_mtime))
+
+    def _link(self, where, link):
+        """Make a symbolic link if neither it nor the way to it leads out."""
+        path = os.path.join(self._target, where)
+        parent = os.path.dirname(path)
+        if not stays_inside('/'.join(where.split('/')[self._depth:]), link):
+            raise _Refusal('the link leads out of the directory')
+        expected = os.path.join(os.path.realpath(self._target), os.path.relpath(parent, self._target))
+        if os.path.realpath(parent) != expected.rstrip('/.'):
+            raise _Refusal('its way leads through a link')
+        os.makedirs(parent, exist_ok=True)
+        os.symlink(link, path)
+
+
+class _Writer:
+    """Writes a file, and has the disk keep pace.
+
+    Otherwise gigabytes would wait in memory, and whoever synced a small file would wait for them too.
+    """
+
+    def __init__(self, file):
+        self._file = file
+        self._waiting = 0
+
+    def write(self, data):
+        """Write bytes."""
+        self._file.write(data)
+        self._waiting += len(data)
+        if self._waiting >= MAX_DIRTY:
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+            self._waiting = 0
+
+
+def _new_file(path, mode):
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags, mode), 'wb')
+
+
+def _umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _marked(raw, name):
+    """The name of a member, marked if it is written with a part '.' in the middle: so a host can tell two kinds apart."""
+    return './' + name if '/./' in raw else name
 
 
 def _inside(name):
     """A member's name, normalised; None if it leads out."""
     parts = [part for part in name.split('/') if part not in ('', '.')]
     return None if name.startswith('/') or '..' in parts or not parts else '/'.join(parts)
-
-
-def _extract(tar, member, path, linked, umask):
-    """Make what a member is; linked: of a hard link, the file that it is a copy of, '' or None where that is not taken."""
-    mode = member.mode & 0o777 & ~umask
-    if member.isdir():
-        os.makedirs(path, exist_ok=True)
-        os.chmod(path, mode | 0o700)
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with _source(tar, member, linked) as source:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode | 0o400)
-        with open(fd, 'wb') as file:
-            shutil.copyfileobj(source, file, CHUNK)
-    os.utime(path, (member.mtime, member.mtime))
-
-
-def _source(tar, member, linked):
-    """The content of a file, or of the one that a hard link means: that is here already, as a file, or it is not taken."""
-    if member.isreg():
-        return tar.extractfile(member)
-    if linked and os.path.isfile(linked) and not os.path.islink(linked):
-        return open(linked, 'rb')
-    raise _Refusal('neither a file nor a directory')
-
-
-def _link(target, where, link, depth):
-    """Make a symbolic link, last of all, if neither it nor the way to it leads out."""
-    path = os.path.join(target, where)
-    parent = os.path.dirname(path)
-    if not stays_inside('/'.join(where.split('/')[depth:]), link):
-        raise _Refusal('the link leads out of the directory')
-    if os.path.realpath(parent) != os.path.join(os.path.realpath(target), os.path.relpath(parent, target)).rstrip('/.'):
-        raise _Refusal('its way leads through a link')
-    os.makedirs(parent, exist_ok=True)
-    os.symlink(link, path)

@@ -7,7 +7,7 @@ complete or not at all; an input appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt import call, connection, errands, files, remote, results, ssh, visit
+from lwt import call, connection, errands, files, local_work, remote, results, ssh, visit
 from lwt.errors import HostError
 
 
@@ -19,10 +19,11 @@ def carry(context, item):
         return visit.Report(host.name, busy=True)
     scratch = context.workspace.path('.lwt', 'tmp', 'carry.' + host.name)
     try:
-        files.remove_tree(scratch)
+        yield from local_work.remove(scratch)
         files.make_dir(scratch)
         with (yield from connection.connected(context.session, host)) as session:
             yield from (_input if item.kind == 'input' else _result)(context._replace(session=session), item, scratch)
+        yield from local_work.remove(scratch)
     except HostError as error:
         context.tell(str(error))
         return visit.Report(host.name, problem=error.verdict.reason, kind=error.verdict.kind)
@@ -38,7 +39,7 @@ def _result(context, item, scratch):
     if task is None or (task.state, task.key) != ('fetching', item.name):
         return                          # somebody else was faster
     books = results.Books(context.workspace, context.store, 'carry.' + item.host.name)
-    books.clear()
+    yield from books.clear()
     inbox = errands.Inbox(scratch, has_words=False)
     with inbox:
         verdict = yield from call.command(
@@ -48,10 +49,10 @@ def _result(context, item, scratch):
         raise HostError(item.host.name, verdict)
     if inbox.is_absent():
         return                          # the next visit is told so too, and knows what to make of it
-    told = ['%s: %s: %s; to be fetched again' % (task.label, task.host, inbox.problem())] if inbox.problem() else []
-    if not told:
-        for ended in books.enter([task], inbox.path, inbox.complaint, context.session.settings.keep, told):
-            books.close(ended)
+    parcel = yield from books.unpack(inbox, {task.key: (task.desc.d_fetch, task.code)}, item.host.name)
+    told = ['%s: %s: %s; to be fetched again' % (task.label, task.host, parcel.problem)] if parcel.problem else []
+    for ended in books.enter([task], parcel, inbox.complaint, context.session.settings.keep, told):
+        books.close(ended)
     for text in told:
         context.tell(text)
     visit.watch_tasks(context, item.host.name)

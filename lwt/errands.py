@@ -254,15 +254,15 @@ class Inbox:
         """Did the host say that there is nothing?"""
         return b'absent' in bytes(self._told).split(b'\n')
 
-    def problem(self):
-        """Why the stream is not what was sent, or ''.  Raises LocalError when it cannot be read."""
-        with files.local_errors(self.path):
-            if self._file is None or not archive.is_complete(self.path):
-                return 'the results did not arrive whole'
-            digest = self._fact('digest')
-            if digest.startswith('sha256 ') and digest != 'sha256 ' + archive.sha256(self.path):
-                return 'what arrived is not what was sent'
-        return ''                       # a host without sha256: the end of the archive and tar's code must do
+    @property
+    def has_stream(self):
+        """Did any stream begin?"""
+        return self._file is not None
+
+    @property
+    def digest(self):
+        """What the host says of the stream: 'sha256 HEX', or ''."""
+        return self._fact('digest')
 
     def complaint(self, key):
         """What could not be read of a task's results, or ''."""

@@ -20,7 +20,7 @@ import sys
 import time
 
 import lwt
-from lwt import errors, output
+from lwt import errors, files, output
 from lwt.errors import Cancelled, LocalError, LwtError
 from lwt.proc import Command
 
@@ -66,6 +66,18 @@ def do(function, argument, size):
     text = result.stderr.decode('utf-8', 'replace').strip().rpartition('\n')[2]
     raise LocalError('%s on this machine ended with %s %d%s' % (
         function.__name__, result.status, result.code, ': ' + text if text else ''))
+
+
+def remove(path):
+    """Flow: remove what is at a path, if anything, however much that is."""
+    if os.path.lexists(path):
+        yield from do(remove_tree, path, SMALL + 1)
+
+
+@job
+def remove_tree(path):
+    """The work of remove."""
+    files.remove_tree(path)
 
 
 def _command(function, argument):

@@ -226,14 +226,18 @@ def content(entry, at=0, most=CHUNK):
         raise Changed('%s: %s' % (printable(entry.path, 200), error.strerror))
 
 
-def contents(entries, kind):
-    """The digest of all files among Entries, as `contents` of sh/copylib.sh prints it.  kind: sha256 or cksum."""
+def contents(entries, kind, known=None):
+    """The digest of all files among Entries, as `contents` of sh/copylib.sh prints it.
+
+    kind: sha256 or cksum.  known: {path: cksum}, so that files need not be read.
+    """
+    known = known or {}
     is_one = len(entries) == 1 and entries[0].name == './it' and bool(entries[0].digest)
     files = [entry for entry in entries if entry.digest]
     if kind == 'sha256':
         lines = sorted(entry.digest.encode() + b'\n' for entry in files)
         return 'sha256 ' + (files[0].digest if is_one else sha256(lines))
-    sums = [(cksum(content(entry)), entry.size) for entry in files]
+    sums = [(known[entry.path] if entry.path in known else cksum(content(entry)), entry.size) for entry in files]
     return 'cksum %d' % (sums[0][0] if is_one else cksum(sorted(b'%d %d\n' % line for line in sums)))
 
 

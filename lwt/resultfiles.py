@@ -10,7 +10,7 @@ import re
 import shutil
 from typing import NamedTuple
 
-from lwt import archive, files, symlinks
+from lwt import archive, files, symlinks, tar_reader
 from lwt.errors import printable
 
 BEYOND = '.beyond'          # of a task: what was sent for the sake of links; hidden, for it never stays
@@ -52,8 +52,9 @@ def place(name, is_directory, d_fetch):
 def unpack(tar_path, part, wanted):
     """Unpack the results of some tasks, each into part/KEY, where its result/ and its standard streams are afterwards.
 
-    part: a directory that is not there yet.  wanted: {key: d_fetch}.  Returns {key: Arrived}.  Raises tarfile.TarError, and
-    OSError when this machine cannot take it.
+    part: a directory that is not there yet.  wanted: {key: d_fetch}.  Returns {key: Arrived}; where the
+    archive is not taken, that is the reason for all of them.  Raises OSError when this machine cannot
+    take it.
     """
     links = {key: {} for key in wanted}
     for key in wanted:
@@ -71,7 +72,10 @@ def unpack(tar_path, part, wanted):
         return key + '/' + inside if inside else ''
 
     told = []
-    refused = archive.unpack(tar_path, part, where, 1, told)
+    try:
+        refused = archive.unpack(tar_path, part, where, 1, told)
+    except tar_reader.Refused as refusal:
+        return {key: _nothing(os.path.join(part, key), refusal) for key in wanted}
     for name, target in told:
         mark, path = _split_mark(name)
         key, _slash, rest = path.partition('/')
@@ -80,6 +84,13 @@ def unpack(tar_path, part, wanted):
     trees = {key: ResultTree(os.path.join(part, key), key, wanted[key], links[key], key in found, key in single)
              for key in wanted}
     return {key: _finish(trees[key], [_without_key(line, key) for line in refused if key in line]) for key in wanted}
+
+
+def _nothing(folder, refusal):
+    """Of an archive that is refused, nothing is kept."""
+    files.remove_tree(folder)
+    os.makedirs(os.path.join(folder, 'result'), mode=0o700)
+    return Arrived(refused=('the archive (%s)' % refusal,))
 
 
 def _split_mark(name):

@@ -9,15 +9,17 @@ half fetched knows where its results are, or would be.
 
 import os
 import re
-import tarfile
 import time
+from typing import NamedTuple
 
-from lwt import events, files, resultfiles, task as tasks
+from lwt import archive, events, files, local_work, resultfiles, task as tasks
 from lwt.errors import LocalError
+from lwt.local_work import job
 from lwt.task import format_id
 
 
 _EARLIER = re.compile(r'attempt\.([0-9]{1,9})')
+STILL_THERE = 'the results are still on %s'
 KEPT = '; its directory stays there until lwt task rm or retry'
 
 
@@ -32,6 +34,51 @@ def attempt_directory(workspace, task):
     return workspace.path('task.finish', '.attempt.%s.%d' % (format_id(task.id), task.attempt))
 
 
+class Came(NamedTuple):
+    """The results of one task that were unpacked and synced, but are not in their place yet.
+
+    code: of the task, as its run.code has it.  problems: the first line about what could not be had, or
+    was refused; count: how many there are.  size: bytes.
+    """
+
+    code: object
+    is_found: bool
+    problem: str
+    count: int
+    size: int
+
+
+class Parcel(NamedTuple):
+    """What came from a host at once.  problem: why nothing of it can be used, or ''; came: {key: Came}."""
+
+    problem: str = ''
+    came: dict = {}
+
+
+@job
+def unpack_part(argument):
+    """The work of Books.unpack; argument: [path of the stream, its digest, directory, wanted].
+
+    Returns [problem, {key: all fields of Came but the first}].
+    """
+    path, digest, part, wanted = argument
+    problem = archive.arrival_problem(path, digest)
+    if problem:
+        return [problem, {}]
+    files.remove_tree(part)
+    arrived = resultfiles.unpack(path, part, {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
+    came = {}
+    for key, (_d_fetch, code) in wanted.items():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(os.path.join(part, key, 'run.code'), flags, 0o600), 'w') as file:
+            file.write('%s\n' % ('' if code is None else code))
+        lines = list(arrived[key].missing) + ['not taken: ' + line for line in arrived[key].refused]
+        size = files.tree_size(os.path.join(part, key))
+        came[key] = [arrived[key].is_found, lines[0] if lines else '', len(lines), size]
+    files.sync_tree(part)
+    return ['', came]
+
+
 class Books:
     """Enters the results that came from one host, those of many tasks at once.
 
@@ -44,35 +91,49 @@ class Books:
         self._part = workspace.path('task.finish', '.part-' + name)
 
     def clear(self):
-        """Remove what was left by somebody who was killed."""
-        with files.local_errors(self._part):
-            files.remove_tree(self._part)
+        """Flow: remove what was left by somebody who was killed."""
+        yield from local_work.remove(self._part)
 
-    def enter(self, fetched, tar_path, complaint, keep_days, told):
-        """Unpack, sync, rename; then note that it is here.  Returns the Tasks as they are then; they are to be closed.
+    def unpack(self, inbox, wanted, host):
+        """Flow: check what came in an errands.Inbox, unpack it beside its place, and sync it; returns a
+        Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError."""
+        if not wanted:
+            return Parcel()
+        if not inbox.has_stream:
+            return Parcel('the results did not arrive whole')
+        try:
+            argument = [inbox.path, inbox.digest, self._part, wanted]
+            problem, came = yield from local_work.do(unpack_part, argument, os.path.getsize(inbox.path))
+        except OSError as error:
+            raise LocalError('%s: %s' % (error.filename or self._part, error.strerror or error), STILL_THERE % host)
+        except LocalError as error:
+            raise LocalError(error.message, STILL_THERE % host)
+        return Parcel(problem, {key: Came(wanted[key][1], *values) for key, values in came.items()})
 
-        fetched: Tasks whose results are in the tar file.  complaint(key) says what could not be read there.  What is incomplete
-        is no success, and stays on its host until the task is removed or retried; if a later attempt is a success, for keep_days.
-        told: a list, gets what is to be said.  Raises LocalError; nothing is committed then.
+    def enter(self, fetched, parcel, complaint, keep_days, told):
+        """Put what unpack prepared into its place, and note that it is here; returns the Tasks as they are
+        then, which are to be closed.
+
+        fetched: Tasks.  complaint(key) says what could not be read on the host.  What is incomplete is no
+        success, and stays on its host until the task is removed or retried; if a later attempt is a
+        success, for keep_days.  told: a list, gets what is to be said.  Raises LocalError; nothing is
+        committed then.
         """
+        # If somebody else has changed a task meanwhile, run.code may be wrong.
+        fetched = [task for task in fetched if task.key in parcel.came and parcel.came[task.key].code == task.code]
+        came = {task.key: parcel.came[task.key] for task in fetched}
+        ends = {task.key: _judge(task, complaint(task.key), came[task.key]) for task in fetched}
         try:
             with files.local_errors(self._part):
-                files.remove_tree(self._part)
-                arrived = resultfiles.unpack(tar_path, self._part, {task.key: task.desc.d_fetch for task in fetched})
-                ends = {task.key: _judge(task, complaint(task.key), arrived[task.key]) for task in fetched}
-                sizes = {task.key: files.tree_size(os.path.join(self._part, task.key)) for task in fetched}
                 self._put_into_place(fetched, ends)
-        except tarfile.TarError as error:
-            told.append('%s: no tar file (%s); to be fetched again' % (fetched[0].host, error))
-            return []
         except LocalError as error:
-            raise LocalError(error.message, 'the results are still on %s' % fetched[0].host)
+            raise LocalError(error.message, STILL_THERE % fetched[0].host)
         settled = []
         with self._store.together():
             for task in fetched:
                 end, reason, is_whole = ends[task.key]
                 after = self._store.settle(task, 'fetched', end, task.code, reason, 'clean' if is_whole else 'keep', keep_days,
-                                           sizes[task.key])
+                                           came[task.key].size)
                 if after is not None:
                     settled.append(after)
                     tell(task, ended_text(task, after, reason) + ('' if is_whole else KEPT), told)
@@ -80,17 +141,13 @@ class Books:
 
     def _put_into_place(self, fetched, ends):
         for task in fetched:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(os.path.join(self._part, task.key, 'run.code'), flags, 0o600), 'w') as file:
-                file.write('%s\n' % ('' if task.code is None else task.code))
-        files.sync_tree(self._part)
-        for task in fetched:
             is_last = tasks.conclude(ends[task.key][0], task, self._store.past(task, ends[task.key][0]))[0] == 'done'
             target = (directory if is_last else attempt_directory)(self._workspace, task)
             if not os.path.isdir(os.path.join(target, 'result')):  # else fetched by a pass that ended before it could say so
                 os.rename(os.path.join(self._part, task.key), target)
-        files.remove_tree(self._part)
-        files.sync_dir(self._workspace.path('task.finish'))
+        files.remove_tree(self._part)           # it is empty, unless somebody was faster
+        if fetched:
+            files.sync_dir(self._workspace.path('task.finish'))
 
     def close(self, task):
         """After the end of a task: put earlier attempts beside its results, and remove its input if nobody needs it."""
@@ -98,17 +155,18 @@ class Books:
             tidy(self._workspace, self._store, task)
 
 
-def _judge(task, complaint, arrived):
-    """(how it ended, the reason, is all of it here) of an attempt whose results came.  arrived: its resultfiles.Arrived."""
-    lines = list(arrived.missing) + ['not taken: ' + line for line in arrived.refused]
-    lines = [complaint] * bool(complaint) + lines
-    if task.desc.d_fetch and not arrived.is_found and not lines and task.end == 'success':
-        lines = ['d_fetch: %s: not found' % task.desc.d_fetch]
-    if not lines:
+def _judge(task, complaint, came):
+    """(how it ended, the reason, is all of it here) of an attempt whose results came.  came: its Came."""
+    problem, count = came.problem, came.count
+    if complaint:
+        problem, count = complaint, count + 1
+    if task.desc.d_fetch and not came.is_found and not problem and task.end == 'success':
+        problem, count = 'd_fetch: %s: not found' % task.desc.d_fetch, 1
+    if not problem:
         return task.end, task.reason, True
-    more = ' and %d more' % (len(lines) - 1) if lines[1:] else ''
+    more = ' and %d more' % (count - 1) if count > 1 else ''
     end = 'failed' if task.end == 'success' else task.end
-    return end, '; '.join(filter(None, (task.reason, 'result incomplete: ' + lines[0] + more))), False
+    return end, '; '.join(filter(None, (task.reason, 'result incomplete: ' + problem + more))), False
 
 
 def tell(task, text, told):

@@ -19,7 +19,6 @@ from typing import BinaryIO, Callable, Iterator, NamedTuple
 
 BLOCK = 512
 CHUNK = 1 << 20                 # bytes of content that are read at a time
-MAX_NAME = 4096                 # bytes of a path (PATH_MAX of Linux)
 MAX_HEADER = 1 << 14            # bytes of a pax header or of a long name
 MAX_HEADERS = 4                 # of these before one member
 LATEST = 1 << 36                # seconds since 1970; later times are cut to this
@@ -45,7 +44,7 @@ class Budget(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One entry.  name, link: as in the archive; nothing is checked but their length.  size: bytes."""
+    """One entry.  name, link: as in the archive, unchecked.  size: bytes."""
 
     name: str
     kind: str
@@ -96,7 +95,8 @@ class _Header(NamedTuple):
 class Reader:
     """Iterates over the Members of an archive; content of the current one by copy_to().
 
-    file: open for reading, at the beginning of the archive.
+    file: open for reading, at the beginning of the archive.  Archives may follow one another: where
+    many files are sent, a host starts more than one tar.
     """
 
     def __init__(self, file: BinaryIO, budget: Budget):
@@ -146,11 +146,14 @@ class Reader:
         """The next Member, or None at the end."""
         overrides = {}
         for _header in range(MAX_HEADERS + 1):
-            header = _Header(self._read(BLOCK))
-            if not header.block.strip(b'\0'):
+            block = self._read(BLOCK)
+            if not block.strip(b'\0'):
                 if overrides:
                     raise Refused('a long name without a member')
-                return None
+                block = self._after_end()
+                if block is None:
+                    return None
+            header = _Header(block)
             header.check()
             kind, size = header.kind, header.number(124, 12, 'a size')
             if kind in _PAX:
@@ -165,6 +168,19 @@ class Reader:
             else:
                 raise Refused('a member of the unknown type %s' % ascii(kind.decode('latin-1')))
         raise Refused('too many headers before a member')
+
+    def _after_end(self):
+        """After the first block of zeros: the first block of the next archive, None if there is none."""
+        count = 1
+        while True:
+            block = self._file.read(BLOCK)
+            if not block and count > 1:
+                return None
+            if len(block) != BLOCK or count == 1 and block.strip(b'\0'):
+                raise Refused('cut off')        # an archive ends with two blocks of zeros
+            if block.strip(b'\0'):
+                return block
+            count += 1
 
     def _extra(self, size):
         """The content of a header that says more of the next member."""
@@ -197,10 +213,10 @@ def _pax_records(data):
 def _member(header, size, overrides):
     name = overrides.get('path', header.name)
     link = overrides.get('linkpath', header.text(157, 100))
-    if len(name) > MAX_NAME or len(link) > MAX_NAME or b'\0' in name + link:
-        raise Refused('a name of %d bytes' % max(len(name), len(link)))
+    if b'\0' in name + link:
+        raise Refused('a name with a NUL byte')
     kind = _KINDS[header.kind]
-    if kind == FILE and name.endswith(b'/'):        # as archives of before 1988 have directories
+    if header.kind == b'\0' and name.endswith(b'/'):        # as archives of before 1988 have directories
         kind = DIRECTORY
     if 'size' in overrides:
         size = _decimal(overrides['size'], 'a size')

@@ -15,22 +15,19 @@ from __future__ import generator_stop
 import fnmatch
 import os
 import re
-import tarfile
 import tempfile
 from typing import NamedTuple
 
-from lwt import archive, call, files, manifest, remote, ssh
+from lwt import arrival, call, files, local_work, manifest, remote, ssh
 from lwt.config import bounded, plain_seconds
-from lwt.errors import LocalError, UsageError
+from lwt.errors import LocalError
 from lwt.hosts import printable
 
 LINE_LIMIT = 1 << 16        # bytes of a line that a host tells
 MOST_KNOWN = 200            # things whose identities fit well into one command line
 UNREADABLE = 'an answer that cannot be read'
 MOST_PATHS = 100000         # things that may come in one get
-MOST_FAILURES = 1000        # things that do not come of which a host may tell
 MOST_TOLD = 5               # of them that are told
-CHANGED = 'changed while it was read'
 ROOM_FOR_A_NAME = 6144      # bytes that tar may need for one name, beside the content
 ROOM_FOR_DIRECTORIES = 1 << 26      # bytes for their names; they are not announced
 
@@ -80,8 +77,10 @@ class Lines:
 class _Sender:
     """The input of sh/put.sh: the manifest and, when the host has said what it needs, that.  (See `source` of proc.Command.)"""
 
-    def __init__(self, wanted, tally):
+    def __init__(self, wanted, tally, cksums):
         self._entries = wanted.entries
+        self._cksums = cksums           # {path: its cksum}, for a host without sha256
+        self.lacking = []               # Entries whose cksum is needed first; then nothing was sent
         self._tally = tally
         self._lines = Lines(self._hear)
         self._needs = set()             # names as manifest.written() has them
@@ -120,11 +119,16 @@ class _Sender:
         needed = [entry for entry in self._entries if manifest.written(entry.name) in self._needs]
         self.copied = sum(1 for entry in needed if entry.digest or entry.link)
         self.updated = sum(self._changed[:2])
+        if kind == 'cksum':
+            self.lacking = [entry for entry in needed if entry.digest and entry.path not in self._cksums]
+            if sum(entry.size for entry in self.lacking) > local_work.SMALL:
+                return
+            self.lacking = []
         count = sum(1 for entry in self._entries if entry.digest or entry.link)
         self.unchanged = max(0, count - self.copied - sum(self._changed[:1]))
         self._tally.expected += sum(entry.size for entry in needed)
         try:
-            yield ('%d %s\n' % (len(needed), manifest.contents(needed, kind))).encode()
+            yield ('%d %s\n' % (len(needed), manifest.contents(needed, kind, self._cksums))).encode()
             for chunk in manifest.stream(needed) if needed else ():
                 self._tally.moved += len(chunk)
                 yield chunk
@@ -151,14 +155,22 @@ def put(session, host, wanted, target, terms, tally):
     stall = session.settings.stall
     words = [host.home, target, wanted.single, plain_seconds(stall or session.settings.lease)]
     limits = session.limits(terms.timeout, stall)
-    sender = None
+    cksums, sender = {}, None
 
     def make(frame):
         nonlocal sender
-        sender = _Sender(wanted, tally)
+        sender = _Sender(wanted, tally, cksums)
         return remote.plain(session.transport, host, 'put', words, frame, limits)._replace(source=sender, rate=terms.rate)
 
-    verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data), 'put')
+    while True:
+        verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data), 'put')
+        if not sender.lacking:
+            break
+        argument = [[entry.path, entry.version] for entry in sender.lacking]
+        numbers, problem = yield from local_work.do(find_cksums, argument, sum(entry.size for entry in sender.lacking))
+        if problem:
+            return refused(problem)
+        cksums.update(zip((entry.path for entry in sender.lacking), numbers))
     if sender.problem:
         return refused(sender.problem)
     if not verdict.ok:
@@ -168,6 +180,16 @@ def put(session, host, wanted, target, terms, tally):
     tally.copied += sender.copied
     tally.unchanged += sender.unchanged
     return done(sender.copied, sender.unchanged, sender.updated, wanted.skipped)
+
+
+@local_work.job
+def find_cksums(argument):
+    """[the cksums of files, why they cannot be had]; argument: [[path, version]]."""
+    try:
+        return [[manifest.cksum(manifest.content(manifest.Entry('', path, 0, 0, tuple(version))))
+                 for path, version in argument], '']
+    except manifest.Changed as changed:
+        return [[], str(changed)]
 
 
 def done(copied, unchanged, updated=0, skipped=0):
@@ -212,35 +234,29 @@ class _Receiver:
         self._same = set()              # the names of what does not come, for it is here
         self._count, self._size = {}, {}    # what comes: name -> how many files, and at least how many bytes it is
         self.files = self.bytes = 0
+        self.received = 0               # bytes of the stream
         self.part = ''
         self.problem = ''
         self.failures = []
         self.error = None               # what this machine could not do
 
     def __enter__(self):
-        if os.path.isdir(self._directory):
-            for name in sorted(os.listdir(self._directory)):
-                if any(_may_be(name, pattern) for pattern in self._patterns) and not name.startswith('.part-'):
-                    self._look_at(name)
         return self
 
-    def _look_at(self, name):
-        """Note what is here under a name: it need not come again if it is the same, and may not if it must not be replaced."""
-        if not self._options.replace and len(self.kept) < MOST_KNOWN:
-            self.kept.append(name)
-        if self._options.links != 'follow' or len(self.have) >= MOST_KNOWN:
-            return
-        try:
-            entries = manifest.survey([os.path.join(self._directory, name)], 'refuse').entries
-        except UsageError:              # not as a get would have left it
-            return
-        self.have[name] = manifest.identity(entries, name), sum(1 for entry in entries if entry.digest)
+    def look_around(self):
+        """Flow: note what is here already: it need not come if it is the same, and may not if it must not be replaced."""
+        names = [name for name in _names(self._directory) if any(_may_be(name, pattern) for pattern in self._patterns)]
+        if not self._options.replace:
+            self.kept = names[:MOST_KNOWN]
+        if self._options.links == 'follow' and names:
+            known = names[:MOST_KNOWN]
+            size = sum(_least_size(os.path.join(self._directory, name)) for name in known)
+            self.have = yield from local_work.do(arrival.identify, [self._directory, known], size)
 
     def __exit__(self, *_exc):
-        if self._file is not None:
-            self._file.close()
+        self.close()
         if self.part:
-            files.remove_tree(self.part)
+            files.remove_tree(self.part)        # accept has done so, unless it failed
         if self._lock is not None:
             self._lock.release()
 
@@ -278,6 +294,7 @@ class _Receiver:
             self.problem = 'it sends more than it announced'
             return
         self._room -= len(data)
+        self.received += len(data)
         self._tally.moved += len(data)
         while data:                     # it may take less than all, and then say why
             data = data[self._file.write(data):]
@@ -337,11 +354,11 @@ class _Receiver:
             self.bytes += size
 
     def _fail(self, text):
-        if len(self.failures) < MOST_FAILURES:
+        if len(self.failures) < arrival.MOST_FAILURES:
             self.failures.append(text)
 
     def _fail_existing(self, name):
-        self._fail('%s: is there already, and differs; --force replaces it' % os.path.join(self._directory, name))
+        self._fail(arrival.existing_text(self._directory, name))
 
     def _open(self):
         """All is announced: make the place where it is taken, if there is room for it."""
@@ -358,97 +375,41 @@ class _Receiver:
             self.problem = '%s: no room for %d bytes' % (self._directory, self.bytes)
             return
         self.part = tempfile.mkdtemp(prefix='.part-', dir=self._directory)
-        self._file = open(os.path.join(self.part, 'stream'), 'w+b', buffering=0)
+        self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
         self._room = self.bytes + (self.files + len(self.paths)) * ROOM_FOR_A_NAME + ROOM_FOR_DIRECTORIES
         self._tally.expected += self.bytes
 
+    def delivery(self):
+        """What came, as an arrival.Delivery."""
+        digests = dict(zip(self.paths, self._digests))
+        announced = [arrival.Announced(path, name, self._count.get(name, 0), self._size.get(name, 0), digests.get(path, ''))
+                     for path, name in self.paths.items()]
+        return arrival.Delivery(self._directory, self.part, announced, self._tar, self._complaint,
+                                self._options.replace, self._options.links != 'follow')
+
+    def close(self):
+        """Close the file with the stream."""
+        if self._file is not None:
+            self._file.close()
+
     def accept(self):
-        """Unpack, verify and move into place what came; returns a Verdict."""
+        """Flow: unpack, verify and move into place what came; returns a Verdict."""
         unchanged = sum(self.have[name][1] for name in self._same)
         self._tally.unchanged += unchanged
         copied = 0
-        try:
-            good = self._verified() if self.paths else []
-            for name in good:
-                place = os.path.join(self._directory, name)
-                if not self._options.replace and os.path.lexists(place):
-                    self._fail_existing(name)
-                    continue
-                _swap(os.path.join(self.part, 'new', name), place, os.path.join(self.part, 'old', name))
-                copied += self._count[name]
-        except OSError as error:
-            raise LocalError('%s: %s' % (self._directory, error.strerror or error))
+        if self.paths:
+            self.close()
+            try:
+                copied, failures = yield from local_work.do(arrival.accept, self.delivery(), self.received)
+            except OSError as error:
+                raise LocalError('%s: %s' % (self._directory, error.strerror or error))
+            for text in failures:
+                self._fail(text)
         self._tally.copied += copied
         if self.failures:
             more = len(self.failures) - MOST_TOLD
             return refused('; '.join(self.failures[:MOST_TOLD]) + ('; and %d more' % more if more > 0 else ''))
         return done(copied, unchanged)
-
-    def _verified(self):
-        """Unpack the stream; returns the names of what came whole and as it is there.  The others are noted as failures."""
-        for name in ('old', 'new'):
-            os.mkdir(os.path.join(self.part, name), 0o700)
-        problem = self._unpack()
-        if problem or not self._tar:
-            is_changed = _says_changed(self._complaint) and len(self.paths) == 1
-            self._fail('%s: %s' % (printable_path(next(iter(self.paths))), CHANGED) if is_changed else
-                       problem or self._complaint or 'tar failed')
-            return []
-        good, digests = [], dict(zip(self.paths, self._digests))
-        for path, name in self.paths.items():
-            reason = self._difference(name, digests.get(path, '')) if name else ''
-            if self._tar != '0' and (len(self.paths) == 1 or path.strip('/') in self._complaint):
-                reason = self._complaint if self._complaint and not _says_changed(self._complaint) else CHANGED
-            if reason:
-                self._fail('%s: %s' % (printable_path(path), reason))
-            elif name:
-                good.append(name)
-        if self._tar != '0' and not self.failures:
-            self._fail(self._complaint or 'tar failed')
-            return []
-        return good
-
-    def _unpack(self):
-        """Unpack the stream; returns what is wrong with it, or ''."""
-        roots = {'/'.join(part for part in path.split('/') if part not in ('', '.')): name for path, name in self.paths.items()}
-        strangers = []
-
-        def place(name, _is_directory):
-            name = name[2:] if name.startswith('./') else name
-            for root, top in roots.items():
-                if name == root or name.startswith(root + '/'):
-                    return top + name[len(root):] if top else ''
-            strangers.append(name)
-            return ''
-
-        try:
-            refused = archive.unpack(self._file.name, os.path.join(self.part, 'new'), place)
-        except tarfile.TarError as error:
-            return 'what arrived is no tar file (%s)' % error
-        if strangers:
-            return 'it sent what nobody asked for: %s' % printable(strangers[0])
-        return 'not taken: %s' % refused[0] if refused else ''
-
-    def _difference(self, name, digest):
-        """Compare what was unpacked under a name with what was announced and sent; returns what is wrong, or ''."""
-        path = os.path.join(self.part, 'new', name)
-        if not os.path.lexists(path):
-            return 'it did not come'
-        try:
-            entries = manifest.survey([path], 'refuse' if self._options.links == 'follow' else 'keep').entries
-        except UsageError as error:     # a symbolic link, where links are followed
-            return error.message
-        count, size = sum(1 for entry in entries if entry.digest), sum(entry.size for entry in entries)
-        if count < self._count[name] or size < self._size[name]:
-            return '%s: %d of %d files, %d of %d bytes arrived' % (CHANGED, count, self._count[name], size, self._size[name])
-        if os.path.islink(path):
-            return ''
-        return '' if digest == manifest.contents(entries, digest.partition(' ')[0]) else CHANGED
-
-
-def _says_changed(complaint):
-    """Does tar say that a file changed while it was read?"""
-    return any(words in complaint for words in ('changed as we read', 'shrank', 'removed before', 'short read'))
 
 
 def decoded(text):
@@ -456,9 +417,16 @@ def decoded(text):
     return re.sub(r'\\(.?)', lambda match: '\n' if match.group(1) == 'n' else match.group(1), text)
 
 
-def printable_path(path):
-    """A path for people: quoted only if it is an unusual one."""
-    return path if path.isprintable() and "'" not in path else printable(path, 200)
+def _names(directory):
+    """The names in a local directory, none where there is no such directory; not those of a get."""
+    if not os.path.isdir(directory):
+        return []
+    return sorted(name for name in os.listdir(directory) if not name.startswith('.part-'))
+
+
+def _least_size(path):
+    """Bytes that are read to know a file; more than a small job may read of a directory."""
+    return os.path.getsize(path) if os.path.isfile(path) else local_work.SMALL + 1
 
 
 def _may_be(name, pattern):
@@ -479,13 +447,6 @@ def _clear(directory):
         files.remove_tree(os.path.join(directory, part))
 
 
-def _swap(new, place, aside):
-    """Put `new` in a place by rename; what is there is moved aside, where only a directory is in the way."""
-    if os.path.lexists(place) and (os.path.isdir(new) or os.path.isdir(place)):
-        os.rename(place, aside)
-    os.rename(new, place)
-
-
 def get(session, host, paths, directory, terms, options, tally):
     """Flow: copy files and directories of a host into a local directory; returns a Verdict, whose reason tells what was done.
 
@@ -493,12 +454,16 @@ def get(session, host, paths, directory, terms, options, tally):
     """
     session = session.at(host)
     with _Receiver(paths, directory, options, tally) as receiver:
+        yield from receiver.look_around()
         limits = session.limits(terms.timeout, session.settings.stall)
         script = remote.script_text('lib', 'namelib', 'copylib', 'get')
         verdict = yield from call.call(session, lambda frame: remote.guarded(
             session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate), receiver, 'get')
         if receiver.error is None and not receiver.problem and verdict.ok:
-            verdict = receiver.accept()
+            verdict = yield from receiver.accept()
+        elif receiver.part:
+            receiver.close()
+            yield from local_work.remove(receiver.part)
         if receiver.error is not None:
             raise LocalError('%s: %s' % (directory, receiver.error.strerror or receiver.error))
         return refused(receiver.problem) if receiver.problem else verdict

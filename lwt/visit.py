@@ -17,7 +17,7 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import call, errands, events, files, results, sample, ssh, task as tasks
+from lwt import call, errands, events, files, local_work, results, sample, ssh, task as tasks
 from lwt.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.config import bounded, plain_seconds
 from lwt.errors import HostError
@@ -114,7 +114,7 @@ def _locked(context, target, holds_slot, serve):
     visitor = _Visitor(context, target, talk)
     try:
         with talk:
-            visitor.begin()
+            yield from visitor.begin()
             yield from serve(visitor)
     except HostError as error:
         events.note(error.verdict.reason, target.name)
@@ -147,9 +147,9 @@ class _Visitor:
         self.changes = 0
 
     def begin(self):
-        """Once it is certain that nobody else is here."""
-        files.remove_tree(self._scratch)        # what a visit left that was killed
-        self._books.clear()
+        """Flow: remove what a visit left that was killed, once it is certain that nobody else is here."""
+        yield from local_work.remove(self._scratch)
+        yield from self._books.clear()
 
     def once(self):
         """Flow: both round trips, in each home."""
@@ -234,7 +234,7 @@ class _Visitor:
             if not verdict.ok:
                 self._unplace(placed, verdict)
                 raise HostError(host.name, ssh.with_complaint(verdict, inbox.complaints()))
-            self._take(host, asked, left, inputs, inbox)
+            yield from self._take(host, asked, left, inputs, inbox)
         finally:
             files.discard(self._scratch)
 
@@ -291,9 +291,13 @@ class _Visitor:
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def _take(self, host, asked, left, inputs, inbox):
-        """Take all that a host answered, its words and the results, in one transaction: of a pass that is killed before its end
-        the host is asked again."""
+        """Flow: take all that a host answered, its words and the results, in one transaction: of a pass
+        that is killed before its end the host is asked again."""
         facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
+        by_key = {task.key: task for task in asked}
+        ended = _ended(by_key, answers)
+        parcel = yield from self._books.unpack(
+            inbox, {key: ended[key] for key in inbox.sent() if key in ended}, host.name)
         told = []
         facts = facts._replace(load=sample.at(host, facts.load))
         if facts.load == sample.Sample() and host in self._facts:       # it was not asked
@@ -309,9 +313,9 @@ class _Visitor:
                 for name in inputs.shared:
                     self._store.missing(name, host)
                 told.append('%s: %s' % (host.name, stage_problem))
-            by_key = {task.key: task for task in asked}
             current = {key: self._apply(by_key[key], answer, facts, host, told) for key, answer in answers if key in by_key}
-            self._take_results(host, [current[key] for key in inbox.sent() if current.get(key) is not None], inbox, told)
+            came = [current[key] for key in inbox.sent() if current.get(key) is not None]
+            self._take_results(host, came, parcel, inbox, told)
         self._say(told)
         # A task that failed on another host first says something about that one when it ends here.
         failed_before = {name for task in self._ended for name in task.avoid.split()}
@@ -401,14 +405,13 @@ class _Visitor:
             if current.get(key) is not None and current[key].state == 'fetching':
                 self._context.carry(errands.Bulky('result', key, host, current[key]))
 
-    def _take_results(self, host, fetched, inbox, told):
+    def _take_results(self, host, fetched, parcel, inbox, told):
         """Put the results that came into their places, and note that they are here."""
         fetched = [task for task in fetched if task.state == 'fetching']
-        problem = inbox.problem() if fetched else ''
-        if problem:
-            told.append('%s: %s; to be fetched again' % (host.name, problem))
+        if parcel.problem:
+            told.append('%s: %s; to be fetched again' % (host.name, parcel.problem))
         elif fetched:
-            self._ended += self._books.enter(fetched, inbox.path, inbox.complaint, self._settings.keep, told)
+            self._ended += self._books.enter(fetched, parcel, inbox.complaint, self._settings.keep, told)
             self._context.wake()
 
     def _close_ended(self):
@@ -560,6 +563,22 @@ def left_text(words):
     if count is None:
         return ''
     return '1 process left running was ended' if count == 1 else '%d processes left running were ended' % count
+
+
+def _ended(by_key, answers):
+    """{key: (d_fetch, exit code)} of the tasks that have ended, as their answers tell."""
+    found = {}
+    for key, answer in answers:
+        task = by_key.get(key)
+        if task is None:
+            continue
+        word, _space, detail = answer.partition(' ')
+        event = tasks.event_of(word, task.state)
+        if task.state == 'fetching':
+            found[key] = task.desc.d_fetch, task.code
+        elif tasks.TRANSITIONS.get((task.state, event)) == 'fetching':
+            found[key] = task.desc.d_fetch, tasks.ending(event, detail.partition(' ')[0], task.state)[1]
+    return found
 
 
 def usage(words):

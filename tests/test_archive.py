@@ -1,6 +1,7 @@
 """Tar streams: what is sent, and what a host that is not trusted can do by what it sends."""
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -11,6 +12,7 @@ from unittest import mock
 
 from lwt import archive
 from lwt.errors import UsageError
+from lwt.tar_reader import Refused
 
 FILE, DIR, SYM, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
@@ -110,7 +112,7 @@ class Unpacking(InDirectory):
                 self.assertNotEqual(self.unpack(*members), [])
                 self.assert_nothing_outside()
 
-    def test_S_8_a_hard_link_is_a_copy_and_only_of_what_is_in_the_archive(self):
+    def test_S_8_a_hard_link_leads_only_to_what_is_in_the_archive(self):
         secret = os.path.join(self.root, 'secret')
         with open(secret, 'w') as file:
             file.write('s')
@@ -119,7 +121,18 @@ class Unpacking(InDirectory):
                 self.assertEqual(len(self.unpack(member('h', HARD, link=link))), 1)
                 self.assertEqual(self.names(self.target), [])
         self.unpack(member('f', content=b'x'), member('h', HARD, link='f'))
-        self.assertEqual(os.stat(os.path.join(self.target, 'h')).st_nlink, 1)
+        self.assertEqual((self.content('h'), os.stat(os.path.join(self.target, 'h')).st_nlink), (b'x', 2))
+
+    def test_SR_6_hard_links_take_no_room(self):
+        """SR-6: 2,000 hard links to one file are no copies; where there are none, copies have a bound."""
+        links = [member('h%d' % number, HARD, link='f') for number in range(2000)]
+        self.assertEqual(self.unpack(member('f', content=b'x' * 100000), *links), [])
+        self.assertEqual(os.stat(os.path.join(self.target, 'f')).st_nlink, 2001)
+        with mock.patch('os.link', side_effect=OSError(errno.EPERM, 'none')), mock.patch.object(archive, 'LEAST_COPIES', 0):
+            refused = self.unpack(member('f', content=b'x' * 100000), *links)
+        self.assertEqual(len(refused), archive.MAX_REFUSED)
+        self.assertEqual((self.content('h0'), self.content('f')), (b'x' * 100000,) * 2)
+        self.assertIn('may copy', refused[0])
 
     def test_a_hard_link_to_a_link_to_itself_is_refused(self):
         self.assertEqual(len(self.unpack(member('s', SYM, link='s'), member('h', HARD, link='s'))), 1)
@@ -151,7 +164,7 @@ class Unpacking(InDirectory):
             with self.subTest(name):
                 try:
                     self.assertLessEqual(len(self.unpack(info, member('last', content=b'3'))), 1)
-                except tarfile.TarError:
+                except Refused:
                     continue
                 self.assertEqual(self.content('last'), b'3')
 
@@ -178,7 +191,7 @@ class Unpacking(InDirectory):
             self.target = tempfile.mkdtemp(dir=os.path.dirname(self.target))
             with contextlib.ExitStack() as stack:
                 if not is_fine:
-                    stack.enter_context(self.assertRaises(tarfile.TarError))
+                    stack.enter_context(self.assertRaises(Refused))
                 self.assertEqual(archive.unpack(self.tar, self.target, lambda name, is_directory: name), [])
             if is_fine:
                 self.assertEqual(self.names(self.target), ['a', 'b', 'c'])
@@ -189,12 +202,12 @@ class Unpacking(InDirectory):
         self.assertEqual(archive.unpack(self.tar, self.target, lambda name, is_directory: places[name]), [])
         self.assertEqual(self.names(self.target), ['result', 'result/l', 'result/x'])
 
-    def test_what_is_no_tar_file_raises_tar_error(self):
+    def test_what_is_no_tar_file_is_refused(self):
         for data in (b'no tar file' * 100, b'\x1f\x8b\x08' + b'x' * 2000, b'x'):
             with self.subTest(data=data[:4]):
                 with open(self.tar, 'wb') as file:
                     file.write(data)
-                self.assertRaises(tarfile.TarError, archive.unpack, self.tar, self.target, lambda name, is_directory: name)
+                self.assertRaises(Refused, archive.unpack, self.tar, self.target, lambda name, is_directory: name)
 
     def test_S_12_names_of_refused_members_are_harmless(self):
         self.assertTrue(all(line.isprintable() for line in self.unpack(member('../\x1b[2J'),

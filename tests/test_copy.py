@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import call, config, manifest, ssh, transfer
+from lwt import call, config, local_work, manifest, ssh, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.files import Lock
 from lwt.flow import running
@@ -86,6 +86,9 @@ class CopyTestCase(LeakCheckedTestCase):
                 command = flow.send(value)
             except StopIteration as stop:
                 return stop.value
+            if command.is_local:
+                value = yield command
+                continue
             line = command.argv[2].replace('exec /bin/sh', 'exec ' + self.shell, 1)
             value = yield command._replace(argv=command.argv[:2] + (line,), env=self.environment())
 
@@ -290,6 +293,10 @@ class Puts(CopyTestCase):
             self.assert_ok(self.put(paths, '.'))
             with mock.patch.object(manifest, 'cksum', lambda chunks: 1):
                 self.assertEqual(self.put(paths, '.').reason, 'what arrived is not what was sent')
+        os.mkdir(self.at_home('more'))
+        large = write(self.path('large'), bytes(local_work.SMALL + 1))      # its sums take a process of their own
+        self.assert_ok(self.put([large, self.source()], 'more'), None)
+        self.assertEqual(tree(self.at_home('more'))['large'], bytes(local_work.SMALL + 1))
         self.assertEqual(tree(self.at_home('source')), tree(self.source()))
         self.assert_ok(self.get(['source', 'single'], self.path('back')))
         self.assertEqual(tree(self.path('back', 'source')), tree(self.source()))

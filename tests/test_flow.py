@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import tempfile
 import unittest
 from types import SimpleNamespace
@@ -27,18 +28,28 @@ def drive(generator, answers):
     """Run a flow on these answers, one for each request; (its report, its requests).
 
     An answer is a function that takes the request and gives the Result, or an exception to be thrown, or None.
+    Work on this machine is done as it comes, and is not among the requests.
     """
     requests, waiting = [], list(answers)
     try:
-        requests.append(next(generator))
+        step = next(generator)
         while True:
-            answer = waiting.pop(0) if not isinstance(requests[-1], Sleep) else None
-            answer = answer(requests[-1]) if callable(answer) else answer
-            step = generator.throw(answer) if isinstance(answer, BaseException) else generator.send(answer)
+            if isinstance(step, Command) and step.is_local:
+                step = generator.send(_run(step))
+                continue
             requests.append(step)
+            answer = waiting.pop(0) if not isinstance(step, Sleep) else None
+            answer = answer(step) if callable(answer) else answer
+            step = generator.throw(answer) if isinstance(answer, BaseException) else generator.send(answer)
     except StopIteration as stop:
         assert not waiting, 'answers that nobody asked for: %r' % waiting
         return stop.value, requests
+
+
+def _run(command):
+    """The Result of a Command that works on this machine."""
+    done = subprocess.run(command.argv, input=command.stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    return Result(command, 'exited', done.returncode, done.stdout, done.stderr)
 
 
 def says(stdout=b'', code=0, stderr=b''):

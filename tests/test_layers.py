@@ -23,7 +23,7 @@ LAYERS = (
     ('flow', 'task', 'outcome', 'output'),
     ('local_work', 'floor', 'resultfiles'),
     ('store', 'styles', 'log', 'report', 'call', 'results', 'multi'),
-    ('task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands', 'talk'),
+    ('arrival', 'task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands', 'talk'),
     ('weather', 'monitor', 'probe', 'prospects'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view', 'leftovers'),
     ('broadcast', 'carry', 'checks'),

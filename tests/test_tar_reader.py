@@ -95,6 +95,10 @@ class Formats(unittest.TestCase):
                     self.assertIn('d/no\udcfftext', found)
             self.assertTrue(tried)
 
+    def test_archives_that_follow_one_another_are_read(self):
+        data = packed(entry('a', b'x' * 600)) + bytes(5120) + packed(entry('b')) + packed(entry('c'))
+        self.assertEqual([member.name for member, _content in read(data)], ['a', 'b', 'c'])
+
     def test_content_that_is_not_asked_for_is_skipped(self):
         names = [member.name for member in Reader(io.BytesIO(packed(entry('a', b'x' * 3000), entry('b', b'y'))), LARGE)]
         self.assertEqual(names, ['a', 'b'])
@@ -126,7 +130,7 @@ class Refusals(unittest.TestCase):
         self.refused(header(type=(156, b'x'), size=(124, b'%011o\0' % len(digits))) + digits, 'a header of 300000 bytes')
         self.refused(header(type=(156, b'x'), size=(124, b'00000000020\0')) + b'9' * 16 + bytes(496), 'cannot be read')
         self.refused((header(type=(156, b'L'), size=(124, b'00000000001\0')) + b'a'.ljust(512, b'\0')) * 9, 'too many headers')
-        self.refused(packed(entry('x' * 5000)), 'a name of 5000 bytes')
+        self.refused(packed(entry('x' * 20000)), 'a header of 20001 bytes')
 
     def test_SR_6_sparse_members_in_every_format(self):
         self.refused(header(type=(156, b'S')) + bytes(1024), 'unknown type')
@@ -146,6 +150,9 @@ class Refusals(unittest.TestCase):
         for length in (1, 100, 511, 512, 700, 1535):
             with self.subTest(length=length):
                 self.refused(data[:length], 'cut off')
+        self.refused(header() + bytes(512), 'cut off')
+        self.refused(header() + bytes(512) + packed(entry('b')), 'cut off')
+        self.refused(data + b'x' * 511, 'cut off')
         self.refused(b'nonsense' * 100, 'a header')
         self.refused(b'', 'cut off')
 

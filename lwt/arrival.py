@@ -1,0 +1,183 @@
+"""Take what came of a get: unpack it, compare it with what was announced, and move it into place.
+
+A target is complete or not there: everything is done in a directory beside the place, which get has
+locked, and then renamed.  All of it may take long and is done by a child process (see local_work).
+"""
+
+import os
+from typing import NamedTuple
+
+from lwt import archive, files, manifest
+from lwt.errors import UsageError
+from lwt.hosts import printable
+from lwt.local_work import job
+from lwt.tar_reader import Refused
+
+CHANGED = 'changed while it was read'
+MOST_FAILURES = 1000        # things that do not come of which is told
+
+
+class Announced(NamedTuple):
+    """One thing that was to come.
+
+    path: on the host.  name: here, '' where it is not wanted.  files, bytes: at least so many.
+    digest: of its content, as the host says, '' where it says nothing.
+    """
+
+    path: str
+    name: str
+    files: int
+    bytes: int
+    digest: str
+
+
+class Delivery(NamedTuple):
+    """What a host sent, as far as it says.
+
+    directory: where it is to be.  part: a directory there; the stream is a file in it.
+    tar_code, complaint: how tar ended, '' where that is not known, and its first complaint.
+    """
+
+    directory: str
+    part: str
+    announced: list
+    tar_code: str
+    complaint: str
+    may_replace: bool
+    keeps_links: bool
+
+
+def stream_path(part):
+    """Where the stream is kept until it is unpacked."""
+    return os.path.join(part, 'stream')
+
+
+def existing_text(directory, name):
+    """Why something is not replaced."""
+    return '%s: is there already, and differs; --force replaces it' % os.path.join(directory, name)
+
+
+@job
+def identify(argument):
+    """{name: [identity, number of files]} of what is in a directory; argument: [directory, names].
+
+    What a get would not have left there has none.
+    """
+    directory, names = argument
+    found = {}
+    for name in names:
+        try:
+            entries = manifest.survey([os.path.join(directory, name)], 'refuse').entries
+        except UsageError:
+            continue
+        found[name] = [manifest.identity(entries, name), sum(1 for entry in entries if entry.digest)]
+    return found
+
+
+@job
+def accept(argument):
+    """Unpack, verify and move into place what came; argument: the fields of a Delivery.
+
+    Returns [the number of files that are there now, [why something is not, a line each]].
+    """
+    fields = Delivery(*argument)
+    delivery = fields._replace(announced=[Announced(*one) for one in fields.announced])
+    failures = []
+    copied = 0
+    for one in _verified(delivery, failures):
+        place = os.path.join(delivery.directory, one.name)
+        if not delivery.may_replace and os.path.lexists(place):
+            failures.append(existing_text(delivery.directory, one.name))
+            continue
+        new, aside = os.path.join(delivery.part, 'new', one.name), os.path.join(delivery.part, 'old', one.name)
+        _swap(new, place, aside)
+        copied += one.files
+    files.remove_tree(delivery.part)
+    return [copied, failures[:MOST_FAILURES]]
+
+
+def _verified(delivery, failures):
+    """Unpack the stream; returns the Announced that came whole and as they are on the host."""
+    for name in ('old', 'new'):
+        os.mkdir(os.path.join(delivery.part, name), 0o700)
+    problem = _unpack(delivery)
+    is_one = len(delivery.announced) == 1
+    if problem or not delivery.tar_code:
+        if is_one and _says_changed(delivery.complaint):
+            problem = '%s: %s' % (printable_path(delivery.announced[0].path), CHANGED)
+        failures.append(problem or delivery.complaint or 'tar failed')
+        return []
+    good = []
+    for one in delivery.announced:
+        reason = _difference(delivery, one) if one.name else ''
+        if delivery.tar_code != '0' and (is_one or one.path.strip('/') in delivery.complaint):
+            is_changed = not delivery.complaint or _says_changed(delivery.complaint)
+            reason = CHANGED if is_changed else delivery.complaint
+        if reason:
+            failures.append('%s: %s' % (printable_path(one.path), reason))
+        elif one.name:
+            good.append(one)
+    if delivery.tar_code != '0' and not failures:
+        failures.append(delivery.complaint or 'tar failed')
+        return []
+    return good
+
+
+def _unpack(delivery):
+    """Unpack the stream; returns what is wrong with it, or ''."""
+    roots = {'/'.join(part for part in one.path.split('/') if part not in ('', '.')): one.name
+             for one in delivery.announced}
+    strangers = []
+
+    def place(name, _is_directory):
+        name = name[2:] if name.startswith('./') else name
+        for root, top in roots.items():
+            if name == root or name.startswith(root + '/'):
+                return top + name[len(root):] if top else ''
+        if not strangers:
+            strangers.append(name)
+        return ''
+
+    path = stream_path(delivery.part)
+    try:
+        refused = archive.unpack(path, os.path.join(delivery.part, 'new'), place)
+    except Refused as refusal:
+        return 'what arrived is no sound tar archive (%s)' % refusal
+    os.unlink(path)
+    if strangers:
+        return 'it sent what nobody asked for: %s' % printable(strangers[0])
+    return 'not taken: %s' % refused[0] if refused else ''
+
+
+def _difference(delivery, one):
+    """Compare what was unpacked with what was announced and sent; returns what is wrong, or ''."""
+    path = os.path.join(delivery.part, 'new', one.name)
+    if not os.path.lexists(path):
+        return 'it did not come'
+    try:
+        entries = manifest.survey([path], 'keep' if delivery.keeps_links else 'refuse').entries
+    except UsageError as error:         # a symbolic link, where links are followed
+        return error.message
+    count, size = sum(1 for entry in entries if entry.digest), sum(entry.size for entry in entries)
+    if count < one.files or size < one.bytes:
+        return '%s: %d of %d files, %d of %d bytes arrived' % (CHANGED, count, one.files, size, one.bytes)
+    if os.path.islink(path) or one.digest == manifest.contents(entries, one.digest.partition(' ')[0]):
+        return ''
+    return CHANGED
+
+
+def _says_changed(complaint):
+    """Does tar say that a file changed while it was read?"""
+    return any(words in complaint for words in ('changed as we read', 'shrank', 'removed before', 'short read'))
+
+
+def printable_path(path):
+    """A path for people: quoted only if it is an unusual one."""
+    return path if path.isprintable() and "'" not in path else printable(path, 200)
+
+
+def _swap(new, place, aside):
+    """Put `new` in a place by rename; what is there is moved aside, where only a directory is in the way."""
+    if os.path.lexists(place) and (os.path.isdir(new) or os.path.isdir(place)):
+        os.rename(place, aside)
+    os.rename(new, place)
