@@ -110,10 +110,20 @@ class Gathered(_Spooled):
         self._ranks = {host.name: rank for rank, host in enumerate(chosen)}
         self._differences = differences
         self._groups = {}               # _Key -> (names, the output of the first one)
+        self._digests = {}              # host -> {stream: the digest of what it has printed so far}
+
+    def taker(self, host):
+        take, digests = super().taker(host), self._digests.setdefault(host, _new_digests())
+
+        def digest_and_take(stream, data):
+            digests[stream].update(data)
+            take(stream, data)
+        return digest_and_take
 
     def done(self, host, verdict, _warning):
         spool = self._spool(host)
-        key = _Key(verdict.kind, verdict.reason, ' '.join(_digest(spool.pieces(stream)) for stream in STREAMS))
+        digests = self._digests.pop(host, None) or _new_digests()
+        key = _Key(verdict.kind, verdict.reason, ' '.join(digests[stream].hexdigest() for stream in STREAMS))
         self._groups.setdefault(key, ([], spool))[0].append(host.name)
 
     def end(self):
@@ -129,12 +139,9 @@ class Gathered(_Spooled):
                 _put_group(key, names, spool)
 
 
-def _digest(pieces):
+def _new_digests():
     import hashlib                      # here, and difflib below, for they take long and few ask for them
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()
+    return {stream: hashlib.sha256() for stream in STREAMS}
 
 
 def _content(spool):

@@ -264,7 +264,7 @@ class ManyHosts(ProgramTestCase):
         command = 'if [ %%n = 0 ]; then while [ ! -e %s ]; do sleep 0.1; done; else seq 6000000; fi' % go
         for option, size in (('-k', 70888896), ('-b', 46888896), ('--json', 52888896)):
             with self.subTest(option=option):
-                popen = self.start('exec', '-w', 'h1,h2', option, '--', command, stderr=subprocess.DEVNULL)
+                popen = self.start('exec', '-w', 'h1,h2', option, '--subst', '--', command, stderr=subprocess.DEVNULL)
                 self.assertTrue(wait_for(lambda: 'seq 6000000' in marked(self.mark).values()))
                 self.assertTrue(wait_for(lambda: 'seq 6000000' not in marked(self.mark).values(), 120))
                 open(go, 'w').close()
