@@ -151,9 +151,9 @@ class _Doctor:
         with running(fitting(session.settings.fanout, '-f', output.say), session.settings.grace) as run:
             self._env.ready(run, self._place, session, chosen)
             looks = run.reports([leftovers.look(session, host) for host in chosen])
-        lying = {key for seen in looks for key in seen.tasks}
-        found = [_Examined(seen, leftovers.judge(store, own or '-', seen, before[seen.host], lying) if seen.verdict.ok else None)
-                 for seen in looks]
+        at_home = leftovers.at_home(store, looks)
+        found = [_Examined(seen, leftovers.judge(store, own or '-', seen, before[seen.host], at_home)
+                           if seen.verdict.ok else None) for seen in looks]
         return sorted(found, key=lambda one: chosen.index(one.seen.host))
 
     def _mend_hosts(self, store, session, wrong):

@@ -101,11 +101,24 @@ def known(store, host):
     return Known(frozenset(store.keys_on_hosts()), frozenset(store.expected_on_host(host.name)))
 
 
-def judge(store, master, seen, before, elsewhere):
+def at_home(store, looks):
+    """{key: the Hosts where processes of it belong}: its directory is there, or it was placed there.
+
+    Two hosts may be one machine, and see each other's processes.
+    """
+    found = {}
+    for seen in looks:
+        for key in set(seen.tasks) | set(seen.processes):
+            task = store.of_key(key)[0]
+            if key in seen.tasks or task is not None and task.host == seen.host.name:
+                found.setdefault(key, set()).add(seen.host)
+    return found
+
+
+def judge(store, master, seen, before, homes):
     """The Judgement on what was seen.
 
-    master: the name of ours.  before: the Known of before the look.  elsewhere: the keys that lie on other hosts; two hosts may
-    be one machine, and see each other's processes.
+    master: the name of ours.  before: the Known of before the look.  homes: what at_home gives.
     """
     def is_ours(name):
         return ('.%s.' % master in name) if name in seen.inputs else name.startswith(master)
@@ -120,7 +133,7 @@ def judge(store, master, seen, before, elsewhere):
                 if task.key in before.all and task.key not in seen.tasks and task.state not in ('launching', 'withdrawing')]
     named = {item.name for item in strange}
     strange += [Strange('process', key, store.of_key(key)[0]) for key in sorted(seen.processes)
-                if is_ours(key) and key not in open_keys | named and (key in seen.tasks or key not in elsewhere)]
+                if is_ours(key) and key not in open_keys | named and seen.host in homes.get(key, (seen.host,))]
     others = sum(not is_ours(name) and name not in may_be for name in list(seen.tasks) + list(seen.inputs))
     traces = sum(kind == 'trace' and is_ours(key) for key, kind in seen.tasks.items())
     return Judgement(len(here), traces, len(store.leftovers(seen.host.name)), others, tuple(strange))
