@@ -64,6 +64,7 @@ def _survey(scratch, place):
         with open(path, 'wb') as file:
             file.write(data)
         os.chmod(path, 0o755)
+        os.utime(path, (0, 0))          # the same program is the same file, whenever it was packed
     tools = [place.path(TOOLS)] if place and os.path.isdir(place.path(TOOLS)) else []
     return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]), 'cksum': str(manifest.cksum([data]))}
 

@@ -419,6 +419,8 @@ class _Course:
             self._out.say('more hosts fail; all of them are named at the end')
 
     def _sum_up(self):
+        if self._error is not None and self._error.hint:
+            self._out.say('hint: ' + self._error.hint)
         if len(self._chosen) > 1 and self._style.says_failures:
             for line in outcome.summary({host.name: verdict for host, verdict in self.verdicts.items()}):
                 output.say(line)

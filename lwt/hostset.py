@@ -37,6 +37,7 @@ _ADDRESS = re.compile(r'\[[^\[\]]*:[^\[\]]*\]')         # [::1] is a name
 # comma outside brackets; or "-" and an operand.
 _PDSH = re.compile(r'(?:^|(?<=[\s,]))(-?)(?:/(.*?)/(?=[\s,]|$)|/((?:[^,\s\[]+|\[[^\]]*\]?)*)|'
                    r'(?<=-)((?:[^,\s\[]+|\[[^\]]*\]?)*))')
+_OPERAND = re.compile(r'[\w.:@%^*?\[\],!&/~+-]*', re.ASCII)    # after "-": a set of hosts, @CATEGORY or ^FILE
 _NUMBER = re.compile(r'([0-9]+)')
 _APPLY = {',': set.update, '!': set.difference_update, '&': set.intersection_update, '^': set.symmetric_difference_update}
 
@@ -125,6 +126,9 @@ class _Terms:
         if pattern:
             self.filters.append((_matcher(pattern, line), not minus))
         elif operand:
+            if not _OPERAND.fullmatch(operand):
+                raise UsageError('%s: bad host name %s' % (printable(line), printable(item.group())),
+                                 'letters, digits and . _ - : @ only, and no - or . first')
             self.excluded |= _evaluate(operand, members, read)
         else:
             raise UsageError('%s: nothing stands after %s' % (printable(line), item.group()))

@@ -149,7 +149,7 @@ class Faults(ReduceOnHosts):
             done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc')
         finally:
             self.lab.inside('h1', 'sh', '-c', 'umount "$0" && rm /tmp/nc', there)
-        self.assert_refused(done, 1, 'h1: partition 1: cannot tell at which port its nc listens')
+        self.assert_refused(done, 1, 'h1: partition 1: the port of its netcat (nc) cannot be found')
         self.assert_nothing_left()
 
     def test_a_host_that_refuses_and_one_that_is_silent_are_replaced(self):
