@@ -42,6 +42,7 @@ class Env(NamedTuple):
 
     def settings(self, place):
         """The Settings in force in a workspace, or without one (None)."""
+        self._check_named_files()
         settings = config.load(place.conf if place else None, self.environ, self.overrides)
         for text in config.unknown_variables(self.environ):
             self.warn(text)
@@ -56,6 +57,15 @@ class Env(NamedTuple):
             from lwt import log                 # here, for it takes long, and few ask for it
             log.start(self.verbose, settings.log, settings.log_format == 'json')
         return settings
+
+    def _check_named_files(self):
+        """Refuse a configuration of ssh that another user can change; what lwt.conf names is as safe as lwt.conf."""
+        from lwt import files, ownership
+        named = [self.environ.get('LWT_SSH_CONFIG', '')]
+        named += [text for key, text, _origin in self.overrides if key == 'ssh_config']
+        named = [files.user_path(text) for text in named if text not in ('', 'none')]
+        if named:
+            ownership.check_files(*named)
 
     def session(self, settings, chosen, programs=('ssh',)):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from typing import Callable, NamedTuple
 
-from lwt import archive, files, master, results, script_checks, task as tasks
+from lwt import archive, files, master, ownership, results, script_checks, task as tasks
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
 from lwt.store import after_text
@@ -43,6 +43,7 @@ class Reader(NamedTuple):
             there = ' '.join(_descriptions(self.place)) or 'none'
             raise UsageError('description/%s: no such folder' % name, 'there is: ' + there)
         path = os.path.join(folder, 'desc')
+        ownership.check_files(folder, path)
         text = files.read_text(path, MAX_DESC)
         desc = tasks.parse_desc(text, path, self.default_retries, self.overrides)
         archive.check_input(folder)

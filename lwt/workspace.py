@@ -7,7 +7,7 @@ and nothing of what is in them.
 import os
 from typing import Callable, NamedTuple
 
-from lwt import config, files
+from lwt import config, files, ownership
 from lwt.errors import LocalError, UsageError
 
 SAMPLE_DESC = '''\
@@ -81,18 +81,23 @@ def _read_hosts(path, warn):
 
 
 def find(option, environ):
-    """The workspace in force, or None.  option is -C or None; raises UsageError when what was named is none."""
+    """The workspace in force, or None.  option is -C or None.
+
+    Raises UsageError when what was named is none, and for one that another user could control.
+    """
     named = option or environ.get('LWT_WORKSPACE')
     if named:
         root = os.path.abspath(files.user_path(named))
         if not os.path.isfile(os.path.join(root, 'lwt.conf')):
             raise UsageError('%s: not a workspace (no lwt.conf)' % root, 'make one with: lwt init %s' % named)
+        ownership.check_workspace(root)
         return Workspace(root)
-    root = _current_directory()
+    root = start = _current_directory()
     while not os.path.isfile(os.path.join(root, 'lwt.conf')):
         if root == os.path.dirname(root):
             return None
         root = os.path.dirname(root)
+    ownership.check_workspace(root, start)
     return Workspace(root)
 
 
@@ -114,6 +119,7 @@ def require(option, environ):
 def init(directory):
     """Make a workspace; what is there already is kept.  Returns (workspace, the files that are new)."""
     workspace = Workspace(os.path.abspath(files.user_path(directory)))
+    ownership.check_new_workspace(workspace.root)
     files.make_dir(workspace.root)
     workspace.prepare()
     files.make_dir(workspace.path('description', 'sample'))

@@ -13,7 +13,7 @@ LAYERS = (
     ('__init__', 'errors'),
     ('quoting',),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader'),
+     'files', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader', 'ownership'),
     ('selectors_loop', 'hosts', 'config', 'script_checks'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
