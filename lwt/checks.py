@@ -44,7 +44,13 @@ def state(place):
     """state.db: is it sound, and of this version?"""
     path = place.database
     if not os.path.lexists(path):
-        yield Finding('ok', 'state.db', 'none yet: nothing was queued')
+        lost = stores.why_lost(path)
+        if lost:
+            yield Finding('FAIL', 'state.db', 'missing, but ' + lost,
+                          'put it back; or lwt doctor --fix, which finds what is on hosts',
+                          lambda: _begin_anew(path))
+        else:
+            yield Finding('ok', 'state.db', 'none yet: nothing was queued')
         return
     try:
         told = stores.examine(path)
@@ -52,12 +58,13 @@ def state(place):
         yield Finding('warn', 'state.db', 'another lwt is writing all the time', 'try again')
         return
     except LwtError as error:
-        yield Finding('FAIL', 'state.db', error.message, 'see that it can be read and written')
+        yield Finding('FAIL', 'state.db', error.message,
+                      error.hint or 'see that it can be read and written')
         return
     if told.problems:
         hint = 'lwt doctor --fix keeps a copy and saves what can be read; what is on hosts is found there'
         yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0], hint, lambda: _rescue(path))
-    elif told.schema not in (0, stores.SCHEMA):
+    elif told.schema != stores.SCHEMA:
         yield Finding('FAIL', 'state.db', 'written by another version of lwt (schema %d, this one knows %d)'
                       % (told.schema, stores.SCHEMA), 'use the lwt that wrote it')
     else:
@@ -69,9 +76,18 @@ def _rescue(path):
     users = _users(path)
     if users:
         raise BusyError('process %d has it open' % users[0], 'end it first')
-    kept = '%s.damaged-%s' % (path, time.strftime('%Y%m%d-%H%M%S'))
+    kept = _kept(path)
     rows, is_whole = stores.rescue(path, kept)
     return 'made anew with %d rows%s; the damaged one is %s' % (rows, '' if is_whole else ', not all', kept)
+
+
+def _begin_anew(path):
+    stores.begin_anew(path, _kept(path))
+    return 'made anew, without tasks'
+
+
+def _kept(path):
+    return '%s.damaged-%s' % (path, time.strftime('%Y%m%d-%H%M%S'))
 
 
 def _users(path):

@@ -10,13 +10,12 @@ from typing import Callable, NamedTuple
 from lwt import archive, files, master, ownership, results, script_checks, task as tasks
 from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
-from lwt.store import after_text
+from lwt.store import INPUT, after_text
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
 MAX_VALUE = 120000      # bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word
-# What lwt itself puts into task/ and task.finish/; whatever else lies there is the user's.
-_INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
+# What lwt itself puts into task.finish/ (and INPUT into task/); whatever else lies there is the user's.
 _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
 _OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
@@ -160,7 +159,7 @@ def _names(folder):
 def _spare_inputs(place, store):
     """The paths of inputs, half or whole, that no task needs."""
     for name in _names(place.path('task')):
-        if _INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
+        if INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
             yield place.path('task', name)
 
 

@@ -32,6 +32,11 @@ except ImportError:         # a Python that was built without it; all but tasks 
 SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
 NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
+BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
+UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
+WAY_OUT = 'lwt doctor --fix keeps a copy, and saves what can be read'
+# The inputs that `add` makes in task/; it does so only when there is a database.
+INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
 
 _TABLES = '''
 CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL, desc TEXT NOT NULL);
@@ -116,7 +121,7 @@ class Account(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What state.db is found to be.  schema: its version, 0 for an empty one.  journal: the bytes that a writer left there who
+    """What state.db is found to be.  schema: its version, 0 if it has none.  journal: the bytes that a writer left there who
     died.  problems: what is wrong with it, a line each."""
 
     schema: int
@@ -128,19 +133,26 @@ class Examined(NamedTuple):
 class Store:
     """The state of a workspace.  Use as a context manager.
 
-    clock: a function giving seconds since 1970.  path: the database; it is made when it is not there.
+    clock: a function giving seconds since 1970.  path: the database; it is created if it does not
+    exist.  anew: create it even if there was one before (see why_lost).
     """
 
-    def __init__(self, path, clock=time.time):
+    def __init__(self, path, clock=time.time, anew=False):
         self._path = path
         self._clock = clock
+        self._anew = anew
         self._depth = 0
 
     def __enter__(self):
         require_sqlite()
         with self._errors():
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+            if not os.path.lexists(self._path):
+                self._create()
+            os.close(os.open(self._path, os.O_RDWR | os.O_CLOEXEC))
+            # SQLite takes an empty file for a new database, and removes the journal beside it.
+            if not os.path.getsize(self._path):
+                raise LocalError('%s: damaged (0 bytes)' % self._path, WAY_OUT)
+            self._db = _connect(self._path)
             try:
                 self._set_up()
             except BaseException:
@@ -151,19 +163,38 @@ class Store:
     def __exit__(self, *_exc):
         self._db.close()
 
+    def _create(self):
+        """Make the database under another name first, so that a crash leaves no half of one."""
+        lost = '' if self._anew else why_lost(self._path)
+        if lost:
+            raise LocalError('%s: missing, but %s' % (self._path, lost),
+                             'put it back; or lwt doctor --fix, which finds what is on hosts')
+        _discard_unfinished(self._path)
+        part = '%s.new-%s' % (self._path, uuid.uuid4().hex)
+        try:
+            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            with contextlib.closing(_connect(part)) as db:
+                db.execute('BEGIN')
+                for statement in _TABLES.split(';'):
+                    db.execute(statement)
+                db.execute('PRAGMA user_version = %d' % SCHEMA)
+                db.execute('COMMIT')
+            _publish(part, self._path)
+        finally:
+            for end in ('',) + BESIDE:
+                with contextlib.suppress(OSError):
+                    os.unlink(part + end)
+
     def _set_up(self):
-        self._db.execute('PRAGMA journal_mode = TRUNCATE').fetchall()
-        self._db.execute('PRAGMA synchronous = EXTRA')
-        self._db.execute('PRAGMA foreign_keys = ON')
         if self._version() == 0:
-            with self.together():
-                if self._version() == 0:            # nobody was faster
-                    for statement in _TABLES.split(';'):
-                        self._db.execute(statement)
-                    self._db.execute('PRAGMA user_version = %d' % SCHEMA)
+            raise LocalError('%s: damaged (no tables)' % self._path, WAY_OUT)
         if self._version() != SCHEMA:
             raise LocalError('%s: written by another version of lwt (schema %d, this one knows %d)'
                              % (self._path, self._version(), SCHEMA))
+        missing = _missing_bytes(self._db, self._path)
+        if missing:
+            raise LocalError('%s: damaged (%d bytes are missing)' % (self._path, missing), WAY_OUT)
+        self._db.execute('PRAGMA foreign_keys = ON')
 
     def _version(self):
         return self._db.execute('PRAGMA user_version').fetchone()[0]
@@ -715,6 +746,85 @@ class Store:
         return task._replace(**columns)
 
 
+def _connect(path):
+    """A connection to a database that exists; what it commits survives a power cut."""
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    try:
+        db.execute('PRAGMA journal_mode = TRUNCATE').fetchall()
+        db.execute('PRAGMA synchronous = EXTRA')
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _missing_bytes(db, path):
+    """How many bytes were cut from the end of a database; SQLite takes part of a page for a page.
+
+    Only a reader's lock makes the two numbers comparable: nobody writes meanwhile.
+    """
+    db.execute('BEGIN')
+    try:
+        pages = db.execute('PRAGMA page_count').fetchone()[0]
+        page_size = db.execute('PRAGMA page_size').fetchone()[0]
+        db.execute('PRAGMA user_version').fetchone()
+        return max(0, pages * page_size - os.path.getsize(path))
+    finally:
+        db.execute('ROLLBACK')
+
+
+def _publish(part, path):
+    """Give a new database its name, unless somebody else was faster; never replaces one."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError:                 # a file system without hard links
+        if not os.path.lexists(path):
+            os.rename(part, path)
+    files.sync_dir(os.path.dirname(path) or '.')
+
+
+def _discard_unfinished(path):
+    """Remove databases whose creation was cut off; not one that another lwt creates just now."""
+    folder, name = os.path.split(path)
+    for other in os.listdir(folder or '.'):
+        full = os.path.join(folder, other)
+        with contextlib.suppress(OSError):
+            age = abs(time.time() - os.stat(full).st_mtime)
+            if other.startswith(name + '.new-') and age > UNFINISHED:
+                os.unlink(full)
+
+
+def why_lost(path):
+    """Why there must have been a database at a path where none is, or ''.
+
+    A new one would not know the tasks whose inputs are there, and passes would remove these.  And
+    SQLite would apply the journal of the lost one to a new one.
+    """
+    for end in BESIDE:
+        if os.path.exists(path + end) and os.path.getsize(path + end):
+            return '%s is there' % os.path.basename(path + end)
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(path))), 'task')
+    inputs = sorted(filter(INPUT.fullmatch, os.listdir(folder))) if os.path.isdir(folder) else []
+    return 'there are inputs of tasks: task/%s' % inputs[0] if inputs else ''
+
+
+def begin_anew(path, kept):
+    """Make a database in place of one that is lost; what it left beside it is kept.
+
+    A note is left at `kept`, by which doctor knows that inputs of tasks may be without a row.
+    """
+    with _errors(path):
+        with open(kept, 'w') as file:
+            file.write('state.db was missing; a new one was made\n')
+        for end in BESIDE:
+            if os.path.exists(path + end):
+                os.rename(path + end, kept + end)
+        with Store(path, anew=True):
+            pass
+
+
 @contextlib.contextmanager
 def _errors(path):
     """Turn what goes wrong with a database into an LwtError."""
@@ -725,7 +835,10 @@ def _errors(path):
             raise BusyError('%s: another lwt is writing' % path, 'try again')
         raise LocalError('%s: %s' % (path, error), 'lwt doctor tells more')
     except sqlite3.DatabaseError as error:
-        raise LocalError('%s: %s' % (path, error), 'it is damaged: lwt doctor --fix keeps a copy, and saves what can be read')
+        raise LocalError('%s: %s' % (path, error), 'it is damaged: ' + WAY_OUT)
+    except IsADirectoryError:
+        raise LocalError('%s: a directory, not a database' % path,
+                         'move it away; lwt doctor --fix then finds what is on hosts')
     except OSError as error:
         raise LocalError('%s: %s' % (path, error.strerror))
 
@@ -746,10 +859,18 @@ def examine(path):
     """The Examined of a database that is there.  Raises BusyError, and LocalError when it cannot be read at all."""
     require_sqlite()
     journal = os.path.getsize(path + '-journal') if os.path.exists(path + '-journal') else 0
-    with _errors(path), contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as db:
+    with _errors(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        if not os.path.getsize(path):
+            return Examined(0, 0, journal, ('0 bytes',))
+    with _errors(path), contextlib.closing(
+            sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)) as db:
         try:
             schema = db.execute('PRAGMA user_version').fetchone()[0]
-            problems = [row[0] for row in db.execute('PRAGMA integrity_check(5)') if row[0] != 'ok']
+            problems = ['no tables'] if schema == 0 else []
+            if _missing_bytes(db, path):
+                problems.append('%d bytes are missing' % _missing_bytes(db, path))
+            problems += [row[0] for row in db.execute('PRAGMA integrity_check(5)') if row[0] != 'ok']
             problems += ['%s: a row without its %s' % (row[0], row[2]) for row in db.execute('PRAGMA foreign_key_check')][:5]
             count = db.execute('SELECT count(*) FROM task').fetchone()[0] if schema == SCHEMA else 0
         except sqlite3.OperationalError:
@@ -766,20 +887,21 @@ def rescue(path, kept):
     """
     new = path + '.new'
     with _errors(path):
-        for end in ('', '-journal'):
+        for end in ('',) + BESIDE:
             if os.path.exists(path + end):
                 shutil.copy2(path + end, kept + end)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(new + end)
-        with Store(new) as store, contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as old:
+        with Store(new, anew=True) as store, contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as old:
             store._db.execute('PRAGMA foreign_keys = OFF')
             saved = [_save_table(old, store._db, table) for table in re.findall(r'CREATE TABLE (\w+)', _TABLES)]
             for table in ('attempt', 'event'):      # what is left of a task that is lost
                 store._db.execute('DELETE FROM %s WHERE task NOT IN (SELECT id FROM task)' % table)
             store._db.execute('DELETE FROM task WHERE batch NOT IN (SELECT id FROM batch)')
-        for name in (new + '-journal', path + '-journal'):      # the old one is not about the new database
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+        for end in BESIDE:              # those of the old one are not about the new one
+            for name in (new + end, path + end):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
         os.replace(new, path)
         files.sync_dir(os.path.dirname(path))
     return sum(rows for rows, _is_whole in saved), all(is_whole for _rows, is_whole in saved)
