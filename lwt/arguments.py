@@ -121,7 +121,7 @@ class Env(NamedTuple):
         """The available hosts without those that get no work, which are named."""
         from lwt import hostset, weather
         listed = place.available()
-        resting = weather.resting(place, [host.name for host in listed])
+        resting = weather.resting(place, [host.name for host in listed], self.settings(place))
         if resting and not self.quiet:
             output.say('left out (quarantine): %s; see lwt hosts --why HOST' % hostset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]

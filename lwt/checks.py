@@ -108,14 +108,14 @@ def _users(path):
 
 def locks(place):
     """Who holds locks.  The kernel frees them, so that there is nothing to unlock; but their holder may be stopped."""
-    folder, held, now = place.path('.lwt', 'lock'), 0, time.time()
+    folder, held = place.path('.lwt', 'lock'), 0
     seen = procfs.processes() or {}
     for name in sorted(_names(folder)):
         if place.lock(name).is_free():
             continue
         held += 1
-        pid, since = place.lock(name).holder() or (0, now)
-        text = 'held by process %d for %s' % (pid, output.duration(max(0.0, now - since)))
+        pid, age = place.lock(name).holder() or (0, 0.0)
+        text = 'held by process %d for %s' % (pid, output.duration(age))
         if pid in seen and seen[pid].state == b'T':
             yield Finding('FAIL', 'lock ' + name, text + ', which is stopped', 'let it go on: kill -CONT %d' % pid)
         else:

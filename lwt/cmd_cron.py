@@ -14,6 +14,7 @@ from lwt.flow import running
 from lwt.proc import Command
 
 PATIENCE = 30.0             # seconds for crontab and systemctl
+FUTURE = 60.0               # seconds by which a clock may differ from that of a file system
 LATE = 2.0                  # intervals without a pass, after which show warns
 
 EXAMPLES = '''examples:
@@ -193,6 +194,9 @@ def _tell_last(cron, minutes):
         age = time.time() - os.stat(cron.log).st_mtime
     except OSError:
         output.say('no pass yet')
+        return
+    if age < -FUTURE:
+        output.say('the time of the last pass (%s) is in the future: was the clock wrong?' % cron.log)
         return
     is_late = minutes is not None and age > LATE * 60 * minutes
     output.say('the last pass was %s ago%s' % (output.duration(max(0.0, age)), '; is cron running?' if is_late else ''))

@@ -57,6 +57,7 @@ def _one(env, parsed, reason):
     if bool(reason) != bool(parsed.out):
         raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out else 'lwt hosts: unexpected word ' + reason)
     place.prepare()
+    numbers = health.rules(env.settings(place))
     with Store(place.database) as store:
         if name not in {host.name for host in place.candidates()} | set(store.health()):
             raise UsageError('%s: no such host in host.list' % printable(name), 'lwt hosts tells which there are')
@@ -64,15 +65,18 @@ def _one(env, parsed, reason):
             store.change_health(name, lambda before: health.hold(before, reason, now))
         elif parsed.back:
             store.change_health(name, lambda before: health.release(before, now))
-        for line in _about(place, store, name, now) if parsed.why else weather_view.health_lines(store.health()[name], now):
+        lines = _about(place, store, name, now, numbers) if parsed.why else \
+            weather_view.health_lines(store.health()[name], now, numbers)
+        for line in lines:
             output.put_bytes(output.encoded(line + '\n'))
     return 0
 
 
-def _about(place, store, name, now):
+def _about(place, store, name, now, numbers):
     """All that is known of how a host is."""
     from lwt import health, weather_view
-    yield from weather_view.health_lines(store.health().get(name, health.Health(name)), now)
+    yield from weather_view.health_lines(store.health().get(name, health.Health(name)), now,
+                                         numbers)
     listed, available = ({host.name: host for host in found} for found in (place.candidates(), place.available()))
     if name in listed:
         yield '  in host.list: category %s, home %s%s' % (

@@ -16,6 +16,8 @@ count only once its time is over.
 
 from typing import NamedTuple
 
+from lwt import clocks
+
 STATES = ('well', 'doubtful', 'out', 'held')
 EVENTS = ('good', 'bad', 'grave', 'suspect', 'hold', 'release')
 NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that no waiting cures
@@ -36,6 +38,11 @@ class Rules(NamedTuple):
     good: int = 2
     wait: float = 15.0
     longest: float = 3600.0
+
+    @property
+    def most(self):
+        """The longest delay, in seconds: the retries of hosts are spread by a quarter."""
+        return 1.25 * max(self.wait, self.longest)
 
 
 class Health(NamedTuple):
@@ -60,12 +67,13 @@ class Health(NamedTuple):
         """May it get new tasks?"""
         return self.state in ('well', 'doubtful')
 
-    def is_due(self, now, is_busy):
+    def is_due(self, now, is_busy, numbers=Rules()):
         """May it be asked now?  is_busy: there is a task on it, or something to be removed."""
         if self.state == 'held':
             return is_busy
         busy_wait = min(BUSY_LONGEST, BUSY_WAIT * 2.0 ** min(30, self.failures - 1))
-        return now >= (min(self.retry, self.failed + busy_wait) if is_busy else self.retry)
+        due = min(self.retry, self.failed + busy_wait) if is_busy else self.retry
+        return clocks.is_due(due, now, numbers.most)
 
 
 def rules(settings):
@@ -166,7 +174,7 @@ def is_suspect(in_a_row, good, bad, odd=ODD):
 
 def faded(health, now):
     """What is left of its penalty."""
-    return health.penalty * 0.5 ** (max(0.0, now - health.failed) / HALF_LIFE)
+    return health.penalty * 0.5 ** ((now - clocks.not_later(health.failed, now)) / HALF_LIFE)
 
 
 def _stay(health, _now, _numbers, _die):
@@ -199,7 +207,7 @@ def _clear(health, now, _numbers, _die):
 
 
 def _earn(health, now, numbers, die):
-    if health.kind == TASKS and now < health.retry:
+    if health.kind == TASKS and not clocks.is_due(health.retry, now, numbers.most):
         return health
     if health.goods + 1 >= numbers.good:
         return _clear(health, now, numbers, die)

@@ -1,19 +1,17 @@
 """Passes that overlap: who is at a host that could not be visited, and whether that is too long."""
 
-import time
-
 from lwt import output, procfs
 
 
 def overdue(place, names, limit):
     """Lines about the hosts, of those named, at which another pass has been for more than `limit` seconds (0: never), or is
     stopped."""
-    processes, now = procfs.processes() or {}, time.time()
+    processes = procfs.processes() or {}
     for name in names:
         holder = place.lock('host.' + name).holder()
         if holder is None:
             continue
-        pid, age = holder[0], now - holder[1]
+        pid, age = holder
         is_stopped = pid in processes and processes[pid].state == b'T'
         if is_stopped or limit and age > limit:
             yield '%s: a pass (process %d) has been there for %s%s' % (

@@ -9,7 +9,7 @@ from __future__ import generator_stop
 
 import os
 
-from lwt import door, procfs, task as tasks
+from lwt import clocks, door, procfs, task as tasks
 from lwt.capacity import accepts
 from lwt.carry import carry
 from lwt.connection import learn_gates
@@ -28,11 +28,12 @@ REMARK_AFTER = 5.0              # seconds in which no task is anywhere, though s
 MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
 
 
-def targets(store, listed, ill, now, may_place=True, only=None):
+def targets(store, listed, ill, now, rules, may_place=True, only=None):
     """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be given new tasks; only: one
     name.
 
-    ill: {name: Health}; a host that is not due to be asked again is left out, and one in quarantine is asked but given nothing.
+    ill: {name: Health}.  rules: health.Rules.
+    A host that is not due to be asked again is left out, and one in quarantine is asked but given nothing.
     """
     by_name = {host.name: host for host in listed}
     waiting = [group.desc for group in store.waiting()] if may_place else []
@@ -45,7 +46,7 @@ def targets(store, listed, ill, now, may_place=True, only=None):
         place = host if host is not None and any(accepts(host, desc) for desc in waiting) else None
         used = homes.get(name, [])
         if name in ill and may_place:
-            if not ill[name].is_due(now, bool(used)):
+            if not ill[name].is_due(now, bool(used), rules):
                 continue
             used = used or [place] * (place is not None)
             place = place if ill[name].takes_tasks else None
@@ -96,7 +97,8 @@ class _Carriers:
         alike = [other for other in self._items if other.name == item.name]
         most = item.of.count if item.kind == 'input' else 1
         _times, due = self._failed.get((item.name, item.host), (0, 0))
-        if due <= self._context.clock() and len(alike) < most and item.host not in [other.host for other in self._items]:
+        is_due = clocks.is_due(due, self._context.clock(), CARRY_AGAIN[1])
+        if is_due and len(alike) < most and item.host not in [other.host for other in self._items]:
             self._items.append(item)
             self._pool.add(carry(self._context, item), lambda report: self._ended(item, report))
 
@@ -121,7 +123,8 @@ def one_pass(run, context, listed, only=None):
             visit_all(find(True, item.host.name))
 
     def find(may_place, name=None):
-        return targets(context.store, listed, context.weather.look(), context.clock(), may_place, name)
+        return targets(context.store, listed, context.weather.look(), context.clock(),
+                       context.weather.rules, may_place, name)
 
     def visit_all(found):
         for target in found:
@@ -176,7 +179,8 @@ class _Server:
     def _find(self, name):
         """The Target to visit a host for, or None."""
         ill = self._context.weather.look()
-        found = targets(self._store, self._listed, ill, self._context.clock(), True, name)
+        found = targets(self._store, self._listed, ill, self._context.clock(),
+                        self._context.weather.rules, True, name)
         return found[0]._replace(rivals=len(self._answered)) if found else None
 
     def _hear(self, context, name, reason):

@@ -323,7 +323,8 @@ class Store:
                 'SELECT attempt.task, batch.name, attempt."end", attempt.code, attempt.reason, '
                 'task.state, task.added FROM attempt JOIN task ON task.id = attempt.task '
                 'JOIN batch ON batch.id = task.batch WHERE attempt.host = ? '
-                'AND attempt.started >= ? ORDER BY attempt.ended DESC LIMIT 50', (host, since)):
+                'AND attempt.started BETWEEN ? AND ? '
+                'ORDER BY attempt.ended DESC LIMIT 50', (host, since, self._clock())):
             if end == 'success':
                 break
             ends.append(health.TaskEnd(number, name, end, code, reason, state != 'done', added))
@@ -344,10 +345,10 @@ class Store:
         rows = self._rows(
             'SELECT batch.name, attempt."end", attempt.code, count(*) FROM attempt '
             'JOIN task ON task.id = attempt.task JOIN batch ON batch.id = task.batch '
-            'WHERE attempt.host <> ? AND attempt.started >= ? '
+            'WHERE attempt.host <> ? AND attempt.started BETWEEN ? AND ? '
             "AND attempt.\"end\" NOT IN ('killed', 'withdrawn', 'timeout') "
             'AND batch.name IN (%s) GROUP BY 1, 2, 3' % ', '.join('?' * len(names)),
-            (host, since) + tuple(names))
+            (host, since, self._clock()) + tuple(names))
         return own, {(name, end, code): times for name, end, code, times in rows}
 
     def accounts(self, by):
@@ -615,6 +616,7 @@ class Store:
 
         A task of which results are kept on a host is remembered: only so can it be removed or retried.
         """
+        self._correct_times(keep_days)
         before = self._clock() - keep_days * 86400
         old = ("(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ? AND uuid NOT IN "
                "(SELECT substr(key, 1, instr(key, '.') - 1) FROM leftover WHERE due >= ?))")
@@ -630,6 +632,26 @@ class Store:
                 self._db.execute('DELETE FROM probe WHERE time < ?', (before,))
                 for table in ('ending', 'usage'):
                     self._db.execute('DELETE FROM %s WHERE hour < ?' % table, (hour,))
+
+    def _correct_times(self, keep_days):
+        """Let what was stored while the clock was ahead count as of now, or it would stay for years.
+
+        What is counted by the hour, and probes, are dropped.
+        """
+        now = self._clock()
+        hour = now // 3600 + 1
+        ahead = [('task', 'ended', now), ('leftover', 'due', now + keep_days * 86400),
+                 ('attempt', 'ended', now), ('probe', 'time', now), ('sample', 'time', now),
+                 ('ending', 'hour', hour), ('usage', 'hour', hour)]
+        found = [(table, column, most) for table, column, most in ahead if self._rows(
+            'SELECT 1 FROM %s WHERE %s > ? AND %s < ? LIMIT 1' % (table, column, column),
+            (most, NEVER))]
+        with self.together() if found else contextlib.suppress():
+            for table, column, most in found:
+                change = 'DELETE FROM %s' % table if table in ('probe', 'ending', 'usage') \
+                    else 'UPDATE %s SET %s = %r' % (table, column, now)
+                self._db.execute('%s WHERE %s > ? AND %s < ?' % (change, column, column),
+                                 (most, NEVER))
 
     # -- hosts --------------------------------------------------------------------------------------------------------
 

@@ -494,7 +494,7 @@ class _Left:
         self._disk = math.inf if load.free_disk is None else load.free_disk
         self._count = 0
         for task in there:
-            if task.started and now - task.started < RESERVED:
+            if task.started and abs(now - task.started) < RESERVED:
                 self._reserve(task.desc)
 
     @property

@@ -25,7 +25,7 @@ class Weather:
 
     def __init__(self, store, settings, heard, clock=time.time):
         self._store = store
-        self._rules = health.rules(settings)
+        self.rules = health.rules(settings)
         self._heard = heard
         self._clock = clock
         self._told = {}                 # host -> (host, Sample or None, problem)
@@ -62,12 +62,14 @@ class Weather:
         known, now = self._store.health().get(name, health.Health(name)), self._clock()
         if not known.takes_tasks:
             return ''
-        since = max(known.since, now - health.TASKS_WINDOW)
+        # A time in the future was stored while the clock was wrong, and says nothing.
+        since = max(known.since if known.since <= now else 0.0, now - health.TASKS_WINDOW)
         ends = health.own_failures(self._store.last_ends(name, since))
         if len({one.task for one in ends}) < health.FEWEST_TASKS:
             return ''
         # What ended well before these tasks were added was another version of them.
-        since = max(since, min(one.added for one in ends))
+        added = min(one.added for one in ends)
+        since = max(since, added) if added <= now else since
         own, alike = self._store.ends_elsewhere(
             name, {one.task for one in ends}, {one.name for one in ends}, since)
         found = health.suspicion(ends, own, alike)
@@ -76,7 +78,7 @@ class Weather:
         in_a_row, good, bad = found
         reason = '%d different tasks in a row ended badly there, and elsewhere %d of %d were successes' % (
             in_a_row, good, good + bad)
-        self._store.change_health(name, lambda before: health.suspect(before, reason, now, self._rules, random.random()))
+        self._store.change_health(name, lambda before: health.suspect(before, reason, now, self.rules, random.random()))
         self._looked = -1e9
         return reason
 
@@ -100,7 +102,7 @@ class Weather:
             self._looked = -1e9
 
     def _change(self, before, kind, reason):
-        return health.observe(before, kind, reason, self._clock(), self._rules, random.random())
+        return health.observe(before, kind, reason, self._clock(), self.rules, random.random())
 
 
 def machines(store):
@@ -149,7 +151,7 @@ def record(place, settings, heard, told, say):
             say('how the hosts were is not remembered: %s' % error.message)
 
 
-def resting(place, names):
+def resting(place, names, settings):
     """Those of these hosts that get no work: put out, or in quarantine and not to be asked again yet."""
     if not os.path.exists(place.database):
         return set()
@@ -158,7 +160,9 @@ def resting(place, names):
             known, now = store.health(), time.time()
     except LwtError:
         return set()            # a state that cannot be read keeps nobody from a host
-    return {name for name in names if name in known and not known[name].takes_tasks and not known[name].is_due(now, False)}
+    rules = health.rules(settings)
+    return {name for name in names if name in known and not known[name].takes_tasks
+            and not known[name].is_due(now, False, rules)}
 
 
 def rates(place, names):

@@ -75,7 +75,7 @@ def ago(then, now):
     return '%s ago' % output.duration(math.floor(max(0.0, now - then)) if now - then > 60 else max(0.0, now - then))
 
 
-def health_lines(found, now):
+def health_lines(found, now, numbers=health.Rules()):
     """All about a Health."""
     yield '%s: %s%s' % (found.host, STATES[found.state], ' since %s' % clock_time(found.since) if found.since else '')
     if found.state == 'held':
@@ -87,7 +87,8 @@ def health_lines(found, now):
         yield '  failures in a row: %d; of late, fading: %.1f; good answers in a row: %d' % (
             found.failures, health.faded(found, now), found.goods)
         yield '  to be asked again: %s' % (
-            'now' if found.retry <= now else 'in %s, at %s' % (output.duration(found.retry - now), clock_time(found.retry)))
+            'now' if found.is_due(now, False, numbers) else
+            'in %s, at %s' % (output.duration(found.retry - now), clock_time(found.retry)))
         if found.kind in HINTS:
             yield '  ' + HINTS[found.kind].replace('HOST', found.host)
 
