@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import broadcast, config, files, manifest, outcome, output, ssh, transfer
+from lwt import broadcast, config, files, manifest, outcome, output, ownership, ssh, transfer
 from lwt.arguments import Parser, fitting, read_value
 from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError
 from lwt.flow import running
@@ -141,6 +141,8 @@ def _get_flow(parsed, session, chosen, words, terms, tally, _place):
         _check_target(path)
     options = transfer.GetOptions(parsed.force, parsed.links)
     targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_')) for host in chosen}
+    for target in targets.values():
+        ownership.check_links(target)
     _check_local(local)
     return lambda host: transfer.get(session, host, remote, targets[host], terms, options, tally)
 

@@ -11,6 +11,7 @@ import os
 import stat
 import time
 
+from lwt import ownership
 from lwt.errors import LocalError, UsageError
 
 BOM = b'\xef\xbb\xbf'           # the byte order mark U+FEFF in UTF-8
@@ -82,13 +83,28 @@ def local_errors(what):
 
 def make_dir(path):
     """Make a directory of ours, 0700, with those above it; it may be there."""
-    with local_errors(path):
-        os.makedirs(path, mode=0o700, exist_ok=True)
+    ownership.check_links(path)
+    umask = os.umask(0o077)             # os.makedirs gives its mode to the last directory only
+    try:
+        with local_errors(path):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+    finally:
+        os.umask(umask)
+
+
+def open_private(path, flags):
+    """A descriptor to write to a file of the user's choice; a new one gets mode 0600.
+
+    Never through a symbolic link of somebody else.  Raises OSError.
+    """
+    ownership.check_links(path)
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def write_atomic(path, text):
     """Write a text file by rename, synced."""
     import tempfile                     # here, for it takes long, and much is done without it
+    ownership.check_links(os.path.dirname(path) or '.')
     with local_errors(path):
         fd, part = tempfile.mkstemp(prefix='.part-', dir=os.path.dirname(path) or '.')
         with open(fd, 'w', encoding='utf-8') as file:
@@ -104,6 +120,7 @@ def write_target(path, text):
 
     As write_atomic, but what is no regular file is written to as it is.
     """
+    ownership.check_links(path)
     if is_special(path):
         with local_errors(path), open(open_special(path), 'w', encoding='utf-8') as file:
             file.write(text)
@@ -119,6 +136,7 @@ def replacing(path, special=None):
     regular file (see is_special) is written to as it is.  special: the descriptor of such a file,
     if it has been opened before.
     """
+    ownership.check_links(path)
     if special is not None or is_special(path):
         with local_errors(path):
             fd = open_special(path) if special is None else special
@@ -152,6 +170,7 @@ def replacing(path, special=None):
 
 def check_replaceable(path):
     """Raise UsageError for a path that `replacing` cannot write to."""
+    ownership.check_links(path)
     directory = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
         raise UsageError('%s: a directory' % path)

@@ -12,7 +12,7 @@ import json
 import os
 
 from lwt.errors import UsageError
-from lwt.files import local_errors, read_error, without_bom
+from lwt.files import local_errors, make_dir, open_private, read_error, without_bom
 
 HEADER = b'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n'
 
@@ -25,7 +25,7 @@ class JobLog:
         flags = os.O_RDWR if append else os.O_WRONLY | os.O_TRUNC
         self._path = path
         with local_errors(path):
-            self._fd = os.open(path, flags | os.O_CREAT | os.O_APPEND, 0o666)
+            self._fd = open_private(path, flags | os.O_APPEND)
         size = os.fstat(self._fd).st_size
         if size == 0:
             self._write(HEADER)
@@ -154,8 +154,13 @@ class Records:
             meta = {'seq': ended.job.number, 'command': os.fsdecode(ended.command), 'status': ended.kind, 'exitval': ended.code,
                     'signal': ended.signum, 'start': ended.started, 'runtime': ended.runtime, 'attempts': ended.attempts}
             path = os.path.join(tee.directory, 'meta')
-            with local_errors(path), open(path, 'w') as file:
+            with local_errors(path), _open_new(path, 'w') as file:
                 file.write(json.dumps(meta) + '\n')
+
+
+def _open_new(path, mode, **options):
+    """A file of results, written anew; mode 0600 unless it is there already."""
+    return open(path, mode, opener=open_private, **options)
 
 
 class _Tee:
@@ -167,10 +172,11 @@ class _Tee:
         self.directory = directory
         self._sink = sink
         self._files = {}
+        make_dir(directory)
         with local_errors(directory):
-            os.makedirs(directory, exist_ok=True)
             for stream in ('stdout', 'stderr'):
-                self._files[stream] = open(os.path.join(directory, stream), 'wb', buffering=0)
+                self._files[stream] = _open_new(
+                    os.path.join(directory, stream), 'wb', buffering=0)
 
     @property
     def full(self):

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from lwt import output
+from lwt import files, output
 
 MAX_BYTES = 1 << 20
 KEPT = 4                    # files beside the one that is written
@@ -48,7 +48,7 @@ def _formatted(handler, formatter):
 
 def _rotate(path):
     """Move a file that has grown large out of the way, and the earlier ones each one further; one lwt at a time."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    fd = files.open_private(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         info = os.fstat(fd)
@@ -77,8 +77,8 @@ class _File(_Quiet, logging.handlers.WatchedFileHandler):
     """The file; 0600, and opened anew when another lwt has moved it away."""
 
     def _open(self):
-        return open(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600),
-                    'a', encoding='utf-8', errors='backslashreplace')
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK
+        return open(files.open_private(self.baseFilename, flags), 'a', encoding='utf-8', errors='backslashreplace')
 
 
 class _Shown(_Quiet, logging.Handler):

@@ -139,6 +139,24 @@ def check_files(*paths):
     checker.refuse('file')
 
 
+def check_links(path):
+    """Raise UsageError if a path that is to be written leads through a link of somebody else.
+
+    Only a link in a directory that others can write counts, sticky or not: nobody else can have
+    put one anywhere else.  The kernel has the same rule (protected_symlinks in proc_sys_fs(5)),
+    but not everywhere.
+    """
+    trusted = (0, os.geteuid())
+    for step, info in _steps(os.path.abspath(path), is_partial=True):
+        if not stat.S_ISLNK(info.st_mode) or info.st_uid in trusted:
+            continue
+        folder = os.lstat(os.path.dirname(step))
+        if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.st_uid not in trusted:
+            raise UsageError('%s: not written: %s is a symbolic link of %s, not of %s' % (
+                path, step, _user_name(info.st_uid), _user_name(os.geteuid())),
+                'remove the link, or write to a directory of your own')
+
+
 def _entries(folder):
     try:
         return os.listdir(folder)
@@ -146,10 +164,11 @@ def _entries(folder):
         return []
 
 
-def _steps(path):
+def _steps(path, is_partial=False):
     """(path, its os.lstat) of every directory and symbolic link that leads to an absolute path.
 
-    The last one is what is there.  Empty if something does not exist or cannot be looked at.
+    The last one is what is there.  If something does not exist, or cannot be looked at: empty, or
+    with is_partial what comes before.
     """
     at, links, names = '/', 0, path.split('/')[::-1]
     found = [('/', os.lstat('/'))]
@@ -165,14 +184,14 @@ def _steps(path):
             info = os.lstat(step)
             target = os.readlink(step) if stat.S_ISLNK(info.st_mode) else None
         except OSError:
-            return []
+            return found if is_partial else []
         found.append((step, info))
         if target is None:
             at = step
             continue
         links += 1
         if links > MAX_LINKS:
-            return []
+            return found if is_partial else []
         at = '/' if target.startswith('/') else at
         names += target.split('/')[::-1]
     return found

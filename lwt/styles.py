@@ -9,7 +9,7 @@ import os
 import re
 from typing import NamedTuple
 
-from lwt import floor, hostset, output
+from lwt import files, floor, hostset, output
 
 RULE = '-' * 15
 STREAMS = ('stdout', 'stderr')
@@ -243,7 +243,7 @@ class WithFiles:
     def _file(self, stream, host):
         if (stream, host) not in self._files:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            fd = os.open(self._path(stream, host), flags, 0o600)
+            fd = files.open_private(self._path(stream, host), flags)
             self._files[stream, host] = os.fdopen(fd, 'wb', buffering=0)
         return self._files[stream, host]
 

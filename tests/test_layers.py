@@ -11,10 +11,9 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors'),
-    ('quoting',),
+    ('quoting', 'ownership', 'clocks'),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader', 'ownership',
-     'clocks'),
+     'files', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader'),
     ('selectors_loop', 'hosts', 'config', 'script_checks'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),
