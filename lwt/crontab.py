@@ -11,6 +11,7 @@ import shlex
 from lwt.errors import UsageError, printable
 
 MARK = ' # lwt cron '
+_LINE = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^'"\\])*?""" + MARK + '(.*)', re.DOTALL)
 MAX_LINE = 998              # bytes of a command that cron takes: MAX_COMMAND of Vixie cron and cronie
 NO_CRONTAB = re.compile(r'no crontab for|can\'t open')     # what crontab -l says where there is none yet
 
@@ -82,8 +83,19 @@ def _escaped(root):
 
 
 def ours(text, root):
-    """The lines of a crontab that are this workspace's."""
-    return [found for found in text.split('\n') if found.endswith(MARK + _escaped(root)) and not found.startswith('#')]
+    """The lines of a crontab that are this workspace's.
+
+    The path of another workspace may end with what looks like this one's mark.  So the mark is the
+    first one outside of quotes, and all that follows it is compared.
+    """
+    return [found for found in text.split('\n')
+            if _marked(found) == _escaped(root) and not found.startswith('#')]
+
+
+def _marked(found):
+    """The workspace that the mark of a line names, escaped; None where it has no mark."""
+    match = _LINE.match(found)
+    return match.group(1) if match else None
 
 
 def edited(text, root, new=''):

@@ -71,6 +71,20 @@ class Text(unittest.TestCase):
         self.assertEqual(crontab.minutes_of(self.line(2)), 2)
         self.assertEqual(crontab.minutes_of(self.line(2).replace('*/2', '3')), None)
 
+    def test_SR_23_marks_are_compared_whole(self):
+        """SR-23: the path of a workspace ends like the mark of another one, or contains it."""
+        roots = ['/b', '/a' + crontab.MARK + '/b', '/c/b', "/it's" + crontab.MARK + '/b',
+                 '/100%' + crontab.MARK + '/b', '/"' + crontab.MARK + '/b', '/b ', '/b' + crontab.MARK,
+                 '/a' + crontab.MARK]
+        lines = [crontab.line(5, '/usr/bin/env', [('PATH', '/bin')], ['lwt', '-C', root], root)
+                 for root in roots]
+        table = ''.join(line + '\n' for line in lines)
+        for root, line in zip(roots, lines):
+            with self.subTest(root=root):
+                self.assertEqual(crontab.ours(table, root), [line])
+                left = crontab.edited(table, root).splitlines()
+                self.assertEqual(left, [other for other in lines if other != line])
+
     def test_what_cron_cannot_take_is_refused(self):
         with self.assertRaises(UsageError):
             self.line(words=('a\nb',))
