@@ -115,6 +115,8 @@ def locks(place):
             continue
         held += 1
         pid, age = place.lock(name).holder() or (0, 0.0)
+        if age < 0:
+            age = procfs.age(seen[pid]) if pid in seen else 0.0
         text = 'held by process %d for %s' % (pid, output.duration(age))
         if pid in seen and seen[pid].state == b'T':
             yield Finding('FAIL', 'lock ' + name, text + ', which is stopped', 'let it go on: kill -CONT %d' % pid)

@@ -313,8 +313,7 @@ class Lock:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not os.path.isdir(self._path):
                     os.ftruncate(self._fd, 0)
-                    # For people: who has it, and since when by the clock that is never set.
-                    os.write(self._fd, b'%d %d\n' % (os.getpid(), time.monotonic()))
+                    os.write(self._fd, b'%d\n' % os.getpid())       # for people: who has it
             except OSError as error:
                 self.release()
                 if isinstance(error, BlockingIOError):
@@ -354,14 +353,11 @@ class Lock:
     def holder(self):
         """Who took it last, as far as can be read: (process number, seconds for which), or None.
 
-        If the time of the file is in the future, because the clock was set, the monotonic clock
-        tells; it is the same for all processes of a machine (clock_gettime(2)).
+        The number is negative if the clock was set back meanwhile.
         """
         try:
             with open(self._path, 'rb') as file:
-                pid, since = file.read(60).split()
-                age = time.time() - os.fstat(file.fileno()).st_mtime
-            return int(pid), age if age >= 0 else max(0.0, time.monotonic() - int(since))
+                return int(file.read(20)), time.time() - os.fstat(file.fileno()).st_mtime
         except (OSError, ValueError):
             return None
 

@@ -12,6 +12,8 @@ def overdue(place, names, limit):
         if holder is None:
             continue
         pid, age = holder
+        if age < 0 and pid in processes:
+            age = procfs.age(processes[pid])        # no pass is older than its process
         is_stopped = pid in processes and processes[pid].state == b'T'
         if is_stopped or limit and age > limit:
             yield '%s: a pass (process %d) has been there for %s%s' % (

@@ -189,3 +189,8 @@ def children(own):
         with open('/proc/self/task/%d/children' % own, 'rb') as file:
             return [int(pid) for pid in file.read().split()]
     return []
+
+
+def age(process):
+    """Seconds since a Process was started, whatever the wall clock was set to."""
+    return max(0.0, time.monotonic() - process.started / os.sysconf('SC_CLK_TCK'))
