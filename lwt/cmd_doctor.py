@@ -147,14 +147,20 @@ class _Doctor:
 
     def _look(self, store, session, chosen, own):
         """Look at homes; returns an _Examined for each."""
-        before = {host: leftovers.known(store, host) for host in chosen}
+        before = leftovers.known(store)
         with running(fitting(session.settings.fanout, '-f', output.say), session.settings.grace) as run:
             self._env.ready(run, self._place, session, chosen)
             looks = run.reports([leftovers.look(session, host) for host in chosen])
+        looks.sort(key=lambda seen: chosen.index(seen.host))
         at_home = leftovers.at_home(store, looks)
-        found = [_Examined(seen, leftovers.judge(store, own or '-', seen, before[seen.host], at_home)
-                           if seen.verdict.ok else None) for seen in looks]
-        return sorted(found, key=lambda one: chosen.index(one.seen.host))
+        found, views = [], leftovers.other_views(looks)
+        for seen in looks:
+            judged = None
+            if seen.verdict.ok:
+                judged = leftovers.judge(store, own or '-', seen, before, at_home)
+                judged = leftovers.without_files(judged) if seen in views else judged
+            found.append(_Examined(seen, judged))
+        return found
 
     def _mend_hosts(self, store, session, wrong):
         """Hand over what is wrong, and visit the hosts for it."""

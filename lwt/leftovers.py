@@ -54,8 +54,8 @@ class Strange(NamedTuple):
 
 
 class Known(NamedTuple):
-    """The keys of the tasks that are on any host; and what may lie on one: keys and inputs, those that are to be removed in time
-    included."""
+    """The keys of the tasks that are on any host; and what may lie on hosts: keys and inputs, with
+    those that are to be removed in time."""
 
     open: frozenset
     all: frozenset
@@ -96,9 +96,31 @@ def parse(host, verdict, lines):
                 sample.parse(lines), tasks, tuple(inputs), processes, 'no' not in told)
 
 
-def known(store, host):
-    """The Known of a host as it is now: to be asked before and after a look, for things come and go meanwhile."""
-    return Known(frozenset(store.keys_on_hosts()), frozenset(store.expected_on_host(host.name)))
+def known(store):
+    """The Known of now: to be asked before and after a look, for things come and go meanwhile."""
+    return Known(frozenset(store.keys_on_hosts()), frozenset(store.expected_on_hosts()))
+
+
+def other_views(looks):
+    """The Seen of homes that another host of these looks has as well, as its id tells (NFS).
+
+    What lies in such a home is looked after from the first host only.
+    """
+    found, ids = [], set()
+    for seen in looks:
+        if seen.host_id and seen.host_id in ids:
+            found.append(seen)
+        ids.add(seen.host_id)
+    return found
+
+
+def without_files(judgement):
+    """A Judgement on a home that is looked after from another host: what is only seen from here.
+
+    That is tasks of this host that are missing, and processes.
+    """
+    strange = tuple(one for one in judgement.strange if one.kind in ('missing', 'process'))
+    return judgement._replace(strange=strange)
 
 
 def at_home(store, looks):
@@ -123,7 +145,7 @@ def judge(store, master, seen, before, homes):
     def is_ours(name):
         return ('.%s.' % master in name) if name in seen.inputs else name.startswith(master)
 
-    now = known(store, seen.host)
+    now = known(store)
     may_be, open_keys = before.all | now.all, before.open | now.open
     here = [task for task in store.on_host(seen.host.name) if task.home == seen.host.home]
     strange = [_of_directory(store, key, kind) for key, kind in sorted(seen.tasks.items()) if is_ours(key) and key not in may_be]

@@ -378,10 +378,13 @@ class Store:
             found.setdefault(name, []).append(number)
         return found
 
-    def expected_on_host(self, name):
-        """The keys and inputs that may lie on a host: of tasks, and what is to be removed in time."""
-        return {row[0] for row in self._rows('SELECT key FROM leftover WHERE host = ? UNION SELECT input FROM copy '
-                                             'WHERE host = ?', (name, name))} | {task.key for task in self.on_host(name)}
+    def expected_on_hosts(self):
+        """The keys and inputs that may lie on hosts: of tasks, and what is to be removed in time.
+
+        Not of one host: several may have one home, as on NFS.
+        """
+        rows = self._rows('SELECT key FROM leftover UNION SELECT input FROM copy')
+        return {row[0] for row in rows} | self.keys_on_hosts()
 
     def keys_on_hosts(self):
         """The keys of all tasks that are on hosts."""

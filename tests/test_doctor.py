@@ -13,7 +13,7 @@ from lwt import checks, leftovers
 from lwt.hosts import Host
 from lwt.ssh import Verdict
 from tests import lab
-from tests.support import marked, wait_for
+from tests.support import FAKE, ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_tasks import TaskTestCase
 
@@ -452,6 +452,55 @@ class OnHosts(LabTestCase):
         where = json.loads(self.lwt('task', 'show', '--json', '1').out)['result']
         done = subprocess.run(['cksum', os.path.join(where, 'result', 'out')], stdout=subprocess.PIPE)
         self.assertEqual(done.stdout.split()[:2], self.read(where, 'run.stdout').encode().split())
+
+
+class SharedHome(ProgramTestCase):
+    """Two hosts with one home, as on NFS; their ssh is a stub."""
+
+    def setUp(self):
+        super().setUp()
+        self.env['PATH'] = FAKE + ':' + self.env['PATH']
+        self.env['FAKE_ROOT'] = self.path('fake')
+        os.makedirs(self.path('fake', 'home'))
+        home = self.path('fake', 'home')
+        self.make_workspace([('h1', 'one', home), ('h2', 'two', home)])
+        self.describe('ends', 'exec : true\ncategory : one\n')
+        self.describe('slow', 'exec : sleep 60\ncategory : one\n')
+
+    def doctor(self, *words):
+        done = self.lwt('doctor', *words)
+        self.assertEqual(done.code, 0, done)
+        self.assertNotRegex(done.out, '(?m)^(FAIL|fixed)')
+
+    def test_SR_18_tasks_and_traces_of_the_other_host_are_known(self):
+        """SR-18: doctor, with and without --fix, of both hosts or of the one without tasks."""
+        self.assertEqual(self.lwt('task', 'add', 'ends').code, 0)
+        self.assertEqual(self.lwt('task', 'run').code, 0)
+        self.assertEqual(self.lwt('task', 'add', 'slow').code, 0)
+        self.assertEqual(self.lwt('task', 'update').code, 0)
+        folder = self.path('fake', 'home', '.lwt', 't')
+        before = sorted(name for name in os.listdir(folder) if name[0] in '0123456789abcdef')
+        self.assertEqual(len(before), 2, before)
+        for words in ((), ('-w', 'h2'), ('--fix',), ('--fix', '-w', 'h2')):
+            with self.subTest(words=words):
+                self.doctor(*words)
+                self.assertEqual(sorted(set(os.listdir(folder)) & set(before)), before)
+        shown = self.lwt('task', 'show', '--json').out
+        states = [json.loads(line)['state'] for line in shown.splitlines()]
+        self.assertEqual(states, ['done', 'running'])
+        self.lwt('task', 'kill', '2')
+        self.lwt('task', 'run')
+
+    def test_SR_18_a_shared_home_is_looked_after_once(self):
+        """SR-18: what is left in a home of two hosts is told and removed once."""
+        self.assertEqual(self.lwt('task', 'add', 'ends').code, 0)
+        self.lwt('task', 'run')
+        own = self.read('.lwt', 'master').split()[0]
+        os.makedirs(self.path('fake', 'home', '.lwt', 'i', 'x.%s.%s' % (own, 'ab' * 6)))
+        done = self.lwt('doctor')
+        self.assertEqual(done.out.count('inputs that no task needs'), 1, done)
+        self.assertEqual(self.lwt('doctor', '--fix').out.count('fixed'), 1)
+        self.doctor()
 
 
 if __name__ == '__main__':
