@@ -408,7 +408,8 @@ def why(command, words):
     if task.state != 'new':
         output.put_line('%s: it does not wait: %s%s%s' % (
             task.label, task.outcome or task.state, ' on ' + task.host if task.host else '',
-            ': ' + task.reason if task.reason else ''))
+            ': ' + output.printable_line(output.encoded(task.reason), 1000)
+            if task.reason else ''))
         return 0
     for line in output.table(('HOST', 'WHY'), weather_view.why_rows(
             command.place, command.store, command.settings, task, time.time())):

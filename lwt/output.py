@@ -26,10 +26,13 @@ F_SETPIPE_SZ = 1031             # fcntl(2); the module has the name since Python
 MANY_SOURCES = 64               # spools that wait for a slow reader, before everything waits for it
 SIGPIPE = 13
 
-# C0 but tab and newline, DEL, C1, the bidirectional controls, and the C1 bytes that are no text: what could drive or deceive a
-# terminal.
-_UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\udc80-\udc9f]')
+# What could drive or deceive a terminal: C0 but tab and newline, DEL, C1, the C1 bytes that are no
+# text, characters that change the direction of text, and those that have no width.
+_UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e'
+                     '\u2060-\u206f\ufeff\ufff9-\ufffb\udc80-\udc9f]')
 _COLOURS = {'red': 31, 'green': 32, 'yellow': 33, 'dim': 2, 'bold': 1}
+_OWN_COLOUR = re.compile('(\033\\[(?:%s|0)m)' % '|'.join(map(str, _COLOURS.values())))
+MAX_MESSAGE = 4000              # characters of a message of lwt's own
 
 
 def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
@@ -235,7 +238,7 @@ class Output:
 
     def say(self, text):
         """A line of lwt's own."""
-        self.err.write(encoded('lwt: %s\n' % text))
+        self.err.write(_message(text))
 
     def share_terminal(self, progress):
         """Have a Progress make room for what is written to its terminal."""
@@ -387,8 +390,21 @@ def printable_line(data, limit=60):
 
 
 def put_line(text=''):
-    """A line of results, of our own making: it may have colours."""
-    _put(encoded(text + '\n'))
+    """A line of results of lwt's own: it may have colours, and may quote what hosts told."""
+    text += '\n'
+    _put(_cleaned(text) if os.isatty(1) else encoded(text))
+
+
+def _cleaned(text):
+    """Text as bytes, with nothing in it that could drive a terminal but the colours of lwt."""
+    parts = _OWN_COLOUR.split(text)
+    return b''.join(encoded(part) if number % 2 else sanitised(encoded(part))
+                    for number, part in enumerate(parts))
+
+
+def clear_screen():
+    """Clear the terminal that standard output is."""
+    _put(b'\033[H\033[J')
 
 
 def put_bytes(data, stream=1):
@@ -419,10 +435,15 @@ def json_line(value):
 
 def say(text):
     """A line of lwt's own, on standard error.  Whoever closed that does not want it; a full disk is a loss."""
-    data = encoded('lwt: %s\n' % text)
     if 2 not in _closed:
         with contextlib.suppress(Interrupted, BlockingIOError):
-            _put(sanitised(data) if os.isatty(2) else data, 2)
+            _put(_message(text), 2)
+
+
+def _message(text):
+    """A line of lwt's own as bytes: cut, and harmless to a terminal that it may be shown on later."""
+    text = text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + '…'
+    return sanitised(encoded('lwt: %s\n' % text))
 
 
 def put_error(data):
@@ -485,17 +506,17 @@ class Progress:
             self.come_back()
         elif self._wanted and self._clock() >= self._next:
             self._next = self._clock() + self._every
-            put_error('lwt: %s\n' % text)
+            put_error(_message(text))
 
     def last(self, text):
         """What is to be said in the end, where there is no terminal."""
         if self._wanted and not self._is_tty:
-            put_error('lwt: %s\n' % text)
+            put_error(_message(text))
 
     def come_back(self):
         """Show the line again, unless it would overwrite half a line of somebody else."""
         if self._text and self._is_free:
-            text = self._text[:columns() - 1]
+            text = _UNSAFE.sub('?', self._text)[:columns() - 1]
             put_error('\r' + text.ljust(self._width))
             self._width = len(text)
 

@@ -131,7 +131,8 @@ def probe_line(when, told, now):
 def put_screen(lines, is_watched):
     """Print lines; on a terminal that is watched, in place of what is there."""
     if is_watched and os.isatty(1):
-        output.put_line('\033[H\033[J' + '\n'.join(lines))
+        output.clear_screen()
+        output.put_line('\n'.join(lines))
     else:
         for line in lines:
             output.put_line(line)

@@ -4,11 +4,14 @@ import codecs
 import errno
 import json
 import os
+import subprocess
+import sys
 import unittest
 from unittest import mock
 
 from lwt import output
 from lwt.errors import Interrupted
+from tests.support import ROOT
 
 
 class LineTaking(unittest.TestCase):
@@ -214,6 +217,31 @@ class ProgressLines(unittest.TestCase):
         for is_tty in (False, True):
             with self.subTest(is_tty=is_tty):
                 self.assertEqual(self.shown(is_tty, False, ((0, 'a'), None, (99, 'b'))), b'')
+
+    TEXT = 'a\033[2Jb\033]0;x\007c\x9bd\u202ee\u200bf\u2066g\ufeffh\rz'
+
+    def assert_harmless(self, shown):
+        self.assertIn('a\\x1b[2Jb', shown)
+        for char in '\033\x9b\u202e\u200b\u2066\ufeff\r\007':
+            self.assertNotIn(char, shown)
+
+    def test_SR_10_messages_carry_no_escapes_and_are_cut_with_and_without_a_terminal(self):
+        """SR-10: messages and progress lines that quote a host; standard error is a pipe."""
+        script = ('from lwt import output\noutput.say(%r)\noutput.say("x" * 100000)\n'
+                  'output.Progress(True).show(%r)\n' % (self.TEXT, self.TEXT))
+        done = subprocess.run([sys.executable, '-c', script], cwd=ROOT, stderr=subprocess.PIPE)
+        self.assert_harmless(done.stderr.decode())
+        self.assertLess(len(done.stderr), 10000)
+
+    def test_SR_10_lines_of_results_carry_no_escapes_but_colours_of_lwt_on_a_terminal(self):
+        """SR-10: a line of results that quotes a host, on a terminal."""
+        taken = []
+        with mock.patch('os.write', lambda fd, data: taken.append(bytes(data)) or len(data)), \
+                mock.patch('os.isatty', lambda fd: True):
+            output.put_line(self.TEXT)
+            output.put_line(output.coloured('ok', 'green', {}))
+        self.assert_harmless(taken[0].decode())
+        self.assertEqual(taken[1], b'\033[32mok\033[0m\n')
 
 
 if __name__ == '__main__':
