@@ -174,7 +174,8 @@ class Here(DoctorTestCase):
             mount = 'mkdir -p over/mem && mount -t tmpfs tmpfs over/mem && mkdir over/mem/upper over/mem/work over/mem/seen && '
             mount += 'mount -t %s %s %s over/mem/seen' % (kind, '-o ' + options if options else '', kind)
             done = subprocess.run(
-                ['unshare', '--mount', 'sh', '-c', mount + ' && cd over/mem/seen && %s -m lwt init . && %s -m lwt doctor'
+                ['unshare', '--mount', 'sh', '-c', mount + ' && cd over/mem/seen && '
+                 'chmod 755 . && %s -m lwt init . && %s -m lwt doctor'
                  % (sys.executable, sys.executable)], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE)
             self.assertEqual(done.returncode, 0, done)
