@@ -56,9 +56,9 @@ function __lwt_at
         set rank (math $rank + 1)
     end
 end
-set -g __lwt_valued --after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --links --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
+set -g __lwt_valued --after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --links --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --output-limit --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x
 function __lwt_keys
-    printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config
+    printf '%s=\n' fanout connect_timeout hello_timeout timeout idle grace lease output_limit stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config
 end
 complete -c lwt -f
 complete -c lwt -n 'contains -- -- (commandline -opc)' -F -a '(__fish_complete_command)'
@@ -103,6 +103,7 @@ complete -c lwt -n '__lwt_at 1 exec' -s u -l timeout -x -d 'for the whole comman
 complete -c lwt -n '__lwt_at 1 exec' -l idle -x -d 'without a byte of output before a command is ended; 0: no limit (default 0)'
 complete -c lwt -n '__lwt_at 1 exec' -l grace -x -d 'between TERM and KILL (default 5)'
 complete -c lwt -n '__lwt_at 1 exec' -l lease -x -d 'that a host does without a heartbeat before it ends a command (default 60)'
+complete -c lwt -n '__lwt_at 1 exec' -l output-limit -x -d 'most output of one host in one command: 500M, 2G, or KiB; 0: no limit (default 1G)'
 complete -c lwt -n '__lwt_at 1 exec' -s w -x -a '(__lwt_list (__lwt_hosts))' -d 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'
 complete -c lwt -n '__lwt_at 1 exec' -s g -x -a '(__lwt_list (__lwt_column 2))' -d 'the available ones of a category, or of several'
 complete -c lwt -n '__lwt_at 1 exec' -s x -x -a '(__lwt_list (__lwt_hosts))' -d 'but not these'

@@ -85,10 +85,11 @@ class Collector:
         return self.is_full
 
 
-def call(session, make, on_payload, about='command', on_result=lambda result: None):
+def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):
     """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream, data) gets the output.
 
     session: that of the host (see Session.at).  about: what the log calls it.  on_result(result) hears how each login went.
+    unwanted: the Verdict on a command that was ended because on_payload returned True, or None.
     """
     def log_in():
         frame = remote.Framed(session.nonce(), on_payload)
@@ -98,6 +99,8 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
         on_result(result)
         frame.finish()
         verdict = ssh.verdict(result, frame)
+        if unwanted is not None and result.status == 'unwanted':
+            verdict = unwanted
         events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed), command.label)
         return verdict
 
@@ -131,10 +134,11 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
 
 
 def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=remote.Payload(),
-            on_held=lambda: None):
+            on_held=lambda: None, unwanted=None):
     """Flow: run a command, or a long script of ours, under the guard; returns the Verdict.
 
     on_held() is called when the command has ended, but a process that it left behind holds its output.
+    unwanted: the Verdict on a command that is ended because on_payload returns True, or None.
     """
     session = session.at(host)
     limits = session.limits(timeout, stall)
@@ -146,4 +150,4 @@ def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, 
 
     return (yield from call(
         session, lambda frame: remote.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload,
-        on_result=look_at))
+        on_result=look_at, unwanted=unwanted))

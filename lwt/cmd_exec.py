@@ -19,7 +19,7 @@ from typing import NamedTuple
 from lwt import call, files, flow, outcome, output, script_checks, styles
 from lwt.arguments import Parser, fitting
 from lwt.config import count, positive
-from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
+from lwt.errors import EXIT_FAILED, EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
 from lwt.remote import Payload
 from lwt.ssh import Verdict, printable_text
 
@@ -57,6 +57,8 @@ def main(name, argv, make_env):
     session = env.session(settings, chosen)
     fanout = fitting(settings.fanout, '-f', output.say)
     style = _style(parsed, chosen)
+    if settings.output_limit:
+        style = styles.Limited(style, settings.output_limit * 1024)
     _check_folder(parsed.failed_to)
     with contextlib.ExitStack() as stack:
         payload = _payload(parsed, stack)
@@ -79,7 +81,7 @@ def _parser(name):
                     'by line, with the host before it when there are several.  Standard input is\n'
                     'empty.', EXAMPLES)
     parser.add_selection()
-    parser.add_options('timeout', 'idle', 'grace', 'lease')
+    parser.add_options('timeout', 'idle', 'grace', 'lease', 'output_limit')
     shown = parser.add_argument_group('output')
     shown.add_argument('-b', '--gather', action='store_true', help='wait for all, and show equal output once')
     shown.add_argument('--diff', action='store_true', help='gather, and show how each output differs from the most common one')
@@ -361,7 +363,8 @@ class _Course:
         def attempt():
             return (yield from call.command(
                 self._session, host, text, arguments, take, timeout=settings.timeout, stall=settings.idle,
-                payload=self._job.payload, on_held=lambda: self._held.add(host)))
+                payload=self._job.payload, on_held=lambda: self._held.add(host),
+                unwanted=_too_much(settings.output_limit)))
         verdict = yield from flow.retry(attempt, _is_worth_another, self._job.parsed.retries + 1, RETRY_DELAY)
         is_sudos = self._job.parsed.sudo and verdict.ran == 'no' and verdict.reason.startswith('sudo: ')
         return verdict._replace(kind='sudo') if is_sudos else verdict
@@ -439,6 +442,12 @@ class _Course:
         self._out.say(self._state())
         for name, age in self._run.pool.ages:
             self._out.say('%s: for %s' % (name, output.duration(age)))
+
+
+def _too_much(limit):
+    """The Verdict on a host that printed more than `limit` KiB."""
+    reason = 'more than %s of output' % output.option_size(limit)
+    return Verdict('failed', EXIT_FAILED, reason, is_cut=True)
 
 
 def _is_worth_another(verdict):

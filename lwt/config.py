@@ -129,6 +129,8 @@ OPTIONS = (
     Option('idle', seconds, '0', 'SEC', ('--idle',), 'without a byte of output before a command is ended; 0: no limit'),
     Option('grace', seconds, '5', 'SEC', ('--grace',), 'between TERM and KILL'),
     Option('lease', positive_seconds, '60', 'SEC', ('--lease',), 'that a host does without a heartbeat before it ends a command'),
+    Option('output_limit', size, '1G', 'SIZE', ('--output-limit',),
+           'most output of one host in one command: 500M, 2G, or KiB; 0: no limit'),
     Option('stall', seconds, '120', 'SEC', ('--stall',), 'without a byte before a transfer is cut'),
     Option('logins', positive, '8', 'N', (), 'logins under way at one address or jump host'),
     Option('persist', seconds, '0', 'SEC', (), 'that connections are kept for the next run; 0: until the end of this one'),

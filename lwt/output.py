@@ -283,6 +283,11 @@ class WholeLines:
         if rest:
             self._partial.feed('', rest if self._partial.size else self._label + rest)
 
+    @property
+    def unfinished(self):
+        """Bytes kept of a line that is not whole yet."""
+        return max(0, self._partial.size - len(self._label))
+
     def finish(self):
         """No more will come; a last line without its newline gets one if it has a label."""
         if self._partial.size:
@@ -555,6 +560,15 @@ def duration(seconds):
     if minutes < 60:
         return '%d min %d s' % (minutes, rest)
     return '%d h %d min' % divmod(minutes, 60)
+
+
+def option_size(kib):
+    """KiB of an option, in the unit in which a user wrote them: 1G is 1 GB."""
+    for unit in ('kB', 'MB', 'GB'):
+        if kib % 1024:
+            return '%d %s' % (kib, unit)
+        kib //= 1024
+    return '%d TB' % kib
 
 
 def size(number):

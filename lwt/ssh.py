@@ -54,6 +54,7 @@ class Verdict(NamedTuple):
     code: the command's own exit code, or 124, 255 and so on as design has them.
     reason: for people.  ran: 'no' (certainly not started), 'maybe', 'yes'.
     is_dropped: sshd dropped the login because it was busy; see ssh_messages.Failure.
+    is_cut: lwt ended the command because it printed too much.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Verdict(NamedTuple):
     reason: str = ''
     ran: str = 'yes'
     is_dropped: bool = False
+    is_cut: bool = False
 
     @property
     def ok(self):

@@ -1,10 +1,12 @@
 """How the output of many hosts is shown: a line at a time, in order, gathered, as differences, as JSON, in files.
 
 A style has begin(output), before the loop; taker(host) -> on_payload(stream, data); done(host, verdict, warning), once
-for each host; and end(), after the loop.  says_failures: whether lwt says beside it which hosts failed.
+for each host; and end(), after the loop.  says_failures: whether lwt says beside it which hosts failed.  kept(host, printed):
+how many of the bytes that a host has printed count against output_limit, because they may fill the disk.
 """
 
 import codecs
+import collections
 import os
 import re
 from typing import NamedTuple
@@ -39,6 +41,10 @@ class Live:
         for lines in self._lines.pop(host, {}).values():
             lines.finish()
 
+    def kept(self, host, _printed):
+        """Whole lines are shown at once; only those that are not whole yet are kept."""
+        return sum(lines.unfinished for lines in self._lines.get(host, {}).values())
+
     def end(self):
         """Nothing is left to show."""
 
@@ -63,6 +69,10 @@ class Ordered:
     def done(self, host, _verdict, _warning):
         self._floor.done(self._speakers.pop(host))
 
+    def kept(self, _host, printed):
+        """All of it: what is shown now holds up the hosts that are shown later."""
+        return printed
+
     def end(self):
         """Nothing is left to show."""
 
@@ -73,6 +83,12 @@ class _Key(NamedTuple):
     kind: str
     reason: str
     said: str
+    is_cut: bool
+
+    @property
+    def is_whole(self):
+        """Is the output what the command printed until it ended?"""
+        return self.kind in ('ok', 'failed') and not self.is_cut
 
 
 class _Spooled:
@@ -93,6 +109,10 @@ class _Spooled:
 
     def _spool(self, host):
         return self._spools.pop(host, None) or output.Spool()
+
+    def kept(self, _host, printed):
+        """All of it."""
+        return printed
 
     def end(self):
         """Nothing is left to show."""
@@ -123,14 +143,15 @@ class Gathered(_Spooled):
     def done(self, host, verdict, _warning):
         spool = self._spool(host)
         digests = self._digests.pop(host, None) or _new_digests()
-        key = _Key(verdict.kind, verdict.reason, ' '.join(digests[stream].hexdigest() for stream in STREAMS))
+        said = ' '.join(digests[stream].hexdigest() for stream in STREAMS)
+        key = _Key(verdict.kind, verdict.reason, said, verdict.is_cut)
         self._groups.setdefault(key, ([], spool))[0].append(host.name)
 
     def end(self):
         groups = sorted(self._groups.items(), key=lambda item: (-len(item[1][0]), min(map(self._ranks.get, item[1][0]))))
-        answered = [names_and_spool for key, names_and_spool in groups if key.kind in ('ok', 'failed')]
+        answered = [names_and_spool for key, names_and_spool in groups if key.is_whole]
         for key, (names, spool) in groups:
-            if self._differences and key.kind in ('ok', 'failed'):
+            if self._differences and key.is_whole:
                 difference = _difference(answered[0], (names, spool))
                 if not difference and key.kind == 'failed':             # only the code differs
                     _put_group(key, names, output.Spool())
@@ -203,6 +224,40 @@ def _json_line(head, spool):
     yield b'}\n'
 
 
+class Limited:
+    """Another style, which takes no more of a host once it keeps `limit` bytes of it.
+
+    What a taker of it returns is True when the host has printed too much.  Without this, one host
+    that prints without end would fill the disk, and the output of all others would be lost.
+    """
+
+    def __init__(self, style, limit):
+        self._style = style
+        self._limit = limit
+        self._printed = collections.Counter()       # host -> bytes
+        self._over = set()
+        self.says_failures = style.says_failures
+        self.begin, self.end = style.begin, style.end
+
+    def taker(self, host):
+        show = self._style.taker(host)
+
+        def take(stream, data):
+            while data and host not in self._over:
+                room = self._limit - self._style.kept(host, self._printed[host])
+                if room <= 0:
+                    self._over.add(host)
+                    break
+                show(stream, data[:room])
+                self._printed[host] += len(data[:room])
+                data = data[room:]
+            return host in self._over
+        return take
+
+    def done(self, host, verdict, warning):
+        self._style.done(host, verdict, warning)
+
+
 class WithFiles:
     """Another style, and beside it a file for each host: DIRECTORY/HOST, written as it comes.
 
@@ -215,6 +270,10 @@ class WithFiles:
         self._files = {}                # (stream, host) -> file
         self.says_failures = style.says_failures
         self.begin, self.end = style.begin, style.end
+
+    def kept(self, _host, printed):
+        """All of it, whatever the other style keeps."""
+        return printed
 
     def taker(self, host):
         show = self._style.taker(host)
