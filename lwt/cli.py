@@ -73,7 +73,7 @@ def main(argv=None, environ=None):
 
 def _report_bug():
     import traceback
-    traceback.print_exc()
+    output.put_bytes(output.encoded(traceback.format_exc()), 2)
     output.say('this is a bug in lwt; please report the lines above')
     return EXIT_BUG
 
@@ -98,7 +98,7 @@ def _open_standard_streams():
             os.open(os.devnull, os.O_RDWR)      # takes the lowest free number
             closed.append(fd)
     if sys.stderr is None or (sys.stderr.encoding or '').lower().replace('-', '') != 'utf8':
-        # argparse prints the usage there, which is not all ASCII.
+        # For what Python itself writes there, which is not all ASCII: a prompt, a warning.
         sys.stderr = open(2, 'w', encoding='utf-8', errors='surrogateescape', closefd=False)
     return closed
 
@@ -138,7 +138,7 @@ def _find_command(argv):
     leading, rest = parser.leading(argv)
     before, _words = parser.parse(leading)      # prints and exits for help and version; complains of what it does not know
     if not rest:
-        parser.print_usage(sys.stderr)
+        output.put_bytes(output.encoded(parser.format_usage()), 2)
         raise UsageError('no command', 'see lwt --help')
     if rest[0] == 'help':
         parser.parse(['--help'])

@@ -440,8 +440,7 @@ def _log_from_here(command, task, folder):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with files.local_errors(path), open(path, 'rb') as file:
-                for chunk in iter(lambda file=file: file.read(1 << 16), b''):
-                    output.put_bytes(chunk, stream)
+                output.put_pieces(iter(lambda file=file: file.read(1 << 16), b''), stream)
     return 0
 
 

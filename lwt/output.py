@@ -33,6 +33,7 @@ _UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\
 _COLOURS = {'red': 31, 'green': 32, 'yellow': 33, 'dim': 2, 'bold': 1}
 _OWN_COLOUR = re.compile('(\033\\[(?:%s|0)m)' % '|'.join(map(str, _COLOURS.values())))
 MAX_MESSAGE = 4000              # characters of a message of lwt's own
+MAX_CELL = 1000                 # characters of a cell in a table
 
 
 def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
@@ -417,13 +418,14 @@ def put_bytes(data, stream=1):
     _put(sanitised(data) if os.isatty(stream) else data, stream)
 
 
-def put_pieces(pieces):
+def put_pieces(pieces, stream=1):
     """The same, in pieces, which may part a character."""
     decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
+    is_tty = os.isatty(stream)
     for piece in pieces:
-        _put(sanitised(piece, decode) if os.isatty(1) else piece)
-    if os.isatty(1):
-        _put(sanitised(b'', lambda data: decode(data, True)))
+        _put(sanitised(piece, decode) if is_tty else piece, stream)
+    if is_tty:
+        _put(sanitised(b'', lambda data: decode(data, True)), stream)
 
 
 def _put(data, stream=1):
@@ -485,6 +487,7 @@ def _cell(value):
     if value is None:
         return '-'
     text = '%.1f' % value if isinstance(value, float) else str(value)
+    text = text if len(text) <= MAX_CELL else text[:MAX_CELL] + '…'
     return ''.join(char if char.isprintable() else '?' for char in text)
 
 

@@ -19,6 +19,7 @@ MARKS = 150             # tasks of a host that are drawn one by one; beyond, the
 LANES = 12              # of tasks at the same time, in a timeline that draws them
 ROWS = 60               # of a table
 HEALTH_HOURS = 72
+MAX_TEXT = 1000         # characters of a reason or a name
 GOOD, BAD = 'success', 'bad'
 STATES = (('success', 'ok'), ('failed', 'bad'), ('timeout', 'bad'), ('lost', 'bad'), ('killed', 'warn'))
 
@@ -77,8 +78,9 @@ def page(facts):
 
 
 def text(value):
-    """Any text, safe between tags and in attributes: escaped, and without what cannot be seen."""
-    return html.escape(''.join(char if char.isprintable() else '?' for char in str(value)))
+    """Any text, safe between tags and in attributes: escaped, cut, and without what cannot be seen."""
+    shown = _short(str(value), MAX_TEXT)
+    return html.escape(''.join(char if char.isprintable() else '?' for char in shown))
 
 
 def _when(seconds):
