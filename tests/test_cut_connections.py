@@ -13,7 +13,7 @@ from tests.support import ProgramTestCase, wait_for
 
 STEP = 64                       # bytes between two cuts
 ALL = bool(os.environ.get('LWT_TEST_ALL_STEPS'))
-SAMPLED = 1 if ALL else 5       # of the cuts for tasks and reduce, which need many logins; make crash tries all
+SAMPLED = 1 if ALL else 11      # of the cuts for tasks and reduce, which need many logins; make crash tries all
 NEVER = 1 << 40
 
 ALIAS = '''\

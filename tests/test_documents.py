@@ -181,7 +181,7 @@ class Help(ShellTestCase):
             re.match(r'  (\S.*?)(\s{2,}.*)?$', line) for line in lines) if match and 'lwt ' in match.group(1)]
         self.assertGreater(len(found), 40)
         path = self.write('script.sh', FIXTURES + documents.script(found))
-        done = subprocess.run(['timeout', '150', 'bash', path], cwd=self.start_at, env=self.env, stdin=subprocess.DEVNULL,
+        done = subprocess.run(['timeout', '400', 'bash', path], cwd=self.start_at, env=self.env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         told = documents.outcomes(done.stdout.decode('utf-8', 'replace'))
         wrong = ['%s: code %s: %s' % (command.text, code, ' / '.join(lines)) for command, (lines, code) in (

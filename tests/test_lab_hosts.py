@@ -279,7 +279,7 @@ class TasksOnHosts(LabTestCase):
     def test_a_disk_here_that_fills_up_ends_the_run_whatever_other_hosts_do(self):
         small = self.path('small')
         os.mkdir(small)
-        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'tmpfs', small], check=True)
         try:
             self.assertEqual(self.lwt('init', 'small').code, 0)
             self.write('small/host.list', ''.join('%s\tlab\t~\tslots=2\n' % name for name in self.names[:3]))
