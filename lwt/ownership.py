@@ -51,16 +51,16 @@ class Checker:
         for at, info in steps[-1:]:
             self._judge(at, info, is_way)
 
-    def check_entry(self, path):
+    def check_entry(self, path, is_way=False):
         """The same for an entry of a directory that has been looked at: the way there is known."""
         try:
             info = os.lstat(path)
         except OSError:
             return
         if stat.S_ISLNK(info.st_mode):
-            self.check(path)
+            self.check(path, is_way)
         else:
-            self._judge(path, info)
+            self._judge(path, info, is_way)
 
     def _judge(self, path, info, is_way=False):
         if info.st_uid not in self._trusted and not (is_way and _is_unmapped(info.st_uid)):
@@ -110,7 +110,8 @@ def check_workspace(root, start=None):
         checker.check_entry(at)
         at = os.path.dirname(at)
     for name in NAMES:
-        checker.check_entry(os.path.join(root, name))
+        # Results are only written, so it does no harm if others can put something beside them.
+        checker.check_entry(os.path.join(root, name), is_way=name == 'task.finish')
     own = os.path.join(root, '.lwt')
     for folder in (own, os.path.join(own, 'lock'), os.path.join(own, 'tmp')):
         for name in _entries(folder):

@@ -31,6 +31,7 @@ except ImportError:         # a Python that was built without it; all but tasks 
 
 SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
+LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
 NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
 BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
 UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
@@ -643,7 +644,8 @@ class Store:
         """
         now = self._clock()
         hour = now // 3600 + 1
-        ahead = [('task', 'ended', now), ('leftover', 'due', now + keep_days * 86400),
+        latest_due = now + max(keep_days, LONGEST_KEEP) * 86400     # `keep` may have been larger
+        ahead = [('task', 'ended', now), ('leftover', 'due', latest_due),
                  ('attempt', 'ended', now), ('probe', 'time', now), ('sample', 'time', now),
                  ('ending', 'hour', hour), ('usage', 'hour', hour)]
         found = [(table, column, most) for table, column, most in ahead if self._rows(

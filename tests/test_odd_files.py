@@ -118,8 +118,8 @@ class OddNames(ProgramTestCase):
         self.check()
 
     def test_what_cannot_be_removed_keeps_no_task_waiting(self):
+        self.lwt('task', 'add', 'sample')
         with self.held(self.path('task', 'old.0123456789ab')), self.held(self.path('task.finish', '.part-localhost2')):
-            self.lwt('task', 'add', 'sample')
             done = self.lwt('task', 'run')
             self.assertEqual(done.code, 0, done)
             self.assertIn('old.0123456789ab', done.err)

@@ -235,7 +235,7 @@ class OthersCanWrite(Attacked):
                 self.assert_unsafe(
                     path,
                     'writable by everybody (mode %04o)' % mode,
-                    'chmod go-w ' + path,
+                    'chmod %s %s' % ('+t' if name == 'task.finish' else 'go-w', path),
                     cwd='ws/sub/deep',
                 )
                 os.chmod(path, old)
