@@ -429,12 +429,12 @@ class OnHosts(LabTestCase):
 
     def test_D_12_a_large_result_on_a_slow_line_holds_up_nobody_and_a_silent_one_is_cut_and_fetched_again(self):
         self.make_lab_workspace(['h1', 'h4'], stall='3', quarantine_wait='1')
-        self.describe('huge', 'exec : head -c 6000000 /dev/urandom > out; cksum < out\nd_fetch : out\nhosts : h1\n')
+        self.describe('huge', 'exec : head -c 12000000 /dev/urandom > out; cksum < out\nd_fetch : out\nhosts : h1\n')
         self.describe('quick', 'exec : true\nhosts : h1 h4\n')
         self.lwt('task', 'add', 'huge')
         self.lwt('task', 'update')
         self.assertTrue(wait_for(lambda: self.lab.commands('h1') == {}))
-        self.lab.rate('h1', '4000')
+        self.lab.rate('h1', '2500')
         popen = self.start('task', 'run')
         scratch = self.path('.lwt', 'tmp', 'carry.h1', 'results')
         self.assertTrue(wait_for(lambda: os.path.exists(scratch) and os.path.getsize(scratch) > 100000))
