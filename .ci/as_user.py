@@ -76,6 +76,16 @@ def remove_stale_users():
                 shutil.rmtree(entry.pw_dir, ignore_errors=True)
 
 
+def processes_left(uid):
+    """The processes of a user that are still there after a while: a `sleep` may outlive its shell."""
+    for _look in range(150):
+        found = processes_of(uid)
+        if not found:
+            break
+        time.sleep(0.1)
+    return found
+
+
 def processes_of(uid):
     """{pid: command line} of the processes of a user, zombies left out."""
     found = {}
@@ -174,7 +184,7 @@ def run(argv, source):
         copy_checkout(source, checkout, entry.pw_uid, entry.pw_gid)
         print('as the user %s: %s' % (name, ' '.join(argv)), flush=True)
         code = run_as(entry, argv, checkout, usable_path(entry))
-        left = processes_of(entry.pw_uid)
+        left = processes_left(entry.pw_uid)
         for pid, words in sorted(left.items()):
             print('left by the user %s: process %d: %s' % (name, pid, words))
         return 1 if left and code == 0 else code
