@@ -8,6 +8,7 @@ A peer that is not installed is named, not guessed at.  Work on hosts needs root
 import argparse
 import importlib
 import os
+import signal
 import sys
 
 from bench.measure import environment
@@ -21,6 +22,7 @@ def main(argv):
     parser.add_argument('-n', dest='rounds', type=int, default=3)
     parser.add_argument('areas', nargs='*', metavar='AREA', help=' '.join(AREAS))
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)       # as an interrupt: what was started is to be ended
     for area in options.areas:
         if area not in AREAS:
             parser.error('no such area: %s (%s)' % (area, ' '.join(AREAS)))
