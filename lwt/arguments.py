@@ -105,23 +105,23 @@ class Env(NamedTuple):
         if place is not None:
             run.at_exit(remember)
 
-    def select(self, parsed, place, may_be_empty=False):
-        """The hosts that -w -g -a -x mean."""
+    def select(self, parsed, place, settings=None, may_be_empty=False):
+        """The hosts that -w -g -a -x mean.  settings: of the place; read if need be and none are given."""
         from lwt import hosts
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)
         selection = hosts.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
         candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
         chosen = hosts.select(selection, candidates, functools.lru_cache()(
-            lambda: self._available(place or self.require_workspace())), _read_hosts)
+            lambda: self._available(place or self.require_workspace(), settings)), _read_hosts)
         if not chosen and not may_be_empty:
             raise UsageError('no hosts selected')
         return chosen
 
-    def _available(self, place):
+    def _available(self, place, settings):
         """The available hosts without those that get no work, which are named."""
         from lwt import hostset, weather
         listed = place.available()
-        resting = weather.resting(place, [host.name for host in listed], self.settings(place))
+        resting = weather.resting(place, [host.name for host in listed], settings or self.settings(place))
         if resting and not self.quiet:
             output.say('left out (quarantine): %s; see lwt hosts --why HOST' % hostset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]

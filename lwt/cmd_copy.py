@@ -36,7 +36,7 @@ def main(name, argv, make_env):
     settings = env.settings(place)
     if len(words) < 2:
         raise UsageError('lwt %s: expected what to copy, and where to' % name, 'see lwt %s --help' % name)
-    chosen = env.select(parsed, place)
+    chosen = env.select(parsed, place, settings)
     session = env.session(settings, chosen)
     tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
     make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally, place)

@@ -45,7 +45,7 @@ def main(name, argv, make_env):
     refuse_words(parser, words + (parsed.rest or []))
     place = env.find_workspace()
     settings = env.settings(place)
-    chosen = env.select(parsed, place)
+    chosen = env.select(parsed, place, settings)
     session = env.session(settings, chosen)
     with tempfile.TemporaryDirectory(prefix='lwt-deploy.') as scratch:
         wanted, digest = _survey(scratch, place)

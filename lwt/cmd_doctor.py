@@ -113,7 +113,7 @@ class _Doctor:
     # -- hosts --------------------------------------------------------------------------------------------------------
 
     def _tell_hosts(self, store, settings, own):
-        chosen = self._hosts(store)
+        chosen = self._hosts(store, settings)
         session = self._env.session(settings, [])
         with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
             self._tell_all(run.report(checks.machine(session, any(not host.is_local for host in chosen))))
@@ -129,7 +129,7 @@ class _Doctor:
         for one in seen:
             self._tell_all(_of_host(one, sick.get(one.seen.host.name), bool(own)))
 
-    def _hosts(self, store):
+    def _hosts(self, store, settings):
         """The homes to look at: those of the hosts that were selected, or of all on which something may be."""
         try:
             candidates = self._place.candidates()
@@ -138,7 +138,7 @@ class _Doctor:
         parsed = self._parsed
         is_all = not (parsed.hosts or parsed.categories or parsed.everything or parsed.exclude)
         parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
-        chosen = candidates if is_all else self._env.select(parsed, self._place)
+        chosen = candidates if is_all else self._env.select(parsed, self._place, settings)
         names, homes = {host.name for host in chosen}, {(host.name, host.home) for host in chosen}
         more = [Host(name, category, home) for name, home, category in store.all_hosts()
                 if (is_all or name in names) and (name, home) not in homes]

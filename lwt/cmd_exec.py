@@ -52,7 +52,7 @@ def main(name, argv, make_env):
     place = env.find_workspace()
     settings = env.settings(place)
     work = _work(parsed, words)
-    chosen = _picked(env.select(parsed, place), parsed.pick)
+    chosen = _picked(env.select(parsed, place, settings), parsed.pick)
     _check_columns(work, chosen)
     session = env.session(settings, chosen)
     fanout = fitting(settings.fanout, '-f', output.say)

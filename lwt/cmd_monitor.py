@@ -29,7 +29,7 @@ def main(name, argv, make_env):
     place = env.find_workspace()
     settings = env.settings(place)
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
-    chosen = env.select(parsed, place)
+    chosen = env.select(parsed, place, settings)
     if parsed.watch:        # a login each time would be much of what is then seen
         settings = settings._replace(persist=max(settings.persist, 2 * every))
 

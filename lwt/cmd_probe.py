@@ -41,7 +41,7 @@ def main(name, argv, make_env):
     place = env.require_workspace()
     settings = env.settings(place)
     is_all = not (parsed.hosts or parsed.categories or parsed.everything)
-    chosen = place.candidates() if is_all else env.select(parsed, place)
+    chosen = place.candidates() if is_all else env.select(parsed, place, settings)
     place.prepare()
     return weather_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed), every if parsed.watch else None)
 

@@ -41,7 +41,7 @@ def main(name, argv, make_env):
         files.check_replaceable(parsed.output)
     place = env.find_workspace()
     settings = env.settings(place)
-    chosen = _hosts(parsed, env, place, BR_HOSTS)
+    chosen = _hosts(parsed, env, place, BR_HOSTS, settings)
     session = env.session(settings, chosen)
     with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
         env.ready(run, place, session, chosen)
@@ -97,12 +97,12 @@ def _order(parsed, environ):
     return partition.Order(column, delimiter, parsed.numeric, parsed.reverse, partition.collation(environ))
 
 
-def _hosts(parsed, env, place, br_hosts):
+def _hosts(parsed, env, place, br_hosts, settings=None):
     """The hosts, one for each partition: the names of -m, or a selection, or those that bashreduce would take."""
     if parsed.named is not None and (parsed.hosts or parsed.categories or parsed.everything):
         raise UsageError('-m and -w, -g, -a exclude each other')
     if parsed.named is None and (parsed.hosts or parsed.categories or parsed.everything or not os.path.exists(br_hosts)):
-        return env.select(parsed, place)
+        return env.select(parsed, place, settings)
     where, text = ('-m', parsed.named) if parsed.named is not None else (br_hosts, files.read_text(br_hosts, hosts.MAX_BYTES))
     lines = [line.partition('#')[0] for line in text.splitlines()]
     candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []

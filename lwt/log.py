@@ -39,7 +39,6 @@ def start(verbose, path, as_json):
             logger.addHandler(handler)
         except OSError as error:
             output.say('the log cannot be written: %s: %s' % (path, error.strerror))
-            logger.addHandler(logging.NullHandler())        # said once, however often it is started
 
 
 def _formatted(handler, formatter):
