@@ -19,7 +19,7 @@ import stat
 import tarfile
 from typing import NamedTuple
 
-from lwt import tar_reader
+from lwt import files, tar_reader
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
@@ -190,7 +190,7 @@ class _Extraction:
         self._told_links = told_links
         self._copies = copies           # bytes that copies for hard links may still have
         self._links = []                # (where, target) of the symbolic links to make
-        self._umask = _umask()
+        self._umask = files.current_umask()
         self.refused = []
 
     def take(self, member):
@@ -250,7 +250,7 @@ class _Extraction:
         if member.kind == tar_reader.HARDLINK:
             self._hard_link(member.link, path)
         elif member.kind == tar_reader.FILE:
-            with _new_file(path, mode | 0o400) as file:
+            with open(files.open_new(path, mode | 0o400), 'wb') as file:
                 self._reader.copy_to(_Writer(file).write)
             os.utime(path, (member.mtime, member.mtime))
         else:
@@ -276,7 +276,7 @@ class _Extraction:
         self._copies -= info.st_size
         if self._copies < 0:
             raise _Refusal('hard links to more than this file system may copy')
-        with open(source, 'rb') as file, _new_file(path, info.st_mode & 0o777) as copy:
+        with open(source, 'rb') as file, open(files.open_new(path, info.st_mode & 0o777), 'wb') as copy:
             shutil.copyfileobj(file, _Writer(copy), CHUNK)
         os.utime(path, (info.st_mtime, info.st_mtime))
 
@@ -311,17 +311,6 @@ class _Writer:
             self._file.flush()
             os.fdatasync(self._file.fileno())
             self._waiting = 0
-
-
-def _new_file(path, mode):
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return open(os.open(path, flags, mode), 'wb')
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _marked(raw, name):

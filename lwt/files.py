@@ -92,6 +92,18 @@ def make_dir(path):
         os.umask(umask)
 
 
+def current_umask():
+    """The umask of this process."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def open_new(path, mode):
+    """A descriptor to write to a file that must not be there yet, not even as a link."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+
 def open_private(path, flags):
     """A descriptor to write to a file of the user's choice; a new one gets mode 0600.
 
@@ -147,9 +159,7 @@ def replacing(path, special=None):
         return
     path = os.path.realpath(path)
     with local_errors(path):
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o666 & ~umask
+        mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o666 & ~current_umask()
         part = os.path.join(os.path.dirname(path), '.part-%s' % os.urandom(8).hex())
         fd, is_named = _nameless(path, part)
         try:

@@ -69,8 +69,7 @@ def unpack_part(argument):
     arrived = resultfiles.unpack(path, part, {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
     came = {}
     for key, (_d_fetch, code) in wanted.items():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(os.path.join(part, key, 'run.code'), flags, 0o600), 'w') as file:
+        with open(files.open_new(os.path.join(part, key, 'run.code'), 0o600), 'w') as file:
             file.write('%s\n' % ('' if code is None else code))
         lines = list(arrived[key].missing) + ['not taken: ' + line for line in arrived[key].refused]
         size = files.tree_size(os.path.join(part, key))
