@@ -1,7 +1,9 @@
 """What the tests share: the leak-checked test case, a workspace, and lwt as a user runs it."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -60,6 +62,23 @@ class LeakCheckedTestCase(unittest.TestCase):
         self.assertEqual(wakeup, -1, 'wake-up fd left')
         with self.assertRaises(ChildProcessError, msg='a child or zombie left'):
             os.waitpid(-1, os.WNOHANG)
+
+
+def tree_of(path):
+    """{relative name: content, None for a directory, ('link', target)} of what is in a directory."""
+    found = {}
+    for root, dirs, names in os.walk(path):
+        for name in dirs + names:
+            full = os.path.join(root, name)
+            inner = os.path.relpath(full, path)
+            if os.path.islink(full):
+                found[inner] = ('link', os.readlink(full))
+            elif os.path.isdir(full):
+                found[inner] = None
+            else:
+                with open(full, 'rb') as file:
+                    found[inner] = file.read()
+    return found
 
 
 def open_fds():
@@ -141,6 +160,18 @@ class ProgramTestCase(LeakCheckedTestCase):
         self.assertNotIn('Traceback', done.err, done)
         for word in words:
             self.assertIn(word, done.err, done)
+
+    def use_fake_ssh(self):
+        """Have lwt find the stub for ssh, whose hosts have their homes in a directory."""
+        self.env['PATH'] = FAKE + ':' + self.env['PATH']
+        self.env['FAKE_ROOT'] = self.path('fake')
+        os.mkdir(self.path('fake'))
+
+    def change_state(self, *statements):
+        """Change state.db behind the back of lwt."""
+        with contextlib.closing(sqlite3.connect(self.path('.lwt', 'state.db'))) as database, database:
+            for statement in statements:
+                database.execute(statement)
 
     def make_workspace(self, host_list=None, **options):
         """Make a workspace in the scratch directory; host_list: lines as (name, category, home)."""

@@ -1,7 +1,6 @@
 """A lying ssh and a spoiled network: each failure has its class, and tasks come through."""
 
 import concurrent.futures
-import os
 import time
 import unittest
 import uuid
@@ -9,7 +8,7 @@ import uuid
 from lwt import scheduler
 from tests import lab, ledger
 from tests.fault_proxy import FaultProxy
-from tests.support import FAKE, MARK, ProgramTestCase, marked, wait_for
+from tests.support import MARK, ProgramTestCase, marked, wait_for
 
 
 class LyingSsh(ProgramTestCase):
@@ -19,9 +18,7 @@ class LyingSsh(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
 
     def test_N_1_each_way_not_to_be_reached_is_said_in_one_line(self):
         said = {('down-1', 'refused'): 'unreachable (connection refused)', ('dns-1', 'dns'): 'unreachable (name not known)',

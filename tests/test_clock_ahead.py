@@ -57,13 +57,6 @@ class Stored(ProgramTestCase):
         self.make_workspace([('localhost', 'local', self.home)])
         self.assertEqual(self.lwt('task', 'add', 'sample').code, 0)
 
-    def change(self, *statements):
-        database = sqlite3.connect(self.path('.lwt', 'state.db'))
-        for statement in statements:
-            database.execute(statement)
-        database.commit()
-        database.close()
-
     def rows(self, sql):
         database = sqlite3.connect(self.path('.lwt', 'state.db'))
         try:
@@ -74,7 +67,7 @@ class Stored(ProgramTestCase):
     def test_SR_16_a_host_in_quarantine_for_a_year_is_used(self):
         """SR-16: health.retry, failed and since are a year ahead."""
         ahead = time.time() + YEAR
-        self.change(
+        self.change_state(
             "INSERT INTO health VALUES ('localhost', 'out', 3, 0, 3, 'refused', 'why', %r, %r, %r)"
             % (ahead, ahead, ahead + 15)
         )
@@ -87,7 +80,7 @@ class Stored(ProgramTestCase):
         """SR-16: tasks, traces on hosts, probes and statistics from a year ahead are forgotten."""
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertTrue(os.listdir(os.path.join(self.home, '.lwt', 't')))
-        self.change(
+        self.change_state(
             'UPDATE task SET ended = ended + %r' % YEAR,
             'UPDATE leftover SET due = due + %r' % YEAR,
             'UPDATE sample SET time = time + %r' % YEAR,

@@ -7,28 +7,11 @@ import unittest
 
 from lwt import manifest
 from lwt.errors import UsageError
-from tests.support import ProgramTestCase
+from tests.support import ProgramTestCase, tree_of
 from tests.test_copy import CopyTestCase, write
 
 LIMIT = 1 << 20             # bytes of a file without a size, as sh/get.sh has it
 STRANGE = ('new\nline', 'back\\slash', 'both\\\n', '\\n', ' blanks ', '-x', 'a-b', '\udcff', '$(x)')
-
-
-def seen(path):
-    """{relative name: content, None for a directory, ('link', target)} of what is in a directory."""
-    found = {}
-    for root, dirs, names in os.walk(path):
-        for name in dirs + names:
-            full = os.path.join(root, name)
-            inner = os.path.relpath(full, path)
-            if os.path.islink(full):
-                found[inner] = ('link', os.readlink(full))
-            elif os.path.isdir(full):
-                found[inner] = None
-            else:
-                with open(full, 'rb') as file:
-                    found[inner] = file.read()
-    return found
 
 
 class TreeTestCase(CopyTestCase):
@@ -66,7 +49,7 @@ class FilesThatChange(TreeTestCase):
                         continue
                     self.assertEqual(verdict.kind, 'failed')
                     self.assertRegex(verdict.reason, '^%s/log: changed while it was read' % self.home)
-                    self.assertEqual(sorted(seen(back)), paths[1:])
+                    self.assertEqual(sorted(tree_of(back)), paths[1:])
 
     def test_FR_13_what_tar_says_of_a_file_that_changes_is_told_in_our_words(self):
         for said in ('file changed as we read it', 'File shrank by 5 bytes; padding with zeros', 'short read'):
@@ -92,7 +75,7 @@ class FilesWithoutSize(TreeTestCase):
                                   ['cpuinfo', 'empty', 'page', 'version'])):
                 back = self.back()
                 self.assert_ok(self.get(paths, back), '%d file%s copied' % (len(names), 's' * (len(names) > 1)))
-                came = seen(back)
+                came = tree_of(back)
                 self.assertEqual(sorted(came), names)
                 self.assertEqual(came['version'], version)
                 self.assertNotEqual(came.get('cpuinfo', b'x'), b'')
@@ -103,7 +86,7 @@ class FilesWithoutSize(TreeTestCase):
         def come():
             back = self.back()
             self.assert_ok(self.get(['/proc/sys/kernel/random'], back))
-            came = seen(os.path.join(back, 'random'))
+            came = tree_of(os.path.join(back, 'random'))
             with open('/proc/sys/kernel/random/boot_id', 'rb') as file:
                 self.assertEqual(came['boot_id'], file.read())
             self.assertEqual(len(came['uuid']), 37)
@@ -111,7 +94,7 @@ class FilesWithoutSize(TreeTestCase):
             if os.path.isdir(pages):
                 self.assert_ok(self.get([pages], back))
                 with open(pages + '/enabled', 'rb') as file:
-                    self.assertEqual(seen(back)['transparent_hugepage/enabled'], file.read())
+                    self.assertEqual(tree_of(back)['transparent_hugepage/enabled'], file.read())
         self.in_each(come)
 
     @unittest.skipUnless(os.path.exists('/proc/kallsyms'), 'no /proc/kallsyms')
@@ -122,7 +105,7 @@ class FilesWithoutSize(TreeTestCase):
         back = self.back()
         verdict = self.get(['/proc/kallsyms', '/proc/version'], back)
         self.assertIn('/proc/kallsyms: more than 1048576 bytes', verdict.reason)
-        self.assertEqual(sorted(seen(back)), ['version'])
+        self.assertEqual(sorted(tree_of(back)), ['version'])
 
 
 class PartsThatCannotCome(TreeTestCase):
@@ -152,7 +135,7 @@ class PartsThatCannotCome(TreeTestCase):
         verdict = self.get(['d', 'shut', 'file', 'top'], back)
         self.assertEqual(verdict.reason, '; '.join(
             '%s: permission denied' % self.at_home(name) for name in ('shut/sub', 'file/f', 'top')))
-        self.assertEqual(seen(back), {'d': None, 'd/in': None, 'd/in/f': b'x'})
+        self.assertEqual(tree_of(back), {'d': None, 'd/in': None, 'd/in/f': b'x'})
 
     def test_UR_20_what_differs_here_is_named_and_the_rest_is_fetched(self):
         for name in ('a', 'b', 'c', 'd/e'):
@@ -168,7 +151,7 @@ class PartsThatCannotCome(TreeTestCase):
             self.assertEqual((verdict.kind, verdict.code), ('failed', 1))
             self.assertEqual(verdict.reason, '; '.join(
                 '%s: is there already, and differs; --force replaces it' % os.path.join(back, name) for name in 'bd'))
-            self.assertEqual(seen(back), {'a': b'new a', 'b': b'mine', 'c': b'new c', 'd': None, 'd/mine': b'mine'})
+            self.assertEqual(tree_of(back), {'a': b'new a', 'b': b'mine', 'c': b'new c', 'd': None, 'd/mine': b'mine'})
             self.assert_ok(self.get(['*'], back, replace=True), '2 files copied, 2 unchanged')
             self.assert_nothing_left()
         home, host = self.home, self.host
@@ -181,7 +164,7 @@ class PartsThatCannotCome(TreeTestCase):
                 write(self.at_home('dir ' + name, name, name), b'deep')
             back = self.back()
             self.assert_ok(self.get(['*'], back), '%d files copied' % (2 * len(STRANGE)))
-            self.assertEqual(seen(back), seen(self.home))
+            self.assertEqual(tree_of(back), tree_of(self.home))
             self.assert_ok(self.get(['*'], back, replace=True), '0 files copied, %d unchanged' % (2 * len(STRANGE)))
         self.in_each(fetched)
 
@@ -205,7 +188,7 @@ class FetchedLinks(TreeTestCase):
             self.make()
             back = self.back()
             self.assert_ok(self.get(['d'], back), '3 files copied')
-            self.assertEqual(seen(back), {'d': None, 'd/f': b'x', 'd/in': b'x', 'd/out': None, 'd/out/g': b'y'})
+            self.assertEqual(tree_of(back), {'d': None, 'd/f': b'x', 'd/in': b'x', 'd/out': None, 'd/out/g': b'y'})
             verdict = self.get(['e', 'loop', 'self', 'other'], back)
             self.assertEqual(verdict.kind, 'failed')
             self.assertIn('%s: dangling link (to user@host.123)' % self.at_home('e', '.#x'), verdict.reason)
@@ -219,7 +202,7 @@ class FetchedLinks(TreeTestCase):
             self.make()
             back = self.back()
             self.assert_ok(self.get(['d', 'e', 'loop', 'other', 'self'], back, links='keep'))
-            self.assertEqual(seen(back), seen(self.home))
+            self.assertEqual(tree_of(back), tree_of(self.home))
             os.symlink('/etc/passwd', self.at_home('e', 'absolute'))
             verdict = self.get(['e', 'd'], self.back(), links='keep')
             self.assertIn('absolute', verdict.reason)
@@ -231,7 +214,7 @@ class FetchedLinks(TreeTestCase):
             self.make()
             back = self.back()
             self.assert_ok(self.get(['d', 'e', 'loop', 'other', 'self'], back, links='skip'), '4 files copied')
-            self.assertEqual(seen(back), {name: content for name, content in seen(self.home).items()
+            self.assertEqual(tree_of(back), {name: content for name, content in tree_of(self.home).items()
                                           if not isinstance(content, tuple)})
         self.in_each(fetched)
 
@@ -262,14 +245,14 @@ class PutLinks(TreeTestCase):
     def test_FR_23_links_are_followed_kept_or_left_out(self):
         def put():
             self.assert_ok(self.put([self.tree], 'follow'), '3 files copied')
-            self.assertEqual(seen(self.at_home('follow')), {
+            self.assertEqual(tree_of(self.at_home('follow')), {
                 'd': None, 'd/f': b'x', 'in': None, 'in/f': b'x', 'out': None, 'out/g': b'y'})
             os.symlink('nosuch\n\\/', os.path.join(self.tree, 'odd\n'))
             self.assert_ok(self.put([self.tree], 'keep', links='keep'), '4 files copied')
-            self.assertEqual(seen(self.at_home('keep')), seen(self.tree))
+            self.assertEqual(tree_of(self.at_home('keep')), tree_of(self.tree))
             self.assert_ok(self.put([os.path.join(self.tree, '.')], 'keep', links='keep'), '0 files copied, 4 unchanged')
             self.assert_ok(self.put([self.tree], 'skip', links='skip'), '1 file copied, 3 symbolic links left out')
-            self.assertEqual(seen(self.at_home('skip')), {'d': None, 'd/f': b'x'})
+            self.assertEqual(tree_of(self.at_home('skip')), {'d': None, 'd/f': b'x'})
             os.unlink(os.path.join(self.tree, 'odd\n'))
             self.assert_nothing_left()
         self.in_each(put)
@@ -310,20 +293,20 @@ class PutLikeCp(TreeTestCase):
             for source in ('.', './', self.path('from', 'src', '.'), '../src/.', 'sub/..', './sub/../.'):
                 with self.subTest(source=source):
                     self.assert_ok(self.put([source], 'new'), '2 files copied')
-                    self.assertEqual(seen(self.at_home('new')), inside)
+                    self.assertEqual(tree_of(self.at_home('new')), inside)
                     self.assert_ok(self.put([source], 'new'), '0 files copied, 2 unchanged')
                     write(self.at_home('new', 'more'), b'more')
                     os.unlink(self.at_home('new', 'f'))
                     self.assert_ok(self.put([source], 'new'), '1 file copied, 1 unchanged')
-                    self.assertEqual(seen(self.at_home('new')), dict(inside, more=b'more'))
+                    self.assertEqual(tree_of(self.at_home('new')), dict(inside, more=b'more'))
                     shutil.rmtree(self.at_home('new'))
             os.makedirs(self.at_home('into'))
             self.assert_ok(self.put(['.', '../single'], 'into'), '3 files copied')
-            self.assertEqual(seen(self.at_home('into')), dict(inside, single=b'z'))
+            self.assertEqual(tree_of(self.at_home('into')), dict(inside, single=b'z'))
             self.assert_ok(self.put(['../src/'], 'into'), '2 files copied')
-            self.assertEqual(seen(self.at_home('into', 'src')), inside)
+            self.assertEqual(tree_of(self.at_home('into', 'src')), inside)
             self.assert_ok(self.put(['.'], '.'), '2 files copied')
-            self.assertEqual({name: seen(self.home)[name] for name in inside}, inside)
+            self.assertEqual({name: tree_of(self.home)[name] for name in inside}, inside)
             os.chdir('/')
             self.assert_nothing_left()
         self.in_each(put)

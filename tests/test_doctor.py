@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import unittest
@@ -13,7 +12,7 @@ from lwt import checks, leftovers
 from lwt.hosts import Host
 from lwt.ssh import Verdict
 from tests import lab
-from tests.support import FAKE, ProgramTestCase, marked, wait_for
+from tests.support import ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_tasks import TaskTestCase
 
@@ -63,14 +62,6 @@ class DoctorTestCase(TaskTestCase):
         self.assertEqual([finding[:2] for finding in findings], [each[:2] for each in wanted], findings)
         for finding, each in zip(findings, wanted):
             self.assertIn(each[2], finding[2])
-
-    def change(self, *statements):
-        """Change state.db behind the back of lwt."""
-        database = sqlite3.connect(self.path('.lwt', 'state.db'))
-        for statement in statements:
-            database.execute(statement)
-        database.commit()
-        database.close()
 
 
 class Here(DoctorTestCase):
@@ -192,7 +183,7 @@ class OnThisHost(DoctorTestCase):
         self.describe('quick', 'exec : echo done\n')
         self.add('quick', 'quick')
         self.lwt('task', 'run')
-        self.change('DELETE FROM leftover')
+        self.change_state('DELETE FROM leftover')
         other = '12' * 16 + '.1'
         os.makedirs(self.path('home', '.lwt', 't', other, 'work'))
         os.mkdir(self.path('home', '.lwt', 'i', 'quick.%s.%s' % ('12' * 6, '12' * 6)))
@@ -247,7 +238,7 @@ class OnThisHost(DoctorTestCase):
         self.describe('slow', 'exec : echo x\nretries : 0\n')
         self.add('slow')
         self.lwt('task', 'update')
-        self.change("UPDATE task SET state = 'running', outcome = ''")
+        self.change_state("UPDATE task SET state = 'running', outcome = ''")
         shutil.rmtree(self.path('home', '.lwt', 't'))
         self.assert_found(self.findings(code=1), ('FAIL', 'host localhost', 'open tasks that are not there: 000001 slow'))
         self.findings('--fix')
@@ -460,9 +451,8 @@ class SharedHome(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.makedirs(self.path('fake', 'home'))
+        self.use_fake_ssh()
+        os.mkdir(self.path('fake', 'home'))
         home = self.path('fake', 'home')
         self.make_workspace([('h1', 'one', home), ('h2', 'two', home)])
         self.describe('ends', 'exec : true\ncategory : one\n')

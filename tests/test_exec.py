@@ -14,7 +14,7 @@ from lwt import cmd_exec, outcome
 from lwt.errors import UsageError
 from lwt.hosts import Host
 from lwt.ssh import Verdict
-from tests.support import FAKE, ProgramTestCase, marked, wait_for
+from tests.support import ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase
 
 SUDO = '''\
@@ -159,9 +159,7 @@ class ManyHosts(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
 
     def exec(self, *words, **options):
         return self.lwt('exec', '--grace', '0.5', *words, **options)

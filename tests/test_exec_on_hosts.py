@@ -6,7 +6,8 @@ import signal
 import unittest
 
 from tests import lab
-from tests.support import ProgramTestCase, marked, wait_for
+from tests.lab_cases import LoopbackTestCase
+from tests.support import marked, wait_for
 
 HELD = 'a background process still holds the output; what it prints from now on is not shown'
 
@@ -21,26 +22,12 @@ class AcceptingLab(lab.LoopbackLab):
                 file.write('AcceptEnv *\n')
 
 
-class LoopbackTestCase(ProgramTestCase):
-    """One lab for all tests of a class."""
-
-    hosts = 1
+class AcceptingTestCase(LoopbackTestCase):
+    """Hosts that take every variable."""
 
     @classmethod
-    def setUpClass(cls):
-        reason = lab.why_not_sshd()
-        if reason:
-            raise unittest.SkipTest(reason)
-        cls.lab = AcceptingLab(cls.hosts)
-        try:
-            cls.lab.up()
-        except BaseException:
-            cls.lab.down()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.down()
+    def make_lab(cls):
+        return AcceptingLab(cls.hosts)
 
     def setUp(self):
         super().setUp()
@@ -55,7 +42,7 @@ class LoopbackTestCase(ProgramTestCase):
         self.env['LWT_SSH_CONFIG'] = self.write('ssh_config', text)
 
 
-class BackgroundOutput(LoopbackTestCase):
+class BackgroundOutput(AcceptingTestCase):
     """What a command leaves behind may hold its output."""
 
     COMMAND = '(sleep 41; echo late) & echo now'

@@ -7,7 +7,7 @@ import unittest
 
 from lwt import remote
 from tests.support import MARK, marked, wait_for
-from tests.test_exec_on_hosts import LoopbackTestCase
+from tests.test_exec_on_hosts import AcceptingTestCase
 from tests.test_lab_hosts import LabTestCase
 from tests.test_shells import NONCE, ShellTestCase, in_each_shell
 
@@ -190,7 +190,7 @@ class Homes(ShellTestCase):
                 self.assertEqual(self.enter(shell, home, path), ('home %s: %s' % (path, reason), []))
 
 
-class OverSshd(LoopbackTestCase):
+class OverSshd(AcceptingTestCase):
     """The same with lwt itself, and a real sshd that sets the environment."""
 
     VARIABLES = {name: value for name, value in HOSTILE.items() if not set(value) & set('"\'\n`$')}

@@ -14,7 +14,7 @@ import termios
 import unittest
 
 from lwt import output
-from tests.support import FAKE, ProgramTestCase
+from tests.support import ProgramTestCase
 from tests.test_report import Balanced
 
 EVIL = 'a\033[2Jb\033]0;title\007c\x9b31md\u202ee\u200bf\u2066g\ufeffh\xadi<b>&amp;"\'\r'
@@ -170,9 +170,7 @@ class Hosts(Terminal):
 
     def test_SR_10_what_a_command_prints(self):
         """SR-10: every style of exec, on a terminal."""
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
         command = 'cat "%s"; cat "%s" >&2' % (self.words, self.words)
         for words in ((), ('-b',), ('-k',), ('--json',), ('--diff',), ('-N',), ('--progress',)):
             with self.subTest(words=words):

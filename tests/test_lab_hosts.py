@@ -11,7 +11,8 @@ import time
 import unittest
 
 from tests import lab
-from tests.support import ProgramTestCase, wait_for
+from tests.lab_cases import HostsTestCase
+from tests.support import wait_for
 
 HOSTS = 5
 COUNTING_RUN = '''\
@@ -23,26 +24,19 @@ touch run.finish
 '''
 
 
-class LabTestCase(ProgramTestCase):
-    """A lab of hosts, one for all tests of a class."""
+class LabTestCase(HostsTestCase):
+    """Hosts in network namespaces, for root."""
 
     hosts = HOSTS
 
     @classmethod
-    def setUpClass(cls):
+    def why_not(cls):
         reason = lab.why_not_root_lab()
-        if reason:
-            raise unittest.SkipTest('namespaces: ' + reason)
-        cls.lab = lab.Lab(cls.hosts)
-        try:
-            cls.lab.up()
-        except BaseException:
-            cls.lab.down()
-            raise
+        return reason and 'namespaces: ' + reason
 
     @classmethod
-    def tearDownClass(cls):
-        cls.lab.down()
+    def make_lab(cls):
+        return lab.Lab(cls.hosts)
 
     def setUp(self):
         super().setUp()

@@ -6,7 +6,7 @@ import unittest
 
 from lwt import config, output, styles
 from lwt.hosts import Host
-from tests.support import FAKE, ProgramTestCase, marked, wait_for
+from tests.support import ProgramTestCase, marked, wait_for
 
 LIMIT = 1 << 20
 REASON = 'more than 1 MB of output'
@@ -25,9 +25,7 @@ class Endless(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
 
     def exec(self, evil, *words):
         """Run it on h1, an endless host and h2; what it printed must be bounded."""

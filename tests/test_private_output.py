@@ -4,7 +4,7 @@ import os
 import stat
 import unittest
 
-from tests.support import FAKE, ProgramTestCase
+from tests.support import ProgramTestCase
 
 STRANGER = 54321
 
@@ -14,9 +14,7 @@ class Output(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
         self.write('data', 'b\na\n')
         os.mkdir(self.path('shared'))
         os.chmod(self.path('shared'), 0o1777)

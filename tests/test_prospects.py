@@ -5,7 +5,7 @@ import shutil
 import signal
 import unittest
 
-from tests.support import FAKE, ProgramTestCase
+from tests.support import ProgramTestCase
 
 
 class Runs(ProgramTestCase):
@@ -13,9 +13,7 @@ class Runs(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
 
     def run_with(self, hosts, *words, desc='exec : true\n'):
         """Queue two tasks with these hosts, and run; returns the Done."""

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 from lwt import archive, remote, resultfiles
-from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
+from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
 from tests.test_copy import environments
 from tests.test_tasks import TaskTestCase
 
@@ -16,20 +16,9 @@ INPUT = 'folder'
 
 
 def tree(path):
-    """{relative name: content, None for a directory, ('link', target)} of what is in a directory."""
-    found = {}
-    for root, dirs, names in os.walk(path):
-        for name in dirs + names:
-            full = os.path.join(root, name)
-            inner = os.path.relpath(full, path)
-            if os.path.islink(full):
-                found[inner] = ('link', os.readlink(full))
-            elif os.path.isdir(full):
-                found[inner] = None
-            else:
-                with open(full, 'rb') as file:
-                    found[inner] = file.read().decode('utf-8', 'surrogateescape')
-    return found
+    """tree_of a directory, with text as the content of files."""
+    return {name: content.decode('utf-8', 'surrogateescape') if isinstance(content, bytes) else content
+            for name, content in tree_of(path).items()}
 
 
 class FetchTestCase(LeakCheckedTestCase):

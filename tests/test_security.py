@@ -7,7 +7,8 @@ import subprocess
 import unittest
 
 from tests import lab
-from tests.support import FAKE, ProgramTestCase, wait_for
+from tests.lab_cases import LoopbackTestCase
+from tests.support import ProgramTestCase, wait_for
 
 
 class Names(ProgramTestCase):
@@ -42,9 +43,7 @@ class Homes(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        self.env['PATH'] = FAKE + ':' + self.env['PATH']
-        self.env['FAKE_ROOT'] = self.path('fake')
-        os.mkdir(self.path('fake'))
+        self.use_fake_ssh()
         self.write('data', 'content\n')
 
     def need_mount(self):
@@ -116,20 +115,8 @@ class Homes(ProgramTestCase):
         popen.communicate(timeout=30)       # tearDown sees that nothing is left
 
 
-class RealSsh(ProgramTestCase):
+class RealSsh(LoopbackTestCase):
     """What a user's configuration of ssh, and keys that are wrong, come to: with a real sshd."""
-
-    @classmethod
-    def setUpClass(cls):
-        reason = lab.why_not_sshd()
-        if reason:
-            raise unittest.SkipTest(reason)
-        cls.lab = lab.LoopbackLab(1)
-        cls.lab.up()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.down()
 
     def setUp(self):
         super().setUp()

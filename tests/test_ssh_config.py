@@ -8,7 +8,7 @@ from unittest import mock
 
 from lwt import scp, ssh, ssh_config
 from lwt.hosts import Host
-from tests import lab
+from tests.lab_cases import LoopbackTestCase
 from tests.support import ProgramTestCase
 
 # Lines of ssh_config that break, or change the output of, a command that ssh runs for a script.
@@ -50,20 +50,8 @@ exec REAL "$@"
 '''
 
 
-class RealSshd(ProgramTestCase):
+class RealSshd(LoopbackTestCase):
     """lwt with configurations of ssh that are made for a person at a terminal."""
-
-    @classmethod
-    def setUpClass(cls):
-        reason = lab.why_not_sshd()
-        if reason:
-            raise unittest.SkipTest(reason)
-        cls.lab = lab.LoopbackLab(1)
-        cls.lab.up()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.down()
 
     def configure(self, lines):
         """Write a configuration whose host h1 has these lines; use it from now on."""

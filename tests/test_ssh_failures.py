@@ -3,24 +3,11 @@
 import json
 import unittest
 
-from tests import lab
-from tests.support import ProgramTestCase
+from tests.lab_cases import LoopbackTestCase
 
 
-@unittest.skipIf(lab.why_not_sshd(), lab.why_not_sshd())
-class Refused(ProgramTestCase):
+class Refused(LoopbackTestCase):
     """One sshd, and configurations with which no login is possible."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.lab = lab.LoopbackLab(1)
-        cls.lab.up()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.down()
-        super().tearDownClass()
 
     def refused(self, config, host='h1'):
         """What exec says of a host with these lines before the lab's configuration; it must not have run."""
