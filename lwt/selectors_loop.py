@@ -16,9 +16,8 @@ What it does not know: what a child or a flow is.  The only `selectors` and sign
 import contextlib
 import heapq
 import itertools
-import math
 import os
-import select
+import selectors
 import signal
 import sys
 import time
@@ -32,27 +31,6 @@ SLEPT = 5.0
 LATE = 0.2                  # seconds: what came meanwhile is looked at before the deadlines
 MANY_CANCELLED = 100        # cancelled timers that are kept at least before they are swept out
 LONGEST_WAIT = 86400.0      # seconds; epoll takes no more than 2^31 ms
-
-
-READABLE, WRITABLE = 1, 4       # as epoll(7) has them; it is asked directly, for the pipes of every child pass through it
-HAS_EPOLL = hasattr(select, 'epoll')
-
-
-class _Poll:
-    """What stands in for epoll where there is none."""
-
-    def __init__(self):
-        import selectors                # here, for it is not needed on Linux
-        self._selector = selectors.DefaultSelector()
-        self.close, self.unregister = self._selector.close, self._selector.unregister
-
-    def register(self, fd, events):
-        """Watch a descriptor."""
-        self._selector.register(fd, 1 if events == READABLE else 2)
-
-    def poll(self, timeout):
-        """[(descriptor, anything)] of what is ready; timeout: seconds, -1 for as long as it takes."""
-        return [(key.fd, key) for key, _mask in self._selector.select(None if timeout < 0 else timeout)]
 
 
 def _noop(*_args):
@@ -90,7 +68,7 @@ class Loop:
 
     def __init__(self, clock=time.monotonic):
         self._clock = clock
-        self._poll = select.epoll() if HAS_EPOLL else _Poll()
+        self._selector = selectors.DefaultSelector()
         self._watched = {}              # fd -> (callback,)
         self._always_ready = {}         # fd -> callback: regular files, which epoll refuses
         self._timers = []               # heap of (time, serial, Timer)
@@ -123,7 +101,7 @@ class Loop:
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)
         _set_wakeup_fd(self._old_wakeup_fd)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
-        self._poll.close()
+        self._selector.close()
         os.close(self._wake_r)
         os.close(self._wake_w)
 
@@ -138,15 +116,15 @@ class Loop:
 
     def add_reader(self, fd, callback):
         """Call callback() whenever fd can be read.  A descriptor is watched in one direction only."""
-        self._register(fd, READABLE, callback)
+        self._register(fd, selectors.EVENT_READ, callback)
 
     def add_writer(self, fd, callback):
         """Call callback() whenever fd can be written."""
-        self._register(fd, WRITABLE, callback)
+        self._register(fd, selectors.EVENT_WRITE, callback)
 
     def _register(self, fd, events, callback):
         try:
-            self._poll.register(fd, events)
+            self._selector.register(fd, events)
             self._watched[fd] = (callback,)
         except PermissionError:         # epoll(7): EPERM for what is always ready: regular files, /dev/null
             self._always_ready[fd] = callback
@@ -154,7 +132,7 @@ class Loop:
     def remove(self, fd):
         """Stop watching fd; nothing happens if it is not watched."""
         if self._watched.pop(fd, None) is not None:
-            self._poll.unregister(fd)
+            self._selector.unregister(fd)
         else:
             self._always_ready.pop(fd, None)
 
@@ -224,13 +202,12 @@ class Loop:
     def _select(self, timeout):
         """Wait and dispatch what comes; True if it came back much too late."""
         before = self._clock()
-        # In whole milliseconds, rounded up: what comes back too early would have to wait again.
-        events = self._poll.poll(-1 if timeout is None else math.ceil(timeout * 1000) / 1000)
+        events = self._selector.select(timeout)
         elapsed = self._clock() - before
         is_late = timeout is not None and elapsed > timeout + LATE
         if timeout is not None and elapsed > timeout + SLEPT:
             self._late += elapsed
-        for fd, entry in [(fd, self._watched.get(fd)) for fd, _events in events]:
+        for fd, entry in [(key.fd, self._watched.get(key.fd)) for key, _mask in events]:
             if entry is not None and self._watched.get(fd) is entry:        # the number was not reused in this batch
                 entry[0]()
         for fd, callback in list(self._always_ready.items()):

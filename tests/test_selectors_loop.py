@@ -1,12 +1,12 @@
 """The loop: timers, readers, children and signals; it puts everything back."""
 
 import os
+import selectors
 import signal
 import subprocess
 import unittest
 from unittest import mock
 
-from lwt import selectors_loop
 from lwt.selectors_loop import SLEPT, Loop
 from tests.support import LeakCheckedTestCase
 
@@ -46,15 +46,15 @@ class TimersAndReaders(LeakCheckedTestCase):
     def test_K_18_a_gap_in_which_lwt_was_stopped_moves_the_deadlines(self):
         clock, seen, gaps = Clock(), [], []
         with Loop(clock) as loop:
-            poll = loop._poll.poll
+            select = loop._selector.select
 
             def slept(timeout):
                 clock.now += max(0, timeout)
                 if timeout > 0 and not gaps:
                     gaps.append(60)
                     clock.now += SLEPT + 60
-                return poll(0)
-            loop._poll = mock.Mock(wraps=loop._poll, poll=slept)
+                return select(0)
+            loop._selector = mock.Mock(wraps=loop._selector, select=slept)
             loop.call_later(1, lambda: seen.append(loop.time()))
             loop.run()
         self.assertLess(seen[0], 100.0 + 3)
@@ -62,7 +62,7 @@ class TimersAndReaders(LeakCheckedTestCase):
     def test_where_there_is_no_epoll_something_else_stands_in(self):
         ours, theirs = os.pipe()
         heard = []
-        with mock.patch.object(selectors_loop, 'HAS_EPOLL', False), Loop() as loop:
+        with mock.patch.object(selectors, 'DefaultSelector', selectors.SelectSelector), Loop() as loop:
             loop.add_reader(ours, lambda: (heard.append(os.read(ours, 10)), loop.remove(ours)))
             loop.add_writer(theirs, lambda: (os.write(theirs, b'x'), loop.remove(theirs)))
             loop.run()
