@@ -23,7 +23,7 @@ test:
 	@$(PYTHON) -m tests
 
 crash:
-	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_crashes test_cut_connections
+	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_crashes test_cut_connections ATalkThatIsKilled
 
 soak:
 	@$(PYTHON) -m tests.soak $(SECONDS)

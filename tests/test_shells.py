@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -167,8 +168,8 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
 
 
-class ATaskOnAHost(ShellTestCase):
-    """sh/control.sh, sh/run.sh and sh/fetch.sh: the protocol."""
+class TaskCase(ShellTestCase):
+    """Asks sh/control.sh and sh/fetch.sh about one task."""
 
     INPUT = 'folder'
 
@@ -227,6 +228,10 @@ class ATaskOnAHost(ShellTestCase):
         archive.unpack(path, target, lambda name, _is_directory: name)
         return {os.path.relpath(os.path.join(root, name), os.path.join(target, KEY))
                 for root, _dirs, names in os.walk(target) for name in names}
+
+
+class ATaskOnAHost(TaskCase):
+    """sh/control.sh, sh/run.sh and sh/fetch.sh: the protocol."""
 
     @in_each_shell
     def test_the_whole_life(self, shell, home):
@@ -295,6 +300,16 @@ class ATaskOnAHost(ShellTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
         self.assertEqual(self.ask(shell, home, 'poll'), 'cancelled')
         self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
+
+    @in_each_shell
+    def test_X_1_a_runner_that_gets_a_term_as_soon_as_its_fate_is_decided_runs(self, shell, home):
+        decided = 'decide "$candidate" ||'
+        self.assertEqual(remote.script_text('run').count(decided), 1)
+        with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
+                text(*names).replace(decided, 'decide "$candidate" && kill -TERM $$ ||'))):
+            self.ready(shell, home, 'echo said')
+        self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
+        self.assertEqual(self.until_ended(shell, home), 'exited 0')
 
     @in_each_shell
     def test_D_9_a_task_that_removes_its_fate_has_run_and_does_not_run_again(self, shell, home):
@@ -405,6 +420,87 @@ class ATaskOnAHost(ShellTestCase):
         for key in ('', '..', '../..', '.', '/tmp', 'x y', '*'):
             end, _lines = self.control(shell, home, ('forget %s - - /\nend\n' % key).encode())
             self.assertIn(end, ('bad key %s' % key, 'bad key %s' % key.split(' ')[0]))
+
+
+@unittest.skipUnless(shutil.which('bash'), 'bash, which can say before which line a script is, is not installed')
+class ATalkThatIsKilled(TaskCase):
+    """X-1: kill -9 of all of sh/control.sh before each of its lines; the same request comes again afterwards."""
+
+    slow = True
+    STRIDE = 1 if os.environ.get('LWT_TEST_ALL_STEPS') == '1' else 25
+    NOTE = 'unset BASH_ENV\nset -T\ntrap \'echo "$LINENO" >>"$LWT_LINES"\' DEBUG\n'
+    KILL = 'unset BASH_ENV\nset -T\ntrap \'[ "$LINENO" != "$LWT_LINE" ] || kill -KILL 0\' DEBUG\n'
+    BASH = ('bash',)
+
+    def setUp(self):
+        super().setUp()
+        self.lines = os.path.join(self.scratch, 'lines')
+        self.hook = os.path.join(self.scratch, 'hook')
+        self.homes = 0
+
+    def hooked(self, hook, verb, prepare, line=''):
+        """Have a hook run before each line of one request, in a new home; returns the home."""
+        with open(self.hook, 'w') as file:
+            file.write(hook)
+        self.homes += 1
+        home = os.path.join(self.scratch, 'home%d' % self.homes)
+        os.mkdir(home)
+        for each in prepare:
+            self.ask(self.BASH, home, each)
+            if each == 'launch':
+                self.until_ended(self.BASH, home)
+        stream = self.errand.data if verb == 'launch' else b'%s %s %s %s /\nend\n' % tuple(map(
+            str.encode, (verb, KEY, self.boot(self.BASH, home), self.INPUT)))
+        size, digest = (self.errand.size, self.errand.digest) if verb == 'launch' else (0, '-')
+        variables = {'BASH_ENV': self.hook, 'LWT_LINES': self.lines, 'LWT_LINE': line}
+        talk = self.start(self.BASH, home, CONTROL, subprocess.PIPE, variables)
+        talk.communicate(asked(size, digest) + stream, 60)
+        self.assertIn(talk.returncode, (-signal.SIGKILL, 0) if line else (0,))    # some lines are not always reached
+        return home
+
+    def killed(self, verb, prepare, answers, kept, starts):
+        """Kill a request before each line; the second time it must be answered, and leave what it is to leave.
+
+        kept: files of the task's directory; starts: how often its command has begun in the end.
+        """
+        self.ready(self.BASH, self.scratch, 'echo started >>"$d_home/starts"')
+        self.hooked(self.NOTE, verb, prepare)
+        with open(self.lines) as file:
+            lines = sorted(set(map(int, file)))
+        os.unlink(self.lines)
+        self.assertGreater(len(lines), 50)
+        for line in lines[random.randrange(self.STRIDE)::self.STRIDE]:
+            with self.subTest(line=CONTROL.decode().splitlines()[line - 1]):
+                home = self.hooked(self.KILL, verb, prepare, str(line))
+                self.assertIn(self.ask(self.BASH, home, verb).split()[0], answers)
+                if verb == 'launch':
+                    self.until_ended(self.BASH, home)
+                tasks_dir = os.path.join(home, '.lwt', 't')
+                there = {name: sorted(os.listdir(os.path.join(tasks_dir, name))) for name in os.listdir(tasks_dir)}
+                self.assertEqual(sorted(there), [KEY] if kept else [])
+                self.assertLessEqual(set(kept), set(there.get(KEY, ())))
+                if kept:
+                    self.assertEqual(self.ask(self.BASH, home, 'launch'), 'exited 0' if starts else 'cancelled')
+                record = os.path.join(home, 'starts')
+                if os.path.exists(record):
+                    with open(record) as file:
+                        self.assertEqual(file.read(), starts * 'started\n')
+                else:
+                    self.assertEqual(starts, 0)
+                shutil.rmtree(home)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    def test_X_1_a_launch(self):
+        self.killed('launch', (), ('running', 'exited'), ('exit.0', 'fate'), 1)
+
+    def test_X_1_a_cancel_of_what_is_not_there_yet(self):
+        self.killed('cancel', (), ('cancelled',), ('cancel', 'fate'), 0)
+
+    def test_X_1_a_removal(self):
+        self.killed('clean', ('launch',), ('cleaned',), ('exit.0', 'fate'), 1)
+
+    def test_X_1_the_removal_of_what_tells_that_it_ran(self):
+        self.killed('forget', ('launch', 'clean'), ('cleaned',), (), 1)
 
 
 class Envelopes(ShellTestCase):

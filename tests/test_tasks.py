@@ -441,7 +441,8 @@ class Crashes(TaskTestCase):
             except subprocess.TimeoutExpired:
                 popen.kill()
             popen.communicate()
-        self.assertEqual(self.lwt('task', 'run').code, 0)
+        done = self.lwt('task', 'run')
+        self.assertEqual(done.code, 0, (done, self.lwt('task', 'show', '--json').out))
         self.assertEqual(sorted(self.read('home', 'starts').split()), [tasks.format_id(n) for n in range(1, 13)])
         self.assertEqual([self.read(where, 'result', 'id').strip() for where in self.results()],
                          [tasks.format_id(n) for n in range(1, 13)])

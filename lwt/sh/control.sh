@@ -382,10 +382,10 @@ resume() {
 
 # cancel: whatever it takes, and whether or not the task is here yet.
 cancel() {
-  enter "$key" || {
-    # shellcheck disable=SC2094
-    mkdir "$tasks/$key" && cd "$tasks/$key" && say cancel >cancel
-  } 2>/dev/null || return
+  enter "$key" || { mkdir "$tasks/$key" && cd "$tasks/$key"; } 2>/dev/null || return
+  # A cancel that was killed may have left the directory empty.
+  # shellcheck disable=SC2094
+  [ -e fate ] || [ -e cancel ] || say cancel >cancel 2>/dev/null || return
   has_run || decide cancel
   report
   case $state in

@@ -3,6 +3,7 @@
 # It is the leader of the task's process group; the task's standard streams are files.  The command's end is the name of a
 # file.  Its working directory is the task's directory.  It starts as few processes as it can: many tasks are short.
 trap '' HUP
+trap : TERM                             # also from a guard that took it, a moment ago, for a part of the call that launched it
 umask 077
 
 # ring: tell those that wait that something has happened here.  (Opened to read as well, a FIFO never blocks.)
@@ -92,7 +93,6 @@ if [ "$task_timeout" != 0 ]; then
   watcher=$!
 fi
 
-trap : TERM
 (
   trap - HUP
   cd work || exit 70
