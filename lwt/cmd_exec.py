@@ -4,6 +4,7 @@ from __future__ import generator_stop
 
 import collections
 import contextlib
+import functools
 import getpass
 import os
 import random
@@ -27,7 +28,7 @@ MAX_SCRIPT = 16 << 20
 LINES_SHOWN = 20            # failures that are told one by one; the others are in the summary
 RETRY_DELAY = 1.0           # seconds; doubled each time
 PROGRESS_EVERY = 0.5        # seconds
-READY = 256                 # hosts that wait for a slot beside those that have one
+READY = 64                  # hosts that wait for a slot beside those that have one
 NOT_STARTED = Verdict(outcome.SKIPPED, 255, 'not started', 'no')
 
 # What --subst replaces: %h, %n, %{column} and %%.
@@ -444,6 +445,7 @@ class _Course:
             self._out.say('%s: for %s' % (name, output.duration(age)))
 
 
+@functools.lru_cache(maxsize=1)
 def _too_much(limit):
     """The Verdict on a host that printed more than `limit` KiB."""
     reason = 'more than %s of output' % output.option_size(limit)

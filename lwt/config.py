@@ -4,6 +4,7 @@ Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody 
 This module knows what an option is called and how its value is read, and nothing of what it does.
 """
 
+import functools
 import math
 import os
 import re
@@ -17,6 +18,7 @@ MAX_BYTES = 1 << 20     # of an lwt.conf
 MAX_NUMBER = 10 ** 12   # what a whole number of an option may be: 1e99 is a slip
 MAX_SLOTS = 10000       # of a host
 MAX_PROBE = 10 ** 9     # bytes of a probe, which are held in memory
+_TOLD = re.compile('[0-9]{1,18}')
 
 
 def seconds(text):
@@ -34,6 +36,7 @@ def positive_seconds(text):
     return seconds(text)
 
 
+@functools.lru_cache(maxsize=32)
 def plain_seconds(number):
     """Seconds as sh and sleep read them: never with an exponent."""
     return ('%.3f' % number).rstrip('0').rstrip('.')
@@ -41,8 +44,7 @@ def plain_seconds(number):
 
 def bounded(text, low, high):
     """The whole number that a host told, or None for anything but one within these bounds."""
-    is_number = re.fullmatch(r'\d{1,18}', text, re.ASCII)
-    return int(text) if is_number and low <= int(text) <= high else None
+    return int(text) if _TOLD.fullmatch(text) and low <= int(text) <= high else None
 
 
 def count(text):

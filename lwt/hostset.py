@@ -29,7 +29,8 @@ LIMIT = 1000000
 
 # What joins two operands, then an operand: a file, or text in which brackets hide the operators.
 _TERM = re.compile(r'([\s,]*)([!&^]?)\s*(\^?)((?:[^,!&^\[]+|\[[^\]]*\]?)*)')
-_RANGE = re.compile(r'\s*([0-9]{1,255})\s*(?:-\s*([0-9]{1,255})\s*)?(?:/\s*([0-9]{1,255})\s*)?')
+_RANGE = re.compile(r'\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?(?:/\s*([0-9]+)\s*)?')
+_MOST_DIGITS = 255
 _BRACKETS = re.compile(r'\[([^\[\]:]*)\]')
 _ADDRESS = re.compile(r'\[[^\[\]]*:[^\[\]]*\]')         # [::1] is a name
 
@@ -201,6 +202,8 @@ def _product(text):
 def _span(part, text):
     """(range, width) of '1-9', '01-20/2' or '7'; the width is that of padded numbers, else 0."""
     found = _RANGE.fullmatch(part)
+    if found and max(map(len, found.groups(''))) > _MOST_DIGITS:
+        found = None
     first, to, step = found.groups('') if found else ('', '', '')
     last, step = to or first, int(step or 1)
     padded = any(len(number) > 1 and number.startswith('0') for number in (first, last))

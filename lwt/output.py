@@ -28,8 +28,9 @@ SIGPIPE = 13
 
 # What could drive or deceive a terminal: C0 but tab and newline, DEL, C1, the C1 bytes that are no
 # text, characters that change the direction of text, and those that have no width.
-_UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e'
-                     '\u2060-\u206f\ufeff\ufff9-\ufffb\udc80-\udc9f]')
+_UNSAFE = ('[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e'
+           '\u2060-\u206f\ufeff\ufff9-\ufffb\udc80-\udc9f]')
+_HARMLESS = str.maketrans('', '', '\t\n')      # of what is not printable
 _COLOURS = {'red': 31, 'green': 32, 'yellow': 33, 'dim': 2, 'bold': 1}
 _OWN_COLOUR = re.compile('(\033\\[(?:%s|0)m)' % '|'.join(map(str, _COLOURS.values())))
 MAX_MESSAGE = 4000              # characters of a message of lwt's own
@@ -38,8 +39,10 @@ MAX_CELL = 1000                 # characters of a cell in a table
 
 def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
     """Bytes with what could drive a terminal made visible as \\xNN.  decode: an incremental decoder keeps what is incomplete."""
-    return _UNSAFE.sub(lambda match: ''.join('\\x%02x' % byte for byte in encoded(match.group())), decode(data)).encode(
-        'utf-8', 'surrogateescape')
+    text = decode(data)
+    if not text.translate(_HARMLESS).isprintable():     # the pattern takes long to compile, and is seldom needed
+        text = re.sub(_UNSAFE, lambda match: ''.join('\\x%02x' % byte for byte in encoded(match.group())), text)
+    return encoded(text)
 
 
 def encoded(text):
@@ -524,7 +527,7 @@ class Progress:
     def come_back(self):
         """Show the line again, unless it would overwrite half a line of somebody else."""
         if self._text and self._is_free:
-            text = _UNSAFE.sub('?', self._text)[:columns() - 1]
+            text = re.sub(_UNSAFE, '?', self._text)[:columns() - 1]
             put_error('\r' + text.ljust(self._width))
             self._width = len(text)
 

@@ -31,7 +31,7 @@ ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%
 HEARTBEATS_PER_LEASE = 3
 
 # What ssh prints on standard error when a connection breaks, after whatever the command printed.
-SSH_LAST_WORDS = re.compile(
+SSH_LAST_WORDS = (
     rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |Write failed: |'
     rb'packet_write_\w+: |ssh_\w+: |ssh: |Bad packet length |Corrupted MAC |Received disconnect from |Disconnected from |'
     rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |Transferred: sent |'
@@ -100,8 +100,16 @@ def with_arguments(text, arguments):
 
 
 @functools.lru_cache(maxsize=32)
+def _behind_nonce(arguments, text):
+    """What follows the first argument in with_arguments, as str: for most hosts of a run it is the same."""
+    return ' ' + os.fsdecode(with_arguments(text, arguments)[len(b'set -- '):])
+
+
+@functools.lru_cache(maxsize=32)
 def _encoded(text):
     """A script as printf %b reads it; those of ours are the same for every host."""
+    if '\0' in text:
+        raise UsageError('a NUL byte cannot be in a command')
     return ''.join(map(ENCODED.__getitem__, os.fsencode(text)))
 
 
@@ -125,7 +133,7 @@ def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
     name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin_path: a file for its input.
     """
     line = _script_line(name, (frame.nonce,) + tuple(arguments))
-    return _command(transport, host, line, frame, limits)._replace(stdin_path=stdin_path)
+    return _command(transport, host, line, frame, limits, stdin_path=stdin_path)
 
 
 def conversation(transport, host, name, sink, limits):
@@ -147,18 +155,19 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
 
     command: for sh -c, in the host's home; arguments are its $1, $2...
     """
-    words = (frame.nonce, plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
+    words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
              str(payload.input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
              command) + tuple(arguments)
     text, first = script_text('lib', 'guard'), b''
     if payload.secret is not None:
-        words = (frame.nonce, host.home, text, 'yes' if payload.secret else '') + words
+        words = (host.home, text, 'yes' if payload.secret else '', frame.nonce) + words
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
     # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
     scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
-    line = envelope(scratch + with_arguments('', words), text)
-    return _command(transport, host, line, frame, limits)._replace(
-        lifeline=limits.lease / HEARTBEATS_PER_LEASE, stdin=first + payload.script, stdin_path=payload.input_path)
+    line = envelope(scratch + b'set -- ' + shell_quote(frame.nonce), _behind_nonce(words, text))
+    return _command(
+        transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
+        stdin=first + payload.script, stdin_path=payload.input_path)
 
 
 def _secret_lines(secret, nonce):
@@ -171,11 +180,11 @@ def _backstop(timeout):
     return str(math.ceil(timeout) + 1 if timeout else 0)
 
 
-def _command(transport, host, line, frame, limits):
+def _command(transport, host, line, frame, limits, **more):
     return Command(
         ssh.argv(transport, host, line), cwd=transport.login_dir if host.is_local else None,
         env=transport.local_env if host.is_local else transport.env, hello=limits.hello,
-        timeout=limits.timeout, stall=limits.stall, grace=limits.grace, sink=frame, label=host.name)
+        timeout=limits.timeout, stall=limits.stall, grace=limits.grace, sink=frame, label=host.name, **more)
 
 
 class Framed:
@@ -213,7 +222,7 @@ class Framed:
     @property
     def ended(self):
         """Is the end told on both streams?"""
-        return all(reader.ended for reader in self._streams.values())
+        return self._streams['stdout'].ended and self._streams['stderr'].ended
 
     @property
     def code(self):
@@ -278,11 +287,15 @@ class _FrameReader:
         return b''
 
     def _take(self, count):
+        if not count:
+            return b''
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
 
     def _note_outside(self, data):
+        if not data:
+            return
         room = NOISE_KEPT - len(self.outside)
         self.is_outside_cut = self.is_outside_cut or len(data) > room
         self.outside += data[:room]
@@ -294,7 +307,7 @@ class _FrameReader:
             self._note_outside(self._take(max(0, len(self._buffer) - len(line) + 1)))
             return False
         self._note_outside(self._take(at))
-        self._take(len(line))
+        del self._buffer[:len(line)]
         self.begun = True
         return True
 
@@ -332,7 +345,7 @@ class _FrameReader:
         while start > 0:
             line = self._buffer.rfind(b'\n', 0, start - 1) + 1
             is_line = line > 0 or self._at_line_start
-            if not is_line or end - line >= NOISE_KEPT or not self._last_words.match(self._buffer, line):
+            if not is_line or end - line >= NOISE_KEPT or not re.match(self._last_words, self._buffer[line:end]):
                 break
             start = line
         return end - start

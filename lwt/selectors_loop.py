@@ -13,7 +13,6 @@ registered; __exit__ puts back every handler, the wake-up fd and the signal mask
 What it does not know: what a child or a flow is.  The only `selectors` and signal handlers of the package are here.
 """
 
-import contextlib
 import heapq
 import itertools
 import os
@@ -223,9 +222,11 @@ class Loop:
 
     def _woken(self):
         signums = set()
-        with contextlib.suppress(BlockingIOError):
+        try:
             while True:
                 signums.update(os.read(self._wake_r, 4096))
+        except BlockingIOError:
+            pass
         for signum in signums:
             if signum in self._on_signal:
                 self.call_soon(self._on_signal[signum], signum)

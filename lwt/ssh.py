@@ -5,6 +5,7 @@ because a name may begin with "-".  ssh's exit code 255 is never guessed at (a c
 that every script prints says whether the command ran, and only where it did not is ssh's own text asked for the reason.
 """
 
+import functools
 import math
 import os
 import zlib
@@ -104,17 +105,23 @@ NEWER = ('UpdateHostKeys', 'AddKeysToAgent', 'RemoteCommand', 'LogVerbose', 'Ses
 
 
 def options(transport):
-    """The options that ssh and scp have in common, as a tuple.
+    """The options that ssh and scp have in common, as a tuple."""
+    return _options(transport.config, transport.ignored, transport.connect_timeout, transport.silence,
+                    transport.control_path, transport.persist)
+
+
+@functools.lru_cache(maxsize=32)        # for most hosts of a run they are the same
+def _options(config, ignored, connect_timeout, silence, control_path, persist):
+    """The options, as a tuple.  The parameters are fields of the Transport.
 
     ssh uses the first value that it gets for an option, and reads the command line before the
     configuration files.  This holds for IgnoreUnknown as well, so the user's patterns are
     repeated here: without them, ssh would refuse lines that the user wants ignored.
     """
-    chosen = ('-F', transport.config) if transport.config else ()
-    unknown = ','.join(NEWER + transport.ignored)
-    connect = 'ConnectTimeout=%d' % math.ceil(transport.connect_timeout)
-    for text in (('IgnoreUnknown=' + unknown, connect) + SCRIPTED + _alive(transport)
-                 + _sharing(transport)):
+    chosen = ('-F', config) if config else ()
+    unknown = 'IgnoreUnknown=' + ','.join(NEWER + ignored)
+    connect = 'ConnectTimeout=%d' % math.ceil(connect_timeout)
+    for text in (unknown, connect) + SCRIPTED + _alive(silence) + _sharing(control_path, persist):
         chosen += ('-o', text)
     return chosen
 
@@ -127,16 +134,17 @@ def _session_options(transport):
     return chosen
 
 
-def _alive(transport):
-    interval = max(1, math.ceil(transport.silence / 4))
-    return 'ServerAliveInterval=%d' % interval, 'ServerAliveCountMax=%d' % max(1, round(transport.silence / interval) - 1)
+def _alive(silence):
+    interval = max(1, math.ceil(silence / 4))
+    most = max(1, round(silence / interval) - 1)
+    return 'ServerAliveInterval=%d' % interval, 'ServerAliveCountMax=%d' % most
 
 
-def _sharing(transport):
+def _sharing(control_path, persist):
     """Which connection is used.  Where the socket leads nowhere, or the host lets no more sessions in, ssh logs in by itself."""
-    if transport.control_path and transport.persist:
-        return 'ControlMaster=auto', 'ControlPath=' + transport.control_path, 'ControlPersist=%d' % math.ceil(transport.persist)
-    return 'ControlMaster=no', 'ControlPath=' + (transport.control_path or 'none')
+    if control_path and persist:
+        return 'ControlMaster=auto', 'ControlPath=' + control_path, 'ControlPersist=%d' % math.ceil(persist)
+    return 'ControlMaster=no', 'ControlPath=' + (control_path or 'none')
 
 
 def kept_socket(directory, config, name):

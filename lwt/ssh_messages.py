@@ -18,14 +18,16 @@ and clientloop.c of OpenSSH 7.4 to 10.0, and the messages of 9.2 as they were pr
 import re
 from typing import NamedTuple, Optional
 
+# The patterns are compiled where they are needed: most commands never see a failure.
+
 # Printed by ssh at LogLevel=VERBOSE when the login is complete (7.4: without 'using "publickey"').
-AUTHENTICATED = re.compile(r'Authenticated to \S+ \(.*\)(?: using ".*")?\.$')
+AUTHENTICATED = r'Authenticated to \S+ \(.*\)(?: using ".*")?\.$'
 
 # Printed while a shared connection is looked for.  ssh then logs in by itself.
-SHARING = re.compile(r'(?:mux_?client|Control ?(?:Socket|Master))', re.IGNORECASE)
+SHARING = r'(?i)(?:mux_?client|Control ?(?:Socket|Master))'
 
 # Statistics and advice, which are not about a failure.
-CHATTER = re.compile(
+CHATTER = (
     r'Transferred: sent |Bytes per second: sent |Warning: Permanently added |\*\* '
     r'|Warning: Identity file |Killed by signal |debug\d: ')
 
@@ -46,13 +48,9 @@ class Failure(NamedTuple):
     is_dropped: bool = False
 
 
-def _patterns(*rows):
-    return tuple((re.compile(pattern), kind, reason) for pattern, kind, reason in rows)
-
-
 # Messages that are printed before the login only: pattern of a whole line, class, reason.
 # A reason of None means ssh's own words.
-BEFORE_LOGIN = _patterns(
+BEFORE_LOGIN = (
     # sshconnect.c: no connection.
     (r'ssh: connect to host .* port \d+: (?:Connection|Operation) timed out', 'timeout',
      'connection timed out'),
@@ -95,7 +93,7 @@ BEFORE_LOGIN = _patterns(
 )
 
 # What ssh adds to one of these before it exits.
-AFTERWORD = re.compile(
+AFTERWORD = (
     r'(?:Connection (?:closed|reset) by|Disconnected from) .* port \d+'
     r'|banner exchange: Connection .*|Connection to .* timed out'
     r'|.*: terminating, \d+ bad configuration options')
@@ -106,7 +104,7 @@ REVOKED_KEY = 'REVOKED HOST KEY DETECTED'
 
 # What a program other than the last ssh prints when it fails: of a ProxyCommand or a jump host.
 # "prefix: words", where an upper-case prefix ("WARNING: ...") is rather part of a login banner.
-PROXY_FAILURE = re.compile(r'(?![A-Z]+: )\S[^:]{0,60}:(?: |\d).+|stdio forwarding failed')
+PROXY_FAILURE = r'(?![A-Z]+: )\S[^:]{0,60}:(?: |\d).+|stdio forwarding failed'
 
 
 def failure_before_login(text: str) -> Optional[Failure]:
@@ -115,9 +113,9 @@ def failure_before_login(text: str) -> Optional[Failure]:
     text: what ssh printed on standard error, all of it, before it exited with 255.
     """
     lines = _lines(text)
-    if any(AUTHENTICATED.match(line) for line in lines):
+    if any(re.match(AUTHENTICATED, line) for line in lines):
         return None
-    lines = [line for line in lines if not SHARING.match(line) and not CHATTER.match(line)]
+    lines = [line for line in lines if not re.match(SHARING, line) and not re.match(CHATTER, line)]
     last = _decisive(lines)
     failure = _known(lines[last]) if lines else None
     if failure is None:
@@ -131,7 +129,7 @@ def failure_before_login(text: str) -> Optional[Failure]:
 def _decisive(lines):
     """The index of the line with which ssh ended, what it added to it left out."""
     last = len(lines) - 1
-    while last > 0 and AFTERWORD.fullmatch(lines[last]):
+    while last > 0 and re.fullmatch(AFTERWORD, lines[last]):
         if _known(lines[last - 1]) is not None:
             last -= 1
         elif NO_ADDRESS in lines[last] and _known(lines[last - 2]) is not None:
@@ -144,14 +142,14 @@ def _decisive(lines):
 def words(text: str) -> str:
     """The line of ssh's standard error that tells most about a failure, or ''."""
     lines = [line for line in _lines(text)
-             if not AUTHENTICATED.match(line) and not CHATTER.match(line)]
+             if not re.match(AUTHENTICATED, line) and not re.match(CHATTER, line)]
     return lines[0] if lines else ''
 
 
 def shell_words(text: str) -> str:
     """The first line that the host's shell printed on standard error, or ''; ssh's own left out."""
     lines = _lines(text)
-    logged_in = [number for number, line in enumerate(lines) if AUTHENTICATED.match(line)]
+    logged_in = [number for number, line in enumerate(lines) if re.match(AUTHENTICATED, line)]
     return words('\n'.join(lines[logged_in[0]:] if logged_in else lines))
 
 
@@ -161,7 +159,7 @@ def _lines(text):
 
 def _known(line):
     for pattern, kind, reason in BEFORE_LOGIN:
-        if pattern.fullmatch(line):
+        if re.fullmatch(pattern, line):
             return Failure(kind, line if reason is None else reason, reason == DROPPED)
     return None
 
@@ -182,6 +180,6 @@ def _behind_proxy(dropped, others):
         failure = _known(line)
         if failure is not None:
             return failure._replace(reason=failure.reason if failure.is_dropped else line)
-        if PROXY_FAILURE.fullmatch(line) and not AFTERWORD.fullmatch(line):
+        if re.fullmatch(PROXY_FAILURE, line) and not re.fullmatch(AFTERWORD, line):
             return Failure('refused', line)
     return dropped

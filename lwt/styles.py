@@ -6,7 +6,6 @@ how many of the bytes that a host has printed count against output_limit, becaus
 """
 
 import codecs
-import collections
 import os
 import re
 from typing import NamedTuple
@@ -234,24 +233,23 @@ class Limited:
     def __init__(self, style, limit):
         self._style = style
         self._limit = limit
-        self._printed = collections.Counter()       # host -> bytes
-        self._over = set()
         self.says_failures = style.says_failures
         self.begin, self.end = style.begin, style.end
 
     def taker(self, host):
-        show = self._style.taker(host)
+        show, kept, limit = self._style.taker(host), self._style.kept, self._limit
+        printed, is_over = 0, False
 
         def take(stream, data):
-            while data and host not in self._over:
-                room = self._limit - self._style.kept(host, self._printed[host])
-                if room <= 0:
-                    self._over.add(host)
-                    break
-                show(stream, data[:room])
-                self._printed[host] += len(data[:room])
-                data = data[room:]
-            return host in self._over
+            nonlocal printed, is_over
+            while data and not is_over:
+                shown = data[:max(0, limit - kept(host, printed))]
+                is_over = not shown
+                if shown:
+                    show(stream, shown)
+                    printed += len(shown)
+                    data = data[len(shown):]
+            return is_over
         return take
 
     def done(self, host, verdict, warning):
