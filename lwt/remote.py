@@ -100,9 +100,9 @@ def with_arguments(text, arguments):
 
 
 @functools.lru_cache(maxsize=32)
-def _behind_nonce(arguments, text):
-    """What follows the first argument in with_arguments, as str: for most hosts of a run it is the same."""
-    return ' ' + os.fsdecode(with_arguments(text, arguments)[len(b'set -- '):])
+def _more_arguments(arguments):
+    """What stands behind the first argument in with_arguments, as str: for most hosts of a run it is the same."""
+    return os.fsdecode(b' ' + b' '.join(map(shell_quote, arguments)) + b'\n')
 
 
 @functools.lru_cache(maxsize=32)
@@ -113,14 +113,15 @@ def _encoded(text):
     return ''.join(map(ENCODED.__getitem__, os.fsencode(text)))
 
 
-def envelope(script, text=''):
-    """The command line for the login shell that runs a script (bytes), and text behind it, by sh.
+def envelope(script, *texts):
+    """The command line for the login shell that runs a script (bytes), and texts behind it, by sh.
 
-    text: a script of ours; it is encoded only once.  Raises UsageError when it is too long.
+    texts: scripts, or parts of them; those that come again are encoded only once.  Raises UsageError
+    when it is too long.
     """
     if b'\0' in script:
         raise UsageError('a NUL byte cannot be in a command')
-    encoded = ''.join(map(ENCODED.__getitem__, script)) + _encoded(text)
+    encoded = ''.join(map(ENCODED.__getitem__, script)) + ''.join(map(_encoded, texts))
     if len(encoded) > MAX_ENCODED:
         raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
                          'put it into a file and use --script FILE')
@@ -164,7 +165,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
     # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
     scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
-    line = envelope(scratch + b'set -- ' + shell_quote(frame.nonce), _behind_nonce(words, text))
+    line = envelope(scratch + b'set -- ' + shell_quote(frame.nonce), _more_arguments(words), text)
     return _command(
         transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
         stdin=first + payload.script, stdin_path=payload.input_path)
