@@ -113,17 +113,19 @@ def _encoded(text):
     return ''.join(map(ENCODED.__getitem__, os.fsencode(text)))
 
 
-def envelope(script, *texts):
-    """The command line for the login shell that runs a script (bytes), and texts behind it, by sh.
+def envelope(script, arguments='', text=''):
+    """Return the command line that makes a login shell run a script (bytes) with sh.
 
-    texts: scripts, or parts of them; those that come again are encoded only once.  Raises UsageError
-    when it is too long.
+    arguments: text behind the script, from _more_arguments.  text: one of our scripts, behind that.
+    Both are encoded only once, because most hosts of a run get the same.
+    Raises UsageError if a NUL byte is in it, or if it is too long.
     """
     if b'\0' in script:
         raise UsageError('a NUL byte cannot be in a command')
-    encoded = ''.join(map(ENCODED.__getitem__, script)) + ''.join(map(_encoded, texts))
+    encoded = ''.join(map(ENCODED.__getitem__, script)) + _encoded(arguments) + _encoded(text)
     if len(encoded) > MAX_ENCODED:
-        raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
+        size = len(script) + len(os.fsencode(arguments))
+        raise UsageError('the command is too long (%d bytes, encoded %d)' % (size, len(encoded)),
                          'put it into a file and use --script FILE')
     return ENVELOPE % encoded
 
@@ -143,7 +145,7 @@ def conversation(transport, host, name, sink, limits):
 
 
 def _script_line(name, arguments):
-    return envelope(with_arguments('', arguments), script_text(*SHORT_SCRIPTS[name]))
+    return envelope(with_arguments('', arguments), text=script_text(*SHORT_SCRIPTS[name]))
 
 
 def request(frame, arguments):

@@ -14,6 +14,7 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'fake')
 MARK = 'LWT_TEST_MARK'          # a variable that everything a test starts carries in its environment
+ALL_STEPS = os.environ.get('LWT_TEST_ALL_STEPS') == '1'     # make crash: all steps, not a sample
 # Bounds against hangs, no measurements: seconds to wait for a condition, and for a run of lwt.
 SETTLE = 60.0
 PATIENCE = 240.0

@@ -16,9 +16,8 @@ from lwt import queue
 from lwt.store import Store
 from lwt.workspace import Workspace
 from tests import crashing, ledger
-from tests.support import ProgramTestCase
+from tests.support import ALL_STEPS, ProgramTestCase
 
-ALL = os.environ.get('LWT_TEST_ALL_STEPS') == '1'
 SLOW_RUN = 'echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nwhile [ ! -e "$d_home/go" ]; do sleep 0.02; done\n'
 MOST_STEPS = 1000
 
@@ -26,7 +25,7 @@ MOST_STEPS = 1000
 def sampled(stride, seed):
     """Numbers of steps: each, or in the suite one of every `stride`."""
     rng = random.Random(seed)
-    if ALL or stride == 1:
+    if ALL_STEPS or stride == 1:
         return itertools.count(1)
     return (first + rng.randrange(stride) for first in itertools.count(1, stride))
 
@@ -148,7 +147,7 @@ class Killed(CrashLoop):
     def test_X_2_killed_again_in_the_recovery(self):
         self.lwt('task', 'add', 'count', 'fails')
         rng = random.Random(2)
-        for _ in range(ALL and 300 or 12):
+        for _ in range(ALL_STEPS and 300 or 12):
             again = crashing.Plan(rng.randrange(1, 60))
             self.loop('task run', {1: 'success', 2: 'success'}, steps=[rng.randrange(1, 75)],
                       after=[lambda root, again=again: self.run_in(root, 'task run', again)])

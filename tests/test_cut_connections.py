@@ -9,11 +9,10 @@ import unittest
 
 from tests import lab
 from tests.fault_proxy import CutProxy
-from tests.support import ProgramTestCase, wait_for
+from tests.support import ALL_STEPS, ProgramTestCase, wait_for
 
 STEP = 64                       # bytes between two cuts
-ALL = bool(os.environ.get('LWT_TEST_ALL_STEPS'))
-SAMPLED = 1 if ALL else 11      # of the cuts for tasks and reduce, which need many logins; make crash tries all
+SAMPLED = 1 if ALL_STEPS else 11      # of the cuts for tasks and reduce, which need many logins; make crash tries all
 NEVER = 1 << 40
 
 ALIAS = '''\

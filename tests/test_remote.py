@@ -70,7 +70,13 @@ class Envelopes(unittest.TestCase):
                 else:
                     with self.assertRaises(UsageError) as caught:
                         remote.envelope(script)
-                    self.assertIn('too long', caught.exception.message)
+                    self.assertIn('too long (%d bytes' % len(script), caught.exception.message)
+
+    def test_C_7_the_size_of_a_command_that_does_not_fit_is_that_of_all_its_arguments(self):
+        with self.assertRaises(UsageError) as caught:
+            remote.envelope(b'set -- a', " '%s'\n" % (remote.MAX_ENCODED * 'b'), 'our own script')
+        size = len("set -- a ''\n") + remote.MAX_ENCODED
+        self.assertIn('too long (%d bytes' % size, caught.exception.message)
 
     def test_arguments_are_words_whatever_is_in_them(self):
         words = ['', 'a b', "it's", '$x', '-n', 'a\nb', '\\', '*']

@@ -16,7 +16,7 @@ from unittest import mock
 
 from lwt import archive, errands, procfs, remote, task as tasks
 from lwt.flow import running
-from tests.support import MARK, LeakCheckedTestCase, marked, wait_for
+from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 NONCE = secrets.token_hex(16)            # of this run alone, and
@@ -427,7 +427,7 @@ class ATalkThatIsKilled(TaskCase):
     """X-1: kill -9 of all of sh/control.sh before each of its lines; the same request comes again afterwards."""
 
     slow = True
-    STRIDE = 1 if os.environ.get('LWT_TEST_ALL_STEPS') == '1' else 25
+    STRIDE = 1 if ALL_STEPS else 25
     NOTE = 'unset BASH_ENV\nset -T\ntrap \'echo "$LINENO" >>"$LWT_LINES"\' DEBUG\n'
     KILL = 'unset BASH_ENV\nset -T\ntrap \'[ "$LINENO" != "$LWT_LINE" ] || kill -KILL 0\' DEBUG\n'
     BASH = ('bash',)

@@ -3,7 +3,9 @@
 # It is the leader of the task's process group; the task's standard streams are files.  The command's end is the name of a
 # file.  Its working directory is the task's directory.  It starts as few processes as it can: many tasks are short.
 trap '' HUP
-trap : TERM                             # also from a guard that took it, a moment ago, for a part of the call that launched it
+# The local guard of a killed lwt lists processes, then sends TERM.  One of them may have become this
+# runner in between.
+trap : TERM
 umask 077
 
 # ring: tell those that wait that something has happened here.  (Opened to read as well, a FIFO never blocks.)
