@@ -1,6 +1,8 @@
-"""What `make lint` looks at: sources that compile, unused imports, long lines, long functions, and shellcheck on the scripts."""
+"""What `make lint` looks at: names that nothing defines, unused imports, long lines, long functions, and shellcheck."""
 
 import ast
+import builtins
+import functools
 import os
 import shutil
 import subprocess
@@ -36,6 +38,8 @@ def look_at(path):
     tree = ast.parse(text, path)
     for name, number in unused_imports(tree):
         yield '%s:%d: %s is imported and not used' % (shown, number, name)
+    for name, number in unknown_names(tree):
+        yield '%s:%d: nothing defines %s' % (shown, number, name)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and last_line(node) - node.lineno >= MAX_FUNCTION:
             yield '%s:%d: %s is longer than %d lines' % (shown, node.lineno, node.name, MAX_FUNCTION)
@@ -55,6 +59,50 @@ def unused_imports(tree):
         if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__':
             used |= set(ast.literal_eval(node.value))
     return sorted((name, number) for name, number in imported.items() if name not in used)
+
+
+def unknown_names(tree):
+    """(name, line) of what a module uses though nothing in it defines it.
+
+    So too for a name that it imports from one of our modules, which has none of that name.
+    """
+    known = defined(ast.walk(tree)) | set(dir(builtins)) | {'__file__', '__path__'}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in known:
+            yield node.id, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.partition('.')[0] in FOLDERS:
+            theirs = names_of_module(node.module)
+            for alias in node.names:
+                if alias.name not in theirs:
+                    yield '%s.%s' % (node.module, alias.name), node.lineno
+
+
+def defined(nodes):
+    """The names that these nodes define: variables, functions, classes, arguments, imports."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition('.')[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)
+    return found
+
+
+@functools.lru_cache(None)
+def names_of_module(module):
+    """What can be imported from one of our modules: what it defines, and the modules in it."""
+    path = os.path.join(ROOT, *module.split('.'))
+    is_folder = os.path.isdir(path)
+    source = os.path.join(path, '__init__.py') if is_folder else path + '.py'
+    with open(source, encoding='utf-8') as file:
+        found = defined(ast.walk(ast.parse(file.read())))
+    return found | ({name.partition('.')[0] for name in os.listdir(path)} if is_folder else set())
 
 
 def last_line(node):

@@ -15,8 +15,8 @@ import unittest
 from lwt import task as tasks
 from lwt.store import Store
 from tests import crashing, lab
-from tests.support import ProgramTestCase, marked, wait_for
-from tests.test_crashes import ALL, CrashLoop
+from tests.support import ALL_STEPS, ProgramTestCase, marked, wait_for
+from tests.test_crashes import CrashLoop
 
 CLOCK = '''\
 import os, time
@@ -282,7 +282,7 @@ class ManyHands(TaskCase):
             self.assertEqual(task['outcome'] == 'success', os.path.exists(os.path.join(task['result'], 'result', 'id')), task)
 
     def test_Y_7_a_task_that_ends_while_it_is_cancelled_has_one_end(self):
-        count = 200 if ALL else 60
+        count = 200 if ALL_STEPS else 60
         self.write('host.list', 'localhost\tlocal\t~\tslots=%d\n' % count)
         self.describe('ends', 'exec : sleep $LWT_ARG\nretries : 0\n')
         self.write('times', ''.join('%.3f\n' % (0.3 + 1.2 * number / count) for number in range(count)))
@@ -324,7 +324,7 @@ class Commits(ProgramTestCase):
         path, rng, adds, kills, longest = self.path('state.db'), random.Random(5), 0, 0, 0.03
         with Store(path):
             pass
-        while kills < (500 if ALL else 150) or adds <= 20 and kills < 5000:
+        while kills < (500 if ALL_STEPS else 150) or adds <= 20 and kills < 5000:
             pid = os.fork()
             if not pid:
                 self._write_for_ever(path)
