@@ -141,13 +141,13 @@ class Killed(CrashLoop):
 
     def test_X_1_killed_at_each_step_of_a_run(self):
         self.lwt('task', 'add', 'count', 'fails')
-        tried = self.loop('task run', {1: 'success', 2: 'success'}, steps=sampled(2, 1))
-        self.assertGreater(tried, 25)
+        tried = self.loop('task run', {1: 'success', 2: 'success'}, steps=sampled(4, 1))
+        self.assertGreater(tried, 12)
 
     def test_X_2_killed_again_in_the_recovery(self):
         self.lwt('task', 'add', 'count', 'fails')
         rng = random.Random(2)
-        for _ in range(ALL_STEPS and 300 or 12):
+        for _ in range(ALL_STEPS and 300 or 6):
             again = crashing.Plan(rng.randrange(1, 60))
             self.loop('task run', {1: 'success', 2: 'success'}, steps=[rng.randrange(1, 75)],
                       after=[lambda root, again=again: self.run_in(root, 'task run', again)])
@@ -182,8 +182,8 @@ class KilledWishes(CrashLoop):
         self.loop('task retry 1', {1: 'failed'}, after=['task retry 1'])
 
     def some(self, seed):
-        """One of three steps; all of them if asked for."""
-        return sampled(3, seed)
+        """One of six steps; all of them if asked for."""
+        return sampled(6, seed)
 
 
 class Refused(CrashLoop):
@@ -191,7 +191,7 @@ class Refused(CrashLoop):
 
     def refuse(self, fault, for_ever, seed):
         self.lwt('task', 'add', 'count', 'fails')
-        return self.loop('task run', {1: 'success', 2: 'success'}, fault=fault, for_ever=for_ever, steps=sampled(15, seed))
+        return self.loop('task run', {1: 'success', 2: 'success'}, fault=fault, for_ever=for_ever, steps=sampled(25, seed))
 
     def test_X_1_a_full_disk_at_each_step(self):
         self.refuse('ENOSPC', False, 11)

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import random
 import unittest
 
 from tests import lab
@@ -12,7 +13,8 @@ from tests.fault_proxy import CutProxy
 from tests.support import ALL_STEPS, ProgramTestCase, wait_for
 
 STEP = 64                       # bytes between two cuts
-SAMPLED = 1 if ALL_STEPS else 11      # of the cuts for tasks and reduce, which need many logins; make crash tries all
+# One of so many cuts is made, where each costs one login and where it costs several.
+STRIDE, LONG_STRIDE = (1, 1) if ALL_STEPS else (5, 40)
 NEVER = 1 << 40
 
 ALIAS = '''\
@@ -32,19 +34,24 @@ FORCED = ('command="echo \\"$SSH_ORIGINAL_COMMAND\\" | grep -o \'homes/[a-z0-9]*
           '>>{log}; exec /bin/sh -c \\"$SSH_ORIGINAL_COMMAND\\"" ')
 
 
-def every_cut(longest):
-    """[(kind, after)]: every STEP bytes of a stream, and before and within the first line of sshd."""
-    places = [0, STEP // 4] + list(range(STEP, longest + 2 * STEP, STEP))
-    return [(kind, after) for after in places for kind in ('close', 'reset')]
+def some_cuts(longest, stride):
+    """[(kind, after)]: cuts after every STEP bytes of a stream, or one of so many of them.
+
+    There are always one before, one within the first line of sshd, and one after the whole stream.
+    """
+    places = list(range(STEP, longest + STEP, STEP))[random.randrange(stride)::stride]
+    return [(kind, after) for after in [0, STEP // 4] + places + [longest + STEP]
+            for kind in ('close', 'reset')]
 
 
-@unittest.skipIf(lab.why_not_sshd(), lab.why_not_sshd())
 class CutConnections(ProgramTestCase):
     """One sshd behind a proxy with a port for each cut; each port is a host with a home of its own."""
 
     slow = True
 
     def setUp(self):
+        if lab.why_not_sshd():
+            self.skipTest(lab.why_not_sshd())
         super().setUp()
         self._stack = contextlib.ExitStack()
         self.addCleanup(self._stack.close)
@@ -74,14 +81,14 @@ class CutConnections(ProgramTestCase):
                             quarantine_longest=2)
         return proxy
 
-    def cuts(self, *words):
-        """All cuts of a command's connection, found by running it once without any."""
+    def cuts(self, stride, *words):
+        """Cuts of a command's connection; how long it is is found by running it once without any."""
         proxy = self.proxy([('close', NEVER)])
         done = self.lwt(*words)
         self.assertEqual(done.code, 0, done)
         self.wait_for_sessions()
         longest = max(max(counts) for counts in proxy.counts.values())
-        return every_cut(longest)
+        return some_cuts(longest, stride)
 
     def wait_for_sessions(self):
         """Wait until sshd serves nobody, so that nothing starts later."""
@@ -92,7 +99,7 @@ class CutConnections(ProgramTestCase):
 
     def test_an_exec_runs_once_or_is_not_said_to_have_run(self):
         words = ('exec', '-a', '--json', '--', 'echo ran >>ran; echo output')
-        cuts = self.cuts(*words)
+        cuts = self.cuts(STRIDE, *words)
         self.proxy(cuts)
         done = self.lwt(*words, timeout=300)
         self.wait_for_sessions()
@@ -115,7 +122,7 @@ class CutConnections(ProgramTestCase):
     def test_a_put_is_done_once_and_a_target_is_complete_or_not_there(self):
         self.write('data', 'content\n')
         words = ('put', '-a', 'data', 'copy')
-        cuts = self.cuts(*words)
+        cuts = self.cuts(STRIDE, *words)
         os.unlink(self.path('starts'))
         self.proxy(cuts)
         done = self.lwt('-v', *words, timeout=300)
@@ -135,7 +142,7 @@ class CutConnections(ProgramTestCase):
     def test_a_task_starts_once_on_whatever_host(self):
         self.describe('t', 'exec : echo $LWT_TASK >>%s; echo output >result\nretries : 0\n'
                            % self.path('started'))
-        cuts = every_cut(8192)[::SAMPLED]
+        cuts = some_cuts(8192, LONG_STRIDE)
         proxy = self.proxy(cuts)
         self.assertEqual(self.lwt('task', 'add', 't', '--array', '1-%d' % (len(cuts))).code, 0)
         for _pass in range(2):
@@ -152,7 +159,7 @@ class CutConnections(ProgramTestCase):
     def test_a_reduce_runs_its_command_once_on_a_host(self):
         self.write('lines', 'b\na\n')
         words = ('-i', 'lines', '-r', 'echo ran >>ran; cat', '-o', 'out')
-        cuts = self.cuts('reduce', '-a', *words)[::SAMPLED]
+        cuts = self.cuts(LONG_STRIDE, 'reduce', '-a', *words)
         self.proxy(cuts)
 
         def run(cut):

@@ -1,6 +1,7 @@
 """The layers of the code, read from its syntax trees: imports point down, and each danger is kept in one module."""
 
 import ast
+import functools
 import os
 import unittest
 
@@ -39,17 +40,15 @@ PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health',
         'ssh_messages')
 
 
-def parse_package():
+@functools.lru_cache(None)
+def trees():
     """{module: syntax tree} of the whole package."""
-    trees = {}
+    found = {}
     for name in sorted(os.listdir(FOLDER)):
         if name.endswith('.py'):
             with open(os.path.join(FOLDER, name), encoding='utf-8') as file:
-                trees[name[:-3]] = ast.parse(file.read(), name)
-    return trees
-
-
-TREES = parse_package()
+                found[name[:-3]] = ast.parse(file.read(), name)
+    return found
 
 
 def level(module):
@@ -75,7 +74,7 @@ def imported(tree, modules):
 
 def lwt_imports(module):
     """The modules of the package that a module imports."""
-    return {name.split('.')[1] for name in imported(TREES[module], TREES) if name.startswith('lwt.')}
+    return {name.split('.')[1] for name in imported(trees()[module], trees()) if name.startswith('lwt.')}
 
 
 def uses(tree):
@@ -89,9 +88,16 @@ def uses(tree):
             yield from ('%s.%s' % (node.module, alias.name) for alias in node.names)
 
 
+@functools.lru_cache(None)
+def names_in(module):
+    """The names that a module uses or imports."""
+    tree = trees()[module]
+    return frozenset(uses(tree)) | frozenset(imported(tree, trees()))
+
+
 def users(wanted):
     """The modules that use or import one of these names."""
-    return {module for module, tree in TREES.items() if set(wanted) & (set(uses(tree)) | set(imported(tree, TREES)))}
+    return {module for module in trees() if names_in(module) & set(wanted)}
 
 
 WRITERS = ('open', 'fdopen', 'write', 'writev', 'FileIO', 'dup', 'sendfile')
@@ -100,7 +106,7 @@ WRITERS = ('open', 'fdopen', 'write', 'writev', 'FileIO', 'dup', 'sendfile')
 def callers_with(*values, only=WRITERS):
     """The modules that call one of these functions, of whatever, with one of these values as an argument."""
     found = set()
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _function_name(node) in only:
                 given = [argument for argument in node.args[:1] if is_constant(argument, values)]
@@ -121,31 +127,31 @@ class Layers(unittest.TestCase):
     """Imports point down only."""
 
     def test_every_module_has_its_layer_and_every_layer_its_modules(self):
-        self.assertEqual([module for module in TREES if level(module) is None], [])
-        self.assertEqual([name for name in LEVELS if name != 'cmd_*' and name not in TREES], [])
+        self.assertEqual([module for module in trees() if level(module) is None], [])
+        self.assertEqual([name for name in LEVELS if name != 'cmd_*' and name not in trees()], [])
         self.assertEqual(len(LEVELS), sum(map(len, LAYERS)))
 
     def test_a_module_imports_only_from_the_layers_below_it(self):
-        for module in TREES:
+        for module in trees():
             with self.subTest(module=module):
                 self.assertEqual({name for name in lwt_imports(module) if not (level(name) or 0) < (level(module) or 0)},
                                  set())
 
     def test_commands_never_import_each_other(self):
-        commands = {module for module in TREES if module.startswith('cmd_')}
+        commands = {module for module in trees() if module.startswith('cmd_')}
         self.assertTrue(commands)
         for module in commands:
             with self.subTest(module=module):
                 self.assertEqual({name for name in lwt_imports(module) if name.startswith('cmd_')}, set())
 
     def test_errors_imports_nothing(self):
-        self.assertEqual(list(imported(TREES['errors'], TREES)), [])
+        self.assertEqual(list(imported(trees()['errors'], trees())), [])
 
     def test_every_command_of_the_command_line_has_its_module(self):
-        table = next(node.value for node in TREES['cli'].body if isinstance(node, ast.Assign)
+        table = next(node.value for node in trees()['cli'].body if isinstance(node, ast.Assign)
                      and [target.id for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
         named = {module for _name, module, _help in ast.literal_eval(table)}
-        self.assertEqual(named, {module for module in TREES if module.startswith('cmd_')})
+        self.assertEqual(named, {module for module in trees() if module.startswith('cmd_')})
 
 
 class Dangers(unittest.TestCase):
@@ -195,7 +201,7 @@ class Dangers(unittest.TestCase):
                      'secrets'}
         for module in PURE:
             with self.subTest(module=module):
-                self.assertEqual(forbidden & (set(uses(TREES[module])) | set(imported(TREES[module], TREES))), set())
+                self.assertEqual(forbidden & names_in(module), set())
 
 
 class Finding(unittest.TestCase):
@@ -208,7 +214,7 @@ class Finding(unittest.TestCase):
                             ('from .files import Lock', ['lwt.files']), ('import lwt.files', ['lwt.files']),
                             ('def f():\n if x:\n  from lwt import cli', ['lwt.cli'])):
             with self.subTest(text=text):
-                self.assertEqual(list(imported(ast.parse(text), TREES)), names)
+                self.assertEqual(list(imported(ast.parse(text), trees())), names)
 
     def test_uses_are_found(self):
         for text, name in (('os.environ["x"]', 'os.environ'), ('print("x")', 'print()'),

@@ -70,7 +70,7 @@ class EveryPython(ProgramTestCase):
                 done = self.lwt('task', 'run')
                 self.assertEqual(done.code, 0, (version, done))
                 self.assertEqual(self.read(self.results()[-1], 'result', 'out'), 'h1\n')
-                done = self.lwt('exec', '-u', '8', '--grace', '0.5', '-a', '--', 'echo begun; sleep 9991')
+                done = self.lwt('exec', '-u', '4', '--grace', '0.5', '-a', '--', 'echo begun; sleep 9991')
                 self.assertEqual((done.code, done.out), (3, 'begun\n'), (version, done))
             self.assertTrue(wait_for(lambda: not lab.descendants(one.listeners['h1'])))
 

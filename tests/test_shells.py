@@ -427,7 +427,7 @@ class ATalkThatIsKilled(TaskCase):
     """X-1: kill -9 of all of sh/control.sh before each of its lines; the same request comes again afterwards."""
 
     slow = True
-    STRIDE = 1 if ALL_STEPS else 25
+    STRIDE = 1 if ALL_STEPS else 60
     NOTE = 'unset BASH_ENV\nset -T\ntrap \'echo "$LINENO" >>"$LWT_LINES"\' DEBUG\n'
     KILL = 'unset BASH_ENV\nset -T\ntrap \'[ "$LINENO" != "$LWT_LINE" ] || kill -KILL 0\' DEBUG\n'
     BASH = ('bash',)
