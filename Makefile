@@ -35,7 +35,7 @@ bench:
 	@$(PYTHON) -m bench
 
 pythons:
-	@$(PYTHON) -m tests test_pythons
+	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_pythons
 
 zipapp:
 	@$(PYTHON) -c "from lwt import bundle; open(bundle.NAME, 'wb').write(bundle.build())"
