@@ -106,11 +106,11 @@ place() {
 }
 
 # unpack DIRECTORY: take a tar stream, and the modes in it.  Without root a busybox tar applies the
-# umask in spite of -p.  Nobody else can enter the directory above.
-unpack() (
+# umask in spite of -p.  Nobody else can enter the directory above.  To be called in a subshell.
+unpack() {
   umask 0
   exec tar -xpof - -C "$1"
-)
+}
 
 # place_all: move all that is in this directory.
 place_all() {
