@@ -5,7 +5,7 @@ PYTHON ?= python3
 help:
 	@echo 'make demo      a real sweep of tasks on this machine, no sshd needed'
 	@echo 'make test      all tests; installs what they need where it can (root), else names it'
-	@echo 'make crash     lwt killed or refused at every step there is (ten minutes; make test takes samples)'
+	@echo 'make crash     lwt killed or refused at every step there is (make test takes samples)'
 	@echo 'make soak      500 tasks over 30 lab hosts in bad weather, and the ledger; ten minutes, or SECONDS=120 (root)'
 	@echo 'make lint      what a careful reader would complain of'
 	@echo 'make bench     speed, side by side with the peers that are installed'

@@ -21,7 +21,7 @@ from tests import disk
 from tests.support import ROOT, LeakCheckedTestCase
 
 AT_ONCE = 4
-CLASS_TIMEOUT = 900.0           # seconds; the slowest class takes about 60 on a quiet machine
+CLASS_TIMEOUT = 900.0           # seconds; the slowest class takes about 140
 LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', re.M)
 
 

@@ -1,4 +1,4 @@
-"""What `make lint` looks at: names that nothing defines, unused imports, long lines, long functions, and shellcheck."""
+"""What `make lint` looks at: unknown names, unused imports, long lines and functions, shellcheck."""
 
 import ast
 import builtins
@@ -62,9 +62,9 @@ def unused_imports(tree):
 
 
 def unknown_names(tree):
-    """(name, line) of what a module uses though nothing in it defines it.
+    """(name, line) of each name that a module uses and does not define.
 
-    So too for a name that it imports from one of our modules, which has none of that name.
+    The same for each name that it imports from one of our modules, where that has no such name.
     """
     known = defined(ast.walk(tree)) | set(dir(builtins)) | {'__file__', '__path__'}
     for node in ast.walk(tree):

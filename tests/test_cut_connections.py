@@ -82,7 +82,7 @@ class CutConnections(ProgramTestCase):
         return proxy
 
     def cuts(self, stride, *words):
-        """Cuts of a command's connection; how long it is is found by running it once without any."""
+        """Cuts of a command's connection, whose length a first run without any cut shows."""
         proxy = self.proxy([('close', NEVER)])
         done = self.lwt(*words)
         self.assertEqual(done.code, 0, done)

@@ -1,4 +1,4 @@
-"""The same demo, and a task on a real host, under several Pythons from 3.6 on; `make pythons` takes each."""
+"""The same demo, and a task on a real host, under four Pythons; `make pythons` takes each."""
 
 import glob
 import os
@@ -41,7 +41,10 @@ class EveryPython(ProgramTestCase):
     slow = True                         # so that it is started first
 
     def each(self):
-        """(version, path) of some interpreters, or with ALL_STEPS of each; skips those that are missing by name."""
+        """(version, path) of four interpreters, or of each with ALL_STEPS.
+
+        Those that are missing are skipped by name.
+        """
         found = pythons()
         between = random.sample(range(7, NEWEST), NEWEST - 7 if ALL_STEPS else 2)
         for minor in [6] + sorted(between) + [NEWEST]:
@@ -72,7 +75,7 @@ class EveryPython(ProgramTestCase):
                 done = self.lwt('task', 'run')
                 self.assertEqual(done.code, 0, (version, done))
                 self.assertEqual(self.read(self.results()[-1], 'result', 'out'), 'h1\n')
-                done = self.lwt('exec', '-u', '4', '--grace', '0.5', '-a', '--', 'echo begun; sleep 9991')
+                done = self.lwt('exec', '-u', '8', '--grace', '0.5', '-a', '--', 'echo begun; sleep 9991')
                 self.assertEqual((done.code, done.out), (3, 'begun\n'), (version, done))
             self.assertTrue(wait_for(lambda: not lab.descendants(one.listeners['h1'])))
 
