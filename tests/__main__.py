@@ -232,6 +232,8 @@ def main(argv):
     parser.add_argument('names', nargs='*')
     options = parser.parse_args(argv)
     disk.limit_files()
+    # Without bytecode every lwt that a test starts would compile its modules again.
+    os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
     wanted = find(options.names)
     if options.names or options.at_once == 1:
         passed, failed, skipped = run_here(wanted, options.verbose)

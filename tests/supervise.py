@@ -76,14 +76,14 @@ def kill_the_rest(popen, patience):
     until = time.monotonic() + patience
     while True:
         reap(popen)
-        pids = [pid for pid in descendants(os.getpid()) if command_line(pid)]
+        pids = [pid for pid in descendants(os.getpid()) if is_alive(pid)]
         if not pids:
             return sorted(left.values())
         if time.monotonic() > until + GRACE:
             return sorted(left.values())        # they do not even die of KILL
         if time.monotonic() > until:
             for pid in pids:
-                left[pid] = command_line(pid)
+                left[pid] = command_line(pid) or left.get(pid, 'process %d' % pid)
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
@@ -91,8 +91,17 @@ def kill_the_rest(popen, patience):
         time.sleep(0.05)
 
 
+def is_alive(pid):
+    """Is there a process that has not ended?  A zombie has."""
+    try:
+        with open('/proc/%d/stat' % pid) as file:
+            return file.read().rpartition(') ')[2][:1] not in ('Z', 'X', '')
+    except OSError:
+        return False
+
+
 def command_line(pid):
-    """The words of a process, '' for one that is gone or a zombie."""
+    """The words of a process, '' for one that is gone, or just begins another program."""
     try:
         with open('/proc/%d/cmdline' % pid, 'rb') as file:
             return file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()

@@ -142,7 +142,8 @@ class ProgramTestCase(LeakCheckedTestCase):
         options.setdefault('env', self.env)
         options.setdefault('stdout', subprocess.PIPE)
         options.setdefault('stderr', subprocess.PIPE)
-        return subprocess.Popen((self.python, '-m', 'lwt') + argv, stdin=stdin, **options)
+        # -S: lwt needs the standard library only, and *.pth files can make each start slow.
+        return subprocess.Popen((self.python, '-S', '-m', 'lwt') + argv, stdin=stdin, **options)
 
     def lwt(self, *argv, stdin=b'', timeout=PATIENCE, **options):
         """Run lwt to its end; returns a Done."""
