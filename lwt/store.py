@@ -33,6 +33,7 @@ SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
 LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
 NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
+MOST_NAMES = 500        # hosts in one question: SQLite takes 999 parameters, some builds no more
 BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
 UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
 WAY_OUT = 'lwt doctor --fix keeps a copy, and saves what can be read'
@@ -260,7 +261,16 @@ class Store:
 
     def on_host(self, name):
         """The tasks that are somewhere between placed and done on a host."""
-        return self._tasks('task.state IN (%s) AND task.host = ? ORDER BY task.id' % _BUSY, (name,))
+        return self.on_hosts((name,))
+
+    def on_hosts(self, names):
+        """The same, on any of these hosts."""
+        found, names = [], tuple(names)
+        for at in range(0, len(names), MOST_NAMES):
+            some = names[at:at + MOST_NAMES]
+            found += self._tasks('task.state IN (%s) AND task.host IN (%s) ORDER BY task.id'
+                                 % (_BUSY, ', '.join('?' * len(some))), some)
+        return found
 
     def waiting(self):
         """The Groups of new tasks, the oldest first."""

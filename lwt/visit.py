@@ -266,8 +266,7 @@ class _Visitor:
 
     def _twin_tasks(self, host):
         """The tasks that take slots of this machine under its other names."""
-        names = self._context.weather.twins(host.name)
-        return [task for name in names for task in self._store.on_host(name)]
+        return self._store.on_hosts(self._context.weather.twins(host.name))
 
     def _room(self, host, load):
         return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)

@@ -16,6 +16,7 @@ STEP = 64                       # bytes between two cuts
 # One of so many cuts is made, where each costs one login and where it costs several.
 STRIDE, LONG_STRIDE = (1, 1) if ALL_STEPS else (5, 40)
 NEVER = 1 << 40
+MOST_HOSTS = 100                # in one workspace: they are all this machine, which has to log in to itself
 
 ALIAS = '''\
 Host {name}
@@ -61,7 +62,7 @@ class CutConnections(ProgramTestCase):
             file.seek(0)
             file.write(FORCED.format(log=self.path('starts')) + key)
         with open(self.lab.path('host_key.pub')) as file:
-            self.write('known', 'cut ' + ' '.join(file.read().split()[:2]) + '\n')
+            self.known = self.write('known', 'cut ' + ' '.join(file.read().split()[:2]) + '\n')
 
     def tearDown(self):
         self._stack.close()             # before the descriptors are counted
@@ -72,7 +73,7 @@ class CutConnections(ProgramTestCase):
         proxy = self._stack.enter_context(CutProxy(self.lab.address('h1')[1], cuts))
         names = ['%s%d' % cut for cut in cuts]
         self.write('ssh_config', ''.join(
-            ALIAS.format(name=name, port=port, key=self.lab.path('user_key'), known=self.path('known'))
+            ALIAS.format(name=name, port=port, key=self.lab.path('user_key'), known=self.known)
             for name, port in zip(names, proxy.ports)))
         for name in names:
             os.makedirs(self.path('homes', name))
@@ -140,9 +141,16 @@ class CutConnections(ProgramTestCase):
                     self.assertEqual((starts['homes/' + name], found), (0, []))
 
     def test_a_task_starts_once_on_whatever_host(self):
+        cuts, top = some_cuts(8192, LONG_STRIDE), self.scratch
+        for at in range(0, len(cuts), MOST_HOSTS):
+            self.scratch = os.path.join(top, 'from%d' % at)
+            os.mkdir(self.scratch)
+            self.check_tasks(cuts[at:at + MOST_HOSTS])
+
+    def check_tasks(self, cuts):
+        """As many tasks as there are cuts, over a host for each."""
         self.describe('t', 'exec : echo $LWT_TASK >>%s; echo output >result\nretries : 0\n'
                            % self.path('started'))
-        cuts = some_cuts(8192, LONG_STRIDE)
         proxy = self.proxy(cuts)
         self.assertEqual(self.lwt('task', 'add', 't', '--array', '1-%d' % (len(cuts))).code, 0)
         for _pass in range(2):
