@@ -6,7 +6,8 @@ a heartbeat.  So the loop only ever does a small piece of such work.
 
 A job is a function of the package that takes one argument and returns one value, both as JSON has
 them.  do() runs it at once if it is small, and in a Python of its own otherwise.  Where a small job
-took long, the disk is slow, and from then on every job gets a Python of its own.
+took long, the disk is slow, and every job gets a Python of its own until one of a small job tells that
+it was quick.
 
 The child is an ordinary Command (see proc): it is ended with lwt, by the guard, whatever happens.
 """
@@ -25,7 +26,7 @@ from lwt.errors import Cancelled, LocalError, LwtError
 from lwt.proc import Command
 
 SMALL = 1 << 18                 # bytes: a job of so much is done by lwt itself
-SLOW = 0.1                      # seconds: a small job that takes longer shows that the disk is slow
+SLOW = 0.5                      # seconds: a small job that takes longer shows that the disk is slow
 ANSWER_LIMIT = 1 << 26          # bytes of JSON
 
 # What a child may be asked for: name, module, function.
@@ -53,7 +54,8 @@ def do(function, argument, size):
 
     argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known.
     """
-    if size <= SMALL and not _Disk.is_slow:
+    is_small = size <= SMALL
+    if is_small and not _Disk.is_slow:
         began = time.monotonic()
         value = function(argument)
         _Disk.is_slow = time.monotonic() - began > SLOW
@@ -62,7 +64,10 @@ def do(function, argument, size):
     if result.status == 'cancelled':
         raise Cancelled()
     if result.status == 'exited' and not result.code and not result.truncated:
-        return _value(json.loads(result.stdout.decode()))
+        took, answer = json.loads(result.stdout.decode())
+        if is_small:
+            _Disk.is_slow = took > SLOW
+        return _value(answer)
     text = result.stderr.decode('utf-8', 'replace').strip().rpartition('\n')[2]
     raise LocalError('%s on this machine ended with %s %d%s' % (
         function.__name__, result.status, result.code, ': ' + text if text else ''))
@@ -113,6 +118,7 @@ def main(name):
     importlib.import_module(module)
     if JOBS.get(name, ('',))[0] != module:
         return 2
+    began = time.monotonic()
     answer = _answer(getattr(sys.modules[module], name), argument)
-    output.put_bytes(json.dumps(answer).encode())
+    output.put_bytes(json.dumps([time.monotonic() - began, answer]).encode())
     return 0

@@ -39,9 +39,11 @@ class Jobs(EngineTestCase):
                 self.assertEqual(back, value)
                 self.assertEqual(pid == os.getpid(), is_here)
 
-    def test_after_a_small_job_that_took_long_every_job_gets_a_child(self):
-        self.assertEqual(self.do(jobs.nap, local_work.SLOW * 2, 0), os.getpid())
-        self.assertNotEqual(self.do(jobs.nap, 0, 0), os.getpid())
+    def test_after_a_small_job_that_took_long_every_job_gets_a_child_until_one_is_quick(self):
+        for seconds, size, is_here in ((local_work.SLOW * 2, 0, True), (local_work.SLOW * 2, 0, False), (0, LARGE, False),
+                                       (0, 0, False), (0, 0, True)):
+            with self.subTest(seconds=seconds, size=size):
+                self.assertEqual(self.do(jobs.nap, seconds, size) == os.getpid(), is_here)
 
     def test_errors_are_the_same_in_a_child(self):
         for size in (0, LARGE):
