@@ -326,7 +326,7 @@ def _attempt(plan, host, steps, feed, results):
         control = Control(session.nonce(), lambda data: plan.complain(host, data))
         child = yield _control(plan, session, host, steps, control, offered)
         if isinstance(child, Result):
-            return _judged(ssh.verdict(child, control.frame), control, '')
+            return _judged(ssh.verdict(child, control.frame), control, 'it ended before it was ready')
         try:
             carry = _through_netcat if plan.connect is not None else _through_ssh
             told = yield from carry(plan, session, host, control, child, feed, results)
