@@ -33,7 +33,7 @@ SCHEMA = 2
 BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
 LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
 NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
-MOST_NAMES = 500        # hosts in one question: SQLite takes 999 parameters, some builds no more
+MOST_NAMES = 500        # hosts in one query: SQLite before 3.32 takes 999 parameters
 BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
 UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
 WAY_OUT = 'lwt doctor --fix keeps a copy, and saves what can be read'
@@ -265,12 +265,8 @@ class Store:
 
     def on_hosts(self, names):
         """The same, on any of these hosts."""
-        found, names = [], tuple(names)
-        for at in range(0, len(names), MOST_NAMES):
-            some = names[at:at + MOST_NAMES]
-            found += self._tasks('task.state IN (%s) AND task.host IN (%s) ORDER BY task.id'
-                                 % (_BUSY, ', '.join('?' * len(some))), some)
-        return found
+        return [task for at in range(0, len(names), MOST_NAMES)
+                for task in self.chosen(states=tasks.ASKED, hosts=names[at:at + MOST_NAMES])]
 
     def waiting(self):
         """The Groups of new tasks, the oldest first."""
