@@ -6,8 +6,7 @@ a heartbeat.  So the loop only ever does a small piece of such work.
 
 A job is a function of the package that takes one argument and returns one value, both as JSON has
 them.  do() runs it at once if it is small, and in a Python of its own otherwise.  Where a small job
-took long, the disk is slow, and every job gets a Python of its own until one of a small job tells that
-it was quick.
+took long, the disk is slow: every job gets a Python of its own, until a small one is quick there.
 
 The child is an ordinary Command (see proc): it is ended with lwt, by the guard, whatever happens.
 """
