@@ -451,13 +451,13 @@ class Crashes(TaskTestCase):
         self.assertEqual(os.listdir(self.path('.lwt', 'tmp')), [])
         self.assertEqual(sorted(os.listdir(self.path('home', '.lwt'))), ['host-id', 'i', 't'])
         self.assertEqual(os.listdir(self.path('home', '.lwt', 'i')), [])
-        ended = collections.Counter()
+        traces = collections.defaultdict(dict)      # uuid -> {attempt: what is kept of it}
         for key in os.listdir(self.path('home', '.lwt', 't')):
-            kept = sorted(os.listdir(self.path('home', '.lwt', 't', key)))
-            # Of an attempt that was withdrawn, or whose runner was killed before it began the command, there is no end.
-            self.assertIn(kept, (['fate'], ['exit.0', 'fate']))
-            ended[key.partition('.')[0]] += len(kept) - 1
-        self.assertEqual((len(ended), set(ended.values())), (12, {1}))
+            uuid, _dot, attempt = key.partition('.')
+            traces[uuid][int(attempt)] = sorted(os.listdir(self.path('home', '.lwt', 't', key)))
+        self.assertEqual(len(traces), 12)
+        for kept in traces.values():    # an attempt before the last was withdrawn, or killed before its command began
+            self.assertEqual(kept, {attempt: ['exit.0', 'fate'] if attempt == max(kept) else ['fate'] for attempt in kept})
 
     def test_Y_1_twenty_passes_at_once_do_no_harm(self):
         self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts\n')
