@@ -71,7 +71,7 @@ REFUSED = frozenset((state, wish) for state in STATES for wish in WISHES) - froz
 IMPOSSIBLE = frozenset((state, event) for state in STATES for event in EVENTS) - frozenset(TRANSITIONS) - REFUSED
 
 # What a host is asked to do about a task that is in this state: a verb of sh/control.sh.
-ASKED = {'launching': 'launch', 'withdrawing': 'cancel', 'running': 'poll', 'suspending': 'suspend', 'suspended': 'suspend',
+ASKED = {'launching': 'launch', 'withdrawing': 'withdraw', 'running': 'poll', 'suspending': 'suspend', 'suspended': 'suspend',
          'resuming': 'resume', 'killing': 'cancel', 'fetching': 'poll'}
 
 HELD_AFTER_HOSTS = 3        # hosts on which a task ended badly, before it is held

@@ -15,7 +15,7 @@ from lwt import task as tasks
 
 DESC = tasks.Desc('true', retries=1, retry_on=('lost',))
 ATTEMPTS = 2
-PLAIN = ('launch', 'cancel', 'suspend', 'resume', 'clean')      # what changes something where it arrives; "poll" does not
+PLAIN = ('launch', 'withdraw', 'cancel', 'suspend', 'resume', 'clean')      # what changes something where it arrives; "poll" does not
 
 
 class There(NamedTuple):
@@ -54,12 +54,13 @@ class World(NamedTuple):
 
 class Rules(NamedTuple):
     """What may be broken, to see that the search finds it.  table: the automaton; tombstones: cleaning keeps the fate; claims: a
-    runner starts only what is undecided; knows_boot: launch and cancel look at the boot id; power: the host may start anew;
-    wishes: how many of a user's."""
+    runner starts only what is undecided; spares: a withdrawal ends nothing that runs; knows_boot: launch and cancel look at the boot
+    id; power: the host may start anew; wishes: how many of a user's."""
 
     table: dict = tasks.TRANSITIONS
     tombstones: bool = True
     claims: bool = True
+    spares: bool = True
     knows_boot: bool = True
     power: bool = False
     wishes: int = 1
@@ -96,8 +97,8 @@ def done(world, request, rules):
                 return world, 'rebooted'
             if here.runners < 2:
                 world = change(world, attempt, runners=here.runners + 1)
-    elif verb == 'cancel':
-        return cancel(world, attempt)
+    elif verb in ('withdraw', 'cancel'):
+        return cancel(world, attempt, verb == 'withdraw' and rules.spares)
     elif verb == 'suspend' and here.is_there:
         if not here.fate:
             return cancel(world, attempt)
@@ -110,12 +111,12 @@ def done(world, request, rules):
     return world, report(world, attempt, verb)
 
 
-def cancel(world, attempt):
-    """A cancel: decided, or what runs is ended."""
+def cancel(world, attempt, spares=False):
+    """A cancel: decided, or what runs is ended, unless it is to be spared."""
     here = world.there[attempt - 1]
     if not here.fate:
         return change(world, attempt, is_there=True, fate='cancel'), 'cancelled'
-    if here.process in ('runs', 'stopped'):
+    if here.process in ('runs', 'stopped') and not spares:
         world = change(world, attempt, process='gone', end='killed')
     return world, report(world, attempt, 'cancel')
 
@@ -279,6 +280,8 @@ def violation(world):
             return 'attempt %d is said to be a success' % attempt
         if end == 'again':
             return 'attempt %d was placed twice' % attempt
+        if end == 'killed' and not world.wishes:
+            return 'attempt %d is said to be killed, and nobody wished it' % attempt
         if event != 'absent' and here.process in ('runs', 'stopped'):
             return 'attempt %d is settled, and runs' % attempt
         if end in ('success', 'failed') and attempt not in world.home:

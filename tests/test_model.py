@@ -38,6 +38,9 @@ class Broken(unittest.TestCase):
     def test_a_runner_that_does_not_look(self):
         self.broken('started twice', claims=False)
 
+    def test_a_withdrawal_that_ends_what_has_begun(self):
+        self.broken('is said to be killed, and nobody wished it', spares=False, wishes=0)
+
     def test_requests_that_do_not_know_the_hosts_start(self):
         self.broken('started twice', knows_boot=False, power=True, wishes=0)
 

@@ -350,10 +350,10 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(told()[1:], ['task %s trace' % KEY, 'input ' + self.INPUT])
 
     @in_each_shell
-    def test_a_cancel_before_the_launch_means_never(self, shell, home):
+    def test_a_withdrawal_before_the_launch_means_never(self, shell, home):
         self.ready(shell, home, 'echo started > ../../../../starts')
-        self.assertEqual(self.ask(shell, home, 'cancel'), 'cancelled')
-        self.assertEqual(self.ask(shell, home, 'launch'), 'cancelled')
+        for verb in 'withdraw', 'cancel', 'launch':
+            self.assertEqual(self.ask(shell, home, verb), 'cancelled')
         self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
 
     @in_each_shell
@@ -363,6 +363,15 @@ class ATaskOnAHost(TaskCase):
         self.assertTrue(wait_for(lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 2))
         self.assertEqual(self.ask(shell, home, 'cancel'), 'exited killed')
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_X_3_what_has_begun_goes_on_when_it_is_withdrawn(self, shell, home):
+        self.ready(shell, home, 'while [ ! -e stop ]; do sleep 0.1; done; exit 5')
+        self.ask(shell, home, 'launch')
+        self.assertEqual(self.ask(shell, home, 'withdraw').split()[0], 'running')
+        with open(os.path.join(home, '.lwt/t', KEY, 'work/stop'), 'w'):
+            pass
+        self.assertEqual(self.until_ended(shell, home), 'exited 5')
 
     @in_each_shell
     def test_its_own_kill_command_goes_first(self, shell, home):

@@ -20,6 +20,7 @@
 #             for it within the wait, it must not run
 #   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else ended: its own kill command,
 #             TERM, KILL after the grace
+#   withdraw  it must not run, as for cancel; but what has begun goes on
 #   suspend   stop it; if it has not begun, it must not run
 #   resume    let it go on
 #   poll      how is it?  If it has ended, its results are sent
@@ -380,7 +381,7 @@ resume() {
   case $state in running*) signal_all CONT ;; esac
 }
 
-# cancel: whatever it takes, and whether or not the task is here yet.
+# cancel: decide that the task must not run, whether or not it is here yet; end it if it runs, unless it is only withdrawn.
 cancel() {
   enter "$key" || { mkdir "$tasks/$key" && cd "$tasks/$key"; } 2>/dev/null || return
   # A cancel that was killed may have left the directory empty.
@@ -388,9 +389,10 @@ cancel() {
   [ -e fate ] || [ -e cancel ] || say cancel >cancel 2>/dev/null || return
   has_run || decide cancel
   report
-  case $state in
-    died) ln cancel why.killed 2>/dev/null; sweep "$key" ;; # its runner may live, if only the fate is gone
-    running*)
+  case $verb:$state in
+    *:died) ln cancel why.killed 2>/dev/null; sweep "$key" ;; # its runner may live, if only the fate is gone
+    withdraw:*) ;;
+    *:running*)
       ln fate why.killed 2>/dev/null
       end_group
       mv "c.$pid" exit.killed 2>/dev/null # unless the runner has recorded it
@@ -597,7 +599,7 @@ act() {
         [ -z "$problem" ] || not_launched
         ;;
       suspend | resume) ! enter "$key" || "$verb" ;;
-      cancel)
+      cancel | withdraw)
         cancel </dev/null >/dev/null 2>&1 &
         cancels="$cancels $!"
         ;;
