@@ -85,7 +85,7 @@ class InShells(ProgramTestCase):
         self.lwt('init', 'elsewhere')
         shutil.rmtree(self.path('elsewhere', 'description', 'sample'))
         self.write('elsewhere/description/other/desc', 'exec : true\n')
-        self.write('bin/lwt', '#!/bin/sh\nexec "%s" -m lwt "$@"\n' % self.python, 0o755)
+        self.write('bin/lwt', '#!/bin/sh\nexec "%s" -S -m lwt "$@"\n' % self.python, 0o755)
         self.env['PATH'] = self.path('bin') + os.pathsep + self.env['PATH']
         self.env['COLUMNS'] = '200'
 

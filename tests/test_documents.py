@@ -87,7 +87,7 @@ class ShellTestCase(LabTestCase):
         self.env['HOME'] = self.home
         self.env['PATH'] = self.path('bin') + os.pathsep + self.env['PATH']
         self.env['COLUMNS'] = '80'
-        self.write('bin/lwt', '#!/bin/sh\nexec "%s" -m lwt "$@"\n' % sys.executable, 0o755)
+        self.write('bin/lwt', '#!/bin/sh\nexec "%s" -S -m lwt "$@"\n' % sys.executable, 0o755)
         self.write('bin/crontab', FAKE_CRONTAB, 0o755)
         self.source = self.path('source')
         shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns('.git', '__pycache__', 'build'))

@@ -276,7 +276,7 @@ class WithoutProc(LabTestCase):
         for locale in ('C', 'no_SUCH'):         # by bytes, and merged by sort
             for target in ([], ['-o', 'sorted']):
                 with self.subTest(locale=locale, target=target):
-                    words = [self.python, '-m', 'lwt', 'reduce', '-w', 'h1,h2', '-i', 'lines'] + target
+                    words = [self.python, '-S', '-m', 'lwt', 'reduce', '-w', 'h1,h2', '-i', 'lines'] + target
                     done = subprocess.run(
                         ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /proc && exec "$@"', 'sh'] + words,
                         env=dict(self.env, LC_ALL=locale), cwd=self.scratch, stdin=subprocess.DEVNULL,

@@ -47,7 +47,7 @@ class Terminal(ProgramTestCase):
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(self.scratch)
-            os.execve(self.python, (self.python, '-m', 'lwt') + words, self.env)
+            os.execve(self.python, (self.python, '-S', '-m', 'lwt') + words, self.env)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
         said = b''
         with contextlib.suppress(OSError):      # EIO: nobody has it open any more

@@ -39,7 +39,7 @@ class Multi(ProgramTestCase):
     def test_L_5_an_input_that_is_empty_or_closed(self):
         for stdin in ('</dev/null', '<&-'):
             with self.subTest(stdin=stdin):
-                done = subprocess.run(['sh', '-c', '%s -m lwt multi %s' % (self.python, stdin)], env=self.env,
+                done = subprocess.run(['sh', '-c', '%s -S -m lwt multi %s' % (self.python, stdin)], env=self.env,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.scratch, timeout=60)
                 self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b'', b''))
 
@@ -625,7 +625,7 @@ class Faults(ProgramTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_G_3_nohup_and_the_background_do_not_hang(self):
-        done = subprocess.run(['sh', '-c', 'nohup %s -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python], env=self.env,
+        done = subprocess.run(['sh', '-c', 'nohup %s -S -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python], env=self.env,
                               cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
         self.assertEqual(done.stdout, b'a\n')
 
@@ -707,7 +707,7 @@ class Zoo(ProgramTestCase):
         # Each of the short jobs makes the kernel give out the numbers of the killed leaders again, as soon as they are free.
         lines = 'trap "" TERM; sleep 9988 & exec sleep 9989\n' * 12
         lines += 'echo $((LWT_SEQ % 20 + 4)) > /proc/sys/kernel/ns_last_pid; (sleep 0.1; sleep 0.1); echo ok\n' * 150
-        popen = subprocess.Popen(('unshare', '--pid', '--fork', '--mount-proc', self.python, '-m', 'lwt', 'multi', '-j', '16',
+        popen = subprocess.Popen(('unshare', '--pid', '--fork', '--mount-proc', self.python, '-S', '-m', 'lwt', 'multi', '-j', '16',
                                   '-u', '3', '--grace', '0.2'), env=self.env, cwd=self.scratch, stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = popen.communicate(lines.encode(), 60)

@@ -73,7 +73,7 @@ class WrongUse(ProgramTestCase):
     def test_C_6_bytes_that_are_no_text_come_through_in_the_c_locale(self):
         self.make_workspace(LOCAL)
         env = dict(self.env, LANG='C', LC_ALL='C')
-        popen = subprocess.Popen([self.python.encode(), b'-m', b'lwt', b'exec', b'-a', b'--', b"printf '\xff\xe9\n'"],
+        popen = subprocess.Popen([self.python.encode(), b'-S', b'-m', b'lwt', b'exec', b'-a', b'--', b"printf '\xff\xe9\n'"],
                                  stdout=subprocess.PIPE, cwd=self.scratch, env=env)
         self.assertEqual(popen.communicate(timeout=60)[0], b'\xff\xe9\n')
 
@@ -246,7 +246,7 @@ class Targets(ProgramTestCase):
                 with self.subTest(name=name, shell=shell):
                     end = ' -- "exit 1"' if name == 'exec' else ''
                     argv = ('bash', '-c', 'rm -f file\n' + shell.replace(' $end', end), 'bash',
-                            self.python, '-m', 'lwt') + self.COMMANDS[name]
+                            self.python, '-S', '-m', 'lwt') + self.COMMANDS[name]
                     done = subprocess.run(argv, cwd=self.scratch, env=self.env, timeout=60,
                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                     found = done.stdout[:len(wanted[name])]
@@ -303,7 +303,7 @@ class Streams(ProgramTestCase):
     def test_C_11_a_reader_that_goes_away(self):
         for words in ('multi', 'exec -a -- yes y'):
             with self.subTest(words=words):
-                shell = 'yes "echo y" | %s -m lwt %s | head -n 1; exit ${PIPESTATUS[1]}' % (self.python, words)
+                shell = 'yes "echo y" | %s -S -m lwt %s | head -n 1; exit ${PIPESTATUS[1]}' % (self.python, words)
                 done = subprocess.run(['bash', '-c', shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env,
                                       cwd=self.scratch, timeout=60)
                 self.assertEqual((done.returncode, done.stdout), (141, b'y\n'), done.stderr)
@@ -312,7 +312,7 @@ class Streams(ProgramTestCase):
 
     def shell(self, words):
         """Run lwt by a shell, for redirections; returns a Done."""
-        done = subprocess.run(['sh', '-c', '%s -m lwt %s' % (self.python, words)], env=self.env, cwd=self.scratch,
+        done = subprocess.run(['sh', '-c', '%s -S -m lwt %s' % (self.python, words)], env=self.env, cwd=self.scratch,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -382,7 +382,7 @@ class Streams(ProgramTestCase):
         del env['HOME']
         self.assertEqual(self.lwt('multi', stdin=b'true\n', env=env).code, 0)
         os.mkdir(self.path('gone'))
-        popen = subprocess.Popen(['sh', '-c', 'rmdir ../gone; exec %s -m lwt hosts' % self.python], cwd=self.path('gone'),
+        popen = subprocess.Popen(['sh', '-c', 'rmdir ../gone; exec %s -S -m lwt hosts' % self.python], cwd=self.path('gone'),
                                  env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 74, err)
