@@ -334,7 +334,7 @@ class PutModes(TreeTestCase):
             self.assert_ok(self.put([os.path.join(root, 'tree')], '.'), '%d files copied' % len(STRANGE))
             for name in STRANGE:
                 os.chmod(os.path.join(root, 'tree', name, name), 0o750)
-            os.chmod(os.path.join(root, 'tree', STRANGE[0]), 0o700)
+            os.chmod(os.path.join(root, 'tree', STRANGE[0]), 0o711)     # which no usual umask makes
             write(os.path.join(root, 'tree', 'new'), b'x', 0o640)
             self.assert_ok(self.put([os.path.join(root, 'tree')], '.'),
                            '1 file copied, %d with another mode or time' % (len(STRANGE) + 1))
