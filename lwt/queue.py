@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-import uuid
 from typing import Callable, NamedTuple
 
 from lwt import archive, files, master, ownership, results, script_checks, task as tasks
@@ -78,7 +77,7 @@ def add(place, store, orders, after=()):
     tasks that they wait for.
     """
     own = master.read(place).name
-    inputs = ['%s.%s.%s' % (order.name, own, uuid.uuid4().hex[:12]) for order in orders]
+    inputs = ['%s.%s.%s' % (order.name, own, os.urandom(6).hex()) for order in orders]
     with _lock(place).shared():
         parts = [place.path('task', '.part-' + name) for name in inputs]
         try:

@@ -18,7 +18,6 @@ import re
 import shutil
 import sys
 import time
-import uuid
 from typing import NamedTuple
 
 from lwt import files, health, sample, task as tasks
@@ -172,7 +171,7 @@ class Store:
             raise LocalError('%s: missing, but %s' % (self._path, lost),
                              'put it back; or lwt doctor --fix, which finds what is on hosts')
         _discard_unfinished(self._path)
-        part = '%s.new-%s' % (self._path, uuid.uuid4().hex)
+        part = '%s.new-%s' % (self._path, os.urandom(8).hex())
         try:
             os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             with contextlib.closing(_connect(part)) as db:
@@ -439,7 +438,7 @@ class Store:
             numbers = range(first, first + len(args))
             self._db.executemany(
                 'INSERT INTO task (id, uuid, batch, arg, state, reason, added, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-                [(number, master + uuid.uuid4().hex[len(master):], batch, arg, state, reason, now, waits and waits + ' ')
+                [(number, master + os.urandom(16).hex()[len(master):], batch, arg, state, reason, now, waits and waits + ' ')
                  for number, arg in zip(numbers, args)])
             self._db.executemany('INSERT INTO event VALUES (?, ?, ?)', [(number, now, 'added') for number in numbers])
         return list(numbers)

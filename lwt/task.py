@@ -19,13 +19,12 @@ So a user's verb is a change of state and never waits: the next visit does what 
 conclude() says whether an attempt that ended is followed by another.
 """
 
-import difflib
 import math
 import re
 import shlex
 from typing import NamedTuple
 
-from lwt.config import bounded, count, plain_seconds, positive, seconds, size
+from lwt.config import bounded, count, nearest, plain_seconds, positive, seconds, size
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
@@ -234,9 +233,8 @@ def _desc_lines(text, origin):
 
 def _read_value(key, value, where):
     if key not in _READERS:
-        near = difflib.get_close_matches(key, list(_READERS), 1)
         raise UsageError('%s: unknown key %s' % (where, printable(key)),
-                         'did you mean %s?' % near[0] if near else 'the keys are: ' + ' '.join(_READERS))
+                         nearest(key, _READERS, 'the keys are: ' + ' '.join(_READERS)))
     try:
         return _READERS[key](value)
     except ValueError as error:
