@@ -20,7 +20,7 @@ import unittest
 from tests import disk
 from tests.support import ROOT, LeakCheckedTestCase
 
-AT_ONCE = 4
+AT_ONCE = 5
 CLASS_TIMEOUT = 900.0           # seconds; the slowest class takes about 140
 LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', re.M)
 
