@@ -15,7 +15,8 @@ from lwt import task as tasks
 
 DESC = tasks.Desc('true', retries=1, retry_on=('lost',))
 ATTEMPTS = 2
-PLAIN = ('launch', 'withdraw', 'cancel', 'suspend', 'resume', 'clean')      # what changes something where it arrives; "poll" does not
+# What changes something where it arrives; "poll" does not.
+PLAIN = ('launch', 'withdraw', 'cancel', 'suspend', 'resume', 'clean')
 
 
 class There(NamedTuple):
@@ -54,8 +55,8 @@ class World(NamedTuple):
 
 class Rules(NamedTuple):
     """What may be broken, to see that the search finds it.  table: the automaton; tombstones: cleaning keeps the fate; claims: a
-    runner starts only what is undecided; spares: a withdrawal ends nothing that runs; knows_boot: launch and cancel look at the boot
-    id; power: the host may start anew; wishes: how many of a user's."""
+    runner starts only what is undecided; spares: a withdrawal ends nothing that runs; knows_boot: launch and cancel look at
+    the boot id; power: the host may start anew; wishes: how many of a user's."""
 
     table: dict = tasks.TRANSITIONS
     tombstones: bool = True

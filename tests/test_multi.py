@@ -625,8 +625,8 @@ class Faults(ProgramTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_G_3_nohup_and_the_background_do_not_hang(self):
-        done = subprocess.run(['sh', '-c', 'nohup %s -S -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python], env=self.env,
-                              cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
+        done = subprocess.run(['sh', '-c', 'nohup %s -S -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python],
+                              env=self.env, cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
         self.assertEqual(done.stdout, b'a\n')
 
     def test_G_5_a_storm_of_signals_is_no_work(self):
@@ -707,8 +707,8 @@ class Zoo(ProgramTestCase):
         # Each of the short jobs makes the kernel give out the numbers of the killed leaders again, as soon as they are free.
         lines = 'trap "" TERM; sleep 9988 & exec sleep 9989\n' * 12
         lines += 'echo $((LWT_SEQ % 20 + 4)) > /proc/sys/kernel/ns_last_pid; (sleep 0.1; sleep 0.1); echo ok\n' * 150
-        popen = subprocess.Popen(('unshare', '--pid', '--fork', '--mount-proc', self.python, '-S', '-m', 'lwt', 'multi', '-j', '16',
-                                  '-u', '3', '--grace', '0.2'), env=self.env, cwd=self.scratch, stdin=subprocess.PIPE,
+        popen = subprocess.Popen(('unshare', '--pid', '--fork', '--mount-proc', self.python, '-S', '-m', 'lwt', 'multi',
+                                  '-j', '16', '-u', '3', '--grace', '0.2'), env=self.env, cwd=self.scratch, stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = popen.communicate(lines.encode(), 60)
         self.assertEqual((popen.returncode, out.count(b'ok'), err.count(b'timed out after 3 s')), (3, 150, 10), err)

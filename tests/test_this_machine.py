@@ -160,8 +160,8 @@ class Disk(TaskCase):
         self.lwt('task', 'update')
         self.assertTrue(wait_for(lambda: any(name.startswith('exit.') for _root, _dirs, names in os.walk(self.home)
                                              for name in names)))
-        popen = subprocess.Popen(['sh', '-c', 'ulimit -f 1000 && exec "$@"', 'sh', self.python, '-S', '-m', 'lwt', 'task', 'update'],
-                                 cwd=self.scratch, env=self.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        popen = subprocess.Popen(['sh', '-c', 'ulimit -f 1000 && exec "$@"', 'sh', self.python, '-S', '-m', 'lwt', 'task',
+                                  'update'], cwd=self.scratch, env=self.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         err = popen.communicate(timeout=60)[1].decode()
         self.assertEqual(popen.returncode, 74, err)
         self.assertIn('File too large', err)
