@@ -350,11 +350,15 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(told()[1:], ['task %s trace' % KEY, 'input ' + self.INPUT])
 
     @in_each_shell
-    def test_a_withdrawal_before_the_launch_means_never(self, shell, home):
-        self.ready(shell, home, 'echo started > ../../../../starts')
-        for verb in 'withdraw', 'cancel', 'launch':
-            self.assertEqual(self.ask(shell, home, verb), 'cancelled')
-        self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
+    def test_a_cancel_or_a_withdrawal_before_the_launch_means_never(self, shell, home):
+        for verb in 'cancel', 'withdraw':
+            with self.subTest(verb=verb):
+                there = os.path.join(home, verb)
+                os.mkdir(there)
+                self.ready(shell, there, 'echo started > ../../../../starts')
+                self.assertEqual(self.ask(shell, there, verb), 'cancelled')
+                self.assertEqual(self.ask(shell, there, 'launch'), 'cancelled')
+                self.assertFalse(os.path.exists(os.path.join(there, 'starts')))
 
     @in_each_shell
     def test_a_cancel_of_a_running_one_ends_all_of_it(self, shell, home):
