@@ -42,8 +42,8 @@ MACHINE_ERRORS = frozenset({
     errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENOTDIR, errno.ENXIO, errno.EPERM,
     errno.EROFS, errno.ESTALE})
 
-# New objects after which Python looks for cycles.  Its usual 700 take a tenth of the cpu of a run over a thousand hosts, for
-# many objects live long, and few are in a cycle.
+# The number of new objects after which Python looks for reference cycles.  With its default, 700, this
+# takes a tenth of the cpu of a run over a thousand hosts.
 COLLECT_AFTER = 20000
 
 USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'

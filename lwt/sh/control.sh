@@ -20,7 +20,7 @@
 #             for it within the wait, it must not run
 #   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else ended: its own kill command,
 #             TERM, KILL after the grace
-#   withdraw  it must not run, as for cancel; but what has begun goes on
+#   withdraw  it must not run, as for cancel, but a task that has begun goes on
 #   suspend   stop it; if it has not begun, it must not run
 #   resume    let it go on
 #   poll      how is it?  If it has ended, its results are sent
