@@ -69,6 +69,7 @@ class _Greeting:
     """What a master says: a line when it serves, words of ssh when it does not.  It stands for a frame in ssh.verdict."""
 
     code = failure = None
+    cause = ''
     shell_output = last_words = b''
     is_output_cut = False
 

@@ -30,6 +30,10 @@ ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
 
+# Why the guard on a host ended a command: no heartbeat came for the lease, its time was over, its
+# lifeline was closed, or no process could be started to guard it.
+CAUSES = ('lease', 'timeout', 'closed', 'limit')
+
 # What ssh prints on standard error when a connection breaks, after whatever the command printed.
 SSH_LAST_WORDS = (
     rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |Write failed: |'
@@ -161,7 +165,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
              str(payload.input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
              command) + tuple(arguments)
-    text, first = script_text('lib', 'guard'), b''
+    text, first = script_text('lib', 'proclib', 'guard'), b''
     if payload.secret is not None:
         words = (host.home, text, 'yes' if payload.secret else '', frame.nonce) + words
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
@@ -194,7 +198,8 @@ class Framed:
     """Reads the two framed streams of a script; a sink for proc.Child.
 
     on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin was seen.  code: the exit
-    code that the end line told, or None.  failure: what a fail line told, or None.
+    code that the end line told, or None.  failure: what a fail line told, or None.  cause: why the guard on the host ended
+    the command (of CAUSES), or '' where it ended by itself.
 
     While the begin was not seen: ssh_output is what came on standard error, of ssh and of the login shell; shell_output what
     came on standard output, of the login shell alone.  Both are cut at NOISE_KEPT bytes; is_output_cut tells whether they were.
@@ -232,6 +237,10 @@ class Framed:
         return self._streams['stdout'].code
 
     @property
+    def cause(self):
+        return self._streams['stdout'].cause
+
+    @property
     def failure(self):
         return self._streams['stdout'].failure
 
@@ -266,6 +275,7 @@ class _FrameReader:
         self.begun = False
         self.ended = False
         self.code = None
+        self.cause = ''
         self.failure = None
         self.outside = bytearray()
         self.is_outside_cut = False
@@ -356,8 +366,9 @@ class _FrameReader:
     def _close(self, line):
         word, _space, rest = line.partition(b' ')
         self.ended = True
-        code = bounded(rest.decode('ascii', 'replace'), 0, 255) if word == b'end' else None
+        number, _space, cause = rest.decode('ascii', 'replace').partition(' ')
+        code = bounded(number, 0, 255) if word == b'end' and cause in CAUSES + ('',) else None
         if code is not None:
-            self.code = code
+            self.code, self.cause = code, cause
         else:
             self.failure = ssh.printable_text(rest.decode('utf-8', 'replace')) or 'refused'

@@ -219,9 +219,27 @@ def _reported(result, frame):
     verdict = _ended_here(result, frame.code)
     if verdict:
         return verdict
+    if frame.cause:
+        return _ended_there(result, frame.cause)
     if frame.code:
         return Verdict('failed', frame.code, 'exit code %d' % frame.code)
     return Verdict('ok', 0)
+
+
+ENDED_THERE = {
+    'lease': 'the lease ran out: no heartbeat reached the host in time, and it ended the command',
+    'closed': 'the lifeline was closed on the way to the host, and it ended the command',
+    'limit': 'the host could start no process to guard the command, and ended it'}
+
+
+def _ended_there(result, cause):
+    """The Verdict on a command that its guard on the host ended; cause: of remote.CAUSES.
+
+    Its exit code is that of the signal, and says nothing about the command.
+    """
+    if cause == 'timeout':
+        return Verdict('timeout', TIMED_OUT, 'timed out after %g s' % result.command.timeout)
+    return Verdict('lost', UNREACHABLE, ENDED_THERE[cause])
 
 
 def _cut_off(result, frame):

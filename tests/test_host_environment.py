@@ -92,7 +92,8 @@ class OfACommand(ShellTestCase):
             with open(os.path.join(home, 'bin', name), 'w') as file:
                 file.write(text)
             os.chmod(file.name, 0o755)
-        words = (NONCE, '~', remote.script_text('lib', 'guard'), 'yes', NONCE, '1', '60', '~', '0', '0', '5', '0', 'true')
+        guard = remote.script_text('lib', 'proclib', 'guard')
+        words = NONCE, '~', guard, 'yes', NONCE, '1', '60', '~', '0', '0', '5', '0', 'true'
         script = remote.with_arguments(remote.script_text('lib', 'sudo'), words)
         popen = self.start(shell, home, script, subprocess.PIPE, {'secret': 'old', 'said': 'old', 'guard': 'old'})
         popen.communicate(b'open sesame\n' * 2, 30)
@@ -132,7 +133,7 @@ class Homes(ShellTestCase):
     def enter(self, shell, home, path, umask=0o022):
         """Enter a home by the guard; returns (its end, lines)."""
         words = (NONCE, '1', '60', path, '0', '0', '5', '0', 'pwd')
-        script = b'umask %o\n' % umask + remote.with_arguments(remote.script_text('lib', 'guard'), words)
+        script = b'umask %o\n' % umask + remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words)
         popen = self.start(shell, home, script, subprocess.PIPE)
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.communicate(timeout=30)

@@ -51,10 +51,10 @@ class ShellTestCase(LeakCheckedTestCase):
         self.addCleanup(scratch.cleanup)
         self.scratch = scratch.name
 
-    def start(self, shell, home, script, stdin=subprocess.DEVNULL, variables=None):
+    def start(self, shell, home, script, stdin=subprocess.DEVNULL, variables=None, **options):
         """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same shell.
 
-        variables: further variables of its environment.
+        variables: further variables of its environment.  options: further ones for Popen.
         """
         bin_dir = os.path.join(home, 'bin')
         if not os.path.isdir(bin_dir):
@@ -66,7 +66,7 @@ class ShellTestCase(LeakCheckedTestCase):
         env.update(variables or {})
         program = shutil.which(shell[0]) or shell[0]
         return subprocess.Popen((program,) + shell[1:] + ('-c', os.fsdecode(script)), stdin=stdin, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True)
+                                stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True, **options)
 
     def run_script(self, shell, home, name, *words, stdin=b''):
         """Run a short script; returns (code in the frame or its failure, lines, stderr payload)."""
@@ -87,7 +87,7 @@ class ShellTestCase(LeakCheckedTestCase):
 
     def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'', data=b''):
         words = (NONCE, grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
-        return remote.with_arguments(remote.script_text('lib', 'guard'), words)
+        return remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words)
 
 
 class TheGuardOnAHost(ShellTestCase):
@@ -163,7 +163,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_home_that_cannot_be_is_named(self, shell, home):
         words = (NONCE, '1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
-        popen = self.start(shell, home, remote.with_arguments(remote.script_text('lib', 'guard'), words))
+        popen = self.start(shell, home, remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words))
         out, err = popen.communicate(timeout=30)
         self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
 

@@ -1,11 +1,22 @@
-# The guard on a host: it runs one command and sees to it that nothing of it outlives the master's interest.
+# The guard on a host: it runs one command and ends all of it when the master loses interest.
 #
-# Standard input is the lifeline: a newline is a heartbeat; end-of-file, or no heartbeat for the lease, means that the master
-# is gone, has given up or is cut off.  Then, and when its time is over, the command's group gets TERM and CONT and, after the grace, KILL, and so does what
-# left the group but still carries LWT_ID in its environment.  Killing ssh alone would leave the command running.
+# Standard input is the lifeline: a newline is a heartbeat.  End-of-file means that the master has given up or is gone; no
+# heartbeat for the lease means that it is cut off.  Then, and when the command's time is over, the command's process group
+# gets TERM and CONT and, after the grace, KILL.  So does every process that left the group and can still be found (see
+# proclib.sh).  Killing ssh alone would leave the command running.
 #
-# Who is who: this shell ($$) waits for signals; the runner, a subshell, waits for the command and prints the frame's end; the
-# reader, another, turns what comes over the lifeline into signals: USR1 heartbeat, USR2 end, ALRM the command is over.
+# Processes:
+#   this shell ($$)  starts the others, waits for the command and prints the end of the frame
+#   command          in a session of its own where the host has setsid(1), so that its group can be killed at once
+#   watcher          keeps the time, and ends the command
+#   reader           turns the lifeline into signals to the watcher: USR1 a heartbeat, USR2 end-of-file
+#
+# Signals to this shell from the watcher, before it ends the command: USR1 the lease ran out, USR2 the time is over, ALRM
+# end-of-file.  The end line then has a word behind the exit code: lease, timeout, closed.
+#
+# A host may be at its limit of processes because of the command itself.  dash and busybox end a shell that cannot fork, and
+# run its EXIT trap, in which another failed fork would be the end.  So what ends the command uses builtins alone, and what
+# needs a process comes after that.
 #
 # $1 nonce  $2 grace, s  $3 lease, s  $4 home  $5 bytes of a script  $6 bytes of input for the command  $7 stall, s
 # $8 whole seconds for the command, 0: no limit    $9 the command, for sh -c (with a script, only its name)    then its arguments
@@ -53,99 +64,265 @@ if [ $((script_bytes + input_bytes)) -gt 0 ]; then
     fi
   fi
 fi
-exec 3<&0 4>&2 </dev/null
+exec 3<&0 4>&2 </dev/null 2>/dev/null   # the shell's own "Killed" is not the command's output
+main=$$ command_text=$command command='' why='' again='' code='' is_bash=''
+# shellcheck disable=SC3028  # for bash alone; the first version whose read takes fractions
+case ${BASH_VERSION-} in [4-9]* | [1-9][0-9]*) is_bash=1 ;; esac
+for setsid in /usr/bin/setsid /bin/setsid ''; do
+  [ ! -x "$setsid" ] || break
+done
 
-# uptime: whole seconds by a clock that nobody sets, where there is one.
+# -- this shell ------------------------------------------------------------------------------------
+
+# end_line: say how the command ended, on both streams.
+end_line() {
+  [ ! -d "$staged" ] || rm -rf "$staged"
+  printf '\036%s end %s%s\n' "$nonce" "$code" "${why:+ $why}"
+  printf '\036%s end %s%s\n' "$nonce" "$code" "${why:+ $why}" >&4
+}
+
+# unguarded: this shell could not start the watcher or the reader, so the command must not go on.
+unguarded() {
+  trap '' EXIT
+  kill -KILL "-$command" "$command"
+  code=137 why=limit
+  printf '\036%s end %s %s\n' "$nonce" "$code" "$why"
+  printf '\036%s end %s %s\n' "$nonce" "$code" "$why" >&4
+}
+
+# start_command ARGUMENT...: start the command.  Its number is that of its group as well.
+start_command() {
+  (
+    exec <"$input" 2>&4 3<&- 4>&-
+    set -- "$setsid" "$nonce" "$command_text" sh "$@"
+    # It waits for release_command: it may take every place for a process as soon as it runs.
+    ! { read -r own_number _ </proc/self/stat && kill -STOP "$own_number"; } 2>/dev/null
+    restore_environment
+    LWT_ID=$2
+    export LWT_ID
+    if [ -n "$1" ]; then
+      lwt_name=$1
+      shift 2
+      exec "$lwt_name" /bin/sh -c -- "$@"
+    fi
+    shift 2
+    exec /bin/sh -c -- "$@"
+  ) &
+  command=$!
+}
+
+# release_command: let it run, now that the watcher and the reader are there.
+release_command() {
+  while read_stat "$command" && [ "$stat_state" != T ]; do :; done
+  kill -CONT "$command"
+}
+
+# await_command: set $code to its exit code.  A signal to this shell ends a wait before its time.
+await_command() {
+  again=1
+  while [ -n "$again" ]; do
+    again=''
+    wait "$command"
+    await_code=$?
+    # A signal may come when the command was collected already; dash then knows no more of it.
+    if [ -z "$code" ] || [ "$await_code" -ne 127 ]; then code=$await_code; fi
+  done
+}
+
+# -- the watcher -----------------------------------------------------------------------------------
+
+# uptime: set $up to whole seconds by a clock that nobody sets, where there is one.
 uptime() {
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
   up=${up%.*}
 }
 
-# alone: is nobody else left in the group?  (Where there is no /proc, nobody can say.)
-alone() {
-  [ -r /proc/self/stat ] || return 1
-  for alone_dir in /proc/[0-9]*; do
-    case $alone_dir in "/proc/$$" | "/proc/$PPID") continue ;; esac
-    { IFS= read -r alone_line <"$alone_dir/stat"; } 2>/dev/null || continue
-    # shellcheck disable=SC2086  # to be split into fields
-    set -- ${alone_line##*") "}
-    [ "$3" != "$own_group" ] || [ "$1" = Z ] || [ "$1" = X ] || return 1
-  done
+# is_command_there: is it running, or not yet collected?
+is_command_there() {
+  if [ -e /proc/self/stat ]; then [ -e "/proc/$command" ]; else kill -0 "$command"; fi
 }
 
-timer='' reader='' beat='' over=''
+# signal_command NAME: signal the command's group; without setsid it is that of the guard.
+signal_command() {
+  if [ -n "$setsid" ]; then kill "-$1" "-$command" "$command"
+  else kill "-$1" 0; fi
+}
+
+# die SIGNAL: end the command.  SIGNAL tells this shell's parent why.
 die() {
   trap '' TERM HUP INT USR1 USR2 ALRM
-  # shellcheck disable=SC2086  # either may be empty
-  kill -KILL $timer $reader
-  own_group=$(group $$)
-  kill -TERM 0
-  kill -CONT 0
+  kill "-$1" "$main"
+  # shellcheck disable=SC2086  # it may be empty
+  kill -KILL $timer
+  trap finish EXIT
+  find_rest
+  is_able=$can_fork can_fork=''         # should the shell end where it cannot start a process
+  if [ -n "$is_bash" ]; then
+    find_marked "$nonce"
+    know "$marked"
+  elif [ -n "$is_able" ]; then know "$(marked "LWT_ID=$nonce")"; fi
+  signal_command TERM
+  signal_command CONT
   uptime
   end=$((up + ${grace%.*}0 / 10 + 1))
-  until alone || [ "$up" -ge "$end" ]; do
-    nap
+  while [ -n "$is_able" ] && is_group_there && [ "$up" -lt "$end" ]; do
+    if [ -n "$is_bash" ]; then nap_of_bash; else nap; fi
     uptime
   done
-  sweep "$nonce"
-  [ ! -d "$staged" ] || rm -rf "$staged"
-  kill -KILL 0
+  can_fork=$is_able
+  finish
+  exit 0
 }
-# shellcheck disable=SC2086
+
+# nap_of_bash: wait a little without a process: nothing ever comes through that socket, and nothing is sent.
+nap_of_bash() {
+  # shellcheck disable=SC3025,SC3045  # for bash alone
+  read -r -t 0.05 _ </dev/udp/127.0.0.1/9
+  [ $? -gt 128 ] || nap
+} 2>/dev/null
+
+# is_group_there: does a process of the command's group live?  (Some hosts take their time to collect zombies.)
+is_group_there() {
+  [ -n "$setsid" ] || return 0
+  kill -0 "-$command" || return
+  [ -e /proc/self/stat ] || return 0
+  for there_path in /proc/[0-9]*; do
+    ! read_stat "${there_path#/proc/}" || [ "$stat_group" != "$command" ] || return 0
+  done
+  return 1
+}
+
+# finish: kill what is left, by builtins first, and then what only a search of all environments finds.
+finish() {
+  trap '' EXIT
+  [ -e /proc/self/stat ] || [ -z "$setsid" ] || signal_command KILL
+  kill_rest
+  if [ -n "$can_fork" ]; then sweep "$nonce"; else sweep_by_builtins "$nonce"; fi
+  [ ! -d "$staged" ] || rm -rf "$staged"
+  [ -n "$setsid" ] || signal_command KILL
+}
+
+# stuck: the watcher cannot start its timer.  It looks at the clock until it is told to end.
+#
+# It runs in an EXIT trap.  There, dash sets $? to the code of the exit after each trap of a signal; so a condition may come
+# out false at any time, and must then do no harm.
+stuck() {
+  can_fork=''
+  case $has_clock in '') die USR1 ;; esac
+  until [ -n "$over" ]; do
+    # shellcheck disable=SC3045  # dash has no -t, and goes on at once
+    if read -r -t 1 _ <&3; then beat=1; fi
+    read -r up _ </proc/uptime
+    up=${up%.*}
+    case $beat in 1) beat='' last=$up ;; esac
+    case $((up - last > ${lease%.*} ? 1 : timeout > 0 && up >= end ? 2 : 0)) in
+      1) die USR1 ;;
+      2) die USR2 ;;
+    esac
+  done
+} 2>/dev/null
+
+# leave: the command has ended.
 leave() {
   over=1
-  kill -KILL $timer $reader
+  # shellcheck disable=SC2086
+  kill -KILL $timer
 }
-# Handlers, not ignored signals: what is ignored now would be ignored by the command as well.
-trap die USR2
-trap leave ALRM
-trap 'beat=1' USR1
-trap : TERM HUP INT
 
-(
-  trap : TERM HUP INT
-  # The shell's own "Killed" is not the command's output; dash redirects before it forks, hence the inner subshell.
-  exec 2>/dev/null
-  (
-    exec <"$input" 2>&4 3<&- 4>&-
-    set -- "$nonce" "$command" sh "$@"
-    restore_environment
-    LWT_ID=$1
-    export LWT_ID
-    shift
-    exec /bin/sh -c -- "$@"
-  )
-  code=$?
-  [ ! -d "$staged" ] || rm -rf "$staged"
-  printf '\036%s end %s\n' "$nonce" "$code"
-  printf '\036%s end %s\n' "$nonce" "$code" >&4
-  kill -ALRM $$
-) &
-
-PATH=$PATH:/usr/bin:/bin                # the guard needs sleep; the command keeps the PATH that it was given
-exec >/dev/null 2>&1 4>&-
-trap '' TERM HUP INT
-(
-  trap - USR1 USR2 ALRM
-  while read -r _ <&3; do kill -USR1 $$ || exit; done
-  while kill -USR2 $$; do sleep 1; done # again, should the first one have come between two commands
-) &
-reader=$!
-exec 3<&-
-[ "$timeout" -eq 0 ] || { uptime && end=$((up + timeout)); }
-while [ -z "$over" ]; do
-  beat='' span=$lease
-  if [ "$timeout" -ne 0 ]; then
+# watch: see that the command does not outlive its lease and its time.
+watch() {
+  exec >/dev/null 4>&-
+  PATH=$PATH:/usr/bin:/bin              # the command keeps the PATH that it was given
+  timer='' beat='' over='' can_fork=1 last=0 end=0 has_clock=''
+  [ ! -r /proc/uptime ] || has_clock=1
+  trap '' TERM HUP INT
+  trap 'die ALRM' USR2
+  trap leave ALRM
+  trap 'beat=1' USR1
+  trap stuck EXIT
+  is_command_there || over=1
+  rest_root=$command
+  ! read_stat "$main" || rest_guard=$main rest_spared=$stat_session
+  uptime
+  last=$up end=$((up + timeout))
+  while [ -z "$over" ]; do
+    beat='' span=$lease
+    if [ "$timeout" -ne 0 ]; then
+      uptime
+      [ "$up" -lt "$end" ] || die USR2
+      [ $((end - up)) -ge "${lease%.*}" ] || span=$((end - up))
+    fi
+    await_beat
+    [ -n "$beat$over" ] || time_is_up
     uptime
-    [ "$up" -lt "$end" ] || die
-    [ $((end - up)) -ge "${lease%.*}" ] || span=$((end - up))
+    last=$up
+  done
+  trap '' EXIT
+  leave
+}
+
+# await_beat: wait for a heartbeat, at most $span seconds.  bash needs no process for that, and no reader: it would try for 15
+# seconds to start one where there is no place.
+await_beat() {
+  if [ -n "$is_bash" ]; then
+    # shellcheck disable=SC3045  # for bash alone
+    read -r -t "$span" _ <&3
+    case $? in
+      0) beat=1 ;;
+      1) die ALRM ;;
+    esac
+    return
   fi
-  sleep "$span" &
+  sleep "$span" 3<&- &
   timer=$!
-  [ -z "$over" ] || break               # it came before there was a number to kill
+  [ -z "$over" ] || return              # it came before there was a number to kill
   wait "$timer"
-  [ -n "$beat$over" ] || die
   kill -KILL "$timer"
-done
-leave
-exit 0                                  # what there was to kill may be gone already
+}
+
+# time_is_up: no heartbeat came while the timer ran.
+time_is_up() {
+  uptime
+  if [ "$timeout" -ne 0 ] && [ "$up" -ge "$end" ]; then die USR2; fi
+  die USR1
+}
+
+# read_lifeline: tell the watcher what comes over the lifeline.
+read_lifeline() {
+  exec >/dev/null 4>&-
+  trap '' TERM HUP INT
+  while read -r _ <&3; do kill -USR1 "$watcher" || exit; done
+  # A signal that comes right before a wait does not end it; hence again, by builtins where sleep cannot be started.
+  trap 'for _ in 1 2 3 4 5 6 7 8 9 10; do kill -USR2 "$watcher"; done' EXIT
+  while kill -USR2 "$watcher"; do sleep 1; done
+  trap '' EXIT
+}
+
+# -- all of it -------------------------------------------------------------------------------------
+
+trap 'again=1' TERM HUP INT             # handlers: the command would ignore what is ignored here
+start_command "$@"
+trap unguarded EXIT
+trap '' USR1 USR2 ALRM                  # a watcher that has just begun must not die of them
+watch &
+watcher=$!
+trap 'why=lease again=1' USR1
+trap 'why=timeout again=1' USR2
+trap 'why=closed again=1' ALRM
+reader=''
+if [ -z "$is_bash" ]; then
+  read_lifeline &
+  reader=$!
+fi
+exec 3<&-
+release_command
+await_command
+trap '' EXIT
+end_line
+case $reader:$why in
+  :) kill -KILL "$watcher" ;;           # bash: it has no timer that would be left
+  :*) ;;
+  *) kill -ALRM "$watcher"; kill -KILL "$reader" ;;
+esac
+wait "$watcher"
+exit 0

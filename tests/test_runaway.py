@@ -1,0 +1,130 @@
+"""Commands that fill the host with processes: they are ended all the same."""
+
+import contextlib
+import itertools
+import os
+import resource
+import signal
+import shutil
+import subprocess
+import time
+import unittest
+
+from lwt import remote
+from tests.support import marked, wait_for
+from tests.test_shells import NONCE, ShellTestCase, in_each_shell
+
+LIMIT = 60                      # processes that the runaway's user may have
+USERS = itertools.count(100000 + os.getpid() % 20000 * 10)   # where root starts it, each time another one
+
+# It takes every place that becomes free, ignores TERM, and leaves its group and its session.
+# (A perl of the system, for the Python of the tests may be where only root can read it.)
+RUNAWAY = '''
+use POSIX;
+$SIG{TERM} = $SIG{CHLD} = "IGNORE";
+while (1) {
+  $child = fork;
+  if (!defined $child) { select(undef, undef, undef, 0.002); next }
+  if (!$child) { srand; POSIX::setsid() if rand() < 0.3 }
+}
+'''
+
+
+def processes_of(uid):
+    """How many processes a user has."""
+    count = 0
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            count += os.stat('/proc/' + pid).st_uid == uid
+    return count
+
+
+class RunawayTestCase(ShellTestCase):
+    """Starts scripts as a user with few processes."""
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.scratch, 0o711)
+
+    def become_user(self):
+        resource.setrlimit(resource.RLIMIT_NPROC, (self.limit, self.limit))
+        if not os.getuid():
+            os.setgroups([])
+            os.setgid(self.uid)
+            os.setuid(self.uid)
+
+    def start_limited(self, shell, home, script):
+        """Start a script (bytes) with this limit, its standard input a pipe."""
+        self.uid = os.getuid() or next(USERS)
+        self.limit = LIMIT + processes_of(self.uid)
+        if not os.getuid():
+            os.chown(home, self.uid, self.uid)
+        return self.start(shell, home, script, subprocess.PIPE, preexec_fn=self.become_user)
+
+    def is_full(self):
+        return processes_of(self.uid) >= self.limit - 2
+
+    def end_all(self):
+        """End what a test that failed left."""
+        for _ in range(100):
+            left = marked(self.mark)
+            if not left:
+                return
+            for name in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in left:
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, name)
+
+
+@unittest.skipUnless(shutil.which('perl'), 'needs perl')
+class Runaways(RunawayTestCase):
+    """sh/guard.sh at the limit of processes."""
+
+    def guarded_runaway(self, **options):
+        return self.guarded("exec perl -e '%s'" % RUNAWAY, **options)
+
+    def end(self, popen):
+        """The runaway ends, and so does its guard; returns the frame."""
+        try:
+            out, err = popen.communicate(timeout=120)
+            self.assertTrue(wait_for(lambda: not marked(self.mark), 20), len(marked(self.mark)))
+        finally:
+            self.end_all()
+        frame = remote.Framed(NONCE, lambda _stream, _data: None)
+        frame.feed('stdout', out)
+        frame.feed('stderr', err)
+        return frame
+
+    @in_each_shell
+    def test_SR_9_and_SR_22_all_of_a_runaway_is_killed_when_the_lifeline_ends(self, shell, home):
+        """SR-9: the lifeline of a command ends while its host is at its limit of processes."""
+        popen = self.start_limited(shell, home, self.guarded_runaway())
+        self.assertTrue(wait_for(self.is_full), processes_of(self.uid))
+        self.assertEqual(self.end(popen).cause, 'closed')
+
+    @in_each_shell
+    def test_SR_9_a_watcher_without_a_timer_still_hears_and_ends(self, shell, home):
+        """SR-9: heartbeats come while no process can be started for the next timer."""
+        popen = self.start_limited(shell, home, self.guarded_runaway(lease='4'))
+        self.assertTrue(wait_for(self.is_full), processes_of(self.uid))
+        for _ in range(7):
+            popen.stdin.write(b'\n')
+            popen.stdin.flush()
+            time.sleep(1)
+        self.assertTrue(self.is_full(), 'it lives as long as there are heartbeats')
+        lines = popen.stdin
+        popen.stdin = None              # no more heartbeats, and no end
+        self.assertEqual(self.end(popen).cause, 'lease')
+        lines.close()
+
+    @in_each_shell
+    def test_SR_9_the_time_of_a_runaway_is_over(self, shell, home):
+        """SR-9: the host ends the command by itself when its time is over."""
+        popen = self.start_limited(shell, home, self.guarded_runaway(timeout='4'))
+        lines, popen.stdin = popen.stdin, None
+        self.assertEqual(self.end(popen).cause, 'timeout')
+        lines.close()
+
+
+if __name__ == '__main__':
+    unittest.main()
