@@ -6,8 +6,10 @@ Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they b
 nobody's way.  One that is known to be slow (its last probe) waits a while for the faster ones, so that it does not stand before
 them.  A host that has joined is fed through netcat by the last one that has no successor.  When a link ends before its time, or
 is silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or, failing that, by the master
-through ssh.  Data from the master always goes through ssh; between hosts it is not encrypted, and only taken from who sends the
-token of the link.  Each host verifies what it has before it is in place.
+through ssh.  Data from the master always goes through ssh.  Between hosts it is not encrypted; it moves when both ends of the
+link have proved that they know its tokens (see netcat.py).  Each host verifies what it has before it is in place.
+
+A host may say what it likes.  It is believed once for each order; others connect only to the address at which ssh reaches it.
 
 It knows nothing of what is printed.
 """
@@ -18,15 +20,16 @@ import hashlib
 import time
 from typing import Callable, NamedTuple
 
-from lwt import call, manifest, netcat, remote, ssh, transfer
+from lwt import call, manifest, meeting, netcat, remote, ssh, transfer
 from lwt.config import bounded, plain_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
 CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process
-MOST_LINKS = 3              # that a host tries before the master feeds it
+MOST_TOLD, LONGEST_TOLD = 1000, 200     # lines that describe a host's netcat, and characters of each
 LARGE = 8 << 20             # bytes of a file that are worth a chain
 SLOWER = 2                  # times that a host is slower than one for which it waits
 PATIENCE = 5.0              # seconds that it waits
+BEAT, MOST_BEATS = b'beat\n', 8     # an order, and how many of them may wait for a host
 
 
 class Cargo(NamedTuple):
@@ -62,6 +65,14 @@ def _after(at, chunks):
         if at < len(chunk):
             yield chunk[at:]
         at = max(0, at - len(chunk))
+
+
+class _Link:
+    """One order to listen.  tokens: a netcat.Tokens.  is_offered: has the host said at which port?"""
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+        self.is_offered = False
 
 
 class Chain:
@@ -106,7 +117,7 @@ class Chain:
         for _ in self.members:          # a feeder stands before those it feeds, unless links were broken: hence again
             behind |= {one for one in self.members if one.feeder in behind}
         able = [one for one in self.members if one.can_feed and one not in behind and one not in member.tried]
-        if able and member.can_feed and len(member.tried) < MOST_LINKS:
+        if able and member.can_feed and member.links < netcat.LISTENERS:
             member.follow(able[-1])
         else:
             member.follow(None)
@@ -133,9 +144,12 @@ class Chain:
 
 
 class Member:
-    """One host of a Chain: the source and the ear of its session."""
+    """One host of a Chain: the source and the ear of its session.
 
-    def __init__(self, chain, name):
+    addresses: where ssh reaches it (see meeting.reached); None: where it says itself.
+    """
+
+    def __init__(self, chain, name, addresses=None):
         self._chain = chain
         self.name = name
         self._lines = transfer.Lines(self._hear)
@@ -144,10 +158,14 @@ class Member:
         self._chunks = None             # while the master feeds it
         self._have = 0
         self._is_over = False
-        self._netcat = self._address = None
+        self._netcat = None
+        self._address = ''              # of its own, at which it listens
+        self._addresses = addresses
+        self._link = None               # the _Link that it was told to listen for, until it says that this has ended
+        self.links = 0                  # how often it was told to listen
         self.feeder = None              # a Member
         self.tried = set()              # feeders that were no good
-        self.is_suspect = False
+        self.is_suspect = self._is_ready = False
         self.is_placed = self.is_same = False
         self.problem = ''
         self.complaint = bytearray()
@@ -158,24 +176,29 @@ class Member:
     @property
     def can_feed(self):
         """Has it a netcat, a good name, and nobody else to feed?"""
-        return self._netcat is not None and not self.is_suspect and not any(one.feeder is self for one in self._chain.members)
+        is_able = self._netcat is not None and not self.is_suspect and not self._is_over
+        return is_able and not any(one.feeder is self for one in self._chain.members)
 
     def follow(self, feeder):
         """Be fed by another member, or by the master (None)."""
         self.feeder = feeder
         if feeder is not None:
-            self._order('listen', *self._netcat.listen(self._address))
+            self.links += 1
+            self._link = _Link(meeting.tokens())
+            self._order('listen', *self._link.tokens + self._netcat.listen(self._address))
         else:
             self._chunks = self._chain.cargo.chunks(self._have)
             self.wake()
 
-    def hand_on(self, at, token, address, port):
+    def hand_on(self, at, tokens, address, port):
         """Feed a member that listens."""
-        self._order('feed', str(at), token, *self._netcat.send(address, port))
+        self._order('feed', str(at), *tokens + self._netcat.connect(address, port))
 
     def beat(self):
         """Hear that who is fed by it gets on."""
-        self._order('beat')
+        if self._orders.count(BEAT) < MOST_BEATS:       # the host that is fed says how often
+            self._orders.append(BEAT)
+            self.wake()
 
     def unlink(self):
         """Be fed no more; whoever it feeds notices by itself."""
@@ -226,26 +249,45 @@ class Member:
             self.complaint += data[:1024 - len(self.complaint)]
 
     def _hear(self, line):
-        word, *rest = line.decode('utf-8', 'replace').split(' ')
+        text = line.decode('utf-8', 'replace')
+        word, *rest = text.split(' ')
         number = bounded(rest[0], 0, self._chain.cargo.size) if rest else None
-        if word == 'same':
+        if self._is_ready:
+            self._hear_of_data(word, rest[1:], number)
+        elif word == 'same':
             self.is_same = True
             self._chain.over(self.name)
         elif word == 'ready':
-            self._address, self._netcat = netcat.parse('\n'.join(self._told))
+            self._is_ready = True
+            self._find_netcat()
             self._chain.tally.expected += self._chain.cargo.size
             self._chain.is_ready(self)
-        elif word == 'listen' and number is not None and len(rest) == 3:
-            self._listens(number, netcat.offer(rest[1:]))
-        elif word in ('have', 'got') and number is not None:
-            self._note(number)
-            if word == 'got':
-                self._has(number)
-        elif word == 'placed':
+        elif len(self._told) < MOST_TOLD:
+            self._told.append(text[:LONGEST_TOLD])
+
+    def _find_netcat(self):
+        """Learn which netcat it has; without an address where it can be reached, it has none."""
+        self._address, program = netcat.parse('\n'.join(self._told))
+        if self._addresses is None:
+            self._addresses = (self._address,)
+        self._netcat = program if self._addresses else None
+
+    def _hear_of_data(self, word, rest, number):
+        """Hear how the transfer gets on.  number: the first one on the line; without it, only "placed" means anything."""
+        if word == 'placed':
             self.is_placed = True
             self._chain.look()
-        elif not self.feeder and len(self._told) < 1000:
-            self._told.append(line.decode('utf-8', 'replace'))
+        elif number is None:
+            pass
+        elif word == 'have':
+            self._note(number)
+        elif word == 'listen' and self._link is not None and not self._link.is_offered:
+            self._link.is_offered = True
+            self._listens(number, netcat.offered_port(rest))
+        elif word in ('got', 'failed') and self._link is not None:
+            self._link = None
+            self._note(number)
+            self._has(number, is_stranger=rest == ['stranger'])
 
     def _note(self, have):
         if have > self._have and self.feeder is not None:
@@ -254,22 +296,24 @@ class Member:
         self._have = max(self._have, have)
         self._chain.admit()
 
-    def _listens(self, have, offer):
-        if self.feeder in self._chain.members and offer is not None:
-            self.feeder.hand_on(have, offer.token, self._address, offer.port)
+    def _listens(self, have, port):
+        if self.feeder in self._chain.members and port is not None:
+            address = self._address if self._address in self._addresses else self._addresses[0]
+            self.feeder.hand_on(have, self._link.tokens, address, port)
 
-    def _has(self, have):
-        """A link has ended."""
+    def _has(self, have, is_stranger):
+        """A link has ended.  is_stranger: a stranger had connected, so the feeder is not to blame."""
         feeder, self.feeder = self.feeder, None
-        self._chain.look()
         if have == self._chain.cargo.size:
             self._order('finish')
+            self._chain.look()
             return
-        if feeder is not None:
+        if feeder is not None and not is_stranger:
             self.tried.add(feeder)
             if not feeder.is_placed:    # it may be cut off: whoever fed it is free
                 feeder.is_suspect, feeder.feeder = True, None
         self._chain.find_feeder(self)
+        self._chain.look()              # last: a feeder that nobody needs may go
 
 
 def put(chain, session, host):
@@ -277,6 +321,7 @@ def put(chain, session, host):
     session = session.at(host)
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
+    addresses = yield from meeting.reached(session, host)
     digest, mode, stamp = chain.cargo.words
     words = (host.home,) + chain.words + (
         plain_seconds(stall), str(chain.cargo.size), digest, mode, stamp, str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
@@ -286,10 +331,11 @@ def put(chain, session, host):
         nonlocal member
         if member is not None:
             chain.left(member)          # of a login that was dropped
-        member = Member(chain, host.name)
+        member = Member(chain, host.name, addresses)
         limits = session.limits(chain.terms.timeout)
         command = remote.plain(session.transport, host, 'chain', words, frame, limits)
-        return command._replace(source=member, rate=chain.terms.rate)
+        # The host ends by itself when nothing moves for the stall; this is for one that does not.
+        return command._replace(source=member, rate=chain.terms.rate, stall=2 * stall)
 
     try:
         verdict = yield from call.call(session, make, lambda stream, data: member(stream, data), 'put')

@@ -2,6 +2,7 @@
 
 from __future__ import generator_stop
 
+import os
 from typing import NamedTuple
 
 from lwt import call, netcat, ssh
@@ -35,6 +36,11 @@ def end(session, host):
     return End(program, address)
 
 
+def tokens():
+    """The netcat.Tokens for one listener."""
+    return netcat.Tokens(os.urandom(16).hex(), os.urandom(16).hex())
+
+
 def here(transport):
     """Flow: the netcat of this machine, or None."""
     result = yield Command(('/bin/sh', '-c', netcat.PROBE), env=transport.env, timeout=ASK_TIME)
@@ -50,3 +56,22 @@ def address(session, host):
     result = yield Command(argv, env=transport.env, timeout=ASK_TIME)
     told = [line.partition(' ') for line in result.stdout.decode('utf-8', 'replace').splitlines()]
     return next((value for key, _space, value in told if key == 'hostname'), host.name)
+
+
+def reached(session, host):
+    """Flow: the addresses at which ssh reaches a host, the first one first.
+
+    Returns a tuple of numeric addresses or, where this machine cannot resolve the name, of that name; it is empty where the
+    name is none.  None for this machine itself: its own word on its address is good.
+    """
+    if host.is_local:
+        return None
+    name = yield from address(session, host)
+    if netcat.is_address(name):
+        return (name,)
+    if not netcat.is_name(name):
+        return ()
+    # getent(1) asks what ssh asks; getaddrinfo(3) in this process would hold up all other hosts.
+    result = yield Command(('getent', 'ahosts', name), env=session.transport.env, timeout=ASK_TIME)
+    words = (line.split(' ', 1)[0] for line in result.stdout.decode('ascii', 'replace').splitlines())
+    return tuple(dict.fromkeys(word for word in words if netcat.is_address(word))) or (name,)

@@ -2,20 +2,34 @@
 
     openbsd      Debian's, macOS's and the BSDs': -l ADDRESS PORT; -N closes its side after the end of its input
     traditional  Hobbit's: -l -s ADDRESS, at a port of its own choice; -q 0 ends it after the end of its input
-    ncat         nmap's, which Fedora has: -l ADDRESS PORT; --send-only ends it after the end of its input
+    ncat         nmap's, which Fedora has: -l ADDRESS PORT
     busybox      -l -p PORT, at any address; it closes its side by itself
 
 They have in common, as tried: a listener takes one connection and ends with it; it ends as well when the other side only
 half-closes; a stream that was cut ends with 0; and who connects is not asked for anything.  So a connection stays open both
-ways until all is through, what is in it tells its own end, the first line is a token, and counts are compared elsewhere.
+ways until all is through, what is in it tells its own end, and counts are compared elsewhere.
 Debian's sets SO_REUSEPORT: two listeners can have the same port, but not one that the kernel chose (port 0).
+
+Another user of a host may connect to a listener, or take its port when it has ended.  So both ends prove that they know the
+tokens of this one listener before any data flows: the sender sends the first token in a line, the listener answers with the
+second one.  The master makes the tokens, and hands them to both ends on the standard input of ssh: arguments and environments
+are public.  A listener that a stranger reached is replaced by one with another port and other tokens, LISTENERS times at most;
+then the data goes through ssh.
 """
 
+import ipaddress
+import re
 from typing import NamedTuple
 
 from lwt.config import bounded
 
 NAMES = ('nc', 'ncat', 'netcat', 'busybox nc')
+LISTENERS = 3                   # listeners for one stream, before it goes through ssh
+PATIENCE = 10                   # seconds for the proof of the tokens, if that is less than a third of the stall
+LEAST_PATIENCE = 2
+FIRST_PORT = 1024               # the kernel chooses no port below for a listener
+_SCOPE = re.compile(r'[A-Za-z0-9_.-]{1,15}', re.ASCII)
+_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}', re.ASCII)
 
 # Prints the address that the caller reached, and name and help text of each netcat; sh.
 PROBE = '''set -- ${SSH_CONNECTION-}
@@ -44,32 +58,49 @@ class Program(NamedTuple):
 
     def connect(self, address, port):
         """The command line that connects, for both directions; it ends after the end of its input."""
-        closes = () if self.dialect == 'ncat' else self.closes
-        return self.words + closes + (address, str(port))
-
-    def send(self, address, port):
-        """The command line that connects and only sends."""
         return self.words + self.closes + (address, str(port))
 
 
-class Offer(NamedTuple):
-    """Where a listener waits, and for which token; numbers are those of its script."""
+class Tokens(NamedTuple):
+    """The secrets of one listener, of 32 characters each, as the scripts expect.
 
-    port: int
-    token: str
+    sender: the line with which the sender begins.  listener: the line of the answer.
+    """
+
+    sender: str
+    listener: str
 
 
-def offer(words):
-    """The Offer of a host that says "listen PORT TOKEN", or None for what is none."""
-    port = bounded(words[0], 1, 65535) if len(words) == 2 else None
-    return Offer(port, words[1]) if port and words[1].isalnum() else None
+def patience(stall):
+    """Whole seconds for the two ends of a connection to prove that they know the tokens."""
+    return max(LEAST_PATIENCE, min(PATIENCE, int(stall / 3)))
+
+
+def offered_port(words):
+    """The port in the words after "listen" of a host, or None where they are anything else."""
+    return bounded(words[0], FIRST_PORT, 65535) if len(words) == 1 else None
+
+
+def is_address(text):
+    """Is it a numeric address, with a scope perhaps?"""
+    number, _percent, scope = text.partition('%')
+    try:
+        ipaddress.ip_address(number)
+    except ValueError:
+        return False
+    return number == text or bool(_SCOPE.fullmatch(scope))
+
+
+def is_name(text):
+    """Is it a host name that can stand in a command line of sh as it is?"""
+    return bool(_NAME.fullmatch(text))
 
 
 def recognised(name, text):
     """The Program that says this when it is asked for help, or None."""
     words = tuple(name.split(' '))
     if 'Ncat' in text:
-        return Program(words, 'ncat', ('--send-only',))
+        return Program(words, 'ncat')
     if 'BusyBox' in text:
         return Program(words, 'busybox')
     if '[v1.1' in text:
@@ -93,7 +124,7 @@ def parse(text):
     for line in text.splitlines():
         word, _space, rest = line.partition(' ')
         if word == 'address' and not name:
-            address = rest
+            address = rest if is_address(rest) else address
         elif word == 'program' and rest in NAMES:
             name = rest
             found[name] = []

@@ -17,10 +17,11 @@ It knows nothing of keys: what a partition holds is partition.py's to say.
 
 from __future__ import generator_stop
 
+import hmac
 import os
 from typing import Callable, NamedTuple
 
-from lwt import connection, manifest, meeting, netcat, remote, ssh
+from lwt import connection, events, manifest, meeting, netcat, remote, ssh
 from lwt.config import bounded
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
@@ -30,7 +31,7 @@ READ_SIZE = 1 << 16
 FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
 BLOCK = 1 << 18                 # bytes that are parted at once
 LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key is looked for
-STRANGERS_TIME = 15.0           # seconds for a listener to say that it gave a stranger up, and where it is now
+STRANGERS_TIME = 15.0           # seconds more than it waits for a listener to say that it gave up, and where it is now
 ASK_EVERY = 0.1
 LINE_LIMIT = 1 << 16
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
@@ -144,6 +145,7 @@ class Feed:
         data = os.pread(self._piece.fd, size, self._at) if size else b''
         self._at += len(data)
         if not data and not self._piece.complete:
+            self._piece.on_growth = lambda: self.wake()
             return None
         if not data and self._last != b'\n':
             data = b'\n'
@@ -158,29 +160,52 @@ class Feed:
 
 
 class Framing:
-    """The source of a netcat: the token; once the host has taken it, a Feed in frames; and the end, once all is back.
+    """The source of a netcat: the sender's token; after the listener's, a Feed in frames; and the end, once all is back.
 
     (A half-closed connection would tell the end as well, but most listening netcats end when they see it.)
+    stall: seconds within which a byte has to come when the host says that it has sent everything.
     """
 
-    def __init__(self, feed, control, offer, results):
+    def __init__(self, feed, control, proof, token, stall):
         self._feed = feed
         self._control = control
-        self._results = results
-        self._ready = [offer.token.encode() + b'\n']
-        self._over = False
+        self.proof = proof
+        self._ready = [token.encode() + b'\n']
+        self._stall = stall
+        self._child = None
+        self._is_due = self._over = False
         feed.wake = lambda: self.wake()
         control.wake = lambda: self.wake()
         self.wake = lambda: None
+
+    def follow(self, child):
+        """Have a Child, the netcat, ended when what is due does not come.
+
+        Before that it may be silent for as long as the commands on the host take.
+        """
+        self._child = child
+        self._look()
+
+    def _look(self):
+        is_due = ('sum', 'out') in self._control.told
+        if is_due and not self._is_due and self._child is not None:
+            self._is_due = True
+            self._child.expect(self._stall)
+
+    @property
+    def has_all(self):
+        """Has everything come back?"""
+        return self._over and self._control.has_returned(self.proof.results.came.bytes)
 
     def read(self, _size):
         """The next bytes; None while there are none, b'' at the end."""
         if self._ready:
             return self._ready.pop()
-        if not self._control.joined:
+        if not self.proof.started:
             return None
+        self._look()
         if self._over:
-            return b'' if self._control.has_returned(self._results.came.bytes) else None
+            return b'' if self.has_all else None
         data = self._feed.read(FRAME_SIZE)
         if data is None:
             return None
@@ -193,10 +218,35 @@ class Framing:
         self._control.wake = lambda: None
 
 
-class Results:
-    """What comes back of a partition, in a file; a sink for a netcat."""
+class Proof:
+    """The output of a netcat, a sink: the listener's token in a line, which is compared whole, and then Results.
 
-    started = True
+    started: has it come?  Anything else ends the netcat at once.
+    """
+
+    def __init__(self, token, results):
+        self._line = token.encode() + b'\n'
+        self._came = b''
+        self.results = results
+        self.started = False
+
+    def feed(self, stream, data):
+        """Take bytes; true when no more are wanted."""
+        if stream != 'stdout':
+            return None
+        if self.started:
+            return self.results.feed(stream, data)
+        self._came += data
+        line, rest = self._came[:len(self._line)], self._came[len(self._line):]
+        if len(line) < len(self._line):
+            return None
+        self._came = b''
+        self.started = hmac.compare_digest(line, self._line)
+        return self.results.feed(stream, rest) if self.started else True
+
+
+class Results:
+    """What comes back of a partition, in a file."""
 
     def __init__(self, file, tally):
         self._tally = tally
@@ -236,21 +286,25 @@ class Results:
 
 
 class Control:
-    """What sh/reduce.sh says; a sink.  It has begun when it is ready, or listens."""
+    """What sh/reduce.sh says; a sink.  It has begun when it is ready, or listens.
 
-    def __init__(self, nonce, complain):
+    tokens: a netcat.Tokens for each listener that it was told to have.  ports: where these listen, or None where it said what
+    cannot be.  Of more listeners it does not hear.
+    """
+
+    def __init__(self, nonce, complain, tokens=()):
         self.frame = remote.Framed(nonce, self._take)
         self._complain = complain
         self._partial = b''
         self.directory = ''
-        self.offer = None               # a netcat.Offer
-        self.joined = False
+        self.tokens = tokens
+        self.ports = []
         self.refused = ''
         self.codes = {}
         self.told = {}                  # (what, 'in' or 'out') -> numbers
         self.wake = lambda: None
 
-    started = property(lambda self: bool(self.directory or self.offer))
+    started = property(lambda self: bool(self.directory or self.ports))
     ended = property(lambda self: self.frame.ended)
 
     def feed(self, stream, data):
@@ -271,10 +325,8 @@ class Control:
         word, rest = words[0], words[1:]
         if word == 'ready':
             self.directory = ' '.join(rest)
-        elif word == 'listen':
-            self.offer = netcat.offer(rest)
-        elif word == 'joined':
-            self.joined = True
+        elif word == 'listen' and len(self.ports) < len(self.tokens):
+            self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':
             self.refused = ssh.printable_text(' '.join(rest))
         elif word == 'code' and len(rest) == 2:
@@ -323,7 +375,8 @@ def _attempt(plan, host, steps, feed, results):
                 offered = (yield from meeting.end(session, host)).listening
             except HostError as error:
                 return error.verdict, True
-        control = Control(session.nonce(), lambda data: plan.complain(host, data))
+        tokens = tuple(meeting.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
+        control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
         child = yield _control(plan, session, host, steps, control, offered)
         if isinstance(child, Result):
             return _judged(ssh.verdict(child, control.frame), control, 'it ended before it was ready')
@@ -331,6 +384,8 @@ def _attempt(plan, host, steps, feed, results):
             carry = _through_netcat if plan.connect is not None else _through_ssh
             told = yield from carry(plan, session, host, control, child, feed, results)
             result = yield Ended(child)
+        except HostError as error:
+            return error.verdict, True
         finally:
             if child.result is None:
                 child.kill()
@@ -345,10 +400,12 @@ def _attempt(plan, host, steps, feed, results):
 def _control(plan, session, host, steps, control, listening):
     """The Command of a session of sh/reduce.sh."""
     names = [word for command in steps.commands for word in command]
-    words = ['listen' if listening else 'attach', steps.pattern] + names + [''] * (4 - len(names)) + list(listening)
+    words = ['listen' if listening else 'attach', steps.pattern] + names + [''] * (4 - len(names))
+    words += [str(netcat.patience(_stall(session)))] + list(listening)
     limits = session.limits(plan.timeout)
+    tokens = ' '.join(word for pair in control.tokens for word in pair)
     command = remote.guarded(session.transport, host, remote.script_text('lib', 'netlib', 'reduce'), words, control.frame, limits,
-                             remote.Payload(scratch=plan.scratch))
+                             remote.Payload(scratch=plan.scratch, input=tokens.encode() + b'\n' if tokens else b''))
     return command._replace(sink=control, gate=session.gate, beside='background')
 
 
@@ -377,21 +434,64 @@ def _through_ssh(plan, session, host, control, child, feed, results):
     return ssh.verdict(result, frame)
 
 
+def _stall(session):
+    """Seconds after which the other end of a connection is given up."""
+    return session.settings.stall or session.settings.lease
+
+
 def _through_netcat(plan, session, host, control, child, feed, results):
-    """Flow: carry the bytes through a netcat, as often as the listener says that a stranger was first; returns None."""
+    """Flow: carry the bytes through a netcat, or through ssh when strangers came to each listener.
+
+    Returns None, or the Verdict of ssh.  Raises HostError when the host is to be given up.
+    """
     address = yield from meeting.address(session, host)
-    while child.result is None:
-        offer = control.offer
-        check_input((yield Command(
-            plan.connect.connect(address, offer.port), source=Framing(feed, control, offer, results), sink=results,
-            tied=child, grace=session.settings.grace, label=host.name)))
-        for _look in range(round(STRANGERS_TIME / ASK_EVERY)):
-            if control.joined or child.result is not None or control.offer is not offer:
-                break
-            yield Sleep(ASK_EVERY)
-        if control.joined or control.offer is offer:
-            return None
+    patience = netcat.patience(_stall(session))
+    for number, tokens in enumerate(control.tokens):
+        port = yield from _listening(control, child, number, patience)
+        if port is None:
+            break
+        framing = Framing(feed, control, Proof(tokens.listener, results), tokens.sender, _stall(session))
+        link = yield Command(
+            plan.connect.connect(address, port), source=framing, sink=framing.proof, hello=patience, tied=child,
+            beside='slot', grace=session.settings.grace, label=host.name)
+        if isinstance(link, Result):    # it has ended without a proof
+            check_input(link)
+            continue
+        framing.follow(link)
+        check_input((yield Ended(link)))
+        if not framing.has_all:
+            yield from _end_of(session, host, child)
+        return None
+    if child.result is None and not control.directory:
+        yield from _listening(control, child, len(control.tokens), patience)
+    if control.directory:
+        events.note('no connection by netcat: ssh is used', host.name)
+        return (yield from _through_ssh(plan, session, host, control, child, feed, results))
+    yield from _end_of(session, host, child)
     return None
+
+
+def _listening(control, child, number, patience):
+    """Flow: the port of a listener, as soon as the host says it; None when there is none, and will be none.
+
+    patience: as sh/reduce.sh is told; the listener before this one waits `number` times as long.
+    """
+    for _look in range(round((number * patience + STRANGERS_TIME) / ASK_EVERY)):
+        if len(control.ports) > number:
+            return control.ports[number]
+        if control.directory or child.result is not None:
+            return None
+        yield Sleep(ASK_EVERY)
+    return None
+
+
+def _end_of(session, host, child):
+    """Flow: wait for the end of a session that has no connection; raises HostError if it does not end."""
+    for _look in range(round(_stall(session) / ASK_EVERY)):
+        if child.result is not None:
+            return
+        yield Sleep(ASK_EVERY)
+    raise HostError(host.name, ssh.Verdict('lost', ssh.UNREACHABLE, 'connection by netcat lost', 'maybe'))
 
 
 # -- one partition ----------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Limits(NamedTuple):
 
 
 class Payload(NamedTuple):
-    """What is sent behind a guarded command: a script to run, and a file for its standard input.
+    """What is sent behind a guarded command: a script to run, and bytes and then a file for its standard input.
 
     secret: None, or sudo's password, empty where it needs none: then the command runs as root.
     scratch: the host's directory for temporary files, or '' for its own choice.
@@ -76,6 +76,7 @@ class Payload(NamedTuple):
     input_bytes: int = 0
     secret: bytes = None
     scratch: str = ''
+    input: bytes = b''
 
 
 @functools.lru_cache(maxsize=None)
@@ -162,8 +163,9 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
 
     command: for sh -c, in the host's home; arguments are its $1, $2...
     """
+    input_bytes = len(payload.input) + payload.input_bytes
     words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
-             str(payload.input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
+             str(input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
              command) + tuple(arguments)
     text, first = script_text('lib', 'proclib', 'guard'), b''
     if payload.secret is not None:
@@ -174,7 +176,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     line = envelope(scratch + b'set -- ' + shell_quote(frame.nonce), _more_arguments(words), text)
     return _command(
         transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
-        stdin=first + payload.script, stdin_path=payload.input_path)
+        stdin=first + payload.script + payload.input, stdin_path=payload.input_path)
 
 
 def _secret_lines(secret, nonce):

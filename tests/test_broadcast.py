@@ -5,7 +5,7 @@ import os
 import tempfile
 import unittest
 
-from lwt import broadcast, manifest, transfer
+from lwt import broadcast, manifest, netcat, transfer
 
 NETCAT = b'address 10.0.0.1\nprogram nc\nusage: nc [-46]\n-N Shutdown the network socket\n'
 
@@ -26,8 +26,8 @@ class Orders(unittest.TestCase):
                                {name: rate for name, rate in rates.items() if rate}, clock=lambda: self.now)
 
     @staticmethod
-    def ready(chain, name):
-        member = broadcast.Member(chain, name)
+    def ready(chain, name, addresses=None):
+        member = broadcast.Member(chain, name, addresses)
         member('stdout', NETCAT + b'ready\n')
         return member
 
@@ -65,6 +65,72 @@ class Orders(unittest.TestCase):
             second('stdout', line)
         first.close()
         self.assertEqual([first.read(99), first.read(99), first.read(99)], [b'beat\n', b'beat\n', None])
+
+
+    def orders(self, member):
+        """The orders that wait for a member, as lists of words; those of the master's data left out."""
+        member.close()
+        return [words for words in iter(lambda: (member.read(99) or b'').split(), [])]
+
+    def linked(self, addresses):
+        """(sender, receiver) of a chain whose receiver was told to listen, and the words of that order."""
+        chain = self.chain({'h1': None, 'h2': None})
+        first = self.ready(chain, 'h1')
+        second = self.ready(chain, 'h2', addresses)
+        (order,) = self.orders(second)
+        self.assertEqual((order[0], second.feeder), (b'listen', first))
+        self.orders(first)
+        return first, second, order
+
+    def test_SR_2_both_ends_are_told_the_same_two_tokens_and_each_link_has_its_own(self):
+        """SR-2: the two ends of a link know two tokens that no other link has."""
+        first, second, order = self.linked(('10.0.0.2',))
+        seen = set()
+        for at in range(netcat.LISTENERS):
+            second('stdout', b'listen 0 5000\n')
+            (feed,) = self.orders(first)
+            self.assertEqual((feed[:2], feed[2:4], feed[-2:]), ([b'feed', b'0'], order[1:3], [b'10.0.0.2', b'5000']))
+            self.assertRegex(b' '.join(order[1:3]), rb'^[0-9a-f]{32} [0-9a-f]{32}$')
+            seen.update(order[1:3])
+            second('stdout', b'failed 0 stranger\n')
+            if at + 1 < netcat.LISTENERS:
+                (order,) = self.orders(second)
+        self.assertEqual((len(seen), second.feeder), (2 * netcat.LISTENERS, None))  # then the master feeds it
+        self.assertFalse(first.is_suspect)
+
+    def test_SR_13_one_listen_for_each_order(self):
+        """SR-13: a member that says `listen` again and again has one connection made for each order."""
+        first, second, _order = self.linked(('10.0.0.2',))
+        for port in range(2000, 2150):
+            second('stdout', b'listen 0 %d\n' % port)
+        self.assertEqual(len(self.orders(first)), 1)
+        for _number in range(150):
+            second('stdout', b'got 0\nlisten 0 2000\nfailed 0 stranger\n')
+        self.assertLessEqual(len(self.orders(first)), netcat.LISTENERS - 1)
+        first('stdout', b'listen 0 2000\ngot 0\n')         # the first one was never told to listen
+        self.assertEqual((self.orders(first), self.orders(second)), ([], []))
+
+    def test_SR_13_others_connect_to_the_address_that_ssh_knows(self):
+        """SR-13: others connect to the address at which ssh reaches a member, not to one that it names."""
+        for addresses, wanted in ((('192.0.2.7',), b'192.0.2.7'), (('192.0.2.7', '10.0.0.1'), b'10.0.0.1'),
+                                  (('h2.example.org',), b'h2.example.org')):
+            first, second, _order = self.linked(addresses)
+            second('stdout', b'address 192.0.2.99\nlisten 0 5000\n')
+            self.assertEqual([words[-2:] for words in self.orders(first)], [[wanted, b'5000']])
+
+    def test_SR_13_a_port_that_cannot_be_is_not_taken(self):
+        """SR-13: the port is a number that the kernel gives to a listener."""
+        for rest in (b'0 22', b'0 70000', b'0 -5', b'0 5000 x', b'0', b'-1 5000', b'0 5e3', b'0 ::1', b'200 5000'):
+            first, second, _order = self.linked(('10.0.0.2',))
+            second('stdout', b'listen ' + rest + b'\n')
+            self.assertEqual(self.orders(first), [], rest)
+
+    def test_SR_13_a_member_that_cannot_be_reached_is_fed_by_the_master(self):
+        """SR-13: a member whose name is no address and no host name takes no part in links."""
+        chain = self.chain({'h1': None, 'h2': None})
+        self.ready(chain, 'h1')
+        self.ready(chain, 'h2', ())
+        self.assertEqual(self.feeders(chain), [('h1', None), ('h2', None)])
 
 
 class Cargoes(unittest.TestCase):

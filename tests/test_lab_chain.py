@@ -1,9 +1,12 @@
 """put --chain on real hosts: each is fed by another one, and whoever is lost in the middle costs nobody else the file."""
 
+import contextlib
 import os
+import shutil
 import signal
 import unittest
 
+from tests import squatter
 from tests.support import wait_for
 from tests.test_lab_hosts import LabTestCase
 
@@ -138,6 +141,103 @@ class Chains(LabTestCase):
     def test_what_a_chain_cannot_do_is_refused(self):
         for words, said in ((('-w', 'h1', '--star'), 'exclude each other'), (('-w', 'h1', '--per-host'), 'exclude each other')):
             self.assert_refused(self.lwt('put', '--chain', *words, 'big', '/tmp/'), 2, said)
+
+
+class Strangers(LabTestCase):
+    """Another user of a host reaches a listener first, or takes its port."""
+
+    hosts = 2
+    netcats = ('nc.openbsd', 'nc.traditional', 'ncat', 'busybox')
+
+    def setUp(self):
+        super().setUp()
+        self.data = os.urandom(3000000)
+        self.write('big', self.data)
+
+    def tearDown(self):
+        for name in self.names:
+            self.lab.inside(name, 'rm', '-rf', 'there')
+        super().tearDown()
+
+    @contextlib.contextmanager
+    def netcats_replaced(self, text, **words):
+        with contextlib.ExitStack() as stack:
+            for name in self.names:
+                there = squatter.replace_netcat(self.lab, name, text, **words)
+                stack.callback(squatter.undo_netcat, self.lab, name, there)
+            yield
+
+    def put(self):
+        return self.start('put', '-w', 'h1,h2', '--chain', 'big', 'there')
+
+    def assert_right(self, popen):
+        _out, err = popen.communicate(timeout=90)
+        self.assertEqual((popen.returncode, err), (0, b''))
+        for name in self.names:
+            with open(os.path.join(self.lab.home(name), 'there'), 'rb') as file:
+                self.assertTrue(file.read() == self.data, name)
+            os.unlink(os.path.join(self.lab.home(name), 'there'))
+
+    def told(self):
+        """(name of the feeder, address and port to which it is about to connect), or None."""
+        for name in self.names:
+            path = self.lab.path(name, 'tmp', 'told')
+            if os.path.exists(path):
+                with open(path) as file:
+                    *_options, address, port = file.read().split()
+                return name, address, int(port)
+        return None
+
+    def test_SR_2_a_stranger_who_takes_the_port_is_sent_no_data(self):
+        """SR-2: the port of a listener is taken over by another user of the host before the feeder connects."""
+        for text, times in (('', 0), ('0' * 32 + '\n', 1), ('y' * 1000, 20000)):
+            with self.subTest(text=text[:8]), self.netcats_replaced(squatter.WAITING):
+                self.take_port(text, times)
+
+    def take_port(self, text, times):
+        popen = self.put()
+        self.addCleanup(popen.kill)
+        self.assertTrue(wait_for(self.told))
+        feeder, address, port = self.told()
+        (name,) = (name for name in self.names if self.lab.address(name)[0] == address)
+        self.assertEqual(squatter.spoil(address, port), b'')
+        with squatter.squatting(self.lab.namespace(name), address, port, self.path('stolen'), text, times):
+            open(self.lab.path(feeder, 'tmp', 'go'), 'w').close()
+            self.assert_right(popen)
+        with open(self.path('stolen'), 'rb') as file:
+            self.assertRegex(file.read(), rb'^([0-9a-f]{32}\n)?$')
+
+    def test_SR_2_strangers_at_every_listener_end_with_ssh(self):
+        """SR-2: a stranger comes first to each listener; after a few ports the master feeds the host through ssh."""
+        with self.netcats_replaced(squatter.SPOILING, wrong='0' * 32):
+            self.assert_right(self.put())
+            paths = [self.lab.path(name, 'tmp', 'spoiled') for name in self.names]
+            told = ''.join(self.read(path) for path in paths if os.path.exists(path))
+        self.assertEqual(told, 3 * 'once\n')
+
+    def test_SR_2_every_netcat_proves_itself_to_every_other(self):
+        """SR-2: the tokens go both ways between all netcats that lwt knows, and the file by netcat."""
+        missing = [name for name in self.netcats if shutil.which(name) is None]
+        if missing:
+            self.skipTest('not installed: %s' % ' '.join(missing))
+        there = os.path.realpath(shutil.which('nc'))
+        for at, first in enumerate(self.netcats):
+            for second in self.netcats[at:]:
+                with self.subTest(first=first, second=second):
+                    for name, program in zip(self.names, (first, second)):
+                        self.lab.inside(name, 'mount', '--bind', os.path.realpath(shutil.which(program)), there)
+                    try:
+                        before = self.sent()
+                        self.assert_right(self.put())
+                        self.assertLess(self.sent() - before, 1.7 * len(self.data))
+                    finally:
+                        for name in self.names:
+                            self.lab.inside(name, 'umount', there)
+
+    def sent(self):
+        """Bytes that the master itself has sent to hosts."""
+        with open('/sys/class/net/%s/statistics/tx_bytes' % self.lab._bridge) as file:
+            return int(file.read())
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ import subprocess
 import time
 import unittest
 
+from tests import squatter
 from tests.support import wait_for
 from tests.test_lab_hosts import LabTestCase
 
@@ -281,6 +282,45 @@ class Strangers(ReduceOnHosts):
         popen.communicate()
         self.assertTrue(wait_for(lambda: self.cannot_connect(address, port)))
         self.write('go', '')
+        self.assert_nothing_left()
+
+    def test_SR_3_a_stranger_who_takes_the_port_is_sent_no_data_and_holds_up_nothing(self):
+        """SR-3: the port of a listener is taken over, before the master connects, by somebody who is silent or lies."""
+        for text, times in (('', 0), ('0' * 32 + '\n', 1), ('y' * 1000, 20000)):
+            with self.subTest(text=text[:8]):
+                popen, address, port = self.waiting()
+                self.addCleanup(popen.kill)
+                self.assertEqual(squatter.spoil(address, port), b'')
+                with squatter.squatting(self.lab.namespace('h1'), address, port, self.path('stolen'), text, times):
+                    self.assert_right(popen)
+                with open(self.path('stolen'), 'rb') as file:
+                    self.assertRegex(file.read(), rb'^([0-9a-f]{32}\n)?$')
+                for name in ('told', 'go', 'out', 'first'):
+                    path = self.path(name)
+                    (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+
+    def test_SR_3_strangers_at_every_listener_end_with_ssh(self):
+        """SR-3: a stranger comes first to each listener; the job then ends as with --transport ssh."""
+        text = squatter.SPOILING.format(real=shutil.which('nc'), directory=self.scratch, wrong='0' * 32)
+        self.write('bin/nc', text, 0o755)
+        done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc', '--stall', '12')
+        self.assertEqual((done.code, done.err), (0, ''))
+        self.assertEqual(self.content(), local_pipeline(self.text))
+        self.assertEqual(len(self.read('spoiled').splitlines()), 3)
+        self.assert_nothing_left_but_output()
+
+    def test_SR_3_a_host_whose_ports_are_closed_is_reached_by_ssh(self):
+        """SR-3: no connection by netcat can be made at all; every wait for one ends."""
+        for verdict in ('REJECT', 'DROP'):
+            with self.subTest(verdict=verdict):
+                self.lab.inside('h1', 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '!', '--dport', '22', '-j', verdict)
+                done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc', '--stall', '6')
+                self.lab.heal('h1')
+                self.assertEqual((done.code, done.err), (0, ''))
+                self.assertEqual(self.content(), local_pipeline(self.text))
+
+    def assert_nothing_left_but_output(self):
+        os.unlink(self.path('out'))
         self.assert_nothing_left()
 
     @staticmethod

@@ -9,7 +9,7 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import cmd_reduce, manifest, netcat, partition, reduce
+from lwt import cmd_reduce, manifest, meeting, netcat, partition, reduce
 from lwt.arguments import Env
 from lwt.errors import UsageError
 from tests.support import ProgramTestCase
@@ -172,11 +172,37 @@ class Ledger(unittest.TestCase):
             self.assertEqual(manifest.cksum([data[:7], data[7:]]), int(done.stdout.split()[0]))
 
     def test_what_a_host_says_wrongly_is_not_believed(self):
-        control = reduce.Control('n', print)
-        for line in (b'listen 99999 abc', b'listen 80', b'code sort x', b'sum in -1 y', b'lines', b'', b'\xff\xfe'):
+        control = reduce.Control('n', print, [meeting.tokens()] * 4)
+        for line in (b'listen 99999', b'listen 80', b'listen 5000 abc', b'listen', b'code sort x',
+                     b'sum in -1 y', b'lines', b'', b'\xff\xfe'):
             control._take('stdout', line + b'\n')
-        self.assertIsNone(control.offer)
+        self.assertEqual(control.ports, [None] * 4)
         self.assertEqual(control.failure, ('sort', None))
+
+
+class Proofs(unittest.TestCase):
+    """What a netcat of the master takes for the answer of its listener."""
+
+    def test_SR_3_nothing_is_sent_or_taken_before_the_whole_token_came(self):
+        """SR-3: a stranger at the port of a listener is sent the sender's token and no data."""
+        tokens = meeting.tokens()
+        answer = tokens.listener.encode() + b'\n'
+        for came, is_over, is_proved in ((b'', None, False), (answer[:-1], None, False), (answer + b'data', None, True),
+                                         (answer[:-1] + b' ', True, False), (tokens.sender.encode() + b'\n', True, False),
+                                         (b'x' * 100000, True, False), (b'x' + answer, True, False)):
+            with self.subTest(came=came[:40]), tempfile.TemporaryFile(buffering=0) as file:
+                file.write(b'secret')
+                tally = reduce.Tally(6, 1)
+                feed = reduce.Feed(reduce.Piece(file.fileno(), 0, 6), tally)
+                with tempfile.TemporaryFile(buffering=0) as kept:
+                    proof = reduce.Proof(tokens.listener, reduce.Results(kept, tally))
+                    framing = reduce.Framing(feed, reduce.Control('n', print, [tokens]), proof, tokens.sender, 1.0)
+                    self.assertEqual(framing.read(99), tokens.sender.encode() + b'\n')
+                    self.assertIsNone(framing.read(99))
+                    over = [proof.feed('stdout', came[at:at + 7]) for at in range(0, len(came), 7)]
+                    self.assertEqual((True in over, proof.started), (bool(is_over), is_proved))
+                    self.assertEqual(framing.read(99), b'6\nsecret' if is_proved else None)
+                    self.assertEqual(proof.results.came.bytes, 4 if is_proved else 0)
 
 
 class Netcats(unittest.TestCase):
@@ -190,11 +216,11 @@ class Netcats(unittest.TestCase):
         'busybox': 'BusyBox v1.35.0 (Debian) multi-call binary.\n\nUsage: nc [-l] [-p PORT] [IPADDR PORT]\n'}
 
     def test_each_is_known_and_closes_in_its_own_way(self):
-        closing = {'openbsd': ('-N',), 'traditional': ('-q', '0'), 'ncat': ('--send-only',), 'busybox': ()}
+        closing = {'openbsd': ('-N',), 'traditional': ('-q', '0'), 'ncat': (), 'busybox': ()}
         for dialect, text in self.HELP.items():
             address, program = netcat.parse('address 10.0.0.1\nprogram nc\n' + text)
             self.assertEqual((address, program.dialect, program.closes), ('10.0.0.1', dialect, closing[dialect]))
-            self.assertEqual(program.send('h', 5), ('nc',) + closing[dialect] + ('h', '5'))
+            self.assertEqual(program.connect('h', 5), ('nc',) + closing[dialect] + ('h', '5'))
 
     def test_an_older_openbsd_and_apples_have_no_such_option(self):
         self.assertEqual(netcat.recognised('nc', 'usage: nc [-46]\n -q secs quit\n').closes, ('-q', '0'))
@@ -204,6 +230,14 @@ class Netcats(unittest.TestCase):
         text = 'address ::1\nprogram nc\nwhat?\nprogram ncat\n' + self.HELP['ncat']
         self.assertEqual(netcat.parse(text)[1].words, ('ncat',))
         self.assertEqual(netcat.parse('address ::1\n'), ('::1', None))
+
+    def test_SR_13_an_address_that_is_none_is_not_taken(self):
+        """SR-13: what a host says of its address is a numeric address or nothing."""
+        for text in ('$(id)', '-e', '1.2.3.4 -e sh', '*', '10.0.0.1;id', 'fe80::1%a b', 'h1', '', '1' * 5000):
+            self.assertEqual(netcat.parse('address %s\n' % text)[0], '127.0.0.1')
+        self.assertEqual(netcat.parse('address fe80::1%eth0\n')[0], 'fe80::1%eth0')
+        for text, is_good in (('h1.example.org', True), ('-e', False), ('a b', False), ('a;b', False), ('*', False)):
+            self.assertEqual(netcat.is_name(text), is_good)
 
     def test_the_ones_that_are_installed(self):
         for name, dialect in (('nc.openbsd', 'openbsd'), ('nc.traditional', 'traditional'), ('ncat', 'ncat')):

@@ -5,8 +5,9 @@
 #
 # It says that (see netcat.py) and "ready", or "same" where the file is there already; and is told, line by line:
 #   data N                   so many bytes come behind this line
-#   listen ARGV...           take what is missing from a netcat: it says "listen HAVE PORT TOKEN" and in the end "got HAVE"
-#   feed AT TOKEN ARGV...    hand on what there is and what will come, from AT on, to a netcat
+#   listen SENDER LISTENER ARGV...  take what is missing from a netcat: it says "listen HAVE PORT", and in the end "got HAVE", or
+#                            "failed HAVE stranger" or "failed HAVE nobody" if nobody proved to know the tokens (see netcat.py)
+#   feed AT SENDER LISTENER ARGV...  hand on what there is and what will come, from AT on, to a netcat
 #   beat                     who is fed by it gets on, even if nothing comes here: see watch in putlib.sh
 #   finish                   verify it and move it into place: it says "placed"
 # Meanwhile it says "have N", each second.  The end of its input is its own end, and that of all that it has started.
@@ -18,8 +19,8 @@ if [ "$mode" != tar ] && [ -f "$directory/$name" ] && [ "$(digest <"$directory/$
   exit 0
 fi
 file=$part/old/it
-{ true >"$file" && mkfifo "$part/net" "$part/hold" "$part/more"; } || refuse "$directory/: no room left"
-exec 8<>"$part/hold" 9<>"$part/more"
+{ true >"$file" && mkfifo "$part/more"; } || refuse "$directory/: no room left"
+exec 9<>"$part/more"
 at_exit() {
   kill -TERM 0
   cd / && rm -rf "${part:?}"
@@ -39,33 +40,44 @@ summed() {
 case $(openssl dgst -sha256 -r </dev/null 2>/dev/null) in
   e3b0c442*) digest() { openssl dgst -sha256 -r | sed 's/^/sha256 /; s/ [*].*//'; } ;;
 esac
-summed <"$file" 8<&- | digest >"$part/sum" 8<&- 9<&- &
+summed <"$file" | digest >"$part/sum" 9<&- &
 summer=$!
 
-# take ARGV...: what is missing, from who sends the token; not longer than something comes.
+# take SENDER LISTENER ARGV...: what is missing, from who sends the token SENDER; not longer than something comes.
 take() {
+  take_sender=$1 take_listener=$2
+  shift 2
   have
-  token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-  "$@" <&8 >"$part/net" 2>/dev/null 9<&- &
+  rm -f "$part/net" "$part/answer" "$part/nobody"
+  mkfifo "$part/net" "$part/answer" || { say "failed $have nobody"; return; }
+  exec 8<>"$part/answer"                # the netcat of a listener ends at the end of its input
+  "$@" <&8 >"$part/net" 9<&- &
   netcat=$!
   exec 7<"$part/net"
   if ! port=$(port_of "$netcat"); then
     kill -KILL "$netcat"
-    say "got $have"
+    say "failed $have nobody"
     return
   fi
-  take_watch "$netcat" 7<&- 8<&- &
+  take_watch "$netcat" "$port" 7<&- 8<&- &
   dog=$!
-  say "listen $have $port $token"
-  if IFS= read -r word <&7 && [ "$word" = "$token" ]; then head -c $((size - have)) <&7 >>"$file" 8<&- 9<&-; fi
+  say "listen $have $port"
+  take_end=failed
+  if has_token "$take_sender" <&7; then
+    take_end=got
+    say "$take_listener" >&8
+    head -c $((size - have)) <&7 >>"$file" 8<&- 9<&-
+  fi
   exec 7<&-
   kill -KILL "$dog" "$netcat"
   have
   [ "$have" -le "$size" ] || refuse "what arrived is not what was sent"
-  say "got $have"
+  if [ "$take_end" = got ]; then say "got $have"
+  elif [ -e "$part/nobody" ]; then say "failed $have nobody"
+  else say "failed $have stranger"; fi
 } 2>/dev/null
 
-# take_watch PID: end a netcat through which nothing has come for a while, or that does not end when all has come.
+# take_watch PID PORT: end a netcat through which nothing has come for a while, or that does not end when all has come.
 take_watch() {
   watch_quiet=0
   while watch_last=$have && sleep 1; do
@@ -75,16 +87,41 @@ take_watch() {
       say more >&9
       watch_quiet=0
     else watch_quiet=$((watch_quiet + 1)); fi
-    { [ "$watch_quiet" -lt "$silence" ] && [ "$have" -lt "$size" ]; } || kill -KILL "$1"
+    { [ "$watch_quiet" -lt "$silence" ] && [ "$have" -lt "$size" ]; } && continue
+    is_taken "$2" || true >"$part/nobody"
+    kill -KILL "$1"
   done
 } 2>/dev/null
 
-# feed AT TOKEN ARGV...: hand on what there is from AT on, and what will come, as it comes; who has it all ends the connection.
+# feed NUMBER AT SENDER LISTENER ARGV...: hand on what there is from AT on, and what will come, as it comes, to who answers with
+# the token LISTENER; who has it all ends the connection.
 feed() {
-  feed_at=$1 feed_token=$2
-  shift 2
-  { say "$feed_token" && tail -c +$((feed_at + 1)) -f "$file"; } | "$@" >/dev/null
+  feed_to=$part/to.$1 feed_from=$part/from.$1 feed_at=$2 feed_sender=$3 feed_listener=$4
+  shift 4
+  mkfifo "$feed_to" "$feed_from" || return
+  "$@" <"$feed_to" >"$feed_from" &
+  feed_netcat=$!
+  trap '' PIPE                          # a netcat that cannot connect has ended before it is told anything
+  exec 7>"$feed_to" 5<"$feed_from"
+  rm -f "$feed_to" "$feed_from"
+  feed_watch "$feed_netcat" 5<&- 7>&- &
+  feed_dog=$!
+  say "$feed_sender" >&7
+  if ! has_token "$feed_listener" <&5; then
+    kill -KILL "$feed_dog" "$feed_netcat"
+    return
+  fi
+  kill -KILL "$feed_dog"
+  trap - PIPE
+  exec tail -c +$((feed_at + 1)) -f "$file" >&7 7>&-
 } 2>/dev/null
+
+# feed_watch PID: end a netcat whose other end has not answered for a while.
+feed_watch() {
+  feed_left=$silence
+  while [ "$feed_left" -gt 0 ] && sleep 1; do feed_left=$((feed_left - 1)); done
+  kill -KILL "$1"
+}
 
 finish() {
   say whole >&9
@@ -93,7 +130,7 @@ finish() {
   cd "$part/new" || exit 1
   if [ "$mode" = tar ]; then
     true >"$part/busy"
-    problem=$(unpack . <"$file" 2>&1 8<&- 9<&-) || refuse "not unpacked in $directory/: ${problem%%
+    problem=$(unpack . <"$file" 2>&1 9<&-) || refuse "not unpacked in $directory/: ${problem%%
 *}"
   else
     chmod "$mode" "$file" || refuse "$directory/$name: its mode cannot be set"
@@ -106,8 +143,9 @@ finish() {
 }
 
 # Without a netcat whose port can be found, the master sends the file by ssh.
-! has_ports || (eval "${10}") 8<&- 9<&-
+! has_ports || (eval "${10}") 9<&-
 say ready
+feeds=0
 exec 6<&0 </dev/null
 while read -r word rest <&6; do
   # shellcheck disable=SC2086  # words of a command
@@ -117,7 +155,10 @@ while read -r word rest <&6; do
       say more >&9
       ;;
     listen) take $rest 6<&- & ;;
-    feed) feed $rest 6<&- 8<&- 9<&- & ;;
+    feed)
+      feeds=$((feeds + 1))
+      feed "$feeds" $rest 6<&- 9<&- &
+      ;;
     beat) say >>"$part/old/beat" ;;
     finish) finish ;;
   esac

@@ -4,12 +4,16 @@
 # $1 how the data comes and goes: "attach" (by attach.sh, in another session) or "listen" (by a netcat)
 # $2 a pattern: the files here that are read, in place of data that comes; or ''
 # $3 name, $4 text of the first command  $5 name, $6 text of the second; a text may be '': none
-# then, for "listen", the netcat's command line
+# $7 seconds for whoever connects to prove that he knows the token; then, for "listen", the netcat's command line
 #
-# It says: "refused REASON"; "ready DIR", or "listen PORT TOKEN" (again, if a stranger came first) and "joined";
+# Standard input: for "listen", the tokens of the listeners (see netcat.py), "SENDER LISTENER" for each, all in one line.
+# It says: "refused REASON"; "ready DIR", or "listen PORT" (again, if a stranger came first), or "ready DIR" in the end, if strangers came
+# to all listeners: then the data comes and goes as for "attach";
 # "code NAME N" of each command; "lines in N", "sum in CRC BYTES", "lines out N", "sum out CRC BYTES".
-mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6
-shift 6
+mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6 patience=$7 tokens='' netcat=''
+shift 7
+IFS= read -r tokens
+exec </dev/null
 find_scratch
 dir=$scratch/lwt.$LWT_ID
 exec 4>&1
@@ -21,9 +25,12 @@ fail() {
   exit 1
 }
 
+# is_own DIRECTORY: is it ours alone?  The guard has made it when something came on standard input.
+is_own() { [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700)" ]; }
+
 mask=$(umask)
 umask 077
-problem=$(mkdir "$dir" 2>&1 && cd "$dir" && mkfifo in out in.lines in.sum out.lines out.sum go net.in net.out 2>&1) ||
+problem=$( { mkdir "$dir" || is_own "$dir"; } 2>&1 && cd "$dir" && mkfifo in out in.lines in.sum out.lines out.sum go net.in net.out 2>&1) ||
   fail "${dir%/*}: ${problem##*: }"
 umask "$mask"
 
@@ -80,30 +87,41 @@ if [ -n "$pattern" ]; then each whole | steps | count out >"$dir/out" &
 else count in <"$dir/in" | steps | count out >"$dir/out" & fi
 pipeline=$!
 
-# listen ARGV...: until somebody sends the token; nobody else is sent a byte, and is given ten seconds.
+# listen ARGV...: until somebody sends the token of a listener; nobody else is sent a byte.  The second listener waits twice as
+# long and so on: the master may still wait for the answer of a stranger at the port of the one before.
 listen() {
   has_ports || fail "the port of a netcat cannot be found without /proc; use --transport ssh"
-  for _ in 1 2 3 4 5; do
-    token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    { read -r _ <"$dir/go" && exec cat <"$dir/out"; } >"$dir/net.in" 2>/dev/null &
+  listen_time=0
+  while [ -n "$tokens" ]; do
+    listen_time=$((listen_time + patience))
+    sender=${tokens%% *} tokens=${tokens#* }
+    listener=${tokens%% *}
+    case $tokens in *" "*) tokens=${tokens#* } ;; *) tokens='' ;; esac
+    { read -r _ <"$dir/go" && say "$listener" && exec cat <"$dir/out"; } >"$dir/net.in" 2>/dev/null &
     feeder=$!
     "$@" <"$dir/net.in" >"$dir/net.out" 2>/dev/null 4>&- &
     netcat=$!
     exec 7<"$dir/net.out"
     port=$(port_of "$netcat") || fail "the port of its netcat ($1) cannot be found"
-    { for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 1; done && kill -KILL "$netcat"; } >/dev/null 2>&1 7<&- &
+    listen_watch "$netcat" "$listen_time" >/dev/null 2>&1 7<&- &
     dog=$!
-    say "listen $port $token"
-    if IFS= read -r word <&7 && [ "$word" = "$token" ]; then
+    say "listen $port"
+    if has_token "$sender" <&7; then
       kill -KILL "$dog"
-      say joined
       say >"$dir/go"
       return
     fi
     exec 7<&-
     kill -KILL "$dog" "$netcat" "$feeder"
   done 2>/dev/null
-  fail "strangers came to its port"
+  netcat=''
+}
+
+# listen_watch PID SECONDS: end a netcat after so long.
+listen_watch() {
+  watch_left=$2
+  while [ "$watch_left" -gt 0 ] && sleep 1; do watch_left=$((watch_left - 1)); done
+  kill -KILL "$1"
 }
 
 # unframe: of "BYTES", so many bytes, and so on, "0", the bytes.
@@ -111,12 +129,9 @@ unframe() {
   while read -r bytes && [ "$bytes" -gt 0 ]; do head -c "$bytes" || break; done 2>/dev/null
 }
 
-if [ "$mode" = attach ]; then
-  say "ready $dir"
-else
-  listen "$@"
-  [ -n "$pattern" ] || unframe <&7 >"$dir/in"
-fi
+[ "$mode" = attach ] || listen "$@"
+if [ -z "$netcat" ]; then say "ready $dir"
+elif [ -z "$pattern" ]; then unframe <&7 >"$dir/in"; fi
 wait "$pipeline"
 # It must not end before the master has all: what it would still have to send might be lost.
-[ -z "${netcat-}" ] || wait "$netcat"
+[ -z "$netcat" ] || wait "$netcat"
