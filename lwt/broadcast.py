@@ -6,10 +6,12 @@ Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they b
 nobody's way.  One that is known to be slow (its last probe) waits a while for the faster ones, so that it does not stand before
 them.  A host that has joined is fed through netcat by the last one that has no successor.  When a link ends before its time, or
 is silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or, failing that, by the master
-through ssh.  Data from the master always goes through ssh.  Between hosts it is not encrypted; it moves when both ends of the
-link have proved that they know its tokens (see netcat.py).  Each host verifies what it has before it is in place.
+through ssh.  Data from the master always goes through ssh.  Between hosts it is not encrypted; it
+moves when both ends of the link have proved that they know its tokens (see netcat.py).  Each host
+verifies what it has before it is in place.
 
-A host may say what it likes.  It is believed once for each order; others connect only to the address at which ssh reaches it.
+A host may say what it likes.  It is believed once for each order; others connect only to the
+address at which ssh reaches it.
 
 It knows nothing of what is printed.
 """
@@ -25,7 +27,8 @@ from lwt.config import bounded, plain_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
 CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process
-MOST_TOLD, LONGEST_TOLD = 1000, 200     # lines that describe a host's netcat, and characters of each
+MOST_TOLD = 1000            # lines that describe a host's netcat
+LONGEST_TOLD = 200          # characters of each
 LARGE = 8 << 20             # bytes of a file that are worth a chain
 SLOWER = 2                  # times that a host is slower than one for which it waits
 PATIENCE = 5.0              # seconds that it waits
@@ -68,7 +71,10 @@ def _after(at, chunks):
 
 
 class _Link:
-    """One order to listen.  tokens: a netcat.Tokens.  is_offered: has the host said at which port?"""
+    """One order to listen.
+
+    tokens: a netcat.Tokens.  is_offered: has the host said at which port?
+    """
 
     def __init__(self, tokens):
         self.tokens = tokens
@@ -161,7 +167,7 @@ class Member:
         self._netcat = None
         self._address = ''              # of its own, at which it listens
         self._addresses = addresses
-        self._link = None               # the _Link that it was told to listen for, until it says that this has ended
+        self._link = None               # the _Link that it was told of, until it says that it ended
         self.links = 0                  # how often it was told to listen
         self.feeder = None              # a Member
         self.tried = set()              # feeders that were no good
@@ -273,7 +279,10 @@ class Member:
         self._netcat = program if self._addresses else None
 
     def _hear_of_data(self, word, rest, number):
-        """Hear how the transfer gets on.  number: the first one on the line; without it, only "placed" means anything."""
+        """Hear how the transfer gets on.
+
+        number: the first word, where it is a possible size; only "placed" needs none.
+        """
         if word == 'placed':
             self.is_placed = True
             self._chain.look()
@@ -302,7 +311,7 @@ class Member:
             self.feeder.hand_on(have, self._link.tokens, address, port)
 
     def _has(self, have, is_stranger):
-        """A link has ended.  is_stranger: a stranger had connected, so the feeder is not to blame."""
+        """A link has ended.  is_stranger: by a stranger, so the feeder is not to blame."""
         feeder, self.feeder = self.feeder, None
         if have == self._chain.cargo.size:
             self._order('finish')

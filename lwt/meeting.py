@@ -61,8 +61,9 @@ def address(session, host):
 def reached(session, host):
     """Flow: the addresses at which ssh reaches a host, the first one first.
 
-    Returns a tuple of numeric addresses or, where this machine cannot resolve the name, of that name; it is empty where the
-    name is none.  None for this machine itself: its own word on its address is good.
+    Returns a tuple of numeric addresses or, where this machine cannot resolve the name, of that
+    name; it is empty where the name is not valid.  None for this machine itself, which may tell its
+    own address.
     """
     if host.is_local:
         return None
@@ -73,5 +74,6 @@ def reached(session, host):
         return ()
     # getent(1) asks what ssh asks; getaddrinfo(3) in this process would hold up all other hosts.
     result = yield Command(('getent', 'ahosts', name), env=session.transport.env, timeout=ASK_TIME)
-    words = (line.split(' ', 1)[0] for line in result.stdout.decode('ascii', 'replace').splitlines())
+    lines = result.stdout.decode('ascii', 'replace').splitlines()
+    words = (line.split(' ', 1)[0] for line in lines)
     return tuple(dict.fromkeys(word for word in words if netcat.is_address(word))) or (name,)

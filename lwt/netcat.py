@@ -10,11 +10,12 @@ half-closes; a stream that was cut ends with 0; and who connects is not asked fo
 ways until all is through, what is in it tells its own end, and counts are compared elsewhere.
 Debian's sets SO_REUSEPORT: two listeners can have the same port, but not one that the kernel chose (port 0).
 
-Another user of a host may connect to a listener, or take its port when it has ended.  So both ends prove that they know the
-tokens of this one listener before any data flows: the sender sends the first token in a line, the listener answers with the
-second one.  The master makes the tokens, and hands them to both ends on the standard input of ssh: arguments and environments
-are public.  A listener that a stranger reached is replaced by one with another port and other tokens, LISTENERS times at most;
-then the data goes through ssh.
+Another user of a host may connect to a listener, or take its port when it has ended.  So both ends
+prove that they know the tokens of this one listener before any data moves: the sender sends the
+first token in a line, the listener answers with the second one.  The master makes the tokens, and
+hands them to both ends on the standard input of ssh: arguments and environments are public.  A
+listener that a stranger reached is replaced by one with another port and other tokens.  After
+LISTENERS of them the data goes through ssh.
 """
 
 import ipaddress
@@ -25,7 +26,7 @@ from lwt.config import bounded
 
 NAMES = ('nc', 'ncat', 'netcat', 'busybox nc')
 LISTENERS = 3                   # listeners for one stream, before it goes through ssh
-PATIENCE = 10                   # seconds for the proof of the tokens, if that is less than a third of the stall
+PATIENCE = 10                   # seconds for the proof; less, where a third of the stall is less
 LEAST_PATIENCE = 2
 FIRST_PORT = 1024               # the kernel chooses no port below for a listener
 _SCOPE = re.compile(r'[A-Za-z0-9_.-]{1,15}', re.ASCII)

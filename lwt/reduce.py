@@ -31,7 +31,7 @@ READ_SIZE = 1 << 16
 FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
 BLOCK = 1 << 18                 # bytes that are parted at once
 LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key is looked for
-STRANGERS_TIME = 15.0           # seconds more than it waits for a listener to say that it gave up, and where it is now
+STRANGERS_TIME = 15.0           # seconds for a listener that gave up to say where the next one is
 ASK_EVERY = 0.1
 LINE_LIMIT = 1 << 16
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
@@ -160,7 +160,9 @@ class Feed:
 
 
 class Framing:
-    """The source of a netcat: the sender's token; after the listener's, a Feed in frames; and the end, once all is back.
+    """The source of a netcat: the sender's token, then a Feed in frames, and the end, once all is back.
+
+    The Feed begins when the Proof has the listener's token.
 
     (A half-closed connection would tell the end as well, but most listening netcats end when they see it.)
     stall: seconds within which a byte has to come when the host says that it has sent everything.
@@ -219,7 +221,7 @@ class Framing:
 
 
 class Proof:
-    """The output of a netcat, a sink: the listener's token in a line, which is compared whole, and then Results.
+    """The output of a netcat, a sink: the listener's token, which is compared whole, then Results.
 
     started: has it come?  Anything else ends the netcat at once.
     """
@@ -288,8 +290,8 @@ class Results:
 class Control:
     """What sh/reduce.sh says; a sink.  It has begun when it is ready, or listens.
 
-    tokens: a netcat.Tokens for each listener that it was told to have.  ports: where these listen, or None where it said what
-    cannot be.  Of more listeners it does not hear.
+    tokens: a netcat.Tokens for each listener that it was told to have.  ports: where these listen,
+    None for what is no port.  More listeners are ignored.
     """
 
     def __init__(self, nonce, complain, tokens=()):
@@ -403,9 +405,10 @@ def _control(plan, session, host, steps, control, listening):
     words = ['listen' if listening else 'attach', steps.pattern] + names + [''] * (4 - len(names))
     words += [str(netcat.patience(_stall(session)))] + list(listening)
     limits = session.limits(plan.timeout)
-    tokens = ' '.join(word for pair in control.tokens for word in pair)
+    tokens = ' '.join(word for pair in control.tokens for word in pair).encode()
+    payload = remote.Payload(scratch=plan.scratch, input=tokens + b'\n' if tokens else b'')
     command = remote.guarded(session.transport, host, remote.script_text('lib', 'netlib', 'reduce'), words, control.frame, limits,
-                             remote.Payload(scratch=plan.scratch, input=tokens.encode() + b'\n' if tokens else b''))
+                             payload)
     return command._replace(sink=control, gate=session.gate, beside='background')
 
 
@@ -450,10 +453,11 @@ def _through_netcat(plan, session, host, control, child, feed, results):
         port = yield from _listening(control, child, number, patience)
         if port is None:
             break
-        framing = Framing(feed, control, Proof(tokens.listener, results), tokens.sender, _stall(session))
+        proof = Proof(tokens.listener, results)
+        framing = Framing(feed, control, proof, tokens.sender, _stall(session))
         link = yield Command(
-            plan.connect.connect(address, port), source=framing, sink=framing.proof, hello=patience, tied=child,
-            beside='slot', grace=session.settings.grace, label=host.name)
+            plan.connect.connect(address, port), source=framing, sink=proof, hello=patience,
+            tied=child, beside='slot', grace=session.settings.grace, label=host.name)
         if isinstance(link, Result):    # it has ended without a proof
             check_input(link)
             continue
@@ -472,7 +476,7 @@ def _through_netcat(plan, session, host, control, child, feed, results):
 
 
 def _listening(control, child, number, patience):
-    """Flow: the port of a listener, as soon as the host says it; None when there is none, and will be none.
+    """Flow: the port of a listener, as soon as the host says it; None when there will be none.
 
     patience: as sh/reduce.sh is told; the listener before this one waits `number` times as long.
     """
@@ -486,12 +490,13 @@ def _listening(control, child, number, patience):
 
 
 def _end_of(session, host, child):
-    """Flow: wait for the end of a session that has no connection; raises HostError if it does not end."""
+    """Flow: wait for the end of a session that has no connection.  Raises HostError after the stall."""
     for _look in range(round(_stall(session) / ASK_EVERY)):
         if child.result is not None:
             return
         yield Sleep(ASK_EVERY)
-    raise HostError(host.name, ssh.Verdict('lost', ssh.UNREACHABLE, 'connection by netcat lost', 'maybe'))
+    lost = ssh.Verdict('lost', ssh.UNREACHABLE, 'connection by netcat lost', 'maybe')
+    raise HostError(host.name, lost)
 
 
 # -- one partition ----------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Limits(NamedTuple):
 
 
 class Payload(NamedTuple):
-    """What is sent behind a guarded command: a script to run, and bytes and then a file for its standard input.
+    """What is sent behind a guarded command: a script, and bytes and a file for its standard input.
 
     secret: None, or sudo's password, empty where it needs none: then the command runs as root.
     scratch: the host's directory for temporary files, or '' for its own choice.

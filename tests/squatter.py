@@ -9,7 +9,8 @@ import sys
 
 from tests.support import wait_for
 
-# argv: address, port, what it sends, how often.  It says "ready" when it listens, and writes what it is sent to its output.
+# argv: address, port, what it sends, how often.  It says "ready" when it listens, and writes what
+# it is sent to its output.
 PROGRAM = '''
 import socket, sys, threading
 address, port, text, times = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode(), int(sys.argv[4])
@@ -36,7 +37,8 @@ while True:
         pass
 '''
 
-# A netcat that waits, the first time that it is to connect: it tells where, and goes on when it may.  $0: a directory.
+# A netcat that waits, the first time that it is to connect: it tells where, and goes on when it
+# may.  $0: a directory.
 WAITING = '''#!/bin/sh
 case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
 if mkdir {directory}/first 2>/dev/null; then

@@ -5,9 +5,12 @@
 #
 # It says that (see netcat.py) and "ready", or "same" where the file is there already; and is told, line by line:
 #   data N                   so many bytes come behind this line
-#   listen SENDER LISTENER ARGV...  take what is missing from a netcat: it says "listen HAVE PORT", and in the end "got HAVE", or
-#                            "failed HAVE stranger" or "failed HAVE nobody" if nobody proved to know the tokens (see netcat.py)
-#   feed AT SENDER LISTENER ARGV...  hand on what there is and what will come, from AT on, to a netcat
+#   listen SENDER LISTENER ARGV...
+#                            take what is missing from a netcat, from who knows the tokens (see
+#                            netcat.py): it says "listen HAVE PORT", and in the end "got HAVE", or
+#                            "failed HAVE stranger" or "failed HAVE nobody" if none such connected
+#   feed AT SENDER LISTENER ARGV...
+#                            hand on what there is and what will come, from AT on, to a netcat
 #   beat                     who is fed by it gets on, even if nothing comes here: see watch in putlib.sh
 #   finish                   verify it and move it into place: it says "placed"
 # Meanwhile it says "have N", each second.  The end of its input is its own end, and that of all that it has started.
@@ -43,7 +46,8 @@ esac
 summed <"$file" | digest >"$part/sum" 9<&- &
 summer=$!
 
-# take SENDER LISTENER ARGV...: what is missing, from who sends the token SENDER; not longer than something comes.
+# take SENDER LISTENER ARGV...: what is missing, from who sends the token SENDER; it ends when nothing
+# comes for a while.
 take() {
   take_sender=$1 take_listener=$2
   shift 2
@@ -77,7 +81,8 @@ take() {
   else say "failed $have stranger"; fi
 } 2>/dev/null
 
-# take_watch PID PORT: end a netcat through which nothing has come for a while, or that does not end when all has come.
+# take_watch PID PORT: end a netcat through which nothing has come for a while, or that does not end
+# when all has come.
 take_watch() {
   watch_quiet=0
   while watch_last=$have && sleep 1; do
@@ -93,8 +98,8 @@ take_watch() {
   done
 } 2>/dev/null
 
-# feed NUMBER AT SENDER LISTENER ARGV...: hand on what there is from AT on, and what will come, as it comes, to who answers with
-# the token LISTENER; who has it all ends the connection.
+# feed NUMBER AT SENDER LISTENER ARGV...: hand on what there is from AT on, and what will come, as
+# it comes, to who answers with the token LISTENER; who has it all ends the connection.
 feed() {
   feed_to=$part/to.$1 feed_from=$part/from.$1 feed_at=$2 feed_sender=$3 feed_listener=$4
   shift 4

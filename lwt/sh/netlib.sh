@@ -1,4 +1,5 @@
-# What reduce.sh and chain.sh share: at which port a netcat listens, and whether who connects to it knows the token.
+# What reduce.sh and chain.sh share: at which port a netcat listens, and whether who connects to it
+# knows the token.
 # has_ports: does this system tell at which port a process listens?  (No portable tool does.)
 has_ports() { [ -r /proc/net/tcp ] && [ -r /proc/self/stat ]; }
 
@@ -24,6 +25,6 @@ is_taken() {
     grep -q "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$1") [0-9A-F]*:[0-9A-F]* 0[1-9] " /proc/net/tcp6
 } 2>/dev/null
 
-# has_token TOKEN: does standard input begin with this line?  It takes no byte more: the rest is data for others, and a stranger
-# who sends without an end fills no memory.
+# has_token TOKEN: does standard input begin with this line?  It takes no byte more: the rest is
+# data for others, and a stranger who sends without an end fills no memory.
 has_token() { [ "$(dd bs=1 count=33)" = "$1" ]; } 2>/dev/null

@@ -4,11 +4,14 @@
 # $1 how the data comes and goes: "attach" (by attach.sh, in another session) or "listen" (by a netcat)
 # $2 a pattern: the files here that are read, in place of data that comes; or ''
 # $3 name, $4 text of the first command  $5 name, $6 text of the second; a text may be '': none
-# $7 seconds for whoever connects to prove that he knows the token; then, for "listen", the netcat's command line
+# $7 seconds for whoever connects to prove that he knows the token; then, for "listen", the netcat's
+# command line
 #
-# Standard input: for "listen", the tokens of the listeners (see netcat.py), "SENDER LISTENER" for each, all in one line.
-# It says: "refused REASON"; "ready DIR", or "listen PORT" (again, if a stranger came first), or "ready DIR" in the end, if strangers came
-# to all listeners: then the data comes and goes as for "attach";
+# Standard input: for "listen", the tokens of the listeners (see netcat.py), "SENDER LISTENER" for
+# each, all in one line.
+# It says: "refused REASON"; "ready DIR", or "listen PORT" (again, if a stranger came first), or
+# "ready DIR" in the end, if strangers came to all listeners: then the data comes and goes as for
+# "attach";
 # "code NAME N" of each command; "lines in N", "sum in CRC BYTES", "lines out N", "sum out CRC BYTES".
 mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6 patience=$7 tokens='' netcat=''
 shift 7
@@ -30,7 +33,8 @@ is_own() { [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700)" ]; }
 
 mask=$(umask)
 umask 077
-problem=$( { mkdir "$dir" || is_own "$dir"; } 2>&1 && cd "$dir" && mkfifo in out in.lines in.sum out.lines out.sum go net.in net.out 2>&1) ||
+problem=$( { mkdir "$dir" || is_own "$dir"; } 2>&1 && cd "$dir" &&
+  mkfifo in out in.lines in.sum out.lines out.sum go net.in net.out 2>&1) ||
   fail "${dir%/*}: ${problem##*: }"
 umask "$mask"
 
@@ -87,8 +91,9 @@ if [ -n "$pattern" ]; then each whole | steps | count out >"$dir/out" &
 else count in <"$dir/in" | steps | count out >"$dir/out" & fi
 pipeline=$!
 
-# listen ARGV...: until somebody sends the token of a listener; nobody else is sent a byte.  The second listener waits twice as
-# long and so on: the master may still wait for the answer of a stranger at the port of the one before.
+# listen ARGV...: until somebody sends the token of a listener; nobody else is sent a byte.  The
+# second listener waits twice as long and so on: the master may still wait for the answer of a
+# stranger at the port of the one before.
 listen() {
   has_ports || fail "the port of a netcat cannot be found without /proc; use --transport ssh"
   listen_time=0
