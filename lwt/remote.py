@@ -7,12 +7,20 @@ A script is a POSIX sh file in lwt/sh/.  It travels, with its arguments, as one 
 What a login shell (sh, csh, fish) would read anything into between single quotes (' ! \\ and what is no visible ASCII) is
 \\0ooo, and standard input is left to data or to the lifeline.  What does not fit one argument is refused.
 
-Each script frames what it says, on both streams, with a nonce of this call: RS nonce " begin", and RS nonce " end CODE" or
-RS nonce " fail REASON".  What stands before the begin is noise of the login shell or ssh's own words; no begin: nothing is
-known to have run; a begin and no end: it may have run.
+Other users of a host can read command lines, so nothing secret is in them. The first line of standard input is
+
+    lwt NONCE MARK
+
+Each script frames what it says, on both streams, with this nonce: RS nonce " begin", and RS nonce
+" end CODE" or RS nonce " fail REASON". The mark follows from the nonce, and not the other way
+round: it may be seen, in the environment of processes and in the names of files.
+
+What stands before the begin is noise of the login shell or ssh's own words. No begin: nothing is
+known to have run. A begin and no end: it may have run.
 """
 
 import functools
+import hashlib
 import math
 import os
 import pkgutil
@@ -105,32 +113,23 @@ def with_arguments(text, arguments):
 
 
 @functools.lru_cache(maxsize=32)
-def _more_arguments(arguments):
-    """What stands behind the first argument in with_arguments, as str: for most hosts of a run it is the same."""
-    return os.fsdecode(b' ' + b' '.join(map(shell_quote, arguments)) + b'\n')
+def _encoded(script):
+    """A script (bytes) as printf %b reads it."""
+    if b'\0' in script:
+        raise UsageError('a NUL byte cannot be in a command')
+    return ''.join(map(ENCODED.__getitem__, script))
 
 
 @functools.lru_cache(maxsize=32)
-def _encoded(text):
-    """A script as printf %b reads it; those of ours are the same for every host."""
-    if '\0' in text:
-        raise UsageError('a NUL byte cannot be in a command')
-    return ''.join(map(ENCODED.__getitem__, os.fsencode(text)))
-
-
-def envelope(script, arguments='', text=''):
+def envelope(script, text=''):
     """Return the command line that makes a login shell run a script (bytes) with sh.
 
-    arguments: text behind the script, from _more_arguments.  text: one of our scripts, behind that.
-    Both are encoded only once, because most hosts of a run get the same.
+    text: one of our scripts, which is run behind it. Most hosts of a run get the same, so it is made once.
     Raises UsageError if a NUL byte is in it, or if it is too long.
     """
-    if b'\0' in script:
-        raise UsageError('a NUL byte cannot be in a command')
-    encoded = ''.join(map(ENCODED.__getitem__, script)) + _encoded(arguments) + _encoded(text)
+    encoded = _encoded(script) + _encoded(os.fsencode(text))
     if len(encoded) > MAX_ENCODED:
-        size = len(script) + len(os.fsencode(arguments))
-        raise UsageError('the command is too long (%d bytes, encoded %d)' % (size, len(encoded)),
+        raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
                          'put it into a file and use --script FILE')
     return ENVELOPE % encoded
 
@@ -140,8 +139,8 @@ def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
 
     name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin_path: a file for its input.
     """
-    line = _script_line(name, (frame.nonce,) + tuple(arguments))
-    return _command(transport, host, line, frame, limits, stdin_path=stdin_path)
+    line = _script_line(name, tuple(arguments))
+    return _command(transport, host, line, frame, limits, stdin=opening(frame), stdin_path=stdin_path)
 
 
 def conversation(transport, host, name, sink, limits):
@@ -169,19 +168,27 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
              command) + tuple(arguments)
     text, first = script_text('lib', 'proclib', 'guard'), b''
     if payload.secret is not None:
-        words = (host.home, text, 'yes' if payload.secret else '', frame.nonce) + words
-        text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame.nonce)
+        words = (host.home, text, 'yes' if payload.secret else '') + words
+        text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame)
     # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
     scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
-    line = envelope(scratch + b'set -- ' + shell_quote(frame.nonce), _more_arguments(words), text)
+    line = envelope(scratch + with_arguments('', words), text)
     return _command(
         transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
-        stdin=first + payload.script + payload.input, stdin_path=payload.input_path)
+        stdin=opening(frame) + first + payload.script + payload.input, stdin_path=payload.input_path)
 
 
-def _secret_lines(secret, nonce):
-    """What goes ahead of everything on the lifeline: the password, to try it and to use it, and where it ends."""
-    return (secret + b'\n') * 2 * bool(secret) + nonce.encode() + b'\n'
+def opening(frame):
+    """The first line of a script's standard input: what its frame begins with, and its mark."""
+    return b'lwt %s %s\n' % (frame.nonce.encode(), frame.mark.encode())
+
+
+def _secret_lines(secret, frame):
+    """What comes between the opening for sh/sudo.sh and the payload.
+
+    The password, to try it and to use it; the mark, where it ends; the opening for the guard.
+    """
+    return (secret + b'\n') * 2 * bool(secret) + frame.mark.encode() + b'\n' + opening(frame)
 
 
 def _backstop(timeout):
@@ -224,6 +231,11 @@ class Framed:
             held = reader.finish()
             if held:
                 self._on_payload(stream, held)
+
+    @property
+    def mark(self):
+        """The word that tells the processes and files of this call, which others may see."""
+        return hashlib.sha256(self.nonce.encode()).hexdigest()[:32]
 
     @property
     def started(self):

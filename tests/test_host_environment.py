@@ -9,7 +9,7 @@ from lwt import remote
 from tests.support import MARK, marked, wait_for
 from tests.test_exec_on_hosts import AcceptingTestCase
 from tests.test_lab_hosts import LabTestCase
-from tests.test_shells import NONCE, ShellTestCase, in_each_shell
+from tests.test_shells import FRAME, NONCE, ShellTestCase, in_each_shell
 
 # Names that the scripts use, and variables that change what shells and tools do.
 HOSTILE = {
@@ -35,7 +35,7 @@ class OfACommand(ShellTestCase):
 
     def run_guarded(self, shell, home, command, variables):
         """Run a command under the guard, with a lifeline but no heartbeats; returns (its end, standard output)."""
-        popen = self.start(shell, home, self.guarded(command), subprocess.PIPE, variables)
+        popen = self.start_opened(shell, home, self.guarded(command), variables)
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.communicate(timeout=30)
         got = {'stdout': b'', 'stderr': b''}
@@ -93,9 +93,9 @@ class OfACommand(ShellTestCase):
                 file.write(text)
             os.chmod(file.name, 0o755)
         guard = remote.script_text('lib', 'proclib', 'guard')
-        words = NONCE, '~', guard, 'yes', NONCE, '1', '60', '~', '0', '0', '5', '0', 'true'
+        words = '~', guard, 'yes', '1', '60', '~', '0', '0', '5', '0', 'true'
         script = remote.with_arguments(remote.script_text('lib', 'sudo'), words)
-        popen = self.start(shell, home, script, subprocess.PIPE, {'secret': 'old', 'said': 'old', 'guard': 'old'})
+        popen = self.start_opened(shell, home, script, {'secret': 'old', 'said': 'old', 'guard': 'old'})
         popen.communicate(b'open sesame\n' * 2, 30)
         with open(os.path.join(home, 'given')) as file:
             self.assertEqual(file.read(), 'got open sesame\n')
@@ -114,14 +114,14 @@ class Scratch(ShellTestCase):
         open(plain, 'w').close()
         for tmpdir in ('/no/such', plain, 'relative', '', plain + '/x'):
             with self.subTest(tmpdir=tmpdir):
-                popen = self.start(shell, home, self.guarded('name', 'a b', script=script, data=b'data\n'), subprocess.PIPE,
-                                   {'TMPDIR': tmpdir})
+                popen = self.start_opened(shell, home, self.guarded('name', 'a b', script=script, data=b'data\n'),
+                                          {'TMPDIR': tmpdir})
                 popen.stdin.write(script + b'data\n')
                 popen.stdin.flush()
                 out, err = popen.stdout.read(), popen.stderr.read()
                 popen.communicate(timeout=30)
                 self.assertEqual(self.parse(out, err)[:2], (0, ['1 a b ' + tmpdir, 'data']))
-        self.assertEqual([name for folder in ('/tmp', '/var/tmp', home) for name in os.listdir(folder) if NONCE in name], [])
+        self.assertEqual([name for folder in ('/tmp', '/var/tmp', home) for name in os.listdir(folder) if FRAME.mark in name], [])
 
 
 class Homes(ShellTestCase):
@@ -132,9 +132,9 @@ class Homes(ShellTestCase):
 
     def enter(self, shell, home, path, umask=0o022):
         """Enter a home by the guard; returns (its end, lines)."""
-        words = (NONCE, '1', '60', path, '0', '0', '5', '0', 'pwd')
+        words = ('1', '60', path, '0', '0', '5', '0', 'pwd')
         script = b'umask %o\n' % umask + remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words)
-        popen = self.start(shell, home, script, subprocess.PIPE)
+        popen = self.start_opened(shell, home, script)
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.communicate(timeout=30)
         return self.parse(out, err)[:2]
@@ -155,8 +155,7 @@ class Homes(ShellTestCase):
             with self.subTest(name=name):
                 path = os.path.join(home, 'new', name)
                 if name == 'control':
-                    frame = remote.Framed(NONCE, lambda _stream, _data: None)
-                    line = remote.request(frame, (path, 'aa' * 16, '5', '1', '0', '0', '0', '-', '0', '-'))
+                    line = remote.request(FRAME, (path, 'aa' * 16, '5', '1', '0', '0', '0', '-', '0', '-'))
                     script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
                     popen = self.start(shell, home, script, subprocess.PIPE)
                     popen.communicate(line + b'end\n', 30)

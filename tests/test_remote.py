@@ -74,7 +74,7 @@ class Envelopes(unittest.TestCase):
 
     def test_C_7_the_size_of_a_command_that_does_not_fit_is_that_of_all_its_arguments(self):
         with self.assertRaises(UsageError) as caught:
-            remote.envelope(b'set -- a', " '%s'\n" % (remote.MAX_ENCODED * 'b'), 'our own script')
+            remote.envelope(b"set -- a '%s'\n" % (remote.MAX_ENCODED * b'b'), 'our own script')
         size = len("set -- a ''\n") + remote.MAX_ENCODED
         self.assertIn('too long (%d bytes' % size, caught.exception.message)
 
@@ -114,9 +114,12 @@ class Commands(unittest.TestCase):
         text = opened(command.argv[-1]).decode()
         return shlex.split(text[:text.index('\n')])[2:]
 
-    def test_a_short_script_gets_the_nonce_first_and_then_its_arguments(self):
+    def test_a_short_script_gets_its_arguments_and_then_the_nonce_on_its_input(self):
         command = remote.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame, self.LIMITS, '/tmp/x')
-        self.assertEqual(self.words(command), [NONCE, '~', 'a b'])
+        self.assertEqual(self.words(command), ['~', 'a b'])
+        self.assertEqual(command.stdin, remote.opening(self.frame))
+        self.assertIn(NONCE.encode(), command.stdin)
+        self.assertNotIn(NONCE, ' '.join(command.argv))
         self.assertEqual((command.hello, command.timeout, command.stall, command.grace), (1.0, 2.0, 3.0, 5.0))
         self.assertEqual((command.stdin_path, command.lifeline, command.label), ('/tmp/x', 0.0, 'h'))
         self.assertIs(command.sink, self.frame)
@@ -125,8 +128,9 @@ class Commands(unittest.TestCase):
         payload = remote.Payload(b'#!/bin/sh\n', '/tmp/in', 77)
         command = remote.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',), self.frame, self.LIMITS,
                                  payload)
-        self.assertEqual(self.words(command), [NONCE, '5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
-        self.assertEqual((command.stdin, command.stdin_path, command.lifeline), (b'#!/bin/sh\n', '/tmp/in', 20.0))
+        self.assertEqual(self.words(command), ['5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
+        self.assertEqual(command.stdin, remote.opening(self.frame) + b'#!/bin/sh\n')
+        self.assertEqual((command.stdin_path, command.lifeline), ('/tmp/in', 20.0))
 
     def test_several_heartbeats_fit_one_lease(self):
         command = remote.guarded(self.TRANSPORT, Host('h'), 'x', (), self.frame, self.LIMITS)

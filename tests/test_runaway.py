@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import shutil
-import subprocess
 import time
 import unittest
 
@@ -59,7 +58,7 @@ class RunawayTestCase(ShellTestCase):
         self.limit = LIMIT + processes_of(self.uid)
         if not os.getuid():
             os.chown(home, self.uid, self.uid)
-        return self.start(shell, home, script, subprocess.PIPE, preexec_fn=self.become_user)
+        return self.start_opened(shell, home, script, preexec_fn=self.become_user)
 
     def is_full(self):
         return processes_of(self.uid) >= self.limit - 2

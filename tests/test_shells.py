@@ -24,10 +24,13 @@ KEY = secrets.token_hex(16) + '.1'       # this as well: a sweep ends whatever c
 CONTROL = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
 
 
+FRAME = remote.Framed(NONCE, lambda _stream, _data: None)
+OPENING = remote.opening(FRAME)
+
+
 def asked(size, digest):
     """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
-    frame = remote.Framed(NONCE, lambda _stream, _data: None)
-    return remote.request(frame, ('~', 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
+    return remote.request(FRAME, ('~', 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
 
 
 def in_each_shell(test):
@@ -68,10 +71,17 @@ class ShellTestCase(LeakCheckedTestCase):
         return subprocess.Popen((program,) + shell[1:] + ('-c', os.fsdecode(script)), stdin=stdin, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True, **options)
 
+    def start_opened(self, shell, home, script, variables=None, **options):
+        """Start a script that reads its nonce first, and send it; its standard input is a pipe."""
+        popen = self.start(shell, home, script, subprocess.PIPE, variables, **options)
+        popen.stdin.write(OPENING)
+        popen.stdin.flush()
+        return popen
+
     def run_script(self, shell, home, name, *words, stdin=b''):
         """Run a short script; returns (code in the frame or its failure, lines, stderr payload)."""
-        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS[name]), (NONCE,) + words)
-        popen = self.start(shell, home, script, subprocess.PIPE)
+        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS[name]), words)
+        popen = self.start_opened(shell, home, script)
         out, err = popen.communicate(stdin, 60)
         return self.parse(out, err)
 
@@ -86,7 +96,7 @@ class ShellTestCase(LeakCheckedTestCase):
         return end, got['stdout'].decode().splitlines(), got['stderr'].decode()
 
     def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'', data=b''):
-        words = (NONCE, grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
+        words = (grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
         return remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words)
 
 
@@ -103,8 +113,7 @@ class TheGuardOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_output_and_code_come_through_and_nothing_is_left(self, shell, home):
-        popen = self.start(shell, home, self.guarded('echo "$1"; pwd; echo err >&2; exit 9', "a 'b'\nc\n"),
-                           subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded('echo "$1"; pwd; echo err >&2; exit 9', "a 'b'\nc\n"))
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.stdin.close()
         popen.stdout.close()
@@ -116,18 +125,18 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_end_of_file_kills_all_of_the_zoo(self, shell, home):
         zoo = 'trap "" TERM; setsid sleep 9941 & (sleep 9942 &); sleep 9943 & nohup sleep 9944 & kill -STOP $$; sleep 9945'
-        popen = self.start(shell, home, self.guarded(zoo), subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded(zoo))
         self.assertTrue(wait_for(lambda: sum('sleep 994' in words for words in marked(self.mark).values()) >= 4))
         popen.communicate(timeout=30)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     @in_each_shell
     def test_a_lease_without_heartbeats_ends_it_and_heartbeats_keep_it(self, shell, home):
-        popen = self.start(shell, home, self.guarded('sleep 4; echo kept', lease='2'), subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded('sleep 4; echo kept', lease='2'))
         self.beat_until_it_ends(popen)
         self.assertIn(b'kept', popen.stdout.read())
         popen.communicate(timeout=30)
-        popen = self.start(shell, home, self.guarded('sleep 9951', lease='1'), subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded('sleep 9951', lease='1'))
         self.assertTrue(wait_for(lambda: popen.poll() is not None))
         popen.communicate(timeout=30)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
@@ -135,7 +144,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_N_6_the_time_is_over_on_the_host_as_well_whatever_the_heartbeats(self, shell, home):
         zoo = 'trap "" TERM; setsid sleep 9952 & sleep 9953'
-        popen = self.start(shell, home, self.guarded(zoo, timeout='2'), subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded(zoo, timeout='2'))
         began = time.monotonic()
         self.beat_until_it_ends(popen)
         self.assertGreaterEqual(time.monotonic() - began, 1)
@@ -145,7 +154,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_script_and_input_are_staged_and_removed(self, shell, home):
         script, data = b'#!/bin/sh\necho "$# $1"; exec wc -c\n', b'x' * 200000
-        popen = self.start(shell, home, self.guarded('name', 'a b', script=script, data=data), subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded('name', 'a b', script=script, data=data))
         popen.stdin.write(script + data)
         popen.stdin.flush()
         out, err = popen.stdout.read(), popen.stderr.read()
@@ -154,16 +163,86 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith('lwt.')], [])
 
     @in_each_shell
+    def test_SR_11_no_process_shows_the_nonce(self, shell, home):
+        """SR-11: neither in its arguments nor in its environment; the mark is there."""
+        command = 'for file in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do cat "$file" 2>&1; done; '
+        for options in ({}, {'script': b'#!/bin/sh\nsh -c "$1"\n'}):
+            with self.subTest(options=options):
+                words = ('name', command) if options else (command,)
+                popen = self.start_opened(shell, home, self.guarded(*words, **options))
+                popen.stdin.write(options.get('script', b''))
+                popen.stdin.flush()
+                out = popen.stdout.read()
+                popen.communicate(timeout=30)
+                payload = b''.join(out.split(b'\036')[2:-1]) or out
+                self.assertIn(FRAME.mark.encode(), payload)
+                self.assertEqual(out.count(NONCE.encode()), 2)      # the begin and the end
+
+    @in_each_shell
+    def test_SR_11_a_short_script_does_not_show_it_either(self, shell, home):
+        """SR-11: a probe that waits for its file."""
+        script = remote.script_text(*remote.SHORT_SCRIPTS['probe'])
+        words = ('~', '10', '20', 'true')
+        popen = self.start_opened(shell, home, remote.with_arguments(script, words))
+        self.assertEqual(popen.stdout.readline(), b'\036%s begin\n' % NONCE.encode())
+        self.assertEqual(popen.stdout.readline(), b'ready\n')
+        shown = [path for pid in marked(self.mark) for path in ('cmdline', 'environ')
+                 if NONCE in self.text_of_process(pid, path)]
+        popen.communicate(timeout=30)
+        self.assertEqual(shown, [])
+
+    def text_of_process(self, pid, name):
+        """A file of /proc/PID, or '' where the process has ended."""
+        try:
+            with open('/proc/%d/%s' % (pid, name), errors='replace') as file:
+                return file.read()
+        except OSError:
+            return ''
+
+    @in_each_shell
+    def test_SR_11_without_the_first_line_nothing_is_run(self, shell, home):
+        """SR-11: something else, as a login shell's file, has read it."""
+        for line in (b'', b'\n', b'lwt\n', b'lwt %s\n' % NONCE.encode(), b'#!/bin/sh a b\n'):
+            with self.subTest(line=line):
+                popen = self.start(shell, home, self.guarded('echo ran >>ran'), subprocess.PIPE)
+                self.assertEqual(popen.communicate(line, 30)[0], b'')
+                self.assertEqual(popen.returncode, 1)
+        self.assertFalse(os.path.exists(os.path.join(home, 'ran')))
+
+    @in_each_shell
+    def test_SR_12_the_directory_for_input_is_new_and_has_no_name_that_can_be_known(self, shell, home):
+        """SR-12: the mark is in no argument; a directory that is there already is not used."""
+        script = b'#!/bin/sh\nls -ld "$TMPDIR"/lwt.*\n'
+        for is_there in (False, True):
+            with self.subTest(is_there=is_there):
+                path = os.path.join(self.scratch, 'lwt.' + FRAME.mark)
+                if is_there:
+                    os.mkdir(path, 0o777)
+                text = self.guarded('name', script=script)
+                self.assertNotIn(FRAME.mark.encode(), text)
+                popen = self.start_opened(shell, home, text)
+                popen.stdin.write(script)
+                popen.stdin.flush()
+                out, err = popen.stdout.read(), popen.stderr.read()
+                popen.communicate(timeout=30)
+                end, lines, _err = self.parse(out, err)
+                if is_there:
+                    self.assertEqual((end, lines), (path + ': cannot be made', []))
+                else:
+                    self.assertEqual((end, len(lines), lines[0][:10]), (0, 1, 'drwx------'))
+                self.assertEqual(os.path.exists(path), is_there)
+
+    @in_each_shell
     def test_input_that_is_cut_runs_nothing(self, shell, home):
-        popen = self.start(shell, home, self.guarded('echo ran', data=b'x' * 1000), subprocess.PIPE)
+        popen = self.start_opened(shell, home, self.guarded('echo ran', data=b'x' * 1000))
         out, err = popen.communicate(b'only this', 30)
         end, lines, _err = self.parse(out, err)
         self.assertEqual((end, lines), ('input for the command did not arrive', []))
 
     @in_each_shell
     def test_a_home_that_cannot_be_is_named(self, shell, home):
-        words = (NONCE, '1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
-        popen = self.start(shell, home, remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words))
+        words = ('1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
+        popen = self.start_opened(shell, home, remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words))
         out, err = popen.communicate(timeout=30)
         self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
 

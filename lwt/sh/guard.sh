@@ -18,10 +18,11 @@
 # run its EXIT trap, in which another failed fork would be the end.  So what ends the command uses builtins alone, and what
 # needs a process comes after that.
 #
-# $1 nonce  $2 grace, s  $3 lease, s  $4 home  $5 bytes of a script  $6 bytes of input for the command  $7 stall, s
-# $8 whole seconds for the command, 0: no limit    $9 the command, for sh -c (with a script, only its name)    then its arguments
-nonce=$1 grace=$2 lease=$3 home=$4 script_bytes=$5 input_bytes=$6 stall=$7 timeout=$8 command=$9
-shift 9
+# $1 grace, s  $2 lease, s  $3 home  $4 bytes of a script  $5 bytes of input for the command  $6 stall, s
+# $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only its name)    then its arguments
+read_opening
+grace=$1 lease=$2 home=$3 script_bytes=$4 input_bytes=$5 stall=$6 timeout=$7 command=$8
+shift 8
 printf '\036%s begin\n' "$nonce"
 printf '\036%s begin\n' "$nonce" >&2
 
@@ -33,7 +34,7 @@ fail() {
 enter_home "$home" || fail "$home_problem"
 
 find_scratch
-staged=$scratch/lwt.$nonce              # a command may make it as well, and need not remove it
+staged=$scratch/lwt.$mark               # a command may make it as well, and need not remove it
 input=/dev/null
 if [ $((script_bytes + input_bytes)) -gt 0 ]; then
   mask=$(umask)
@@ -94,7 +95,7 @@ unguarded() {
 start_command() {
   (
     exec <"$input" 2>&4 3<&- 4>&-
-    set -- "$setsid" "$nonce" "$command_text" sh "$@"
+    set -- "$setsid" "$mark" "$command_text" sh "$@"
     # It waits for release_command: it may take every place for a process as soon as it runs.
     ! { read -r own_number _ </proc/self/stat && kill -STOP "$own_number"; } 2>/dev/null
     restore_environment
@@ -158,9 +159,9 @@ die() {
   find_rest
   is_able=$can_fork can_fork=''         # should the shell end where it cannot start a process
   if [ -n "$is_bash" ]; then
-    find_marked "$nonce"
+    find_marked "$mark"
     know "$marked"
-  elif [ -n "$is_able" ]; then know "$(marked "LWT_ID=$nonce")"; fi
+  elif [ -n "$is_able" ]; then know "$(marked "LWT_ID=$mark")"; fi
   signal_command TERM
   signal_command CONT
   uptime
@@ -197,7 +198,7 @@ finish() {
   trap '' EXIT
   [ -e /proc/self/stat ] || [ -z "$setsid" ] || signal_command KILL
   kill_rest
-  if [ -n "$can_fork" ]; then sweep "$nonce"; else sweep_by_builtins "$nonce"; fi
+  if [ -n "$can_fork" ]; then sweep "$mark"; else sweep_by_builtins "$mark"; fi
   [ ! -d "$staged" ] || rm -rf "$staged"
   [ -n "$setsid" ] || signal_command KILL
 }

@@ -21,7 +21,7 @@
 # All of these are set aside: functions, every variable that begins with a small letter (ours do),
 # and those named in set_aside.  What the user runs gets them back by restore_environment.
 set +aefuvxCm
-unset IFS lwt_saved lwt_name lwt_line lwt_functions lwt_function_names
+unset IFS lwt_saved lwt_nonce lwt_name lwt_line lwt_functions lwt_function_names
 lwt_saved='' lwt_functions='' lwt_function_names=''
 
 # set_functions_aside: only bash takes functions from the environment.
@@ -137,6 +137,15 @@ find_scratch() {
     case $scratch in /*) ;; *) continue ;; esac
     if [ -d "$scratch" ] && [ -w "$scratch" ] && [ -x "$scratch" ]; then return; fi
   done
+}
+
+# read_opening: take the first line of standard input, "lwt NONCE MARK"; set $nonce and $mark.
+#
+# The nonce is secret: printf, with which it is printed, is a builtin, so no other user can read it in
+# the list of processes.  Where something else has eaten that line, nothing may be run.
+read_opening() {
+  IFS=' ' read -r opening nonce mark
+  [ "$opening" = lwt ] && [ -n "$mark" ] || exit 1
 }
 
 # nap: a short wait.

@@ -1,3 +1,3 @@
-# A short script: it answers once, in the frame whose nonce is $1, and its own arguments follow.
-frame "$1"
-shift
+# A short script: it answers once.
+read_opening
+frame "$nonce"

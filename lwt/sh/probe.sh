@@ -12,7 +12,7 @@
 enter_home "$1" || refuse "$home_problem"
 umask 077
 [ -w . ] || refuse "home $1: cannot be written"
-file=$PWD/.lwt-probe.$lwt_nonce
+file=$PWD/.lwt-probe.$mark
 at_exit() { rm -f "$file"; }
 for old in .lwt-probe.*; do
   [ ! -e "$old" ] || find "$old" -prune -mtime +1 -exec rm -f {} + # of a probe that was killed

@@ -14,7 +14,7 @@ else directory=${target%/*}/ name=${target##*/}; fi
 cd -P "$directory" 2>/dev/null || refuse "$directory: cannot be entered"
 directory=${PWD%/}
 [ -w . ] || refuse "$PWD: cannot be written"
-part=$directory/.lwt-put.$lwt_nonce
+part=$directory/.lwt-put.$mark
 
 # is_left DIRECTORY: is it of a copy that was killed so that it could not clean up?  (Homes may be shared between hosts.)
 is_left() {

@@ -2,12 +2,13 @@
 # never an argument, in the environment or in a file.
 #
 # It comes twice: this shell takes the first line and tries it, so that a wrong one is told from a command that fails; the second
-# is for sudo itself, which inherits the lifeline, or not, where it asks for none.  So the guard goes on behind a line of its
-# nonce.
+# is for sudo itself, which inherits the lifeline, or not, where it asks for none.  So a line with the mark follows, and behind
+# that all that the guard reads.
 #
-# $1 nonce  $2 home  $3 the guard's text  $4 not empty: a password comes    $5... the guard's arguments, of which $5 is the nonce
-nonce=$1 home=$2 guard=$3 secret=$4 grace=$6 lease=$7
-shift 8
+# $1 home  $2 the guard's text  $3 not empty: a password comes    $4... the guard's arguments
+read_opening
+home=$1 guard=$2 secret=$3 grace=$4 lease=$5
+shift 6
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin
 
 refuse() {
@@ -27,9 +28,10 @@ fi || case $said in
   *'ncorrect password'* | *'ry again'* | *'no password was provided'*) refuse 'sudo: wrong password' ;;
   *) refuse "sudo: $(say "$said" | sed -n '$s/^sudo: //;$p')" ;;
 esac
-set -- "$nonce" "$grace" "$lease" "$PWD" "$@"          # root has another home
+set -- "$mark" "$grace" "$lease" "$PWD" "$@"           # root has another home
 # shellcheck disable=SC2016  # for the shell of root
 guard='while IFS= read -r line && [ "$line" != "$1" ]; do :; done
+shift
 '$guard
 set -- -- /bin/sh -c "$guard" lwt "$@"
 if [ -n "$secret" ]; then set -- -S -p '' "$@"; else set -- -n "$@"; fi
