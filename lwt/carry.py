@@ -45,6 +45,7 @@ def _result(context, item, scratch):
         verdict = yield from call.command(
             context.session, item.host, remote.script_text('lib', 'namelib', 'sendlib', 'fetch'),
             (task.key, task.input, task.desc.d_fetch), inbox, stall=context.session.settings.stall)
+        verdict = inbox.judged(verdict)
     if not verdict.ok:
         raise HostError(item.host.name, verdict)
     if inbox.is_absent():
@@ -64,13 +65,14 @@ def _input(context, item, scratch):
     path = '%s/%s' % (scratch, item.name)       # whoever sees it knows what is on its way
     packed = yield from errands.pack_input(context.workspace, path, item.of)
     context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
-    inbox = errands.Inbox(scratch)
+    inbox = errands.Inbox(scratch, most_kib=0)
     words = errands.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)
     with inbox:
         verdict = yield from call.call(session, lambda frame: remote.conversation(
             session.transport, item.host, 'control', frame, session.limits(stall=settings.stall))._replace(
                 stdin=remote.request(frame, words) + b'end\n', stdin_path=packed.path), inbox, 'control')
+        verdict = inbox.judged(verdict)
     if not verdict.ok:
         raise HostError(item.host.name, ssh.with_complaint(verdict, inbox.complaints()))
     problem = visit.parse(inbox.lines())[1]

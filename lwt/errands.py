@@ -11,13 +11,17 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import archive, files, remote, task as tasks
+from lwt import archive, files, remote, ssh, task as tasks
 from lwt.config import plain_seconds
 from lwt.errors import LocalError
 from lwt.local_work import do, job
 
 MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
 MOST_WORDS = 1 << 22        # bytes of lines; more than that is no answer
+MOST_LINES = 50000          # of these
+EMPTY_FILES = 16            # a stream of many empty files is so many times as long as the room that they take on their host
+CHECK_EVERY = 1 << 24       # bytes of a stream between two looks at the room on this machine
+KEPT_FREE = 1 << 30         # bytes that a stream leaves free here, or a twentieth of the file system
 
 
 class Errand(NamedTuple):
@@ -173,11 +177,17 @@ def tree_bytes(path):
 class Inbox:
     """Takes what a host says in a call: a sink for call.call.  Use as a context manager.
 
-    directory: where the stream is kept, if one comes; it is made then.
+    directory: where the stream is kept, if one comes; it is made then.  most_kib: what it may bring, in
+    KiB as they are counted on a host; None: as much as there is room for.  problem: why no more is taken.
+    unfit: the keys of the tasks whose results were not taken, because more came than most_kib.
     """
 
-    def __init__(self, directory, has_words=True):
+    def __init__(self, directory, has_words=True, most_kib=None):
         self.path = os.path.join(directory, 'results')
+        self.problem = ''
+        self.unfit = ()
+        self._most = None if most_kib is None else most_kib * 1024 * EMPTY_FILES
+        self._size = self._checked = 0
         self._words = bytearray()
         self._told = bytearray()
         self._file = None
@@ -212,8 +222,8 @@ class Inbox:
             self._write(data)
         else:
             self._words += data
-            return self._find_stream()
-        return None
+            self._find_stream()
+        return bool(self.problem)
 
     def _find_stream(self):
         at = self._words.find(b'\nstream ')
@@ -224,18 +234,42 @@ class Inbox:
             del self._words[at + 1:]
             self._begin()
             self._write(rest)
-        return True if len(self._words) > MOST_WORDS else None
+        elif len(self._words) > MOST_WORDS:
+            self.problem = 'what it answers has no end (more than %d bytes)' % MOST_WORDS
 
     def _write(self, data):
-        if self._error is None:
+        self._size += len(data)
+        if self._error is None and not self.problem:
+            self._check_size()
+        if self._error is None and not self.problem:
             try:
                 self._file.write(data)
             except OSError as error:    # the disk is full: take the rest and forget it; the flow is told at the end
                 self._error = error
 
+    def _check_size(self):
+        if self._most is not None and self._size > self._most:
+            self.problem = 'it sends more than was asked for'
+            self.unfit, self._keys = self._keys, ()
+        elif self._size - self._checked >= CHECK_EVERY:
+            self._checked = self._size
+            there = os.statvfs(os.path.dirname(self.path))
+            if there.f_bavail * there.f_frsize < min(KEPT_FREE, there.f_blocks * there.f_frsize // 20):
+                self.problem = 'no room here for more than %d MB of results' % (self._size >> 20)
+
+    def judged(self, verdict):
+        """The Verdict on the call: a failure where more came than may.
+
+        What is unfit may come by itself: as a file with holes, it may be longer than the room that it
+        takes.  The words ahead of it are whole.
+        """
+        if self.unfit:
+            return ssh.Verdict('ok', 0)
+        return ssh.Verdict('failed', 1, self.problem) if self.problem else verdict
+
     def lines(self):
         """The lines before the stream."""
-        return self._words.decode('utf-8', 'replace').splitlines()
+        return self._words.decode('utf-8', 'replace').split('\n', MOST_LINES)[:MOST_LINES]
 
     def sent(self):
         """The keys of the tasks whose results are in the stream."""

@@ -34,6 +34,7 @@ LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key 
 STRANGERS_TIME = 15.0           # seconds for a listener that gave up to say where the next one is
 ASK_EVERY = 0.1
 LINE_LIMIT = 1 << 16
+MOST_COMMANDS = 2               # in one partition
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
 
 
@@ -248,18 +249,27 @@ class Proof:
 
 
 class Results:
-    """What comes back of a partition, in a file."""
+    """What comes back of a partition, in a file.
+
+    most(): how many bytes may have come back so far, or None for any number.  is_over: did more come?
+    """
 
     def __init__(self, file, tally):
         self._tally = tally
+        self.most = lambda: None
         self.file = file
         self.came = Count()
         self.error = None
+        self.is_over = False
 
     def feed(self, stream, data):
         """Take bytes; true when there is no room for them."""
         if stream != 'stdout':
             return None
+        most = self.most()
+        if most is not None and self.came.bytes + len(data) > most:
+            self.is_over = True
+            return True
         self.came.add(data)
         self._tally.returned += len(data)
         try:
@@ -275,6 +285,7 @@ class Results:
         self.file.seek(0)
         self.file.truncate()
         self.came = Count()
+        self.is_over = False
 
     @property
     def piece(self):
@@ -331,10 +342,10 @@ class Control:
             self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':
             self.refused = ssh.printable_text(' '.join(rest))
-        elif word == 'code' and len(rest) == 2:
-            self.codes[rest[0]] = bounded(rest[1], 0, 255)
-        elif word in ('lines', 'sum') and rest:
-            self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62) for part in rest[1:] if part)
+        elif word == 'code' and len(rest) == 2 and len(self.codes) < MOST_COMMANDS:
+            self.codes[ssh.printable_text(rest[0])] = bounded(rest[1], 0, 255)
+        elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
+            self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62) for part in rest[1:4] if part)
 
     @property
     def failure(self):
@@ -366,6 +377,8 @@ def discrepancy(control, sent, came, keeps_lines):
 
 def _attempt(plan, host, steps, feed, results):
     """Flow: do the steps to what feed gives (None: nothing) on a host; returns (Verdict, may another host do better?)."""
+    limit = plan.session.settings.output_limit * 1024
+    results.most = lambda: most_back(steps, feed, limit)
     try:
         near = yield from connection.connected(plan.session, host)
     except HostError as error:
@@ -385,6 +398,8 @@ def _attempt(plan, host, steps, feed, results):
         try:
             carry = _through_netcat if plan.connect is not None else _through_ssh
             told = yield from carry(plan, session, host, control, child, feed, results)
+            if results.is_over:
+                return ssh.Verdict('failed', 1, 'more came back than may (see output_limit)'), True
             result = yield Ended(child)
         except HostError as error:
             return error.verdict, True
@@ -410,6 +425,16 @@ def _control(plan, session, host, steps, control, listening):
     command = remote.guarded(session.transport, host, remote.script_text('lib', 'netlib', 'reduce'), words, control.frame, limits,
                              payload)
     return command._replace(sink=control, gate=session.gate, beside='background')
+
+
+def most_back(steps, feed, limit):
+    """How many bytes may have come back so far of what feed gives, or None for any number.
+
+    Sorting adds none; what other commands print may be longer, up to `limit` bytes, 0 for none.
+    """
+    if steps.keeps_lines and not steps.pattern:
+        return feed.sent.bytes
+    return max(limit, feed.sent.bytes) if limit else None
 
 
 def _judged(verdict, control, problem, carried=None):

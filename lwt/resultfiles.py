@@ -38,7 +38,7 @@ def place(name, is_directory, d_fetch):
     beside = name.startswith('./')
     name = name[2:] if beside else name
     if name in OWN and not beside:
-        return name
+        return '' if is_directory else name
     root = ('work/' + d_fetch).rstrip('/')
     if not symlinks.is_below(name, 'work'):
         return ''

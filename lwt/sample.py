@@ -9,6 +9,7 @@ from lwt.config import bounded
 from lwt.errors import printable
 
 MOST_USERS = 16
+MOST_NONSENSE = 5
 KIB = 1 << 50           # more than any machine has
 MOST_MACHINE = 400      # characters of what identifies a machine
 
@@ -59,19 +60,21 @@ def parse(lines):
         if word == 'sample':
             for part in rest.split(' '):
                 key, _equals, text = part.partition('=')
-                told[key] = bounded(text, int(key == 'cores'), BOUNDS[key]) if key in BOUNDS else None
-                if told[key] is None:
+                number = bounded(text, int(key == 'cores'), BOUNDS[key]) if key in BOUNDS else None
+                if number is not None:
+                    told[key] = number
+                elif len(nonsense) < MOST_NONSENSE:
                     nonsense.append(printable(part, 30))
         elif word == 'user' and len(users) < MOST_USERS:
             use = _use(rest.split(' '))
             users += [use] if use else []
-            nonsense += [] if use else [printable(line, 30)]
+            nonsense += [] if use or len(nonsense) >= MOST_NONSENSE else [printable(line, 30)]
         elif word == 'machine' and rest.isprintable():
             machine = rest[:MOST_MACHINE]
     load = told.get('load')
     return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'), told.get('free'),
                   told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'),
-                  tuple(users), tuple(nonsense[:5]),
+                  tuple(users), tuple(nonsense),
                   machine, told.get('space'))
 
 

@@ -24,6 +24,7 @@ from lwt.errors import LocalError
 from lwt.hosts import printable
 
 LINE_LIMIT = 1 << 16        # bytes of a line that a host tells
+LONGEST_NAME = 1 << 13      # bytes of a path as a host writes it
 MOST_KNOWN = 200            # things whose identities fit well into one command line
 UNREADABLE = 'an answer that cannot be read'
 MOST_PATHS = 100000         # things that may come in one get
@@ -104,7 +105,8 @@ class _Sender:
         if word == b'manifest':
             self._chunks = iter((b'%d\n' % len(self._text) + self._text,))
         elif word == b'need':
-            self._needs.add(os.fsdecode(rest))
+            if len(self._needs) < len(self._entries) and len(rest) <= LONGEST_NAME:
+                self._needs.add(os.fsdecode(rest))
         elif word == b'all':
             self._needs = {manifest.written(entry.name) for entry in self._entries}
         elif word == b'set':

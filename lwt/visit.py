@@ -13,6 +13,7 @@ otherwise independent, so that one slow host is its own problem.
 
 from __future__ import generator_stop
 
+import collections
 import math
 import time
 from typing import Callable, NamedTuple
@@ -37,6 +38,9 @@ CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a 
 SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
 RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
 QUICK = FIRST_WAIT / 2  # seconds: where all new tasks end within a call of this length, the next one brings more than there
+LONGEST_ID = 100        # characters of what a host says that it is
+LONGEST_ANSWER = 200    # characters of what it says of a task
+MOST_ANSWERS = 4        # of one task in one answer
 MOST_ROUNDS = 4         # are slots for, at most so many times; the host starts them one after the other, as slots become free
 
 
@@ -224,13 +228,14 @@ class _Visitor:
         wait for an end.
         """
         asked, left = self._asked(host), self._leftovers(host)
-        inbox = errands.Inbox(self._scratch)
+        inbox = errands.Inbox(self._scratch, most_kib=BULKY if wants_results else 0)
         try:
             errand = yield from errands.pack(
                 self._context.workspace, asked, left, placed, inputs, self._settings.grace,
                 lambda task: self._context.is_carried(task.key), self._scratch)
             with inbox:
-                verdict = yield from self._call(host, errand, self._kill_time(asked, left), wait, wants_results, inbox)
+                verdict = inbox.judged((yield from self._call(
+                    host, errand, self._kill_time(asked, left), wait, wants_results, inbox)))
             if not verdict.ok:
                 self._unplace(placed, verdict)
                 raise HostError(host.name, ssh.with_complaint(verdict, inbox.complaints()))
@@ -319,7 +324,7 @@ class _Visitor:
         # A task that failed on another host first says something about that one when it ends here.
         failed_before = {name for task in self._ended for name in task.avoid.split()}
         self._close_ended()
-        self._note_bulky(host, current, sizes)
+        self._note_bulky(host, current, list(sizes) + list(inbox.unfit))
         if any(task is None or task.state != by_key[key].state for key, task in current.items()) or inbox.sent():
             for name in sorted(failed_before | {host.name}):
                 watch_tasks(self._context, name)
@@ -399,8 +404,8 @@ class _Visitor:
 
     # -- results ------------------------------------------------------------------------------------------------------
 
-    def _note_bulky(self, host, current, sizes):
-        for key in sizes:
+    def _note_bulky(self, host, current, keys):
+        for key in keys:
             if current.get(key) is not None and current[key].state == 'fetching':
                 self._context.carry(errands.Bulky('result', key, host, current[key]))
 
@@ -539,15 +544,17 @@ def parse(lines):
     """(Facts, why the inputs were not taken, [(key, answer)], {key: what became of its removal}, {key: KiB of a result that is
     too large to be sent along}) of what sh/control.sh printed; lines that are none of these are passed over."""
     facts, problem, answers, removed, sizes = Facts('', ''), '', [], {}, {}
+    counts = collections.Counter()
     for line in lines:
         words = line.split(' ')
         if words[0] == 'facts' and len(words) == 3:
-            facts = Facts(words[1], words[2])
+            facts = Facts(words[1][:LONGEST_ID], words[2][:LONGEST_ID])
         elif words[0] == 'stage':
-            problem = line[len('stage '):]
+            problem = ssh.printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:
-            answer = ' '.join(words[3:])
-            if words[2] == 'state':
+            answer = ssh.printable_text(' '.join(words[3:]), LONGEST_ANSWER)
+            counts[words[1]] += 1
+            if words[2] == 'state' and counts[words[1]] <= MOST_ANSWERS:
                 answers.append((words[1], answer))
             elif words[2] == 'size':
                 sizes[words[1]] = bounded(answer, 0, 1 << 50) or 0

@@ -1,0 +1,133 @@
+"""What is kept of a host that sends without end, or nonsense: tables."""
+
+import os
+import tempfile
+import tracemalloc
+import types
+import unittest
+from unittest import mock
+
+from lwt import errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+
+BLOCK = b'x' * (1 << 16)
+MEMORY = 16 << 20
+
+
+class Floods(unittest.TestCase):
+    """SR-7: every stream, list and dictionary that a host feeds has a bound."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self.addCleanup(scratch.cleanup)
+        self.scratch = scratch.name
+
+    def feed(self, take, chunks):
+        """Feed what wants no more by returning True; returns the bytes that it took; it uses little memory."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        taken = 0
+        for data in chunks:
+            taken += len(data)
+            if take('stdout', data):
+                break
+        self.assertLess(tracemalloc.get_traced_memory()[1], MEMORY)
+        return taken
+
+    def test_SR_7_words_of_a_visit_without_end(self):
+        with errands.Inbox(self.scratch, most_kib=1) as inbox:
+            taken = self.feed(inbox, (BLOCK for _ in range(1000)))
+        self.assertLess(taken, errands.MOST_WORDS + 2 * len(BLOCK))
+        verdict = inbox.judged(ssh.Verdict('ok', 0))
+        self.assertEqual((verdict.kind, verdict.reason), ('failed', 'what it answers has no end (more than 4194304 bytes)'))
+
+    def test_SR_7_lines_of_a_visit_without_end(self):
+        with errands.Inbox(self.scratch, most_kib=1) as inbox:
+            self.feed(inbox, (b'\n' * (1 << 16) for _ in range(50)))
+            self.assertLessEqual(len(inbox.lines()), errands.MOST_LINES)
+
+    def test_SR_7_results_that_are_more_than_was_asked_for_come_by_themselves(self):
+        with errands.Inbox(self.scratch, most_kib=8) as inbox:
+            inbox('stdout', b'facts boot id\nstream 0a.1 0b.1\n')
+            self.assertEqual(inbox.sent(), ('0a.1', '0b.1'))
+            self.feed(inbox, (BLOCK for _ in range(1000)))
+        self.assertLess(os.path.getsize(inbox.path), 8 * 1024 * errands.EMPTY_FILES + 1)
+        self.assertEqual((inbox.sent(), inbox.unfit), ((), ('0a.1', '0b.1')))
+        self.assertTrue(inbox.judged(ssh.Verdict('lost', 255)).ok)
+
+    def test_SR_7_a_large_result_leaves_room_on_the_disk(self):
+        there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
+        with errands.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
+            taken = self.feed(inbox, (BLOCK for _ in range(1000)))
+        self.assertLess(taken, errands.CHECK_EVERY + 2 * len(BLOCK))
+        self.assertIn('no room here for more than', inbox.judged(ssh.Verdict('ok', 0)).reason)
+
+    def test_SR_7_names_that_a_put_never_sent(self):
+        entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]
+        sender = transfer._Sender(types.SimpleNamespace(entries=entries, text=b''), transfer.Tally(), {})
+        self.feed(sender, (b'need ' + b'%06d' % number * 1000 + b'\n' for number in range(20000)))
+
+    def test_SR_7_what_comes_back_of_a_partition(self):
+        for keeps_lines, limit, sent, most in ((True, 0, 1000, 1000), (True, 10, 1000, 1000), (False, 10 ** 5, 1000, 10 ** 5),
+                                               (False, 10, 10 ** 5, 10 ** 5), (False, 0, 1000, None)):
+            with self.subTest(keeps_lines=keeps_lines, limit=limit):
+                feed = types.SimpleNamespace(sent=types.SimpleNamespace(bytes=sent))
+                steps = reduce.Steps(keeps_lines=keeps_lines)
+                self.assertEqual(reduce.most_back(steps, feed, limit), most)
+        with open(os.path.join(self.scratch, 'file'), 'w+b') as file:
+            results = reduce.Results(file, reduce.Tally(0, 1))
+            results.most = lambda: 10 ** 6
+            taken = self.feed(results.feed, (BLOCK for _ in range(1000)))
+            self.assertLess(taken, 10 ** 6 + len(BLOCK) + 1)
+            self.assertTrue(results.is_over)
+            results.forget()
+            self.assertFalse(results.is_over)
+
+    def test_SR_7_what_a_reducer_tells_of_itself(self):
+        control = reduce.Control('n', lambda data: None)
+        lines = (b'code c%d 0\nlines w%d 1\nsum v%d %s\n' % (number, number, number, b'1 ' * 20) for number in range(10 ** 5))
+        control.feed('stdout', b'\x1en begin\n')
+        self.feed(control.feed, (b''.join(next(lines) for _ in range(100)) for _ in range(1000)))
+        self.assertLessEqual(len(control.codes), reduce.MOST_COMMANDS)
+        self.assertEqual(control.told, {})
+
+    def test_SR_7_and_SR_15_a_sample_of_words_that_are_none(self):
+        text = ' '.join('k%d=1' % number for number in range(300000))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before = tracemalloc.get_traced_memory()[0]
+        found = sample.parse(['sample ' + text[:100] + ' load=100', 'user a b c'] * 1000 + ['sample ' + text])
+        self.assertLess(tracemalloc.get_traced_memory()[0] - before, 1 << 20)
+        self.assertEqual((found.load, len(found.nonsense)), (1.0, sample.MOST_NONSENSE))
+
+
+class Words(unittest.TestCase):
+    """SR-15 and SR-19: what a host says of itself and of tasks."""
+
+    def test_SR_15_each_word_is_cut(self):
+        long = 'A' * (1 << 20)
+        facts, problem, answers, removed, _sizes = visit.parse([
+            'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long, 'task 0b.1 clean ' + long])
+        texts = [facts.boot, facts.host_id, problem, answers[0][1], removed['0b.1']]
+        self.assertLessEqual(max(map(len, texts)), visit.LONGEST_ANSWER + 1)
+        self.assertGreater(min(map(len, texts)), 50)
+
+    def test_SR_15_an_answer_that_comes_again_and_again_is_heard_a_few_times(self):
+        answers = visit.parse(['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running'])[2]
+        self.assertEqual(len(answers), visit.MOST_ANSWERS + 1)
+
+    def test_SR_15_no_word_drives_a_terminal(self):
+        _facts, problem, answers, removed, _sizes = visit.parse([
+            'stage \x1b[2J', 'task 0a.1 state \x1b]0;x\x07', 'task 0b.1 clean \x9b'])
+        for text in (problem, answers[0][1], removed['0b.1']):
+            self.assertTrue(text.isprintable(), text)
+
+    def test_SR_19_the_output_of_a_task_is_a_file_or_does_not_come(self):
+        for name in ('run.stdout', 'run.stderr'):
+            with self.subTest(name=name):
+                self.assertEqual(resultfiles.place(name, False, ''), name)
+                self.assertEqual(resultfiles.place(name, True, ''), '')
+                self.assertEqual(resultfiles.place(name + '/x', False, ''), '')
+
+
+if __name__ == '__main__':
+    unittest.main()

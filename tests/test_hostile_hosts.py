@@ -1,0 +1,158 @@
+"""Every command beside hosts that are hostile, each in another way (see hostile_host.py)."""
+
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+import unittest
+
+from tests import hostile_host, lab
+from tests.lab_cases import LoopbackTestCase
+
+LONGEST = 100                   # seconds that a command may take
+MOST_MEMORY = 100 << 10         # KiB
+MOST_DISK = 300 << 20           # bytes
+MOST_PRINTED = 200 << 10        # bytes, but for the output of a command
+UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]')
+SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, output_limit='4M', fanout=40, retries=0,
+                quarantine_wait=300, quarantine_longest=300)
+
+
+class HostileLab(lab.LoopbackLab):
+    """As many hosts as there are ways to be hostile, and two honest ones, h1 and h2."""
+
+    def __init__(self, _count=0):
+        super().__init__(len(hostile_host.WAYS) + 2)
+        self.hostile = dict(zip(self.names[2:], hostile_host.WAYS))
+
+    def more_for_sshd(self, name):
+        if name not in self.hostile:
+            return super().more_for_sshd(name)
+        self.become(name, self.hostile[name])
+        words = (sys.executable, '-S', hostile_host.__file__, self.way_file(name))
+        return super().more_for_sshd(name) + 'ForceCommand exec %s\n' % ' '.join(map(shlex.quote, words))
+
+    def way_file(self, name):
+        """The file that names the way in which a host is hostile."""
+        return self.path(name, 'way')
+
+    def become(self, name, way):
+        """Make a host hostile in another way from now on."""
+        path = self.way_file(name)
+        with open(path + '.new', 'w') as file:
+            file.write(way)
+        os.rename(path + '.new', path)
+
+
+def size_of(folder):
+    """Bytes that the files in a folder take up."""
+    total = 0
+    for root, _dirs, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+            except OSError:
+                pass
+    return total
+
+
+class HostileHosts(LoopbackTestCase):
+    """SR-7, SR-15: the honest hosts are served, and memory, disk and what is printed have their bounds."""
+
+    slow = True
+
+    @classmethod
+    def make_lab(cls):
+        return HostileLab()
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path('tmp'))
+        self.env['TMPDIR'] = self.path('tmp')
+        self.env['LWT_SSH_CONFIG'] = self.lab.ssh_config
+        self.make_workspace([(name, 'lab', self.lab.home(name)) for name in self.lab.names], **SETTINGS)
+
+    def run_bounded(self, *words):
+        """Run lwt to its end; returns (code, standard output, standard error)."""
+        with open(self.path('out'), 'wb') as out, open(self.path('err'), 'wb') as err:
+            popen = self.start(*words, stdout=out, stderr=err)
+            used, most_disk, until = None, 0, time.monotonic() + LONGEST
+            while used is None:
+                if time.monotonic() > until:
+                    popen.kill()
+                    popen.wait()
+                    self.fail('%s did not end: %s' % (words, self.read('err')[-2000:]))
+                time.sleep(0.1)
+                most_disk = max(most_disk, size_of(self.scratch) - os.fstat(out.fileno()).st_size)
+                pid, status, usage = os.wait4(popen.pid, os.WNOHANG)
+                used = usage if pid else None
+        popen.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+        with open(self.path('err'), errors='replace') as file:
+            said = file.read()
+        self.assertLess(used.ru_maxrss, MOST_MEMORY)
+        self.assertLess(most_disk, MOST_DISK)
+        self.assertLess(len(said), MOST_PRINTED)
+        self.assertNotIn('Traceback', said)
+        self.assertEqual(UNSAFE.findall(said.replace('\n', '')), [])
+        with open(self.path('out'), errors='replace') as file:
+            return popen.returncode, file.read(), said
+
+    def test_exec(self):
+        for options in ((), ('-b',), ('--json',)):
+            with self.subTest(options=options):
+                code, out, said = self.run_bounded('exec', '-a', *options, '-u', '8', '--', 'echo hello')
+                self.assertEqual(code, 3, said)
+                self.assertRegex(out, 'h2' if options else 'h2: hello')
+                for name, way in self.lab.hostile.items():
+                    if way not in ('late', 'forged'):
+                        self.assertIn(name, said)
+
+    def test_copies(self):
+        self.write('data', 'content\n')
+        code, _out, said = self.run_bounded('put', '-a', 'data', 'copy')
+        self.assertEqual(code, 3, said)
+        for name in ('h1', 'h2'):
+            self.assertEqual(self.read(os.path.join(self.lab.home(name), 'copy')), 'content\n')
+        code, _out, said = self.run_bounded('get', '-a', 'copy', 'back')
+        self.assertEqual(code, 3, said)
+        self.assertEqual(sorted(os.listdir(self.path('back'))), ['copy.h1', 'copy.h2'])
+
+    def test_what_asks_for_facts(self):
+        for words in (('probe',), ('monitor', '-a'), ('doctor',), ('deploy', '-a')):
+            with self.subTest(words=words):
+                code, out, said = self.run_bounded(*words)
+                self.assertIn(code, (1, 3), said)
+                self.assertIn('h1', out + said)
+                self.assertLess(len(out), MOST_PRINTED)
+                self.assertEqual(UNSAFE.findall(out.replace('\n', '')), [])
+
+    def test_reduce(self):
+        lines = ['%d\n' % (number * 7919 % 5000) for number in range(5000)]
+        self.write('lines', ''.join(lines))
+        code, _out, said = self.run_bounded('reduce', '-a', '--timeout', '10', '-i', 'lines', '-o', 'sorted')
+        self.assertEqual((code, self.read('sorted')), (0, ''.join(sorted(lines))), said)
+
+    def test_tasks(self):
+        self.describe('t', 'exec : echo "$LWT_TASK" >result\nd_fetch : result\n')
+        self.lwt('task', 'add', 't', '--array', '1-40')
+        code, _out, said = self.run_bounded('task', 'run')
+        self.assertIn(code, (1, 3), said)
+        done = self.lwt('task', 'show', '--json')
+        self.assertGreater(done.out.count('"success"'), 10, said)
+
+    def test_a_signal_is_obeyed(self):
+        for words in (('exec', '-a', '--', 'sleep 60'), ('get', '-a', 'copy', 'there'), ('probe',)):
+            with self.subTest(words=words):
+                popen = self.start(*words, '--output-limit=0' if words[0] == 'exec' else '-v')
+                time.sleep(2)
+                popen.send_signal(signal.SIGTERM)
+                began = time.monotonic()
+                popen.communicate(timeout=60)
+                self.assertLess(time.monotonic() - began, 20)
+                self.assertEqual(popen.returncode, 143)
+
+
+if __name__ == '__main__':
+    unittest.main()
