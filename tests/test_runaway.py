@@ -125,5 +125,54 @@ class Runaways(RunawayTestCase):
         lines.close()
 
 
+def running(words):
+    """The processes whose command line has these words."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            with open('/proc/%s/cmdline' % pid, 'rb') as file:
+                if words in file.read().replace(b'\0', b' ').decode('utf-8', 'replace'):
+                    found.append(int(pid))
+    return found
+
+
+class HiddenProcesses(ShellTestCase):
+    """SR-14: processes whose environment tells nothing."""
+
+    def sleeps(self, number):
+        """A time to sleep that no other process sleeps; what is left of it in the end is killed."""
+        word = 'sleep %d%d' % (number, os.getpid())
+
+        def kill():
+            for pid in running(word):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        self.addCleanup(kill)
+        return word
+
+    @in_each_shell
+    def test_SR_14_they_are_found_by_their_descent(self, shell, home):
+        """SR-14: their environment was emptied or overwritten, and some are in sessions of their own."""
+        empty, other, deep = self.sleeps(971), self.sleeps(972), self.sleeps(973)
+        command = 'env -i %s & setsid env -i %s & setsid sh -c "env -i sh -c \'%s & wait\'" & wait' % (empty, other, deep)
+        popen = self.start_opened(shell, home, self.guarded(command))
+        for words in (empty, other, deep):
+            self.assertTrue(wait_for(lambda words=words: running(words)), words)
+        popen.communicate(timeout=30)
+        for words in (empty, other, deep):
+            self.assertTrue(wait_for(lambda words=words: not running(words)), words)
+
+    @in_each_shell
+    def test_SR_14_what_has_left_everything_is_out_of_reach(self, shell, home):
+        """SR-14: no parent, no session and no environment tells whose it is; this is documented."""
+        lost = self.sleeps(974)
+        popen = self.start_opened(shell, home, self.guarded('(setsid env -i %s >/dev/null 2>&1 &); sleep 1; echo so' % lost))
+        lines, popen.stdin = popen.stdin, None
+        out, _err = popen.communicate(timeout=30)
+        lines.close()
+        self.assertIn(b'so', out)
+        self.assertTrue(running(lost))
+
+
 if __name__ == '__main__':
     unittest.main()

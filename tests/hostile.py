@@ -1,0 +1,156 @@
+"""A trial by hostile hosts: python3 -m tests.hostile [SECONDS [TASKS]].
+
+First all tests of attacks (SR-1, SR-2, ...). Then, for five minutes or so many seconds, lwt runs 300
+tasks on twenty hosts, five of which are hostile, each in another way every ten seconds. Then every task
+is accounted for: each attempt was started at most once on the honest hosts, memory, disk and what was
+printed have kept their bounds, and the honest tasks are a success. Exits with 0 if all of that holds.
+"""
+
+import collections
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from tests import hostile_host, lab
+from tests.support import ROOT
+from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, size_of
+
+HONEST, HOSTILE = 15, 5
+CHANGE_EVERY = 10.0
+DESC = 'exec : sh run.sh\nd_fetch : output\nretries : 20\nretry_on : lost\n'
+RUN = 'echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nsleep $((LWT_ARG % 7 + 1))\nmkdir output && echo "$LWT_TASK" >output/id\n'
+AFTERWARDS = 600                # seconds that the run may take after the trial's time
+
+
+class TrialLab(HostileLab):
+    """Fifteen honest hosts and five hostile ones."""
+
+    def __init__(self):
+        lab.LoopbackLab.__init__(self, HONEST + HOSTILE)
+        self.hostile = dict(zip(self.names[HONEST:], hostile_host.WAYS))
+
+
+def change_ways(hosts, is_over):
+    """Make each hostile host hostile in another way, again and again."""
+    rng = random.Random(14)
+    while not is_over.wait(CHANGE_EVERY):
+        for name in hosts.hostile:
+            hosts.become(name, rng.choice(sorted(hostile_host.WAYS)))
+
+
+class Trial:
+    """One run of lwt with its tasks, and what was seen of it."""
+
+    def __init__(self, hosts, root):
+        self._hosts = hosts
+        self._root = root
+        self._env = dict(os.environ, PYTHONPATH=ROOT, HOME=root, LWT_SSH_CONFIG=hosts.ssh_config,
+                         TMPDIR=os.path.join(root, 'tmp'))
+        self.problems = []
+
+    def lwt(self, *words):
+        """Run lwt to its end; returns its standard output."""
+        return subprocess.run([sys.executable, '-m', 'lwt', *words], cwd=self._root, env=self._env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, check=True).stdout.decode()
+
+    def prepare(self, tasks):
+        """Make the workspace."""
+        os.mkdir(os.path.join(self._root, 'tmp'))
+        self.lwt('init', '.')
+        self._write('host.list', ''.join('%s\tlab\t%s\n' % (name, self._hosts.home(name)) for name in self._hosts.names))
+        self._write('lwt.conf', '[lwt]\n' + ''.join('%s = %s\n' % item for item in SETTINGS.items()))
+        os.makedirs(os.path.join(self._root, 'description', 't'))
+        self._write('description/t/desc', DESC)
+        self._write('description/t/run.sh', RUN)
+        self.lwt('task', 'add', 't', '--array', '1-%d' % tasks)
+
+    def _write(self, name, text):
+        with open(os.path.join(self._root, name), 'w') as file:
+            file.write(text)
+
+    def check(self, holds, text):
+        """Note a problem unless something holds."""
+        if not holds:
+            self.problems.append(text)
+
+    def run(self, seconds):
+        """Run the tasks to their end, passes again and again until the time is over; looks at the bounds meanwhile."""
+        until = time.monotonic() + seconds
+        code = None
+        while code is None or time.monotonic() < until and code != 0:
+            code, said = self._run_once(until + AFTERWARDS)
+        self.check(code in (0, 3), 'task run ended with %s: %s' % (code, said[-2000:]))
+        return code, said
+
+    def _run_once(self, latest):
+        path = os.path.join(self._root, 'said')
+        with open(path, 'wb') as said:
+            popen = subprocess.Popen([sys.executable, '-m', 'lwt', 'task', 'run'], cwd=self._root, env=self._env,
+                                     stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+            most_disk, pid = 0, 0
+            while not pid:
+                time.sleep(0.2)
+                most_disk = max(most_disk, size_of(self._root))
+                pid, status, usage = os.wait4(popen.pid, os.WNOHANG)
+                if time.monotonic() > latest:
+                    self.problems.append('task run did not end')
+                    popen.kill()
+                    latest = float('inf')
+        popen.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+        with open(path, errors='replace') as file:
+            text = file.read()
+        self.check(usage.ru_maxrss < MOST_MEMORY, 'memory: %d KiB' % usage.ru_maxrss)
+        self.check(most_disk < MOST_DISK, 'disk: %d bytes' % most_disk)
+        self.check('Traceback' not in text and not UNSAFE.findall(text.replace('\n', '')), 'printed: %r' % text[-2000:])
+        return popen.returncode, text
+
+    def account(self, tasks):
+        """Compare what was started on honest hosts with what lwt says; returns how many tasks had which outcome."""
+        starts = collections.Counter()
+        for name in self._hosts.names[:HONEST]:
+            path = os.path.join(self._hosts.home(name), 'starts')
+            if os.path.exists(path):
+                with open(path) as file:
+                    starts.update(file.read().split())
+        self.check(starts and max(starts.values()) == 1, 'started twice: %s' % [key for key in starts if starts[key] > 1])
+        shown = [json.loads(line) for line in self.lwt('task', 'show', '--json').splitlines()]
+        self.check(len(shown) == tasks, '%d tasks are known' % len(shown))
+        honest = [task for task in shown if task['host'] not in self._hosts.hostile]
+        bad = [task['id'] for task in honest if task['outcome'] != 'success']
+        self.check(not bad, 'no success on an honest host: %s' % bad)
+        return collections.Counter('%s%s' % ('hostile host: ' if task['host'] in self._hosts.hostile else '',
+                                             task['outcome'] or task['state']) for task in shown)
+
+
+def main(argv):
+    """The trial; returns an exit code."""
+    seconds, tasks = (list(map(int, argv)) + [300, 300][len(argv):])[:2]
+    reason = lab.why_not_sshd()
+    if reason:
+        print('no trial: ' + reason)
+        return 1
+    tests = subprocess.run([sys.executable, '-m', 'tests', 'SR_', 'HostileHosts'], cwd=ROOT)
+    with tempfile.TemporaryDirectory(prefix='lwt-hostile.') as root, TrialLab() as hosts:
+        trial, is_over = Trial(hosts, root), threading.Event()
+        trial.prepare(tasks)
+        changing = threading.Thread(target=change_ways, args=(hosts, is_over))
+        changing.start()
+        try:
+            code, said = trial.run(seconds)
+        finally:
+            is_over.set()
+            changing.join()
+        print(said[-4000:])
+        print('task run: exit code %s; %s' % (code, dict(trial.account(tasks))))
+    for problem in trial.problems:
+        print('problem: ' + problem)
+    return 1 if trial.problems or tests.returncode else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
