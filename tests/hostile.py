@@ -18,12 +18,13 @@ import time
 
 from tests import hostile_host, lab
 from tests.support import ROOT
-from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, size_of
+from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, memory_of, size_of
 
 HONEST, HOSTILE = 15, 5
 CHANGE_EVERY = 10.0
 DESC = 'exec : sh run.sh\nd_fetch : output\nretries : 20\nretry_on : lost\n'
-RUN = 'echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nsleep $((LWT_ARG % 7 + 1))\nmkdir output && echo "$LWT_TASK" >output/id\n'
+RUN = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nsleep $((LWT_ARG % 7 + 1))\n'
+       'mkdir output && echo "$LWT_TASK" >output/id\n')
 AFTERWARDS = 600                # seconds that the run may take after the trial's time
 
 
@@ -92,19 +93,18 @@ class Trial:
         with open(path, 'wb') as said:
             popen = subprocess.Popen([sys.executable, '-m', 'lwt', 'task', 'run'], cwd=self._root, env=self._env,
                                      stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
-            most_disk, pid = 0, 0
-            while not pid:
+            most_disk, most_memory = 0, 0
+            while popen.poll() is None:
                 time.sleep(0.2)
                 most_disk = max(most_disk, size_of(self._root))
-                pid, status, usage = os.wait4(popen.pid, os.WNOHANG)
+                most_memory = max(most_memory, memory_of(popen.pid))
                 if time.monotonic() > latest:
                     self.problems.append('task run did not end')
                     popen.kill()
                     latest = float('inf')
-        popen.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
         with open(path, errors='replace') as file:
             text = file.read()
-        self.check(usage.ru_maxrss < MOST_MEMORY, 'memory: %d KiB' % usage.ru_maxrss)
+        self.check(most_memory < MOST_MEMORY, 'memory: %d KiB' % most_memory)
         self.check(most_disk < MOST_DISK, 'disk: %d bytes' % most_disk)
         self.check('Traceback' not in text and not UNSAFE.findall(text.replace('\n', '')), 'printed: %r' % text[-2000:])
         return popen.returncode, text

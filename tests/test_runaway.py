@@ -126,12 +126,12 @@ class Runaways(RunawayTestCase):
 
 
 def running(words):
-    """The processes whose command line has these words."""
+    """The processes whose command line is these words."""
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError):
             with open('/proc/%s/cmdline' % pid, 'rb') as file:
-                if words in file.read().replace(b'\0', b' ').decode('utf-8', 'replace'):
+                if file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip() == words:
                     found.append(int(pid))
     return found
 

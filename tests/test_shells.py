@@ -231,6 +231,7 @@ class TheGuardOnAHost(ShellTestCase):
                 else:
                     self.assertEqual((end, len(lines), lines[0][:10]), (0, 1, 'drwx------'))
                 self.assertEqual(os.path.exists(path), is_there)
+        os.rmdir(path)
 
     @in_each_shell
     def test_input_that_is_cut_runs_nothing(self, shell, home):

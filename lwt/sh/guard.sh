@@ -156,6 +156,8 @@ die() {
   # shellcheck disable=SC2086  # it may be empty
   kill -KILL $timer
   trap finish EXIT
+  # What it starts while it is looked for would be missed, and have no parent any more after the TERM.
+  [ -z "$setsid" ] || signal_command STOP
   find_rest
   is_able=$can_fork can_fork=''         # should the shell end where it cannot start a process
   if [ -n "$is_bash" ]; then
