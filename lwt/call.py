@@ -18,6 +18,8 @@ LOGIN_ATTEMPTS = 7
 LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5
 LONGEST_DELAY = 8.0
 MOST_ANSWER = 1 << 20   # bytes: no script of ours has so much to say
+MOST_LINES = 200000     # of these
+MOST_COMPLAINTS = 1 << 16       # bytes that are kept of what it says on standard error
 
 
 class Session(NamedTuple):
@@ -66,22 +68,27 @@ class Answer(NamedTuple):
 
     @property
     def lines(self):
-        return self.stdout.decode('utf-8', 'replace').splitlines()
+        return self.stdout.decode('utf-8', 'replace').split('\n', MOST_LINES)[:MOST_LINES]
 
 
 class Collector:
-    """Keeps the payload of both streams, up to a limit; then it wants no more, and is full."""
+    """Keeps the payload of both streams, up to a limit; then it wants no more, and is full.
+
+    Of standard error only the beginning is kept.
+    """
 
     def __init__(self, most=MOST_ANSWER):
         self._most = most
+        self._came = {'stdout': 0, 'stderr': 0}
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.is_full = False
 
     def __call__(self, stream, data):
-        kept = getattr(self, stream)
-        self.is_full = self.is_full or len(kept) + len(data) > self._most
-        kept += data[:self._most - len(kept)]
+        kept, most = getattr(self, stream), min(self._most, MOST_COMPLAINTS) if stream == 'stderr' else self._most
+        self._came[stream] += len(data)
+        self.is_full = self.is_full or self._came[stream] > self._most
+        kept += data[:max(0, most - len(kept))]
         return self.is_full
 
 

@@ -20,7 +20,7 @@ from lwt.config import bounded
 from lwt.hosts import Host
 from lwt.store import Leftover
 
-MOST_ANSWER = 64 << 20          # bytes: a hundred thousand traces are less
+MOST_ANSWER = 8 << 20           # bytes: a hundred thousand traces are less
 KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')
 INPUT = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}')
 BEGUN = ('begun', 'ended')      # there may be results

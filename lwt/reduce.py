@@ -35,6 +35,7 @@ STRANGERS_TIME = 15.0           # seconds for a listener that gave up to say whe
 ASK_EVERY = 0.1
 LINE_LIMIT = 1 << 16
 MOST_COMMANDS = 2               # in one partition
+MOST_COMPLAINTS = 1 << 20       # bytes that are shown of what these print on standard error
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
 
 
@@ -308,6 +309,7 @@ class Control:
     def __init__(self, nonce, complain, tokens=()):
         self.frame = remote.Framed(nonce, self._take)
         self._complain = complain
+        self._complained = 0
         self._partial = b''
         self.directory = ''
         self.tokens = tokens
@@ -326,7 +328,8 @@ class Control:
 
     def _take(self, stream, data):
         if stream == 'stderr':
-            self._complain(data)
+            self._complain(data[:max(0, MOST_COMPLAINTS - self._complained)])
+            self._complained += len(data)
             return None
         *lines, self._partial = (self._partial + data)[-LINE_LIMIT:].split(b'\n')
         for line in lines:
