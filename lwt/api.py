@@ -13,6 +13,7 @@ ends it with Interrupted.  What is wrong with words or files is an LwtError; wha
 from __future__ import generator_stop
 
 import os
+import sys
 from typing import NamedTuple
 
 from lwt import call, hosts, outcome, output
@@ -64,9 +65,12 @@ def open(workspace=None, environ=None, **options):
 
 def command(session, host, text, *arguments):
     """Flow: run a command, for sh, in the home of a host; returns a Done.  arguments: its $1, $2..."""
-    kept, warnings = call.Collector(), []
+    limit, warnings = session.settings.output_limit, []
+    most = limit * 1024 or sys.maxsize
+    kept = call.Collector(most, most)
     verdict = yield from call.command(session, host, text, arguments, kept, timeout=session.settings.timeout,
-                                      on_held=lambda: warnings.append(outcome.OUTPUT_HELD))
+                                      on_held=lambda: warnings.append(outcome.OUTPUT_HELD),
+                                      unwanted=call.too_much(limit))
     return Done(host.name, verdict.kind, verdict.code, verdict.reason, bytes(kept.stdout), bytes(kept.stderr),
                 ''.join(warnings[:1]))
 

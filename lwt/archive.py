@@ -19,16 +19,12 @@ import stat
 import tarfile
 from typing import NamedTuple
 
-from lwt import files, tar_reader
+from lwt import budgets, files, tar_reader
 from lwt.errors import UsageError
 from lwt.hosts import printable
 
 CHUNK = 1 << 20
-MAX_MEMBERS = 10 ** 6        # of what a host sends at once
-MAX_LINKS = 10 ** 5         # symbolic links among them
-MAX_REFUSED = 1000          # lines about members that are not taken
 MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them
-LEAST_COPIES = 1 << 26      # bytes of copies for hard links, where a file system has none
 
 
 class Packed(NamedTuple):
@@ -155,13 +151,13 @@ def unpack(path, target, place, depth=0, links=None):
     part '.' in the middle.  depth: how many of its first parts no symbolic link may lead out of.
     links: None, or a list that gets (name, target) of each symbolic link; none is made then.
 
-    Returns what was refused, a line each, the first MAX_REFUSED.  Raises tar_reader.Refused for an archive that is not taken
+    Returns what was refused, a line each, the first budgets.REFUSALS.  Raises tar_reader.Refused for an archive that is not taken
     at all, OSError when this machine cannot take it.
     """
     with open(path, 'rb', CHUNK) as file:
         size = os.fstat(file.fileno()).st_size
-        reader = tar_reader.Reader(file, tar_reader.Budget(MAX_MEMBERS, size))
-        extraction = _Extraction(reader, target, place, depth, links, LEAST_COPIES + size)
+        reader = tar_reader.Reader(file, tar_reader.Budget(budgets.MEMBERS, size))
+        extraction = _Extraction(reader, target, place, depth, links, budgets.COPIES_OF_HARD_LINKS + size)
         for member in reader:
             extraction.take(member)
     extraction.make_links()
@@ -211,8 +207,8 @@ class _Extraction:
 
     @staticmethod
     def _note_link(links, name, target):
-        if len(links) >= MAX_LINKS:
-            raise tar_reader.Refused('more than %d symbolic links' % MAX_LINKS)
+        if len(links) >= budgets.LINKS:
+            raise tar_reader.Refused('more than %d symbolic links' % budgets.LINKS)
         links.append((name, target))
 
     def make_links(self):
@@ -237,7 +233,7 @@ class _Extraction:
             self._refuse('%s: no file can be so' % printable(name))
 
     def _refuse(self, line):
-        if len(self.refused) < MAX_REFUSED:
+        if len(self.refused) < budgets.REFUSALS:
             self.refused.append(line)
 
     def _extract(self, member, path):

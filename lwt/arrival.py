@@ -7,14 +7,13 @@ locked, and then renamed.  All of it may take long and is done by a child proces
 import os
 from typing import NamedTuple
 
-from lwt import archive, files, manifest
+from lwt import archive, budgets, files, manifest
 from lwt.errors import UsageError
 from lwt.hosts import printable
 from lwt.local_work import job
 from lwt.tar_reader import Refused
 
 CHANGED = 'changed while it was read'
-MOST_FAILURES = 1000        # things that do not come of which is told
 
 
 class Announced(NamedTuple):
@@ -93,7 +92,7 @@ def accept(argument):
         _swap(new, place, aside)
         copied += one.files
     files.remove_tree(delivery.part)
-    return [copied, failures[:MOST_FAILURES]]
+    return [copied, failures[:budgets.PATH_FAILURES]]
 
 
 def _verified(delivery, failures):

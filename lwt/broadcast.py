@@ -22,13 +22,11 @@ import hashlib
 import time
 from typing import Callable, NamedTuple
 
-from lwt import call, manifest, meeting, netcat, remote, ssh, transfer
+from lwt import budgets, call, manifest, meeting, netcat, remote, ssh, transfer
 from lwt.config import bounded, plain_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
 CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process
-MOST_TOLD = 1000            # lines that describe a host's netcat
-LONGEST_TOLD = 200          # characters of each
 LARGE = 8 << 20             # bytes of a file that are worth a chain
 SLOWER = 2                  # times that a host is slower than one for which it waits
 PATIENCE = 5.0              # seconds that it waits
@@ -268,8 +266,8 @@ class Member:
             self._find_netcat()
             self._chain.tally.expected += self._chain.cargo.size
             self._chain.is_ready(self)
-        elif len(self._told) < MOST_TOLD:
-            self._told.append(text[:LONGEST_TOLD])
+        elif len(self._told) < budgets.NETCAT_LINES:
+            self._told.append(text[:budgets.TEXT])
 
     def _find_netcat(self):
         """Learn which netcat it has; without an address where it can be reached, it has none."""

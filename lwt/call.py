@@ -6,20 +6,20 @@ frame tells for certain that nothing ran.  Everything else is the caller's to ju
 
 from __future__ import generator_stop
 
+import functools
 import os
 import random
 from typing import Callable, NamedTuple
 
-from lwt import events, remote, ssh
+from lwt import budgets, events, remote, ssh
+from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
 from lwt.hosts import Host
+from lwt.output import option_size
 
 LOGIN_ATTEMPTS = 7
 LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5
 LONGEST_DELAY = 8.0
-MOST_ANSWER = 1 << 20   # bytes: no script of ours has so much to say
-MOST_LINES = 200000     # of these
-MOST_COMPLAINTS = 1 << 16       # bytes that are kept of what it says on standard error
 
 
 class Session(NamedTuple):
@@ -68,28 +68,35 @@ class Answer(NamedTuple):
 
     @property
     def lines(self):
-        return self.stdout.decode('utf-8', 'replace').split('\n', MOST_LINES)[:MOST_LINES]
+        return self.stdout.decode('utf-8', 'replace').split('\n', budgets.ANSWER_LINES)[:budgets.ANSWER_LINES]
 
 
 class Collector:
-    """Keeps the payload of both streams, up to a limit; then it wants no more, and is full.
+    """Keeps the payload of both streams, up to `most` bytes each; then it wants no more, and is full.
 
-    Of standard error only the beginning is kept.
+    Of standard error only the first `complaints` bytes are kept.
     """
 
-    def __init__(self, most=MOST_ANSWER):
+    def __init__(self, most=budgets.ANSWER, complaints=budgets.COMPLAINTS):
         self._most = most
+        self._complaints = min(most, complaints)
         self._came = {'stdout': 0, 'stderr': 0}
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.is_full = False
 
     def __call__(self, stream, data):
-        kept, most = getattr(self, stream), min(self._most, MOST_COMPLAINTS) if stream == 'stderr' else self._most
+        kept, most = getattr(self, stream), self._complaints if stream == 'stderr' else self._most
         self._came[stream] += len(data)
         self.is_full = self.is_full or self._came[stream] > self._most
         kept += data[:max(0, most - len(kept))]
         return self.is_full
+
+
+@functools.lru_cache(maxsize=1)
+def too_much(limit):
+    """The Verdict on a host that printed more than `limit` KiB."""
+    return ssh.Verdict('failed', EXIT_FAILED, 'more than %s of output' % option_size(limit), is_cut=True)
 
 
 def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):
@@ -127,7 +134,7 @@ def logging_in(session, log_in):
         yield Sleep(min(LONGEST_DELAY, LOGIN_DELAY * 2 ** attempt) * random.uniform(0.5, 1.5))
 
 
-def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0, most=MOST_ANSWER):
+def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0, most=budgets.ANSWER):
     """Flow: run a short script of ours; returns an Answer.  most: bytes that it may say on each stream."""
     session = session.at(host)
     output = Collector(most)

@@ -4,7 +4,6 @@ from __future__ import generator_stop
 
 import collections
 import contextlib
-import functools
 import getpass
 import os
 import random
@@ -20,7 +19,7 @@ from typing import NamedTuple
 from lwt import call, files, flow, outcome, output, script_checks, styles
 from lwt.arguments import Parser, fitting
 from lwt.config import count, positive
-from lwt.errors import EXIT_FAILED, EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
+from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
 from lwt.remote import Payload
 from lwt.ssh import Verdict, printable_text
 
@@ -365,7 +364,7 @@ class _Course:
             return (yield from call.command(
                 self._session, host, text, arguments, take, timeout=settings.timeout, stall=settings.idle,
                 payload=self._job.payload, on_held=lambda: self._held.add(host),
-                unwanted=_too_much(settings.output_limit)))
+                unwanted=call.too_much(settings.output_limit)))
         verdict = yield from flow.retry(attempt, _is_worth_another, self._job.parsed.retries + 1, RETRY_DELAY)
         is_sudos = self._job.parsed.sudo and verdict.ran == 'no' and verdict.reason.startswith('sudo: ')
         return verdict._replace(kind='sudo') if is_sudos else verdict
@@ -443,13 +442,6 @@ class _Course:
         self._out.say(self._state())
         for name, age in self._run.pool.ages:
             self._out.say('%s: for %s' % (name, output.duration(age)))
-
-
-@functools.lru_cache(maxsize=1)
-def _too_much(limit):
-    """The Verdict on a host that printed more than `limit` KiB."""
-    reason = 'more than %s of output' % output.option_size(limit)
-    return Verdict('failed', EXIT_FAILED, reason, is_cut=True)
 
 
 def _is_worth_another(verdict):

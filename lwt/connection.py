@@ -20,7 +20,7 @@ import stat
 import time
 from typing import NamedTuple
 
-from lwt import events, files, remote, ssh
+from lwt import budgets, events, files, ssh
 from lwt.call import logging_in
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
@@ -81,7 +81,7 @@ class _Greeting:
         """Take bytes."""
         if stream == 'stdout':
             self.started = True
-        elif len(self.ssh_output) < remote.NOISE_KEPT:
+        elif len(self.ssh_output) < budgets.NOISE:
             self.ssh_output += data
 
 

@@ -11,17 +11,12 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import archive, files, remote, ssh, task as tasks
+from lwt import archive, budgets, files, remote, ssh, task as tasks
 from lwt.config import plain_seconds
 from lwt.errors import LocalError
 from lwt.local_work import do, job
 
 MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
-MOST_WORDS = 1 << 22        # bytes of lines; more than that is no answer
-MOST_LINES = 50000          # of these
-EMPTY_FILES = 16            # a stream of many empty files is so many times as long as the room that they take on their host
-CHECK_EVERY = 1 << 24       # bytes of a stream between two looks at the room on this machine
-KEPT_FREE = 1 << 30         # bytes that a stream leaves free here, or a twentieth of the file system
 
 
 class Errand(NamedTuple):
@@ -186,7 +181,7 @@ class Inbox:
         self.path = os.path.join(directory, 'results')
         self.problem = ''
         self.unfit = ()
-        self._most = None if most_kib is None else most_kib * 1024 * EMPTY_FILES
+        self._most = None if most_kib is None else most_kib * 1024 * budgets.EMPTY_FILES
         self._size = self._checked = 0
         self._words = bytearray()
         self._told = bytearray()
@@ -217,7 +212,7 @@ class Inbox:
 
     def __call__(self, stream, data):
         if stream == 'stderr':
-            self._told += data[:MOST_WORDS - len(self._told)]
+            self._told += data[:budgets.VISIT - len(self._told)]
         elif self._file is not None or self._error is not None:
             self._write(data)
         else:
@@ -234,8 +229,8 @@ class Inbox:
             del self._words[at + 1:]
             self._begin()
             self._write(rest)
-        elif len(self._words) > MOST_WORDS:
-            self.problem = 'what it answers has no end (more than %d bytes)' % MOST_WORDS
+        elif len(self._words) > budgets.VISIT:
+            self.problem = 'what it answers has no end (more than %d bytes)' % budgets.VISIT
 
     def _write(self, data):
         self._size += len(data)
@@ -251,10 +246,10 @@ class Inbox:
         if self._most is not None and self._size > self._most:
             self.problem = 'it sends more than was asked for'
             self.unfit, self._keys = self._keys, ()
-        elif self._size - self._checked >= CHECK_EVERY:
+        elif self._size - self._checked >= budgets.ROOM_EVERY:
             self._checked = self._size
             there = os.statvfs(os.path.dirname(self.path))
-            if there.f_bavail * there.f_frsize < min(KEPT_FREE, there.f_blocks * there.f_frsize // 20):
+            if there.f_bavail * there.f_frsize < min(budgets.ROOM_KEPT, there.f_blocks * there.f_frsize // 20):
                 self.problem = 'no room here for more than %d MB of results' % (self._size >> 20)
 
     def judged(self, verdict):
@@ -269,7 +264,7 @@ class Inbox:
 
     def lines(self):
         """The lines before the stream."""
-        return self._words.decode('utf-8', 'replace').split('\n', MOST_LINES)[:MOST_LINES]
+        return self._words.decode('utf-8', 'replace').split('\n', budgets.VISIT_LINES)[:budgets.VISIT_LINES]
 
     def sent(self):
         """The keys of the tasks whose results are in the stream."""

@@ -15,12 +15,11 @@ from __future__ import generator_stop
 import re
 from typing import NamedTuple
 
-from lwt import call, sample, ssh
+from lwt import budgets, call, sample, ssh
 from lwt.config import bounded
 from lwt.hosts import Host
 from lwt.store import Leftover
 
-MOST_ANSWER = 8 << 20           # bytes: a hundred thousand traces are less
 KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')
 INPUT = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}')
 BEGUN = ('begun', 'ended')      # there may be results
@@ -73,7 +72,7 @@ class Judgement(NamedTuple):
 
 def look(session, host):
     """Flow: look at a home; returns a Seen."""
-    answer = yield from call.script(session, host, 'doctor', [host.home], most=MOST_ANSWER)
+    answer = yield from call.script(session, host, 'doctor', [host.home], most=budgets.LEFTOVERS)
     if not answer.verdict.ok:
         return Seen(host, ssh.with_complaint(answer.verdict, answer.stderr))
     return parse(host, answer.verdict, answer.lines)

@@ -4,11 +4,10 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import call, sample, ssh
+from lwt import budgets, call, sample, ssh
 from lwt.config import plain_seconds
 
 WATCHED = 0.2               # seconds that a host watches its cpu
-MOST_SAMPLE = 1024          # bytes of its answer
 
 
 class Look(NamedTuple):
@@ -22,7 +21,7 @@ class Look(NamedTuple):
 def look(session, host):
     """Flow: ask a host; returns a Look."""
     answer = yield from call.script(session, host, 'sample', [host.home, plain_seconds(WATCHED)],
-                                    timeout=session.settings.stall, most=MOST_SAMPLE)
+                                    timeout=session.settings.stall, most=budgets.SAMPLE)
     if not answer.verdict.ok:
         return Look(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
     taken = sample.at(host, sample.parse(answer.lines))

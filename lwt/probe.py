@@ -11,11 +11,8 @@ import hashlib
 import time
 from typing import NamedTuple
 
-from lwt import call, netcat, remote, sample, ssh
+from lwt import budgets, call, netcat, remote, sample, ssh
 from lwt.config import bounded, plain_seconds
-
-MOST_LINES = 1 << 14        # bytes that a host may tell beside the file
-LATEST = 1 << 36            # seconds since 1970
 
 
 class Probed(NamedTuple):
@@ -73,7 +70,7 @@ class Meter:
                 self._left -= len(part)
                 continue
             line, newline, rest = self._buffer.partition(b'\n')
-            if self._told + len(line) > MOST_LINES:
+            if self._told + len(line) > budgets.PROBE:
                 self.is_nonsense = True
                 return
             if not newline:
@@ -105,7 +102,7 @@ def probe(session, host, path, size, digest, rate=0.0):
         session, lambda frame: remote.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
-        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % MOST_LINES)
+        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % budgets.PROBE)
     probed = read(host.name, verdict, meter, begun[-1], time.time())
     probed = probed._replace(load=sample.at(host, probed.load))
     return judged(probed, size, meter.digest == digest, settings)
@@ -118,7 +115,7 @@ def read(name, verdict, meter, begun, now):
         word, _space, rest = line.partition(' ')
         told.setdefault(word, ssh.printable_text(rest))
     times, size = meter.times, meter.size
-    clock = bounded(told.get('clock', ''), 0, LATEST)
+    clock = bounded(told.get('clock', ''), 0, budgets.TIME)
     ahead = None if clock is None else round(clock + 0.5 - now)
     return Probed(
         name, verdict, times['ready'] - begun if 'ready' in times else None, _rate(size, times, 'ready', 'put'),

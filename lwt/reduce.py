@@ -21,7 +21,7 @@ import hmac
 import os
 from typing import Callable, NamedTuple
 
-from lwt import connection, events, manifest, meeting, netcat, remote, ssh
+from lwt import budgets, connection, events, manifest, meeting, netcat, remote, ssh
 from lwt.config import bounded
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
@@ -33,9 +33,6 @@ BLOCK = 1 << 18                 # bytes that are parted at once
 LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key is looked for
 STRANGERS_TIME = 15.0           # seconds for a listener that gave up to say where the next one is
 ASK_EVERY = 0.1
-LINE_LIMIT = 1 << 16
-MOST_COMMANDS = 2               # in one partition
-MOST_COMPLAINTS = 1 << 20       # bytes that are shown of what these print on standard error
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
 
 
@@ -328,10 +325,10 @@ class Control:
 
     def _take(self, stream, data):
         if stream == 'stderr':
-            self._complain(data[:max(0, MOST_COMPLAINTS - self._complained)])
+            self._complain(data[:max(0, budgets.COMMAND_COMPLAINTS - self._complained)])
             self._complained += len(data)
             return None
-        *lines, self._partial = (self._partial + data)[-LINE_LIMIT:].split(b'\n')
+        *lines, self._partial = (self._partial + data)[-budgets.LINE:].split(b'\n')
         for line in lines:
             self._hear(line.decode('utf-8', 'replace').split(' '))
         self.wake()
@@ -345,7 +342,7 @@ class Control:
             self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':
             self.refused = ssh.printable_text(' '.join(rest))
-        elif word == 'code' and len(rest) == 2 and len(self.codes) < MOST_COMMANDS:
+        elif word == 'code' and len(rest) == 2 and len(self.codes) < budgets.COMMANDS:
             self.codes[ssh.printable_text(rest[0])] = bounded(rest[1], 0, 255)
         elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
             self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62) for part in rest[1:4] if part)

@@ -27,13 +27,12 @@ import pkgutil
 import re
 from typing import NamedTuple
 
-from lwt import ssh
+from lwt import budgets, ssh
 from lwt.config import bounded, plain_seconds
 from lwt.errors import UsageError
 from lwt.proc import Command
 
 MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
-NOISE_KEPT = 4096
 ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
@@ -211,7 +210,8 @@ class Framed:
     the command (of CAUSES), or '' where it ended by itself.
 
     While the begin was not seen: ssh_output is what came on standard error, of ssh and of the login shell; shell_output what
-    came on standard output, of the login shell alone.  Both are cut at NOISE_KEPT bytes; is_output_cut tells whether they were.
+    came on standard output, of the login shell alone.  Both are cut at budgets.NOISE bytes; is_output_cut tells whether they
+    were.
     last_words: what ssh printed on standard error after everything else, when the connection broke.
     """
 
@@ -323,7 +323,7 @@ class _FrameReader:
     def _note_outside(self, data):
         if not data:
             return
-        room = NOISE_KEPT - len(self.outside)
+        room = budgets.NOISE - len(self.outside)
         self.is_outside_cut = self.is_outside_cut or len(data) > room
         self.outside += data[:room]
 
@@ -344,8 +344,8 @@ class _FrameReader:
             return self._pass_on(len(self._buffer) - self._held())
         payload = self._pass_on(at)
         end = self._buffer.find(b'\n')
-        if end < 0 and len(self._buffer) > NOISE_KEPT:
-            end = NOISE_KEPT            # no end line of ours is so long
+        if end < 0 and len(self._buffer) > budgets.NOISE:
+            end = budgets.NOISE            # no end line of ours is so long
         if end >= 0:
             self._close(self._take(end + 1)[len(self._mark):-1])
             self._note_outside(self._take(len(self._buffer)))
@@ -372,7 +372,7 @@ class _FrameReader:
         while start > 0:
             line = self._buffer.rfind(b'\n', 0, start - 1) + 1
             is_line = line > 0 or self._at_line_start
-            if not is_line or end - line >= NOISE_KEPT or not re.match(self._last_words, self._buffer[line:end]):
+            if not is_line or end - line >= budgets.NOISE or not re.match(self._last_words, self._buffer[line:end]):
                 break
             start = line
         return end - start

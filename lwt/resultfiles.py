@@ -10,13 +10,10 @@ import re
 import shutil
 from typing import NamedTuple
 
-from lwt import archive, files, symlinks, tar_reader
+from lwt import archive, budgets, files, symlinks, tar_reader
 from lwt.errors import printable
 
 BEYOND = '.beyond'          # of a task: what was sent for the sake of links; hidden, for it never stays
-EXPANSION = 16              # times its own size that a result may grow by copies that stand for links
-LEAST_ROOM = 64 << 20       # bytes that such copies may have in any case
-MOST_COPIES = 1000000       # things that they may consist of
 OWN = ('run.stdout', 'run.stderr')
 
 
@@ -123,10 +120,10 @@ def _finish(tree, refused):
 
 def _resolve_links(tree):
     """Make what becomes of the links that were fetched; returns what could not be, a line each."""
-    planner = symlinks.Planner(tree, tree.top, MOST_COPIES)
+    planner = symlinks.Planner(tree, tree.top, budgets.COPIES)
     planner.plan(sorted(tree.fetched_links))
     size = sum(os.lstat(tree.local(step.source)).st_size for step in planner.steps if step.kind == 'file')
-    if size > LEAST_ROOM + EXPANSION * files.tree_size(tree.folder):
+    if size > budgets.GROWTH_LEAST + budgets.GROWTH * files.tree_size(tree.folder):
         raise symlinks.TooLarge()
     missing = [_problem(tree, problem.path, problem.reason) for problem in planner.problems]
     links = [step for step in planner.steps if step.kind == 'link']

@@ -5,18 +5,9 @@ A host is not trusted with numbers: each is a whole one within bounds or it is n
 
 from typing import NamedTuple
 
+from lwt import budgets
 from lwt.config import bounded
 from lwt.errors import printable
-
-MOST_USERS = 16
-MOST_NONSENSE = 5
-KIB = 1 << 50           # more than any machine has
-MOST_MACHINE = 400      # characters of what identifies a machine
-
-# What it may tell: key -> its largest value.
-BOUNDS = {'cores': 65536, 'load': 10 ** 7, 'memory': KIB, 'free': KIB, 'disk': KIB, 'space': KIB,
-          'tasks': 10 ** 6,
-          'cpu': 10 ** 7, 'me': 10 ** 7}
 
 
 class Use(NamedTuple):
@@ -60,17 +51,17 @@ def parse(lines):
         if word == 'sample':
             for part in rest.split(' '):
                 key, _equals, text = part.partition('=')
-                number = bounded(text, int(key == 'cores'), BOUNDS[key]) if key in BOUNDS else None
+                number = bounded(text, int(key == 'cores'), budgets.LOAD[key]) if key in budgets.LOAD else None
                 if number is not None:
                     told[key] = number
-                elif len(nonsense) < MOST_NONSENSE:
+                elif len(nonsense) < budgets.LOAD_NONSENSE:
                     nonsense.append(printable(part, 30))
-        elif word == 'user' and len(users) < MOST_USERS:
+        elif word == 'user' and len(users) < budgets.LOAD_USERS:
             use = _use(rest.split(' '))
             users += [use] if use else []
-            nonsense += [] if use or len(nonsense) >= MOST_NONSENSE else [printable(line, 30)]
+            nonsense += [] if use or len(nonsense) >= budgets.LOAD_NONSENSE else [printable(line, 30)]
         elif word == 'machine' and rest.isprintable():
-            machine = rest[:MOST_MACHINE]
+            machine = rest[:budgets.MACHINE]
     load = told.get('load')
     return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'), told.get('free'),
                   told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'),
@@ -82,7 +73,7 @@ def _use(words):
     """The Use that these words tell, or None."""
     if len(words) != 4 or not 0 < len(words[0]) <= 32 or not words[0].isprintable():
         return None
-    numbers = [bounded(text, 0, most) for text, most in zip(words[1:], (BOUNDS['cpu'], KIB, 10 ** 7))]
+    numbers = [bounded(text, 0, most) for text, most in zip(words[1:], (budgets.LOAD['cpu'], budgets.KIB, 10 ** 7))]
     return None if None in numbers else Use(words[0], *numbers)
 
 

@@ -13,9 +13,7 @@ Paths are relative to the root of a Tree, without '.' and '..', their parts sepa
 
 from typing import NamedTuple
 
-MOST_FOLLOWED = 40          # links in one path, as in Linux (path_resolution(7))
-MOST_STEPS = 1000           # parts of one path that are looked at, those of the links in it included
-MOST_LOOKED = 200           # the same, where the path is followed in what comes out
+from lwt import budgets
 
 
 class Tree:
@@ -95,7 +93,7 @@ ENDLESS = 'link that leads to itself'
 def resolve(tree, path):
     """The real path of a path, all links followed.  Raises Unresolved."""
     at, todo, followed = '', _parts(path), 0
-    for _step in range(MOST_STEPS):
+    for _step in range(budgets.PARTS_LOOKED_AT):
         if not todo:
             if not tree.is_inside(at):
                 raise Unresolved(OUTSIDE)
@@ -114,7 +112,7 @@ def resolve(tree, path):
             todo += more
         elif not kind or (kind == 'file' and todo):
             raise Unresolved(DANGLING if tree.is_inside(at) else OUTSIDE)
-        if followed > MOST_FOLLOWED:
+        if followed > budgets.LINKS_FOLLOWED:
             break
     raise Unresolved(ENDLESS)
 
@@ -232,7 +230,7 @@ class Planner:
                 places.pop()
             elif not self._enter(places, todo, name):
                 return None
-            if not places or self._looked > MOST_LOOKED:
+            if not places or self._looked > budgets.PARTS_LOOKED_AT_LATER:
                 return None
         return places
 

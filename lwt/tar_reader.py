@@ -17,11 +17,10 @@ Pure but for reading the file.
 import os
 from typing import BinaryIO, Callable, Iterator, NamedTuple
 
+from lwt import budgets
+
 BLOCK = 512
 CHUNK = 1 << 20                 # bytes of content that are read at a time
-MAX_HEADER = 1 << 14            # bytes of a pax header or of a long name
-MAX_HEADERS = 4                 # of these before one member
-LATEST = 1 << 36                # seconds since 1970; later times are cut to this
 
 FILE, DIRECTORY, SYMLINK, HARDLINK, OTHER = 'file', 'directory', 'symlink', 'hardlink', 'other'
 
@@ -145,7 +144,7 @@ class Reader:
     def _next(self):
         """The next Member, or None at the end."""
         overrides = {}
-        for _header in range(MAX_HEADERS + 1):
+        for _header in range(budgets.HEADERS + 1):
             block = self._read(BLOCK)
             if not block.strip(b'\0'):
                 if overrides:
@@ -184,7 +183,7 @@ class Reader:
 
     def _extra(self, size):
         """The content of a header that says more of the next member."""
-        if size > MAX_HEADER:
+        if size > budgets.HEADER:
             raise Refused('a header of %d bytes' % size)
         data = self._read(size)
         self._read(-size % BLOCK)
@@ -228,9 +227,9 @@ def _mtime(header, overrides):
     """Seconds since 1970; 0 for what is before that or cannot be read, for it decides nothing."""
     if 'mtime' in overrides:
         whole = overrides['mtime'].partition(b'.')[0]
-        return min(LATEST, int(whole)) if whole.isdigit() and len(whole) < 20 else 0
+        return min(budgets.TIME, int(whole)) if whole.isdigit() and len(whole) < 20 else 0
     try:
-        return min(LATEST, header.number(136, 12, 'a time'))
+        return min(budgets.TIME, header.number(136, 12, 'a time'))
     except Refused:
         return 0
 

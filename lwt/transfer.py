@@ -18,19 +18,14 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import arrival, call, files, local_work, manifest, remote, ssh
+from lwt import arrival, budgets, call, files, local_work, manifest, remote, ssh
 from lwt.config import bounded, plain_seconds
 from lwt.errors import LocalError
 from lwt.hosts import printable
 
-LINE_LIMIT = 1 << 16        # bytes of a line that a host tells
-LONGEST_NAME = 1 << 13      # bytes of a path as a host writes it
 MOST_KNOWN = 200            # things whose identities fit well into one command line
 UNREADABLE = 'an answer that cannot be read'
-MOST_PATHS = 100000         # things that may come in one get
 MOST_TOLD = 5               # of them that are told
-ROOM_FOR_A_NAME = 6144      # bytes that tar may need for one name, beside the content
-ROOM_FOR_DIRECTORIES = 1 << 26      # bytes for their names; they are not announced
 
 
 class Terms(NamedTuple):
@@ -67,7 +62,7 @@ class Lines:
     def feed(self, data):
         """Take bytes."""
         *lines, self._partial = (self._partial + data).split(b'\n')
-        self._partial = self._partial[:LINE_LIMIT]
+        self._partial = self._partial[:budgets.LINE]
         for line in lines:
             self._take(line)
 
@@ -98,14 +93,14 @@ class _Sender:
         if stream == 'stdout':
             self._lines.feed(data)
         else:
-            self.complaint += data[:LINE_LIMIT - len(self.complaint)]
+            self.complaint += data[:budgets.LINE - len(self.complaint)]
 
     def _hear(self, line):
         word, _space, rest = line.partition(b' ')
         if word == b'manifest':
             self._chunks = iter((b'%d\n' % len(self._text) + self._text,))
         elif word == b'need':
-            if len(self._needs) < len(self._entries) and len(rest) <= LONGEST_NAME:
+            if len(self._needs) < len(self._entries) and len(rest) <= budgets.NAME:
                 self._needs.add(os.fsdecode(rest))
         elif word == b'all':
             self._needs = {manifest.written(entry.name) for entry in self._entries}
@@ -288,7 +283,7 @@ class _Receiver:
             self._announce(line.decode('utf-8', 'surrogateescape'))
         if self._file is not None and not self.problem:
             self._write(data)
-        elif len(self._head) > LINE_LIMIT and not self.problem:
+        elif len(self._head) > budgets.LINE and not self.problem:
             self.problem = UNREADABLE
 
     def _write(self, data):
@@ -309,7 +304,7 @@ class _Receiver:
         elif word == 'tar':
             self._tar = rest
         elif word == 'digest':
-            if len(self._digests) < MOST_PATHS:
+            if len(self._digests) < budgets.PATHS:
                 self._digests.append(rest)
         elif word != 'tick' and line and not self._complaint:
             self._complaint = ssh.printable_text(line.decode('utf-8', 'replace'))
@@ -339,8 +334,8 @@ class _Receiver:
         name = path.rpartition('/')[2]
         if word != 'path' or None in (count, size) or not path.startswith('/') or path in self.paths:
             self.problem = UNREADABLE
-        elif len(self.paths) >= MOST_PATHS:
-            self.problem = 'more than %d things at a time' % MOST_PATHS
+        elif len(self.paths) >= budgets.PATHS:
+            self.problem = 'more than %d things at a time' % budgets.PATHS
         elif name in ('', '.', '..'):
             self.problem = '%s: cannot be fetched as a whole' % printable(name)
         elif not any(_may_be(name, pattern) for pattern in self._patterns):
@@ -356,7 +351,7 @@ class _Receiver:
             self.bytes += size
 
     def _fail(self, text):
-        if len(self.failures) < arrival.MOST_FAILURES:
+        if len(self.failures) < budgets.PATH_FAILURES:
             self.failures.append(text)
 
     def _fail_existing(self, name):
@@ -378,7 +373,7 @@ class _Receiver:
             return
         self.part = tempfile.mkdtemp(prefix='.part-', dir=self._directory)
         self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
-        self._room = self.bytes + (self.files + len(self.paths)) * ROOM_FOR_A_NAME + ROOM_FOR_DIRECTORIES
+        self._room = self.bytes + (self.files + len(self.paths)) * budgets.MEMBER_ROOM + budgets.DIRECTORIES_ROOM
         self._tally.expected += self.bytes
 
     def delivery(self):

@@ -18,7 +18,7 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import call, errands, events, files, local_work, results, sample, ssh, task as tasks
+from lwt import budgets, call, errands, events, files, local_work, results, sample, ssh, task as tasks
 from lwt.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.config import bounded, plain_seconds
 from lwt.errors import HostError
@@ -38,9 +38,6 @@ CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a 
 SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
 RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
 QUICK = FIRST_WAIT / 2  # seconds: where all new tasks end within a call of this length, the next one brings more than there
-LONGEST_ID = 100        # characters of what a host says that it is
-LONGEST_ANSWER = 200    # characters of what it says of a task
-MOST_ANSWERS = 4        # of one task in one answer
 MOST_ROUNDS = 4         # are slots for, at most so many times; the host starts them one after the other, as slots become free
 
 
@@ -548,13 +545,13 @@ def parse(lines):
     for line in lines:
         words = line.split(' ')
         if words[0] == 'facts' and len(words) == 3:
-            facts = Facts(words[1][:LONGEST_ID], words[2][:LONGEST_ID])
+            facts = Facts(words[1][:budgets.ID], words[2][:budgets.ID])
         elif words[0] == 'stage':
             problem = ssh.printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:
-            answer = ssh.printable_text(' '.join(words[3:]), LONGEST_ANSWER)
+            answer = ssh.printable_text(' '.join(words[3:]), budgets.TEXT)
             counts[words[1]] += 1
-            if words[2] == 'state' and counts[words[1]] <= MOST_ANSWERS:
+            if words[2] == 'state' and counts[words[1]] <= budgets.TASK_ANSWERS:
                 answers.append((words[1], answer))
             elif words[2] == 'size':
                 sizes[words[1]] = bounded(answer, 0, 1 << 50) or 0

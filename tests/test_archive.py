@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import archive
+from lwt import archive, budgets
 from lwt.errors import UsageError
 from lwt.tar_reader import Refused
 
@@ -128,9 +128,10 @@ class Unpacking(InDirectory):
         links = [member('h%d' % number, HARD, link='f') for number in range(2000)]
         self.assertEqual(self.unpack(member('f', content=b'x' * 100000), *links), [])
         self.assertEqual(os.stat(os.path.join(self.target, 'f')).st_nlink, 2001)
-        with mock.patch('os.link', side_effect=OSError(errno.EPERM, 'none')), mock.patch.object(archive, 'LEAST_COPIES', 0):
+        no_links = mock.patch('os.link', side_effect=OSError(errno.EPERM, 'none'))
+        with no_links, mock.patch.object(budgets, 'COPIES_OF_HARD_LINKS', 0):
             refused = self.unpack(member('f', content=b'x' * 100000), *links)
-        self.assertEqual(len(refused), archive.MAX_REFUSED)
+        self.assertEqual(len(refused), budgets.REFUSALS)
         self.assertEqual((self.content('h0'), self.content('f')), (b'x' * 100000,) * 2)
         self.assertIn('may copy', refused[0])
 

@@ -2,7 +2,7 @@
 
 import unittest
 
-from lwt import capacity, config, sample
+from lwt import budgets, capacity, config, sample
 from lwt.errors import UsageError
 from lwt.hosts import Host
 from lwt.sample import Sample, Use
@@ -35,7 +35,7 @@ class Samples(unittest.TestCase):
                 self.assertEqual((told.users, len(told.nonsense)), ((), 1))
 
     def test_a_flood_of_users_is_cut(self):
-        self.assertEqual(len(sample.parse(['user u%d 1 1 1' % number for number in range(9999)]).users), sample.MOST_USERS)
+        self.assertEqual(len(sample.parse(['user u%d 1 1 1' % number for number in range(9999)]).users), budgets.LOAD_USERS)
 
 
 class Rooms(unittest.TestCase):

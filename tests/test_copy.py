@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import call, config, local_work, manifest, ssh, transfer
+from lwt import budgets, call, config, local_work, manifest, ssh, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.files import Lock
 from lwt.flow import running
@@ -457,7 +457,7 @@ class HostileHosts(unittest.TestCase):
                 (right, b'tar 0\n', 'changed'), (right, b'', 'tar failed'), (right, b'tar 0\ndigest sha256 00\n', 'changed'),
                 (packed({'r/x': b'x' * (2 << 20)}), None, 'more than it announced'), (right, digest, 'tar failed')):
             with self.subTest(told=told, reason=reason):
-                with mock.patch.object(transfer, 'ROOM_FOR_DIRECTORIES', 1 << 20):
+                with mock.patch.object(budgets, 'DIRECTORIES_ROOM', 1 << 20):
                     verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, told=told, stream=stream)
                 self.assertEqual((verdict.kind, came), ('failed', {}))
                 self.assertIn(reason, verdict.reason)

@@ -7,7 +7,7 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+from lwt import budgets, errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -36,21 +36,21 @@ class Floods(unittest.TestCase):
     def test_SR_7_words_of_a_visit_without_end(self):
         with errands.Inbox(self.scratch, most_kib=1) as inbox:
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
-        self.assertLess(taken, errands.MOST_WORDS + 2 * len(BLOCK))
+        self.assertLess(taken, budgets.VISIT + 2 * len(BLOCK))
         verdict = inbox.judged(ssh.Verdict('ok', 0))
         self.assertEqual((verdict.kind, verdict.reason), ('failed', 'what it answers has no end (more than 4194304 bytes)'))
 
     def test_SR_7_lines_of_a_visit_without_end(self):
         with errands.Inbox(self.scratch, most_kib=1) as inbox:
             self.feed(inbox, (b'\n' * (1 << 16) for _ in range(50)))
-            self.assertLessEqual(len(inbox.lines()), errands.MOST_LINES)
+            self.assertLessEqual(len(inbox.lines()), budgets.VISIT_LINES)
 
     def test_SR_7_results_that_are_more_than_was_asked_for_come_by_themselves(self):
         with errands.Inbox(self.scratch, most_kib=8) as inbox:
             inbox('stdout', b'facts boot id\nstream 0a.1 0b.1\n')
             self.assertEqual(inbox.sent(), ('0a.1', '0b.1'))
             self.feed(inbox, (BLOCK for _ in range(1000)))
-        self.assertLess(os.path.getsize(inbox.path), 8 * 1024 * errands.EMPTY_FILES + 1)
+        self.assertLess(os.path.getsize(inbox.path), 8 * 1024 * budgets.EMPTY_FILES + 1)
         self.assertEqual((inbox.sent(), inbox.unfit), ((), ('0a.1', '0b.1')))
         self.assertTrue(inbox.judged(ssh.Verdict('lost', 255)).ok)
 
@@ -58,7 +58,7 @@ class Floods(unittest.TestCase):
         there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
         with errands.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
-        self.assertLess(taken, errands.CHECK_EVERY + 2 * len(BLOCK))
+        self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
         self.assertIn('no room here for more than', inbox.judged(ssh.Verdict('ok', 0)).reason)
 
     def test_SR_7_names_that_a_put_never_sent(self):
@@ -87,7 +87,7 @@ class Floods(unittest.TestCase):
         lines = (b'code c%d 0\nlines w%d 1\nsum v%d %s\n' % (number, number, number, b'1 ' * 20) for number in range(10 ** 5))
         control.feed('stdout', b'\x1en begin\n')
         self.feed(control.feed, (b''.join(next(lines) for _ in range(100)) for _ in range(1000)))
-        self.assertLessEqual(len(control.codes), reduce.MOST_COMMANDS)
+        self.assertLessEqual(len(control.codes), budgets.COMMANDS)
         self.assertEqual(control.told, {})
 
     def test_SR_7_and_SR_15_a_sample_of_words_that_are_none(self):
@@ -97,7 +97,7 @@ class Floods(unittest.TestCase):
         before = tracemalloc.get_traced_memory()[0]
         found = sample.parse(['sample ' + text[:100] + ' load=100', 'user a b c'] * 1000 + ['sample ' + text])
         self.assertLess(tracemalloc.get_traced_memory()[0] - before, 1 << 20)
-        self.assertEqual((found.load, len(found.nonsense)), (1.0, sample.MOST_NONSENSE))
+        self.assertEqual((found.load, len(found.nonsense)), (1.0, budgets.LOAD_NONSENSE))
 
 
 class Words(unittest.TestCase):
@@ -108,12 +108,12 @@ class Words(unittest.TestCase):
         facts, problem, answers, removed, _sizes = visit.parse([
             'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long, 'task 0b.1 clean ' + long])
         texts = [facts.boot, facts.host_id, problem, answers[0][1], removed['0b.1']]
-        self.assertLessEqual(max(map(len, texts)), visit.LONGEST_ANSWER + 1)
+        self.assertLessEqual(max(map(len, texts)), budgets.TEXT + 1)
         self.assertGreater(min(map(len, texts)), 50)
 
     def test_SR_15_an_answer_that_comes_again_and_again_is_heard_a_few_times(self):
         answers = visit.parse(['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running'])[2]
-        self.assertEqual(len(answers), visit.MOST_ANSWERS + 1)
+        self.assertEqual(len(answers), budgets.TASK_ANSWERS + 1)
 
     def test_SR_15_no_word_drives_a_terminal(self):
         _facts, problem, answers, removed, _sizes = visit.parse([

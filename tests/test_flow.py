@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from types import SimpleNamespace
 
-from lwt import call, config, flow, sample, ssh, visit
+from lwt import budgets, call, config, flow, sample, ssh, visit
 from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
 from lwt.hosts import Host
@@ -146,8 +146,8 @@ class Calls(unittest.TestCase):
     def test_a_script_that_says_too_much_is_cut_and_does_not_fill_the_memory(self):
         output = call.Collector()
         for _ in range(3):
-            output('stdout', b'x' * (call.MOST_ANSWER // 2))
-        self.assertEqual(len(output.stdout), call.MOST_ANSWER)
+            output('stdout', b'x' * (budgets.ANSWER // 2))
+        self.assertEqual(len(output.stdout), budgets.ANSWER)
 
     def test_a_guarded_command_has_the_deadlines_of_the_settings(self):
         verdict, requests = drive(call.command(session(), HOST, 'true', (), lambda stream, data: None, timeout=3.0),

@@ -11,7 +11,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
-    ('__init__', 'errors'),
+    ('__init__', 'errors', 'budgets'),
     ('quoting', 'ownership', 'clocks'),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
      'files', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader'),

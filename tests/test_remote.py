@@ -4,7 +4,7 @@ import re
 import shlex
 import unittest
 
-from lwt import remote, ssh
+from lwt import budgets, remote, ssh
 from lwt.errors import UsageError
 from lwt.hosts import Host
 
@@ -218,7 +218,7 @@ class Frames(unittest.TestCase):
             with self.subTest(chunk=chunk):
                 taken = read(b'y' * 100000 + BEGIN + b'x' + end(), chunk=chunk)
                 self.assertEqual(taken.payload['stdout'], b'x')
-                self.assertEqual(len(taken.frame.shell_output), remote.NOISE_KEPT)
+                self.assertEqual(len(taken.frame.shell_output), budgets.NOISE)
                 self.assertTrue(taken.frame.is_output_cut)
 
     def test_an_end_line_that_never_ends_is_not_collected_for_ever(self):

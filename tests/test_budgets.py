@@ -1,0 +1,99 @@
+"""Every way in which bytes of a host come in has a budget, and docs/protocol.md names each budget."""
+
+import ast
+import os
+import re
+import unittest
+
+from lwt import budgets, call
+from tests.support import ROOT
+from tests.test_layers import trees
+
+# Who is given what a host sends, and what bounds it there: names of budgets, or words for a bound that depends on the call.
+ENTRIES = {
+    ('api', 'command'): 'output_limit',
+    ('broadcast', 'put'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
+    ('call', 'call'): 'its callers, each with an entry here',
+    ('call', 'command'): 'its callers, each with an entry here',
+    ('call', 'log_in'): ('NOISE',),
+    ('call', 'script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('carry', '_input'): ('VISIT', 'VISIT_LINES'),
+    ('carry', '_result'): ('EMPTY_FILES', 'ROOM_EVERY', 'ROOM_KEPT'),
+    ('cmd_deploy', '_script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('cmd_exec', '_on_host'): 'output_limit',
+    ('cmd_exec', 'attempt'): 'output_limit',
+    ('cmd_task', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
+    ('leftovers', 'look'): ('LEFTOVERS', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('meeting', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('monitor', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),
+    ('probe', 'probe'): ('PROBE',),
+    ('reduce', '__init__'): ('LINE', 'COMMANDS', 'COMMAND_COMPLAINTS'),
+    ('reduce', '_through_ssh'): 'what was sent, or output_limit',
+    ('talk', 'ask'): 'its callers, each with an entry here',
+    ('talk', 'attempt'): ('NOISE',),
+    ('transfer', 'get'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBER_ROOM', 'DIRECTORIES_ROOM'),
+    ('transfer', 'put'): ('LINE', 'NAME'),
+    ('visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
+}
+# Calls that take a sink for bytes of a host.
+TAKERS = re.compile(r'(call\.(call|command|script)|(remote\.)?Framed|.*_(talk|line)\.ask|(?<!\.)self\.ask)$')
+
+
+def entries():
+    """(module, function) of all that hands a sink to a call on a host."""
+    found = set()
+    for module, tree in trees().items():
+        for function in ast.walk(tree):
+            for node in ast.walk(function) if isinstance(function, ast.FunctionDef) else ():
+                name = dotted(node.func) if isinstance(node, ast.Call) else ''
+                if TAKERS.match(name) or module == 'call' and name in ('call', 'command', 'script'):
+                    found.add((module, function.name))
+    return found
+
+
+def dotted(node):
+    """A name with dots as it is written, '' for anything else."""
+    if isinstance(node, ast.Attribute):
+        return dotted(node.value) + '.' + node.attr
+    return node.id if isinstance(node, ast.Name) else ''
+
+
+def values():
+    """{name: value} of the budgets."""
+    return {name: value for name, value in vars(budgets).items() if name.isupper()}
+
+
+def written(value):
+    """A number as the table has it."""
+    return '{:,}'.format(value)
+
+
+class Completeness(unittest.TestCase):
+    """SR-7 and SR-15: no way in without a budget."""
+
+    def test_SR_7_each_way_in_is_known(self):
+        own = {('talk', '__init__'), ('talk', '_turn')}         # they ask for their own frames
+        self.assertEqual(entries() - own, set(ENTRIES))
+
+    def test_SR_7_each_budget_is_used(self):
+        used = set()
+        for module, tree in trees().items():
+            used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and dotted(node.value) == 'budgets'}
+        self.assertEqual(used, set(values()))
+
+    def test_SR_7_the_document_has_each_budget_with_its_value(self):
+        with open(os.path.join(ROOT, 'docs', 'protocol.md'), encoding='utf-8') as file:
+            rows = dict(re.findall(r'^\| `([A-Z_]+)` \| ([0-9,]*) ', file.read(), re.M))
+        expected = {name: written(value) for name, value in values().items() if isinstance(value, int)}
+        expected['LOAD'] = ''
+        self.assertEqual(rows, expected)
+
+    def test_what_is_kept_of_standard_error_is_the_callers_to_say(self):
+        for kept, most in ((call.Collector(), budgets.COMPLAINTS), (call.Collector(1 << 24, 1 << 24), 1 << 24)):
+            while not kept('stderr', b'x' * (1 << 16)):
+                pass
+            self.assertEqual(len(kept.stderr), most)
+
+
+if __name__ == '__main__':
+    unittest.main()
