@@ -1,12 +1,13 @@
 PYTHON ?= python3
 
-.PHONY: help demo test crash soak lint bench pythons zipapp generated install clean
+.PHONY: help demo test crash soak fuzz lint bench pythons zipapp generated install clean
 
 help:
 	@echo 'make demo      a real sweep of tasks on this machine, no sshd needed'
 	@echo 'make test      all tests; installs what they need where it can (root), else names it'
 	@echo 'make crash     lwt killed or refused at every step there is (make test takes samples)'
 	@echo 'make soak      500 tasks over 30 lab hosts in bad weather, and the ledger; ten minutes, or SECONDS=120 (root)'
+	@echo 'make fuzz      100,000 archives that were changed at random, as a hostile host might send them'
 	@echo 'make lint      what a careful reader would complain of'
 	@echo 'make bench     speed, side by side with the peers that are installed'
 	@echo 'make pythons   the demo and a task on a lab host, under every Python 3 that is found'
@@ -27,6 +28,9 @@ crash:
 
 soak:
 	@$(PYTHON) -m tests.soak $(SECONDS)
+
+fuzz:
+	@LWT_TEST_MUTANTS=100000 $(PYTHON) -m tests test_tar_reader.Mutants
 
 lint:
 	@$(PYTHON) -m tests.lint

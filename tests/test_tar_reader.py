@@ -1,5 +1,6 @@
 """tar_reader: what the tars of hosts write is read, and everything else is refused."""
 
+import contextlib
 import io
 import os
 import random
@@ -9,6 +10,7 @@ import tarfile
 import tempfile
 import unittest
 
+from lwt import archive
 from lwt.tar_reader import BLOCK, Budget, Reader, Refused
 
 LARGE = Budget(10 ** 6, 1 << 40)
@@ -182,6 +184,40 @@ class Mutants(unittest.TestCase):
                 self.assertLessEqual(sum(len(content) for _member, content in found), 1 << 20, number)
         self.assertGreater(refused, MUTANTS // 10)
         self.assertLess(refused, MUTANTS)
+
+    def test_nothing_of_a_mutant_is_outside_its_target(self):
+        rng, made = random.Random(21), 0
+        with tempfile.TemporaryDirectory(prefix='lwt-test.') as root:
+            source, path = hostile_archive(root), os.path.join(root, 'tar')
+            for number in range(MUTANTS // 10):
+                target = os.path.join(root, 'a', 'target')
+                os.makedirs(target)
+                with open(path, 'wb') as file:
+                    file.write(mutant(rng, source))
+                with contextlib.suppress(Refused):
+                    archive.unpack(path, target, lambda name, is_directory: name)
+                with self.subTest(number=number):
+                    self.assertEqual((sorted(os.listdir(root)), os.listdir(os.path.dirname(target))),
+                                     (['a', 'tar'], ['target']))
+                    self.assertEqual([link for link in links_of(target) if not link.startswith(target)], [])
+                made += len(os.listdir(target))
+                shutil.rmtree(target)
+        self.assertGreater(made, MUTANTS // 10)
+
+
+def hostile_archive(root):
+    """An archive whose members would like to be, or to lead, elsewhere."""
+    places = ('f', 'd/f', 'd', '../out', os.path.join(root, 'out'), 'd/../../out', './.././out', 'link/out')
+    links = [entry('link', type=tarfile.SYMTYPE, linkname=place) for place in ('..', root, 'd')]
+    members = [entry(name, type=kind, linkname=target) for name in places for target in places[2:]
+               for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE)]
+    return packed(*[entry(name, b'content') for name in places] + links + members, format=tarfile.PAX_FORMAT)
+
+
+def links_of(folder):
+    """Where the symbolic links in a folder lead."""
+    return [os.path.realpath(os.path.join(top, name)) for top, dirs, names in os.walk(folder) for name in dirs + names
+            if os.path.islink(os.path.join(top, name))]
 
 
 def mutant(rng, data):
