@@ -246,11 +246,14 @@ class Member:
     # -- what it says -----------------------------------------------------------------------------------------------------
 
     def __call__(self, stream, data):
-        """Take what the host says."""
+        """Take what the host says; true: no more is wanted."""
         if stream == 'stdout':
             self._lines.feed(data)
         else:
+            self._lines.count(data)
             self.complaint += data[:1024 - len(self.complaint)]
+        self.problem = self.problem or self._lines.problem
+        return bool(self._lines.problem)
 
     def _hear(self, line):
         text = line.decode('utf-8', 'replace')

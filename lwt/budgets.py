@@ -4,6 +4,12 @@ docs/protocol.md has the table of these budgets.  What a user sets is not here: 
 asked for with a task's results.
 """
 
+
+def passed(most):
+    """The reason why a host failed that told more than so many bytes."""
+    return 'what it answers has no end (more than %d bytes)' % most
+
+
 # -- lines and words -------------------------------------------------------------------------------
 LINE = 1 << 16                  # bytes of a line of an answer
 NAME = 1 << 13                  # bytes of a path, as a host writes it
@@ -14,6 +20,7 @@ TIME = 1 << 36                  # seconds since 1970; a later time is none
 NOISE = 4096                    # bytes that are kept of what is printed before and after an answer
 
 # -- answers of scripts ----------------------------------------------------------------------------
+TOLD = 1 << 24                  # bytes of lines in one copy, or for one partition of a reduce
 ANSWER = 1 << 20                # bytes: no script of ours has so much to say
 ANSWER_LINES = 200000           # of these
 COMPLAINTS = 1 << 16            # bytes that are kept of what a script says on standard error

@@ -143,7 +143,7 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
         session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
         name)
     if output.is_full:
-        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % most)
+        verdict = ssh.Verdict('failed', 1, budgets.passed(most))
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 

@@ -182,7 +182,7 @@ class Inbox:
         self.problem = ''
         self.unfit = ()
         self._most = None if most_kib is None else most_kib * 1024 * budgets.EMPTY_FILES
-        self._size = self._checked = 0
+        self._size = self._checked = self._heard = 0
         self._words = bytearray()
         self._told = bytearray()
         self._file = None
@@ -213,6 +213,9 @@ class Inbox:
     def __call__(self, stream, data):
         if stream == 'stderr':
             self._told += data[:budgets.VISIT - len(self._told)]
+            self._heard += len(data)
+            if self._heard > budgets.VISIT:
+                self.problem = budgets.passed(budgets.VISIT)
         elif self._file is not None or self._error is not None:
             self._write(data)
         else:
@@ -230,7 +233,7 @@ class Inbox:
             self._begin()
             self._write(rest)
         elif len(self._words) > budgets.VISIT:
-            self.problem = 'what it answers has no end (more than %d bytes)' % budgets.VISIT
+            self.problem = budgets.passed(budgets.VISIT)
 
     def _write(self, data):
         self._size += len(data)

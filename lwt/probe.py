@@ -102,7 +102,7 @@ def probe(session, host, path, size, digest, rate=0.0):
         session, lambda frame: remote.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
-        verdict = ssh.Verdict('failed', 1, 'what it answers has no end (more than %d bytes)' % budgets.PROBE)
+        verdict = ssh.Verdict('failed', 1, budgets.passed(budgets.PROBE))
     probed = read(host.name, verdict, meter, begun[-1], time.time())
     probed = probed._replace(load=sample.at(host, probed.load))
     return judged(probed, size, meter.digest == digest, settings)

@@ -306,7 +306,7 @@ class Control:
     def __init__(self, nonce, complain, tokens=()):
         self.frame = remote.Framed(nonce, self._take)
         self._complain = complain
-        self._complained = 0
+        self._complained = self._heard = 0
         self._partial = b''
         self.directory = ''
         self.tokens = tokens
@@ -328,6 +328,10 @@ class Control:
             self._complain(data[:max(0, budgets.COMMAND_COMPLAINTS - self._complained)])
             self._complained += len(data)
             return None
+        self._heard += len(data)
+        if self._heard > budgets.TOLD:
+            self.refused = budgets.passed(budgets.TOLD)
+            return True
         *lines, self._partial = (self._partial + data)[-budgets.LINE:].split(b'\n')
         for line in lines:
             self._hear(line.decode('utf-8', 'replace').split(' '))

@@ -53,14 +53,28 @@ class Tally:
 
 
 class Lines:
-    """Cuts what a host tells into lines.  take(line) hears each, as bytes."""
+    """Cuts what a host tells into lines.  take(line) hears each, as bytes.
+
+    problem: why no more is taken, '' before that.
+    """
 
     def __init__(self, take):
         self._take = take
         self._partial = b''
+        self._left = budgets.TOLD
+        self.problem = ''
+
+    def count(self, data):
+        """Count bytes that the host has told in another way."""
+        self._left -= len(data)
+        if self._left < 0:
+            self.problem = budgets.passed(budgets.TOLD)
 
     def feed(self, data):
         """Take bytes."""
+        self.count(data)
+        if self.problem:
+            return
         *lines, self._partial = (self._partial + data).split(b'\n')
         self._partial = self._partial[:budgets.LINE]
         for line in lines:
@@ -89,11 +103,14 @@ class _Sender:
         self.complaint = bytearray()
 
     def __call__(self, stream, data):
-        """Take what the host says."""
+        """Take what the host says; true: no more is wanted."""
         if stream == 'stdout':
             self._lines.feed(data)
         else:
+            self._lines.count(data)
             self.complaint += data[:budgets.LINE - len(self.complaint)]
+        self.problem = self.problem or self._lines.problem
+        return bool(self._lines.problem)
 
     def _hear(self, line):
         word, _space, rest = line.partition(b' ')
@@ -271,16 +288,20 @@ class _Receiver:
                 self._take(data)
         except OSError as error:        # the flow raises it: here it would end the loop
             self.error = error
+        self.problem = self.problem or self._lines.problem
         return bool(self.problem or self.error)
 
     def _take(self, data):
         """Take bytes of standard output: lines up to "send", then the stream."""
         if self._file is None:
-            self._head += data
-        while self._file is None and not self.problem and b'\n' in self._head:
-            line, _newline, self._head = self._head.partition(b'\n')
-            data = self._head
-            self._announce(line.decode('utf-8', 'surrogateescape'))
+            self._lines.count(data)
+            data = self._head + data
+            at = 0
+            while self._file is None and not self.problem and data.find(b'\n', at) >= 0:
+                end = data.find(b'\n', at)
+                self._announce(data[at:end].decode('utf-8', 'surrogateescape'))
+                at = end + 1
+            self._head = data = data[at:]
         if self._file is not None and not self.problem:
             self._write(data)
         elif len(self._head) > budgets.LINE and not self.problem:
@@ -305,7 +326,7 @@ class _Receiver:
             self._tar = rest
         elif word == 'digest':
             if len(self._digests) < budgets.PATHS:
-                self._digests.append(rest)
+                self._digests.append(rest[:budgets.TEXT])
         elif word != 'tick' and line and not self._complaint:
             self._complaint = ssh.printable_text(line.decode('utf-8', 'replace'))
 

@@ -7,7 +7,7 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import budgets, errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+from lwt import broadcast, budgets, errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -61,10 +61,27 @@ class Floods(unittest.TestCase):
         self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
         self.assertIn('no room here for more than', inbox.judged(ssh.Verdict('ok', 0)).reason)
 
+    def test_SR_7_and_SR_24_what_a_host_tells_of_a_copy_has_an_end(self):
+        """Each of these lines would be right if it came once."""
+        wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
+        chain = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
+        sinks = {
+            'put': (lambda: transfer._Sender(wanted, transfer.Tally(), {}), (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
+            'get': (lambda: transfer._Receiver(['*'], self.scratch, types.SimpleNamespace(links='', replace=True),
+                                               transfer.Tally()), (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
+            'chain': (lambda: broadcast.Member(chain, 'h', {}), (b'tick\n', b'x' * 999))}
+        for name, (make, patterns) in sinks.items():
+            for stream, pattern in [('stdout', pattern) for pattern in patterns] + [('stderr', b'tick\n')]:
+                with self.subTest(name=name, stream=stream, pattern=pattern[:10]), mock.patch.object(budgets, 'TOLD', 1 << 20):
+                    sink, data = make(), pattern * ((1 << 16) // len(pattern))
+                    taken = self.feed(lambda _stream, data: sink(stream, data), (data for _ in range(1000)))
+                    self.assertLess(taken, budgets.TOLD + 2 * len(BLOCK))
+                    self.assertIn('has no end', sink.problem)
+
     def test_SR_7_names_that_a_put_never_sent(self):
         entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]
         sender = transfer._Sender(types.SimpleNamespace(entries=entries, text=b''), transfer.Tally(), {})
-        self.feed(sender, (b'need ' + b'%06d' % number * 1000 + b'\n' for number in range(20000)))
+        self.feed(sender, (b'need ' + b'%06d' % number * 1000 + b'\n' for number in range(2000)))
 
     def test_SR_7_what_comes_back_of_a_partition(self):
         for keeps_lines, limit, sent, most in ((True, 0, 1000, 1000), (True, 10, 1000, 1000), (False, 10 ** 5, 1000, 10 ** 5),

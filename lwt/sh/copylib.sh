@@ -3,7 +3,8 @@ export LC_ALL=C                         # names are bytes
 follow=-L                               # for find: -L where symbolic links are followed, else nothing
 if command -v sha256sum >/dev/null 2>&1; then kind=sha256 summer=sha256sum
 elif command -v shasum >/dev/null 2>&1; then kind=sha256 summer='shasum -a 256'
-else kind=cksum summer=cksum; fi
+elif command -v cksum >/dev/null 2>&1; then kind=cksum summer=cksum
+else kind=none; fi
 # What of a line of that is kept: the digest or, where it is cksum, the number and the size.  Names are left out: no tool prints odd
 # ones as another does.
 if [ "$kind" = sha256 ]; then sum_pattern='s/^\\\{0,1\}\([0-9a-f]\{64\}\) .*/\1/p'

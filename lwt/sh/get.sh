@@ -19,6 +19,10 @@ have=$1 links=$2 kept=$newline files='' liars='' trees=''
 shift 2
 count=$1
 shift
+if [ "$kind" = none ]; then
+  say "refused $no_digest" >&2
+  exit 1
+fi
 while [ "$count" -gt 0 ]; do
   encode "$1"
   kept=$kept$encoded$newline count=$((count - 1))

@@ -238,10 +238,13 @@ digest() {
   say "$digest"
 }
 
-# find_digest: set $digest to it.
+no_digest='there is none of sha256sum, shasum and cksum'
+
+# find_digest: set $digest to it; false where the host has no such tool.
 find_digest() {
   if command -v sha256sum >/dev/null 2>&1; then set -- sha256 "$(sha256sum)"
   elif command -v shasum >/dev/null 2>&1; then set -- sha256 "$(shasum -a 256)"
-  else set -- cksum "$(cksum)"; fi
+  elif command -v cksum >/dev/null 2>&1; then set -- cksum "$(cksum)"
+  else return 1; fi
   digest="$1 ${2%% *}"
 }

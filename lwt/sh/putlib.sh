@@ -3,6 +3,7 @@
 # $1 home  $2 target  $3 what a single thing is called, '.' for the contents of a directory, '' where there are several  $4 stall, s
 home=$1 target=$2 name=$3 stall=$4 watcher=''
 umask 077
+[ "$kind" != none ] || refuse "$no_digest"
 enter_home "$home" || refuse "$home_problem"
 expand "$target"
 target=$expanded
@@ -54,7 +55,7 @@ watch() {
       [ $((watch_time % 10)) -gt 0 ] || say tick >&3
     elif [ $((watch_time % watch_step)) -eq 0 ]; then
       # shellcheck disable=SC2012  # it is only compared
-      watch_now=$(ls -lnR "$part" | cksum)
+      watch_now=$(ls -lnR "$part" | digest)
       watch_quiet=$((watch_quiet + watch_step))
       [ "$watch_now" = "$watch_last" ] || watch_quiet=0
       watch_last=$watch_now

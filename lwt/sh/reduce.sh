@@ -31,6 +31,7 @@ fail() {
 # is_own DIRECTORY: is it ours alone?  The guard has made it when something came on standard input.
 is_own() { [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700)" ]; }
 
+command -v cksum >/dev/null 2>&1 || fail "there is no cksum"
 mask=$(umask)
 umask 077
 problem=$( { mkdir "$dir" || is_own "$dir"; } 2>&1 && cd "$dir" &&
