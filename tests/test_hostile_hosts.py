@@ -110,7 +110,7 @@ class HostileHosts(LoopbackTestCase):
         with open(self.path('out'), errors='replace') as file:
             return popen.returncode, file.read(), said
 
-    def test_exec(self):
+    def test_SR_7_and_SR_15_exec(self):
         for options, words in (((), 'h2: hello'), (('-b',), r'h\[1-2\] \(2\)'), (('--json',), '"host": "h2"')):
             with self.subTest(options=options):
                 code, out, said = self.run_bounded('exec', '-a', *options, '-u', '8', '--', 'echo hello',
@@ -118,7 +118,7 @@ class HostileHosts(LoopbackTestCase):
                 self.assertEqual(code, 3, said)
                 self.assertRegex(out, words)
 
-    def test_copies(self):
+    def test_SR_7_and_SR_15_copies(self):
         self.write('data', 'content\n')
         code, _out, said = self.run_bounded('put', '-a', 'data', 'copy')
         self.assertEqual(code, 3, said)
@@ -128,7 +128,7 @@ class HostileHosts(LoopbackTestCase):
         self.assertEqual(code, 3, said)
         self.assertEqual(sorted(os.listdir(self.path('back'))), ['d.h1', 'd.h2'])
 
-    def test_what_asks_for_facts(self):
+    def test_SR_7_and_SR_15_what_asks_for_facts(self):
         for words in (('probe',), ('monitor', '-a'), ('doctor',), ('deploy', '-a')):
             with self.subTest(words=words):
                 code, out, said = self.run_bounded(*words)
@@ -137,14 +137,14 @@ class HostileHosts(LoopbackTestCase):
                 self.assertLess(len(out), MOST_PRINTED)
                 self.assertEqual(UNSAFE.findall(out.replace('\n', '')), [])
 
-    def test_reduce(self):
+    def test_SR_7_and_SR_15_reduce(self):
         lines = ['%d\n' % (number * 7919 % 5000) for number in range(5000)]
         self.write('lines', ''.join(lines))
         code, _out, said = self.run_bounded('reduce', '-a', '--timeout', '10', '-i', 'lines', '-o', 'sorted',
                                             most_printed=MOST_OUTPUT)
         self.assertEqual((code, self.read('sorted')), (0, ''.join(sorted(lines))), said)
 
-    def test_tasks(self):
+    def test_SR_7_and_SR_15_tasks(self):
         self.describe('t', 'exec : echo "$LWT_TASK" >result\nd_fetch : result\n')
         self.lwt('task', 'add', 't', '--array', '1-40')
         code, _out, said = self.run_bounded('task', 'run')

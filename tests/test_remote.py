@@ -114,7 +114,7 @@ class Commands(unittest.TestCase):
         text = opened(command.argv[-1]).decode()
         return shlex.split(text[:text.index('\n')])[2:]
 
-    def test_a_short_script_gets_its_arguments_and_then_the_nonce_on_its_input(self):
+    def test_SR_11_a_script_gets_the_nonce_on_its_input_and_nothing_secret_as_an_argument(self):
         command = remote.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame, self.LIMITS, '/tmp/x')
         self.assertEqual(self.words(command), ['~', 'a b'])
         self.assertEqual(command.stdin, remote.opening(self.frame))
