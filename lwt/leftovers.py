@@ -72,7 +72,7 @@ class Judgement(NamedTuple):
 
 def look(session, host):
     """Flow: look at a home; returns a Seen."""
-    answer = yield from call.script(session, host, 'doctor', [host.home], most=budgets.LEFTOVERS)
+    answer = yield from call.script(session, host, 'doctor', [host.home], stall=session.settings.stall, most=budgets.LEFTOVERS)
     if not answer.verdict.ok:
         return Seen(host, ssh.with_complaint(answer.verdict, answer.stderr))
     return parse(host, answer.verdict, answer.lines)

@@ -20,7 +20,7 @@ MOST_DISK = 300 << 20           # bytes
 MOST_PRINTED = 200 << 10        # bytes of messages
 MOST_OUTPUT = 20 << 20          # bytes of what commands print on standard error
 UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]')
-SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, output_limit='4M', fanout=40, retries=0,
+SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, probe_time=4, output_limit='4M', fanout=40, retries=0,
                 quarantine_wait=300, quarantine_longest=300)
 
 
@@ -139,7 +139,8 @@ class HostileHosts(LoopbackTestCase):
         self.assertEqual(sorted(os.listdir(self.path('back'))), ['d.h1', 'd.h2'])
 
     def test_SR_7_and_SR_15_what_asks_for_facts(self):
-        for words in (('probe',), ('monitor', '-a'), ('doctor',), ('deploy', '-a')):
+        everywhere = ('-w', ','.join(self.lab.names))
+        for words in (('probe',), ('monitor',) + everywhere, ('doctor',), ('deploy',) + everywhere):
             with self.subTest(words=words):
                 code, out, said = self.run_bounded(*words)
                 self.assertIn(code, (0, 1, 3), said)
