@@ -271,6 +271,8 @@ class Puts(CopyTestCase):
             popen = subprocess.Popen(('/bin/sh', '-c', line), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                      stderr=subprocess.DEVNULL, cwd=self.home, env=self.environment(), start_new_session=True)
             with popen.stdout, popen.stdin:
+                popen.stdin.write(command.stdin)
+                popen.stdin.flush()
                 self.assertIsNotNone(popen.wait(30))
             self.assertEqual(os.listdir(self.home), [])
         write(self.path('file'), b'x')
