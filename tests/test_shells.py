@@ -131,6 +131,19 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     @in_each_shell
+    def test_a_lifeline_that_is_cut_at_once_leaves_nothing(self, shell, home):
+        popens = []
+        for _each in range(60):
+            popen = self.start_opened(shell, home, self.guarded('echo output'))
+            popens.append(popen)
+            time.sleep(random.random() * 0.01)
+            for pipe in (popen.stdin, popen.stdout, popen.stderr):
+                pipe.close()
+        for popen in popens:
+            popen.wait(30)
+        self.assertTrue(wait_for(lambda: not marked(self.mark), 20), marked(self.mark))
+
+    @in_each_shell
     def test_a_lease_without_heartbeats_ends_it_and_heartbeats_keep_it(self, shell, home):
         popen = self.start_opened(shell, home, self.guarded('sleep 4; echo kept', lease='2'))
         self.beat_until_it_ends(popen)

@@ -153,8 +153,7 @@ signal_command() {
 die() {
   trap '' TERM HUP INT USR1 USR2 ALRM
   kill "-$1" "$main"
-  # shellcheck disable=SC2086  # it may be empty
-  kill -KILL $timer
+  end_timer
   trap finish EXIT
   # What it starts while it is looked for would be missed, and have no parent any more after the TERM.
   [ -z "$setsid" ] || signal_command STOP
@@ -228,26 +227,29 @@ stuck() {
 # leave: the command has ended.
 leave() {
   over=1
-  # shellcheck disable=SC2086
-  kill -KILL $timer
+  end_timer
 }
+
+# end_timer: a trap may run right after the timer was started, hence no variable.
+end_timer() { [ "$!" = "$no_timer" ] || kill -KILL "$!"; }
 
 # watch: see that the command does not outlive its lease and its time.
 watch() {
   exec >/dev/null 4>&-
   PATH=$PATH:/usr/bin:/bin              # the command keeps the PATH that it was given
-  timer='' beat='' over='' can_fork=1 last=0 end=0 has_clock=''
+  no_timer=$! beat='' over='' can_fork=1 last=0 end=0 has_clock=''
   [ ! -r /proc/uptime ] || has_clock=1
   trap '' TERM HUP INT
+  # What the traps use comes first: without the session of the guard it would count as the command's.
+  rest_root=$command
+  ! read_stat self || rest_guard=$main rest_spared=$stat_session
+  uptime
+  last=$up end=$((up + timeout))
   trap 'die ALRM' USR2
   trap leave ALRM
   trap 'beat=1' USR1
   trap stuck EXIT
   is_command_there || over=1
-  rest_root=$command
-  ! read_stat "$main" || rest_guard=$main rest_spared=$stat_session
-  uptime
-  last=$up end=$((up + timeout))
   while [ -z "$over" ]; do
     beat='' span=$lease
     if [ "$timeout" -ne 0 ]; then
@@ -277,10 +279,9 @@ await_beat() {
     return
   fi
   sleep "$span" 3<&- &
-  timer=$!
-  [ -z "$over" ] || return              # it came before there was a number to kill
-  wait "$timer"
-  kill -KILL "$timer"
+  [ -z "$over" ] || return
+  wait "$!"
+  end_timer
 }
 
 # time_is_up: no heartbeat came while the timer ran.
