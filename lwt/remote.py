@@ -119,11 +119,10 @@ def _encoded(script):
     return ''.join(map(ENCODED.__getitem__, script))
 
 
-@functools.lru_cache(maxsize=32)
 def envelope(script, text=''):
     """Return the command line that makes a login shell run a script (bytes) with sh.
 
-    text: one of our scripts, which is run behind it. Most hosts of a run get the same, so it is made once.
+    text: one of our scripts, which is run behind it.
     Raises UsageError if a NUL byte is in it, or if it is too long.
     """
     encoded = _encoded(script) + _encoded(os.fsencode(text))
@@ -131,6 +130,15 @@ def envelope(script, text=''):
         raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
                          'put it into a file and use --script FILE')
     return ENVELOPE % encoded
+
+
+@functools.lru_cache(maxsize=32)
+def _line(text, words, ahead=b''):
+    """The same for one of our scripts with words as its arguments, which most hosts of a run get alike.
+
+    ahead: what is run before it, bytes.
+    """
+    return envelope(ahead + with_arguments('', words), text)
 
 
 def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
@@ -148,7 +156,7 @@ def conversation(transport, host, name, sink, limits):
 
 
 def _script_line(name, arguments):
-    return envelope(with_arguments('', arguments), text=script_text(*SHORT_SCRIPTS[name]))
+    return _line(script_text(*SHORT_SCRIPTS[name]), arguments)
 
 
 def request(frame, arguments):
@@ -171,7 +179,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame)
     # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
     scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
-    line = envelope(scratch + with_arguments('', words), text)
+    line = _line(text, words, scratch)
     return _command(
         transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
         stdin=opening(frame) + first + payload.script + payload.input, stdin_path=payload.input_path)
