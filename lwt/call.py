@@ -68,7 +68,8 @@ class Answer(NamedTuple):
 
     @property
     def lines(self):
-        return self.stdout.decode('utf-8', 'replace').split('\n', budgets.ANSWER_LINES)[:budgets.ANSWER_LINES]
+        lines = self.stdout.decode('utf-8', 'replace').split('\n', budgets.ANSWER_LINES)
+        return lines[:budgets.ANSWER_LINES] if lines[-1] else lines[:-1]
 
 
 class Collector:

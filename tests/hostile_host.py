@@ -26,7 +26,6 @@ class Host:
 
     def __init__(self):
         self._ends_at = time.monotonic() + LONGEST
-        self._parent = os.getppid()
         self._left = MOST_BYTES
         line = sys.stdin.buffer.readline()
         found = re.match(rb"lwt ([0-9a-f]+) |'([0-9a-f]+)' ", line) or re.match(b'()()', b'')
@@ -59,8 +58,17 @@ class Host:
     def sleep(self, seconds):
         """Sleep as long as the session goes on."""
         until = min(self._ends_at, time.monotonic() + seconds)
-        while time.monotonic() < until and os.getppid() == self._parent:
+        while time.monotonic() < until and is_served():
             time.sleep(0.1)
+
+
+def is_served():
+    """Is the parent still the sshd of the session, which may have ended before this began?"""
+    try:
+        with open('/proc/%d/comm' % os.getppid()) as file:
+            return file.read().startswith('sshd')
+    except OSError:
+        return False
 
 
 def endless_line(host):
