@@ -540,6 +540,17 @@ class ExecHere(ProgramTestCase):
                 self.assertEqual(popen.returncode, code, err)
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
+    def test_a_guard_that_is_stopped_leaves_nothing_either(self):
+        popen = self.start('exec', '-a', '--grace', '0.5', '-u', '4', '--', 'sleep 9966; sleep 9967')
+        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
+        guards = [pid for pid, words in marked(self.mark).items() if 'printf %b' in words]
+        self.assertGreater(len(guards), 1)
+        for pid in guards:
+            os.kill(pid, signal.SIGSTOP)
+        _out, err = popen.communicate(timeout=60)
+        self.assertEqual((popen.returncode, err), (3, b'lwt: localhost: timed out after 4 s\n'))
+        self.assertTrue(wait_for(lambda: not marked(self.mark), 20), marked(self.mark))
+
     def test_a_command_that_ends_at_term_does_not_take_the_whole_grace(self):
         popen = self.start('exec', '-a', '--grace', '60', '-u', '3', '--', 'sleep 9964 & sleep 9965')
         _out, err = popen.communicate(timeout=30)
