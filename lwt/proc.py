@@ -35,6 +35,7 @@ MARKER = procfs.MARKER.encode()
 NEW_PIPE = 4096             # bytes that a new pipe takes at once, everywhere
 RATE_STEP = 0.25            # seconds that one read or write may take of a limited rate
 HELD_LOOK = 0.1             # seconds between two looks whether what is not read is read again
+LEFT_LOOK = 0.2             # seconds between two looks whether what a dead leader has left has ended as well
 UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives is in the kernel (state D), and nobody can end it
 GUARD_EXTRA = 1.0           # seconds over grace before the guard's KILL: a child may be a guard itself, with work to do
 LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a command whose lifeline was closed
@@ -496,8 +497,16 @@ class Child:
         return self._exit is not None
 
     def _ended(self):
+        if self._is_reaped:
+            return
         if not self._cause or self._killed or not self._guard.has_left(self._popen.pid, self._marker, self._noticed_at):
             self._reap()
+        else:
+            self._later(LEFT_LOOK, self._look_again)
+
+    def _look_again(self):
+        self._noticed_at = self._loop.time()
+        self._ended()
 
     def _reap(self):
         self._is_reaped = True

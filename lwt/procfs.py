@@ -16,7 +16,10 @@ DEAD = (b'Z', b'X')
 
 
 class Process(NamedTuple):
-    """One process, as proc(5) has it.  started: clock ticks since boot.  marker: the value of MARKER, b'' where unknown."""
+    """One process, as proc(5) has it.  started: clock ticks since boot.
+
+    marker: the first two parts of the value of MARKER, b'' where unknown.  The guard of a command adds a part of its own.
+    """
 
     pid: int
     parent: int
@@ -47,7 +50,8 @@ def _marker(pid):
     wanted = MARKER.encode() + b'='
     try:
         with open('/proc/%s/environ' % pid, 'rb') as file:
-            return next((entry[len(wanted):] for entry in file.read().split(b'\0') if entry.startswith(wanted)), b'')
+            value = next((entry[len(wanted):] for entry in file.read().split(b'\0') if entry.startswith(wanted)), b'')
+            return b'.'.join(value.split(b'.', 2)[:2])
     except OSError:             # another user's
         return b''
 

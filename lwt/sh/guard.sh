@@ -21,6 +21,8 @@
 # $1 grace, s  $2 lease, s  $3 home  $4 bytes of a script  $5 bytes of input for the command  $6 stall, s
 # $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only its name)    then its arguments
 read_opening
+# On lwt's own machine this shell has a LWT_ID, by which lwt kills what it started, should this guard be too slow or be killed.
+id=${LWT_ID:+$LWT_ID.}$mark
 grace=$1 lease=$2 home=$3 script_bytes=$4 input_bytes=$5 stall=$6 timeout=$7 command=$8
 shift 8
 printf '\036%s begin\n' "$nonce"
@@ -66,7 +68,7 @@ if [ $((script_bytes + input_bytes)) -gt 0 ]; then
   fi
 fi
 exec 3<&0 4>&2 </dev/null 2>/dev/null   # the shell's own "Killed" is not the command's output
-main=$$ command_text=$command command='' why='' again='' code='' is_bash=''
+main=$$ command_text=$command command='' can_fork='' why='' again='' code='' is_bash=''
 # shellcheck disable=SC3028  # for bash alone; the first version whose read takes fractions
 case ${BASH_VERSION-} in [4-9]* | [1-9][0-9]*) is_bash=1 ;; esac
 for setsid in /usr/bin/setsid /bin/setsid ''; do
@@ -95,7 +97,7 @@ unguarded() {
 start_command() {
   (
     exec <"$input" 2>&4 3<&- 4>&-
-    set -- "$setsid" "$mark" "$command_text" sh "$@"
+    set -- "$setsid" "$id" "$command_text" sh "$@"
     # It waits for release_command: it may take every place for a process as soon as it runs.
     ! { read -r own_number _ </proc/self/stat && kill -STOP "$own_number"; } 2>/dev/null
     restore_environment
@@ -158,22 +160,29 @@ die() {
   # What it starts while it is looked for would be missed, and have no parent any more after the TERM.
   [ -z "$setsid" ] || signal_command STOP
   find_rest
-  is_able=$can_fork can_fork=''         # should the shell end where it cannot start a process
-  if [ -n "$is_bash" ]; then
-    find_marked "$mark"
-    know "$marked"
-  elif [ -n "$is_able" ]; then know "$(marked "LWT_ID=$mark")"; fi
+  find_marked "LWT_ID=$id"
+  know "$marked"
   signal_command TERM
   signal_command CONT
   uptime
   end=$((up + ${grace%.*}0 / 10 + 1))
-  while [ -n "$is_able" ] && is_group_there && [ "$up" -lt "$end" ]; do
-    if [ -n "$is_bash" ]; then nap_of_bash; else nap; fi
+  while is_group_there && [ "$up" -lt "$end" ]; do
+    pause || break
     uptime
   done
-  can_fork=$is_able
   finish
+  trap '' EXIT
   exit 0
+}
+
+# pause: a short wait; false where that cannot be had.
+pause() {
+  if [ -n "$is_bash" ]; then nap_of_bash
+  elif [ -n "$can_fork" ]; then
+    can_fork=''
+    nap
+    can_fork=1
+  else false; fi
 }
 
 # nap_of_bash: wait a little without a process: nothing ever comes through that socket, and nothing is sent.
@@ -188,18 +197,16 @@ is_group_there() {
   [ -n "$setsid" ] || return 0
   kill -0 "-$command" || return
   [ -e /proc/self/stat ] || return 0
-  for there_path in /proc/[0-9]*; do
-    ! read_stat "${there_path#/proc/}" || [ "$stat_group" != "$command" ] || return 0
-  done
+  list_processes
+  case "$rest_table " in *":$command"[[:space:]]*) return 0 ;; esac
   return 1
 }
 
-# finish: kill what is left, by builtins first, and then what only a search of all environments finds.
+# finish: kill what is left, by its descent first, for which no process has to be started.
 finish() {
-  trap '' EXIT
   [ -e /proc/self/stat ] || [ -z "$setsid" ] || signal_command KILL
   kill_rest
-  if [ -n "$can_fork" ]; then sweep "$mark"; else sweep_by_builtins "$mark"; fi
+  kill_marked "LWT_ID=$id"
   [ ! -d "$staged" ] || rm -rf "$staged"
   [ -n "$setsid" ] || signal_command KILL
 }
@@ -237,8 +244,9 @@ end_timer() { [ "$!" = "$no_timer" ] || kill -KILL "$!"; }
 watch() {
   exec >/dev/null 4>&-
   PATH=$PATH:/usr/bin:/bin              # the command keeps the PATH that it was given
-  no_timer=$! beat='' over='' can_fork=1 last=0 end=0 has_clock=''
+  no_timer=$! beat='' over='' last=0 end=0 has_clock=''
   [ ! -r /proc/uptime ] || has_clock=1
+  [ -n "$is_bash" ] || can_fork=1
   trap '' TERM HUP INT
   # What the traps use comes first: without the session of the guard it would count as the command's.
   rest_root=$command
@@ -298,7 +306,7 @@ read_lifeline() {
   while read -r _ <&3; do kill -USR1 "$watcher" || exit; done
   # A signal that comes right before a wait does not end it; hence again, by builtins where sleep cannot be started.
   trap 'for _ in 1 2 3 4 5 6 7 8 9 10; do kill -USR2 "$watcher"; done' EXIT
-  while kill -USR2 "$watcher"; do sleep 1; done
+  while kill -USR2 "$watcher"; do nap; done
   trap '' EXIT
 }
 
@@ -309,11 +317,10 @@ start_command "$@"
 trap unguarded EXIT
 trap '' USR1 USR2 ALRM                  # a watcher that has just begun must not die of them
 watch &
-watcher=$!
+watcher=$! reader=''
 trap 'why=lease again=1' USR1
 trap 'why=timeout again=1' USR2
-trap 'why=closed again=1' ALRM
-reader=''
+trap 'why=closed again=1; kill -KILL "$reader"' ALRM
 if [ -z "$is_bash" ]; then
   read_lifeline &
   reader=$!

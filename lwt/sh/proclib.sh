@@ -1,19 +1,24 @@
-# Finding and killing what a command has started, by builtins alone: the host may be at its limit of processes.
+# Finding and killing what a command has started.  The host may be at its limit of processes because of that command, so all of
+# it can be done by builtins alone.  They read byte by byte, which takes seconds where a thousand processes live; so another
+# process reads while one can be started.  bash needs none, and would try for 15 seconds to start it.
 #
 # A process of the command is one that
 #
 #   - descends from it, by the parents in /proc, or is in a session of such a process;
 #   - is an orphan that came to the guard, where the guard is a subreaper;
-#   - has LWT_ID in its environment (marked, sweep_by_builtins).
+#   - has LWT_ID in its environment (find_marked).
 #
 # The first two need no look at environments, which a process can overwrite or hide.  They are looked for before the first
 # signal: when a parent dies, its children get another one, and the descent cannot be seen any more.
 #
+# can_fork      not empty: a process may be started.  Where it cannot, dash and busybox end this shell; so it is empty
+#               meanwhile, for an EXIT trap that goes on
 # rest_known    what was found: words PID:START; the start time tells a process from a later one with its number
 # rest_root     the command's number, which is that of its session as well where it has one of its own
-# rest_guard    whose children are the command's, unless they are in the session $rest_spared or among $rest_own
+# rest_guard    whose children are the command's, unless they are in the session $rest_spared
 # rest_alive    numbers of those that were found and live
-rest_known=' ' rest_root='' rest_guard='' rest_spared='' rest_own=' ' rest_alive=''
+# rest_table    words PID:START:PARENT:SESSION:GROUP of others that live
+rest_known=' ' rest_root='' rest_guard='' rest_spared='' rest_alive='' rest_news=' '
 
 # read_stat PID: set stat_state, stat_parent, stat_group, stat_session and stat_start; false if it is gone or a zombie.
 # The name of a process may hold anything, a newline as well.
@@ -29,29 +34,52 @@ read_stat() {
   stat_state=$1 stat_parent=$2 stat_group=$3 stat_session=$4 stat_start=${20}
 } 2>/dev/null
 
+# list_processes: set $rest_table to all that live.
+list_processes() {
+  if [ -n "$can_fork" ]; then
+    can_fork=''
+    rest_table=$(grep '' /proc/[0-9]*/stat | sed -n "$stat_to_word")
+    can_fork=1
+  else
+    rest_table=''
+    for rest_path in /proc/[0-9]*; do
+      rest_pid=${rest_path#/proc/}
+      ! read_stat "$rest_pid" ||
+        rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
+    done
+  fi
+} 2>/dev/null
+# grep prints the path before each line; the fields follow the name, which may hold anything but is too short to hold them all.
+stat_to_word='s|^/proc/\([0-9]*\)/stat:.*) [^ZX] \([0-9]*\) \([0-9]*\) \([0-9]*\) \([-0-9]* \)\{15\}\([0-9]*\) .*|\1:\6:\2:\4:\3|p'
+
+# split_entry WORD: set rest_pid, rest_word, stat_parent and stat_session from a word of rest_table.
+split_entry() {
+  rest_pid=${1%%:*} stat_session=${1%:*}
+  stat_parent=${stat_session%:*} stat_session=${stat_session##*:}
+  rest_word=${stat_parent%:*} stat_parent=${stat_parent##*:}
+}
+
 # find_rest: look for the command's processes; add them to rest_known, and set rest_alive.  True if there are new ones.
 find_rest() {
-  rest_table='' rest_alive=' ' rest_sessions=' ' rest_is_new=1
-  for rest_path in /proc/[0-9]*; do
-    rest_pid=${rest_path#/proc/}
-    case $rest_own in *" $rest_pid "*) continue ;; esac
-    read_stat "$rest_pid" || continue
+  list_processes
+  rest_others='' rest_alive=' ' rest_sessions=' ' rest_is_new=1
+  for rest_entry in $rest_table; do
+    split_entry "$rest_entry"
     [ "$stat_session" != "$rest_spared" ] || continue
-    rest_word=$rest_pid:$stat_start
     case $rest_known in
       *" $rest_word "*) found_rest ;;
       *)
         if [ "$stat_parent" = "$rest_guard" ] || { [ "$rest_known" = ' ' ] && is_root; }; then found_rest
-        else rest_table="$rest_table $rest_word:$stat_parent:$stat_session"; fi
+        else rest_others="$rest_others $rest_entry"; fi
         ;;
     esac
   done
+  rest_table=$rest_others
   while follow_rest; do :; done
   rest_known="$rest_known${rest_news# }"
   rest_news=' '
   return "$rest_is_new"
 }
-rest_news=' '
 
 # is_root: is the process that was read the command, or in its session?  (Asked the first time only: its number may be given
 # to another process when all of these are gone.)
@@ -59,13 +87,13 @@ is_root() { [ "$rest_pid" = "$rest_root" ] || [ "$stat_session" = "$rest_root" ]
 
 # know PIDS: add processes to rest_known, with what descends from them.
 know() {
+  know_last=$rest_known
   for rest_pid in $1; do
     read_stat "$rest_pid" || continue
     [ "$stat_session" != "$rest_spared" ] || continue
-    case $rest_own in *" $rest_pid "*) continue ;; esac
-    rest_known="$rest_known$rest_pid:$stat_start "
+    case $rest_known in *" $rest_pid:$stat_start "*) ;; *) rest_known="$rest_known$rest_pid:$stat_start " ;; esac
   done
-  find_rest
+  [ "$rest_known" = "$know_last" ] || find_rest
 }
 
 # found_rest: the process that was read is one.
@@ -80,16 +108,15 @@ found_rest() {
 
 # follow_rest: of those in the table, find those whose parent or session was found; true if there were any.
 follow_rest() {
-  rest_more=1 rest_next=''
+  rest_more=1 rest_others=''
   for rest_entry in $rest_table; do
-    rest_pid=${rest_entry%%:*} rest_word=${rest_entry%:*:*} stat_session=${rest_entry##*:}
-    stat_parent=${rest_entry%:*} stat_parent=${stat_parent##*:}
+    split_entry "$rest_entry"
     case "$rest_alive:$rest_sessions" in
       *" $stat_parent "*:* | *:*" $stat_session "*) found_rest; rest_more=0 ;;
-      *) rest_next="$rest_next $rest_entry" ;;
+      *) rest_others="$rest_others $rest_entry" ;;
     esac
   done
-  rest_table=$rest_next
+  rest_table=$rest_others
   return "$rest_more"
 }
 
@@ -98,33 +125,39 @@ kill_rest() {
   kill_round=0
   while [ "$((kill_round += 1))" -le 10 ]; do
     find_rest
+    [ "$rest_alive" != ' ' ] || return 0
     kill_more=1
     while [ -n "$kill_more" ]; do
       # shellcheck disable=SC2086  # numbers
       kill -STOP $rest_alive
       find_rest || kill_more=''
     done
-    [ "$rest_alive" != ' ' ] || return 0
     # shellcheck disable=SC2086
     kill -KILL $rest_alive
   done
 } 2>/dev/null
 
-# find_marked ID: set $marked to the processes with LWT_ID=ID in their environments, by builtins.  Slow: the shell reads byte
-# by byte.  (It skips NUL, so the entries of an environment come as one line.)
+# find_marked ENTRY: set $marked to the numbers of the processes with this entry in their environments.  (A shell that reads
+# skips NUL, so to builtins the entries come as one line.)
 find_marked() {
+  if [ -n "$can_fork" ]; then
+    can_fork=''
+    marked=$(marked "$1")
+    can_fork=1
+    return
+  fi
   marked=''
   for marked_path in /proc/[0-9]*; do
     [ -r "$marked_path/environ" ] || continue
     while IFS= read -r marked_line || [ -n "$marked_line" ]; do
-      case $marked_line in *"LWT_ID=$1"*) marked="$marked ${marked_path#/proc/}" ;; esac
+      case $marked_line in *"$1"*) marked="$marked ${marked_path#/proc/}" ;; esac
     done <"$marked_path/environ"
   done
 } 2>/dev/null
 
-# sweep_by_builtins ID: kill these.
-sweep_by_builtins() {
-  for sweep_round in 1 2 3; do
+# kill_marked ENTRY: kill these.
+kill_marked() {
+  for kill_round in 1 2 3; do
     find_marked "$1"
     [ -n "$marked" ] || break
     # shellcheck disable=SC2086  # numbers
