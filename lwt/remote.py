@@ -19,6 +19,7 @@ What stands before the begin is noise of the login shell or ssh's own words. No 
 known to have run. A begin and no end: it may have run.
 """
 
+import collections
 import functools
 import hashlib
 import math
@@ -37,6 +38,9 @@ ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
 
+# A function of a script: on one line, or ended by a brace at the beginning of one.
+FUNCTION = re.compile(r'(?m)^(\w+)\(\) \{(?: .*\}.*\n|\n(?:(?!\}).*\n)*\}.*\n)')
+
 # Why the guard on a host ended a command: no heartbeat came for the lease, its time was over, its
 # lifeline was closed, or no process could be started to guard it.
 CAUSES = ('lease', 'timeout', 'closed', 'limit')
@@ -48,7 +52,10 @@ SSH_LAST_WORDS = (
     rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |Transferred: sent |'
     rb'Bytes per second: sent ')
 
-# The scripts that frame themselves, and the files of lwt/sh/ that each is made of.
+# The files of lwt/sh/ that each script is made of: the guard, the guard of a command with input or a script, and those that
+# frame themselves.
+GUARD = 'lib', 'begin', 'proclib', 'guard'
+STAGING_GUARD = 'lib', 'begin', 'stage', 'proclib', 'guard'
 SHORT_SCRIPTS = {
     'control': ('lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'),
     'doctor': ('lib', 'frame', 'once', 'samplelib', 'doctor'),
@@ -86,11 +93,22 @@ class Payload(NamedTuple):
     input: bytes = b''
 
 
+def source(*names):
+    """The text of scripts in lwt/sh/, one after the other."""
+    return ''.join(pkgutil.get_data('lwt', 'sh/%s.sh' % name).decode() for name in names)
+
+
 @functools.lru_cache(maxsize=None)
 def script_text(*names):
-    """The text of scripts in lwt/sh/, one after the other, without comments and indentation (it goes over the wire)."""
-    text = ''.join(pkgutil.get_data('lwt', 'sh/%s.sh' % name).decode() for name in names)
-    return re.sub(r'(?m)^[ ]*#.*\n|^[ ]+|[ ]{2,}# .*$', '', text)
+    """The same as it goes over the wire: without comments, indentation, empty lines, and functions that nothing there names."""
+    text = re.sub(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$', '', source(*names))
+    unused = True
+    while unused:
+        words = collections.Counter(re.findall(r'\w+', text))
+        unused = [function for function in FUNCTION.finditer(text) if words[function.group(1)] == 1]
+        for function in reversed(unused):
+            text = text[:function.start()] + text[function.end():]
+    return re.sub(r'\n[ \n]+', '\n', text)
 
 
 def shell_quote(value):
@@ -173,7 +191,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
              str(input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
              command) + tuple(arguments)
-    text, first = script_text('lib', 'proclib', 'guard'), b''
+    text, first = script_text(*(STAGING_GUARD if payload.script or input_bytes else GUARD)), b''
     if payload.secret is not None:
         words = (host.home, text, 'yes' if payload.secret else '') + words
         text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame)

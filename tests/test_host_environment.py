@@ -74,7 +74,7 @@ class OfACommand(ShellTestCase):
         link = os.path.join(self.scratch, 'sh')
         os.symlink('/bin/bash', link)
         # /bin/sh may be another shell, which drops what has no name; so lib.sh is tried by itself.
-        script = remote.script_text('lib') + 'cd /; pwd; restore_environment; exec bash -c "module; cd"'
+        script = remote.source('lib') + 'cd /; pwd; restore_environment; exec bash -c "module; cd"'
         for shell in (('bash',), (link,)):
             with self.subTest(shell=shell):
                 popen = self.start(shell, home, script, variables=BASH_FUNCTIONS)
@@ -92,7 +92,7 @@ class OfACommand(ShellTestCase):
             with open(os.path.join(home, 'bin', name), 'w') as file:
                 file.write(text)
             os.chmod(file.name, 0o755)
-        guard = remote.script_text('lib', 'proclib', 'guard')
+        guard = remote.script_text(*remote.GUARD)
         words = '~', guard, 'yes', '1', '60', '~', '0', '0', '5', '0', 'true'
         script = remote.with_arguments(remote.script_text('lib', 'sudo'), words)
         popen = self.start_opened(shell, home, script, {'secret': 'old', 'said': 'old', 'guard': 'old'})
@@ -133,7 +133,7 @@ class Homes(ShellTestCase):
     def enter(self, shell, home, path, umask=0o022):
         """Enter a home by the guard; returns (its end, lines)."""
         words = ('1', '60', path, '0', '0', '5', '0', 'pwd')
-        script = b'umask %o\n' % umask + remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words)
+        script = b'umask %o\n' % umask + remote.with_arguments(remote.script_text(*remote.GUARD), words)
         popen = self.start_opened(shell, home, script)
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.communicate(timeout=30)

@@ -97,7 +97,8 @@ class ShellTestCase(LeakCheckedTestCase):
 
     def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'', data=b''):
         words = (grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
-        return remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words)
+        names = remote.STAGING_GUARD if script or data else remote.GUARD
+        return remote.with_arguments(remote.script_text(*names), words)
 
 
 class TheGuardOnAHost(ShellTestCase):
@@ -256,7 +257,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_home_that_cannot_be_is_named(self, shell, home):
         words = ('1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
-        popen = self.start_opened(shell, home, remote.with_arguments(remote.script_text('lib', 'proclib', 'guard'), words))
+        popen = self.start_opened(shell, home, remote.with_arguments(remote.script_text(*remote.GUARD), words))
         out, err = popen.communicate(timeout=30)
         self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
 

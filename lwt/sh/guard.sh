@@ -20,55 +20,8 @@
 #
 # $1 grace, s  $2 lease, s  $3 home  $4 bytes of a script  $5 bytes of input for the command  $6 stall, s
 # $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only its name)    then its arguments
-read_opening
-# On lwt's own machine this shell has a LWT_ID, by which lwt kills what it started, should this guard be too slow or be killed.
-id=${LWT_ID:+$LWT_ID.}$mark
-grace=$1 lease=$2 home=$3 script_bytes=$4 input_bytes=$5 stall=$6 timeout=$7 command=$8
-shift 8
-printf '\036%s begin\n' "$nonce"
-printf '\036%s begin\n' "$nonce" >&2
-
-fail() {
-  printf '\036%s fail %s\n' "$nonce" "$1"
-  exit 1
-}
-
-enter_home "$home" || fail "$home_problem"
-
-find_scratch
-staged=$scratch/lwt.$mark               # a command may make it as well, and need not remove it
-input=/dev/null
-if [ $((script_bytes + input_bytes)) -gt 0 ]; then
-  mask=$(umask)
-  umask 077
-  trap 'rm -rf "$staged"; exit 143' TERM HUP
-  mkdir "$staged" || fail "$staged: cannot be made"
-  if ! { receive "$staged/both" $((script_bytes + input_bytes)) "$stall" && arrived "$staged/both" $((script_bytes + input_bytes)); }
-  then
-    rm -rf "$staged"
-    fail "input for the command did not arrive"
-  fi
-  input=$staged/input
-  if ! { head -c "$script_bytes" "$staged/both" >"$staged/script" && chmod 700 "$staged/script" &&
-    tail -c +$((script_bytes + 1)) "$staged/both" >"$input"; }; then
-    rm -rf "$staged"
-    fail "$staged: cannot be written"
-  fi
-  rm -f "$staged/both"
-  umask "$mask"
-  if [ "$script_bytes" -gt 0 ]; then
-    # shellcheck disable=SC2016  # for the inner shell
-    set -- "$staged/script" "$@" && command='"$@"'
-    if [ ! -x "$1" ]; then              # nothing may be executed in this file system
-      read -r first <"$1"
-      case $first in '#!'*) first=${first#??} ;; *) first=/bin/sh ;; esac
-      # shellcheck disable=SC2086  # an interpreter and its argument
-      set -- $first "$@"
-    fi
-  fi
-fi
 exec 3<&0 4>&2 </dev/null 2>/dev/null   # the shell's own "Killed" is not the command's output
-main=$$ command_text=$command command='' can_fork='' why='' again='' code='' is_bash=''
+main=$$ command_text=$command command='' can_fork='' why='' again='' code='' watcher='' reader='' is_bash=''
 # shellcheck disable=SC3028  # for bash alone; the first version whose read takes fractions
 case ${BASH_VERSION-} in [4-9]* | [1-9][0-9]*) is_bash=1 ;; esac
 for setsid in /usr/bin/setsid /bin/setsid ''; do
@@ -87,10 +40,19 @@ end_line() {
 # unguarded: this shell could not start the watcher or the reader, so the command must not go on.
 unguarded() {
   trap '' EXIT
+  find_command
+  kill_rest
   kill -KILL "-$command" "$command"
+  kill -ALRM "$watcher"
   code=137 why=limit
   printf '\036%s end %s %s\n' "$nonce" "$code" "$why"
   printf '\036%s end %s %s\n' "$nonce" "$code" "$why" >&4
+}
+
+# find_command: tell find_rest where to begin, and that what is in this session is none of the command's.
+find_command() {
+  rest_root=$command
+  ! read_stat self || rest_guard=$main rest_spared=$stat_session
 }
 
 # start_command ARGUMENT...: start the command.  Its number is that of its group as well.
@@ -98,8 +60,6 @@ start_command() {
   (
     exec <"$input" 2>&4 3<&- 4>&-
     set -- "$setsid" "$id" "$command_text" sh "$@"
-    # It waits for release_command: it may take every place for a process as soon as it runs.
-    ! { read -r own_number _ </proc/self/stat && kill -STOP "$own_number"; } 2>/dev/null
     restore_environment
     LWT_ID=$2
     export LWT_ID
@@ -112,12 +72,6 @@ start_command() {
     exec /bin/sh -c -- "$@"
   ) &
   command=$!
-}
-
-# release_command: let it run, now that the watcher and the reader are there.
-release_command() {
-  while read_stat "$command" && [ "$stat_state" != T ]; do :; done
-  kill -CONT "$command"
 }
 
 # await_command: set $code to its exit code.  A signal to this shell ends a wait before its time.
@@ -156,6 +110,7 @@ die() {
   trap '' TERM HUP INT USR1 USR2 ALRM
   kill "-$1" "$main"
   end_timer
+  find_command
   trap finish EXIT
   # What it starts while it is looked for would be missed, and have no parent any more after the TERM.
   [ -z "$setsid" ] || signal_command STOP
@@ -248,9 +203,6 @@ watch() {
   [ ! -r /proc/uptime ] || has_clock=1
   [ -n "$is_bash" ] || can_fork=1
   trap '' TERM HUP INT
-  # What the traps use comes first: without the session of the guard it would count as the command's.
-  rest_root=$command
-  ! read_stat self || rest_guard=$main rest_spared=$stat_session
   uptime
   last=$up end=$((up + timeout))
   trap 'die ALRM' USR2
@@ -317,7 +269,7 @@ start_command "$@"
 trap unguarded EXIT
 trap '' USR1 USR2 ALRM                  # a watcher that has just begun must not die of them
 watch &
-watcher=$! reader=''
+watcher=$!
 trap 'why=lease again=1' USR1
 trap 'why=timeout again=1' USR2
 trap 'why=closed again=1; kill -KILL "$reader"' ALRM
@@ -326,7 +278,6 @@ if [ -z "$is_bash" ]; then
   reader=$!
 fi
 exec 3<&-
-release_command
 await_command
 trap '' EXIT
 end_line
