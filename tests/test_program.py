@@ -540,6 +540,18 @@ class ExecHere(ProgramTestCase):
                 self.assertEqual(popen.returncode, code, err)
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
+    def test_a_guard_that_is_killed_while_it_ends_a_command_leaves_nothing(self):
+        popen = self.start('exec', '-a', '--grace', '2', '--', 'trap "" TERM; sleep 9968; sleep 9969')
+        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
+        guards = [pid for pid, words in marked(self.mark).items() if 'printf %b' in words]
+        self.assertGreater(len(guards), 1)
+        popen.send_signal(signal.SIGTERM)
+        for pid in guards:
+            os.kill(pid, signal.SIGKILL)
+        _out, err = popen.communicate(timeout=60)
+        self.assertEqual(popen.returncode, 143, err)
+        self.assertTrue(wait_for(lambda: not marked(self.mark), 20), marked(self.mark))
+
     def test_a_guard_that_is_stopped_leaves_nothing_either(self):
         popen = self.start('exec', '-a', '--grace', '0.5', '-u', '4', '--', 'sleep 9966; sleep 9967')
         self.assertTrue(wait_for(lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))

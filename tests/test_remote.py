@@ -95,6 +95,17 @@ class Envelopes(unittest.TestCase):
                 self.assertGreater(len(lines), 10)
                 self.assertEqual([line for line in lines if line.startswith((' ', '#'))], [])
 
+    def test_scripts_travel_with_the_functions_that_they_name_and_no_others(self):
+        scripts = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD)
+        for name, parts in scripts.items():
+            with self.subTest(name=name):
+                made = set(re.findall(r'(?m)^(\w+)\(\) ', remote.source(*parts)))
+                text = remote.script_text(*parts)
+                sent = set(re.findall(r'(?m)^(\w+)\(\) ', text))
+                self.assertLess(sent, made)
+                self.assertEqual({word for word in re.findall(r'\w+', text) if word in made}, sent)
+                self.assertEqual([function for function in sent if len(re.findall(r'\b%s\b' % function, text)) < 2], [])
+
     def test_every_short_script_leaves_room_for_arguments(self):
         for name, parts in remote.SHORT_SCRIPTS.items():
             with self.subTest(name=name):
