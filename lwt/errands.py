@@ -130,7 +130,7 @@ def _add_task(workspace, task, grace, texts):
     for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
         texts['t/%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names) if command else ''
     texts['t/%s/settings' % task.key] = tasks.settings_text(task, grace)
-    texts['t/%s/run.sh' % task.key] = remote.script_text('lib', 'tasklib', 'run')
+    texts['t/%s/run.sh' % task.key] = remote.script_text(*remote.RUNNER)
     texts['t/%s/cancel' % task.key] = 'cancel\n'
 
 

@@ -459,7 +459,7 @@ def _judged(verdict, control, problem, carried=None):
 def _through_ssh(plan, session, host, control, child, feed, results):
     """Flow: carry the bytes through an ssh; returns its Verdict."""
     frame = remote.Framed(session.nonce(), results.feed)
-    command = remote.plain(session.transport, host, 'attach', (control.directory, control.frame.mark), frame, session.limits())
+    command = remote.plain(session.transport, host, 'attach', (control.directory,), frame, session.limits())
     result = yield command._replace(source=feed, gate=session.gate, tied=child)
     check_input(result)
     frame.finish()

@@ -52,10 +52,11 @@ SSH_LAST_WORDS = (
     rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |Transferred: sent |'
     rb'Bytes per second: sent ')
 
-# The files of lwt/sh/ that each script is made of: the guard, the guard of a command with input or a script, and those that
-# frame themselves.
+# The files of lwt/sh/ that each script is made of: the guard, also of a command with input or a script, the runner of a task,
+# and those that frame themselves.
 GUARD = 'lib', 'begin', 'proclib', 'guard'
 STAGING_GUARD = 'lib', 'begin', 'stage', 'proclib', 'guard'
+RUNNER = 'lib', 'tasklib', 'proclib', 'run'
 SHORT_SCRIPTS = {
     'control': ('lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'),
     'doctor': ('lib', 'frame', 'once', 'samplelib', 'doctor'),

@@ -6,12 +6,13 @@ import os
 import resource
 import signal
 import shutil
+import subprocess
 import time
 import unittest
 
 from lwt import remote
 from tests.support import marked, wait_for
-from tests.test_shells import NONCE, ShellTestCase, in_each_shell
+from tests.test_shells import CONTROL, KEY, NONCE, ShellTestCase, TaskCase, asked, in_each_shell
 
 LIMIT = 60                      # processes that the runaway's user may have
 USERS = itertools.count(100000 + os.getpid() % 20000 * 10)   # where root starts it, each time another one
@@ -52,13 +53,16 @@ class RunawayTestCase(ShellTestCase):
             os.setgid(self.uid)
             os.setuid(self.uid)
 
-    def start_limited(self, shell, home, script):
-        """Start a script (bytes) with this limit, its standard input a pipe."""
+    def start_limited(self, shell, home, script, is_opened=True):
+        """Start a script (bytes) with this limit, its standard input a pipe.  is_opened: it reads its nonce first."""
         self.uid = os.getuid() or next(USERS)
         self.limit = LIMIT + processes_of(self.uid)
         if not os.getuid():
-            os.chown(home, self.uid, self.uid)
-        return self.start_opened(shell, home, script, preexec_fn=self.become_user)
+            for path, _folders, _files in os.walk(home):
+                os.chown(path, self.uid, self.uid)
+        if is_opened:
+            return self.start_opened(shell, home, script, preexec_fn=self.become_user)
+        return self.start(shell, home, script, subprocess.PIPE, preexec_fn=self.become_user)
 
     def is_full(self):
         return processes_of(self.uid) >= self.limit - 2
@@ -123,6 +127,36 @@ class Runaways(RunawayTestCase):
         lines, popen.stdin = popen.stdin, None
         self.assertEqual(self.end(popen).cause, 'timeout')
         lines.close()
+
+
+@unittest.skipUnless(shutil.which('perl'), 'needs perl')
+class RunawayTasks(RunawayTestCase, TaskCase):
+    """sh/run.sh at the limit of processes."""
+
+    def launch(self, shell, home, command, timeout):
+        """Start a task as the limited user; returns the path of its directory."""
+        self.ready(shell, home, command, timeout=timeout)
+        popen = self.start_limited(shell, home, CONTROL, is_opened=False)
+        popen.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
+        popen.stdin.close()
+        popen.stdin = None
+        popen.communicate(timeout=60)
+        return os.path.join(home, '.lwt/t', KEY)
+
+    def ends(self, directory):
+        return [name for name in os.listdir(directory) if name.startswith('exit.')]
+
+    @in_each_shell
+    def test_SR_9_the_time_of_a_task_that_is_a_runaway_is_over(self, shell, home):
+        """SR-9: no process can be started for the next step of the clock, nor to end the task."""
+        try:
+            directory = self.launch(shell, home, "exec perl -e '%s'" % RUNAWAY, 4)
+            self.assertTrue(wait_for(self.is_full), processes_of(self.uid))
+            self.assertTrue(wait_for(lambda: self.ends(directory), 60))
+            self.assertTrue(wait_for(lambda: not marked(self.mark), 20), len(marked(self.mark)))
+        finally:
+            self.end_all()
+        self.assertEqual(self.ends(directory), ['exit.timeout'])
 
 
 def running(words):

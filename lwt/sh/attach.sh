@@ -1,8 +1,8 @@
 # Connect the standard streams of this session with what reduce.sh runs in another one.
 #
-# $1 its directory  $2 its LWT_ID: should its guard have to end it, this is ended as well
+# $1 its directory, called after its LWT_ID: should its guard have to end it, this is ended as well
 dir=$1
-LWT_ID=$2
+LWT_ID=${dir##*/lwt.}
 export LWT_ID
 [ -p "$dir/out" ] || refuse "$dir: gone"
 if [ -p "$dir/in" ]; then

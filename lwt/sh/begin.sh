@@ -15,5 +15,5 @@ fail() {
 enter_home "$home" || fail "$home_problem"
 
 find_scratch
-staged=$scratch/lwt.$mark               # a command may make it as well, and need not remove it
+staged=$scratch/lwt.$id                 # a command may make it as well, and need not remove it
 input=/dev/null

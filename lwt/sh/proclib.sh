@@ -142,7 +142,7 @@ kill_rest() {
 find_marked() {
   if [ -n "$can_fork" ]; then
     can_fork=''
-    marked=$(marked "$1")
+    marked=$(unset LWT_ID; marked "$1")         # what looks is not looked for
     can_fork=1
     return
   fi
@@ -155,12 +155,15 @@ find_marked() {
   done
 } 2>/dev/null
 
-# kill_marked ENTRY: kill these.
+# kill_marked ENTRY: kill these, when all of them are stopped, so that none of them starts another one meanwhile.
 kill_marked() {
-  for kill_round in 1 2 3; do
+  kill_last='' kill_round=0
+  while [ "$((kill_round += 1))" -le 20 ]; do
     find_marked "$1"
     [ -n "$marked" ] || break
     # shellcheck disable=SC2086  # numbers
-    kill -KILL $marked
+    if [ "$marked" = "$kill_last" ]; then kill -KILL $marked
+    else kill -STOP $marked; fi
+    kill_last=$marked
   done
 } 2>/dev/null

@@ -39,7 +39,21 @@ is_later() {
   else [ "$candidate" -nt staged ] || { [ "$tries" -gt 2 ] && [ -n "$(find "$candidate" -newer staged)" ]; }; fi
 } 2>/dev/null
 
-candidate=c.$$ told='' tries=0
+# expire: no process can be started to wait for the end of the time, or to end the task: perhaps it is the task that has taken
+# all places.  dash and busybox end a shell that cannot fork, so this is a trap, and uses builtins until the task is dead.
+expire() {
+  trap '' EXIT
+  can_fork=''
+  until [ -n "$over" ] || [ ! -r /proc/uptime ] || { now && [ "${up%.*}" -gt "$late" ]; }; do :; done
+  [ -z "$over" ] || exit 0
+  kill -USR2 $$
+  kill_marked "LWT_ID=$LWT_ID"
+  mv "$candidate" exit.timeout
+  ring
+  kill -KILL 0
+}
+
+candidate=c.$$ told='' tries=0 is_late='' can_fork=''
 if { read -r line </proc/$$/stat; } 2>/dev/null; then
   # shellcheck disable=SC2086  # to be split into fields
   set -- ${line##*") "}
@@ -66,8 +80,10 @@ begun=$up
 # The time-out: the reason first, then TERM to the group, then KILL; this runner survives the TERM to record the end.  The clock
 # goes in steps, so that the time for which the task is stopped counts for one step at most.
 if [ "$task_timeout" != 0 ]; then
+  trap 'is_late=1' USR2
   (
-    over=''
+    over='' can_fork=1 late=$((${begun%.*} + ${task_timeout%.*}))
+    trap expire EXIT
     trap 'over=1; kill -KILL "$clock"' USR1   # a TERM would be ignored
     trap '' TERM
     for step in $task_clock; do
@@ -86,7 +102,7 @@ if [ "$task_timeout" != 0 ]; then
       sleep 1
       task_grace=$((task_grace - 1))
     done
-    sweep "$LWT_ID"
+    kill_marked "LWT_ID=$LWT_ID"
     regain_all
     mv "$candidate" exit.timeout
     ring
@@ -113,9 +129,12 @@ regain_all
 { say "$begun $up"; times; } >usage 2>/dev/null
 end=$code
 [ ! -e why.timeout ] && [ ! -e why.killed ] || end=$(why_ended "$code")
+[ -z "$is_late" ] || end=timeout
 if [ -n "${watcher-}" ]; then
   [ "$end" = timeout ] || kill -USR1 "$watcher"
   wait "$watcher"                       # what runs after the end is recorded was left by the task
 fi
+trap 'true >"exit.$end"' EXIT          # where mv cannot be started
 mv "$candidate" "exit.$end"
+trap '' EXIT
 ring
