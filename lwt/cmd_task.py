@@ -17,7 +17,7 @@ from lwt.flow import running
 from lwt.health import NEEDS_A_PERSON        # cron mails what is said of such a host
 from lwt.hosts import Host
 from lwt.prospects import Prospects
-from lwt.store import Store
+from lwt.store import BUSY_TIMEOUT, PATIENCE, Store
 from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.visit import Context
 from lwt.weather import Weather
@@ -58,7 +58,7 @@ def main(name, argv, make_env):
     place.prepare()
     master.read(place)                  # a copy is refused
     try:
-        with Store(place.database) as store:
+        with Store(place.database, patience=BUSY_TIMEOUT if verb == 'run' else PATIENCE) as store:
             return VERBS[verb](_Task(env, place, settings, store, parsed), words)
     except BusyError:
         if parsed.cron:                 # the next tick comes anyway

@@ -29,7 +29,8 @@ except ImportError:         # a Python that was built without it; all but tasks 
     sqlite3 = None
 
 SCHEMA = 2
-BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another
+BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another; heartbeats of a run wait meanwhile
+PATIENCE = 60.0         # the same for a command that has nothing else to do
 LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
 NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
 MOST_NAMES = 500        # hosts in one query: SQLite before 3.32 takes 999 parameters
@@ -135,11 +136,13 @@ class Store:
     """The state of a workspace.  Use as a context manager.
 
     clock: a function giving seconds since 1970.  path: the database; it is created if it does not
-    exist.  anew: create it even if there was one before (see why_lost).
+    exist.  anew: create it even if there was one before (see why_lost).  patience: seconds that a
+    transaction waits for another.
     """
 
-    def __init__(self, path, clock=time.time, anew=False):
+    def __init__(self, path, clock=time.time, anew=False, patience=BUSY_TIMEOUT):
         self._path = path
+        self._patience = patience
         self._clock = clock
         self._anew = anew
         self._depth = 0
@@ -153,7 +156,7 @@ class Store:
             # SQLite takes an empty file for a new database, and removes the journal beside it.
             if not os.path.getsize(self._path):
                 raise LocalError('%s: damaged (0 bytes)' % self._path, WAY_OUT)
-            self._db = _connect(self._path)
+            self._db = _connect(self._path, self._patience)
             try:
                 self._set_up()
             except BaseException:
@@ -174,7 +177,7 @@ class Store:
         part = '%s.new-%s' % (self._path, os.urandom(8).hex())
         try:
             os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            with contextlib.closing(_connect(part)) as db:
+            with contextlib.closing(_connect(part, BUSY_TIMEOUT)) as db:
                 db.execute('BEGIN')
                 for statement in _TABLES.split(';'):
                     db.execute(statement)
@@ -778,9 +781,9 @@ class Store:
         return task._replace(**columns)
 
 
-def _connect(path):
+def _connect(path, patience):
     """A connection to a database that exists; what it commits survives a power cut."""
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    db = sqlite3.connect(path, timeout=patience, isolation_level=None)
     try:
         db.execute('PRAGMA journal_mode = TRUNCATE').fetchall()
         db.execute('PRAGMA synchronous = EXTRA')

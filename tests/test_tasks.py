@@ -138,16 +138,18 @@ class Descriptions(TaskTestCase):
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'real\nreal\nnewline\nempty\nnothing\n')
 
     def test_D_6_fifty_at_once_have_fifty_ids(self):
-        ids = []
+        ids, complaints = [], []
 
         def one():
-            ids.extend(self.lwt('task', 'add', 'sample', timeout=120).out.split())
+            done = self.lwt('task', 'add', 'sample', timeout=120)
+            ids.extend(done.out.split())
+            complaints.append(done.err)
         threads = [threading.Thread(target=one) for _ in range(50)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(sorted(ids), [tasks.format_id(number) for number in range(1, 51)])
+        self.assertEqual(sorted(ids), [tasks.format_id(number) for number in range(1, 51)], complaints)
 
     def test_D_7_what_is_edited_after_adding_changes_nothing(self):
         self.describe('one', 'exec : cat file\n', file='old\n')
