@@ -190,15 +190,18 @@ sweep() {
   done
 } 2>/dev/null
 
-# marked ENTRY: the numbers of the processes whose environment has this entry; one look at all of them, where grep can.
-marked() {
+# marked ENTRY: the numbers of the processes whose environment has this entry.
+marked() { marked_files "$1" | tr -dc '0-9\n'; }
+
+# marked_files ENTRY: the paths of these environments; one look at all of them, where grep can.
+marked_files() {
   if printf 'a\0b\0' | grep -qzx b; then
     grep -lszx "$1" /proc/[0-9]*/environ
   else
     for marked_file in /proc/[0-9]*/environ; do
       [ -r "$marked_file" ] && tr '\0' '\n' <"$marked_file" | grep -qx "$1" && say "$marked_file"
     done
-  fi | tr -dc '0-9\n'
+  fi
 }
 
 # receive FILE BYTES STALL: take so many bytes from standard input; fewer, where there are no more or none come for STALL seconds.

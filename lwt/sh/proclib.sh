@@ -11,8 +11,8 @@
 # The first two need no look at environments, which a process can overwrite or hide.  They are looked for before the first
 # signal: when a parent dies, its children get another one, and the descent cannot be seen any more.
 #
-# can_fork      not empty: a process may be started.  Where it cannot, dash and busybox end this shell; so it is empty
-#               meanwhile, for an EXIT trap that goes on
+# can_fork      not empty: a process may be started.  Where it cannot, dash and busybox end this shell, or the one of a $(...);
+#               so it is empty meanwhile, for an EXIT trap that goes on
 # rest_known    what was found: words PID:START; the start time tells a process from a later one with its number
 # rest_root     the command's number, which is that of its session as well where it has one of its own
 # rest_guard    whose children are the command's, unless they are in the session $rest_spared
@@ -36,18 +36,19 @@ read_stat() {
 
 # list_processes: set $rest_table to all that live.
 list_processes() {
+  rest_table=''
   if [ -n "$can_fork" ]; then
     can_fork=''
     rest_table=$(grep '' /proc/[0-9]*/stat | sed -n "$stat_to_word")
-    can_fork=1
-  else
-    rest_table=''
-    for rest_path in /proc/[0-9]*; do
-      rest_pid=${rest_path#/proc/}
-      ! read_stat "$rest_pid" ||
-        rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
-    done
   fi
+  if [ -n "$rest_table" ]; then
+    can_fork=1
+    return
+  fi
+  for rest_path in /proc/[0-9]*; do
+    rest_pid=${rest_path#/proc/}
+    ! read_stat "$rest_pid" || rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
+  done
 } 2>/dev/null
 # grep prints the path before each line; the fields follow the name, which may hold anything but is too short to hold them all.
 stat_to_word='s|^/proc/\([0-9]*\)/stat:.*) [^ZX] \([0-9]*\) \([0-9]*\) \([0-9]*\) \([-0-9]* \)\{15\}\([0-9]*\) .*|\1:\6:\2:\4:\3|p'
@@ -140,13 +141,21 @@ kill_rest() {
 # find_marked ENTRY: set $marked to the numbers of the processes with this entry in their environments.  (A shell that reads
 # skips NUL, so to builtins the entries come as one line.)
 find_marked() {
+  marked='' marked_files=''
   if [ -n "$can_fork" ]; then
     can_fork=''
-    marked=$(unset LWT_ID; marked "$1")         # what looks is not looked for
-    can_fork=1
-    return
+    marked_files=$(unset LWT_ID; marked_files "$1"; say end)     # what looks is not looked for
   fi
-  marked=''
+  case $marked_files in
+    *end)                               # else it was ended because it could start no process
+      can_fork=1
+      for marked_path in ${marked_files%end}; do
+        marked_path=${marked_path#/proc/}
+        marked="$marked ${marked_path%/environ}"
+      done
+      return
+      ;;
+  esac
   for marked_path in /proc/[0-9]*; do
     [ -r "$marked_path/environ" ] || continue
     while IFS= read -r marked_line || [ -n "$marked_line" ]; do
