@@ -108,9 +108,9 @@ class Runaways(RunawayTestCase):
     @in_each_shell
     def test_SR_9_a_watcher_without_a_timer_still_hears_and_ends(self, shell, home):
         """SR-9: heartbeats come while no process can be started for the next timer."""
-        popen = self.start_limited(shell, home, self.guarded_runaway(lease='4'))
+        popen = self.start_limited(shell, home, self.guarded_runaway(lease='7'))
         self.assertTrue(wait_for(self.is_full), processes_of(self.uid))
-        for _ in range(7):
+        for _ in range(10):
             popen.stdin.write(b'\n')
             popen.stdin.flush()
             time.sleep(1)
