@@ -15,8 +15,9 @@
 # end-of-file.  The end line then has a word behind the exit code: lease, timeout, closed.
 #
 # A host may be at its limit of processes because of the command itself.  dash and busybox end a shell that cannot fork, and
-# run its EXIT trap, in which another failed fork would be the end.  So what ends the command uses builtins alone, and what
-# needs a process comes after that.
+# run its EXIT trap, in which another failed fork would be the end.  So that trap ends the command by builtins alone.
+#
+# begin.sh goes ahead of this, and stage.sh where there is a script or input.
 #
 # $1 grace, s  $2 lease, s  $3 home  $4 bytes of a script  $5 bytes of input for the command  $6 stall, s
 # $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only its name)    then its arguments
