@@ -837,6 +837,13 @@ def why_lost(path):
     A new one would not know the tasks whose inputs are there, and passes would remove these.  And
     SQLite would apply the journal of the lost one to a new one.
     """
+    lost = _trace_of(path)
+    # Another lwt may have made it, and inputs of its tasks, since somebody looked for it.
+    return '' if os.path.lexists(path) else lost
+
+
+def _trace_of(path):
+    """What a database has left at a path, or ''."""
     for end in BESIDE:
         if os.path.exists(path + end) and os.path.getsize(path + end):
             return '%s is there' % os.path.basename(path + end)

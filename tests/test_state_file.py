@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
+from lwt import store
 from tests.support import ROOT, ProgramTestCase
 
 COMMANDS = (
@@ -156,6 +158,18 @@ class StateFile(ProgramTestCase):
             os.utime(self.path('.lwt', name), (0, 0))
         self.assertEqual(self.lwt('task', 'add', 'sample').code, 0)
         self.assertEqual([name for name in os.listdir(self.path('.lwt')) if '.new-' in name], [])
+
+    def test_SR_17_a_database_that_appears_when_it_was_looked_for_is_not_lost(self):
+        """SR-17: another lwt makes it, and the input of a task, between two steps of this one."""
+        os.unlink(self.path_of_state)
+        self.assertIn(self.inputs[0], store.why_lost(self.path_of_state))
+
+        def appears(_path):
+            shutil.copy(self.path('good'), self.path_of_state)
+            return self.inputs
+
+        with mock.patch.object(store.os, 'listdir', appears):
+            self.assertEqual(store.why_lost(self.path_of_state), '')
 
     def test_SR_17_many_that_create_it_at_once_get_one_database(self):
         """SR-17: several lwt begin with the first task of a workspace."""
