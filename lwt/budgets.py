@@ -21,6 +21,7 @@ NOISE = 4096                    # bytes that are kept of what is printed before 
 
 # -- answers of scripts ----------------------------------------------------------------------------
 TOLD = 1 << 24                  # bytes of lines in one copy, or for one partition of a reduce
+TOLD_LINES = 1 << 21            # of these
 ANSWER = 1 << 20                # bytes: no script of ours has so much to say
 ANSWER_LINES = 200000           # of these
 COMPLAINTS = 1 << 16            # bytes that are kept of what a script says on standard error

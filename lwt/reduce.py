@@ -306,7 +306,7 @@ class Control:
     def __init__(self, nonce, complain, tokens=()):
         self.frame = remote.Framed(nonce, self._take)
         self._complain = complain
-        self._complained = self._heard = 0
+        self._complained = self._heard = self._lines = 0
         self._partial = b''
         self.directory = ''
         self.tokens = tokens
@@ -329,7 +329,8 @@ class Control:
             self._complained += len(data)
             return None
         self._heard += len(data)
-        if self._heard > budgets.TOLD:
+        self._lines += data.count(b'\n')
+        if self._heard > budgets.TOLD or self._lines > budgets.TOLD_LINES:
             self.refused = budgets.passed(budgets.TOLD)
             return True
         *lines, self._partial = (self._partial + data)[-budgets.LINE:].split(b'\n')

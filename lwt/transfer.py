@@ -62,12 +62,14 @@ class Lines:
         self._take = take
         self._partial = b''
         self._left = budgets.TOLD
+        self._lines_left = budgets.TOLD_LINES
         self.problem = ''
 
     def count(self, data):
         """Count bytes that the host has told in another way."""
         self._left -= len(data)
-        if self._left < 0:
+        self._lines_left -= data.count(b'\n')
+        if self._left < 0 or self._lines_left < 0:
             self.problem = budgets.passed(budgets.TOLD)
 
     def feed(self, data):

@@ -13,6 +13,7 @@ import time
 
 MOST_BYTES = 1 << 27
 LONGEST = 60.0
+RATE = 5e6                      # bytes a second: many of them share one machine in the tests
 BLOCK = b'x' * (1 << 16)
 ESCAPES = '\x1b]0;title\x07\x1b[2J\u202eevil\u200b'.encode()
 
@@ -54,6 +55,7 @@ class Host:
         """Write until it is enough."""
         for data in chunks:
             self.put(data, fd)
+            time.sleep(len(data) / RATE)
 
     def sleep(self, seconds):
         """Sleep as long as the session goes on."""

@@ -24,7 +24,7 @@ use POSIX;
 $SIG{TERM} = $SIG{CHLD} = "IGNORE";
 while (1) {
   $child = fork;
-  if (!defined $child) { select(undef, undef, undef, 0.002); next }
+  if (!defined $child) { select(undef, undef, undef, 0.05); next }
   if (!$child) { srand; POSIX::setsid() if rand() < 0.3 }
 }
 '''
