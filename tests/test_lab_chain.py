@@ -65,11 +65,6 @@ class Chains(LabTestCase):
         done = self.lwt('-v', 'put', '-w', 'h[1-5]', '--chain', 'big', 'there')
         self.assertIn('5 of 5 hosts: 0 files copied, 5 unchanged', done.err)
 
-    def sent_by_a_put(self):
-        before = self.sent()
-        self.assert_right(self.put())
-        return self.sent() - before
-
     def sent(self):
         """Bytes that the master itself has sent to hosts."""
         with open('/sys/class/net/%s/statistics/tx_bytes' % self.lab._bridge) as file:
@@ -239,6 +234,11 @@ class Strangers(LabTestCase):
                     finally:
                         for name in self.names:
                             self.lab.inside(name, 'umount', there)
+
+    def sent_by_a_put(self):
+        before = self.sent()
+        self.assert_right(self.put())
+        return self.sent() - before
 
     def sent(self):
         """Bytes that the master itself has sent to hosts."""
