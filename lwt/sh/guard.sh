@@ -33,7 +33,6 @@ done
 
 # end_line: say how the command ended, on both streams.
 end_line() {
-  [ ! -d "$staged" ] || rm -rf "$staged"
   printf '\036%s end %s%s\n' "$nonce" "$code" "${why:+ $why}"
   printf '\036%s end %s%s\n' "$nonce" "$code" "${why:+ $why}" >&4
 }
@@ -46,8 +45,7 @@ unguarded() {
   kill -KILL "-$command" "$command"
   kill -ALRM "$watcher"
   code=137 why=limit
-  printf '\036%s end %s %s\n' "$nonce" "$code" "$why"
-  printf '\036%s end %s %s\n' "$nonce" "$code" "$why" >&4
+  end_line
 }
 
 # find_command: tell find_rest where to begin, and that what is in this session is none of the command's.
@@ -281,6 +279,7 @@ fi
 exec 3<&-
 await_command
 trap '' EXIT
+[ ! -d "$staged" ] || rm -rf "$staged"
 end_line
 case $reader:$why in
   :) kill -KILL "$watcher" ;;           # bash: it has no timer that would be left
