@@ -11,20 +11,32 @@ from tests.support import wait_for
 from tests.test_lab_hosts import LabTestCase
 
 
-class Chains(LabTestCase):
-    """One file to five hosts, whose links are slow enough that something can happen meanwhile."""
+class ChainTestCase(LabTestCase):
+    """A file that goes to hosts as `there`."""
 
-    hosts = 5
+    size = 3000000
 
     def setUp(self):
         super().setUp()
-        self.data = os.urandom(12000000)
+        self.data = os.urandom(self.size)
         self.write('big', self.data)
 
     def tearDown(self):
         for name in self.names:
             self.lab.inside(name, 'rm', '-rf', 'there')
         super().tearDown()
+
+    def sent(self):
+        """Bytes that the master itself has sent to hosts."""
+        with open('/sys/class/net/%s/statistics/tx_bytes' % self.lab._bridge) as file:
+            return int(file.read())
+
+
+class Chains(ChainTestCase):
+    """One file to five hosts, whose links are slow enough that something can happen meanwhile."""
+
+    hosts = 5
+    size = 12000000
 
     def limit_links(self, kbit='40000'):
         for name in self.names:
@@ -64,11 +76,6 @@ class Chains(LabTestCase):
         self.assert_nothing_half(*self.names)
         done = self.lwt('-v', 'put', '-w', 'h[1-5]', '--chain', 'big', 'there')
         self.assertIn('5 of 5 hosts: 0 files copied, 5 unchanged', done.err)
-
-    def sent(self):
-        """Bytes that the master itself has sent to hosts."""
-        with open('/sys/class/net/%s/statistics/tx_bytes' % self.lab._bridge) as file:
-            return int(file.read())
 
     def test_hosts_that_refuse_or_are_silent_are_named_and_the_others_have_it(self):
         self.lab.refuse('h1')
@@ -143,21 +150,11 @@ class Chains(LabTestCase):
             self.assert_refused(self.lwt('put', '--chain', *words, 'big', '/tmp/'), 2, said)
 
 
-class Strangers(LabTestCase):
+class Strangers(ChainTestCase):
     """Another user of a host reaches a listener first, or takes its port."""
 
     hosts = 2
     netcats = ('nc.openbsd', 'nc.traditional', 'ncat', 'busybox')
-
-    def setUp(self):
-        super().setUp()
-        self.data = os.urandom(3000000)
-        self.write('big', self.data)
-
-    def tearDown(self):
-        for name in self.names:
-            self.lab.inside(name, 'rm', '-rf', 'there')
-        super().tearDown()
 
     @contextlib.contextmanager
     def netcats_replaced(self, text, **words):
@@ -239,11 +236,6 @@ class Strangers(LabTestCase):
         before = self.sent()
         self.assert_right(self.put())
         return self.sent() - before
-
-    def sent(self):
-        """Bytes that the master itself has sent to hosts."""
-        with open('/sys/class/net/%s/statistics/tx_bytes' % self.lab._bridge) as file:
-            return int(file.read())
 
 
 if __name__ == '__main__':
