@@ -94,9 +94,13 @@ def counts(verdict):
 def observe(health, kind, reason, now, numbers, die):
     """The Health after an operation that ended with a kind: 'ok' or a class of TRANSPORT.  die: from 0 to 1."""
     event = 'good' if kind == 'ok' else 'grave' if kind in NEEDS_A_PERSON else 'bad'
-    if event != 'good' and health.state != 'held':
-        health = health._replace(kind=kind, reason=reason)
-    return STEPS[health.state, event](health, now, numbers, die)
+    found = STEPS[health.state, event](health, now, numbers, die)
+    if event == 'good' or health.state == 'held':
+        return found
+    if _is_distrusted(health, now, numbers):
+        # That it cannot be reached either does not end what the tasks told of it.
+        return found._replace(retry=max(health.retry, found.retry))
+    return found._replace(kind=kind, reason=reason)
 
 
 def hold(health, reason, now):
@@ -206,8 +210,13 @@ def _clear(health, now, _numbers, _die):
     return health._replace(state='well', failures=0, goods=0, since=now, retry=0.0)
 
 
+def _is_distrusted(health, now, numbers):
+    """Is it out because tasks end badly there, and its time not over?"""
+    return health.state == 'out' and health.kind == TASKS and not clocks.is_due(health.retry, now, numbers.most)
+
+
 def _earn(health, now, numbers, die):
-    if health.kind == TASKS and not clocks.is_due(health.retry, now, numbers.most):
+    if _is_distrusted(health, now, numbers):
         return health
     if health.goods + 1 >= numbers.good:
         return _clear(health, now, numbers, die)

@@ -116,6 +116,20 @@ class Steps(unittest.TestCase):
         self.assertEqual(health.suspect(Health('h', 'held', reason='mine'), 'why', 0.0, RULES, 0.5).reason, 'mine')
         self.assertEqual(health.release(found, 1001.0), Health('h', since=1001.0))
 
+    def test_a_suspect_stays_one_while_it_cannot_be_reached(self):
+        """Good answers after a failure of the way do not bring it back before its time is over."""
+        suspect = health.suspect(Health('h'), 'why', 1000.0, RULES, 0.5)
+        for kind in ('lost', 'timeout', 'auth'):
+            with self.subTest(kind=kind):
+                found = health.observe(suspect, kind, 'gone', 1001.0, RULES, 0.5)
+                self.assertEqual((found.kind, found.reason, found.failures), (health.TASKS, 'why', 1))
+                self.assertGreaterEqual(found.retry, suspect.retry)
+                for now in (1002.0, 1003.0, 1004.0):
+                    found = health.observe(found, 'ok', '', now, RULES, 0.5)
+                self.assertEqual(found.state, 'out')
+        late = health.observe(suspect, 'lost', 'gone', suspect.retry + 1, RULES, 0.5)
+        self.assertEqual((late.kind, late.reason), ('lost', 'gone'))
+
     def test_N_10_a_host_that_flaps_settles_in_quarantine_and_an_occasional_failure_is_forgiven(self):
         flapping = ' '.join(['lost ok'] * 20)
         states = [after(flapping[:end], every=3.0)[0].state for end in range(7, len(flapping), 8)]
