@@ -156,7 +156,7 @@ class Member:
     def __init__(self, chain, name, addresses=None):
         self._chain = chain
         self.name = name
-        self._lines = transfer.Lines(self._hear)
+        self._lines = call.Lines(self._hear)
         self._told = []                 # what netcat.PROBE said
         self._orders = []               # bytes to be written, lines of commands
         self._chunks = None             # while the master feeds it

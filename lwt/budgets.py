@@ -5,9 +5,9 @@ asked for with a task's results.
 """
 
 
-def passed(most):
-    """The reason why a host failed that told more than so many bytes."""
-    return 'what it answers has no end (more than %d bytes)' % most
+def passed(most, what='bytes'):
+    """The reason why a host failed that told more than that."""
+    return 'what it answers has no end (more than %d %s)' % (most, what)
 
 
 # -- lines and words -------------------------------------------------------------------------------

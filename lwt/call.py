@@ -94,6 +94,39 @@ class Collector:
         return self.is_full
 
 
+class Lines:
+    """Cuts what a host tells into lines.  take(line) hears each, as bytes.
+
+    problem: why no more is taken, '' before that.
+    """
+
+    def __init__(self, take):
+        self._take = take
+        self._partial = b''
+        self._left = budgets.TOLD
+        self._lines_left = budgets.TOLD_LINES
+        self.problem = ''
+
+    def count(self, data):
+        """Count bytes that the host has told in another way."""
+        self._left -= len(data)
+        self._lines_left -= data.count(b'\n')
+        if self._left < 0:
+            self.problem = budgets.passed(budgets.TOLD)
+        elif self._lines_left < 0:
+            self.problem = budgets.passed(budgets.TOLD_LINES, 'lines')
+
+    def feed(self, data):
+        """Take bytes."""
+        self.count(data)
+        if self.problem:
+            return
+        *lines, self._partial = (self._partial + data).split(b'\n')
+        self._partial = self._partial[:budgets.LINE]
+        for line in lines:
+            self._take(line)
+
+
 @functools.lru_cache(maxsize=1)
 def too_much(limit):
     """The Verdict on a host that printed more than `limit` KiB."""

@@ -21,7 +21,7 @@ import hmac
 import os
 from typing import Callable, NamedTuple
 
-from lwt import budgets, connection, events, manifest, meeting, netcat, remote, ssh
+from lwt import budgets, call, connection, events, manifest, meeting, netcat, remote, ssh
 from lwt.config import bounded
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
@@ -306,8 +306,8 @@ class Control:
     def __init__(self, nonce, complain, tokens=()):
         self.frame = remote.Framed(nonce, self._take)
         self._complain = complain
-        self._complained = self._heard = self._lines = 0
-        self._partial = b''
+        self._complained = 0
+        self._lines = call.Lines(self._hear)
         self.directory = ''
         self.tokens = tokens
         self.ports = []
@@ -328,19 +328,15 @@ class Control:
             self._complain(data[:max(0, budgets.COMMAND_COMPLAINTS - self._complained)])
             self._complained += len(data)
             return None
-        self._heard += len(data)
-        self._lines += data.count(b'\n')
-        if self._heard > budgets.TOLD or self._lines > budgets.TOLD_LINES:
-            self.refused = budgets.passed(budgets.TOLD)
+        self._lines.feed(data)
+        if self._lines.problem:
+            self.refused = self._lines.problem
             return True
-        *lines, self._partial = (self._partial + data)[-budgets.LINE:].split(b'\n')
-        for line in lines:
-            self._hear(line.decode('utf-8', 'replace').split(' '))
         self.wake()
         return bool(self.failure)
 
-    def _hear(self, words):
-        word, rest = words[0], words[1:]
+    def _hear(self, line):
+        word, *rest = line.decode('utf-8', 'replace').split(' ')
         if word == 'ready':
             self.directory = ' '.join(rest)
         elif word == 'listen' and len(self.ports) < len(self.tokens):

@@ -52,37 +52,6 @@ class Tally:
         self.unchanged = 0
 
 
-class Lines:
-    """Cuts what a host tells into lines.  take(line) hears each, as bytes.
-
-    problem: why no more is taken, '' before that.
-    """
-
-    def __init__(self, take):
-        self._take = take
-        self._partial = b''
-        self._left = budgets.TOLD
-        self._lines_left = budgets.TOLD_LINES
-        self.problem = ''
-
-    def count(self, data):
-        """Count bytes that the host has told in another way."""
-        self._left -= len(data)
-        self._lines_left -= data.count(b'\n')
-        if self._left < 0 or self._lines_left < 0:
-            self.problem = budgets.passed(budgets.TOLD)
-
-    def feed(self, data):
-        """Take bytes."""
-        self.count(data)
-        if self.problem:
-            return
-        *lines, self._partial = (self._partial + data).split(b'\n')
-        self._partial = self._partial[:budgets.LINE]
-        for line in lines:
-            self._take(line)
-
-
 # -- put --------------------------------------------------------------------------------------------------------------------
 
 
@@ -94,7 +63,7 @@ class _Sender:
         self._cksums = cksums           # {path: its cksum}, for a host without sha256
         self.lacking = []               # Entries whose cksum is needed first; then nothing was sent
         self._tally = tally
-        self._lines = Lines(self._hear)
+        self._lines = call.Lines(self._hear)
         self._needs = set()             # names as manifest.written() has them
         self._text = wanted.text
         self._chunks = iter(())
@@ -237,7 +206,7 @@ class _Receiver:
         self._directory = directory
         self._options = options
         self._tally = tally
-        self._lines = Lines(self._hear)
+        self._lines = call.Lines(self._hear)
         self._head = b''                # of standard output: the announcement, as far as it has no end
         self._tar = self._complaint = ''
         self._digests = []

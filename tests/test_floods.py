@@ -7,7 +7,7 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import broadcast, budgets, errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+from lwt import broadcast, budgets, call, errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -77,6 +77,13 @@ class Floods(unittest.TestCase):
                     taken = self.feed(lambda _stream, data: sink(stream, data), (data for _ in range(1000)))
                     self.assertLess(taken, budgets.TOLD + 2 * len(BLOCK))
                     self.assertIn('has no end', sink.problem)
+
+    def test_SR_7_and_SR_24_the_bound_that_was_passed_is_named(self):
+        for data, said in ((b'x' * 101, '100 bytes'), (b'\n' * 11, '10 lines'), (b'\n' * 10, '')):
+            with self.subTest(data=data), mock.patch.multiple(budgets, TOLD=100, TOLD_LINES=10):
+                found = call.Lines(lambda line: None)
+                found.feed(data)
+                self.assertEqual(found.problem, said and 'what it answers has no end (more than %s)' % said)
 
     def test_SR_7_names_that_a_put_never_sent(self):
         entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]
