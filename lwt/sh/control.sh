@@ -163,12 +163,12 @@ find_left() {
   for number in [0-9]*; do
     { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || set -- "$@" "$number/environ"
   done
-  [ $# -eq 0 ] || find_marked "$@"
+  [ $# -eq 0 ] || find_left "$@"
   cd "$tasks" || exit 1
 }
 
-# find_marked ENVIRONMENT...: add to $left_keys.
-find_marked() {
+# find_left ENVIRONMENT...: add to $left_keys.
+find_left() {
   patterns=''
   for key in $over_keys; do patterns="$patterns -e LWT_ID=$key"; done
   # shellcheck disable=SC2086  # words
@@ -198,7 +198,7 @@ end_rest() {
     nap
   done
   signal_rest KILL
-  sweep "$key"
+  kill_marked "LWT_ID=$key"
 }
 
 # signal_rest NAME: signal what a task left.  is_left: is there anything?
@@ -391,7 +391,7 @@ cancel() {
   has_run || decide cancel
   report
   case $verb:$state in
-    *:died) ln cancel why.killed 2>/dev/null; sweep "$key" ;; # its runner may live, if only the fate is gone
+    *:died) ln cancel why.killed 2>/dev/null; kill_marked "LWT_ID=$key" ;; # its runner may live, if only the fate is gone
     withdraw:*) ;;
     *:running*)
       ln fate why.killed 2>/dev/null
@@ -414,7 +414,7 @@ end_group() {
   kill -CONT "-$group" 2>/dev/null
   await_end
   kill -KILL "-$group" 2>/dev/null
-  sweep "$key"
+  kill_marked "LWT_ID=$key"
 }
 
 # await_end: until the runner has recorded the end, at most the grace.
@@ -534,7 +534,7 @@ make_room() {
   for line; do
     split "$line"
     [ "$verb" != purge ] || {
-      { cancel; sweep "$key"; } </dev/null >/dev/null 2>&1 &
+      { cancel; kill_marked "LWT_ID=$key"; } </dev/null >/dev/null 2>&1 &
       purges="$purges $!"
     }
   done
@@ -665,7 +665,7 @@ tell() {
       esac
       case $state in
         exited*) usage && state="$state $used" ;;
-        died) [ ! -e fate ] || sweep "$key" ;;      # its runner was killed, not its command; it may be started elsewhere
+        died) [ ! -e fate ] || kill_marked "LWT_ID=$key" ;; # its runner was killed, not its command; it may be started elsewhere
       esac
     else
       state=absent

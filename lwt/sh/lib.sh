@@ -180,15 +180,23 @@ group() {
   else ps -o pgid= -p "$1" | tr -d ' '; fi
 }
 
-# sweep ID: kill whatever carries LWT_ID=ID in its environment, wherever it hides.
-sweep() {
-  for sweep_round in 1 2 3; do
-    sweep_found=$(marked "LWT_ID=$1")
-    [ -n "$sweep_found" ] || break
-    # shellcheck disable=SC2086  # to be split
-    kill -KILL $sweep_found
+# kill_marked ENTRY: kill the processes whose environment has this entry, wherever they hide.  They are
+# stopped first, so that none of them starts another one meanwhile.
+kill_marked() {
+  kill_last='' kill_round=0
+  while [ "$((kill_round += 1))" -le 20 ]; do
+    find_marked "$1"
+    [ -n "$marked" ] || break
+    # shellcheck disable=SC2086  # numbers
+    if [ "$marked" = "$kill_last" ]; then kill -KILL $marked
+    else kill -STOP $marked; fi
+    kill_last=$marked
   done
 } 2>/dev/null
+
+# find_marked ENTRY: set $marked to the numbers of these processes.  proclib.sh has another one, which
+# needs no process.
+find_marked() { marked=$(marked "$1"); }
 
 # marked ENTRY: the numbers of the processes whose environment has this entry.
 marked() { marked_files "$1" | tr -dc '0-9\n'; }

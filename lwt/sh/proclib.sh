@@ -163,16 +163,3 @@ find_marked() {
     done <"$marked_path/environ"
   done
 } 2>/dev/null
-
-# kill_marked ENTRY: kill these, when all of them are stopped, so that none of them starts another one meanwhile.
-kill_marked() {
-  kill_last='' kill_round=0
-  while [ "$((kill_round += 1))" -le 20 ]; do
-    find_marked "$1"
-    [ -n "$marked" ] || break
-    # shellcheck disable=SC2086  # numbers
-    if [ "$marked" = "$kill_last" ]; then kill -KILL $marked
-    else kill -STOP $marked; fi
-    kill_last=$marked
-  done
-} 2>/dev/null
