@@ -427,6 +427,28 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
 
     @in_each_shell
+    def test_X_1_what_is_left_of_a_talk_that_was_killed_meanwhile_is_removed(self, shell, home):
+        talks = []
+        for number in (1, 2):
+            popen = self.start(shell, home, CONTROL, subprocess.PIPE)
+            popen.stdin.write(asked(0, '-') + b'poll %s - - /\nend\n' % KEY.encode())
+            popen.stdin.flush()
+            self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 2 * number), self.fifos(home))
+            talks.append(popen)
+        killed, other = talks
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        self.assertEqual(self.parse(*other.communicate(timeout=60))[0], 0)
+        self.assertEqual(self.fifos(home), [])
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    def fifos(self, home):
+        """The FIFOs of the talks with a home."""
+        folder = os.path.join(home, '.lwt', 't')
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return [name for name in names if name.startswith(('bell.', 'pipe.'))]
+
+    @in_each_shell
     def test_doctor_tells_what_lies_in_a_home_and_changes_nothing(self, shell, home):
         def told():
             end, lines, _err = self.run_script(shell, home, 'doctor', '~')

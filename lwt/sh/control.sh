@@ -737,6 +737,7 @@ come_in() {
 }
 
 # tidy: remove what is left of a talk that was killed so that it could not clean up.  (Homes may be shared between hosts.)
+# It is done on the way out as well: a talk that was ending while this one came in may have been killed since.
 tidy() {
   for left in part.* bell.* pipe.*; do
     [ -e "$left" ] || continue
@@ -755,7 +756,9 @@ tidy() {
 
 # go_out: take away what is there for the talk alone.
 go_out() {
-  [ -z "$mine" ] || rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
+  [ -n "$mine" ] || return 0
+  rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
+  tidy
 }
 
 # leave: the talk is over.
