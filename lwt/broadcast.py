@@ -23,7 +23,7 @@ import time
 from typing import Callable, NamedTuple
 
 from lwt import budgets, call, manifest, meeting, netcat, remote, ssh, transfer
-from lwt.config import bounded, plain_seconds
+from lwt.config import bounded, whole_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
 CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process
@@ -334,7 +334,7 @@ def put(chain, session, host):
     addresses = yield from meeting.reached(session, host)
     digest, mode, stamp = chain.cargo.words
     words = (host.home,) + chain.words + (
-        plain_seconds(stall), str(chain.cargo.size), digest, mode, stamp, str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
+        whole_seconds(stall), str(chain.cargo.size), digest, mode, stamp, str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
     member = None
 
     def make(frame):

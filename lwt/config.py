@@ -42,6 +42,11 @@ def plain_seconds(number):
     return ('%.3f' % number).rstrip('0').rstrip('.')
 
 
+def whole_seconds(number):
+    """The same for a shell that counts whole seconds: never fewer."""
+    return str(math.ceil(number))
+
+
 def bounded(text, low, high):
     """The whole number that a host told, or None for anything but one within these bounds."""
     return int(text) if _TOLD.fullmatch(text) and low <= int(text) <= high else None

@@ -12,7 +12,7 @@ import os
 from typing import NamedTuple
 
 from lwt import archive, budgets, files, remote, ssh, task as tasks
-from lwt.config import plain_seconds
+from lwt.config import plain_seconds, whole_seconds
 from lwt.errors import LocalError
 from lwt.local_work import do, job
 
@@ -104,7 +104,7 @@ def pack_file(argument):
 def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
     """The arguments of a request to sh/control.sh, which says what they mean.  stream: what has a size and a digest."""
     settings = session.settings
-    return [home, session.nonce(), plain_seconds(settings.stall or settings.lease), plain_seconds(settings.grace), str(wait),
+    return [home, session.nonce(), whole_seconds(settings.stall or settings.lease), plain_seconds(settings.grace), str(wait),
             str(limit), str(stream.size), stream.digest, watched, places]
 
 

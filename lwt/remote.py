@@ -29,7 +29,7 @@ import re
 from typing import NamedTuple
 
 from lwt import budgets, ssh
-from lwt.config import bounded, plain_seconds
+from lwt.config import bounded, plain_seconds, whole_seconds
 from lwt.errors import UsageError
 from lwt.proc import Command
 
@@ -190,7 +190,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     """
     input_bytes = len(payload.input) + payload.input_bytes
     words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
-             str(input_bytes), plain_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
+             str(input_bytes), whole_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
              command) + tuple(arguments)
     text, first = script_text(*(STAGING_GUARD if payload.script or input_bytes else GUARD)), b''
     if payload.secret is not None:

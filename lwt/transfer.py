@@ -19,7 +19,7 @@ import tempfile
 from typing import NamedTuple
 
 from lwt import arrival, budgets, call, files, local_work, manifest, remote, ssh
-from lwt.config import bounded, plain_seconds
+from lwt.config import bounded, whole_seconds
 from lwt.errors import LocalError
 from lwt.hosts import printable
 
@@ -138,7 +138,7 @@ def put(session, host, wanted, target, terms, tally):
     """
     session = session.at(host)
     stall = session.settings.stall
-    words = [host.home, target, wanted.single, plain_seconds(stall or session.settings.lease)]
+    words = [host.home, target, wanted.single, whole_seconds(stall or session.settings.lease)]
     limits = session.limits(terms.timeout, stall)
     cksums, sender = {}, None
 

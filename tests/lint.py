@@ -2,8 +2,10 @@
 
 import ast
 import builtins
+import collections
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from tests.support import ROOT
 MAX_LINE = 130
 MAX_FUNCTION = 50
 FOLDERS = ('lwt', 'tests', 'bench')
+REPLACED = ('at_exit', 'find_marked')    # functions of which a later script has a better one
 
 
 def sources():
@@ -125,6 +128,13 @@ def scripts():
         yield 'requirements', file.read()
 
 
+def defined_twice(name, text):
+    """The functions that a script defines twice: the first one is lost."""
+    names = collections.Counter(re.findall(r'(?m)^(\w+)\(\)', text))
+    return ['sh/%s: %s is defined twice' % (name, function) for function, times in sorted(names.items())
+            if times > 1 and function not in REPLACED]
+
+
 def shellcheck(name, text):
     """What shellcheck says of a script.  Excluded: functions that only other scripts call, and what a sourced file sets."""
     done = subprocess.run(['shellcheck', '-s', 'sh', '-e', 'SC2317,SC2034,SC1091,SC2154', '-f', 'gcc', '-'],
@@ -135,6 +145,7 @@ def shellcheck(name, text):
 def main():
     """Print what is wrong; returns an exit code."""
     wrong = [line for path in sources() for line in look_at(path)]
+    wrong += [line for name, text in scripts() for line in defined_twice(name, text)]
     if shutil.which('shellcheck'):
         wrong += [line for name, text in scripts() for line in shellcheck(name, text)]
     else:

@@ -16,8 +16,12 @@
 # Meanwhile it says "have N", each second.  The end of its input is its own end, and that of all that it has started.
 size=$5 wanted=$6 mode=$7 stamp=$8 silence=$9
 [ "$kind" = sha256 ] || refuse "no sha256sum there"
-if [ "$mode" != tar ] && [ -f "$directory/$name" ] && [ "$(digest <"$directory/$name")" = "sha256 $wanted" ]; then
-  chmod "$mode" "$directory/$name" && TZ=UTC0 touch -t "$stamp" "$directory/$name" 2>/dev/null
+# is_same: is that file here, under its own name, and ours, so that it can get its mode and time?
+is_same() {
+  [ "$mode" != tar ] && [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ "$(digest <"$1")" = "sha256 $wanted" ] &&
+    chmod "$mode" "$1" && TZ=UTC0 touch -t "$stamp" "$1"
+}
+if is_same "$directory/$name" 2>/dev/null; then
   say same
   exit 0
 fi

@@ -80,7 +80,7 @@ report() {
     run)
       state=died
       if [ "$fate_boot" != "$boot" ]; then state=rebooted
-      elif [ "$start" = "$(started "$pid")" ]; then state="running $pid"; fi
+      elif has_start "$pid" "$start"; then state="running $pid"; fi
       case $state in running*) ;; *) ! ended || state="exited $ended" ;; esac    # it may have ended between the two looks
       ;;
     *) state=died ;;
@@ -151,7 +151,7 @@ find_left() {
   for found in $recent; do
     pid=${found#*:} pid=${pid%%:*} tries=20
     lives "${found%%:*}" || continue
-    while [ -n "$(started "$pid")" ] && [ "$tries" -gt 0 ]; do      # its runner is about to end
+    while find_start "$pid" && [ -n "$stat_start" ] && [ "$tries" -gt 0 ]; do   # its runner is about to end
       tries=$((tries - 1))
       nap
     done
@@ -163,12 +163,12 @@ find_left() {
   for number in [0-9]*; do
     { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || set -- "$@" "$number/environ"
   done
-  [ $# -eq 0 ] || find_left "$@"
+  [ $# -eq 0 ] || match_left "$@"
   cd "$tasks" || exit 1
 }
 
-# find_left ENVIRONMENT...: add to $left_keys.
-find_left() {
+# match_left ENVIRONMENT...: add to $left_keys.
+match_left() {
   patterns=''
   for key in $over_keys; do patterns="$patterns -e LWT_ID=$key"; done
   # shellcheck disable=SC2086  # words
@@ -730,7 +730,8 @@ come_in() {
   find_tools
   find_boot
   { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
-  mine=$boot.$$.$(started $$).$node
+  find_start $$
+  mine=$boot.$$.$stat_start.$node
   part=$tasks/part.$mine bell=$tasks/bell.$mine pipe=$tasks/pipe.$mine
   tidy
   { mkfifo "$bell" "$pipe" && exec 4<>"$bell"; } 2>/dev/null
@@ -745,7 +746,7 @@ tidy() {
     if [ "${owner%%.*}" = "$boot" ]; then
       owner=${owner#*.}
       process=${owner#*.}
-      [ "$(started "${owner%%.*}")" = "${process%%.*}" ] || rm -rf "./$left"
+      has_start "${owner%%.*}" "${process%%.*}" || rm -rf "./$left"
     elif [ "$node" = "${owner#*.*.*.}" ]; then
       rm -rf "./$left"                  # of before this host was started anew
     else
@@ -758,7 +759,8 @@ tidy() {
 go_out() {
   [ -n "$mine" ] || return 0
   rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
-  tidy
+  (cd "$tasks" && tidy)
+  mine=''
 }
 
 # leave: the talk is over.

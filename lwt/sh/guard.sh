@@ -2,8 +2,8 @@
 #
 # Standard input is the lifeline: a newline is a heartbeat.  End-of-file means that the master has given up or is gone; no
 # heartbeat for the lease means that it is cut off.  Then, and when the command's time is over, the command's process group
-# gets TERM and CONT and, after the grace, KILL.  So does every process that left the group and can still be found (see
-# proclib.sh).  Killing ssh alone would leave the command running.
+# gets TERM and CONT and, when it has ended or after the grace, KILL.  That KILL is also for every process that left the group
+# and can still be found (see proclib.sh).  Killing ssh alone would leave the command running.
 #
 # Processes:
 #   this shell ($$)  starts the others, waits for the command and prints the end of the frame
@@ -46,6 +46,7 @@ unguarded() {
   kill -ALRM "$watcher"
   code=137 why=limit
   end_line
+  [ ! -d "$staged" ] || rm -rf "$staged"        # last: it takes a process
 }
 
 # find_command: tell find_rest where to begin, and that what is in this session is none of the command's.
@@ -279,7 +280,6 @@ fi
 exec 3<&-
 await_command
 trap '' EXIT
-[ ! -d "$staged" ] || rm -rf "$staged"
 end_line
 case $reader:$why in
   :) kill -KILL "$watcher" ;;           # bash: it has no timer that would be left
@@ -287,4 +287,5 @@ case $reader:$why in
   *) kill -ALRM "$watcher"; kill -KILL "$reader" ;;
 esac
 wait "$watcher"
+[ ! -d "$staged" ] || rm -rf "$staged"  # last: it takes a process, and the command may have left none
 exit 0

@@ -157,27 +157,36 @@ find_boot() {
     boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
 }
 
-# stat_field PID N: field N of /proc/PID/stat, counted after the name, which may hold anything.
-stat_field() {
-  { IFS= read -r stat_line <"/proc/$1/stat"; } 2>/dev/null || return 1
-  stat_n=$2
+# read_stat PID: set stat_parent, stat_group, stat_session and stat_start; false if it is gone or a zombie.
+# The name of a process may hold anything, a newline as well.
+read_stat() {
+  stat_text=''
+  while IFS= read -r stat_line || [ -n "$stat_line" ]; do
+    stat_text="$stat_text $stat_line"
+  done <"/proc/$1/stat"
   # shellcheck disable=SC2086  # to be split into fields
-  set -- ${stat_line##*") "}
+  set -- ${stat_text##*") "}
+  [ $# -gt 19 ] || return 1
   case $1 in Z | X) return 1 ;; esac
-  shift $((stat_n - 1))
-  printf %s "$1"
+  stat_parent=$2 stat_group=$3 stat_session=$4 stat_start=${20}
+} 2>/dev/null
+
+# find_start PID: set $stat_start to when it started (against reuse of its number), and $stat_group to its
+# process group; to nothing if it does not live.  Without a fork where there is /proc.
+find_start() {
+  stat_start='' stat_group=''
+  if [ -r /proc/self/stat ]; then
+    read_stat "$1"
+    return
+  fi
+  stat_start=$(ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _)
+  stat_group=$(ps -o pgid= -p "$1" 2>/dev/null | tr -d ' ')
 }
 
-# started PID: when it started (against reuse of its number), nothing if it does not live.
-started() {
-  if [ -r /proc/self/stat ]; then stat_field "$1" 20
-  else ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _; fi
-}
-
-# group PID: its process group.
-group() {
-  if [ -r /proc/self/stat ]; then stat_field "$1" 3
-  else ps -o pgid= -p "$1" | tr -d ' '; fi
+# has_start PID START: does the process live that started then?
+has_start() {
+  find_start "$1"
+  [ -n "$stat_start" ] && [ "$stat_start" = "$2" ]
 }
 
 # kill_marked ENTRY: kill the processes whose environment has this entry, wherever they hide.  They are
@@ -192,6 +201,8 @@ kill_marked() {
     else kill -STOP $marked; fi
     kill_last=$marked
   done
+  # shellcheck disable=SC2086
+  [ -z "$marked" ] || kill -KILL $marked        # there are ever new ones; none stays stopped
 } 2>/dev/null
 
 # find_marked ENTRY: set $marked to the numbers of these processes.  proclib.sh has another one, which

@@ -5,7 +5,7 @@
 # A process of the command is one that
 #
 #   - descends from it, by the parents in /proc, or is in a session of such a process;
-#   - is an orphan that came to the guard, where the guard is a subreaper;
+#   - is an orphan that came to the guard;
 #   - has LWT_ID in its environment (find_marked).
 #
 # The first two need no look at environments, which a process can overwrite or hide.  They are looked for before the first
@@ -19,20 +19,6 @@
 # rest_alive    numbers of those that were found and live
 # rest_table    words PID:START:PARENT:SESSION:GROUP of others that live
 rest_known=' ' rest_root='' rest_guard='' rest_spared='' rest_alive='' rest_news=' '
-
-# read_stat PID: set stat_state, stat_parent, stat_group, stat_session and stat_start; false if it is gone or a zombie.
-# The name of a process may hold anything, a newline as well.
-read_stat() {
-  stat_text=''
-  while IFS= read -r stat_line || [ -n "$stat_line" ]; do
-    stat_text="$stat_text $stat_line"
-  done <"/proc/$1/stat"
-  # shellcheck disable=SC2086  # to be split into fields
-  set -- ${stat_text##*") "}
-  [ $# -gt 19 ] || return 1
-  case $1 in Z | X) return 1 ;; esac
-  stat_state=$1 stat_parent=$2 stat_group=$3 stat_session=$4 stat_start=${20}
-} 2>/dev/null
 
 # list_processes: set $rest_table to all that live.
 list_processes() {

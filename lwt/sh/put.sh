@@ -11,13 +11,15 @@
 #   "set F D"     nothing: so many files and directories that are the same get another mode or time
 #   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of copylib.sh), and a tar stream
 
+no_room() { refuse "$directory/: no room left"; }
+
 # compare: ask for the manifest; which of its names are needed: those that are not here, or are not the same.
 compare() {
   say manifest
   read -r bytes || refuse "the copy was cut off"
   case $bytes in '' | *[!0-9]*) refuse "the copy was cut off" ;; esac
-  head -c "$bytes" >"$part/manifest" || refuse "$directory/: no room left"
-  true >"$part/busy" || refuse "$directory/: no room left"
+  head -c "$bytes" >"$part/manifest" || no_room
+  true >"$part/busy" || no_room
   # A file is named in the lists only if it is one here, which we can read: so each list has as many lines as the others.
   while IFS=' ' read -r type mode mtime stamp sum file; do
     decode "${file%/}"
@@ -27,32 +29,31 @@ compare() {
       d)
         [ "$name$decoded" != ../it ] || continue    # the directory itself is not part of its contents
         if [ -d "$decoded" ]; then
-          printf '%s\0' "$decoded" >&5
-          say "- $mode - - $own $file" >&6
+          { printf '%s\0' "$decoded" >&5 && say "- $mode - - $own $file" >&6; } || no_room
         else say "need ${file%/}"; fi
         ;;
       f)
         if is_plain; then
-          printf '%s\0' "$decoded" >&3
-          say "$sum $mode $mtime $stamp $own $file" >&4
+          { printf '%s\0' "$decoded" >&3 && say "$sum $mode $mtime $stamp $own $file" >&4; } || no_room
         else say "need ${file%/}"; fi
         ;;
       l) is_link || say "need ${file%%//*}" ;;
     esac
-  done <"$part/manifest" 3>"$part/files" 4>"$part/file_lines" 5>"$part/folders" 6>"$part/folder_lines"
+  done <"$part/manifest" 3>"$part/files" 4>"$part/file_lines" 5>"$part/folders" 6>"$part/folder_lines" ||
+    no_room
   # shellcheck disable=SC2086,SC2094  # a command and its arguments; it is not written to
   { [ ! -s "$part/files" ] || xargs -0 $summer <"$part/files"; } 2>/dev/null | sed -n "$sum_pattern" >"$part/sums"
-  sed 's/.*/-/' "$part/folder_lines" >>"$part/sums" || refuse "$directory/: no room left"
-  cat "$part/folder_lines" >>"$part/file_lines" || refuse "$directory/: no room left"
-  cat "$part/folders" >>"$part/files" || refuse "$directory/: no room left"
+  sed 's/.*/-/' "$part/folder_lines" >>"$part/sums" || no_room
+  cat "$part/folder_lines" >>"$part/file_lines" || no_room
+  cat "$part/folders" >>"$part/files" || no_room
   # shellcheck disable=SC2094  # it is not written to
   [ ! -s "$part/files" ] || tell_modes <"$part/files" >"$part/modes"
-  true >>"$part/modes" || refuse "$directory/: no room left"
+  true >>"$part/modes" || no_room
   count=$(wc -l <"$part/file_lines")
-  [ "$(wc -l <"$part/modes")" -eq "$count" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes"
-  [ "$(wc -l <"$part/sums")" -eq "$count" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums"
+  [ "$(wc -l <"$part/modes")" -eq "$count" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes" || no_room
+  [ "$(wc -l <"$part/sums")" -eq "$count" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums" || no_room
   paste -d ' ' "$part/sums" "$part/modes" "$part/file_lines" | differences
-  [ -e "$part/changes" ] || refuse "$directory/: no room left"
+  [ "$(tail -n 1 "$part/changes" 2>/dev/null)" = end ] || no_room
   rm -f "$part/busy"
 }
 
@@ -82,10 +83,9 @@ tell_modes() {
 }
 
 # differences: of lines "SUM MODE MTIME" of what is, and behind these "SUM MODE MTIME STAMP OWN NAME/" of what is to be, say what is
-# needed, and write what gets another mode or time to a file: "MODE STAMP NAME/".
+# needed, and write what gets another mode or time to a file: "MODE STAMP NAME/", and "end" behind all of it.
 differences() {
   changes=$part/changes awk '
-    BEGIN { printf "" >ENVIRON["changes"] }
     {
       name = $0
       for (i = 1; i <= 8; i++) name = substr(name, index(name, " ") + 1)
@@ -97,12 +97,15 @@ differences() {
         } else if ($1 != "-") print "need " substr(name, 1, length(name) - 1)
       }
     }
-    END { if (files + directories) print "set", files + 0, directories + 0 }'
+    END {
+      print "end" >ENVIRON["changes"]
+      if (files + directories) print "set", files + 0, directories + 0
+    }'
 }
 
 # change_modes: as differences says, in the directory to which the names are relative.
 change_modes() {
-  while IFS=' ' read -r mode time file; do
+  while IFS=' ' read -r mode time file && [ "$mode" != end ]; do
     decode "${file%/}"
     { chmod "$mode" "$decoded" && { [ "$time" = - ] || TZ=UTC0 touch -t "$time" "$decoded"; }; } 2>/dev/null ||
       refuse "$directory/: the mode and time of $file cannot be set"
@@ -114,7 +117,7 @@ if [ "$kind" != sha256 ] || { [ -n "$name" ] && [ ! -e "$directory/$name" ]; }; 
 else
   if [ -n "$name" ]; then
     names_at=$part/old
-    ln -s "$directory/$name" "$names_at/it" || refuse "$directory/: no room left"
+    ln -s "$directory/$name" "$names_at/it" || no_room
   fi
   cd "$names_at" || exit 1
   compare
@@ -124,7 +127,7 @@ read -r count expected || refuse "the copy was cut off"
 if [ "$count" != 0 ]; then
   problem=$(unpack "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
 *}"
-  true >"$part/busy" || refuse "$directory/: no room left"
+  true >"$part/busy" || no_room
   cd "$part/new" || exit 1
   follow=''
   if [ "$count" = 1 ] && [ -f it ] && [ ! -L it ]; then set -- it; else set -- .; fi

@@ -17,24 +17,19 @@ directory=${PWD%/}
 [ -w . ] || refuse "$PWD: cannot be written"
 part=$directory/.lwt-put.$mark
 
-# is_left DIRECTORY: is it of a copy that was killed so that it could not clean up?  (Homes may be shared between hosts.)
+# is_left DIRECTORY: is it of a copy of ours that was killed so that it could not clean up?  (Homes may be shared between hosts, and
+# others may write here: their FIFO would never answer.)
 is_left() {
-  { read -r left_pid left_start left_boot <"$1/owner"; } 2>/dev/null || left_boot=''
-  if [ -n "$left_boot" ] && [ "$left_boot" = "$boot" ]; then [ "$left_start" != "$(started "$left_pid")" ]
+  { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } || return
+  left_boot=''
+  [ ! -f "$1/owner" ] || { read -r left_pid left_start left_boot <"$1/owner"; } 2>/dev/null
+  if [ -n "$left_boot" ] && [ "$left_boot" = "$boot" ]; then ! has_start "$left_pid" "$left_start"
   else [ -n "$(find "$1" -prune -mtime +1 2>/dev/null)" ]; fi
 }
 
-# Whose it is, without a fork where that can be.
 find_boot
-self() {
-  { read -r start </proc/$$/stat; } 2>/dev/null || { start=$(started $$); return; }
-  # shellcheck disable=SC2086  # to be split into fields
-  set -- ${start##*") "}
-  start=${20}
-}
-self
 for old in .lwt-put.*; do
-  [ ! -d "$old" ] || ! is_left "$old" || rm -rf "./$old"
+  ! is_left "$old" || rm -rf "./$old"
 done
 
 at_exit() {
@@ -43,7 +38,8 @@ at_exit() {
   cd / && rm -rf "${part:?}"
 }
 mkdir "$part" "$part/new" "$part/old" 2>/dev/null || refuse "$PWD: no room left"
-say "$$ $start $boot" >"$part/owner" || refuse "$PWD: no room left"
+find_start $$
+say "$$ $stat_start $boot" >"$part/owner" || refuse "$PWD: no room left"
 
 # watch: end it all when nothing has come for $stall seconds; while files are looked at ("busy"), say that it goes on.
 watch() {

@@ -54,14 +54,8 @@ expire() {
 }
 
 candidate=c.$$ told='' tries=0 is_late='' can_fork=''
-if { read -r line </proc/$$/stat; } 2>/dev/null; then
-  # shellcheck disable=SC2086  # to be split into fields
-  set -- ${line##*") "}
-  shift 2                               # the group; the start is field 20 of these
-  group=$1
-  shift 17
-  start=$1
-else start=$(started $$) group=$(group $$); fi
+find_start $$
+start=$stat_start group=$stat_group
 find_boot
 say "run $$ $start $boot $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
 # What the task changes is told from its input by the time of the change (see list_changed in sendlib.sh).

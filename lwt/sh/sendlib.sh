@@ -31,7 +31,7 @@ make_readable() {
 send() {
   gather
   if [ -p "$1" ]; then
-    { find_digest <"$1" && say "digest $digest" >&2; } &
+    { if find_digest; then say "digest $digest" >&2; else cat >/dev/null; fi; } <"$1" &
     send_hasher=$!
     send_tars | tee "$1"
     wait "$send_hasher"

@@ -32,8 +32,7 @@ signal() {
 } 2>/dev/null
 
 marker=$2
-signal TERM || sleep 1              # a child may have been about to begin
-signal TERM || exit 0
+signal TERM || { sleep 1; signal TERM; } || exit 0      # a child may have been about to begin
 signal CONT
 sleep "$1"
 for _ in 1 2 3; do signal KILL || break; done
