@@ -142,17 +142,24 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
     def log_in():
         frame = remote.Framed(session.nonce(), on_payload)
         command = make(frame)._replace(gate=session.gate)
+        was_shared = is_shared(session)
         result = yield command
         check_input(result)
         on_result(result)
         frame.finish()
-        verdict = ssh.verdict(result, frame)
+        verdict = ssh.verdict(result, frame, is_shared=was_shared or is_shared(session))
         if unwanted is not None and result.status == 'unwanted':
             verdict = unwanted
         events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed), command.label)
         return verdict
 
     return (yield from logging_in(session, log_in))
+
+
+def is_shared(session):
+    """Does another ssh keep the connection that a call over this session would use?"""
+    path = session.transport.control_path
+    return bool(path) and os.path.exists(path)
 
 
 def logging_in(session, log_in):

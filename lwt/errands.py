@@ -188,6 +188,7 @@ class Inbox:
         self._file = None
         self._error = None
         self._keys = ()
+        self._complaints = None
         if not has_words:               # the stream of sh/fetch.sh comes without words
             self._begin()
 
@@ -227,7 +228,8 @@ class Inbox:
         at = self._words.find(b'\nstream ')
         end = self._words.find(b'\n', at + 1)
         if at >= 0 and end >= 0:
-            self._keys = tuple(self._words[at:end].decode('ascii', 'replace').split()[1:])
+            words = self._words[at:end].decode('ascii', 'replace').split()[1:]
+            self._keys = tuple(dict.fromkeys(words[:budgets.VISIT_LINES]))
             rest = bytes(self._words[end + 1:])
             del self._words[at + 1:]
             self._begin()
@@ -297,10 +299,19 @@ class Inbox:
         return self._fact('digest')
 
     def complaint(self, key):
-        """What could not be read of a task's results, or ''."""
-        complaints = [line for line in self.complaints().decode('utf-8', 'replace').splitlines() if line]
-        own = [line for line in complaints if key in line]
-        if own:
-            return own[0].replace(key + '/', '')
-        is_others = any(other in line for line in complaints for other in self._keys)
-        return '' if self._fact('tar') == '0' or is_others else (complaints or ['tar failed'])[0]
+        """What could not be read of a task's results, or ''.  To be asked when all has come."""
+        if self._complaints is None:
+            self._complaints = self._read_complaints()
+        general, by_key = self._complaints
+        return ssh.printable_text(by_key.get(key, general).replace(key + '/', ''), budgets.TEXT)
+
+    def _read_complaints(self):
+        """(What could not be read of tasks that none names, {key: the first complaint that names it})."""
+        lines = [line for line in self.complaints().split(b'\n', budgets.REFUSALS)[:budgets.REFUSALS] if line]
+        lines = [line[:budgets.LINE].decode('utf-8', 'replace') for line in lines]
+        by_key = {}
+        for line in lines:
+            for key in tasks.KEY.findall(line):
+                by_key.setdefault(key, line)
+        is_fine = self._fact('tar') == '0' or any(key in by_key for key in self._keys)
+        return '' if is_fine else (lines or ['tar failed'])[0], by_key

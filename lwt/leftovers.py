@@ -19,8 +19,8 @@ from lwt import budgets, call, sample, ssh
 from lwt.config import bounded
 from lwt.hosts import Host
 from lwt.store import Leftover
+from lwt.task import KEY
 
-KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')
 INPUT = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}')
 BEGUN = ('begun', 'ended')      # there may be results
 
@@ -90,7 +90,7 @@ def parse(host, verdict, lines):
         elif words[0] == 'process' and len(words) == 3 and KEY.fullmatch(words[2]):
             processes[words[2]] = processes.get(words[2], 0) + 1
         elif len(words) == 2:
-            told[words[0]] = words[1]
+            told[words[0]] = words[1][:budgets.ID]
     return Seen(host, verdict, told.get('boot', ''), told.get('id', ''), bounded(told.get('kib', ''), 0, 1 << 50) or 0,
                 sample.parse(lines), tasks, tuple(inputs), processes, 'no' not in told)
 

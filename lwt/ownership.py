@@ -140,6 +140,16 @@ def check_files(*paths):
     checker.refuse('file')
 
 
+def check_tree(folder):
+    """Raise UsageError where another user could change a directory or anything in it."""
+    checker = Checker()
+    checker.check(os.path.abspath(folder))
+    for root, dirs, names in os.walk(folder):
+        for name in dirs + names:
+            checker.check_entry(os.path.join(os.path.abspath(root), name))
+    checker.refuse('file')
+
+
 def check_links(path):
     """Raise UsageError if a path that is to be written leads through a link of somebody else.
 

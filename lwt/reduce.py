@@ -338,7 +338,11 @@ class Control:
     def _hear(self, line):
         word, *rest = line.decode('utf-8', 'replace').split(' ')
         if word == 'ready':
-            self.directory = ' '.join(rest)
+            directory = ' '.join(rest)
+            if directory.startswith('/') and directory.isprintable() and len(directory.encode()) <= budgets.NAME:
+                self.directory = directory
+            else:
+                self.refused = 'it told no directory: ' + ssh.printable_text(directory)
         elif word == 'listen' and len(self.ports) < len(self.tokens):
             self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':

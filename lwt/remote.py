@@ -411,5 +411,5 @@ class _FrameReader:
         code = bounded(number, 0, 255) if word == b'end' and cause in CAUSES + ('',) else None
         if code is not None:
             self.code, self.cause = code, cause
-        else:
+        elif word == b'fail':
             self.failure = ssh.printable_text(rest.decode('utf-8', 'replace')) or 'refused'

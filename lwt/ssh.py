@@ -69,11 +69,6 @@ class Verdict(NamedTuple):
     def ok(self):
         return self.kind == 'ok'
 
-    @property
-    def is_answer(self):
-        """Did the host answer, whatever the command's own end?"""
-        return self.kind in ('ok', 'failed')
-
 
 def was_dropped(verdict):
     """Did sshd drop the login because it was busy, so that another attempt may succeed?"""
@@ -188,10 +183,11 @@ def environment(environ):
     return {name: value for name, value in environ.items() if name != 'LANG' and not name.startswith('LC_')}
 
 
-def verdict(result, frame, is_first=True):
+def verdict(result, frame, is_first=True, is_shared=False):
     """The Verdict on a Result whose output went through frame (remote.Framed).
 
     is_first: was it the first request over its login?  For a later one, ssh's messages prove nothing.
+    is_shared: did another ssh keep the connection?  This one then says nothing of its own when it breaks.
     """
     if result.status == 'unspawnable':
         return Verdict('failed', 127, 'cannot run %s' % printable(_first_line(result.stderr), 200), 'no')
@@ -201,7 +197,7 @@ def verdict(result, frame, is_first=True):
         return Verdict('failed', 1, frame.failure, 'no')
     if frame.started or not is_first:
         return _cut_off(result, frame)
-    return _not_started(result, frame)
+    return _not_started(result, frame, is_shared)
 
 
 def _ended_here(result, code):
@@ -256,7 +252,7 @@ def _lost(stderr):
     return Verdict('lost', UNREACHABLE, reason, 'maybe')
 
 
-def _not_started(result, frame):
+def _not_started(result, frame, is_shared):
     if result.status == 'cancelled':
         return Verdict('killed', 130, 'interrupted', 'maybe')
     text = frame.ssh_output.decode('utf-8', 'replace')
@@ -266,7 +262,8 @@ def _not_started(result, frame):
         limit = {'hello': result.command.hello, 'timeout': result.command.timeout, 'stalled': result.command.stall}
         return Verdict('timeout', UNREACHABLE, 'unreachable (no answer in %g s%s)' % (limit[result.status], quoted), 'maybe')
     if result.status != 'exited' or result.code == UNREACHABLE:
-        failure = _before_login(result, frame, text)
+        is_proof = not is_shared or ssh_messages.has_fallen_back(text)
+        failure = _before_login(result, frame, text) if is_proof else None
         return _lost(frame.ssh_output) if failure is None else Verdict(
             failure.kind, UNREACHABLE, 'unreachable (%s)' % printable_text(failure.reason), 'no', failure.is_dropped)
     return Verdict('refused', UNREACHABLE, 'unreachable (no answer from its shell, exit code %d%s)'

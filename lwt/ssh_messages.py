@@ -7,6 +7,8 @@ So "nothing ran" is concluded from positive proof only:
 
 - ssh runs with LogLevel=VERBOSE, at which it prints AUTHENTICATED as soon as the login is complete and
   before it asks for the command to be run.  After that line nothing proves that the command did not run.
+- Over a connection that another ssh keeps, ssh never prints that line, and nothing of its own when the
+  connection breaks.  Its messages then prove nothing, unless it could not use the connection.
 - Without that line, the message that ended ssh must be one of BEFORE_LOGIN.  These are printed only
   while ssh reads its configuration, connects, exchanges identification strings, negotiates algorithms,
   checks the host key or authenticates.
@@ -124,6 +126,11 @@ def failure_before_login(text: str) -> Optional[Failure]:
         return failure._replace(reason=_key_problem(text))
     others = lines[:last] + lines[last + 1:]
     return _behind_proxy(failure, others) if failure.is_dropped else failure
+
+
+def has_fallen_back(text: str) -> bool:
+    """Did ssh say that it cannot use a shared connection?  It has then logged in by itself."""
+    return any(re.match(SHARING, line) for line in _lines(text))
 
 
 def _decisive(lines):

@@ -13,7 +13,7 @@ from __future__ import generator_stop
 import time
 
 from lwt import events, remote, ssh
-from lwt.call import logging_in
+from lwt.call import is_shared, logging_in
 from lwt.flow import Turn
 from lwt.proc import Result
 
@@ -51,10 +51,10 @@ class Talk:
         """
         def attempt():
             frame, began = remote.Framed(self._session.nonce(), on_payload), time.monotonic()
-            is_first = not self._is_there()
+            is_first, was_shared = not self._is_there(), is_shared(self._session)
             result = yield from self._turn(frame, remote.request(frame, arguments) + data, stall, is_first)
             frame.finish()
-            verdict = ssh.verdict(result or Result(None, 'exited'), frame, is_first)
+            verdict = ssh.verdict(result or Result(None, 'exited'), frame, is_first, was_shared or is_shared(self._session))
             events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok', time.monotonic() - began), self._host.name)
             return verdict
 

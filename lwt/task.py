@@ -30,6 +30,7 @@ from lwt.hosts import printable
 
 STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended', 'resuming', 'killing', 'fetching',
           'done')
+KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')  # of a task's directory on a host; see Task.key
 OUTCOMES = ('success', 'failed', 'killed', 'lost', 'timeout')
 RETRYABLE = ('lost', 'failed', 'timeout')
 

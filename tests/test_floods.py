@@ -2,12 +2,13 @@
 
 import os
 import tempfile
+import time
 import tracemalloc
 import types
 import unittest
 from unittest import mock
 
-from lwt import broadcast, budgets, call, errands, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+from lwt import broadcast, budgets, call, errands, leftovers, manifest, reduce, resultfiles, sample, ssh, transfer, visit
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -114,6 +115,17 @@ class Floods(unittest.TestCase):
         self.assertLessEqual(len(control.codes), budgets.COMMANDS)
         self.assertEqual(control.told, {})
 
+    def test_SR_7_a_reducer_that_tells_no_directory_is_refused(self):
+        """What it tells becomes a word of a command line."""
+        for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'', b'/a\x1b[2J'):
+            with self.subTest(told=told[:20]):
+                control = reduce.Control('n', lambda data: None)
+                control.feed('stdout', b'\x1en begin\nready %s\n' % told)
+                self.assertEqual((control.directory, bool(control.refused)), ('', True))
+        control = reduce.Control('n', lambda data: None)
+        control.feed('stdout', b'\x1en begin\nready /tmp/lwt.1 2\n')
+        self.assertEqual((control.directory, control.refused), ('/tmp/lwt.1 2', ''))
+
     def test_SR_7_and_SR_15_a_sample_of_words_that_are_none(self):
         text = ' '.join('k%d=1' % number for number in range(300000))
         tracemalloc.start()
@@ -138,6 +150,26 @@ class Words(unittest.TestCase):
     def test_SR_15_an_answer_that_comes_again_and_again_is_heard_a_few_times(self):
         answers = visit.parse(['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running'])[2]
         self.assertEqual(len(answers), budgets.TASK_ANSWERS + 1)
+
+    def test_SR_15_complaints_about_results_are_read_once_and_cut(self):
+        """The keys of a stream and the lines about it are both chosen by the host."""
+        keys = ['%032x.1' % number for number in range(50000)]
+        told = b''.join(b'%032x.1/\x1b]0;%s\n' % (number, b'x' * 20) for number in range(50000, 120000))
+        own = keys[0].encode() + b'/work/' + b'\x1b]0;' + b'y' * 100000 + b'\n'
+        with tempfile.TemporaryDirectory(prefix='lwt-test.') as scratch:
+            with errands.Inbox(scratch) as inbox:
+                inbox('stdout', b'facts a b\nstream %s\n' % ' '.join(keys).encode())
+                inbox('stderr', own + told)
+            began = time.process_time()
+            reasons = [inbox.complaint(key) for key in keys]
+        self.assertLess(time.process_time() - began, 10)        # it took hours
+        self.assertEqual(len(reasons[0]), budgets.TEXT + 1)
+        self.assertTrue(reasons[0].startswith('work/?]0;yyy'), reasons[0])
+        self.assertEqual(set(reasons[1:]), {''})
+
+    def test_SR_15_what_a_home_says_of_itself_is_cut(self):
+        seen = leftovers.parse('h', None, ['boot ' + 'A' * (1 << 20), 'id ' + 'B' * (1 << 20)])
+        self.assertEqual((seen.boot, seen.host_id), ('A' * budgets.ID, 'B' * budgets.ID))
 
     def test_SR_15_no_word_drives_a_terminal(self):
         _facts, problem, answers, removed, _sizes = visit.parse([

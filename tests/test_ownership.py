@@ -194,8 +194,9 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_a_description_of_another_user_is_not_queued(self):
-        """SR-1: only description/NAME or its desc belongs to somebody else."""
-        for name in ('', 'desc'):
+        """SR-1: only description/NAME or something in it belongs to somebody else."""
+        self.write('ws/description/sample/below/run.sh', 'true\n')
+        for name in ('', 'desc', 'below', 'below/run.sh'):
             path = self.path('ws', 'description', 'sample', name).rstrip('/')
             os.chown(path, STRANGER, STRANGER)
             done = self.lwt('task', 'add', 'sample', cwd=self.path('ws'))

@@ -177,7 +177,7 @@ class Frames(unittest.TestCase):
         ('cut in a mark', BEGIN + b'abc\036c0f', b'abc\036c0f', True, None, None, b''),
         ('cut in the begin', b'hm\036c0ffee beg', b'', False, None, None, b'hm\036c0ffee beg'),
         ('never begun', b'no such shell\n', b'', False, None, None, b'no such shell\n'),
-        ('a code that is none', BEGIN + b'\036c0ffee end -1\n', b'', True, None, '-1', b''),
+        ('a code that is none', BEGIN + b'\036c0ffee end -1\n', b'', True, None, None, b''),
         ('nothing', b'', b'', False, None, None, b''),
     )
 

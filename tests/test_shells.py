@@ -5,6 +5,7 @@ import functools
 import os
 import random
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -28,9 +29,9 @@ FRAME = remote.Framed(NONCE, lambda _stream, _data: None)
 OPENING = remote.opening(FRAME)
 
 
-def asked(size, digest):
+def asked(size, digest, home='~'):
     """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
-    return remote.request(FRAME, ('~', 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
+    return remote.request(FRAME, (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
 
 
 def in_each_shell(test):
@@ -426,21 +427,56 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.killed', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
 
+    def open_talk(self, shell, home, *requests, place='~'):
+        """Start a script that is asked more than once, and ask each request; its input stays open."""
+        popen = self.start(shell, home, CONTROL, subprocess.PIPE)
+        for request in requests:
+            popen.stdin.write(asked(0, '-', place) + request.encode() + b'\nend\n')
+        popen.stdin.flush()
+        return popen
+
+    @in_each_shell
+    def test_an_answer_about_what_has_ended_waits_for_no_further_request(self, shell, home):
+        self.ready(shell, home, 'true')
+        self.ask(shell, home, 'launch')
+        self.until_ended(shell, home)
+        popen = self.open_talk(shell, home, 'poll %s - %s /' % (KEY, self.INPUT))
+        with popen.stdout, popen.stderr:
+            told = b''
+            while b' end 0' not in told:
+                self.assertTrue(select.select([popen.stdout], [], [], 30)[0], told)
+                told += os.read(popen.stdout.fileno(), 4096)
+            popen.stdin.close()
+            popen.wait(60)
+
     @in_each_shell
     def test_X_1_what_is_left_of_a_talk_that_was_killed_meanwhile_is_removed(self, shell, home):
-        talks = []
-        for number in (1, 2):
-            popen = self.start(shell, home, CONTROL, subprocess.PIPE)
-            popen.stdin.write(asked(0, '-') + b'poll %s - - /\nend\n' % KEY.encode())
-            popen.stdin.flush()
-            self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 2 * number), self.fifos(home))
-            talks.append(popen)
-        killed, other = talks
+        killed = self.open_talk(shell, home, 'poll %s - - /' % KEY)
+        self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 2), self.fifos(home))
+        other = self.open_talk(shell, home, 'poll %s - - /' % KEY)
+        self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 4), self.fifos(home))
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
         self.assertEqual(self.parse(*other.communicate(timeout=60))[0], 0)
         self.assertEqual(self.fifos(home), [])
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_files_of_the_user_in_a_home_that_is_refused_stay(self, shell, home):
+        refused = os.path.join(home, 'refused')
+        os.mkdir(refused)
+        os.symlink('elsewhere', os.path.join(refused, '.lwt'))
+        long_ago = time.time() - 10 * 86400
+        names = ['bell.txt', 'part.1.csv', 'pipe.line']
+        for name in names:
+            path = os.path.join(refused, name)
+            open(path, 'w').close()
+            os.utime(path, (long_ago, long_ago))
+        popen = self.open_talk(shell, home, 'poll %s - - /' % KEY)
+        self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 2), self.fifos(home))
+        popen.communicate(asked(0, '-', refused) + b'poll %s - - /\nend\n' % KEY.encode(), 60)
+        self.assertEqual(self.fifos(home), [])
+        self.assertEqual(sorted(os.listdir(refused)), ['.lwt'] + names)
 
     def fifos(self, home):
         """The FIFOs of the talks with a home."""

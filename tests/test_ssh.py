@@ -110,6 +110,7 @@ class Verdicts(unittest.TestCase):
     CUT = (
         ('lost', ('exited', 255, BEGIN), 'lost', 255), ('ssh killed', ('signaled', 9, BEGIN), 'lost', 255),
         ('time-out', ('timeout', 255, BEGIN), 'timeout', 124), ('stalled', ('stalled', 255, BEGIN), 'timeout', 124),
+        ('a code that is none', ('exited', 0, BEGIN + b'\036c0ffee end 999\n'), 'lost', 255),
         ('interrupted', ('cancelled', 255, BEGIN), 'killed', 130), ('0 without an end', ('exited', 0, BEGIN), 'lost', 255),
     )
     UNREACHABLE = (  # what OpenSSH prints (all of it is in test_ssh_messages), and the class
@@ -160,6 +161,11 @@ class Verdicts(unittest.TestCase):
         result = Result(COMMAND, 'exited', 255)
         self.assertEqual(ssh.verdict(result, frame).ran, 'no')
         self.assertEqual(ssh.verdict(result, frame, is_first=False)[::3], ('lost', 'maybe'))
+        self.assertEqual(ssh.verdict(result, frame, is_shared=True)[::3], ('lost', 'maybe'))
+        frame = remote.Framed(NONCE, lambda stream, data: None)
+        frame.feed('stderr', b'Control socket connect(/run/x): Connection refused\r\n' + proof)
+        frame.finish()
+        self.assertEqual(ssh.verdict(result, frame, is_shared=True).ran, 'no')
         for arguments in (('exited', 255, b'motd\n', proof), ('signaled', 9, b'', proof), ('exited', 1, b'', proof),
                           ('exited', 255, b'', b'x' * 5000 + b'\n' + proof)):
             with self.subTest(arguments=arguments[:2]):
@@ -194,12 +200,6 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(ssh.with_complaint(failed, b' \n'), failed)
         for other in (ssh.Verdict('ok', 0), ssh.Verdict('lost', 255, 'connection lost')):
             self.assertEqual(ssh.with_complaint(other, b'words\n'), other)
-
-    def test_only_a_command_that_came_to_its_own_end_is_an_answer(self):
-        for kind in ('ok', 'failed', 'lost', 'timeout', 'refused', 'auth', 'killed'):
-            with self.subTest(kind=kind):
-                verdict = ssh.Verdict(kind, 0)
-                self.assertEqual((verdict.ok, verdict.is_answer), (kind == 'ok', kind in ('ok', 'failed')))
 
     def test_text_for_people_is_harmless_and_short(self):
         self.assertEqual(ssh.printable_text('a\x1b\tb\u202e'), 'a??b?')
