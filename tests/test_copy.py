@@ -15,6 +15,7 @@ from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.files import Lock
 from lwt.flow import running
 from lwt.hosts import Host
+from tests import lab
 from tests.support import MARK, LeakCheckedTestCase
 from tests.test_flow import HOST, drive, says, session, unreached
 from tests.test_shells import SHELLS
@@ -262,6 +263,47 @@ class Puts(CopyTestCase):
         os.utime(self.at_home('.lwt-put.elsewhere'), (1, 1))
         self.assert_ok(self.put([self.path('file')], '.'))
         self.assertEqual(sorted(os.listdir(self.home)), ['.lwt-put.alive', 'file'])
+
+    def test_FR_2_a_disk_that_is_full_while_files_are_compared_is_told(self):
+        """FR-2: whatever has no room, nothing is said to be unchanged that is not."""
+        if lab.why_not_mount():
+            self.skipTest('mounting: ' + lab.why_not_mount())
+        names = ['first', 'second']
+        for name in names:
+            write(self.path('new', name), b'new')
+
+        def put_with_room(pages):
+            for name in names:
+                write(self.at_home(name), b'old')
+            filler = self.at_home('filler')
+            with open(filler, 'wb') as file, contextlib.suppress(OSError):
+                file.write(bytes(1 << 18))
+            os.truncate(filler, max(0, os.path.getsize(filler) - pages * 4096))
+            verdict = self.put([self.path('new', name) for name in names], '.')
+            os.unlink(filler)
+            for name in names:
+                with open(self.at_home(name), 'rb') as file:
+                    self.assertTrue(file.read() == b'new' or not verdict.ok, verdict)
+            return verdict.ok
+
+        def put():
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', self.home], check=True)
+            try:
+                ends = [put_with_room(pages) for pages in range(20)]
+            finally:
+                subprocess.run(['umount', self.home], check=True)
+            self.assertEqual((ends[0], ends[-1]), (False, True))
+        self.in_each(put)
+
+    def test_SR_12_a_fifo_beside_the_target_holds_up_no_put(self):
+        """SR-12: anybody can make one where others can write, as in /tmp."""
+        def put():
+            os.mkdir(self.at_home('.lwt-put.x'))
+            os.mkfifo(self.at_home('.lwt-put.x', 'owner'))
+            self.assert_ok(self.put([self.path('file')], '.', transfer.Terms(timeout=20)))
+            self.assertEqual(sorted(os.listdir(self.home)), ['.lwt-put.x', 'file'])
+        write(self.path('file'), b'x')
+        self.in_each(put)
 
     def test_N_5_an_input_that_stands_still_is_cut_by_the_host_itself(self):
         def stalled():
