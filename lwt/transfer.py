@@ -43,9 +43,13 @@ class GetOptions(NamedTuple):
 
 
 class Tally:
-    """How far the copies of a run have come: bytes that are to move, and have moved; files sent, and those left alone."""
+    """How far the copies of a run have come: bytes that are to move, and have moved; files sent, and those left alone.
+
+    say(text): tells the user at once what does not wait for the end of a copy.
+    """
 
     def __init__(self):
+        self.say = lambda text: None
         self.expected = 0
         self.moved = 0
         self.copied = 0
