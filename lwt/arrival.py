@@ -4,11 +4,12 @@ A target is complete or not there: everything is done in a directory beside the 
 locked, and then renamed.  All of it may take long and is done by a child process (see local_work).
 """
 
+import contextlib
 import os
 from typing import NamedTuple
 
 from lwt import archive, budgets, files, manifest
-from lwt.errors import UsageError
+from lwt.errors import LocalError, UsageError
 from lwt.hosts import printable
 from lwt.local_work import job
 from lwt.tar_reader import Refused
@@ -124,15 +125,14 @@ def _verified(delivery, failures):
 
 def _unpack(delivery):
     """Unpack the stream; returns what is wrong with it, or ''."""
-    roots = {'/'.join(part for part in one.path.split('/') if part not in ('', '.')): one.name
-             for one in delivery.announced}
+    find = _finder(delivery.announced)
     strangers = []
 
     def place(name, _is_directory):
         name = name[2:] if name.startswith('./') else name
-        for root, top in roots.items():
-            if name == root or name.startswith(root + '/'):
-                return top + name[len(root):] if top else ''
+        root, top = find(name)
+        if root:
+            return top + name[len(root):] if top else ''
         if not strangers:
             strangers.append(name)
         return ''
@@ -146,6 +146,24 @@ def _unpack(delivery):
     if strangers:
         return 'it sent what nobody asked for: %s' % printable(strangers[0])
     return 'not taken: %s' % refused[0] if refused else ''
+
+
+def _finder(announced):
+    """A function: the name of a member -> (path, name here) of the first thing announced that it belongs to, or ('', '').
+
+    A member has few directories above it, and each is looked up: there may be many things, and many members.
+    """
+    tops = {'/'.join(part for part in one.path.split('/') if part not in ('', '.')): one.name for one in announced}
+    ranks = {root: rank for rank, root in enumerate(tops)}
+    depths = sorted({root.count('/') + 1 for root in tops})
+
+    def find(name):
+        parts = name.split('/')
+        roots = ['/'.join(parts[:depth]) for depth in depths if depth <= len(parts)]
+        root = min((root for root in roots if root in ranks), key=ranks.get, default='')
+        return root, tops.get(root, '')
+
+    return find
 
 
 def _difference(delivery, one):
@@ -176,7 +194,34 @@ def printable_path(path):
 
 
 def _swap(new, place, aside):
-    """Put `new` in a place by rename; what is there is moved aside, where only a directory is in the way."""
-    if os.path.lexists(place) and (os.path.isdir(new) or os.path.isdir(place)):
+    """Put `new` in a place by rename; what is there is moved aside first, where one of them is a directory.
+
+    Where it cannot be put there, what was moved aside is back.
+    """
+    is_moved = os.path.lexists(place) and (os.path.isdir(new) or os.path.isdir(place))
+    if is_moved:
         os.rename(place, aside)
-    os.rename(new, place)
+    try:
+        os.rename(new, place)
+    except OSError:
+        if is_moved:
+            with contextlib.suppress(OSError):      # restore tries it again, and tells where it is
+                os.rename(aside, place)
+        raise
+
+
+def restore(directory, part):
+    """Move back what a get moved aside in its directory `part`, where nothing has taken its place.
+
+    To be called before `part` is removed: a get may end between the two renames of _swap.  Raises
+    LocalError; then the only copy is still in `part`, which must stay.
+    """
+    old = os.path.join(part, 'old')
+    for name in os.listdir(old) if os.path.isdir(old) else ():
+        place, aside = os.path.join(directory, name), os.path.join(old, name)
+        if os.path.lexists(place):
+            continue
+        try:
+            os.rename(aside, place)
+        except OSError as error:
+            raise LocalError('%s: cannot be moved back: %s' % (place, error.strerror or error), 'it is now %s' % aside)

@@ -11,7 +11,9 @@ moves when both ends of the link have proved that they know its tokens (see netc
 verifies what it has before it is in place.
 
 A host may say what it likes.  It is believed once for each order; others connect only to the
-address at which ssh reaches it.
+address at which ssh reaches it.  It may also hand on other bytes than it got: the host behind it finds
+that out by the digest, and so does every host that got these bytes from that one in turn.  Each of them
+is sent the file once more, by the master alone, as by any other put.
 
 It knows nothing of what is printed.
 """
@@ -30,6 +32,7 @@ CHUNK = 1 << 20             # bytes of a file that the master sends at a time: e
 LARGE = 8 << 20             # bytes of a file that are worth a chain
 SLOWER = 2                  # times that a host is slower than one for which it waits
 PATIENCE = 5.0              # seconds that it waits
+MISMATCH = 'what arrived is not what was sent'      # of sh/chain.sh: the digest is another one
 BEAT, MOST_BEATS = b'beat\n', 8     # an order, and how many of them may wait for a host
 
 
@@ -71,12 +74,15 @@ def _after(at, chunks):
 class _Link:
     """One order to listen.
 
-    tokens: a netcat.Tokens.  is_offered: has the host said at which port?
+    tokens: a netcat.Tokens.  is_offered: has the host said at which port?  feeder: the name of the
+    host that was told that port, or ''; start: how much was there before.
     """
 
     def __init__(self, tokens):
         self.tokens = tokens
         self.is_offered = False
+        self.feeder = ''
+        self.start = 0
 
 
 class Chain:
@@ -87,7 +93,8 @@ class Chain:
 
     def __init__(self, wanted, target, terms, tally, names=(), rates=None, clock=time.monotonic):
         self.cargo = cargo(wanted)
-        self.words = (target, wanted.single)
+        self.wanted = wanted
+        self.target = target
         self.terms = terms
         self.tally = tally
         self.members = []               # those that have joined, in this order
@@ -140,6 +147,11 @@ class Chain:
         self._expected.discard(name)
         self.admit()
 
+    def suspect(self, names):
+        """These hosts fed one that has other bytes: they feed nobody else."""
+        for member in self.members:
+            member.is_suspect = member.is_suspect or member.name in names
+
     def look(self):
         """Who has it in place, and has nobody to feed, may go."""
         for member in self.members:
@@ -169,6 +181,7 @@ class Member:
         self.links = 0                  # how often it was told to listen
         self.feeder = None              # a Member
         self.tried = set()              # feeders that were no good
+        self.fed_by = []                # names of the hosts from which something came
         self.is_suspect = self._is_ready = False
         self.is_placed = self.is_same = False
         self.problem = ''
@@ -295,7 +308,9 @@ class Member:
             self._link.is_offered = True
             self._listens(number, netcat.offered_port(rest))
         elif word in ('got', 'failed') and self._link is not None:
-            self._link = None
+            link, self._link = self._link, None
+            if number > link.start and link.feeder and link.feeder not in self.fed_by:
+                self.fed_by.append(link.feeder)
             self._note(number)
             self._has(number, is_stranger=rest == ['stranger'])
 
@@ -309,6 +324,7 @@ class Member:
     def _listens(self, have, port):
         if self.feeder in self._chain.members and port is not None:
             address = self._address if self._address in self._addresses else self._addresses[0]
+            self._link.feeder, self._link.start = self.feeder.name, have
             self.feeder.hand_on(have, self._link.tokens, address, port)
 
     def _has(self, have, is_stranger):
@@ -329,12 +345,32 @@ class Member:
 def put(chain, session, host):
     """Flow: one host's part in a Chain; returns a Verdict, whose reason tells what was done."""
     session = session.at(host)
+    member, verdict = yield from _take_part(chain, session, host)
+    if member.problem:
+        return transfer.refused(member.problem)
+    if member.fed_by and not member.is_placed and (verdict.kind, verdict.reason) == ('failed', MISMATCH):
+        chain.suspect(member.fed_by)
+        chain.tally.say('%s: %s (fed by %s): copied again, from this machine'
+                        % (host.name, MISMATCH, ', '.join(member.fed_by)))
+        return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms, chain.tally))
+    if not verdict.ok and not member.is_placed:
+        return ssh.with_complaint(verdict, bytes(member.complaint))
+    if not member.is_placed and not member.is_same:
+        return ssh.Verdict('lost', ssh.UNREACHABLE, 'it ended before the file was in place', 'maybe')
+    copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
+    chain.tally.copied += copied
+    chain.tally.unchanged += unchanged
+    return transfer.done(copied, unchanged)
+
+
+def _take_part(chain, session, host):
+    """Flow: a host's session of sh/chain.sh; returns its Member, which is gone from the chain, and the Verdict on the call."""
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
     addresses = yield from meeting.reached(session, host)
     digest, mode, stamp = chain.cargo.words
-    words = (host.home,) + chain.words + (
-        whole_seconds(stall), str(chain.cargo.size), digest, mode, stamp, str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
+    words = (host.home, chain.target, chain.wanted.single, whole_seconds(stall), str(chain.cargo.size), digest, mode, stamp,
+             str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
     member = None
 
     def make(frame):
@@ -352,13 +388,4 @@ def put(chain, session, host):
     finally:
         if member is not None:
             chain.left(member)
-    if member.problem:
-        return transfer.refused(member.problem)
-    if not verdict.ok and not member.is_placed:
-        return ssh.with_complaint(verdict, bytes(member.complaint))
-    if not member.is_placed and not member.is_same:
-        return ssh.Verdict('lost', ssh.UNREACHABLE, 'it ended before the file was in place', 'maybe')
-    copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
-    chain.tally.copied += copied
-    chain.tally.unchanged += unchanged
-    return transfer.done(copied, unchanged)
+    return member, verdict

@@ -168,6 +168,7 @@ class _Copies:
         self._env = env
         self._is_shown = os.isatty(2) and not env.quiet
         self._out = output.Output(run)
+        tally.say = self._out.say
         self._progress = output.Progress(self._is_shown)
         self._out.share_terminal(self._progress)
         self._began = time.monotonic()

@@ -11,9 +11,9 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import archive, budgets, files, remote, ssh, task as tasks
+from lwt import archive, budgets, disk_space, files, remote, ssh, task as tasks
 from lwt.config import plain_seconds, whole_seconds
-from lwt.errors import LocalError
+from lwt.errors import LocalError, LwtError
 from lwt.local_work import do, job
 
 MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
@@ -182,7 +182,8 @@ class Inbox:
         self.problem = ''
         self.unfit = ()
         self._most = None if most_kib is None else most_kib * 1024 * budgets.EMPTY_FILES
-        self._size = self._checked = self._heard = 0
+        self._size = self._heard = 0
+        self._room = disk_space.Watch(directory)
         self._words = bytearray()
         self._told = bytearray()
         self._file = None
@@ -202,13 +203,14 @@ class Inbox:
         except OSError as error:
             self._error = self._error or error
         if self._error is not None:
-            raise LocalError('%s: %s' % (self.path, self._error.strerror), 'the results are still on their hosts')
+            text = '%s: %s' % (self.path, getattr(self._error, 'strerror', None) or self._error)
+            raise LocalError(text, 'the results are still on their hosts')
 
     def _begin(self):
         try:
             files.make_dir(os.path.dirname(self.path))
             self._file = open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb')
-        except OSError as error:
+        except (OSError, LwtError) as error:    # in a sink, it would end the loop: __exit__ raises it
             self._error = error
 
     def __call__(self, stream, data):
@@ -239,23 +241,21 @@ class Inbox:
 
     def _write(self, data):
         self._size += len(data)
-        if self._error is None and not self.problem:
+        if self._error is not None or self.problem:
+            return
+        try:
             self._check_size()
-        if self._error is None and not self.problem:
-            try:
+            if not self.problem:
                 self._file.write(data)
-            except OSError as error:    # the disk is full: take the rest and forget it; the flow is told at the end
-                self._error = error
+        except OSError as error:        # the disk is full: take the rest and forget it; the flow is told at the end
+            self._error = error
 
     def _check_size(self):
         if self._most is not None and self._size > self._most:
             self.problem = 'it sends more than was asked for'
             self.unfit, self._keys = self._keys, ()
-        elif self._size - self._checked >= budgets.ROOM_EVERY:
-            self._checked = self._size
-            there = os.statvfs(os.path.dirname(self.path))
-            if there.f_bavail * there.f_frsize < min(budgets.ROOM_KEPT, there.f_blocks * there.f_frsize // 20):
-                self.problem = 'no room here for more than %d MB of results' % (self._size >> 20)
+        elif self._room.is_short(self._size):
+            self.problem = 'no room here for more than %d MB of results' % (self._size >> 20)
 
     def judged(self, verdict):
         """The Verdict on the call: a failure where more came than may.

@@ -806,15 +806,17 @@ class Guard:
                if name == 'PATH' or name.startswith('LWT_') and name != procfs.MARKER}
         argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker
         theirs, self._pipe = os.pipe()
-        null = os.open(os.devnull, os.O_RDWR)
+        null = None
         try:
+            null = os.open(os.devnull, os.O_RDWR)
             self._popen = _fork(Command(argv), differences(env), (null, null, theirs))
         except OSError:
             os.close(self._pipe)
             raise
         finally:
             os.close(theirs)
-            os.close(null)
+            if null is not None:
+                os.close(null)
         os.set_blocking(self._pipe, False)
         self._unsent = b''
         self._news = {}

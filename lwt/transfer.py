@@ -18,9 +18,9 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import arrival, budgets, call, files, local_work, manifest, remote, ssh
+from lwt import arrival, budgets, call, disk_space, files, local_work, manifest, remote, ssh
 from lwt.config import bounded, whole_seconds
-from lwt.errors import LocalError
+from lwt.errors import LocalError, LwtError
 from lwt.hosts import printable
 
 MOST_KNOWN = 200            # things whose identities fit well into one command line
@@ -43,9 +43,13 @@ class GetOptions(NamedTuple):
 
 
 class Tally:
-    """How far the copies of a run have come: bytes that are to move, and have moved; files sent, and those left alone."""
+    """How far the copies of a run have come: bytes that are to move, and have moved; files sent, and those left alone.
+
+    say(text): tells the user at once what does not wait for the end of a copy.
+    """
 
     def __init__(self):
+        self.say = lambda text: None
         self.expected = 0
         self.moved = 0
         self.copied = 0
@@ -214,6 +218,7 @@ class _Receiver:
         self._lock = None
         self._file = None
         self.paths = {}                 # what comes: absolute path there -> name here
+        self._watch = None              # of the room on this machine
         self.have = {}                  # what is here already: name -> (its identity, how many files it is)
         self.kept = []                  # the names of what is here and must not be replaced, as far as the host is told
         self._same = set()              # the names of what does not come, for it is here
@@ -239,11 +244,21 @@ class _Receiver:
             self.have = yield from local_work.do(arrival.identify, [self._directory, known], size)
 
     def __exit__(self, *_exc):
+        try:
+            self.close()
+            if self.part:               # it is gone, unless discard was interrupted
+                arrival.restore(self._directory, self.part)
+                files.remove_tree(self.part)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def discard(self):
+        """Flow: remove what came and is not in its place; what was moved aside for it is back before."""
         self.close()
         if self.part:
-            files.remove_tree(self.part)        # accept has done so, unless it failed
-        if self._lock is not None:
-            self._lock.release()
+            arrival.restore(self._directory, self.part)
+            yield from local_work.remove(self.part)
 
     def words(self):
         """The arguments of sh/get.sh."""
@@ -252,12 +267,14 @@ class _Receiver:
 
     def __call__(self, stream, data):
         """Take bytes; true: no more is wanted."""
+        if self.problem or self.error:
+            return True
         try:
             if stream == 'stderr':
                 self._lines.feed(data)
             else:
                 self._take(data)
-        except OSError as error:        # the flow raises it: here it would end the loop
+        except (OSError, LwtError) as error:    # the flow raises it: here it would end the loop
             self.error = error
         self.problem = self.problem or self._lines.problem
         return bool(self.problem or self.error)
@@ -285,6 +302,9 @@ class _Receiver:
         self._room -= len(data)
         self.received += len(data)
         self._tally.moved += len(data)
+        if self._watch.is_short(self.received):
+            self.problem = '%s: no room here for more than %d MB' % (self._directory, self.received >> 20)
+            return
         while data:                     # it may take less than all, and then say why
             data = data[self._file.write(data):]
 
@@ -328,17 +348,19 @@ class _Receiver:
             self.problem = UNREADABLE
         elif len(self.paths) >= budgets.PATHS:
             self.problem = 'more than %d things at a time' % budgets.PATHS
+        elif count > budgets.MEMBERS - self.files:
+            self.problem = 'more than %d files at a time' % budgets.MEMBERS
         elif name in ('', '.', '..'):
             self.problem = '%s: cannot be fetched as a whole' % printable(name)
         elif not any(_may_be(name, pattern) for pattern in self._patterns):
             self.problem = 'it sends what nobody asked for: %s' % printable(name)
-        elif name in self.paths.values():
-            self._fail('%s: two things of this name' % printable(name))
-            self.paths[path] = ''
-            self.bytes += size
         else:
+            if name in self._count:
+                self._fail('%s: two things of this name' % printable(name))
+                name = ''
+            else:
+                self._count[name], self._size[name] = count, size
             self.paths[path] = name
-            self._count[name], self._size[name] = count, size
             self.files += count
             self.bytes += size
 
@@ -359,10 +381,13 @@ class _Receiver:
             self.problem = '%s: another get is under way there' % self._directory
             return
         _clear(self._directory)
-        free = os.statvfs(self._directory)
-        if self.bytes > free.f_bavail * free.f_frsize:
-            self.problem = '%s: no room for %d bytes' % (self._directory, self.bytes)
+        room = disk_space.room(self._directory)
+        needed = room.needed(self.bytes)
+        if needed > room.free:          # the stream and what is unpacked from it lie side by side
+            self.problem = '%s: no room here for %d bytes: %d bytes are needed, %d are free' % (
+                self._directory, self.bytes, needed, room.free)
             return
+        self._watch = disk_space.Watch(self._directory)
         self.part = tempfile.mkdtemp(prefix='.part-', dir=self._directory)
         self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
         self._room = self.bytes + (self.files + len(self.paths)) * budgets.MEMBER_ROOM + budgets.DIRECTORIES_ROOM
@@ -388,10 +413,9 @@ class _Receiver:
         copied = 0
         if self.paths:
             self.close()
-            try:
-                copied, failures = yield from local_work.do(arrival.accept, self.delivery(), self.received)
-            except OSError as error:
-                raise LocalError('%s: %s' % (self._directory, error.strerror or error))
+            if self.received >= budgets.ROOM_EVERY and disk_space.room(self._directory).free < self.received:
+                return refused('%s: no room here to unpack %d bytes' % (self._directory, self.received))
+            copied, failures = yield from local_work.do(arrival.accept, self.delivery(), self.received)
             for text in failures:
                 self._fail(text)
         self._tally.copied += copied
@@ -429,10 +453,7 @@ def _may_be(name, pattern):
 def _clear(directory):
     """Remove what a get left behind that was killed: we have the lock, so nobody is at it."""
     for part in [name for name in os.listdir(directory) if name.startswith('.part-')]:
-        old = os.path.join(directory, part, 'old')
-        for name in os.listdir(old) if os.path.isdir(old) else ():
-            if not os.path.lexists(os.path.join(directory, name)):          # killed between the two renames of _swap
-                os.rename(os.path.join(old, name), os.path.join(directory, name))
+        arrival.restore(directory, os.path.join(directory, part))
         files.remove_tree(os.path.join(directory, part))
 
 
@@ -442,17 +463,29 @@ def get(session, host, paths, directory, terms, options, tally):
     paths: * ? [ ] are expanded on the host.  options: GetOptions.  What cannot come is named, and everything else is there.
     """
     session = session.at(host)
-    with _Receiver(paths, directory, options, tally) as receiver:
+    # An OSError out of a flow would end the run; this one concerns the directory of one host.
+    with files.local_errors(directory), _Receiver(paths, directory, options, tally) as receiver:
         yield from receiver.look_around()
-        limits = session.limits(terms.timeout, session.settings.stall)
-        script = remote.script_text('lib', 'namelib', 'copylib', 'get')
-        verdict = yield from call.call(session, lambda frame: remote.guarded(
-            session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate), receiver, 'get')
-        if receiver.error is None and not receiver.problem and verdict.ok:
-            verdict = yield from receiver.accept()
-        elif receiver.part:
-            receiver.close()
-            yield from local_work.remove(receiver.part)
-        if receiver.error is not None:
-            raise LocalError('%s: %s' % (directory, receiver.error.strerror or receiver.error))
-        return refused(receiver.problem) if receiver.problem else verdict
+        try:
+            verdict = yield from _receive(session, host, terms, receiver)
+        except (OSError, LwtError):
+            yield from receiver.discard()
+            raise
+        yield from receiver.discard()
+        return verdict
+
+
+def _receive(session, host, terms, receiver):
+    """Flow: have a host send what a _Receiver wants, and accept it; returns a Verdict."""
+    limits = session.limits(terms.timeout, session.settings.stall)
+    script = remote.script_text('lib', 'namelib', 'copylib', 'get')
+    verdict = yield from call.call(session, lambda frame: remote.guarded(
+        session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate), receiver, 'get')
+    error = receiver.error
+    if isinstance(error, LwtError):     # whatever its class: it comes too late to be one of usage
+        raise LocalError(error.message, error.hint)
+    if error is not None:
+        raise error
+    if receiver.problem:
+        return refused(receiver.problem)
+    return (yield from receiver.accept()) if verdict.ok else verdict

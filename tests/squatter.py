@@ -56,6 +56,18 @@ echo {wrong} | {real} "$@" >/dev/null 2>&1
 exec {real} "$@"
 '''
 
+# A netcat that changes one byte of what it passes on, far behind the token (which head would keep back).
+CORRUPTING = r'''#!/bin/sh
+case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
+{{ read -r token; echo "$token"; head -c 100000; head -c 1 | tr '\000-\377' '\001-\377\000'; cat; }} | {real} "$@"
+'''
+
+# A netcat that takes a while to tell what it is: its host is ready later than others.
+SLOW_TO_TELL = '''#!/bin/sh
+case " $* " in *" -h "*) sleep {seconds} ;; esac
+exec {real} "$@"
+'''
+
 
 def spoil(address, port, text=b'0' * 32 + b'\n'):
     """Connect to a listener, send another token, and return all that is sent back."""

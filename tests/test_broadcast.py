@@ -110,6 +110,19 @@ class Orders(unittest.TestCase):
         first('stdout', b'listen 0 2000\ngot 0\n')         # the first one was never told to listen
         self.assertEqual((self.orders(first), self.orders(second)), ([], []))
 
+    def test_SR_13_who_fed_a_member_is_who_sent_it_something(self):
+        """SR-13: the host that is named when other bytes arrived, and then feeds nobody else."""
+        for lines, fed_by in ((b'listen 0 5000\ngot 100\n', ['h1']), (b'listen 0 5000\ngot 50\n', ['h1']),
+                              (b'listen 0 5000\nfailed 0 stranger\n', []), (b'got 100\n', []),
+                              (b'listen 0 22\ngot 100\n', [])):
+            with self.subTest(lines=lines):
+                first, second, _order = self.linked(('10.0.0.2',))
+                second('stdout', lines)
+                self.assertEqual(second.fed_by, fed_by)
+                self.assertEqual(first.fed_by, [])
+        first._chain.suspect(['h1'])
+        self.assertFalse(first.can_feed)
+
     def test_SR_13_others_connect_to_the_address_that_ssh_knows(self):
         """SR-13: others connect to the address at which ssh reaches a member, not to one that it names."""
         for addresses, wanted in ((('192.0.2.7',), b'192.0.2.7'), (('192.0.2.7', '10.0.0.1'), b'10.0.0.1'),

@@ -12,7 +12,7 @@ from tests.test_layers import trees
 # Who is given what a host sends, and what bounds it there: names of budgets, or words for a bound that depends on the call.
 ENTRIES = {
     ('api', 'command'): 'output_limit',
-    ('broadcast', 'put'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
+    ('broadcast', '_take_part'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
     ('call', 'call'): 'its callers, each with an entry here',
     ('call', 'command'): 'its callers, each with an entry here',
     ('call', 'log_in'): ('NOISE',),
@@ -31,7 +31,8 @@ ENTRIES = {
     ('reduce', '_through_ssh'): 'what was sent, or output_limit',
     ('talk', 'ask'): 'its callers, each with an entry here',
     ('talk', 'attempt'): ('NOISE',),
-    ('transfer', 'get'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBER_ROOM', 'DIRECTORIES_ROOM'),
+    ('transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM', 'DIRECTORIES_ROOM',
+                              'ROOM_EVERY', 'ROOM_KEPT'),
     ('transfer', 'put'): ('LINE', 'NAME'),
     ('visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }

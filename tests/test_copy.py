@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 import unittest
 from unittest import mock
 
-from lwt import budgets, call, config, local_work, manifest, ssh, transfer
+from lwt import arrival, budgets, call, config, local_work, manifest, ssh, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.files import Lock
 from lwt.flow import running
@@ -433,12 +434,47 @@ class Gets(CopyTestCase):
         self.assert_ok(self.get(['x'], self.path('back')))
         self.assertEqual(tree(self.path('back')), {'d': None, 'd/f': b'saved', 'x': b'x'})
 
+    def test_an_old_copy_is_back_after_any_error_between_the_two_renames(self):
+        write(self.at_home('x', 'f'), b'new')
+        rename = os.rename
+        for error, times, caught in ((OSError(5, 'Input/output error'), 1, LocalError),
+                                     (OSError(5, 'Input/output error'), 2, LocalError), (Cancelled(), 1, Cancelled)):
+            with self.subTest(error=error, times=times):
+                back = tempfile.mkdtemp(dir=self.scratch)
+                write(os.path.join(back, 'x', 'f'), b'old')
+                failures = [None] + times * [error]
+
+                def failing(old, new):
+                    failure = failures.pop(0) if failures else None
+                    if failure is not None:
+                        raise failure
+                    rename(old, new)
+                with mock.patch.object(os, 'rename', failing), self.assertRaises(caught):
+                    self.get(['x'], back, replace=True)
+                self.assertEqual((failures, tree(back)), ([], {'x': None, 'x/f': b'old'}))
+
+    def test_an_old_copy_that_cannot_be_moved_back_is_kept_and_named(self):
+        write(self.at_home('x', 'f'), b'new')
+        write(self.path('back', 'x', 'f'), b'old')
+        rename = os.rename
+
+        def failing(old, new):
+            if os.path.dirname(new) == self.path('back'):
+                raise OSError(5, 'Input/output error')
+            rename(old, new)
+        with mock.patch.object(os, 'rename', failing), self.assertRaisesRegex(LocalError, 'cannot be moved back') as caught:
+            self.get(['x'], self.path('back'), replace=True)
+        with open(os.path.join(caught.exception.hint.replace('it is now ', ''), 'f')) as file:
+            self.assertEqual(file.read(), 'old')
+        self.assert_ok(self.get(['x'], self.path('back'), replace=True))
+        self.assertEqual(tree(self.path('back')), {'x': None, 'x/f': b'new'})
+
     def test_no_room_here_is_said_before_anything_comes(self):
         write(self.at_home('x'), b'x' * 1000)
         real = os.statvfs(self.scratch)
-        with mock.patch.object(os, 'statvfs', lambda path: mock.Mock(f_bavail=0, f_frsize=real.f_frsize)):
+        with mock.patch.object(os, 'statvfs', lambda path: mock.Mock(f_bavail=0, f_frsize=real.f_frsize, f_blocks=9)):
             verdict = self.get(['x'], self.path('back'))
-        self.assertIn('no room for 1000 bytes', verdict.reason)
+        self.assertIn('no room here for 1000 bytes: 2000 bytes are needed, 0 are free', verdict.reason)
         self.assertEqual(os.listdir(self.path('back')), [])
 
     def test_a_disk_that_is_full_after_all_is_this_machines_fault_and_leaves_nothing(self):
@@ -541,6 +577,92 @@ class HostileHosts(unittest.TestCase):
             drive(transfer.get(session(), HOST, ['x'], self.into, transfer.Terms(), transfer.GetOptions(), transfer.Tally()),
                   [broken])
         self.assertEqual(os.listdir(self.into), [])
+
+    def test_a_get_of_no_use_takes_nothing_more(self):
+        receiver = self.receiver(['x'])
+        receiver('stdout', b'path 1 1 /r/y\n')
+        self.assertIn('nobody asked for', receiver.problem)
+        for _ in range(1000):
+            self.assertTrue(receiver('stdout', b'x' * (1 << 16)))
+        self.assertLess(len(receiver._head), 1 << 16)
+
+    def receiver(self, patterns, replace=False):
+        return transfer._Receiver(patterns, self.into, transfer.GetOptions(replace), transfer.Tally())
+
+    def announced(self, text, free=1 << 50, blocks=1 << 40):
+        """The problem of a _Receiver that was told this, where so many bytes are free."""
+        there = mock.Mock(f_bavail=free, f_frsize=1, f_blocks=blocks)
+        with self.receiver(['*']) as receiver, mock.patch.object(os, 'statvfs', return_value=there):
+            receiver('stdout', text)
+            self.assertEqual(receiver.error, None)
+            return receiver.problem, receiver._room
+
+    def test_SR_7_the_files_of_a_get_have_a_number_and_its_stream_an_end(self):
+        most = budgets.MEMBERS
+        problem, room = self.announced(b'path %d 0 /x\nsend\n' % most)
+        self.assertEqual(problem, '')
+        self.assertLess(room, 8 << 30)
+        for text in (b'path 1000000000000 0 /x\n', b'path %d 0 /x\n' % (most + 1), b'path %d 0 /x\npath 1 0 /y\n' % most,
+                     b'path %d 0 /a/x\npath 1 0 /b/x\n' % most):
+            with self.subTest(text=text):
+                self.assertEqual(self.announced(text + b'send\n')[0], 'more than 1000000 files at a time')
+
+    def test_SR_7_a_get_needs_room_for_the_stream_and_for_what_is_unpacked(self):
+        large, kept = 1 << 24, (1 << 30) // 20
+        for size, free, needed in ((1000, 2000, 0), (1000, 1999, 2000), (large, large + kept, 0),
+                                   (large, large + kept - 1, large + kept), (4 * large, 8 * large - 1, 8 * large)):
+            with self.subTest(size=size, free=free):
+                problem, _room = self.announced(b'path 1 %d /x\nsend\n' % size, free, 1 << 30)
+                self.assertEqual(problem, needed and '%s: no room here for %d bytes: %d bytes are needed, %d are free' % (
+                    self.into, size, needed, free) or '')
+
+    def test_SR_7_a_get_leaves_room_on_the_disk(self):
+        taken = 0
+        with self.receiver(['x']) as receiver:
+            receiver('stdout', b'path 1000000 0 /x\nsend\n')
+            self.assertEqual((receiver.problem, receiver.error), ('', None))
+            with mock.patch.object(os, 'statvfs', return_value=mock.Mock(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)):
+                while not receiver('stdout', b'x' * (1 << 16)) and taken < 1 << 30:
+                    taken += 1 << 16
+        self.assertLess(taken, budgets.ROOM_EVERY + 1)
+        self.assertIn('no room here for more than 16 MB', receiver.problem)
+        self.assertEqual(os.listdir(self.into), [])
+
+    def test_SR_7_a_get_of_very_many_things_is_announced_and_unpacked_in_little_time(self):
+        count = budgets.PATHS
+        text = b''.join(b'path 0 0 /r/%06d\n' % number for number in range(count))
+        receiver = self.receiver(['*'])
+        began = time.process_time()
+        receiver('stdout', text)
+        self.assertEqual((len(receiver.paths), receiver.problem), (count, ''))
+        find = arrival._finder(receiver.delivery().announced)
+        self.assertEqual({find('r/%06d/a/b' % number) for number in range(0, count, 10)},
+                         {('r/%06d' % number, '%06d' % number) for number in range(0, count, 10)})
+        self.assertLess(time.process_time() - began, 4)
+
+    def test_a_member_belongs_to_the_first_thing_that_it_is_in(self):
+        announced = [arrival.Announced(path, name, 0, 0, '') for path, name in (
+            ('/r//b/./c', 'c'), ('/r/b', 'b'), ('/r/b/c/d', 'd'), ('/s/x', ''))]
+        find = arrival._finder(announced)
+        for name, found in (('r/b/c/d/e', ('r/b/c', 'c')), ('r/b/c', ('r/b/c', 'c')), ('r/b/e', ('r/b', 'b')), ('r/bc', ('', '')),
+                            ('r', ('', '')), ('', ('', '')), ('/r/b', ('', '')), ('s/x/y', ('s/x', ''))):
+            with self.subTest(name=name):
+                self.assertEqual(find(name), found)
+
+    def test_a_directory_of_a_host_that_cannot_be_made_is_an_error_of_its_flow_alone(self):
+        """The sink, which the loop calls, raises nothing."""
+        open(self.into, 'w').close()
+        refused = UsageError('into: a link of somebody else')
+        for patch, said in ((contextlib.suppress(), 'into: File exists'),
+                            (mock.patch('lwt.files.make_dir', side_effect=refused), 'into: a link'),
+                            (mock.patch('lwt.files.make_dir', side_effect=OSError(28, 'No space')), 'into: No space')):
+            with self.subTest(said=said), patch, self.assertRaisesRegex(LocalError, said):
+                self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'})
+
+    def test_a_directory_of_a_host_that_cannot_be_read_is_an_error_of_its_flow_alone(self):
+        os.mkdir(self.into)
+        with mock.patch.object(os, 'listdir', side_effect=PermissionError(13, 'Permission denied')):
+            self.assertRaisesRegex(LocalError, 'into: Permission denied', self.get, b'', {})
 
     def test_F_17_a_put_ends_as_its_call_ends(self):
         with tempfile.NamedTemporaryFile() as file:

@@ -9,6 +9,7 @@ import unittest
 from unittest import mock
 
 from lwt import broadcast, budgets, call, errands, leftovers, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+from lwt.errors import LocalError
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -61,6 +62,22 @@ class Floods(unittest.TestCase):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
         self.assertIn('no room here for more than', inbox.judged(ssh.Verdict('ok', 0)).reason)
+
+    def test_an_inbox_that_cannot_be_made_fails_for_its_host_after_the_call(self):
+        """A sink that raises would end the loop for all hosts."""
+        path = os.path.join(self.scratch, 'file')
+        open(path, 'w').close()
+        inbox = errands.Inbox(os.path.join(path, 'h1'))
+        self.assertFalse(inbox('stdout', b'facts boot id\nstream 0a.1\nbytes'))
+        with self.assertRaisesRegex(LocalError, 'file/h1'):
+            inbox.__exit__()
+
+    def test_an_inbox_whose_room_cannot_be_seen_fails_for_its_host_after_the_call(self):
+        inbox = errands.Inbox(self.scratch, has_words=False)
+        with mock.patch('os.statvfs', side_effect=OSError(5, 'Input/output error')):
+            self.assertFalse(inbox('stdout', b'x' * budgets.ROOM_EVERY))
+        with self.assertRaisesRegex(LocalError, 'Input/output error'):
+            inbox.__exit__()
 
     def test_SR_7_and_SR_24_what_a_host_tells_of_a_copy_has_an_end(self):
         """Each of these lines would be right if it came once."""

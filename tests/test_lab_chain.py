@@ -150,6 +150,48 @@ class Chains(ChainTestCase):
             self.assert_refused(self.lwt('put', '--chain', *words, 'big', '/tmp/'), 2, said)
 
 
+class Liars(ChainTestCase):
+    """A member hands on other bytes than it got."""
+
+    hosts = 4
+    slowly = '-w', 'h[1-4]', '--chain', '--limit', '6000'       # 4 seconds: all are ready before the first has it
+
+    def setUp(self):
+        super().setUp()
+        for name in self.names:
+            script = squatter.SLOW_TO_TELL if name != 'h1' else squatter.CORRUPTING     # h1 is the first, and feeds another
+            there = squatter.replace_netcat(self.lab, name, script, seconds=(int(name[1:]) - 1) / 4)
+            self.addCleanup(squatter.undo_netcat, self.lab, name, there)
+
+    def assert_all_have(self, *names):
+        for name in self.names:
+            root = os.path.join(self.lab.home(name), 'there')
+            for path in [os.path.join(root, one) for one in names] or [root]:
+                with open(path, 'rb') as file:
+                    self.assertTrue(file.read() == self.data, path)
+            self.assertEqual([one for one in os.listdir(self.lab.home(name)) if one.startswith('.lwt')], [], name)
+
+    def test_SR_13_a_member_that_hands_on_other_bytes_costs_nobody_the_file(self):
+        """SR-13: who was fed by it, or by one of these, is sent the file by the master."""
+        done = self.lwt('put', *self.slowly, 'big', 'there', timeout=90)
+        self.assertEqual((done.code, done.out), (0, ''), done)
+        self.assert_all_have()
+        lines = done.err.splitlines()
+        self.assertIn('lwt: h2: what arrived is not what was sent (fed by h1): copied again, from this machine', lines)
+        self.assertEqual([line for line in lines if 'copied again' not in line], [])
+        self.assertEqual([line for line in lines if line.startswith('lwt: h1:')], [])
+
+    def test_SR_13_so_it_is_with_a_directory(self):
+        """SR-13: the same with a tar stream, which is unpacked when its digest is right."""
+        os.mkdir(self.path('tree'))
+        os.link(self.path('big'), self.path('tree', 'one'))
+        done = self.lwt('-v', 'put', *self.slowly, 'tree', 'there', timeout=90)
+        self.assertEqual(done.code, 0, done)
+        self.assertIn('h2: what arrived is not what was sent (fed by h1)', done.err)
+        self.assertIn('4 of 4 hosts: 4 files copied', done.err)
+        self.assert_all_have('one')
+
+
 class Strangers(ChainTestCase):
     """Another user of a host reaches a listener first, or takes its port."""
 

@@ -140,6 +140,14 @@ class CopiesUnderFaults(LabTestCase):
         self.assertIn('lwt: h1: 10000 files copied\n', done.err)
         self.assertEqual(self.read('out', 'd.h1', 'many', '7', '4207'), '4207\n')
 
+    def test_a_directory_of_one_host_that_cannot_be_made_stops_no_other_get(self):
+        self.assertEqual(self.lwt('put', '-w', 'h[1-3]', 'big', 'there').code, 0)
+        self.write('out/d.h2', 'a file')
+        done = self.lwt('get', '-w', 'h[1-3]', 'there', 'out')
+        self.assert_refused(done, 74, 'lwt: h2: ', 'out/d.h2: File exists')
+        for name in ('h1', 'h3'):
+            self.assertEqual(os.path.getsize(self.path('out', 'd.' + name, 'there')), 3000000)
+
     def test_each_host_gets_its_own_and_one_without_is_named(self):
         for name in ('h1', 'h2'):
             self.write('local/%s/deep/own' % name, 'for ' + name)

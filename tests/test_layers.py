@@ -14,7 +14,7 @@ LAYERS = (
     ('__init__', 'errors', 'budgets'),
     ('quoting', 'ownership', 'clocks'),
     ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader'),
+     'files', 'disk_space', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader'),
     ('selectors_loop', 'hosts', 'config', 'script_checks'),
     ('workspace', 'joblog', 'master'),
     ('proc', 'ssh', 'archive', 'manifest'),

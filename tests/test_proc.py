@@ -404,6 +404,13 @@ class Shortage(ProcessTestCase):
         self.assertEqual([(result.status, result.code) for result in results], [('exited', 1)] * 6)
         self.assertEqual(failures, [])
 
+    def test_L_8_a_guard_that_finds_no_descriptor_leaves_none_open(self):
+        with running(3, 1.0) as run:
+            before = os.listdir('/proc/self/fd')
+            with mock.patch('lwt.proc.os.open', side_effect=OSError(errno.EMFILE, 'Too many open files')):
+                self.assertRaises(OSError, run._guard.start)
+            self.assertEqual(os.listdir('/proc/self/fd'), before)
+
     def test_an_idle_wait_for_a_hundred_children_uses_no_cpu_tick(self):
         used = []
 
