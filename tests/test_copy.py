@@ -265,8 +265,8 @@ class Puts(CopyTestCase):
         self.assert_ok(self.put([self.path('file')], '.'))
         self.assertEqual(sorted(os.listdir(self.home)), ['.lwt-put.alive', 'file'])
 
-    def test_FR_2_a_disk_that_is_full_while_files_are_compared_is_told(self):
-        """FR-2: whatever has no room, nothing is said to be unchanged that is not."""
+    def test_a_disk_that_is_full_while_files_are_compared_is_told(self):
+        """Whatever has no room, nothing is said to be unchanged that is not."""
         if lab.why_not_mount():
             self.skipTest('mounting: ' + lab.why_not_mount())
         names = ['first', 'second']
