@@ -258,36 +258,108 @@ def _give_name(fd, path):
         os.close(links)
 
 
-def sync_dir(path):
+def sync_dir(path, dir_fd=None):
     """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        _sync(path, os.O_DIRECTORY, dir_fd)
     except OSError as error:
         if error.errno != errno.EINVAL:         # some file systems cannot
             raise
+
+
+def _sync(path, flags, dir_fd):
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=dir_fd)
+    try:
+        os.fsync(fd)
     finally:
         os.close(fd)
 
 
+def walk(path, ignored=()):
+    """Yield (descriptor of its directory, name, os.stat_result) of all that is in a directory.
+
+    A directory comes after all that is in it.  Links are not followed.  ignored: classes of errors
+    for which a directory is passed over, its content unseen.  What vanishes meanwhile is left out.
+
+    There may be thousands of directories, each in the one before: recursion would end at Python's
+    limit, a path at that of the kernel (PATH_MAX), a descriptor for each at RLIMIT_NOFILE.  So one
+    descriptor moves down by name, and up by "..", where it checks that it is back.
+    """
+    fd, names = _listed(path, None, ignored)
+    above = []              # of each directory on the way: (its identity, names to come, the one taken)
+    try:
+        while names or above:
+            if not names:
+                names, entry, fd = _back(fd, above)
+                yield (fd,) + entry
+                continue
+            name = names.pop()
+            with contextlib.suppress(FileNotFoundError):
+                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                below, below_names = None, []
+                if stat.S_ISDIR(info.st_mode):
+                    below, below_names = _listed(name, fd, ignored)
+                if below_names:
+                    above.append((_identity(fd), names, (name, info)))
+                    os.close(fd)
+                    fd, names = below, below_names
+                    continue
+                if below is not None:
+                    os.close(below)
+                yield fd, name, info
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _listed(path, dir_fd, ignored):
+    """(descriptor, names) of a directory; (None, []) of one that cannot be read for an ignored error."""
+    fd = None
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        return fd, os.listdir(fd)
+    except OSError as error:
+        if fd is not None:
+            os.close(fd)
+        if isinstance(error, ignored):
+            return None, []
+        raise
+
+
+def _back(fd, above):
+    """Leave a directory: (names to come in the one above, (name, os.stat_result) of this one, descriptor)."""
+    up = os.open('..', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+    identity, names, entry = above.pop()
+    if _identity(up) != identity:
+        os.close(up)
+        raise OSError(errno.EBUSY, 'a directory was moved meanwhile')
+    os.close(fd)
+    return names, entry, up
+
+
+def _identity(fd):
+    info = os.fstat(fd)
+    return info.st_dev, info.st_ino
+
+
+UNSEEN = (FileNotFoundError, NotADirectoryError, PermissionError)   # directories that a look passes over
+
+
 def sync_tree(path):
     """Make a whole directory durable: every file, then the directories, bottom up."""
-    for root, _dirs, names in os.walk(path, topdown=False):
-        for name in names:
-            full = os.path.join(root, name)
-            if os.lstat(full).st_size and not os.path.islink(full):     # of an empty one, there is but the name
-                fd = os.open(full, os.O_RDONLY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-        sync_dir(root)
+    for fd, name, info in walk(path, UNSEEN):
+        if stat.S_ISDIR(info.st_mode):
+            with contextlib.suppress(*UNSEEN):
+                sync_dir(name, fd)
+        elif stat.S_ISREG(info.st_mode) and info.st_size:       # of an empty file, there is but the name
+            _sync(name, os.O_NOFOLLOW, fd)
+    sync_dir(path)
 
 
 def tree_size(path, each=0):
     """The bytes of all that is in a directory; each: what every name counts besides."""
-    return sum(each + os.lstat(os.path.join(root, name)).st_size
-               for root, dirs, names in os.walk(path) for name in dirs * bool(each) + names)
+    return sum(each + (0 if stat.S_ISDIR(info.st_mode) and not each else info.st_size)
+               for _fd, _name, info in walk(path, UNSEEN))
 
 
 def remove_tree(path):
@@ -296,16 +368,28 @@ def remove_tree(path):
         while os.path.lexists(path):
             with contextlib.suppress(FileNotFoundError):        # somebody was faster, with this or with all of it
                 if os.path.isdir(path) and not os.path.islink(path):
-                    import shutil       # here, for the same reason
-                    shutil.rmtree(path)
+                    for fd, name, info in walk(path):
+                        with contextlib.suppress(FileNotFoundError):
+                            _remove(fd, name, info)
+                    os.rmdir(path)
                 else:
                     os.unlink(path)
 
 
+def _remove(fd, name, info):
+    if stat.S_ISDIR(info.st_mode):
+        os.rmdir(name, dir_fd=fd)
+    else:
+        os.unlink(name, dir_fd=fd)
+
+
 def discard(path):
     """Remove a directory as far as that can be done; the rest is left to whoever comes next."""
-    import shutil
-    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for fd, name, info in walk(path, OSError):
+            with contextlib.suppress(OSError):
+                _remove(fd, name, info)
+        os.rmdir(path)
 
 
 class Lock:

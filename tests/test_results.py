@@ -2,10 +2,12 @@
 
 import concurrent.futures
 import os
+import resource
 import tempfile
 import threading
 import unittest
 from types import SimpleNamespace
+from unittest import mock
 
 from lwt import files, resultfiles, results
 from lwt.workspace import Workspace
@@ -53,6 +55,69 @@ class Removals(unittest.TestCase):
                     for done in [pool.submit(remove) for _ in range(3)]:
                         done.result()
                 self.assertFalse(os.path.exists(path))
+
+
+DEPTH = 3000            # directories, each in the one before: past PATH_MAX, and Python's limit
+
+
+class DeepTrees(unittest.TestCase):
+    """SR-4: what is done with a whole tree needs no recursion, no long path and few descriptors."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self.addCleanup(scratch.cleanup)
+        self.path = os.path.join(scratch.name, 'deep')
+        self.addCleanup(files.remove_tree, self.path)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+
+    def make(self, names=()):
+        """Make the tree; names: of files of 10 bytes in each of its directories."""
+        os.mkdir(self.path)
+        fd = os.open(self.path, os.O_RDONLY)
+        for _level in range(DEPTH):
+            for name in names:
+                with open(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=fd), 'wb') as file:
+                    file.write(bytes(10))
+            os.mkdir('d', dir_fd=fd)
+            below = os.open('d', os.O_RDONLY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        os.symlink('../..', 'up', dir_fd=fd)
+        os.close(fd)
+
+    def test_SR_4_deep_directories_are_removed(self):
+        for remove in (files.remove_tree, files.discard):
+            with self.subTest(remove=remove.__name__):
+                self.make()
+                remove(self.path)
+                self.assertFalse(os.path.lexists(self.path))
+
+    def test_SR_4_deep_directories_are_measured_and_synced(self):
+        self.make(['a', 'b'])
+        self.assertEqual(files.tree_size(self.path), 20 * DEPTH + len('../..'))
+        with mock.patch('os.fsync') as fsync:
+            files.sync_tree(self.path)
+        self.assertEqual(fsync.call_count, 3 * DEPTH + 1)
+
+    def test_SR_4_nothing_is_done_through_a_link(self):
+        os.makedirs(os.path.join(self.path, 'kept'))
+        os.mkdir(os.path.join(self.path, 'tree'))
+        for target in ('../kept', '..'):
+            os.symlink(target, os.path.join(self.path, 'tree', target.strip('./') or 'up'))
+        files.remove_tree(os.path.join(self.path, 'tree'))
+        self.assertEqual(os.listdir(self.path), ['kept'])
+
+    def test_SR_4_a_tree_that_is_moved_meanwhile_is_left(self):
+        """The way up is checked: it may lead elsewhere by then."""
+        os.makedirs(os.path.join(self.path, 'tree', 'a', 'b'))
+        os.makedirs(os.path.join(self.path, 'elsewhere'))
+        below = os.path.join(self.path, 'tree', 'a')
+        with self.assertRaises(OSError):
+            for _fd, name, _info in files.walk(os.path.join(self.path, 'tree')):
+                self.assertEqual(name, 'b')
+                os.rename(below, os.path.join(self.path, 'elsewhere', 'a'))
 
 
 class Directories(unittest.TestCase):
