@@ -214,6 +214,8 @@ def _member(header, size, overrides):
     link = overrides.get('linkpath', header.text(157, 100))
     if b'\0' in name + link:
         raise Refused('a name with a NUL byte')
+    if max(len(name), len(link)) > budgets.NAME:
+        raise Refused('a name of more than %d bytes' % budgets.NAME)
     kind = _KINDS[header.kind]
     if header.kind == b'\0' and name.endswith(b'/'):        # as archives of before 1988 have directories
         kind = DIRECTORY

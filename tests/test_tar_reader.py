@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import unittest
 
-from lwt import archive
+from lwt import archive, budgets
 from lwt.tar_reader import BLOCK, Budget, Reader, Refused
 
 LARGE = Budget(10 ** 6, 1 << 40)
@@ -133,6 +133,15 @@ class Refusals(unittest.TestCase):
         self.refused(header(type=(156, b'x'), size=(124, b'00000000020\0')) + b'9' * 16 + bytes(496), 'cannot be read')
         self.refused((header(type=(156, b'L'), size=(124, b'00000000001\0')) + b'a'.ljust(512, b'\0')) * 9, 'too many headers')
         self.refused(packed(entry('x' * 20000)), 'a header of 20001 bytes')
+
+    def test_SR_4_names_that_no_file_can_have(self):
+        """SR-4: each copy for a link would have such a name, too."""
+        for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+            for fields in (dict(name='x' * (budgets.NAME + 1)),
+                           dict(name='l', type=tarfile.SYMTYPE, linkname='x' * (budgets.NAME + 1))):
+                with self.subTest(format=format, fields=list(fields)):
+                    self.refused(packed(entry(**fields), format=format), 'a name of more than 8192 bytes')
+        self.assertEqual(len(read(packed(entry('x' * budgets.NAME)))), 1)
 
     def test_SR_6_sparse_members_in_every_format(self):
         self.refused(header(type=(156, b'S')) + bytes(1024), 'unknown type')
