@@ -3,12 +3,15 @@
 What a host sends is read by tar_reader and extracted by rules of our own: only into a new directory; no
 absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL, O_NOFOLLOW); hard links only
 to files that have come; symbolic links, if they stay inside, are made last, so that nothing is ever
-written through one.  What is extracted is never larger than what was sent.
+written through one.  Files never hold more bytes than were sent.  Directories are no more than the blocks
+that were sent, and some besides (budgets.DIRECTORIES): each is a member, or implied by the name of one.
+No member lies deeper than budgets.DEPTH.
 
 Files and directories get the modes that they have on the host, within the umask, never setuid, setgid or sticky.  Their owner can
 always read files here, and read, write and enter directories, so that he can also remove them.
 """
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -25,6 +28,8 @@ from lwt.hosts import printable
 
 CHUNK = 1 << 20
 MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them
+THING = 1 << 10             # bytes that are as much work as one thing to make
+COPY = 16                   # things: a hard link, where a file system has none
 
 
 class Packed(NamedTuple):
@@ -143,13 +148,36 @@ def arrival_problem(path, digest):
     return ''
 
 
-def unpack(path, target, place, depth=0, links=None):
+def work(path, enough):
+    """How much work the unpacking of a stream is, in bytes of it, or at least `enough`.
+
+    A small stream may ask for many directories and links, so each thing that it makes counts
+    THING bytes.  Each of N links may lead to a directory that holds others, and becomes a copy of it:
+    what is there then comes 3 ** (N / 3) times at most (as N / 3 directories with 3 links each).
+    """
+    size = os.path.getsize(path)
+    names, count, links = set(), 0, 0
+    with open(path, 'rb', CHUNK) as file, contextlib.suppress(tar_reader.Refused):
+        for member in tar_reader.Reader(file, tar_reader.Budget(budgets.MEMBERS, size)):
+            count += COPY if member.kind == tar_reader.HARDLINK else 1
+            links += member.kind == tar_reader.SYMLINK
+            name = _inside(member.name)
+            while name and name not in names and len(names) * THING < enough:
+                names.add(name)
+                name = name.rpartition('/')[0]
+            size = max(size, int(max(count, len(names)) * THING * 3 ** (min(links, 99) / 3)))
+            if size >= enough:
+                break
+    return size
+
+
+def unpack(path, target, place, links=None):
     """Extract what a host sent into target, a new directory.
 
     path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives the
     relative path for a member, or '' to leave it out; the name begins with ./ if the member's own has a
-    part '.' in the middle.  depth: how many of its first parts no symbolic link may lead out of.
-    links: None, or a list that gets (name, target) of each symbolic link; none is made then.
+    part '.' in the middle.  links: None, or a list that gets (name, target) of each symbolic link; none
+    is made then.
 
     Returns what was refused, a line each, the first budgets.REFUSALS.  Raises tar_reader.Refused for an archive that is not taken
     at all, OSError when this machine cannot take it.
@@ -157,7 +185,7 @@ def unpack(path, target, place, depth=0, links=None):
     with open(path, 'rb', CHUNK) as file:
         size = os.fstat(file.fileno()).st_size
         reader = tar_reader.Reader(file, tar_reader.Budget(budgets.MEMBERS, size))
-        extraction = _Extraction(reader, target, place, depth, links, budgets.COPIES_OF_HARD_LINKS + size)
+        extraction = _Extraction(reader, target, place, links, size)
         for member in reader:
             extraction.take(member)
     extraction.make_links()
@@ -178,13 +206,14 @@ OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFI
 class _Extraction:
     """What unpack does with the members of an archive.  refused: a line for each that was not taken."""
 
-    def __init__(self, reader, target, place, depth, told_links, copies):
+    def __init__(self, reader, target, place, told_links, size):
         self._reader = reader
         self._target = target
         self._place = place
-        self._depth = depth
         self._told_links = told_links
-        self._copies = copies           # bytes that copies for hard links may still have
+        # What may still be made: bytes of copies for hard links, and directories.
+        self._copies = budgets.COPIES_OF_HARD_LINKS + size
+        self._directories = self._most_directories = budgets.DIRECTORIES + size // tar_reader.BLOCK
         self._links = []                # (where, target) of the symbolic links to make
         self._umask = files.current_umask()
         self.refused = []
@@ -195,6 +224,8 @@ class _Extraction:
         is_link = member.kind == tar_reader.SYMLINK
         if name is None:
             self._refuse('%s: leads out of the directory' % printable(member.name))
+        elif name.count('/') >= budgets.DEPTH:
+            self._refuse('%s: more than %d directories deep' % (printable(member.name), budgets.DEPTH))
         elif is_link and self._told_links is not None:
             self._note_link(self._told_links, _marked(member.name, name), member.link)
         else:
@@ -239,10 +270,10 @@ class _Extraction:
     def _extract(self, member, path):
         mode = member.mode & 0o777 & ~self._umask
         if member.kind == tar_reader.DIRECTORY:
-            os.makedirs(path, exist_ok=True)
+            self._make_directories(path)
             os.chmod(path, mode | 0o700)
             return
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._make_directories(os.path.dirname(path))
         if member.kind == tar_reader.HARDLINK:
             self._hard_link(member.link, path)
         elif member.kind == tar_reader.FILE:
@@ -251,6 +282,18 @@ class _Extraction:
             os.utime(path, (member.mtime, member.mtime))
         else:
             raise _Refusal('neither a file nor a directory')
+
+    def _make_directories(self, path):
+        """Make a directory, and those above it, where they are not there."""
+        missing = []
+        while not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for one in reversed(missing):
+            if not self._directories:
+                raise tar_reader.Refused('more than %d directories' % self._most_directories)
+            os.mkdir(one)
+            self._directories -= 1
 
     def _hard_link(self, link, path):
         """Make a hard link to a file that has come already."""
@@ -280,12 +323,12 @@ class _Extraction:
         """Make a symbolic link if neither it nor the way to it leads out."""
         path = os.path.join(self._target, where)
         parent = os.path.dirname(path)
-        if not stays_inside('/'.join(where.split('/')[self._depth:]), link):
+        if not stays_inside(where, link):
             raise _Refusal('the link leads out of the directory')
         expected = os.path.join(os.path.realpath(self._target), os.path.relpath(parent, self._target))
-        if os.path.realpath(parent) != expected.rstrip('/.'):
+        if os.path.realpath(parent) != os.path.normpath(expected):
             raise _Refusal('its way leads through a link')
-        os.makedirs(parent, exist_ok=True)
+        self._make_directories(parent)
         os.symlink(link, path)
 
 

@@ -46,6 +46,8 @@ ROOM_KEPT = 1 << 30             # bytes that a stream leaves free here, or a twe
 # -- archives and links ----------------------------------------------------------------------------
 MEMBERS = 10 ** 6               # of what a host sends at once
 LINKS = 10 ** 5                 # symbolic links among them
+DEPTH = 100                     # parts of the name of one
+DIRECTORIES = 1000              # that they may make beside one for each block of 512 bytes that was sent
 REFUSALS = 1000                 # lines about members that are not taken
 HEADER = 1 << 14                # bytes of a pax header or of a long name
 HEADERS = 4                     # of these before one member

@@ -70,7 +70,7 @@ def unpack(tar_path, part, wanted):
 
     told = []
     try:
-        refused = archive.unpack(tar_path, part, where, 1, told)
+        refused = archive.unpack(tar_path, part, where, told)
     except tar_reader.Refused as refusal:
         return {key: _nothing(os.path.join(part, key), refusal) for key in wanted}
     for name, target in told:

@@ -179,6 +179,57 @@ class Unpacking(InDirectory):
         self.assertEqual(modes, {'f0': 0o400, 'f644': 0o640, 'f4755': 0o750, 'f2777': 0o750, 'f1700': 0o700,
                                  'd': 0o750, 'd/e': 0o750, 'd/e/f': 0o640})
 
+    def test_SR_4_what_lies_too_deep_is_refused(self):
+        """SR-4: names that nest 300, 600, ... directories are refused; as deep as may be is fine."""
+        deep = ['/'.join('d' * level) for level in range(300, 2100, 300)]
+        last = '/'.join('e' * budgets.DEPTH)
+        for kind in (FILE, DIR, SYM, HARD):
+            with self.subTest(kind=kind):
+                refused = self.unpack(*[member(name, kind, link='x') for name in deep], member(last), member(last + '/f'))
+                self.assertEqual(len(refused), len(deep) + 1)
+                self.assertIn('more than 100 directories deep', refused[0])
+                self.assertEqual(len(self.names(self.target)), budgets.DEPTH)
+
+    def test_SR_6_directories_have_a_bound(self):
+        """SR-6: one for each block that was sent, and DIRECTORIES; legal trees have far fewer."""
+        def chain(number):
+            return '/'.join(['%d' % number] + ['d'] * (budgets.DEPTH - 1))
+
+        with self.assertRaises(Refused) as caught:
+            self.unpack(*[member(chain(number), DIR) for number in range(60)])
+        self.assertRegex(str(caught.exception), '^more than 1[0-9]{3} directories$')
+        self.assertLess(len(self.names(self.target)), budgets.DIRECTORIES + os.path.getsize(self.tar) // 512 + 1)
+        self.assertEqual(self.unpack(*[member(chain(number), DIR) for number in range(10)]), [])
+        many = [member('d%d' % number, DIR) for number in range(budgets.DIRECTORIES + 500)]
+        self.assertEqual(self.unpack(*many), [])
+
+    def test_SR_7_a_stream_that_is_small_may_be_much_work(self):
+        """SR-7: what it asks for counts, so that lwt never does it at once by itself."""
+        links = [member('l%d' % number, SYM, link='f') for number in range(30)]
+        hard_links = [member('h%d' % number, HARD, link='f') for number in range(30)]
+        deep = [member('/'.join(['%d' % number] + ['d'] * 90)) for number in range(4)]
+        task = [member(name) for name in ('k/run.stdout', 'k/run.stderr', 'k/work/out/f')]
+        for name, members, is_much in (
+                ('a result', task, False), ('with two links', task + links[:2], False), ('links', links, True),
+                ('copies', hard_links, True), ('directories', deep, True),
+                ('the same name', [member('f')] * 300, True), ('many files', [member('f%d' % n) for n in range(300)], True)):
+            with self.subTest(name):
+                self.write(*members)
+                self.assertLess(os.path.getsize(self.tar), 1 << 18)
+                work = archive.work(self.tar, 1 << 18)
+                self.assertEqual(work >= 1 << 18, is_much, work)
+                self.assertGreaterEqual(work, os.path.getsize(self.tar))
+        with open(self.tar, 'wb') as file:
+            file.write(b'no archive' * 100)
+        self.assertEqual(archive.work(self.tar, 1 << 18), 1000)
+
+    def test_a_link_in_a_directory_with_a_dot_at_the_end_is_made(self):
+        for where in ('v1.', 'x/v1.', 'x/...', 'x./y'):
+            with self.subTest(where=where):
+                self.assertEqual(self.unpack(member(where + '/f'), member(where + '/l', SYM, link='f')), [])
+                self.assertEqual(os.readlink(os.path.join(self.target, where, 'l')), 'f')
+                self.assert_nothing_outside()
+
     def test_FR_2_archives_one_after_the_other_are_one(self):
         """FR-2: a host may send several; what is no archive is none, wherever it stands."""
         whole = b''

@@ -57,7 +57,7 @@ class Removals(unittest.TestCase):
                 self.assertFalse(os.path.exists(path))
 
 
-DEPTH = 3000            # directories, each in the one before: past PATH_MAX, and Python's limit
+DEPTH = 2100            # directories, each in the one before: past PATH_MAX, and Python's limit
 
 
 class DeepTrees(unittest.TestCase):
