@@ -214,6 +214,7 @@ class _Extraction:
         # What may still be made: bytes of copies for hard links, and directories.
         self._copies = budgets.COPIES_OF_HARD_LINKS + size
         self._directories = self._most_directories = budgets.DIRECTORIES + size // tar_reader.BLOCK
+        self._parents = set()           # directories of the links that are told
         self._links = []                # (where, target) of the symbolic links to make
         self._umask = files.current_umask()
         self.refused = []
@@ -227,6 +228,7 @@ class _Extraction:
         elif name.count('/') >= budgets.DEPTH:
             self._refuse('%s: more than %d directories deep' % (printable(member.name), budgets.DEPTH))
         elif is_link and self._told_links is not None:
+            self._count_parents(name)
             self._note_link(self._told_links, _marked(member.name, name), member.link)
         else:
             is_directory = member.kind == tar_reader.DIRECTORY
@@ -235,6 +237,18 @@ class _Extraction:
                 self._note_link(self._links, where, member.link)
             elif where:
                 self._attempt(member.name, self._extract, member, os.path.join(self._target, where))
+
+    def _count_parents(self, name):
+        """Count the directories of a link that is told: whoever resolves it keeps their names."""
+        while '/' in name and name.rpartition('/')[0] not in self._parents:
+            name = name.rpartition('/')[0]
+            self._parents.add(name)
+            self._count_directory()
+
+    def _count_directory(self):
+        self._directories -= 1
+        if self._directories < 0:
+            raise tar_reader.Refused('more than %d directories' % self._most_directories)
 
     @staticmethod
     def _note_link(links, name, target):
@@ -290,10 +304,8 @@ class _Extraction:
             missing.append(path)
             path = os.path.dirname(path)
         for one in reversed(missing):
-            if not self._directories:
-                raise tar_reader.Refused('more than %d directories' % self._most_directories)
+            self._count_directory()
             os.mkdir(one)
-            self._directories -= 1
 
     def _hard_link(self, link, path):
         """Make a hard link to a file that has come already."""

@@ -8,6 +8,7 @@ are resolved (see symlinks), and is then removed.
 import os
 import re
 import shutil
+import stat
 from typing import NamedTuple
 
 from lwt import archive, budgets, files, symlinks, tar_reader
@@ -109,7 +110,12 @@ def _finish(tree, refused):
     except symlinks.Unresolved as error:
         missing.append(_problem(tree, tree.named, str(error)))
     except (symlinks.TooLarge, RecursionError):
-        missing.append('symbolic links lead to more than a result may hold: %s' % _shown(min(tree.fetched_links)))
+        first = min(tree.fetched_links or tree.links)
+        missing.append('symbolic links lead to more than a result may hold: %s' % _shown(first))
+    except OSError as error:            # links that contradict what came with them
+        if error.errno in archive.OURS:
+            raise
+        missing.append(_problem(tree, tree.named, error.strerror))
     finally:
         files.remove_tree(os.path.join(tree.folder, BEYOND))
     for name in OWN:
@@ -120,11 +126,8 @@ def _finish(tree, refused):
 
 def _resolve_links(tree):
     """Make what becomes of the links that were fetched; returns what could not be, a line each."""
-    planner = symlinks.Planner(tree, tree.top, budgets.COPIES)
+    planner = symlinks.Planner(tree, tree.top, _limits(tree))
     planner.plan(sorted(tree.fetched_links))
-    size = sum(os.lstat(tree.local(step.source)).st_size for step in planner.steps if step.kind == 'file')
-    if size > budgets.GROWTH_LEAST + budgets.GROWTH * files.tree_size(tree.folder):
-        raise symlinks.TooLarge()
     missing = [_problem(tree, problem.path, problem.reason) for problem in planner.problems]
     links = [step for step in planner.steps if step.kind == 'link']
     for step in [step for step in planner.steps if step.kind != 'link'] + links:     # nothing is written through a link
@@ -135,6 +138,17 @@ def _resolve_links(tree):
                 raise
             missing.append('%s: %s' % (_shown(step.place), error.strerror))
     return missing
+
+
+def _limits(tree):
+    """The symlinks.Limits of a task: in proportion to what came of it."""
+    count, size = len(tree.links), 0
+    for _fd, _name, info in files.walk(tree.folder):
+        count += 1
+        size += info.st_size if stat.S_ISREG(info.st_mode) else 0
+    return symlinks.Limits(min(budgets.COPIES, budgets.COPIES_LEAST + budgets.COPIES_EACH * count),
+                           budgets.GROWTH_LEAST + budgets.GROWTH * (size + budgets.STEP * count),
+                           budgets.LOOKS_LEAST + budgets.LOOKS_EACH * count)
 
 
 def _make(tree, step, path):
@@ -182,9 +196,14 @@ class ResultTree(symlinks.Tree):
         self._own = '/.lwt/t/%s/' % key
         self._is_single = is_single             # is what is fetched a file?
         self._aside = {_split_mark(name)[1] for name in links if _split_mark(name)[0]}
+        self._above_aside = set(self._aside)    # with the directories that lead to them
         self._names = {}                        # directory -> names in it, as far as links and what is fetched tell them
         for path in list(self.links) + [self.named]:
             self._note(path)
+        for path in self._aside:
+            while path and symlinks.parent(path) not in self._above_aside:
+                path = symlinks.parent(path)
+                self._above_aside.add(path)
 
     def _note(self, path):
         while path:
@@ -251,6 +270,9 @@ class ResultTree(symlinks.Tree):
                 found.update(os.listdir(place))
         return sorted(found)
 
+    def size(self, path):
+        return os.lstat(self.local(path)).st_size
+
     def inner(self, target):
         _before, own, rest = (target + '/').partition(self._own)
         return rest if own else None
@@ -258,4 +280,4 @@ class ResultTree(symlinks.Tree):
     def is_fetched(self, path):
         if not symlinks.is_below(path, self.top) or os.path.lexists(os.path.join(self.folder, BEYOND, path)):
             return False
-        return not any(symlinks.is_below(name, path) for name in self._aside)
+        return path not in self._above_aside

@@ -31,6 +31,10 @@ class Tree:
         """The names in a directory, sorted."""
         raise NotImplementedError
 
+    def size(self, path):
+        """Bytes of a file."""
+        raise NotImplementedError
+
     def inner(self, target):
         """The path in this tree of an absolute target, or None where it lies outside."""
         raise NotImplementedError
@@ -50,6 +54,18 @@ class Unresolved(Exception):
 
 class TooLarge(Exception):
     """The copies that links ask for are more than the limit."""
+
+
+class Limits(NamedTuple):
+    """How much may become of links.
+
+    steps: to make, links that cannot be resolved included.  bytes: of what is made, each step counting
+    for budgets.STEP besides.  looks: parts of paths to look at.
+    """
+
+    steps: int
+    bytes: int
+    looks: int
 
 
 class Step(NamedTuple):
@@ -90,10 +106,14 @@ DANGLING = 'dangling link'
 ENDLESS = 'link that leads to itself'
 
 
-def resolve(tree, path):
-    """The real path of a path, all links followed.  Raises Unresolved."""
+def resolve(tree, path, look=lambda: None):
+    """The real path of a path, all links followed.  Raises Unresolved.
+
+    look(): is called for each part that is looked at.
+    """
     at, todo, followed = '', _parts(path), 0
     for _step in range(budgets.PARTS_LOOKED_AT):
+        look()
         if not todo:
             if not tree.is_inside(at):
                 raise Unresolved(OUTSIDE)
@@ -145,14 +165,16 @@ class _Place(NamedTuple):
 class Planner:
     """Decides what becomes of the links in what is fetched.
 
-    tree: a Tree.  top: the path of the directory that is fetched.  most: how many things the copies may consist of.
+    tree: a Tree.  top: the path of the directory that is fetched.  limits: the Limits.
     """
 
-    def __init__(self, tree, top, most):
+    def __init__(self, tree, top, limits):
         self._tree = tree
         self._top = top
-        self._most = most
+        self._steps, self._bytes, self._looks = limits      # what is left of them
+        self._names = budgets.COPIES_NAMES                  # the same, of bytes of places
         self._looked = 0            # parts that were looked at to decide about one link
+        self._real = {}             # link -> its real path, or why there is none
         self._stay = {}             # place -> does the link there stay a link?
         self.steps = []
         self.problems = []
@@ -172,8 +194,9 @@ class Planner:
         """Plan one link: places lead to the directory where it lies."""
         link = join(places[-1].source, name)
         try:
-            real = resolve(self._tree, link)
+            real = self._resolve(link)
         except Unresolved as error:
+            self._count(0)
             self.problems.append(Problem(link, str(error)))
             return
         self._looked = 0
@@ -201,10 +224,37 @@ class Planner:
             elif kind == 'file':
                 self._add('file', inside, child, path)
 
-    def _add(self, kind, places, name, source):
-        if len(self.steps) >= self._most:
+    def _resolve(self, link):
+        """resolve, once for each link: many places may show it."""
+        if link not in self._real:
+            try:
+                self._real[link] = resolve(self._tree, link, self._look), ''
+            except Unresolved as error:
+                self._real[link] = None, str(error)
+        real, reason = self._real[link]
+        if reason:
+            raise Unresolved(reason)
+        return real
+
+    def _look(self):
+        self._looks -= 1
+        if self._looks < 0:
             raise TooLarge()
-        self.steps.append(Step(kind, _path(places, name), source))
+
+    def _add(self, kind, places, name, source):
+        place = _path(places, name)
+        if len(places) > budgets.DEPTH or len(place) >= budgets.PATH_MAX:
+            raise TooLarge()
+        self._count(len(place), self._tree.size(source) if kind == 'file' else 0)
+        self.steps.append(Step(kind, place, source))
+
+    def _count(self, length, size=0):
+        """Take a step from what is left; length: of its place.  Raises TooLarge."""
+        self._steps -= 1
+        self._bytes -= budgets.STEP + size
+        self._names -= length
+        if min(self._steps, self._bytes, self._names) < 0:
+            raise TooLarge()
 
     def _stays(self, places, link, real):
         """Does the text of a link lead to a place in what comes out that shows the same as its real target?
@@ -224,6 +274,7 @@ class Planner:
         """The places to which a relative target leads from a directory of what comes out; None where it leads out of it."""
         places, todo = list(places), _parts(text)
         while todo:
+            self._look()
             self._looked += 1
             name = todo.pop()
             if name == '..':
@@ -242,7 +293,7 @@ class Planner:
             places.append(_Place(name, path, places[-1].is_copy))
             return bool(kind)
         try:
-            real = resolve(self._tree, path)
+            real = self._resolve(path)
         except Unresolved:
             return False
         ups, stays = _enclosing(places, real), self._stays(places, path, real)

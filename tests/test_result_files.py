@@ -1,18 +1,23 @@
 """What comes home of a task: symbolic links, what is new or different, odd names and modes, on every kind of host."""
 
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
+import tracemalloc
 import unittest
+from unittest import mock
 
-from lwt import archive, remote, resultfiles
+from lwt import archive, budgets, files, remote, resultfiles
 from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
 from tests.test_copy import environments
 from tests.test_tasks import TaskTestCase
 
 KEY = 'ab' * 16 + '.1'
 INPUT = 'folder'
+DIR, SYM = tarfile.DIRTYPE, tarfile.SYMTYPE
 
 
 def tree(path):
@@ -278,6 +283,90 @@ class Modes(FetchTestCase):
             self.assertEqual((came['d/f'], arrived), ('x\n', resultfiles.Arrived(True)))
             self.assertEqual(self.modes(), {'d': 0o755, 'd/f': 0o400})
         shutil.rmtree(self.result)
+
+
+def member(name, kind=tarfile.REGTYPE, link='', content=b''):
+    """(TarInfo, content) of a member of a task's archive as a hostile host may send it."""
+    info = tarfile.TarInfo('%s/%s' % (KEY, name))
+    info.type, info.linkname, info.size = kind, link, len(content)
+    return info, content
+
+
+def levels(count, length=0, content=b''):
+    """Members: out, D and E each hold so many links to the next directory; F, the last, holds a file."""
+    found = [member('work/F/f', content=content)]
+    for directory, target in (('out', 'D'), ('D', 'E'), ('E', 'F')):
+        found.append(member('work/' + directory, DIR))
+        for number in range(count):
+            name = ('l%d' % number).ljust(length, 'x')
+            found.append(member('work/%s/%s' % (directory, name), SYM, '../' + target))
+    return found
+
+
+class HostileLinks(unittest.TestCase):
+    """SR-4 and SR-6: links that contradict what came, or multiply it, harm only the result of their task."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self.addCleanup(scratch.cleanup)
+        self.scratch = scratch.name
+        self.part = os.path.join(self.scratch, 'part')
+
+    def unpack(self, *members, d_fetch='out'):
+        """Unpack these members; the Arrived."""
+        stream = os.path.join(self.scratch, 'stream')
+        with tarfile.open(stream, 'w', format=tarfile.GNU_FORMAT) as tar:
+            for info, content in members:
+                tar.addfile(info, io.BytesIO(content))
+        self.size = os.path.getsize(stream)
+        files.remove_tree(self.part)
+        return resultfiles.unpack(stream, self.part, {KEY: d_fetch})[KEY]
+
+    def assert_refused(self, arrived, words):
+        """One line says why; of the links, nothing is made."""
+        lines = arrived.missing + arrived.refused
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn(words, lines[0])
+        self.assertEqual(os.listdir(os.path.join(self.part, KEY, 'result')), [])
+
+    def test_SR_4_a_directory_where_the_file_should_be(self):
+        """SR-4: work/out is a link to a file, and yet a directory that holds one of its name."""
+        arrived = self.unpack(member('work/out/out/f'), member('./work/real'), member('work/out', SYM, 'real'))
+        self.assertIn('Is a directory', ' '.join(arrived.missing))
+
+    def test_SR_6_links_that_multiply_each_other(self):
+        """SR-6: three levels of links make many steps of few members, of empty files or links that dangle."""
+        for count in (10, 28, 100):
+            for last in (member('work/F/g'), member('work/F/g', SYM, 'nowhere')):
+                with self.subTest(count=count, kind=last[0].type):
+                    tracemalloc.start()
+                    self.addCleanup(tracemalloc.stop)
+                    arrived = self.unpack(*levels(count), last)
+                    self.assertLess(tracemalloc.get_traced_memory()[1], 8 << 20)
+                    self.assert_refused(arrived, 'more than a result may hold')
+        self.assertEqual(self.unpack(*levels(4)).missing, ())
+        self.assertEqual(sum(len(names) for _root, _dirs, names in os.walk(self.part)), 4 ** 3)
+
+    def test_SR_6_links_that_multiply_content(self):
+        """SR-6: copies have GROWTH times the bytes of what came, and a few in any case."""
+        with mock.patch.object(budgets, 'GROWTH_LEAST', 0):
+            self.assertEqual(self.unpack(*levels(2, content=bytes(10 ** 5))).missing, ())
+            self.assert_refused(self.unpack(*levels(4, content=bytes(10 ** 6))), 'more than a result may hold')
+
+    def test_SR_6_links_that_lead_far(self):
+        """SR-6: places that are too long or too deep are none, and there is an end of following paths."""
+        for name, count in (('y' * 250, 20), ('y', budgets.DEPTH + 1)):
+            chain = [member('work/c%d/%s' % (number, name), SYM, '../c%d' % (number + 1)) for number in range(count)]
+            self.assert_refused(self.unpack(*chain, member('work/c%d' % count, DIR), member('work/out/l', SYM, '../c0')),
+                                'more than a result may hold')
+        with mock.patch.object(budgets, 'LOOKS_LEAST', 1000):
+            self.assert_refused(self.unpack(member('work/D', DIR), member('work/out/a', SYM, '../D'), *[
+                member('work/out/l%d' % number, SYM, '../D/' * 300) for number in range(20)]), 'more than a result may hold')
+
+    def test_SR_6_links_imply_directories_too(self):
+        """SR-6: a link that is only told makes none, but their names are kept."""
+        arrived = self.unpack(*[member('work/out/%d/%s' % (number, '/'.join('d' * 90)), SYM, 'x') for number in range(60)])
+        self.assert_refused(arrived, 'directories')
 
 
 class Life(TaskTestCase):
