@@ -84,16 +84,32 @@ def accept(argument):
     delivery = fields._replace(announced=[Announced(*one) for one in fields.announced])
     failures = []
     copied = 0
-    for one in _verified(delivery, failures):
+    good = []
+    with _blaming(delivery, failures):
+        good = _verified(delivery, failures)
+    for one in good:
         place = os.path.join(delivery.directory, one.name)
         if not delivery.may_replace and os.path.lexists(place):
             failures.append(existing_text(delivery.directory, one.name))
             continue
         new, aside = os.path.join(delivery.part, 'new', one.name), os.path.join(delivery.part, 'old', one.name)
-        _swap(new, place, aside)
-        copied += one.files
+        with _blaming(delivery, failures):
+            _swap(new, place, aside)
+            copied += one.files
+    restore(delivery.directory, delivery.part)
     files.remove_tree(delivery.part)
     return [copied, failures[:budgets.PATH_FAILURES]]
+
+
+@contextlib.contextmanager
+def _blaming(delivery, failures):
+    """Make a failure of an OSError for which this machine is not to blame."""
+    try:
+        yield
+    except OSError as error:
+        if archive.is_ours(error, delivery.directory):
+            raise
+        failures.append('what arrived cannot be taken (%s)' % error.strerror)
 
 
 def _verified(delivery, failures):

@@ -36,6 +36,13 @@ PROGRAM = ('import sys; sys.path.insert(0, sys.argv[1]); from lwt.local_work imp
            'sys.exit(main(sys.argv[2]))')
 
 
+class Crashed(LocalError):
+    """A job ended without an answer: killed, or by an error that nobody expected.
+
+    Where it worked on what a host sent, that may be the reason.
+    """
+
+
 class _Disk:
     """What was seen of this machine's disk in this process."""
 
@@ -49,14 +56,15 @@ def job(function):
 
 
 def do(function, argument, size):
-    """Flow: run a @job function; returns its value, or raises what it raises (LwtError, OSError).
+    """Flow: run a @job function; returns its value, or raises what it raises (LwtError, OSError), or Crashed.
 
-    argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known.
+    argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known; of a
+    stream that a host sent, archive.work().
     """
     is_small = size <= SMALL
     if is_small and not _Disk.is_slow:
         began = time.monotonic()
-        value = function(argument)
+        value = _at_once(function, argument)
         _Disk.is_slow = time.monotonic() - began > SLOW
         return value
     result = yield _command(function, argument)
@@ -68,8 +76,19 @@ def do(function, argument, size):
             _Disk.is_slow = took > SLOW
         return _value(answer)
     text = result.stderr.decode('utf-8', 'replace').strip().rpartition('\n')[2]
-    raise LocalError('%s on this machine ended with %s %d%s' % (
+    kind = Crashed if result.status in ('exited', 'signaled') else LocalError
+    raise kind('%s on this machine ended with %s %d%s' % (
         function.__name__, result.status, result.code, ': ' + text if text else ''))
+
+
+def _at_once(function, argument):
+    """Run a job in this process; what would end a child must not end lwt."""
+    try:
+        return function(argument)
+    except (LwtError, OSError):
+        raise
+    except Exception as error:
+        raise Crashed('%s on this machine ended with %s: %s' % (function.__name__, type(error).__name__, error))
 
 
 def remove(path):

@@ -125,8 +125,21 @@ class _Walk:
         self._links = links
         self.skipped = 0
 
-    def entries(self, path, name, above=()):
-        """The Entries of a file or directory.  above: the real paths of the directories that led here."""
+    def entries(self, path, name):
+        """The Entries of a file or directory, however deep it is."""
+        waiting = [(path, name, ())]
+        while waiting:
+            path, name, above = waiting.pop()
+            children = []
+            yield from self._entry(path, name, above, children)
+            waiting += reversed(children)
+
+    def _entry(self, path, name, above, children):
+        """The Entry of a path, if it has one.
+
+        above: the real paths of the directories that led here.  children: a list, gets the same three of
+        all that is in a directory.
+        """
         info = self._look_at(path)
         if stat.S_ISLNK(info.st_mode) and self._links == 'skip':
             self.skipped += 1
@@ -139,8 +152,8 @@ class _Walk:
             if real in above or os.path.islink(path) and any((one + '/').startswith(real.rstrip('/') + '/') for one in above):
                 raise UsageError('%s: a link that leads back to a directory above' % printable(path, 200), LINKS_HINT)
             yield Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777 | 0o700, int(info.st_mtime))
-            for child in sorted(_names(path)):
-                yield from self.entries(os.path.join(path, child), name + '/' + child, above + (real,))
+            above += (real,)
+            children += [(os.path.join(path, child), name + '/' + child, above) for child in sorted(_names(path))]
 
     def _look_at(self, path):
         """The os.stat_result of a path.  Raises UsageError for what cannot be put."""

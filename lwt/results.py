@@ -66,6 +66,15 @@ def unpack_part(argument):
     if problem:
         return [problem, {}]
     files.remove_tree(part)
+    try:
+        return ['', _unpack(path, part, wanted)]
+    except OSError as error:
+        if archive.is_ours(error, os.path.dirname(part)):
+            raise
+        return ['the results cannot be unpacked (%s)' % error.strerror, {}]
+
+
+def _unpack(path, part, wanted):
     arrived = resultfiles.unpack(path, part, {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
     came = {}
     for key, (_d_fetch, code) in wanted.items():
@@ -75,7 +84,7 @@ def unpack_part(argument):
         size = files.tree_size(os.path.join(part, key))
         came[key] = [arrived[key].is_found, lines[0] if lines else '', len(lines), size]
     files.sync_tree(part)
-    return ['', came]
+    return came
 
 
 class Books:
@@ -95,14 +104,19 @@ class Books:
 
     def unpack(self, inbox, wanted, host):
         """Flow: check what came in an errands.Inbox, unpack it beside its place, and sync it; returns a
-        Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError."""
+        Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError for what this machine cannot do;
+        what the host is to blame for is the problem of the Parcel."""
         if not wanted:
             return Parcel()
         if not inbox.has_stream:
             return Parcel('the results did not arrive whole')
         try:
             argument = [inbox.path, inbox.digest, self._part, wanted]
-            problem, came = yield from local_work.do(unpack_part, argument, os.path.getsize(inbox.path))
+            work = archive.work(inbox.path, local_work.SMALL + 1)
+            problem, came = yield from local_work.do(unpack_part, argument, work)
+        except local_work.Crashed as error:
+            yield from self.clear()
+            return Parcel(error.message)
         except OSError as error:
             raise LocalError('%s: %s' % (error.filename or self._part, error.strerror or error), STILL_THERE % host)
         except LocalError as error:

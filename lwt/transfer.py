@@ -18,7 +18,7 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import arrival, budgets, call, disk_space, files, local_work, manifest, remote, ssh
+from lwt import archive, arrival, budgets, call, disk_space, files, local_work, manifest, remote, ssh
 from lwt.config import bounded, whole_seconds
 from lwt.errors import LocalError, LwtError
 from lwt.hosts import printable
@@ -344,7 +344,7 @@ class _Receiver:
         count, size, path = (rest.split(' ', 2) + [''] * 2)[:3]
         count, size, path = bounded(count, 0, 1 << 50), bounded(size, 0, 1 << 60), decoded(path)
         name = path.rpartition('/')[2]
-        if word != 'path' or None in (count, size) or not path.startswith('/') or path in self.paths:
+        if word != 'path' or None in (count, size) or path in self.paths or not path.startswith('/') or '\0' in path:
             self.problem = UNREADABLE
         elif len(self.paths) >= budgets.PATHS:
             self.problem = 'more than %d things at a time' % budgets.PATHS
@@ -415,7 +415,12 @@ class _Receiver:
             self.close()
             if self.received >= budgets.ROOM_EVERY and disk_space.room(self._directory).free < self.received:
                 return refused('%s: no room here to unpack %d bytes' % (self._directory, self.received))
-            copied, failures = yield from local_work.do(arrival.accept, self.delivery(), self.received)
+            work = archive.work(arrival.stream_path(self.part), local_work.SMALL + 1)
+            work = max(work, len(self.paths) * archive.THING)
+            try:
+                copied, failures = yield from local_work.do(arrival.accept, self.delivery(), work)
+            except local_work.Crashed as error:
+                failures = [error.message]
             for text in failures:
                 self._fail(text)
         self._tally.copied += copied

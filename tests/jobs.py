@@ -1,6 +1,7 @@
 """Jobs that the tests of local_work ask for."""
 
 import os
+import signal
 import time
 
 from lwt.errors import LocalError, UsageError
@@ -27,5 +28,9 @@ def fail(kind):
         os._exit(7)
     if kind == 'bug':
         raise ValueError('no such value')
+    if kind == 'signal':
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind in ('deep', 'memory'):
+        raise {'deep': RecursionError, 'memory': MemoryError}[kind]()
     raise {'usage': UsageError('bad', 'do this'), 'local': LocalError('disk', 'make room'),
            'os': FileNotFoundError(2, 'No such file', '/x')}[kind]

@@ -3,6 +3,7 @@
 import os
 import time
 import unittest
+from unittest import mock
 
 from lwt import local_work
 from lwt.errors import Cancelled, LocalError, UsageError
@@ -57,10 +58,19 @@ class Jobs(EngineTestCase):
                 list(local_work.do(jobs.fail, 'os', 0))
             self.assertEqual(caught.exception.filename, '/x')
 
-    def test_a_child_that_dies_is_a_local_error_with_its_last_words(self):
-        for kind, word in (('exit', 'exited 7'), ('bug', 'ValueError: no such value')):
-            with self.subTest(kind=kind), self.assertRaises(LocalError) as caught:
+    def test_a_child_that_dies_has_crashed_with_its_last_words(self):
+        for kind, word in (('exit', 'exited 7'), ('bug', 'ValueError: no such value'), ('signal', 'signaled 9')):
+            with self.subTest(kind=kind), self.assertRaises(local_work.Crashed) as caught:
                 self.do(jobs.fail, kind, LARGE)
+            self.assertIn(word, caught.exception.message)
+        with mock.patch('sys.executable', '/nowhere'), self.assertRaises(LocalError) as caught:
+            self.do(jobs.nap, 0, LARGE)
+        self.assertNotIsInstance(caught.exception, local_work.Crashed)
+
+    def test_SR_7_what_would_end_a_child_does_not_end_lwt(self):
+        for kind, word in (('bug', 'ValueError: no such value'), ('deep', 'RecursionError'), ('memory', 'MemoryError')):
+            with self.subTest(kind=kind), self.assertRaises(local_work.Crashed) as caught:
+                self.do(jobs.fail, kind, 0)
             self.assertIn(word, caught.exception.message)
 
     def test_no_slot_is_needed_and_no_more_run_than_there_are_processors(self):

@@ -1,15 +1,20 @@
 """Results: where each member of what a host sent belongs, and what is removed."""
 
 import concurrent.futures
+import contextlib
+import errno
 import os
 import resource
+import tarfile
 import tempfile
 import threading
 import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import files, resultfiles, results
+from lwt import archive, files, resultfiles, results
+from lwt.errors import LocalError
+from lwt.flow import running
 from lwt.workspace import Workspace
 
 
@@ -55,6 +60,57 @@ class Removals(unittest.TestCase):
                     for done in [pool.submit(remove) for _ in range(3)]:
                         done.result()
                 self.assertFalse(os.path.exists(path))
+
+
+KEY = 'ab' * 16 + '.1'
+
+
+class Blame(unittest.TestCase):
+    """SR-7: what a host sends is the problem of that host; what this machine cannot do ends the run."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
+        self.addCleanup(scratch.cleanup)
+        self.scratch = scratch.name
+        os.mkdir(os.path.join(self.scratch, 'task.finish'))
+        self.stream = os.path.join(self.scratch, 'stream')
+
+    def unpack(self, *members):
+        """What Books.unpack returns of an archive of these (name, type, link)."""
+        with tarfile.open(self.stream, 'w') as tar:
+            for name, kind, link in members:
+                info = tarfile.TarInfo('%s/%s' % (KEY, name))
+                info.type, info.linkname = kind, link
+                tar.addfile(info)
+        inbox = SimpleNamespace(path=self.stream, digest='', has_stream=True)
+        with running(1, 1.0) as run:
+            books = results.Books(Workspace(self.scratch), None, 'h')
+            return run.reports([books.unpack(inbox, {KEY: ('out', 0)}, 'h')])[0]
+
+    def test_SR_7_links_that_contradict_what_came(self):
+        parcel = self.unpack(('work/out/out/f', tarfile.REGTYPE, ''), ('./work/real', tarfile.REGTYPE, ''),
+                             ('work/out', tarfile.SYMTYPE, 'real'))
+        self.assertEqual((parcel.problem, parcel.came[KEY].problem), ('', 'out: Is a directory (to real)'))
+
+    def test_SR_7_errors_of_this_machine_and_others(self):
+        for number in sorted(archive.OURS) + [errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT]:
+            with self.subTest(error=errno.errorcode[number]), contextlib.ExitStack() as stack:
+                stack.enter_context(mock.patch('lwt.files.sync_tree', side_effect=OSError(number, 'why')))
+                if number in archive.OURS:
+                    stack.enter_context(self.assertRaises(LocalError))
+                parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
+                self.assertEqual(parcel, ('the results cannot be unpacked (why)', {}))
+        with mock.patch('os.access', return_value=False), self.assertRaises(LocalError), \
+                mock.patch('lwt.files.sync_tree', side_effect=OSError(errno.EACCES, 'why')):
+            self.unpack(('work/out/f', tarfile.REGTYPE, ''))
+
+    def test_SR_7_a_job_that_crashes_at_once_or_in_a_child(self):
+        with mock.patch('lwt.resultfiles.unpack', side_effect=RecursionError('too deep')):
+            self.assertIn('RecursionError: too deep', self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
+        with mock.patch('lwt.archive.work', return_value=1 << 30), mock.patch('lwt.local_work.PROGRAM', 'raise MemoryError'):
+            parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
+        self.assertIn('unpack_part on this machine ended with exited 1: MemoryError', parcel.problem)
+        self.assertEqual(os.listdir(os.path.join(self.scratch, 'task.finish')), [])
 
 
 DEPTH = 2100            # directories, each in the one before: past PATH_MAX, and Python's limit
