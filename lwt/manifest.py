@@ -148,8 +148,10 @@ class _Walk:
         elif stat.S_ISREG(info.st_mode):
             yield _file_entry(path, name)
         else:
-            real = os.path.realpath(path)
-            if real in above or os.path.islink(path) and any((one + '/').startswith(real.rstrip('/') + '/') for one in above):
+            is_link = os.path.islink(path)
+            # Of all but links it follows from where they lie; realpath would look at each part of each path.
+            real = os.path.realpath(path) if is_link or not above else os.path.join(above[-1], os.path.basename(path))
+            if real in above or is_link and any((one + '/').startswith(real.rstrip('/') + '/') for one in above):
                 raise UsageError('%s: a link that leads back to a directory above' % printable(path, 200), LINKS_HINT)
             yield Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777 | 0o700, int(info.st_mtime))
             above += (real,)

@@ -19,6 +19,7 @@ from lwt.task import format_id
 
 
 _EARLIER = re.compile(r'attempt\.([0-9]{1,9})')
+OF_A_TASK = 4               # things that are made for each task, whatever came of it
 STILL_THERE = 'the results are still on %s'
 KEPT = '; its directory stays there until lwt task rm or retry'
 
@@ -113,6 +114,7 @@ class Books:
         try:
             argument = [inbox.path, inbox.digest, self._part, wanted]
             work = archive.work(inbox.path, local_work.SMALL + 1)
+            work = max(work, len(wanted) * OF_A_TASK * archive.THING)
             problem, came = yield from local_work.do(unpack_part, argument, work)
         except local_work.Crashed as error:
             yield from self.clear()

@@ -1,6 +1,7 @@
 """put and get: the scripts in every shell, what hosts may send, and what is looked at before."""
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -11,7 +12,7 @@ import time
 import unittest
 from unittest import mock
 
-from lwt import arrival, budgets, call, config, local_work, manifest, ssh, transfer
+from lwt import arrival, budgets, call, config, files, local_work, manifest, ssh, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.files import Lock
 from lwt.flow import running
@@ -213,6 +214,15 @@ class Puts(CopyTestCase):
             self.assertEqual(tree(self.at_home('v'))['both/x'], b'in a directory')
             self.assert_nothing_left()
         self.in_each(merged)
+
+    def test_directories_as_deep_as_their_paths_allow(self):
+        """What is looked at needs no recursion; a host may still refuse it."""
+        path = self.path('deep')
+        self.addCleanup(files.remove_tree, path)
+        for _level in range(6):
+            path = os.path.join(path, *['d'] * 200)
+            os.makedirs(path)
+        self.assertEqual(len(manifest.survey([self.path('deep')]).entries), 1201)
 
     def test_targets_that_cannot_be(self):
         source = write(self.path('file'), b'x')
@@ -513,13 +523,14 @@ class HostileHosts(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.into = os.path.join(directory.name, 'into')
 
-    def get(self, announced, members, patterns=('x',), told=None, stream=None):
+    def get(self, announced, members, patterns=('x',), told=None, stream=None, replace=False):
         """Drive a get; told: what is said after the stream, by default what is right of a single file."""
         stream = packed(members) if stream is None else stream
         content = next((content for content in members.values() if isinstance(content, bytes)), b'')
         told = b'tar 0\ndigest sha256 %s\n' % manifest.sha256([content]).encode() if told is None else told
         verdict, _requests = drive(
-            transfer.get(session(), HOST, patterns, self.into, transfer.Terms(), transfer.GetOptions(), transfer.Tally()),
+            transfer.get(session(), HOST, patterns, self.into, transfer.Terms(), transfer.GetOptions(replace),
+                         transfer.Tally()),
             [says(announced + stream, stderr=told)])
         return verdict, tree(self.into) if os.path.isdir(self.into) else {}
 
@@ -562,11 +573,49 @@ class HostileHosts(unittest.TestCase):
 
     def test_S_26_an_announcement_that_is_none_is_the_hosts_failure(self):
         for line in (b'nonsense', b'path 1 2', b'path x y /r/x', b'path \xc2\xb2 1 /r/x', b'path -1 1 /r/x', b'path 1 1 x',
-                     b'path 1 ' + b'9' * 6000 + b' /r/x', b'path 1 1 /', b'path 1 1 /r/..', b'path 1 1 /r/.', b'', b'x' * 99999,
+                     b'path 1 ' + b'9' * 6000 + b' /r/x', b'path 1 1 /', b'path 1 1 /r/\0x', b'path 1 1 /r/..', b'path 1 1 /r/.', b'', b'x' * 99999,
                      b'path 1 1 /a/x\npath 1 1 /b/x'):
             with self.subTest(line=line[:30]):
                 verdict, came = self.get(line + b'\nsend\n', {})
                 self.assertEqual((verdict.kind, came), ('failed', {}))
+
+    def test_SR_4_a_stream_with_deep_directories(self):
+        """SR-4: it is refused, nothing is left, and the next get finds its way."""
+        deep = {'r/x/' + '/'.join('d' * level): special('r/x/' + '/'.join('d' * level), tarfile.DIRTYPE)
+                for level in range(300, 1900, 300)}
+        verdict, came = self.get(b'path 1 3 /r/x\nsend\n', dict(deep, **{'r/x/f': b'abc'}))
+        self.assertEqual((verdict.kind, came), ('failed', {}))
+        self.assertIn('more than 100 directories deep', verdict.reason)
+        self.assertTrue(self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'})[0].ok)
+
+    def test_SR_7_what_cannot_be_taken_fails_for_its_host(self):
+        """SR-7: an error that is not of this machine, or that nobody expected; what was there stays."""
+        os.makedirs(os.path.join(self.into, 'x'))
+        rename = os.rename
+
+        def fail(old, new):
+            if old.endswith('new/x'):
+                raise OSError(errno.ENOTDIR, 'why')
+            rename(old, new)
+
+        for name, change, words in (('os.rename', fail, 'cannot be taken (why)'),
+                                    ('lwt.archive.unpack', MemoryError(), 'accept on this machine ended with MemoryError')):
+            with self.subTest(name), mock.patch(name, side_effect=change):
+                verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
+            self.assertEqual((verdict.kind, came), ('failed', {'x': None}))
+            self.assertIn(words, verdict.reason)
+        with mock.patch('lwt.archive.unpack', side_effect=OSError(errno.ENOSPC, 'full')), self.assertRaises(LocalError):
+            self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
+        self.assertEqual(tree(self.into), {'x': None})
+
+    def test_SR_7_many_announcements_take_a_moment(self):
+        """SR-7: each of them is looked at once."""
+        announced = b''.join(b'path 1 1 /r/%d\n' % number for number in range(budgets.PATHS // 2))
+        began = time.process_time()
+        receiver = transfer._Receiver(['*'], self.into, transfer.GetOptions(), transfer.Tally())
+        receiver('stdout', announced)
+        self.assertEqual((len(receiver.paths), receiver.problem), (budgets.PATHS // 2, ''))
+        self.assertLess(time.process_time() - began, 5)
 
     def test_an_interrupted_get_leaves_nothing(self):
         def broken(command):
