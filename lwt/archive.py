@@ -28,7 +28,7 @@ from lwt.hosts import printable
 
 CHUNK = 1 << 20
 MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them
-THING = 1 << 10             # bytes that are as much work as one thing to make
+THING = 1 << 11             # bytes that are as much work as one thing to make
 COPY = 16                   # things: a hard link, where a file system has none
 
 

@@ -573,7 +573,8 @@ class HostileHosts(unittest.TestCase):
 
     def test_S_26_an_announcement_that_is_none_is_the_hosts_failure(self):
         for line in (b'nonsense', b'path 1 2', b'path x y /r/x', b'path \xc2\xb2 1 /r/x', b'path -1 1 /r/x', b'path 1 1 x',
-                     b'path 1 ' + b'9' * 6000 + b' /r/x', b'path 1 1 /', b'path 1 1 /r/\0x', b'path 1 1 /r/..', b'path 1 1 /r/.', b'', b'x' * 99999,
+                     b'path 1 ' + b'9' * 6000 + b' /r/x', b'path 1 1 /', b'path 1 1 /r/\0x',
+                     b'path 1 1 /r/..', b'path 1 1 /r/.', b'', b'x' * 99999,
                      b'path 1 1 /a/x\npath 1 1 /b/x'):
             with self.subTest(line=line[:30]):
                 verdict, came = self.get(line + b'\nsend\n', {})
