@@ -20,7 +20,7 @@ from lwt.hosts import Host
 from tests import lab
 from tests.support import MARK, LeakCheckedTestCase
 from tests.test_flow import HOST, drive, says, session, unreached
-from tests.test_shells import SHELLS
+from tests.test_shells import SHELLS, path_without
 
 LOCAL = Host('localhost', 'local')
 ODD = ['a b', "it's", '-x', '*', 'new\nline', 'back\\slash', '$(touch x)', '"', os.fsdecode(b'\xff\xfe'), '.hidden', '..x', ' ',
@@ -336,24 +336,15 @@ class Puts(CopyTestCase):
         self.assert_ok(self.put([source], '.', transfer.Terms(rate=60000.0)))
         self.assertEqual(tree(self.home), {'file': bytes(60000)})
 
-    def path_without(self, *absent):
-        """A PATH with all programs but these."""
-        tools = tempfile.mkdtemp(dir=self.scratch)
-        for folder in os.environ['PATH'].split(':'):
-            for name in os.listdir(folder) if os.path.isdir(folder) else ():
-                if name not in absent and not os.path.lexists(os.path.join(tools, name)):
-                    os.symlink(os.path.join(folder, name), os.path.join(tools, name))
-        return tools
-
     def test_SR_24_a_host_that_can_verify_nothing_says_what_is_missing(self):
         write(self.at_home('file'), b'12345')
-        self.search = self.path_without('sha256sum', 'shasum', 'cksum')
+        self.search = path_without(self.scratch, 'sha256sum', 'shasum', 'cksum')
         for verdict in (self.put([self.source()], '.'), self.get(['file'], self.path('there'))):
             self.assertEqual((verdict.kind, verdict.reason), ('failed', 'there is none of sha256sum, shasum and cksum'))
         self.assertEqual(os.listdir(self.home), ['file'])
 
     def test_a_host_without_sha256_verifies_by_cksum(self):
-        self.search = self.path_without('sha256sum', 'shasum')
+        self.search = path_without(self.scratch, 'sha256sum', 'shasum')
         for paths in ([self.source()], [write(self.path('single'), b'12345')]):
             self.assert_ok(self.put(paths, '.'))
             with mock.patch.object(manifest, 'cksum', lambda chunks: 1):

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import resource
+import select
 import signal
 import shutil
 import subprocess
@@ -127,6 +128,23 @@ class Runaways(RunawayTestCase):
         lines, popen.stdin = popen.stdin, None
         self.assertEqual(self.end(popen).cause, 'timeout')
         lines.close()
+
+
+    @in_each_shell
+    def test_SR_9_a_command_that_leaves_no_place_for_a_process_still_tells_its_code(self, shell, home):
+        """SR-9: what it leaves behind takes every place, and its script is to be removed."""
+        script = b"exec perl -e 'for (1 .. 500) { $p = fork; last if !defined $p; sleep 100 if !$p } exit 7'\n"
+        popen = self.start_limited(shell, home, self.guarded('script', script=script))
+        popen.stdin.write(script)
+        popen.stdin.flush()
+        told = b''
+        with popen.stdout, popen.stderr:
+            while b' end ' not in told and select.select([popen.stdout], [], [], 60)[0]:
+                told += os.read(popen.stdout.fileno(), 4096)
+            popen.stdin.close()
+            self.end_all()
+            popen.wait(60)
+        self.assertTrue(told.endswith(b' end 7\n'), told)
 
 
 @unittest.skipUnless(shutil.which('perl'), 'needs perl')

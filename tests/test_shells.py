@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 import random
 import secrets
@@ -32,6 +33,16 @@ OPENING = remote.opening(FRAME)
 def asked(size, digest, home='~'):
     """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
     return remote.request(FRAME, (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
+
+
+def path_without(scratch, *absent):
+    """A PATH, made in a directory, with all programs but these."""
+    tools = tempfile.mkdtemp(dir=scratch)
+    for folder in os.environ['PATH'].split(':'):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name not in absent and not os.path.lexists(os.path.join(tools, name)):
+                os.symlink(os.path.join(folder, name), os.path.join(tools, name))
+    return tools
 
 
 def in_each_shell(test):
@@ -308,9 +319,9 @@ class TaskCase(ShellTestCase):
     def until_ended(self, shell, home):
         return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
 
-    def fetch(self, shell, home, wanted):
+    def fetch(self, shell, home, wanted, variables=None):
         script = remote.with_arguments(remote.script_text('lib', 'namelib', 'sendlib', 'fetch'), (KEY, self.INPUT, wanted))
-        popen = self.start(shell, home, script)
+        popen = self.start(shell, home, script, variables=variables)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')
         with open(path, 'wb') as file:
@@ -434,6 +445,32 @@ class ATaskOnAHost(TaskCase):
             popen.stdin.write(asked(0, '-', place) + request.encode() + b'\nend\n')
         popen.stdin.flush()
         return popen
+
+    @in_each_shell
+    def test_results_come_whole_from_a_host_without_a_tool_for_digests(self, shell, home):
+        self.ready(shell, home, 'head -c 500000 /dev/zero > out')
+        self.ask(shell, home, 'launch')
+        self.until_ended(shell, home)
+        tools = path_without(self.scratch, 'sha256sum', 'shasum', 'cksum', 'sh')
+        path, told = self.fetch(shell, home, 'out', {'PATH': '%s/bin:%s' % (home, tools)})
+        self.assertIn('tar 0\n', told)          # busybox may have a sha256sum of its own
+        self.assertIn('work/out', self.unpacked(path))
+
+    @in_each_shell
+    def test_a_chain_says_that_a_file_is_there_only_if_it_gets_its_mode(self, shell, home):
+        content = b'content'
+        digest = hashlib.sha256(content).hexdigest()
+        for name in ('own', 'target'):
+            with open(os.path.join(home, name), 'wb') as file:
+                file.write(content)
+            os.chmod(os.path.join(home, name), 0o644)
+        os.symlink('target', os.path.join(home, 'link'))
+        for name, is_same in (('own', True), ('link', False)):
+            _end, lines, _err = self.run_script(
+                shell, home, 'chain', '~', name, name, '5', str(len(content)), digest, '600', '202001010000.00', '5', ':')
+            self.assertEqual('same' in lines, is_same, lines)
+        modes = {name: os.stat(os.path.join(home, name)).st_mode & 0o777 for name in ('own', 'target')}
+        self.assertEqual(modes, {'own': 0o600, 'target': 0o644})
 
     @in_each_shell
     def test_an_answer_about_what_has_ended_waits_for_no_further_request(self, shell, home):
