@@ -145,7 +145,10 @@ find_marked() {
   for marked_path in /proc/[0-9]*; do
     [ -r "$marked_path/environ" ] || continue
     while IFS= read -r marked_line || [ -n "$marked_line" ]; do
-      case $marked_line in *"$1"*) marked="$marked ${marked_path#/proc/}" ;; esac
+      case $marked_line in
+        *"$1"[0-9]*) ;;                 # a later attempt
+        *"$1"*) marked="$marked ${marked_path#/proc/}" ;;
+      esac
     done <"$marked_path/environ"
   done
 } 2>/dev/null
