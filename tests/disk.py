@@ -73,22 +73,19 @@ def size_of(folder):
         device = os.lstat(folder).st_dev
     except OSError:
         return 0
-    return _size_of(folder, device)
-
-
-def _size_of(folder, device):
-    total = 0
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                if found.st_dev == device:
-                    total += found.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        total += _size_of(entry.path, device)
-    except OSError:
-        pass
+    total, folders = 0, [folder]        # no recursion: tests make directories thousands deep
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    try:
+                        found = entry.stat(follow_symlinks=False)
+                    except OSError:
+                        continue
+                    if found.st_dev == device:
+                        total += found.st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+        except OSError:
+            pass
     return total
