@@ -263,7 +263,7 @@ class Inbox:
         What is unfit may come by itself: as a file with holes, it may be longer than the room that it
         takes.  The words ahead of it are whole.
         """
-        if self.unfit:
+        if self.unfit and self._most:
             return ssh.Verdict('ok', 0)
         return ssh.Verdict('failed', 1, self.problem) if self.problem else verdict
 

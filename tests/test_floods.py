@@ -56,6 +56,11 @@ class Floods(unittest.TestCase):
         self.assertEqual((inbox.sent(), inbox.unfit), ((), ('0a.1', '0b.1')))
         self.assertTrue(inbox.judged(ssh.Verdict('lost', 255)).ok)
 
+    def test_SR_7_results_that_nobody_asked_for_are_a_failure(self):
+        with errands.Inbox(self.scratch, most_kib=0) as inbox:
+            inbox('stdout', b'facts boot id\nstream 0a.1\n' + BLOCK)
+        self.assertEqual(inbox.judged(ssh.Verdict('ok', 0)).kind, 'failed')
+
     def test_SR_7_a_large_result_leaves_room_on_the_disk(self):
         there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
         with errands.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
