@@ -13,7 +13,7 @@ import unittest
 
 from lwt import remote
 from tests.support import marked, wait_for
-from tests.test_shells import CONTROL, KEY, NONCE, ShellTestCase, TaskCase, asked, in_each_shell
+from tests.test_shells import CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, in_each_shell
 
 LIMIT = 60                      # processes that the runaway's user may have
 USERS = itertools.count(100000 + os.getpid() % 20000 * 10)   # where root starts it, each time another one
@@ -138,13 +138,20 @@ class Runaways(RunawayTestCase):
         popen.stdin.write(script)
         popen.stdin.flush()
         told = b''
-        with popen.stdout, popen.stderr:
-            while b' end ' not in told and select.select([popen.stdout], [], [], 60)[0]:
-                told += os.read(popen.stdout.fileno(), 4096)
-            popen.stdin.close()
+        try:
+            with popen.stdout, popen.stderr:
+                while b' end ' not in told and select.select([popen.stdout], [], [], 60)[0]:
+                    data = os.read(popen.stdout.fileno(), 4096)
+                    if not data:
+                        break
+                    told += data
+                popen.stdin.close()
+                popen.wait(60)
+        finally:
             self.end_all()
-            popen.wait(60)
         self.assertTrue(told.endswith(b' end 7\n'), told)
+        left = [os.path.join(folder, 'lwt.' + FRAME.mark) for folder in (self.scratch, '/tmp', '/var/tmp')]
+        self.assertEqual([path for path in left if os.path.exists(path)], [])
 
 
 @unittest.skipUnless(shutil.which('perl'), 'needs perl')

@@ -46,7 +46,7 @@ unguarded() {
   kill -ALRM "$watcher"
   code=137 why=limit
   end_line
-  [ ! -d "$staged" ] || rm -rf "$staged"        # last: it takes a process
+  [ ! -d "$staged" ] || exec rm -rf "$staged"   # there may be no place for another process
 }
 
 # find_command: tell find_rest where to begin, and that what is in this session is none of the command's.
@@ -287,5 +287,5 @@ case $reader:$why in
   *) kill -ALRM "$watcher"; kill -KILL "$reader" ;;
 esac
 wait "$watcher"
-[ ! -d "$staged" ] || rm -rf "$staged"  # last: it takes a process, and the command may have left none
+[ ! -d "$staged" ] || exec rm -rf "$staged"     # the command may have left no place for another process
 exit 0
