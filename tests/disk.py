@@ -31,6 +31,7 @@ def make_scratch(environ):
     labs = tempfile.mkdtemp(prefix='lwt-labs.', dir=lab.labs_directory())
     environ['LWT_TEST_LABS'] = labs
     environ['TMPDIR'] = tempfile.mkdtemp(prefix='lwt-tests.')
+    os.chmod(environ['TMPDIR'], 0o711)  # for the tests that root runs as another user
     environ['LWT_TEST_RUNTIME'] = environ['TMPDIR']     # where lwt keeps its sockets, else /tmp/lwt-UID
     return environ['TMPDIR'], labs
 
