@@ -30,6 +30,7 @@ file=$part/old/it
 exec 9<>"$part/more"
 at_exit() {
   kill -TERM 0
+  say end >&9                           # to `summed`: a shell that has just been forked may lose that signal
   cd / && rm -rf "${part:?}"
 }
 
