@@ -624,6 +624,57 @@ class ATaskOnAHost(TaskCase):
             self.assertIn(end, ('bad key %s' % key, 'bad key %s' % key.split(' ')[0]))
 
 
+class LockedDirectories(TaskCase):
+    """A task takes the permissions of the directories that it shares with others.  Root would not notice."""
+
+    UID = 65533
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.scratch, 0o711)
+
+    def become_user(self):
+        if not os.getuid():
+            os.setgroups([])
+            os.setgid(self.UID)
+            os.setuid(self.UID)
+
+    def start(self, shell, home, *rest, **options):
+        if not os.getuid():
+            os.chown(home, self.UID, self.UID)
+        return super().start(shell, home, *rest, preexec_fn=self.become_user, **options)
+
+    @in_each_shell
+    def test_D_9_a_task_begins_though_another_one_locks_the_directories_above_it(self, shell, home):
+        begins = "trap '' HUP\n"
+        self.assertEqual(remote.script_text('run').count(begins), 1)
+        with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
+                text(*names).replace(begins, begins + 'chmod 000 ../..; chmod 000 ..\n'))):
+            self.ready(shell, home, 'echo x > out; exit 3')
+        self.ask(shell, home, 'launch')
+        self.assertEqual(self.until_ended(shell, home), 'exited 3')
+
+    @in_each_shell
+    def test_D_9_a_talk_that_goes_on_finds_a_task_below_a_locked_directory(self, shell, home):
+        self.ready(shell, home, 'true')
+        self.ask(shell, home, 'launch')
+        self.until_ended(shell, home)
+        request = ('look %s %s %s /\nend\n' % (KEY, self.boot(shell, home), self.INPUT)).encode()
+        talk = self.start(shell, home, CONTROL, subprocess.PIPE)
+        answer = b''
+        for number in (1, 2):
+            talk.stdin.write(asked(0, '-') + request)
+            talk.stdin.flush()
+            while answer.count(b'task %s state' % KEY.encode()) < number:
+                data = os.read(talk.stdout.fileno(), 65536)
+                self.assertTrue(data, answer)
+                answer += data
+            for name in ('t', ''):
+                os.chmod(os.path.join(home, '.lwt', name), 0)
+        talk.communicate(timeout=60)
+        self.assertEqual(answer.count(b'state exited 0'), 2, answer)
+
+
 @unittest.skipUnless(shutil.which('bash'), 'bash, which can say before which line a script is, is not installed')
 class ATalkThatIsKilled(TaskCase):
     """X-1: kill -9 of all of sh/control.sh before each of its lines; the same request comes again afterwards."""

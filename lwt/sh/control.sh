@@ -29,10 +29,21 @@
 # In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides, with t/KEY/work if it shares
 # none.  What is shared stays here, for tasks that come later.  The removals come first: they may be what makes room for the rest.
 
-# enter KEY: change to the directory of a task.
+# to_tasks: change to where the tasks are.  One of them may have locked it, or what is above it.
+to_tasks() {
+  cd "$tasks" 2>/dev/null && return
+  regain "$base"
+  regain "$tasks"
+  cd "$tasks" || exit 1
+}
+
+# enter KEY: change to the directory of a task; false if there is none.
 enter() {
   regain "$tasks/$1"
-  cd "$tasks/$1" 2>/dev/null || return 1
+  cd "$tasks/$1" 2>/dev/null && return
+  to_tasks
+  regain "$1"
+  cd "$tasks/$1" 2>/dev/null
 }
 
 # split REQUEST: set what it consists of.
@@ -113,7 +124,7 @@ end_left() {
     note_age
   done
   looked="$looked$over_keys "
-  cd "$tasks" || exit 1
+  to_tasks
   [ -n "$over_keys" ] || return 0
   find_left 2>/dev/null
   enders=''
@@ -164,7 +175,7 @@ find_left() {
     { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || set -- "$@" "$number/environ"
   done
   [ $# -eq 0 ] || match_left "$@"
-  cd "$tasks" || exit 1
+  to_tasks
 }
 
 # match_left ENVIRONMENT...: add to $left_keys.
@@ -519,7 +530,7 @@ answer() {
   [ "$bytes" -eq 0 ] || unpack
   refusal=$problem
   [ -z "$refusal" ] || say "stage $refusal"
-  cd "$tasks" || exit 1
+  to_tasks
   facts
   stage "$@"
   act "$@"
@@ -592,7 +603,7 @@ act() {
       launch)
         case $unstaged in *" $key "*) continue ;; esac
         problem="unstaged no room left" refused=''
-        if cd "$tasks/$key" 2>/dev/null; then
+        if enter "$key"; then
           if has_place; then launch
           elif ! has_run && decide cancel; then refused=crowded; fi
           problem=$refused
@@ -607,7 +618,7 @@ act() {
       clean | purge | forget | drop | poll | look) ;;
       *) refuse "unknown verb $verb" ;;
     esac
-    cd "$tasks" || exit 1
+    to_tasks
   done
   # shellcheck disable=SC2086  # numbers
   [ -z "$cancels" ] || wait $cancels
@@ -673,7 +684,7 @@ tell() {
     fi
     say "task $key state $state"
   done
-  cd "$tasks" || exit 1
+  to_tasks
 }
 
 # send_results: of what has ended, as far as it is small.

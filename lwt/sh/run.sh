@@ -107,7 +107,7 @@ fi
 
 (
   trap - HUP
-  cd work || exit 70
+  cd -P work || exit 70                 # -P: by its name alone, as other tasks may have locked what is above it
   umask 022
   restore_environment
   exec sh ../command >../run.stdout 2>../run.stderr </dev/null
