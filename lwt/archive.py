@@ -42,7 +42,10 @@ class Packed(NamedTuple):
 
 def check_input(directory):
     """The names of the plain files at the top of a task's folder.  Raises UsageError for what cannot be sent to a host."""
+    top = directory.count('/')
     for root, dirs, names in os.walk(directory, onerror=_raise):
+        if root.count('/') - top >= budgets.DEPTH:
+            raise UsageError('%s: more than %d directories deep' % (printable(root, 200), budgets.DEPTH))
         for name in dirs + names:
             _check_entry(directory, os.path.join(root, name))
     return top_files(directory)

@@ -96,8 +96,7 @@ def accept(argument):
         with _blaming(delivery, failures):
             _swap(new, place, aside)
             copied += one.files
-    restore(delivery.directory, delivery.part)
-    files.remove_tree(delivery.part)
+    discard(delivery.directory, delivery.part)
     return [copied, failures[:budgets.PATH_FAILURES]]
 
 
@@ -224,6 +223,12 @@ def _swap(new, place, aside):
             with contextlib.suppress(OSError):      # restore tries it again, and tells where it is
                 os.rename(aside, place)
         raise
+
+
+def discard(directory, part):
+    """Remove the directory `part` of a get, if it is there; what was moved aside in it is back before."""
+    restore(directory, part)
+    files.remove_tree(part)
 
 
 def restore(directory, part):

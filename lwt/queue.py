@@ -41,10 +41,10 @@ class Reader(NamedTuple):
             there = ' '.join(_descriptions(self.place)) or 'none'
             raise UsageError('description/%s: no such folder' % name, 'there is: ' + there)
         path = os.path.join(folder, 'desc')
+        archive.check_input(folder)
         ownership.check_tree(folder)
         text = files.read_text(path, MAX_DESC)
         desc = tasks.parse_desc(text, path, self.default_retries, self.overrides)
-        archive.check_input(folder)
         self._check_commands(desc, tasks.origins(text, path, self.overrides), folder)
         return desc, folder
 

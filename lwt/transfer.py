@@ -247,8 +247,7 @@ class _Receiver:
         try:
             self.close()
             if self.part:               # it is gone, unless discard was interrupted
-                arrival.restore(self._directory, self.part)
-                files.remove_tree(self.part)
+                arrival.discard(self._directory, self.part)
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -458,8 +457,7 @@ def _may_be(name, pattern):
 def _clear(directory):
     """Remove what a get left behind that was killed: we have the lock, so nobody is at it."""
     for part in [name for name in os.listdir(directory) if name.startswith('.part-')]:
-        arrival.restore(directory, os.path.join(directory, part))
-        files.remove_tree(os.path.join(directory, part))
+        arrival.discard(directory, os.path.join(directory, part))
 
 
 def get(session, host, paths, directory, terms, options, tally):

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import archive, budgets
+from lwt import archive, budgets, files
 from lwt.errors import UsageError
 from lwt.tar_reader import Refused
 
@@ -339,6 +339,14 @@ class Input(InDirectory):
     def test_D_5_a_fifo_is_refused_by_name(self):
         os.mkfifo(os.path.join(self.target, 'd', 'pipe'))
         self.assertRegex(self.refused(), r'd/pipe.*: neither a file nor a directory')
+
+    def test_D_5_a_folder_that_is_too_deep_is_refused(self):
+        self.addCleanup(files.remove_tree, self.target)
+        path = self.target
+        for _ in range(1500):           # deeper than Python can recurse
+            path += '/d'
+            os.makedirs(path, exist_ok=True)
+        self.assertRegex(self.refused(), 'more than 100 directories deep')
 
     def test_D_5_what_cannot_be_read_is_refused_by_name(self):
         with mock.patch('os.access', lambda path, mode: not path.endswith('run.sh')):
