@@ -714,9 +714,9 @@ class _Escaped(NamedTuple):
 class Guard:
     """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started before the first child.
 
-    It is told of what begins and ends by one line each.  Where there is /proc, what lwt leaves behind is found by its marker,
-    so it is told a little later, all at once, and nothing of what has begun and ended meanwhile.  It also finds what escaped
-    from a group, for lwt.
+    It reads a line for each child that begins or ends.  Where there is /proc, it finds what lwt left
+    behind by its marker; so lwt writes these lines later, several at once, and none for a child that
+    has ended by then.  It also finds, for lwt, what escaped from a group.
     """
 
     def __init__(self, loop, grace=5.0):

@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from tests import disk
+from tests import disk, lab
 from tests.support import ROOT, LeakCheckedTestCase
 
 AT_ONCE = 5
@@ -232,6 +232,7 @@ def main(argv):
     parser.add_argument('names', nargs='*')
     options = parser.parse_args(argv)
     disk.limit_files()
+    lab.SshdLab.key_exchange = lab.QUICK_KEY_EXCHANGE
     # Without bytecode every lwt that a test starts would compile its modules again.
     os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
     wanted = find(options.names)

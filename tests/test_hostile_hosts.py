@@ -11,7 +11,7 @@ import sys
 import time
 import unittest
 
-from tests import hostile_host, lab
+from tests import disk, hostile_host, lab
 from tests.lab_cases import LoopbackTestCase
 
 LONGEST = 100                   # seconds that a command may take
@@ -48,18 +48,6 @@ class HostileLab(lab.LoopbackLab):
         with open(path + '.new', 'w') as file:
             file.write(way)
         os.rename(path + '.new', path)
-
-
-def size_of(folder):
-    """Bytes that the files in a folder take up."""
-    total = 0
-    for root, _dirs, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-            except OSError:
-                pass
-    return total
 
 
 def memory_of(pid):
@@ -108,7 +96,7 @@ class HostileHosts(LoopbackTestCase):
                     popen.wait()
                     self.fail('%s did not end: %s' % (words, self.read('err')[-2000:]))
                 time.sleep(0.1)
-                most_disk = max(most_disk, size_of(self.scratch) - os.fstat(out.fileno()).st_size)
+                most_disk = max(most_disk, disk.size_of(self.scratch) - os.fstat(out.fileno()).st_size)
                 most_memory = max(most_memory, memory_of(popen.pid))
         with open(self.path('err'), errors='replace') as file:
             said = file.read()
