@@ -43,15 +43,18 @@ compare() {
     no_room
   # shellcheck disable=SC2086,SC2094  # a command and its arguments; it is not written to
   { [ ! -s "$part/files" ] || xargs -0 $summer <"$part/files"; } 2>/dev/null | sed -n "$sum_pattern" >"$part/sums"
-  sed 's/.*/-/' "$part/folder_lines" >>"$part/sums" || no_room
-  cat "$part/folder_lines" >>"$part/file_lines" || no_room
-  cat "$part/folders" >>"$part/files" || no_room
+  if [ -s "$part/folders" ]; then
+    sed 's/.*/-/' "$part/folder_lines" >>"$part/sums" || no_room
+    cat "$part/folder_lines" >>"$part/file_lines" || no_room
+    cat "$part/folders" >>"$part/files" || no_room
+  fi
   # shellcheck disable=SC2094  # it is not written to
   [ ! -s "$part/files" ] || tell_modes <"$part/files" >"$part/modes"
   true >>"$part/modes" || no_room
-  count=$(wc -l <"$part/file_lines")
-  [ "$(wc -l <"$part/modes")" -eq "$count" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes" || no_room
-  [ "$(wc -l <"$part/sums")" -eq "$count" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums" || no_room
+  # shellcheck disable=SC2046  # "NUMBER file_lines NUMBER modes NUMBER sums"
+  set -- $(cd "$part" && wc -l file_lines modes sums)
+  [ "$3" -eq "$1" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes" || no_room
+  [ "$5" -eq "$1" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums" || no_room
   paste -d ' ' "$part/sums" "$part/modes" "$part/file_lines" | differences
   [ "$(tail -n 1 "$part/changes" 2>/dev/null)" = end ] || no_room
   rm -f "$part/busy"
