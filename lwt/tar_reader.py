@@ -87,7 +87,7 @@ class _Header(NamedTuple):
         rest = self.block[:148] + b' ' * 8 + self.block[156:]
         unsigned = sum(rest)
         told = self.number(148, 8, 'the checksum')
-        if told not in (unsigned, unsigned - 256 * sum(byte > 127 for byte in rest)):
+        if told != unsigned and told != unsigned - 256 * sum(byte > 127 for byte in rest):
             raise Refused('a header has a wrong checksum')
 
 

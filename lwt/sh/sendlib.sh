@@ -87,8 +87,7 @@ gather_new() {
   for input in $inputs; do
     keys=''
     for line in $works; do [ "${line% *}" != "$input" ] || keys=$keys${line#* }$newline; done
-    found=$(new_files)
-    take_found
+    find_new
     [ -z "$found" ] || single=$single$found$newline
   done
 }
@@ -216,26 +215,20 @@ existing() {
   printf %s "$existing"
 }
 
-# new_files: a list of what is new or different in the directories of the tasks $keys, which began as copies of $input, of the
-# directories that lead there, and of what links in it lead to.
-new_files() {
+# find_new: set $found to a list of what is new or different in the directories of the tasks $keys, which began as copies of $input,
+# of the directories that lead there, and of what links in it lead to.
+find_new() {
   with_links=$is_encoded
-  new_list=$(list_new)
-  case $new_list in
-    //*)
-      is_encoded=1 with_links=1
-      say /
-      list_new
-      ;;
-    /*)
-      with_links=1
-      list_new
-      ;;
-    *) say "$new_list" ;;
+  found=$(list_new)
+  case $found in
+    //*) is_encoded=1 with_links=1 ;;
+    /*) with_links=1 ;;
+    *) return ;;
   esac
+  found=$(list_new)
 }
 
-# list_new: the same.  It is "//" and no more if a path has a newline or a backslash and $is_encoded is not set, "/" and no more if there
+# list_new: print that list.  It is "//" and no more if a path has a newline or a backslash and $is_encoded is not set, "/" and no more if there
 # are new links and $with_links is not set.
 list_new() {
   {
