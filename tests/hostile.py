@@ -16,9 +16,9 @@ import tempfile
 import threading
 import time
 
-from tests import hostile_host, lab
+from tests import disk, hostile_host, lab
 from tests.support import ROOT
-from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, memory_of, size_of
+from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, memory_of
 
 HONEST, HOSTILE = 15, 5
 CHANGE_EVERY = 10.0
@@ -96,7 +96,7 @@ class Trial:
             most_disk, most_memory = 0, 0
             while popen.poll() is None:
                 time.sleep(0.2)
-                most_disk = max(most_disk, size_of(self._root))
+                most_disk = max(most_disk, disk.size_of(self._root))
                 most_memory = max(most_memory, memory_of(popen.pid))
                 if time.monotonic() > latest:
                     self.problems.append('task run did not end')

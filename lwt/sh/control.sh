@@ -43,7 +43,7 @@ enter() {
   cd "$tasks/$1" 2>/dev/null && return
   to_tasks
   regain "$1"
-  cd "$tasks/$1" 2>/dev/null
+  cd "$tasks/$1" 2>/dev/null || return
 }
 
 # split REQUEST: set what it consists of.

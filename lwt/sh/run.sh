@@ -36,7 +36,7 @@ regain_all() {
 is_later() {
   # shellcheck disable=SC3013  # where test has no -nt, find answers
   if [ "$told" = stat ]; then [ "$(stat -c %y "$candidate")" != "$(stat -c %y staged)" ]
-  else [ "$candidate" -nt staged ] || { [ "$tries" -gt 2 ] && [ -n "$(find "$candidate" -newer staged)" ]; }; fi
+  else [ "$candidate" -nt staged ] || { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer staged)" ]; }; fi
 } 2>/dev/null
 
 # expire: no process can be started to wait for the end of the time, or to end the task: perhaps it is the task that has taken
@@ -63,7 +63,7 @@ say "run $$ $start $boot $group" >"$candidate" || exit 71             # disk ful
 until [ "${told:-content}" = content ] || is_later || [ "$tries" -gt 50 ]; do
   tries=$((tries + 1))
   [ "$tries" -le 3 ] || nap
-  say "run $$ $start $boot $group" >"$candidate" || exit 71
+  say >>"$candidate" || exit 71         # its time is a later one now
 done
 decide "$candidate" || { rm -f "$candidate"; exit 0; }                    # another runner, or a cancel, was first
 ring
