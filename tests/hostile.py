@@ -23,7 +23,8 @@ from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, H
 HONEST, HOSTILE = 15, 5
 CHANGE_EVERY = 10.0
 DESC = 'exec : sh run.sh\nd_fetch : output\nretries : 20\nretry_on : lost\n'
-RUN = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nsleep $((LWT_ARG % 7 + 1))\n'
+# So long that 300 of them on the honest hosts take about five minutes.
+RUN = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nsleep $((LWT_ARG % 7 * 5 + 2))\n'
        'mkdir output && echo "$LWT_TASK" >output/id\n')
 AFTERWARDS = 600                # seconds that the run may take after the trial's time
 
