@@ -144,9 +144,10 @@ class ClassRun:
         self._size = size
         self._began = time.monotonic()
         self._output = tempfile.TemporaryFile()
-        command = command or [sys.executable, '-m', 'tests', '-j', '1', name]
+        python = [sys.executable, '-S', '-m']   # without site, which takes longer than many a class
+        command = command or python + ['tests', '-j', '1', name]
         self._popen = subprocess.Popen(
-            [sys.executable, '-m', 'tests.supervise', '%g' % timeout] + command, cwd=ROOT,
+            python + ['tests.supervise', '%g' % timeout] + command, cwd=ROOT,
             stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT)
 
     def has_ended(self):

@@ -14,7 +14,7 @@ from tests.support import ALL_STEPS, ProgramTestCase, wait_for
 
 STEP = 64                       # bytes between two cuts
 # One of so many cuts is made, where each costs one login and where it costs several.
-STRIDE, LONG_STRIDE = (1, 1) if ALL_STEPS else (2, 40)
+STRIDE, LONG_STRIDE = (1, 1) if ALL_STEPS else (4, 40)
 NEVER = 1 << 40
 MOST_HOSTS = 100                # in one workspace: they are all this machine, which has to log in to itself
 
