@@ -20,7 +20,7 @@ import unittest
 from tests import disk, lab
 from tests.support import ROOT, LeakCheckedTestCase
 
-AT_ONCE = 5
+AT_ONCE = 6
 CLASS_TIMEOUT = 900.0           # seconds; the slowest class takes about 140
 LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', re.M)
 
@@ -193,7 +193,7 @@ def run_classes(tests, at_once, scratch):
             while waiting and len(running) < at_once:
                 name = waiting.pop(0)
                 running.append(ClassRun(name, sizes[name]))
-            time.sleep(0.05)
+            time.sleep(0.1)
             problem = budget.problem()
             if problem:
                 stopped = [run.name for run in running]

@@ -42,7 +42,7 @@ def wait_for(popen, seconds):
         if time.monotonic() > end:
             return False
         reap(popen)
-        time.sleep(0.05)
+        time.sleep(0.1)
     return True
 
 
@@ -88,7 +88,7 @@ def kill_the_rest(popen, patience):
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
                     pass
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def is_alive(pid):

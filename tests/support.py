@@ -28,7 +28,7 @@ def wait_for(condition, seconds=SETTLE):
         value = condition()
         if value or time.monotonic() > end:
             return value
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def marked(mark):
