@@ -24,7 +24,7 @@ test:
 	@$(PYTHON) -m tests
 
 crash:
-	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_crashes test_cut_connections test_state_file ATalkThatIsKilled
+	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_crashes test_cut_connections ATalkThatIsKilled
 
 soak:
 	@$(PYTHON) -m tests.soak $(SECONDS)

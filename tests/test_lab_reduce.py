@@ -90,8 +90,8 @@ class Answers(ReduceOnHosts):
                     self.assertEqual((done.code, done.err), (0, ''))
                     self.assertEqual(self.content(), local_pipeline(text))
 
-    def test_a_line_of_twenty_megabytes(self):
-        text = b'z\n' + b'x' * 20000000 + b'\na\n'
+    def test_a_line_of_fifty_megabytes(self):
+        text = b'z\n' + b'x' * 50000000 + b'\na\n'
         self.write('long', text)
         done = self.reduce('-w', 'h1,h2', '-i', 'long', '-o', 'out')
         self.assertEqual((done.code, done.err), (0, ''))
