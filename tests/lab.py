@@ -148,7 +148,8 @@ class SshdLab:
                 with open(self.path(name, 'sshd_config'), 'w') as file:
                     file.write(SSHD_CONFIG.format(
                         address=address, port=port, directory=self.directory, home=self.home(name),
-                        max_startups=self.max_startups, key_exchange=self.key_exchange, more=self.more_for_sshd(name)))
+                        max_startups=self.max_startups, key_exchange=self.key_exchange,
+                        more=self.more_for_sshd(name)))
 
     def more_for_sshd(self, _name):
         """Further lines of a host's sshd_config."""
@@ -261,7 +262,8 @@ class Lab(SshdLab):
         found = []
         for pid in filter(str.isdigit, os.listdir('/proc')):
             with contextlib.suppress(OSError):
-                if os.stat('/proc/%s/ns/net' % pid).st_ino == namespace and int(pid) != self.listeners.get(name):
+                is_inside = os.stat('/proc/%s/ns/net' % pid).st_ino == namespace
+                if is_inside and int(pid) != self.listeners.get(name):
                     found.append(int(pid))
         return found
 

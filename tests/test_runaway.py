@@ -13,7 +13,7 @@ import unittest
 
 from lwt import remote
 from tests.support import marked, wait_for
-from tests.test_shells import CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, in_each_shell
+from tests.test_shells import CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell
 
 LIMIT = 60                      # processes that the runaway's user may have
 USERS = itertools.count(100000 + os.getpid() % 20000 * 10)   # where root starts it, each time another one
@@ -49,10 +49,7 @@ class RunawayTestCase(ShellTestCase):
 
     def become_user(self):
         resource.setrlimit(resource.RLIMIT_NPROC, (self.limit, self.limit))
-        if not os.getuid():
-            os.setgroups([])
-            os.setgid(self.uid)
-            os.setuid(self.uid)
+        become(self.uid)
 
     def start_limited(self, shell, home, script, is_opened=True):
         """Start a script (bytes) with this limit, its standard input a pipe.  is_opened: it reads its nonce first."""

@@ -45,6 +45,21 @@ def path_without(scratch, *absent):
     return tools
 
 
+def changed_runner(change):
+    """A context in which tasks are sent with change(text of sh/run.sh and its libraries) as their runner."""
+    def changed(*names, text=remote.script_text):
+        return change(text(*names)) if names[-1] == 'run' else text(*names)
+    return mock.patch.object(remote, 'script_text', side_effect=changed)
+
+
+def become(uid):
+    """Be this user from now on, if this process is root's."""
+    if not os.getuid():
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+
+
 def in_each_shell(test):
     """Call test(self, shell, home) for each shell, with a new home."""
     @functools.wraps(test)
@@ -390,8 +405,7 @@ class ATaskOnAHost(TaskCase):
 
     @in_each_shell
     def test_R_13_a_runner_that_is_stopped_before_its_fate_is_decided_never_runs_once_it_is_cancelled(self, shell, home):
-        with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
-                'kill -STOP $$\n' * (names[-1] == 'run') + text(*names))):
+        with changed_runner(lambda text: 'kill -STOP $$\n' + text):
             self.ready(shell, home, 'echo started > ../../../../starts')
         launch = self.start(shell, home, CONTROL, subprocess.PIPE)
         launch.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
@@ -411,8 +425,7 @@ class ATaskOnAHost(TaskCase):
     def test_X_1_a_runner_that_gets_a_term_as_soon_as_its_fate_is_decided_runs(self, shell, home):
         decided = 'decide "$candidate" ||'
         self.assertEqual(remote.script_text('run').count(decided), 1)
-        with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
-                text(*names).replace(decided, 'decide "$candidate" && kill -TERM $$ ||'))):
+        with changed_runner(lambda text: text.replace(decided, 'decide "$candidate" && kill -TERM $$ ||')):
             self.ready(shell, home, 'echo said')
         self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
         self.assertEqual(self.until_ended(shell, home), 'exited 0')
@@ -633,23 +646,16 @@ class LockedDirectories(TaskCase):
         super().setUp()
         os.chmod(self.scratch, 0o711)
 
-    def become_user(self):
-        if not os.getuid():
-            os.setgroups([])
-            os.setgid(self.UID)
-            os.setuid(self.UID)
-
     def start(self, shell, home, *rest, **options):
         if not os.getuid():
             os.chown(home, self.UID, self.UID)
-        return super().start(shell, home, *rest, preexec_fn=self.become_user, **options)
+        return super().start(shell, home, *rest, preexec_fn=lambda: become(self.UID), **options)
 
     @in_each_shell
     def test_D_9_a_task_begins_though_another_one_locks_the_directories_above_it(self, shell, home):
         begins = "trap '' HUP\n"
         self.assertEqual(remote.script_text('run').count(begins), 1)
-        with mock.patch.object(remote, 'script_text', side_effect=lambda *names, text=remote.script_text: (
-                text(*names).replace(begins, begins + 'chmod 000 ../..; chmod 000 ..\n'))):
+        with changed_runner(lambda text: text.replace(begins, begins + 'chmod 000 ../..; chmod 000 ..\n')):
             self.ready(shell, home, 'echo x > out; exit 3')
         self.ask(shell, home, 'launch')
         self.assertEqual(self.until_ended(shell, home), 'exited 3')

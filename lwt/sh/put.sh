@@ -53,8 +53,9 @@ compare() {
   true >>"$part/modes" || no_room
   # shellcheck disable=SC2046  # "NUMBER file_lines NUMBER modes NUMBER sums"
   set -- $(cd "$part" && wc -l file_lines modes sums)
-  [ "$3" -eq "$1" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes" || no_room
-  [ "$5" -eq "$1" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums" || no_room
+  lines=$1 modes=$3 sums=$5
+  [ "$modes" -eq "$lines" ] || sed 's/.*/- -/' "$part/file_lines" >"$part/modes" || no_room
+  [ "$sums" -eq "$lines" ] || sed 's/.*/?/' "$part/file_lines" >"$part/sums" || no_room
   paste -d ' ' "$part/sums" "$part/modes" "$part/file_lines" | differences
   [ "$(tail -n 1 "$part/changes" 2>/dev/null)" = end ] || no_room
   rm -f "$part/busy"

@@ -215,8 +215,8 @@ existing() {
   printf %s "$existing"
 }
 
-# find_new: set $found to a list of what is new or different in the directories of the tasks $keys, which began as copies of $input,
-# of the directories that lead there, and of what links in it lead to.
+# find_new: set $found to a list of what is new or different in the directories of the tasks $keys,
+# which began as copies of $input, of the directories that lead there, and of what links in it lead to.
 find_new() {
   with_links=$is_encoded
   found=$(list_new)
@@ -228,8 +228,8 @@ find_new() {
   found=$(list_new)
 }
 
-# list_new: print that list.  It is "//" and no more if a path has a newline or a backslash and $is_encoded is not set, "/" and no more if there
-# are new links and $with_links is not set.
+# list_new: print that list.  It is "//" and no more if a path has a newline or a backslash and
+# $is_encoded is not set, "/" and no more if there are new links and $with_links is not set.
 list_new() {
   {
     find_names "../i/$input/work" 2>/dev/null
