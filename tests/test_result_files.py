@@ -427,7 +427,7 @@ class Life(TaskTestCase):
 
     def test_FR_4_processes_that_a_task_leaves_are_ended_and_told(self):
         """FR-4: whatever session or group they are in, before the results are fetched."""
-        late = 'sh -c "sleep 9; echo late > out/late"'
+        late = 'sh -c "sleep 60; echo late > out/late"'
         commands = {'plain': '(%s) &' % late, 'nohup': 'nohup %s &' % late, 'session': 'setsid %s &' % late,
                     'orphan': '(setsid %s &) ; sleep 0.3' % late, 'clean': 'env -i PATH="$PATH" %s &' % late,
                     'deaf': 'sh -c "trap : TERM; while :; do echo x >> out/late; sleep 0.05; done" & sleep 0.2'}

@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -25,6 +26,31 @@ NONCE = secrets.token_hex(16)            # of this run alone, and
 KEY = secrets.token_hex(16) + '.1'       # this as well: a sweep ends whatever carries it on this machine
 CONTROL = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
 
+
+# A process that looks as if it were about to begin another program, which has no environment and no command line, from when it
+# makes the file "hidden" to a moment after the end of its parent.
+BETWEEN_PROGRAMS = '''
+import ctypes, os, struct, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.sbrk.restype = ctypes.c_void_p
+with open("/proc/self/stat") as file:
+    fields = file.read().rpartition(") ")[2].split()
+code, end_code, stack = map(int, fields[23:26])
+data, end_data, heap, words, end_words, env, end_env = map(int, fields[42:49])
+def show(end_words, end_env):
+    layout = struct.pack("=11QQII", code, end_code, data, end_data, heap, libc.sbrk(0), stack, words, end_words, env, end_env,
+                         0, 0, 0xffffffff)
+    if libc.prctl(35, 14, layout, len(layout), 0):      # PR_SET_MM, PR_SET_MM_MAP
+        open("refused", "w").close()
+parent = os.getppid()
+show(words, env)
+open("hidden", "w").close()
+while os.getppid() == parent:
+    time.sleep(0.01)
+time.sleep(0.6)
+show(end_words, end_env)
+time.sleep(60)
+'''
 
 FRAME = remote.Framed(NONCE, lambda _stream, _data: None)
 OPENING = remote.opening(FRAME)
@@ -137,7 +163,7 @@ class TheGuardOnAHost(ShellTestCase):
             with contextlib.suppress(BrokenPipeError):
                 popen.stdin.write(b'\n')
                 popen.stdin.flush()
-            time.sleep(0.3)
+            time.sleep(0.6)
 
     @in_each_shell
     def test_output_and_code_come_through_and_nothing_is_left(self, shell, home):
@@ -450,6 +476,36 @@ class ATaskOnAHost(TaskCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
         self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.killed', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
+
+    def ready_between_programs(self, shell, home, rest):
+        """Pack a task that starts such a process in a session of its own, and then does the rest."""
+        with open(os.path.join(self.scratch, 'between.py'), 'w') as file:
+            file.write(BETWEEN_PROGRAMS)
+        self.ready(shell, home, 'setsid %s %s/between.py & until [ -e hidden ]; do sleep 0.05; done; '
+                   '[ ! -e refused ] || exit 9; %s' % (sys.executable, self.scratch, rest))
+
+    @in_each_shell
+    def test_what_begins_another_program_when_its_task_ends_is_ended(self, shell, home):
+        self.ready_between_programs(shell, home, 'exit 0')
+        self.ask(shell, home, 'launch')
+        end = self.until_ended(shell, home)
+        if end == 'exited 9':
+            self.skipTest('no process here can change where its environment is')
+        self.assertEqual(end, 'exited 0')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        with open(os.path.join(home, '.lwt/t', KEY, 'left')) as file:
+            self.assertEqual(file.read(), '1\n')
+
+    @in_each_shell
+    def test_what_begins_another_program_when_its_task_is_purged_is_ended(self, shell, home):
+        self.ready_between_programs(shell, home, 'sleep 9965')
+        self.ask(shell, home, 'launch')
+        work = os.path.join(home, '.lwt/t', KEY, 'work')
+        self.assertTrue(wait_for(lambda: os.path.exists(os.path.join(work, 'hidden'))))
+        if os.path.exists(os.path.join(work, 'refused')):
+            self.skipTest('no process here can change where its environment is')
+        self.assertEqual(self.ask(shell, home, 'purge'), 'cleaned')
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def open_talk(self, shell, home, *requests, place='~'):
         """Start a script that is asked more than once, and ask each request; its input stays open."""

@@ -174,7 +174,11 @@ find_left() {
   for number in [0-9]*; do
     { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || set -- "$@" "$number/environ"
   done
-  [ $# -eq 0 ] || match_left "$@"
+  if [ $# -gt 0 ]; then
+    match_left "$@"
+    await_programs "$@"
+    match_left "$@"                     # those that have begun another program meanwhile
+  fi
   to_tasks
 }
 

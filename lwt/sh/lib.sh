@@ -212,8 +212,35 @@ find_marked() { marked=$(marked "$1"); }
 # marked ENTRY: the numbers of the processes whose environment has this entry.
 marked() { marked_files "$1" | tr -dc '0-9\n'; }
 
-# marked_files ENTRY: the paths of these environments; one look at all of them, where grep can.
+# marked_files ENTRY: the paths of these environments.  A process that just begins another program has none, so where nothing is
+# found there is another look.
 marked_files() {
+  marked_paths=$(look_for_marked "$1")
+  if [ -z "$marked_paths" ]; then
+    await_programs /proc/[0-9]*/environ
+    marked_paths=$(look_for_marked "$1")
+  fi
+  [ -z "$marked_paths" ] || say "$marked_paths"
+}
+
+# await_programs ENVIRONMENT...: wait until none of these processes is about to begin another program, for a second at most.
+# While it does it has neither an environment nor a command line, nor has a thread of the kernel, which has no program.
+await_programs() {
+  programs_tries=20
+  while [ "$programs_tries" -gt 0 ]; do
+    programs_tries=$((programs_tries - 1)) programs_next=''
+    # shellcheck disable=SC2013  # words, for these paths have no blanks
+    for programs_path in $(grep -Ls '' -- "$@"); do
+      programs_path=${programs_path%environ}
+      [ ! -e "${programs_path}exe" ] || grep -qs '' -- "${programs_path}cmdline" || programs_next=1
+    done
+    [ -n "$programs_next" ] || break
+    nap
+  done
+}
+
+# look_for_marked ENTRY: as marked_files; one look at all of them, where grep can.
+look_for_marked() {
   if printf 'a\0b\0' | grep -qzx b; then
     grep -lszx "$1" /proc/[0-9]*/environ
   else
