@@ -23,6 +23,7 @@ import functools
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -386,6 +387,7 @@ class LoopbackLab(SshdLab):
     def __init__(self, count, directory=None, max_startups='100'):
         super().__init__(count, directory, max_startups)
         self._ports = {}
+        self._reservations = []
 
     def up(self):
         """Start all hosts."""
@@ -393,7 +395,8 @@ class LoopbackLab(SshdLab):
         if os.getuid() == 0:
             os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         for name in self.names:
-            self._ports[name] = _free_port()
+            self._ports[name], reservation = reserve_port()
+            self._reservations.append(reservation)
         self._configure()
         for name in self.names:
             script = 'umask 022 && exec "$@"'
@@ -413,13 +416,30 @@ class LoopbackLab(SshdLab):
         for pid in self.listeners.values():
             for each in [pid] + descendants(pid):
                 _kill(each)
+        for reservation in self._reservations:
+            reservation.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+def reserve_port():
+    """(port of loopback, reservation): nothing listens there, and no test takes it until the reservation is closed.
+
+    It is none of those that the system gives to connections: one of these could take it before anything listens.
+    """
+    with open('/proc/sys/net/ipv4/ip_local_port_range') as file:
+        lowest = int(file.read().split()[0])
+    above = lowest if lowest > 16384 else 32768         # some systems give nearly all of them
+    for port in random.sample(range(above - 10000, above), 10000):
+        reservation = socket.socket(socket.AF_UNIX)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # as sshd does
+            try:
+                reservation.bind('\0lwt-lab-port-%d' % port)
+                probe.bind(('127.0.0.1', port))
+                return port, reservation
+            except OSError:
+                reservation.close()
+    raise RuntimeError('no port of loopback is free')
 
 
 def _parents():

@@ -187,16 +187,16 @@ class RealSsh(LoopbackTestCase):
         config = self.write('sshd_config', text.replace('Subsystem sftp internal-sftp\n', '').replace(
             'PidFile ', 'PidFile %s #' % self.path('pid')))
         port = str(self.lab.address('h1')[1])
-        free = str(lab._free_port())
+        free, reservation = lab.reserve_port()
         with open(config) as file:
-            text = file.read().replace('Port ' + port, 'Port ' + free)
+            text = file.read().replace('Port ' + port, 'Port %d' % free)
         self.write('sshd_config', text)
         daemon = subprocess.Popen([lab.SSHD, '-D', '-f', config], env=self.env, stderr=subprocess.DEVNULL)
         try:
             self.assertTrue(wait_for(lambda: os.path.exists(self.path('pid'))))
             with open(self.lab.path('known_hosts')) as file:
-                self.write('known', file.read().replace(':' + port, ':' + free).replace(']:' + port, ']:' + free))
-            self.write('config', self.config.replace('Port ' + port, 'Port ' + free).replace(
+                self.write('known', file.read().replace(':' + port, ':%d' % free))
+            self.write('config', self.config.replace('Port ' + port, 'Port %d' % free).replace(
                 self.lab.path('known_hosts'), self.path('known')))
             self.write('data', b'\0\1\2' * 1000)
             env = dict(self.env, LWT_SSH_CONFIG=self.path('config'))
@@ -208,6 +208,7 @@ class RealSsh(LoopbackTestCase):
         finally:
             daemon.terminate()
             daemon.wait()
+            reservation.close()
 
 
 if __name__ == '__main__':
