@@ -17,6 +17,7 @@ from lwt.errors import LocalError, LwtError
 from lwt.local_work import do, job
 
 MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
+MOST_COPIED = 1 << 12       # bytes of one that comes again for each task: less work than a process there that copies it
 
 
 class Errand(NamedTuple):
@@ -38,24 +39,31 @@ class Bulky(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The names of the inputs that are to be sent along: those that stay on the host for other tasks, and those that only one
-    task needs, which it gets for its own."""
+    """The names of the inputs that are to be sent along: those that stay on the host for other tasks, and those that each task
+    gets for its own."""
 
     shared: frozenset = frozenset()
     own: frozenset = frozenset()
 
 
-def sort_inputs(workspace, groups, lacking):
-    """The Inputs of what a host lacks.  groups: of the tasks that waited, some of which it now gets.
+def sort_inputs(workspace, groups, needed, here):
+    """The Inputs of what tasks need on a host where some inputs are already.
 
-    What is small, and is not needed to tell what is new in the results, need not be copied there once more.
+    groups: of the tasks that waited, some of which it now gets.  What is small need not stay there where only one task needs it,
+    and not to tell what is new in its results.
     """
     users = collections.Counter()
     for group in groups:
         users[group.input] += group.count
-    own = frozenset(group.input for group in groups if group.input in lacking and users[group.input] == 1 and group.desc.d_fetch
-                    and tree_bytes(workspace.path('task', group.input)) <= MOST_OWN)
-    return Inputs(frozenset(lacking) - own, own)
+
+    def is_own(group):
+        size = tree_bytes(workspace.path('task', group.input))
+        if group.input in here:
+            return size <= MOST_COPIED
+        return users[group.input] == 1 and group.desc.d_fetch and size <= MOST_OWN
+
+    own = frozenset(group.input for group in groups if group.input in needed and is_own(group))
+    return Inputs(frozenset(needed) - frozenset(here) - own, own)
 
 
 def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
@@ -128,7 +136,8 @@ def _add_input(workspace, folder, task, trees, executable):
 def _add_task(workspace, task, grace, texts):
     names = _top_files(workspace.path('task', task.input))
     for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
-        texts['t/%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names) if command else ''
+        if command:
+            texts['t/%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names)
     texts['t/%s/settings' % task.key] = tasks.settings_text(task, grace)
     texts['t/%s/run.sh' % task.key] = remote.script_text(*remote.RUNNER)
     texts['t/%s/cancel' % task.key] = 'cancel\n'

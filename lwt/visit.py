@@ -456,7 +456,7 @@ class _Visitor:
             return [], errands.Inputs()
         with self._store.together():
             placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-            inputs = errands.sort_inputs(self._context.workspace, groups, {task.input for task in placed} - here)
+            inputs = errands.sort_inputs(self._context.workspace, groups, {task.input for task in placed}, here)
             self._store.sent(inputs.shared, host)
         told = []
         for task in placed:

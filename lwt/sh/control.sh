@@ -26,8 +26,9 @@
 #   poll      how is it?  If it has ended, its results are sent
 #   look      how is it?
 #
-# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides, with t/KEY/work if it shares
-# none.  What is shared stays here, for tasks that come later.  The removals come first: they may be what makes room for the rest.
+# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides, with t/KEY/work if it is not
+# to be copied from the one that is shared.  What is shared stays here, for tasks that come later, and to tell what is new in
+# results.  The removals come first: they may be what makes room for the rest.
 
 # to_tasks: change to where the tasks are.  One of them may have locked it, or what is above it.
 to_tasks() {
@@ -170,14 +171,15 @@ find_left() {
   done
   { read -r _ _ _ _ last </proc/loadavg && [ "$last" -ge "$first" ]; } || is_long=1
   cd /proc || return
-  set --
+  environments=''
   for number in [0-9]*; do
-    { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || set -- "$@" "$number/environ"
+    { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || environments="$environments $number/environ"
   done
-  if [ $# -gt 0 ]; then
-    match_left "$@"
-    await_programs "$@"
-    match_left "$@"                     # those that have begun another program meanwhile
+  if [ -n "$environments" ]; then
+    # shellcheck disable=SC2086  # paths
+    await_programs $environments
+    # shellcheck disable=SC2086
+    match_left $environments
   fi
   to_tasks
 }
@@ -332,11 +334,13 @@ outdate() {
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
   [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
-  if [ ! -d "$part/new/t/$key/work" ]; then
+  if [ -z "$wanted" ] || [ ! -d "$part/new/t/$key/work" ]; then
     [ -d "$base/i/$input/work" ] || { problem=noinput; return; }
-    problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
-    [ -n "$wanted" ] || say "$tools" >"$part/new/t/$key/staged"       # see list_changed in sendlib.sh
   fi
+  if [ ! -d "$part/new/t/$key/work" ]; then
+    problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
+  fi
+  [ -n "$wanted" ] || say "$tools" >"$part/new/t/$key/staged"         # see list_changed in sendlib.sh
   problem='' whole="$whole $key"
 }
 
@@ -446,7 +450,10 @@ await_end() {
 facts() {
   read -r host_id <../host-id
   say "facts $boot $host_id"
-  [ "$watched" = - ] || (cd ../.. && take_sample "$watched")
+  [ "$watched" = - ] || {
+    cd ../.. && take_sample "$watched"
+    to_tasks
+  }
 }
 
 # -- waiting ----------------------------------------------------------------------------------------------------------------

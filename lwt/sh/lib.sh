@@ -223,18 +223,21 @@ marked_files() {
   [ -z "$marked_paths" ] || say "$marked_paths"
 }
 
-# await_programs ENVIRONMENT...: wait until none of these processes is about to begin another program, for a second at most.
-# While it does it has neither an environment nor a command line, nor has a thread of the kernel, which has no program.
+# await_programs ENVIRONMENT...: wait until those of these processes that are about to begin another program have begun it, for a
+# second at most.  Until then they have neither an environment nor a command line.  Nor has a thread of the kernel, which has no
+# program at all.
 await_programs() {
   programs_tries=20
   while [ "$programs_tries" -gt 0 ]; do
-    programs_tries=$((programs_tries - 1)) programs_next=''
+    programs_tries=$((programs_tries - 1)) programs_blank=''
     # shellcheck disable=SC2013  # words, for these paths have no blanks
     for programs_path in $(grep -Ls '' -- "$@"); do
-      programs_path=${programs_path%environ}
-      [ ! -e "${programs_path}exe" ] || grep -qs '' -- "${programs_path}cmdline" || programs_next=1
+      [ -e "${programs_path%environ}exe" ] || continue
+      grep -qs '' -- "${programs_path%environ}cmdline" || programs_blank="$programs_blank $programs_path"
     done
-    [ -n "$programs_next" ] || break
+    [ -n "$programs_blank" ] || break
+    # shellcheck disable=SC2086  # these paths
+    set -- $programs_blank
     nap
   done
 }

@@ -7,15 +7,12 @@
 #   cores  load (hundredths)  memory  free (KiB)  space  disk (KiB in the home: in all, free)
 #   tasks (running)  cpu  me (percent of a core)
 take_sample() {
-  sample_cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1)
-  sample_disk=$(df -Pk . 2>/dev/null | {
-    read -r _
-    read -r _ space _ free _
-    say "${free:-0} space=${space:-0}"
-  })
-  set -- "$1" .lwt/t/*/c.[0-9]*         # a runner's candidate: it is there while the task runs
   sample_interval=$1
-  shift
+  # shellcheck disable=SC2046  # to be split: a header of seven words, and FILE-SYSTEM BLOCKS USED FREE ...
+  set -- $(df -Pk . 2>/dev/null)
+  sample_disk="${11:-0} space=${9:-0}"
+  sample_cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1)
+  set -- .lwt/t/*/c.[0-9]*              # a runner's candidate: it is there while the task runs
   [ -e "$1" ] || shift
   sample_line="sample cores=$sample_cores disk=$sample_disk tasks=$#"
   if [ ! -r /proc/stat ]; then sample_by_ps
@@ -40,9 +37,10 @@ sample_machine() {
   find_boot
   [ -n "$boot" ] || return 0
   { read -r sample_node </proc/sys/kernel/hostname; } 2>/dev/null || sample_node=$(uname -n)
-  # shellcheck disable=SC2012  # the names are known
-  sample_spaces=$(ls -Ldi /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/pid 2>/dev/null |
-    while read -r sample_inode _; do printf '%s-' "$sample_inode"; done)
+  sample_spaces='' sample_words=$(ls -Ldi /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/pid 2>/dev/null)
+  for sample_word in $sample_words; do
+    case $sample_word in /*) ;; *) sample_spaces=$sample_spaces$sample_word- ;; esac
+  done
   sample_port=${SSH_CONNECTION##* }
   say "machine $boot ${sample_spaces:--} ${sample_port:-22} $sample_node $HOME"
 }

@@ -232,9 +232,8 @@ find_new() {
 # $is_encoded is not set, "/" and no more if there are new links and $with_links is not set.
 list_new() {
   {
-    find_names "../i/$input/work" 2>/dev/null
-    say /
     set --
+    [ ! -d "../i/$input/work" ] || set -- "../i/$input/work"
     for key in $keys; do set -- "$@" "$key/work"; done
     # At first, what is neither a file nor a directory is there twice.
     if [ -n "$with_links" ]; then find_names "$@"
@@ -243,10 +242,12 @@ list_new() {
     say /
     list_changed
     say /
+    case $1 in ../*) shift ;; esac
     [ -z "$with_links" ] || list_links "$@"
   } | skip=$((${#input} + 11)) is_encoded=$is_encoded LC_ALL=C awk "$follow"'
-    part < 3 && $0 == "/" { part++; next }
-    !part { known[substr($0, ENVIRON["skip"])] = 1; next }
+    part < 3 && $0 == "/" { part = part < 2 ? 2 : 3; next }
+    !part && /^\.\.\/i\// { known[substr($0, ENVIRON["skip"])] = 1; next }
+    !part { part = 1 }
     part == 1 {
       if (ENVIRON["is_encoded"] == "" && ($0 !~ /^[0-9a-f]+\.[0-9]+\/work/ || index($0, "\\"))) { answer = "//"; exit }
       if (count && all[count] == $0) { special[$0] = 1; next }
