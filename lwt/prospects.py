@@ -101,7 +101,8 @@ class Prospects:
         """Does nothing go on, and can nothing that waits ever run, of all tasks or of those with
         these numbers?"""
         if numbers is None:
-            return self._store.going_count() <= sum(group.count for group in self.stuck())
+            going, waiting = self._store.going_count(), sum(group.count for group in self._store.waiting())
+            return going <= waiting and going <= sum(group.count for group in self.stuck())
         going = self._store.going(numbers)
         return not going or going <= {task.id for task in self.stuck_tasks(going)}
 

@@ -114,7 +114,7 @@ usage() {
 # end_left REQUEST...: of tasks whose command has ended by itself, end what it left running: results must not change while they are
 # sent.  The file "left" tells how many processes that were.
 end_left() {
-  over_keys='' recent='' first='' is_long=''
+  over_keys='' recent='' lowest='' highest='' is_long=''
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
   for line; do
     split "$line"
@@ -142,9 +142,10 @@ end_left() {
 note_age() {
   pid='' group=''
   { read -r _ pid _ _ group _ <fate; } 2>/dev/null
-  case $pid$group in '' | *[!0-9]*) return ;; esac
+  case $pid$group in '' | *[!0-9]*) is_long=1; return ;; esac
   wait "$pid" 2>/dev/null               # where it is a child of this shell, it is in its group until then
-  [ "$pid" -gt "${first:-$pid}" ] || first=$pid
+  [ "$pid" -gt "${lowest:-$pid}" ] || lowest=$pid
+  [ "$pid" -lt "${highest:-$pid}" ] || highest=$pid
   usage
   case ${begun%.*}:${over%.*} in
     *[!0-9:]* | *:*:* | :* | *:) is_long=1 ;;
@@ -157,7 +158,7 @@ note_age() {
 }
 
 # find_left: set $left_keys to those of $over_keys of which something still runs, in its group or anywhere with its marker.  Only
-# processes that are younger than the tasks are looked at, unless numbers may have begun anew since.
+# processes that are younger than the tasks are looked at, by their numbers, unless these may have begun anew since.
 find_left() {
   left_keys=''
   for found in $recent; do
@@ -169,11 +170,13 @@ find_left() {
     done
     ! lives "${found%%:*}" || left_keys="$left_keys ${found##*:}"
   done
-  { read -r _ _ _ _ last </proc/loadavg && [ "$last" -ge "$first" ]; } || is_long=1
   cd /proc || return
+  set -- [0-9]*
+  { read -r _ _ _ _ last <loadavg && [ "$last" -ge "$highest" ]; } || is_long=1
   environments=''
-  for number in [0-9]*; do
-    { [ -z "$is_long" ] && [ "$number" -lt "${first:-0}" ]; } || environments="$environments $number/environ"
+  for number; do
+    [ -n "$is_long" ] || { [ "$number" -ge "$lowest" ] && [ "$number" -le "$last" ]; } || continue
+    environments="$environments $number/environ"
   done
   if [ -n "$environments" ]; then
     # shellcheck disable=SC2086  # paths
