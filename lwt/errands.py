@@ -49,8 +49,9 @@ class Inputs(NamedTuple):
 def sort_inputs(workspace, groups, needed, here):
     """The Inputs of what tasks need on a host where some inputs are already.
 
-    groups: of the tasks that waited, some of which it now gets.  What is small need not stay there where only one task needs it,
-    and not to tell what is new in its results.
+    groups: of the tasks that waited, some of which it now gets.  A small input that one task needs
+    does not stay there, unless it tells what is new in the results.  A tiny one is sent again for
+    each task, which is less work than to copy it there.
     """
     users = collections.Counter()
     for group in groups:
@@ -63,7 +64,7 @@ def sort_inputs(workspace, groups, needed, here):
         return users[group.input] == 1 and group.desc.d_fetch and size <= MOST_OWN
 
     own = frozenset(group.input for group in groups if group.input in needed and is_own(group))
-    return Inputs(frozenset(needed) - frozenset(here) - own, own)
+    return Inputs(frozenset(needed).difference(here, own), own)
 
 
 def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):

@@ -86,7 +86,10 @@ class Prospects:
 
     def stuck(self):
         """The store.Groups of waiting tasks that no listed host can ever take."""
-        return [group for group in self._store.waiting() if self.refusals(group.desc) is not None]
+        return self._stuck_of(self._store.waiting())
+
+    def _stuck_of(self, groups):
+        return [group for group in groups if self.refusals(group.desc) is not None]
 
     def stuck_tasks(self, numbers=None):
         """The Tasks of these, of all or of those with these numbers."""
@@ -101,8 +104,10 @@ class Prospects:
         """Does nothing go on, and can nothing that waits ever run, of all tasks or of those with
         these numbers?"""
         if numbers is None:
-            going, waiting = self._store.going_count(), sum(group.count for group in self._store.waiting())
-            return going <= waiting and going <= sum(group.count for group in self.stuck())
+            going, waiting = self._store.going_count(), self._store.waiting()
+            if going > sum(group.count for group in waiting):
+                return False            # something is under way; to look at each host costs more
+            return going <= sum(group.count for group in self._stuck_of(waiting))
         going = self._store.going(numbers)
         return not going or going <= {task.id for task in self.stuck_tasks(going)}
 
