@@ -250,20 +250,23 @@ def run(command, words):
     _expect_no_words('run', words)
     _clear_up(command)
     before = command.store.open_numbers()
-    stuck = _work(command, None)
+    code = _work(command, None)
     command.say(summary(command.store.counts()) or 'no tasks')
-    return _exit_code(command, before, stuck)
+    return _exit_code(command, before, code)
 
 
 def wait(command, words):
     """Passes until these tasks, or all, are done or held."""
     chosen = [task.id for task in queue.find(command.store, words)] or command.store.open_numbers()
-    stuck = _work(command, set(chosen) if words else None)
-    return _exit_code(command, chosen, stuck)
+    code = _work(command, set(chosen) if words else None)
+    return _exit_code(command, chosen, code)
 
 
 def _work(command, numbers):
-    """Passes until nothing is left to do, of all or of these tasks; returns how many of them wait that nobody may take."""
+    """Passes until nothing is left to do, of all or of these tasks.
+
+    Returns the exit code as hosts and tasks that nobody may take demand it.
+    """
     listed, session = command.listed()
     progress = output.Progress(True) if command.parsed.progress else None
     try:
@@ -279,14 +282,15 @@ def _work(command, numbers):
     for line in troubles.lines(told):
         command.say(line)
     _say_waiting(command, numbers)
-    return stuck
+    return troubles.exit_code() or (EXIT_FAILED if stuck else 0)
 
 
-def _exit_code(command, numbers, stuck):
+def _exit_code(command, numbers, code):
+    """The exit code as the outcomes of tasks demand it, and what else happened: `code`."""
     outcomes = command.store.outcomes(numbers)
     if set(outcomes) & {'lost', 'timeout'}:
         return EXIT_UNREACHABLE
-    return EXIT_FAILED if stuck or set(outcomes) - {'success'} else 0
+    return code or (EXIT_FAILED if set(outcomes) - {'success'} else 0)
 
 
 def _alike(found):

@@ -200,6 +200,7 @@ class Inbox:
         self._error = None
         self._keys = ()
         self._complaints = None
+        self._is_full_here = False      # no fault of the host
         if not has_words:               # the stream of sh/fetch.sh comes without words
             self._begin()
 
@@ -266,6 +267,7 @@ class Inbox:
             self.unfit, self._keys = self._keys, ()
         elif self._room.is_short(self._size):
             self.problem = 'no room here for more than %d MB of results' % (self._size >> 20)
+            self._is_full_here = True
 
     def judged(self, verdict):
         """The Verdict on the call: a failure where more came than may.
@@ -275,7 +277,9 @@ class Inbox:
         """
         if self.unfit and self._most:
             return ssh.Verdict('ok', 0)
-        return ssh.Verdict('failed', 1, self.problem) if self.problem else verdict
+        if not self.problem:
+            return verdict
+        return ssh.Verdict('failed', 1, self.problem, is_over_budget=not self._is_full_here)
 
     def lines(self):
         """The lines before the stream."""

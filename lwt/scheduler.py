@@ -7,6 +7,7 @@ until no task is open.  What is bulky is carried beside the visits.
 
 from __future__ import generator_stop
 
+import functools
 import os
 
 from lwt import clocks, door, procfs, task as tasks
@@ -169,7 +170,7 @@ class _Server:
         self._serving = set()           # the names of hosts that are looked after
         self._ended = False             # it was over once
         self._failed = False            # something is wrong with this machine
-        self._context = context._replace(trouble=lambda host, reason: self._hear(context, host, reason))
+        self._context = context._replace(trouble=functools.partial(self._hear, context))
         self._store = context.store
         self._listed = listed
         self._is_roomy = is_roomy       # may every host have a connection, and a child that waits?
@@ -183,8 +184,8 @@ class _Server:
                         self._context.weather.rules, True, name)
         return found[0]._replace(rivals=len(self._answered)) if found else None
 
-    def _hear(self, context, name, reason):
-        context.trouble(name, reason)
+    def _hear(self, context, name, reason, is_over_budget=False):
+        context.trouble(name, reason, is_over_budget)
         if not reason:
             self._answered.add(name)
             self._prospects.answered(name)

@@ -56,6 +56,7 @@ class Verdict(NamedTuple):
     reason: for people.  ran: 'no' (certainly not started), 'maybe', 'yes'.
     is_dropped: sshd dropped the login because it was busy; see ssh_messages.Failure.
     is_cut: lwt ended the command because it printed too much.
+    is_over_budget: the host passed a budget, as no script of lwt's does; see budgets.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Verdict(NamedTuple):
     ran: str = 'yes'
     is_dropped: bool = False
     is_cut: bool = False
+    is_over_budget: bool = False
 
     @property
     def ok(self):

@@ -4,6 +4,7 @@ import os
 import time
 
 from lwt import hostset, output, results, task as tasks
+from lwt.errors import EXIT_UNREACHABLE
 
 MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow', 'held': 'yellow'}
@@ -110,18 +111,32 @@ class Troubles:
     def __init__(self, say):
         self._say = say
         self._known = {}
+        self._over_budget = {}          # name -> the reason, of hosts that passed a budget
 
-    def hear(self, name, reason):
-        """Hear why a host could not be visited, or '' where it could."""
+    def hear(self, name, reason, is_over_budget=False):
+        """Hear why a host could not be visited, or '' where it could; is_over_budget: see ssh.Verdict."""
+        if is_over_budget:
+            self._over_budget[name] = reason
+        elif not reason:
+            self._over_budget.pop(name, None)
         if reason != self._known.get(name, ''):
             self._say('%s: %s' % (name, reason or 'it answers again'))
         self._known[name] = reason
 
+    def exit_code(self):
+        """The exit code that hosts demand which passed a budget, and have given no proper answer since."""
+        return EXIT_UNREACHABLE if self._over_budget else 0
+
     def lines(self, told=()):
-        """What hinders hosts still, a line for each reason; told: names of hosts to leave out."""
+        """What hinders hosts still, a line for each reason, and for each host that passed a budget.
+
+        told: names of hosts to leave out.
+        """
+        for name, reason in self._over_budget.items():
+            yield '%s: not to be trusted: %s' % (name, reason)
         by_reason = {}
         for name, reason in self._known.items():
-            if reason and name not in told:
+            if reason and name not in told and name not in self._over_budget:
                 by_reason.setdefault(reason, []).append(name)
         for reason, names in sorted(by_reason.items()):
             yield '%d host%s still: %s: %s' % (len(names), 's' * (len(names) > 1), hostset.fold(names), reason)

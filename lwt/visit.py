@@ -45,8 +45,8 @@ class Context(NamedTuple):
     """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970.
 
     weather: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
-    carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.  trouble(host, reason)
-    hears why a visit to a host came to nothing, and '' when it answers.
+    carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.  trouble(host, reason,
+    is_over_budget) hears why a visit to a host came to nothing, and '' when it answers.
     remark(text) hears what people are to know even if they do not want to hear of each step.
     """
 
@@ -59,7 +59,7 @@ class Context(NamedTuple):
     wake: Callable = lambda: None
     carry: Callable = lambda bulky: None
     is_carried: Callable = lambda name: False
-    trouble: Callable = lambda host, reason: None
+    trouble: Callable = lambda host, reason, is_over_budget=False: None
     remark: Callable = lambda text: None
 
 
@@ -120,7 +120,7 @@ def _locked(context, target, holds_slot, serve):
     except HostError as error:
         events.note(error.verdict.reason, target.name)
         if error.verdict.kind != 'killed':      # that was us, and says nothing of the host
-            context.trouble(target.name, error.verdict.reason)
+            context.trouble(target.name, error.verdict.reason, error.verdict.is_over_budget)
             context.weather.note(target.name, None, error.verdict.reason)
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:

@@ -10,12 +10,14 @@ import collections
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+from lwt import hostset
 from tests import disk, hostile_host, lab
 from tests.support import ROOT
 from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, memory_of
@@ -81,12 +83,14 @@ class Trial:
             self.problems.append(text)
 
     def run(self, seconds):
-        """Run the tasks to their end, passes again and again until the time is over; looks at the bounds meanwhile."""
-        until = time.monotonic() + seconds
-        code = None
-        while code is None or time.monotonic() < until and code != 0:
-            code, said = self._run_once(until + AFTERWARDS)
-        self.check(code in (0, 3), 'task run ended with %s: %s' % (code, said[-2000:]))
+        """Run the tasks to their end, and look at the bounds meanwhile."""
+        code, said = self._run_once(time.monotonic() + seconds + AFTERWARDS)
+        self.check(code == 3, 'task run ended with %s: %s' % (code, said[-2000:]))
+        named = re.findall('^lwt: (.*): not to be trusted: ', said, re.M)
+        for hosts in re.findall('^lwt: [0-9]+ hosts? still: (.*?): ', said, re.M):
+            named += hostset.expand(hosts)
+        for name in self._hosts.hostile:
+            self.check(named.count(name) == 1, '%s is named %d times in the end' % (name, named.count(name)))
         return code, said
 
     def _run_once(self, latest):

@@ -171,7 +171,7 @@ class Visits(unittest.TestCase):
                                 samples=dict)
         weather = SimpleNamespace(settle=lambda: None, note=lambda *words: None)
         return visit.Context(workspace, store, session(), self.events.append, weather,
-                             trouble=lambda host, reason: self.events.append('%s: %s' % (host, reason)))
+                             trouble=lambda host, reason, *_more: self.events.append('%s: %s' % (host, reason)))
 
     def test_Y_1_a_host_that_somebody_visits_is_left_alone(self):
         report, requests = drive(visit.visit(self.context(is_free=False), visit.Target('h', (HOST,))), [])

@@ -148,7 +148,8 @@ class HostileHosts(LoopbackTestCase):
         self.describe('t', 'exec : echo "$LWT_TASK" >result\nd_fetch : result\n')
         self.lwt('task', 'add', 't', '--array', '1-40')
         code, _out, said = self.run_bounded('task', 'run')
-        self.assertIn(code, (0, 1, 3), said)
+        self.assertEqual(code, 3, said)
+        self.assertRegex(said, r'lwt: h\d+: not to be trusted: what it answers has no end')
         done = self.lwt('task', 'show', '--json')
         self.assertGreater(done.out.count('"success"'), 10, said)
 
