@@ -43,7 +43,7 @@ def _result(context, item, scratch):
     inbox = errands.Inbox(scratch, has_words=False)
     with inbox:
         verdict = yield from call.command(
-            context.session, item.host, remote.script_text('lib', 'namelib', 'sendlib', 'fetch'),
+            context.session, item.host, remote.script_text(*remote.LONG_SCRIPTS['fetch']),
             (task.key, task.input, task.desc.d_fetch), inbox, stall=context.session.settings.stall)
         verdict = inbox.judged(verdict)
     if not verdict.ok:

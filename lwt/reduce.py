@@ -427,7 +427,8 @@ def _control(plan, session, host, steps, control, listening):
     limits = session.limits(plan.timeout)
     tokens = ' '.join(word for pair in control.tokens for word in pair).encode()
     payload = remote.Payload(scratch=plan.scratch, input=tokens + b'\n' if tokens else b'')
-    command = remote.guarded(session.transport, host, remote.script_text('lib', 'netlib', 'reduce'), words, control.frame, limits,
+    script = remote.script_text(*remote.LONG_SCRIPTS['reduce'])
+    command = remote.guarded(session.transport, host, script, words, control.frame, limits,
                              payload)
     return command._replace(sink=control, gate=session.gate, beside='background')
 

@@ -54,18 +54,24 @@ SSH_LAST_WORDS = (
 
 # The files of lwt/sh/ that each script is made of: the guard, also of a command with input or a script, the runner of a task,
 # and those that frame themselves.
-GUARD = 'lib', 'begin', 'proclib', 'guard'
-STAGING_GUARD = 'lib', 'begin', 'stage', 'proclib', 'guard'
+GUARD = 'environment', 'lib', 'begin', 'proclib', 'guard'
+STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'proclib', 'guard'
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
+SUDO = 'environment', 'lib', 'sudo'
 SHORT_SCRIPTS = {
-    'control': ('lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'),
-    'doctor': ('lib', 'frame', 'once', 'samplelib', 'doctor'),
-    'sample': ('lib', 'frame', 'once', 'samplelib', 'sample'),
-    'probe': ('lib', 'frame', 'once', 'samplelib', 'probe'),
-    'put': ('lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'put'),
-    'chain': ('lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'netlib', 'chain'),
-    'deploy': ('lib', 'frame', 'once', 'deploy'),
-    'attach': ('lib', 'frame', 'once', 'attach'),
+    'control': ('environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'),
+    'doctor': ('environment', 'lib', 'frame', 'once', 'samplelib', 'doctor'),
+    'sample': ('environment', 'lib', 'frame', 'once', 'samplelib', 'sample'),
+    'probe': ('environment', 'lib', 'frame', 'once', 'samplelib', 'probe'),
+    'put': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'put'),
+    'chain': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'netlib', 'chain'),
+    'deploy': ('environment', 'lib', 'frame', 'once', 'deploy'),
+    'attach': ('environment', 'lib', 'frame', 'once', 'attach'),
+}
+LONG_SCRIPTS = {        # they run under the guard
+    'fetch': ('environment', 'lib', 'namelib', 'sendlib', 'fetch'),
+    'get': ('environment', 'lib', 'namelib', 'copylib', 'get'),
+    'reduce': ('environment', 'lib', 'netlib', 'reduce'),
 }
 
 
@@ -195,7 +201,7 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     text, first = script_text(*(STAGING_GUARD if payload.script or input_bytes else GUARD)), b''
     if payload.secret is not None:
         words = (host.home, text, 'yes' if payload.secret else '') + words
-        text, first = script_text('lib', 'sudo'), _secret_lines(payload.secret, frame)
+        text, first = script_text(*SUDO), _secret_lines(payload.secret, frame)
     # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
     scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
     line = _line(text, words, scratch)

@@ -481,7 +481,7 @@ def get(session, host, paths, directory, terms, options, tally):
 def _receive(session, host, terms, receiver):
     """Flow: have a host send what a _Receiver wants, and accept it; returns a Verdict."""
     limits = session.limits(terms.timeout, session.settings.stall)
-    script = remote.script_text('lib', 'namelib', 'copylib', 'get')
+    script = remote.script_text(*remote.LONG_SCRIPTS['get'])
     verdict = yield from call.call(session, lambda frame: remote.guarded(
         session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate), receiver, 'get')
     error = receiver.error

@@ -115,9 +115,8 @@ def last_line(node):
 
 def scripts():
     """(name, text) of each script of lwt/sh/ as it runs, and of the other shell files."""
-    made = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD,
-                fetch=('lib', 'namelib', 'sendlib', 'fetch'), get=('lib', 'namelib', 'copylib', 'get'),
-                sudo=('lib', 'sudo'), run=remote.RUNNER, watch=('watch',), reduce=('lib', 'netlib', 'reduce'))
+    made = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD, sudo=remote.SUDO,
+                run=remote.RUNNER, watch=('watch',), **remote.LONG_SCRIPTS)
     for name, parts in sorted(made.items()):
         text = ''
         for part in parts:

@@ -73,8 +73,8 @@ class OfACommand(ShellTestCase):
         os.mkdir(home)
         link = os.path.join(self.scratch, 'sh')
         os.symlink('/bin/bash', link)
-        # /bin/sh may be another shell, which drops what has no name; so lib.sh is tried by itself.
-        script = remote.source('lib') + 'cd /; pwd; restore_environment; exec bash -c "module; cd"'
+        # /bin/sh may be another shell, which drops what has no name; so the first two parts are tried by themselves.
+        script = remote.source('environment', 'lib') + 'cd /; pwd; restore_environment; exec bash -c "module; cd"'
         for shell in (('bash',), (link,)):
             with self.subTest(shell=shell):
                 popen = self.start(shell, home, script, variables=BASH_FUNCTIONS)
@@ -94,7 +94,7 @@ class OfACommand(ShellTestCase):
             os.chmod(file.name, 0o755)
         guard = remote.script_text(*remote.GUARD)
         words = '~', guard, 'yes', '1', '60', '~', '0', '0', '5', '0', 'true'
-        script = remote.with_arguments(remote.script_text('lib', 'sudo'), words)
+        script = remote.with_arguments(remote.script_text(*remote.SUDO), words)
         popen = self.start_opened(shell, home, script, {'secret': 'old', 'said': 'old', 'guard': 'old'})
         popen.communicate(b'open sesame\n' * 2, 30)
         with open(os.path.join(home, 'given')) as file:

@@ -53,7 +53,8 @@ class FetchTestCase(LeakCheckedTestCase):
             os.makedirs(os.path.join(self.home, '.lwt', part))
         self.in_folder('i/%s/work' % INPUT, 'chmod 755 .; ' + prepare)
         self.in_folder('i/' + INPUT, 'true > staged; sleep 0.02')
-        self.in_folder('t/' + KEY, 'cp -RPp ../../i/%s/work work; echo %s > staged; echo out > run.stdout' % (INPUT, self.method))
+        self.in_folder('t/' + KEY, 'cp -RPp ../../i/%s/work work; echo out > run.stdout' % INPUT)
+        self.in_folder('t/' + KEY, 'echo cancel %s > cancel' % self.method)
         self.in_folder('t/' + KEY, 'sleep 0.02')
         self.in_folder('t/%s/work' % KEY, command)
 
@@ -62,7 +63,7 @@ class FetchTestCase(LeakCheckedTestCase):
 
     def fetch(self, d_fetch):
         """Fetch; returns (the tree of result/, the Arrived, what else was told)."""
-        script = remote.with_arguments(remote.script_text('lib', 'namelib', 'sendlib', 'fetch'), (KEY, INPUT, d_fetch))
+        script = remote.with_arguments(remote.script_text(*remote.LONG_SCRIPTS['fetch']), (KEY, INPUT, d_fetch))
         env = {'PATH': self.search, 'HOME': self.home, MARK: self.mark}
         done = subprocess.run(['/bin/sh', '-c', 'exec %s -c "$0"' % self.shell, os.fsdecode(script)], cwd=self.home, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
@@ -154,8 +155,8 @@ LOST = (        # what the task did besides `echo x > out/f`, d_fetch, what come
     ('ln -s /etc latest', 'latest/ssh', {}, "latest/ssh: the link leads out of the task's directory"),
     ('ln -s latest latest', 'latest', {}, 'latest: link that leads to itself (to latest)'),
     ('ln -s nosuch new', '', {'out': None, 'out/f': 'x\n'}, 'new: dangling link (to nosuch)'),
-    ('ln -s ../staged new', '', {'out': None, 'out/f': 'x\n'},
-     "new: the link leads out of the task's directory (to ../staged)"),
+    ('ln -s ../cancel new', '', {'out': None, 'out/f': 'x\n'},
+     "new: the link leads out of the task's directory (to ../cancel)"),
     ('mkfifo out/p', 'out', {'f': 'x\n'}, 'out/p'),
     ('mkfifo p', '', {'out': None, 'out/f': 'x\n'}, 'p'),
 )

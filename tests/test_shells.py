@@ -361,7 +361,7 @@ class TaskCase(ShellTestCase):
         return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
 
     def fetch(self, shell, home, wanted, variables=None):
-        script = remote.with_arguments(remote.script_text('lib', 'namelib', 'sendlib', 'fetch'), (KEY, self.INPUT, wanted))
+        script = remote.with_arguments(remote.script_text(*remote.LONG_SCRIPTS['fetch']), (KEY, self.INPUT, wanted))
         popen = self.start(shell, home, script, variables=variables)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')

@@ -23,7 +23,8 @@ class WhatHindersHosts(unittest.TestCase):
 
     def test_each_host_that_passed_a_budget_has_a_line_and_the_run_fails(self):
         self.assertEqual(self.ended(('h1', ENDLESS, True), ('h2', ENDLESS, True), ('h3', 'down')),
-                         (['h1: not to be trusted: ' + ENDLESS, 'h2: not to be trusted: ' + ENDLESS, '1 host still: h3: down'], 3))
+                         (['h1: not to be trusted: ' + ENDLESS, 'h2: not to be trusted: ' + ENDLESS,
+                           '1 host still: h3: down'], 3))
 
     def test_what_it_did_is_not_forgotten_when_it_falls_silent(self):
         self.assertEqual(self.ended(('h1', ENDLESS, True), ('h1', 'down')), (['h1: not to be trusted: ' + ENDLESS], 3))

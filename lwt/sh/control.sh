@@ -60,13 +60,16 @@ split() {
 # can_detach: may a task be in a process group of its own?
 can_detach() { command -v setsid || command -v perl || command -v python3; } >/dev/null 2>&1
 
-# detached COMMAND...: run it in a session of its own, by whatever the host has.
+# detached COMMAND...: run it in a session of its own, by whatever the host has.  It has a clean environment, as this shell has, and
+# is told what restore_environment is to bring back.
 detached() {
-  set -- "$PWD" "${base%/.lwt}" "$@"
-  restore_environment
-  d_home=$2 d_working=$1/work
-  export d_home d_working
-  shift 2
+  lwt_v_d_home=${base%/.lwt} lwt_v_d_working=$PWD/work
+  for lwt_name in d_home d_working; do
+    case " $lwt_saved " in *" $lwt_name "*) ;; *) lwt_saved="$lwt_saved $lwt_name" ;; esac
+  done
+  export lwt_saved lwt_functions lwt_function_names
+  # shellcheck disable=SC2163  # it is the name that is expanded
+  for lwt_name in $lwt_saved; do export "lwt_v_$lwt_name"; done
   unset LWT_ID                          # the marker of this call, where the host is the master: the task is none of it
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
   elif command -v perl >/dev/null 2>&1; then exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
@@ -171,10 +174,10 @@ find_left() {
     ! lives "${found%%:*}" || left_keys="$left_keys ${found##*:}"
   done
   cd /proc || return
-  set -- [0-9]*
   { read -r _ _ _ _ last <loadavg && [ "$last" -ge "$highest" ]; } || is_long=1
+  list_since
   environments=''
-  for number; do
+  for number in $numbers; do
     [ -n "$is_long" ] || { [ "$number" -ge "$lowest" ] && [ "$number" -le "$last" ]; } || continue
     environments="$environments $number/environ"
   done
@@ -185,6 +188,15 @@ find_left() {
     match_left $environments
   fi
   to_tasks
+}
+
+# list_since: set $numbers to a pattern of the numbers from $lowest to $last, and a few others; of all, where $is_long says so.
+list_since() {
+  numbers='[0-9]*' common=$lowest
+  [ -z "$is_long" ] && [ ${#lowest} -eq ${#last} ] && [ "$lowest" -lt "$last" ] || return
+  while [ -n "$common" ] && [ "${last#"$common"}" = "$last" ]; do common=${common%?}; done
+  set -- "${lowest#"$common"}" "${last#"$common"}"
+  numbers="${common}[${1%"${1#?}"}-${2%"${2#?}"}]*"
 }
 
 # match_left ENVIRONMENT...: add to $left_keys.
@@ -333,7 +345,7 @@ outdate() {
   rm -f tick
 }
 
-# assemble: see to it that what was sent of the task $key has its input, and note it in $whole.  Sets $problem.
+# assemble: see to it that what was sent of the task $key has its input, and note it in $whole.  Sets $problem and $stamped.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
   [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
@@ -343,7 +355,7 @@ assemble() {
   if [ ! -d "$part/new/t/$key/work" ]; then
     problem="unstaged $(cp -RPp "$base/i/$input/work" "$part/new/t/$key/work" 2>&1)" || return
   fi
-  [ -n "$wanted" ] || say "$tools" >"$part/new/t/$key/staged"         # see list_changed in sendlib.sh
+  [ -n "$wanted" ] || stamped="$stamped $key"
   problem='' whole="$whole $key"
 }
 
@@ -595,7 +607,7 @@ not_launched() {
 
 # stage REQUEST...: put the tasks that are to be launched into their places, complete or not at all.
 stage() {
-  unstaged=' ' whole='' launches=''
+  unstaged=' ' whole='' launches='' stamped=''
   for line; do
     split "$line"
     [ "$verb" = launch ] || continue
@@ -603,6 +615,9 @@ stage() {
     assemble
     [ -z "$problem" ] || not_launched
   done
+  # What changes from now on is told from the input by its time (see list_changed in sendlib.sh).  A file is written that is there
+  # already, and has its block on the disk.
+  for key in $stamped; do say "cancel $tools" 1<>"$part/new/t/$key/cancel"; done 2>/dev/null
   # shellcheck disable=SC2086  # keys
   [ -z "$whole" ] || (cd "$part/new/t" && mv $whole "$tasks/") 2>/dev/null
 }

@@ -35,8 +35,8 @@ regain_all() {
 # is_later: has the clock moved on since the task's input was copied?  Not every shell compares more than seconds.
 is_later() {
   # shellcheck disable=SC3013  # where test has no -nt, find answers
-  if [ "$told" = stat ]; then [ "$(stat -c %y "$candidate")" != "$(stat -c %y staged)" ]
-  else [ "$candidate" -nt staged ] || { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer staged)" ]; }; fi
+  if [ "$told" = stat ]; then [ "$(stat -c %y "$candidate")" != "$(stat -c %y cancel)" ]
+  else [ "$candidate" -nt cancel ] || { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer cancel)" ]; }; fi
 } 2>/dev/null
 
 # expire: no process can be started to wait for the end of the time, or to end the task: perhaps it is the task that has taken
@@ -59,7 +59,7 @@ start=$stat_start group=$stat_group
 find_boot
 say "run $$ $start $boot $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
 # What the task changes is told from its input by the time of the change (see list_changed in sendlib.sh).
-{ read -r told <staged; } 2>/dev/null
+{ read -r _ told <cancel; } 2>/dev/null
 until [ "${told:-content}" = content ] || is_later || [ "$tries" -gt 50 ]; do
   tries=$((tries + 1))
   # The clock of a file system moves on every few milliseconds.

@@ -288,13 +288,13 @@ find_names() {
 
 # list_changed: a list of what in the directories of the tasks $keys is not as it was when they began, as far as its name is not
 # new.  Whatever a task does to a file or to its place sets the time of its last change of status, and no task can set that back.
-# So what changed after "staged" was written is different (see run.sh), and so is what seems to be older than the input: the clock
+# So what changed after "cancel" was written is different (see run.sh), and so is what seems to be older than the input: the clock
 # was set back.
 list_changed() {
   by_find='' by_stat='' by_content=''
   for key in $keys; do
     told=''
-    { read -r told <"$key/staged"; } 2>/dev/null
+    { IFS=' ' read -r _ told <"$key/cancel"; } 2>/dev/null
     case $told in
       find) by_find=$by_find$key$newline ;;
       stat) by_stat=$by_stat$key$newline ;;
@@ -316,7 +316,7 @@ changed_by_find() {
   if [ -e "../i/$input/staged" ]; then set -- "$@" '(' ! -cnewer "../i/$input/staged"
   else set -- "$@" '(' -links 0; fi
   for work; do
-    case $work in */work) set -- "$@" -o -path "$work*" -cnewer "${work%work}staged" ;; esac
+    case $work in */work) set -- "$@" -o -path "$work*" -cnewer "${work%work}cancel" ;; esac
   done
   find_names "$@" ')' || for key in $keys; do changed_by_content "$key"; done       # it may be another find now
 }
@@ -324,12 +324,10 @@ changed_by_find() {
 # changed_by_stat KEY...: where there is `stat -c` (busybox).
 changed_by_stat() {
   {
-    set -- "$@" "../i/$input"
-    for path; do TZ=UTC0 stat -c '%y %n' "$path/staged"; done
+    for key; do TZ=UTC0 stat -c '%y %n' "$key/cancel"; done
+    TZ=UTC0 stat -c '%y %n' "../i/$input/staged"
     say /
-    for key; do
-      [ "$key" = "../i/$input" ] || TZ=UTC0 find "$key/work" -exec stat -c '%z %n' {} +
-    done
+    for key; do TZ=UTC0 find "$key/work" -exec stat -c '%z %n' {} +; done
   } | is_encoded=$is_encoded LC_ALL=C awk '
     function written(text,   done, i) {
       if (ENVIRON["is_encoded"] == "") return text
@@ -349,7 +347,7 @@ changed_by_stat() {
       time = substr($0, 1, i - 1)
       path = written(substr($0, i + 7))
       if (part) next
-      sub(/\/staged$/, "", path)
+      sub(/\/[a-z]*$/, "", path)
       if (path ~ /^\.\./) begun = time
       else since[path] = time
       path = ""

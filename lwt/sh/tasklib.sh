@@ -2,7 +2,7 @@
 #
 # ~/.lwt/t/KEY/        KEY is the task's random name and the attempt; it exists once the input is complete
 #   work/              the task's own directory; command, kill and settings beside it are what runs
-#   cancel             staged with it, so that a cancel needs no disk block
+#   cancel             staged with it, so that a cancel needs no disk block; its time is that of the end of staging
 #   fate               made once, by ln: "run PID START BOOT GROUP" or "cancel": whoever wins decides
 #   why.timeout, why.killed   who ends it says so before the first signal
 #   usage              what it took: uptime at its start and end, and what the shell's `times` says

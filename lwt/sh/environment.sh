@@ -1,0 +1,59 @@
+# The first part of each script: it cleans the environment.  POSIX sh; tried in dash, bash and busybox.
+#
+# sshd (SetEnv, AcceptEnv), PAM, ~/.ssh/environment and the rc files of a login shell may export
+#
+#   a variable with a name that we use      what we assign to it would be passed to every program:
+#                                           a password, or a list that is too long for execve(2)
+#   a variable that changes what tools do   CDPATH, GREP_OPTIONS, POSIXLY_CORRECT, the locale; TMOUT
+#                                           ends a `read` of bash, and so the lifeline
+#   functions of bash, SHELLOPTS            `cd` is something else, `set -e` is on
+#
+# All of these are set aside: functions, every variable that begins with a small letter (ours do),
+# and those named in set_aside.  What the user runs gets them back by restore_environment.
+set +aefuvxCm
+unset IFS lwt_saved lwt_nonce lwt_name lwt_line lwt_functions lwt_function_names
+lwt_saved='' lwt_functions='' lwt_function_names=''
+
+# set_functions_aside: only bash takes functions from the environment.
+set_functions_aside() {
+  unset -f set_functions_aside declare
+  # shellcheck disable=SC3044  # for bash alone
+  lwt_functions=$(declare -f)
+  case $lwt_functions in '') return ;; esac
+  # shellcheck disable=SC3044
+  lwt_function_names=$(declare -F)
+  for lwt_name in $lwt_function_names; do
+    case $lwt_name in declare | -*) ;; *) unset -f "$lwt_name" ;; esac
+  done
+} 2>/dev/null
+case ${BASH_VERSION-} in ?*) set_functions_aside ;; esac
+# shellcheck disable=SC3028,SC3040  # for bash alone
+case ${SHELLOPTS-} in *pipefail*) ! (set +o pipefail) 2>/dev/null || set +o pipefail ;; esac
+
+# set_aside NAME: keep the value of an exported variable in lwt_v_NAME, if it is one of these.
+set_aside() {
+  case $1 in
+    lwt_* | '' | [0-9]* | *[!A-Za-z0-9_]*) return ;;
+    [a-z]* | PATH | CDPATH | ENV | BASH_ENV | TMOUT | GLOBIGNORE | EXECIGNORE | LANG* | LC_*) ;;
+    *POSIX* | *BLOCK_SIZE | BLOCKSIZE | COLUMNS | CLICOLOR* | QUOTING_STYLE | TIME_STYLE) ;;
+    GREP_* | TAR_* | LS_* | PS_* | CMD_ENV | I_WANT_A_BROKEN_PS) ;;
+    *) return ;;
+  esac
+  eval "[ -n \"\${$1+set}\" ]" || return 0     # else a line of a value that only looks like a variable
+  eval "lwt_v_$1=\$$1"
+  unset "$1"
+  lwt_saved="$lwt_saved $1"
+}
+set -f
+IFS='
+'
+for lwt_line in $(export -p); do
+  unset IFS
+  lwt_name=${lwt_line%%=*}
+  set_aside "${lwt_name##* }"
+done
+unset IFS
+set +f
+PATH=${lwt_v_PATH-} LC_ALL=C
+export PATH LC_ALL
+command -v tail >/dev/null 2>&1 || PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
