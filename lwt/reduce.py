@@ -428,8 +428,7 @@ def _control(plan, session, host, steps, control, listening):
     tokens = ' '.join(word for pair in control.tokens for word in pair).encode()
     payload = remote.Payload(scratch=plan.scratch, input=tokens + b'\n' if tokens else b'')
     script = remote.script_text(*remote.LONG_SCRIPTS['reduce'])
-    command = remote.guarded(session.transport, host, script, words, control.frame, limits,
-                             payload)
+    command = remote.guarded(session.transport, host, script, words, control.frame, limits, payload)
     return command._replace(sink=control, gate=session.gate, beside='background')
 
 
