@@ -198,6 +198,8 @@ class Verdicts(unittest.TestCase):
         failed = ssh.Verdict('failed', 1, 'exit code 1')
         self.assertEqual(ssh.with_complaint(failed, b'\ntar: no room\nmore\n').reason, 'tar: no room')
         self.assertEqual(ssh.with_complaint(failed, b' \n'), failed)
+        endless = failed._replace(is_over_budget=True)
+        self.assertEqual(ssh.with_complaint(endless, b'complaint 0\n'), endless)
         for other in (ssh.Verdict('ok', 0), ssh.Verdict('lost', 255, 'connection lost')):
             self.assertEqual(ssh.with_complaint(other, b'words\n'), other)
 
