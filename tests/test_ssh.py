@@ -160,8 +160,9 @@ class Verdicts(unittest.TestCase):
         frame.finish()
         result = Result(COMMAND, 'exited', 255)
         self.assertEqual(ssh.verdict(result, frame).ran, 'no')
-        self.assertEqual(ssh.verdict(result, frame, is_first=False)[::3], ('lost', 'maybe'))
-        self.assertEqual(ssh.verdict(result, frame, is_shared=True)[::3], ('lost', 'maybe'))
+        for words in ({'is_first': False}, {'is_shared': True}):
+            verdict = ssh.verdict(result, frame, **words)
+            self.assertEqual((verdict.kind, verdict.ran), ('lost', 'maybe'))
         frame = remote.Framed(NONCE, lambda stream, data: None)
         frame.feed('stderr', b'Control socket connect(/run/x): Connection refused\r\n' + proof)
         frame.finish()
