@@ -54,8 +54,9 @@ def build():
 
 def _sources(folder):
     """(name in the zipapp, content) of each file of the package."""
-    for below, ending in (('', '.py'), ('sh', '.sh')):
-        for name in os.listdir(os.path.join(folder, below)):
-            if name.endswith(ending):
-                with open(os.path.join(folder, below, name), 'rb') as file:
-                    yield os.path.join('lwt', below, name), file.read()
+    for directory, _folders, names in os.walk(folder):
+        for name in names:
+            if name.endswith(('.py', '.sh')):
+                path = os.path.join(directory, name)
+                with open(path, 'rb') as file:
+                    yield os.path.join('lwt', os.path.relpath(path, folder)), file.read()

@@ -42,13 +42,15 @@ PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health',
 
 @functools.lru_cache(None)
 def trees():
-    """{module: syntax tree} of the whole package."""
+    """{module: syntax tree} of the whole package; a module in a folder of it is FOLDER.MODULE."""
     found = {}
-    for name in sorted(os.listdir(FOLDER)):
-        if name.endswith('.py'):
-            with open(os.path.join(FOLDER, name), encoding='utf-8') as file:
-                found[name[:-3]] = ast.parse(file.read(), name)
-    return found
+    for directory, _folders, names in os.walk(FOLDER):
+        for name in names:
+            if name.endswith('.py'):
+                path = os.path.join(directory, name)
+                with open(path, encoding='utf-8') as file:
+                    found[os.path.relpath(path, FOLDER)[:-3].replace(os.sep, '.')] = ast.parse(file.read(), path)
+    return dict(sorted(found.items()))
 
 
 def level(module):
@@ -66,15 +68,19 @@ def imported(tree, modules):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             origin = node.module if not node.level else '.'.join(filter(None, ('lwt', node.module)))
-            if origin == 'lwt':
-                yield from ('lwt.' + (alias.name if alias.name in modules else '__init__') for alias in node.names)
-            else:
-                yield origin
+            yield from dict.fromkeys(_origin(origin, alias.name, modules) for alias in node.names)
+
+
+def _origin(origin, name, modules):
+    """The full name of the module that `from origin import name` needs."""
+    if (origin + '.' + name)[len('lwt.'):] in modules and origin.split('.')[0] == 'lwt':
+        return origin + '.' + name
+    return 'lwt.__init__' if origin == 'lwt' else origin
 
 
 def lwt_imports(module):
     """The modules of the package that a module imports."""
-    return {name.split('.')[1] for name in imported(trees()[module], trees()) if name.startswith('lwt.')}
+    return {name[len('lwt.'):] for name in imported(trees()[module], trees()) if name.startswith('lwt.')}
 
 
 def uses(tree):
