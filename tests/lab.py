@@ -391,6 +391,7 @@ class LoopbackLab(SshdLab):
 
     def up(self):
         """Start all hosts."""
+        atexit.register(self.down)                      # as in Lab
         self._make_keys()
         if os.getuid() == 0:
             os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
@@ -413,9 +414,12 @@ class LoopbackLab(SshdLab):
 
     def down(self):
         """End the listeners, their sessions and what those run, and remove all that was made."""
-        for pid in self.listeners.values():
-            for each in [pid] + descendants(pid):
-                _kill(each)
+        atexit.unregister(self.down)
+        for name in self.names:
+            if os.path.exists(self.home(name) + '.pid'):    # up() may have been interrupted before it read that
+                pid = self._read_pid(name)
+                for each in [pid] + descendants(pid):
+                    _kill(each)
         for reservation in self._reservations:
             reservation.close()
         shutil.rmtree(self.directory, ignore_errors=True)
