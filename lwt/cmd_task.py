@@ -265,7 +265,7 @@ def wait(command, words):
 def _work(command, numbers):
     """Passes until nothing is left to do, of all or of these tasks.
 
-    Returns the exit code as hosts and tasks that nobody may take demand it.
+    Returns an exit code: 3 where a host cannot be trusted, 1 where no host can take a task that waits, else 0.
     """
     listed, session = command.listed()
     progress = output.Progress(True) if command.parsed.progress else None
@@ -286,7 +286,7 @@ def _work(command, numbers):
 
 
 def _exit_code(command, numbers, code):
-    """The exit code as the outcomes of tasks demand it, and what else happened: `code`."""
+    """The exit code of a run over these tasks; code: the one that _work returned."""
     outcomes = command.store.outcomes(numbers)
     if set(outcomes) & {'lost', 'timeout'}:
         return EXIT_UNREACHABLE

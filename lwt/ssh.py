@@ -293,5 +293,5 @@ def printable_text(text, limit=160):
 def with_complaint(verdict, stderr):
     """The verdict on a script of ours; where it ended badly and gave no reason, the first line of its stderr is the reason."""
     complaint = printable_text(_first_line(stderr))
-    is_told = verdict.kind != 'failed' or verdict.ran != 'yes' or verdict.is_over_budget
-    return verdict if is_told or not complaint else verdict._replace(reason=complaint)
+    gave_none = verdict.kind == 'failed' and verdict.ran == 'yes' and not verdict.is_over_budget
+    return verdict._replace(reason=complaint) if gave_none and complaint else verdict

@@ -124,7 +124,7 @@ class Troubles:
         self._known[name] = reason
 
     def exit_code(self):
-        """The exit code that hosts demand which passed a budget, and have given no proper answer since."""
+        """3 if a host passed a budget and has given no proper answer since, else 0."""
         return EXIT_UNREACHABLE if self._over_budget else 0
 
     def lines(self, told=()):

@@ -249,7 +249,7 @@ lives() {
 # -- removals ---------------------------------------------------------------------------------------------------------------
 
 # What there is of every task, so that one process removes it of many.
-ours='work cancel command kill run.sh settings run.stdout run.stderr usage staged left'
+ours='work cancel command kill run.sh settings run.stdout run.stderr usage left'
 
 # remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove them.
 remnants() {
