@@ -80,8 +80,8 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
         same = manifest.survey(local, parsed.links)
         if _is_chain(parsed, same, chosen):
             names = [host.name for host in chosen]
-            chain = broadcast.Chain(same, target, terms, tally, names, _rates(place, names))
-            return lambda host: broadcast.put(chain, session, host)
+            shared = broadcast.Chain(same, target, terms, tally, names, _rates(place, names))
+            return lambda host: broadcast.put(shared, session, host)
         return lambda host: transfer.put(session, host, same, target, terms, tally)
     sources = {host: _per_host(local, host) for host in chosen}
     if not any(sources.values()):

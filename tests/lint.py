@@ -113,7 +113,7 @@ def last_line(node):
     return max(getattr(child, 'lineno', node.lineno) for child in ast.walk(node))
 
 
-def scripts():
+def sh_files():
     """(name, text) of each script of lwt/sh/ as it runs, and of the other shell files."""
     made = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD, sudo=remote.SUDO,
                 run=remote.RUNNER, watch=('watch',), **remote.LONG_SCRIPTS)
@@ -144,9 +144,9 @@ def shellcheck(name, text):
 def main():
     """Print what is wrong; returns an exit code."""
     wrong = [line for path in sources() for line in look_at(path)]
-    wrong += [line for name, text in scripts() for line in defined_twice(name, text)]
+    wrong += [line for name, text in sh_files() for line in defined_twice(name, text)]
     if shutil.which('shellcheck'):
-        wrong += [line for name, text in scripts() for line in shellcheck(name, text)]
+        wrong += [line for name, text in sh_files() for line in shellcheck(name, text)]
     else:
         print('shellcheck is not installed: the scripts were not looked at')
     for line in wrong:

@@ -26,41 +26,41 @@ class Orders(unittest.TestCase):
                                {name: rate for name, rate in rates.items() if rate}, clock=lambda: self.now)
 
     @staticmethod
-    def ready(chain, name, addresses=None):
-        member = broadcast.Member(chain, name, addresses)
+    def ready(shared, name, addresses=None):
+        member = broadcast.Member(shared, name, addresses)
         member('stdout', NETCAT + b'ready\n')
         return member
 
-    def feeders(self, chain):
-        return [(one.name, one.feeder and one.feeder.name) for one in chain.members]
+    def feeders(self, shared):
+        return [(one.name, one.feeder and one.feeder.name) for one in shared.members]
 
     def test_they_join_as_they_are_ready(self):
-        chain = self.chain({'h1': None, 'h2': None, 'h3': None})
+        shared = self.chain({'h1': None, 'h2': None, 'h3': None})
         for name in ('h2', 'h3', 'h1'):
-            self.ready(chain, name)
-        self.assertEqual(self.feeders(chain), [('h2', None), ('h3', 'h2'), ('h1', 'h3')])
+            self.ready(shared, name)
+        self.assertEqual(self.feeders(shared), [('h2', None), ('h3', 'h2'), ('h1', 'h3')])
 
     def test_a_slow_one_waits_for_the_faster_ones_but_not_for_ever(self):
-        chain = self.chain({'slow': 10.0, 'h2': 100.0, 'h3': 90.0, 'new': None})
-        self.ready(chain, 'slow')
-        self.ready(chain, 'h3')
-        self.ready(chain, 'new')
-        self.assertEqual(self.feeders(chain), [('h3', None), ('new', 'h3')])
+        shared = self.chain({'slow': 10.0, 'h2': 100.0, 'h3': 90.0, 'new': None})
+        self.ready(shared, 'slow')
+        self.ready(shared, 'h3')
+        self.ready(shared, 'new')
+        self.assertEqual(self.feeders(shared), [('h3', None), ('new', 'h3')])
         self.now = broadcast.PATIENCE
-        chain.admit()
-        self.assertEqual(self.feeders(chain), [('h3', None), ('new', 'h3'), ('slow', 'new')])
+        shared.admit()
+        self.assertEqual(self.feeders(shared), [('h3', None), ('new', 'h3'), ('slow', 'new')])
 
     def test_a_host_that_fails_or_has_it_is_waited_for_no_longer(self):
-        chain = self.chain({'slow': 10.0, 'h2': 100.0, 'h3': 100.0})
-        gone, _slow = broadcast.Member(chain, 'h2'), self.ready(chain, 'slow')
-        chain.left(gone)
-        self.assertEqual(self.feeders(chain), [])
-        broadcast.Member(chain, 'h3')('stdout', b'same\n')
-        self.assertEqual(self.feeders(chain), [('slow', None)])
+        shared = self.chain({'slow': 10.0, 'h2': 100.0, 'h3': 100.0})
+        gone, _slow = broadcast.Member(shared, 'h2'), self.ready(shared, 'slow')
+        shared.left(gone)
+        self.assertEqual(self.feeders(shared), [])
+        broadcast.Member(shared, 'h3')('stdout', b'same\n')
+        self.assertEqual(self.feeders(shared), [('slow', None)])
 
     def test_one_that_gets_on_keeps_its_feeder_alive(self):
-        chain = self.chain({'h1': None, 'h2': None})
-        first, second = self.ready(chain, 'h1'), self.ready(chain, 'h2')
+        shared = self.chain({'h1': None, 'h2': None})
+        first, second = self.ready(shared, 'h1'), self.ready(shared, 'h2')
         for line in (b'have 10\n', b'have 10\n', b'have 20\n'):
             second('stdout', line)
         first.close()
@@ -74,9 +74,9 @@ class Orders(unittest.TestCase):
 
     def linked(self, addresses):
         """(sender, receiver) of a chain whose receiver was told to listen, and the words of that order."""
-        chain = self.chain({'h1': None, 'h2': None})
-        first = self.ready(chain, 'h1')
-        second = self.ready(chain, 'h2', addresses)
+        shared = self.chain({'h1': None, 'h2': None})
+        first = self.ready(shared, 'h1')
+        second = self.ready(shared, 'h2', addresses)
         (order,) = self.orders(second)
         self.assertEqual((order[0], second.feeder), (b'listen', first))
         self.orders(first)
@@ -140,10 +140,10 @@ class Orders(unittest.TestCase):
 
     def test_SR_13_a_member_that_cannot_be_reached_is_fed_by_the_master(self):
         """SR-13: a member whose name is no address and no host name takes no part in links."""
-        chain = self.chain({'h1': None, 'h2': None})
-        self.ready(chain, 'h1')
-        self.ready(chain, 'h2', ())
-        self.assertEqual(self.feeders(chain), [('h1', None), ('h2', None)])
+        shared = self.chain({'h1': None, 'h2': None})
+        self.ready(shared, 'h1')
+        self.ready(shared, 'h2', ())
+        self.assertEqual(self.feeders(shared), [('h1', None), ('h2', None)])
 
 
 class Cargoes(unittest.TestCase):

@@ -87,12 +87,12 @@ class Floods(unittest.TestCase):
     def test_SR_7_and_SR_24_what_a_host_tells_of_a_copy_has_an_end(self):
         """Each of these lines would be right if it came once."""
         wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
-        chain = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
+        shared = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
         sinks = {
             'put': (lambda: transfer._Sender(wanted, transfer.Tally(), {}), (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
             'get': (lambda: transfer._Receiver(['*'], self.scratch, types.SimpleNamespace(links='', replace=True),
                                                transfer.Tally()), (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
-            'chain': (lambda: broadcast.Member(chain, 'h', {}), (b'tick\n', b'x' * 999))}
+            'chain': (lambda: broadcast.Member(shared, 'h', {}), (b'tick\n', b'x' * 999))}
         for name, (make, patterns) in sinks.items():
             for stream, pattern in [('stdout', pattern) for pattern in patterns] + [('stderr', b'tick\n')]:
                 with self.subTest(name=name, stream=stream, pattern=pattern[:10]), mock.patch.object(budgets, 'TOLD', 1 << 20):

@@ -3,7 +3,7 @@
 import unittest
 
 from lwt import task as tasks
-from tests import model
+from tests import model as automaton
 
 
 class Search(unittest.TestCase):
@@ -12,23 +12,23 @@ class Search(unittest.TestCase):
     slow = True                         # so that it is started first
 
     def check(self, rules):
-        found = model.search(rules)
+        found = automaton.search(rules)
         self.assertEqual(found.problem, '', found.trace)
         self.assertIsNone(found.stuck)
         self.assertGreater(found.worlds, 1000)
 
     def test_crashes_lost_late_and_repeated_messages_and_a_user(self):
-        self.check(model.Rules(wishes=1))
+        self.check(automaton.Rules(wishes=1))
 
     def test_and_a_host_that_starts_anew(self):
-        self.check(model.Rules(wishes=0, power=True))
+        self.check(automaton.Rules(wishes=0, power=True))
 
 
 class Broken(unittest.TestCase):
     """A search that cannot find anything proves nothing."""
 
     def broken(self, problem, **rules):
-        found = model.search(model.Rules(**rules))
+        found = automaton.search(automaton.Rules(**rules))
         self.assertIn(problem, found.problem)
         self.assertTrue(found.trace)
 
@@ -55,7 +55,7 @@ class Broken(unittest.TestCase):
                 self.broken(problem, table=self.table(pair, end), wishes=0)
 
     def test_a_state_that_nothing_leads_out_of(self):
-        found = model.search(model.Rules(table=self.table(('running', 'exited'), 'running'), wishes=0))
+        found = automaton.search(automaton.Rules(table=self.table(('running', 'exited'), 'running'), wishes=0))
         self.assertEqual((found.problem, found.stuck is None), ('', False))
 
     @staticmethod

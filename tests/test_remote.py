@@ -96,8 +96,8 @@ class Envelopes(unittest.TestCase):
                 self.assertEqual([line for line in lines if line.startswith((' ', '#'))], [])
 
     def test_scripts_travel_with_the_functions_that_they_name_and_no_others(self):
-        scripts = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD)
-        for name, parts in scripts.items():
+        every = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD)
+        for name, parts in every.items():
             with self.subTest(name=name):
                 made = set(re.findall(r'(?m)^(\w+)\(\) ', remote.source(*parts)))
                 text = remote.script_text(*parts)
