@@ -16,12 +16,13 @@ import os
 import sys
 from typing import NamedTuple
 
-from lwt import call, hosts, outcome, output
+from lwt import call, outcome, output
 from lwt.arguments import Env, fitting
 from lwt.errors import Cancelled, HostError, Interrupted, LocalError, LwtError, UsageError
 from lwt.flow import Later, Sleep, must, retry, running
 from lwt.proc import Command, Result
 from lwt.ssh import Verdict
+from lwt.workspace import hostlist
 
 __all__ = ('open', 'Lwt', 'Done', 'command', 'Command', 'Result', 'Sleep', 'Later', 'Verdict', 'must', 'retry', 'LwtError',
            'UsageError', 'LocalError', 'HostError', 'Interrupted', 'Cancelled')
@@ -85,8 +86,8 @@ class Lwt(NamedTuple):
     def hosts(self, expression='@*'):
         """The Hosts of a set, in the notation of -w; without one, all that are available."""
         if self.workspace is None:
-            return hosts.select(hosts.Selection((expression,)), [], list)
-        return hosts.select(hosts.Selection((expression,)), self.workspace.candidates(), self.workspace.available)
+            return hostlist.select(hostlist.Selection((expression,)), [], list)
+        return hostlist.select(hostlist.Selection((expression,)), self.workspace.candidates(), self.workspace.available)
 
     def run(self, text, expression='@*'):
         """Run a command on each host of a set; returns a Done for each, in the order of the hosts."""
@@ -107,7 +108,7 @@ class Lwt(NamedTuple):
 
     def tasks(self):
         """The Tasks of the queue, in the order of adding (see lwt.task.Task for what they have)."""
-        from lwt.store import Store             # here, for a Python without sqlite3 does for all else
+        from lwt.store import Store  # here, for a Python without sqlite3 does for all else
         with Store(self._require().database) as store:
             return store.all()
 

@@ -22,9 +22,10 @@ import stat
 import tarfile
 from typing import NamedTuple
 
-from lwt import budgets, files, tar_reader
+from lwt import budgets, tar_reader
 from lwt.errors import UsageError
-from lwt.hosts import printable
+from lwt.workspace import files
+from lwt.workspace.hostlist import printable
 
 CHUNK = 1 << 20
 MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them

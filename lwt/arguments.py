@@ -11,8 +11,9 @@ import re
 import sys
 from typing import NamedTuple
 
-from lwt import config, output, proc
+from lwt import output, proc
 from lwt.errors import UsageError
+from lwt.workspace import config
 
 
 class Env(NamedTuple):
@@ -26,14 +27,14 @@ class Env(NamedTuple):
 
     def find_workspace(self):
         """The workspace in force, or None."""
-        from lwt import workspace                       # here, as in what follows: not every command needs it
-        place = workspace.find(self.workspace_option, self.environ)
+        from lwt.workspace import layout  # here, as in what follows: not every command needs it
+        place = layout.find(self.workspace_option, self.environ)
         return place and place._replace(warn=self.warn)
 
     def require_workspace(self):
         """The workspace in force; raises UsageError when there is none."""
-        from lwt import workspace
-        return workspace.require(self.workspace_option, self.environ)._replace(warn=self.warn)
+        from lwt.workspace import layout
+        return layout.require(self.workspace_option, self.environ)._replace(warn=self.warn)
 
     def warn(self, text):
         """Say what is probably wrong, once, unless -q."""
@@ -54,13 +55,13 @@ class Env(NamedTuple):
         if not settings.fanout:
             settings = settings._replace(fanout=proc.most_at_once())
         if self.verbose or settings.log:
-            from lwt import log                 # here, for it takes long, and few ask for it
+            from lwt import log  # here, for it takes long, and few ask for it
             log.start(self.verbose, settings.log, settings.log_format == 'json')
         return settings
 
     def _check_named_files(self):
         """Refuse a configuration of ssh that another user can change; what lwt.conf names is as safe as lwt.conf."""
-        from lwt import files, ownership
+        from lwt.workspace import files, ownership
         named = [self.environ.get('LWT_SSH_CONFIG', '')]
         named += [text for key, text, _origin in self.overrides if key == 'ssh_config']
         named = [files.user_path(text) for text in named if text not in ('', 'none')]
@@ -70,7 +71,8 @@ class Env(NamedTuple):
     def session(self, settings, chosen, programs=('ssh',)):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
         import shutil
-        from lwt import call, connection, ssh, ssh_config
+        from lwt import call, connection, ssh
+        from lwt.workspace import ssh_config
         path = self.environ.get('PATH', os.defpath)
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
             raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
@@ -97,7 +99,8 @@ class Env(NamedTuple):
         place: the workspace, or None.  told: a list of what hosts tell of themselves, for weather.record.
         """
         def remember():
-            from lwt import weather     # here, for it brings SQLite, and outside a workspace nobody needs it
+            from lwt import (
+                weather)
             weather.record(place, session.settings, session.heard, told, output.say)
 
         from lwt import connection
@@ -107,11 +110,11 @@ class Env(NamedTuple):
 
     def select(self, parsed, place, settings=None, may_be_empty=False):
         """The hosts that -w -g -a -x mean.  settings: of the place; read if need be and none are given."""
-        from lwt import hosts
+        from lwt.workspace import hostlist
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)
-        selection = hosts.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
+        selection = hostlist.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
         candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
-        chosen = hosts.select(selection, candidates, functools.lru_cache()(
+        chosen = hostlist.select(selection, candidates, functools.lru_cache()(
             lambda: self._available(place or self.require_workspace(), settings)), _read_hosts)
         if not chosen and not may_be_empty:
             raise UsageError('no hosts selected')
@@ -119,11 +122,12 @@ class Env(NamedTuple):
 
     def _available(self, place, settings):
         """The available hosts without those that get no work, which are named."""
-        from lwt import hostset, weather
+        from lwt import weather
+        from lwt.workspace import nodeset
         listed = place.available()
         resting = weather.resting(place, [host.name for host in listed], settings or self.settings(place))
         if resting and not self.quiet:
-            output.say('left out (quarantine): %s; see lwt hosts --why HOST' % hostset.fold(sorted(resting)))
+            output.say('left out (quarantine): %s; see lwt hosts --why HOST' % nodeset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]
 
 
@@ -145,9 +149,9 @@ def _say_once(text):
 
 def _read_hosts(name):
     """The text of ^FILE, or with ^- of standard input."""
-    from lwt import files, hosts
+    from lwt.workspace import files, hostlist
     if name != '-':
-        return files.read_text(files.user_path(name), hosts.MAX_BYTES)
+        return files.read_text(files.user_path(name), hostlist.MAX_BYTES)
     with files.local_errors('standard input'):
         return files.without_bom(sys.stdin.buffer.read()).decode('utf-8', 'replace')
 

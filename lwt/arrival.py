@@ -8,11 +8,12 @@ import contextlib
 import os
 from typing import NamedTuple
 
-from lwt import archive, budgets, files, manifest
+from lwt import archive, budgets, manifest
 from lwt.errors import LocalError, UsageError
-from lwt.hosts import printable
 from lwt.local_work import job
 from lwt.tar_reader import Refused
+from lwt.workspace import files
+from lwt.workspace.hostlist import printable
 
 CHANGED = 'changed while it was read'
 

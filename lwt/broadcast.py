@@ -25,7 +25,7 @@ import time
 from typing import Callable, NamedTuple
 
 from lwt import budgets, call, manifest, meeting, netcat, remote, ssh, transfer
-from lwt.config import bounded, whole_seconds
+from lwt.workspace.config import bounded, whole_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
 CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process

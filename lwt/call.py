@@ -14,8 +14,8 @@ from typing import Callable, NamedTuple
 from lwt import budgets, events, remote, ssh
 from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
-from lwt.hosts import Host
 from lwt.output import option_size
+from lwt.workspace.hostlist import Host
 
 LOGIN_ATTEMPTS = 7
 LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5

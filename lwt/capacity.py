@@ -6,8 +6,8 @@ option.  Each limit has a value by day and one by night.  Cpu counts as ps and t
 
 from typing import NamedTuple
 
-from lwt import config
-from lwt.config import bounded
+from lwt.workspace import config
+from lwt.workspace.config import bounded
 
 
 NOT_ASKED = 'not asked yet'

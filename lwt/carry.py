@@ -7,8 +7,9 @@ complete or not at all; an input appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt import call, connection, errands, files, local_work, remote, results, ssh, visit
+from lwt import call, connection, errands, local_work, remote, results, ssh, visit
 from lwt.errors import HostError
+from lwt.workspace import files
 
 
 def carry(context, item):

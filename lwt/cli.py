@@ -13,9 +13,10 @@ import io
 import os
 import sys
 
-from lwt import __version__, config, output
+from lwt import __version__, output
 from lwt.arguments import Env, Parser
 from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LocalError, LwtError, UsageError
+from lwt.workspace import config
 
 COMMANDS = (                # the order of --help: name, module, what it does
     ('init', 'cmd_init', 'make a workspace: lwt.conf, host.list, description/sample'),

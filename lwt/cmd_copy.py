@@ -5,10 +5,11 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import broadcast, config, files, manifest, outcome, output, ownership, ssh, transfer
+from lwt import broadcast, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting, read_value
-from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError
+from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
+from lwt.workspace import config, files, ownership
 
 PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
 BITS_TO_BYTES = 1000 / 8    # --limit counts as scp -l does: kilobits a second
@@ -105,7 +106,7 @@ def _rates(place, names):
     """{name: bytes a second} of hosts, where a workspace remembers probes."""
     if place is None or not os.path.exists(place.database):
         return {}
-    from lwt import weather             # here, for it brings SQLite
+    from lwt import weather  # here, for it brings SQLite
     return weather.rates(place, names)
 
 

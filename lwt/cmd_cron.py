@@ -7,11 +7,12 @@ import shutil
 import sys
 import time
 
-from lwt import bundle, config, crontab, files, output
+from lwt import bundle, crontab, output
 from lwt.arguments import Parser
 from lwt.errors import EXIT_FAILED, LocalError, UsageError
 from lwt.flow import running
 from lwt.proc import Command
+from lwt.workspace import config, files
 
 PATIENCE = 30.0             # seconds for crontab and systemctl
 FUTURE = 60.0               # seconds by which a clock may differ from that of a file system

@@ -8,7 +8,7 @@ and cleaned like any others, on a host that is called localhost.
 import os
 import tempfile
 
-from lwt import files, output, queue, results, scheduler, workspace
+from lwt import output, queue, results, scheduler
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
@@ -16,6 +16,7 @@ from lwt.store import Store
 from lwt.task_view import Teller, Troubles, summary, table
 from lwt.visit import Context
 from lwt.weather import Weather
+from lwt.workspace import files, layout
 
 PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90', '3.96', '4.00')
 
@@ -63,7 +64,7 @@ def main(name, argv, make_env):
 
 def _make_workspace(scratch):
     """A workspace with one host, whose home is in the scratch directory too, and one description."""
-    place, _made = workspace.init(os.path.join(scratch, 'workspace'))
+    place, _made = layout.init(os.path.join(scratch, 'workspace'))
     home = os.path.join(scratch, 'home')
     files.make_dir(home)
     files.write_atomic(place.path('host.list'), HOST_LIST % home)

@@ -10,10 +10,11 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import bundle, call, connection, files, manifest, outcome, output, ssh, transfer
+from lwt import bundle, call, connection, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting, refuse_words
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
+from lwt.workspace import files
 
 TOOLS = 'tools'             # a folder of the workspace, the files of which go to HOME/tools
 

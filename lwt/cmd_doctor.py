@@ -4,15 +4,16 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import checks, config, hostset, leftovers, master, output, scheduler, task_view, weather_view
+from lwt import checks, leftovers, output, scheduler, task_view, weather_view
 from lwt.arguments import Parser, fitting, refuse_words
 from lwt.checks import Finding
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
-from lwt.hosts import Host
 from lwt.store import Store
 from lwt.visit import Context
 from lwt.weather import Weather
+from lwt.workspace import config, identity, nodeset
+from lwt.workspace.hostlist import Host
 
 EXAMPLES = '''examples:
   lwt doctor                  all of it, on all hosts; nothing is changed
@@ -82,7 +83,7 @@ class _Doctor:
     def _own_name(self):
         """The name of this master, or '' where the workspace is a copy."""
         try:
-            found = master.read(self._place)
+            found = identity.read(self._place)
         except LwtError as error:
             self._tell(Finding('FAIL', 'master', error.message, error.hint))
             return ''
@@ -142,7 +143,7 @@ class _Doctor:
         names, homes = {host.name for host in chosen}, {(host.name, host.home) for host in chosen}
         more = [Host(name, category, home) for name, home, category in store.all_hosts()
                 if (is_all or name in names) and (name, home) not in homes]
-        order = hostset.ordered({host.name for host in more})
+        order = nodeset.ordered({host.name for host in more})
         return chosen + sorted(more, key=lambda host: order.index(host.name))
 
     def _look(self, store, session, chosen, own):

@@ -16,12 +16,13 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from lwt import call, files, flow, outcome, output, script_checks, styles
+from lwt import call, flow, outcome, output, script_checks, styles
 from lwt.arguments import Parser, fitting
-from lwt.config import count, positive
-from lwt.errors import EXIT_LOCAL, Cancelled, LwtError, UsageError, printable
+from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable
 from lwt.remote import Payload
 from lwt.ssh import Verdict, printable_text
+from lwt.workspace import files
+from lwt.workspace.config import count, positive
 
 MAX_SCRIPT = 16 << 20
 LINES_SHOWN = 20            # failures that are told one by one; the others are in the summary

@@ -2,9 +2,10 @@
 
 import time
 
-from lwt import hostset, output
+from lwt import output
 from lwt.arguments import Parser, refuse_words
 from lwt.errors import UsageError, printable
+from lwt.workspace import nodeset
 
 EXAMPLES = '''examples:
   lwt hosts                              the available hosts, one a line
@@ -43,7 +44,7 @@ def main(name, argv, make_env):
     if parsed.count:
         output.put_line(str(len(names)))
     elif parsed.fold:
-        output.put_line(hostset.fold(names))
+        output.put_line(nodeset.fold(names))
     else:
         output.put_bytes(''.join(name + '\n' for name in names).encode())
     return 0
@@ -51,7 +52,7 @@ def main(name, argv, make_env):
 
 def _one(env, parsed, reason):
     """--why, --out and --back."""
-    from lwt import health, weather_view            # here, for to print a set needs none of it
+    from lwt import health, weather_view  # here, for to print a set needs none of it
     from lwt.store import Store
     name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
     if bool(reason) != bool(parsed.out):

@@ -1,8 +1,9 @@
 """lwt init: make a workspace."""
 
-from lwt import output, workspace
+from lwt import output
 from lwt.arguments import Parser
 from lwt.errors import UsageError
+from lwt.workspace import layout
 
 EXAMPLES = '''examples:
   lwt init              here
@@ -17,7 +18,7 @@ def main(name, argv, make_env):
     make_env(parser, parsed)
     if len(words) > 1 or parsed.rest:
         raise UsageError('lwt init: expected one directory', 'see lwt init --help')
-    place, made = workspace.init(words[0] if words else '.')
+    place, made = layout.init(words[0] if words else '.')
     for path in made:
         output.put_line(path)
     output.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run' % place.root)

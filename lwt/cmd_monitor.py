@@ -2,10 +2,11 @@
 
 import time
 
-from lwt import hostset, monitor, outcome, output, weather_view
+from lwt import monitor, outcome, output, weather_view
 from lwt.arguments import Parser, fitting, read_value, refuse_words
-from lwt.config import positive_seconds
 from lwt.flow import running
+from lwt.workspace import nodeset
+from lwt.workspace.config import positive_seconds
 
 EXAMPLES = '''examples:
   lwt monitor                      all available hosts, once
@@ -64,4 +65,4 @@ def _headline(looks, took):
     return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (
         time.strftime('%H:%M:%S'), len(well), len(looks), output.duration(took), sum(load.cpu or 0 for load in well) / (
             sum(load.cores for load in well) or 1), sum(load.cores for load in well), sum(load.tasks or 0 for load in well),
-        '; not: ' + hostset.fold(failed) if failed else '')
+        '; not: ' + nodeset.fold(failed) if failed else '')

@@ -6,10 +6,11 @@ import os
 import re
 import signal
 
-from lwt import config, files, floor, jobs, multi, outcome, output, proc, template
+from lwt import floor, jobs, multi, outcome, output, proc, template
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
+from lwt.workspace import config, files
 
 PROGRESS_EVERY = 0.5            # seconds
 SAID = 10                       # failures that get a line of their own
@@ -184,7 +185,7 @@ def _records(parsed, stack):
         raise UsageError('lwt multi: --resume needs --joblog FILE', 'the job log tells what was done')
     if not parsed.joblog and not parsed.results:
         return None
-    from lwt import joblog              # here, for its imports take long
+    from lwt import joblog  # here, for its imports take long
     done, log = None, None
     if parsed.joblog:
         keep = resumed or parsed.joblog.startswith('+')

@@ -7,13 +7,14 @@ import os
 import tempfile
 import time
 
-from lwt import files, hostset, output, outcome, probe, weather_view
+from lwt import outcome, output, probe, weather_view
 from lwt.arguments import Parser, fitting, read_value, refuse_words
-from lwt.config import count, positive_seconds
 from lwt.errors import Cancelled
 from lwt.flow import running
 from lwt.ssh import Verdict
 from lwt.store import Store
+from lwt.workspace import files, nodeset
+from lwt.workspace.config import count, positive_seconds
 
 EXAMPLES = '''examples:
   lwt probe                        all candidates of host.list, at once
@@ -114,4 +115,4 @@ class _Round:
         waiting = sorted(good & set(sick))
         return lines + ['%d of %d hosts pass; %d available%s' % (
             len(good), len(found), len(after),
-            '; not yet back from quarantine: ' + hostset.fold(waiting) if waiting else '')]
+            '; not yet back from quarantine: ' + nodeset.fold(waiting) if waiting else '')]

@@ -9,12 +9,13 @@ import stat
 import tempfile
 import time
 
-from lwt import config, files, hosts, meeting, outcome, output, partition, reduce, remote, ssh
+from lwt import meeting, outcome, output, partition, reduce, remote, ssh
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
 from lwt.flow import Sleep, running
-from lwt.hostset import refuse
 from lwt.proc import Command
+from lwt.workspace import config, files, hostlist
+from lwt.workspace.nodeset import refuse
 
 BR_HOSTS = '/etc/br.hosts'      # where bashreduce looks for hosts
 PROGRESS_STEP = 0.5             # seconds between two looks at how far it has come
@@ -103,12 +104,13 @@ def _hosts(parsed, env, place, br_hosts, settings=None):
         raise UsageError('-m and -w, -g, -a exclude each other')
     if parsed.named is None and (parsed.hosts or parsed.categories or parsed.everything or not os.path.exists(br_hosts)):
         return env.select(parsed, place, settings)
-    where, text = ('-m', parsed.named) if parsed.named is not None else (br_hosts, files.read_text(br_hosts, hosts.MAX_BYTES))
+    where, text = ('-m', parsed.named) if parsed.named is not None else (br_hosts, files.read_text(br_hosts, hostlist.MAX_BYTES))
     lines = [line.partition('#')[0] for line in text.splitlines()]
     candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
     chosen = []
     for word in ' '.join(lines).split():
-        chosen += hosts.select(hosts.Selection((word,), exclude=tuple(parsed.exclude)), candidates, lambda: candidates, refuse)
+        selection = hostlist.Selection((word,), exclude=tuple(parsed.exclude))
+        chosen += hostlist.select(selection, candidates, lambda: candidates, refuse)
     if not chosen:
         raise UsageError('%s: no hosts named' % where)
     return chosen

@@ -3,10 +3,11 @@
 import os
 import time
 
-from lwt import __version__, files, output, report, task as tasks
+from lwt import __version__, output, report, task as tasks
 from lwt.arguments import Parser
 from lwt.errors import UsageError
 from lwt.store import Store
+from lwt.workspace import files
 
 EXAMPLES = '''examples:
   lwt report -o r.html             to look at in any browser, or to send to somebody

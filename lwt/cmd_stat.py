@@ -2,10 +2,11 @@
 
 import time
 
-from lwt import hostset, output, task_view, weather_view
+from lwt import output, task_view, weather_view
 from lwt.arguments import Parser
 from lwt.errors import UsageError
 from lwt.store import Store
+from lwt.workspace import nodeset
 
 EXAMPLES = '''examples:
   lwt stat                         hosts, users and failures
@@ -48,7 +49,7 @@ def main(name, argv, make_env):
 def _tasks(store, as_json):
     for number, by in enumerate(('name', 'host')):
         accounts = {account.key: account for account in store.accounts(by)}
-        accounts = [accounts[key] for key in (hostset.ordered(accounts) if by == 'host' else accounts)]
+        accounts = [accounts[key] for key in (nodeset.ordered(accounts) if by == 'host' else accounts)]
         if as_json:
             for account in accounts:
                 told = account._asdict()

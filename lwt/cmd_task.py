@@ -6,21 +6,20 @@ import os
 import time
 
 from lwt import (
-    call, events, files, hostset, master, output, passes, prospects, queue, results, scheduler,
-    task as tasks,
-    weather_view)
+    call, events, output, passes, prospects, queue, results, scheduler, task as tasks, weather_view)
 from lwt.arguments import Parser, fitting
 from lwt.capacity import accepts
 from lwt.errors import (
-    EXIT_FAILED, EXIT_UNREACHABLE, BusyError, HostError, Interrupted, LwtError, UsageError)
+    BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError)
 from lwt.flow import running
-from lwt.health import NEEDS_A_PERSON        # cron mails what is said of such a host
-from lwt.hosts import Host
+from lwt.health import NEEDS_A_PERSON  # cron mails what is said of such a host
 from lwt.prospects import Prospects
 from lwt.store import BUSY_TIMEOUT, PATIENCE, Store
 from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.visit import Context
 from lwt.weather import Weather
+from lwt.workspace import files, identity, nodeset
+from lwt.workspace.hostlist import Host
 
 EXAMPLES = '''examples:
   lwt task add sample                        queue description/sample; prints its id
@@ -56,7 +55,7 @@ def main(name, argv, make_env):
     place = env.require_workspace()
     settings = env.settings(place)
     place.prepare()
-    master.read(place)                  # a copy is refused
+    identity.read(place)                  # a copy is refused
     try:
         with Store(place.database, patience=BUSY_TIMEOUT if verb == 'run' else PATIENCE) as store:
             return VERBS[verb](_Task(env, place, settings, store, parsed), words)
@@ -327,7 +326,7 @@ def _say_stuck(command, hopes, numbers=None):
             continue
         output.say(_mismatch(label, task.desc))
         others = [host.name for host in command.place.candidates() if accepts(host, task.desc)]
-        hints['did not pass the last probe: %s; test again with lwt probe' % hostset.fold(others)
+        hints['did not pass the last probe: %s; test again with lwt probe' % nodeset.fold(others)
               if others else prospects.HINTS['mismatch']] = None
     for hint in hints:
         output.say('hint: ' + hint)

@@ -20,11 +20,12 @@ import stat
 import time
 from typing import NamedTuple
 
-from lwt import budgets, events, files, ssh
+from lwt import budgets, events, ssh
 from lwt.call import logging_in
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
 from lwt.proc import Command, Result
+from lwt.workspace import files
 
 MAX_DIRECTORY = 90 - len('/01234567.') - 40     # of the 108 bytes of a socket's name, ssh takes 18 for the time of its making
 ASK_TIME, ASK_TIME_EACH = 10.0, 0.1     # seconds, and for each host: ssh -G takes 6 ms, unless its configuration asks others

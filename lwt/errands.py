@@ -11,10 +11,11 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import archive, budgets, disk_space, files, remote, ssh, task as tasks
-from lwt.config import plain_seconds, whole_seconds
+from lwt import archive, budgets, disk_space, remote, ssh, task as tasks
 from lwt.errors import LocalError, LwtError
 from lwt.local_work import do, job
+from lwt.workspace import files
+from lwt.workspace.config import plain_seconds, whole_seconds
 
 MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
 MOST_COPIED = 1 << 12       # bytes of one that comes again for each task: less work than a process there that copies it

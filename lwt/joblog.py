@@ -12,7 +12,7 @@ import json
 import os
 
 from lwt.errors import UsageError
-from lwt.files import local_errors, make_dir, open_private, read_error, without_bom
+from lwt.workspace.files import local_errors, make_dir, open_private, read_error, without_bom
 
 HEADER = b'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n'
 

@@ -8,8 +8,9 @@ import os
 import stat
 from typing import NamedTuple
 
-from lwt import files, template
+from lwt import template
 from lwt.multi import Job
+from lwt.workspace import files
 
 READ_SIZE = 65536
 MAX_LINE = 131071               # bytes of one argument, execve(2)

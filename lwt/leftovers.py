@@ -16,10 +16,10 @@ import re
 from typing import NamedTuple
 
 from lwt import budgets, call, sample, ssh
-from lwt.config import bounded
-from lwt.hosts import Host
 from lwt.store import Leftover
 from lwt.task import KEY
+from lwt.workspace.config import bounded
+from lwt.workspace.hostlist import Host
 
 INPUT = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}')
 BEGUN = ('begun', 'ended')      # there may be results

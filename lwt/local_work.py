@@ -20,9 +20,10 @@ import sys
 import time
 
 import lwt
-from lwt import errors, files, output
+from lwt import errors, output
 from lwt.errors import Cancelled, LocalError, LwtError
 from lwt.proc import Command
+from lwt.workspace import files
 
 SMALL = 1 << 18                 # bytes: a job of so much is done by lwt itself
 SLOW = 0.5                      # seconds: a small job that takes longer shows that the disk is slow

@@ -13,7 +13,8 @@ import os
 import sys
 import time
 
-from lwt import files, output
+from lwt import output
+from lwt.workspace import files
 
 MAX_BYTES = 1 << 20
 KEPT = 4                    # files beside the one that is written

@@ -13,9 +13,9 @@ import time
 import zlib
 from typing import NamedTuple
 
-from lwt import files
 from lwt.errors import UsageError
-from lwt.hosts import printable
+from lwt.workspace import files
+from lwt.workspace.hostlist import printable
 
 CHUNK = 1 << 18
 READ_SIZE = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import generator_stop
 from typing import NamedTuple
 
 from lwt import budgets, call, sample, ssh
-from lwt.config import plain_seconds
+from lwt.workspace.config import plain_seconds
 
 WATCHED = 0.2               # seconds that a host watches its cpu
 

@@ -22,7 +22,7 @@ import ipaddress
 import re
 from typing import NamedTuple
 
-from lwt.config import bounded
+from lwt.workspace.config import bounded
 
 NAMES = ('nc', 'ncat', 'netcat', 'busybox nc')
 LISTENERS = 3                   # listeners for one stream, before it goes through ssh

@@ -2,8 +2,8 @@
 
 import collections
 
-from lwt import hostset
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
+from lwt.workspace import nodeset
 
 SKIPPED = 'skipped'         # the class of a host where nothing was started, because the run was stopped before
 UNREACHABLE = 255           # the code of a host that was never reached, beside its class
@@ -43,5 +43,5 @@ def summary(verdicts):
 def _class_line(kind, reasons):
     common = [reason for reason, _count in collections.Counter(reasons.values()).most_common()]
     more = '; …' if len(common) > REASONS_SHOWN else ''
-    return '%s: %d host%s: %s: %s%s' % (kind, len(reasons), 's' * (len(reasons) > 1), hostset.fold(reasons),
+    return '%s: %d host%s: %s: %s%s' % (kind, len(reasons), 's' * (len(reasons) > 1), nodeset.fold(reasons),
                                         '; '.join(common[:REASONS_SHOWN]), more)

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from lwt import budgets, call, netcat, remote, sample, ssh
-from lwt.config import bounded, plain_seconds
+from lwt.workspace.config import bounded, plain_seconds
 
 
 class Probed(NamedTuple):

@@ -28,7 +28,7 @@ import signal
 from typing import Callable, NamedTuple
 
 from lwt import procfs
-from lwt.config import plain_seconds
+from lwt.workspace.config import plain_seconds
 
 READ_SIZE = 65536
 MARKER = procfs.MARKER.encode()

@@ -8,8 +8,9 @@ is.
 
 from typing import NamedTuple
 
-from lwt import capacity, hostset
+from lwt import capacity
 from lwt.health import NEEDS_A_PERSON
+from lwt.workspace import nodeset
 
 UNREACHABLE = ('dns',) + NEEDS_A_PERSON     # classes of failure that do not go away by themselves
 SAMPLES_AGE = 1.0               # seconds that what hosts told is good for
@@ -151,7 +152,7 @@ def complaint(desc, hosts, samples, settings):
 
 def reason_text(refusals):
     """Refusals, as Prospects.refusals gives them, in one line."""
-    return '; '.join('%s: %s' % (hostset.fold(names), refusal.reason) for refusal,
+    return '; '.join('%s: %s' % (nodeset.fold(names), refusal.reason) for refusal,
                      names in refusals)
 
 

@@ -6,10 +6,11 @@ import re
 import shutil
 from typing import Callable, NamedTuple
 
-from lwt import archive, files, master, ownership, results, script_checks, task as tasks
+from lwt import archive, results, script_checks, task as tasks
 from lwt.errors import LocalError, UsageError
-from lwt.hosts import printable
 from lwt.store import INPUT, after_text
+from lwt.workspace import files, identity, ownership
+from lwt.workspace.hostlist import printable
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
@@ -76,7 +77,7 @@ def add(place, store, orders, after=()):
     The copies are complete and durable before the first row is there, so no task ever lacks its input.  after: the numbers of
     tasks that they wait for.
     """
-    own = master.read(place).name
+    own = identity.read(place).name
     inputs = ['%s.%s.%s' % (order.name, own, os.urandom(6).hex()) for order in orders]
     with _lock(place).shared():
         parts = [place.path('task', '.part-' + name) for name in inputs]

@@ -22,10 +22,10 @@ import os
 from typing import Callable, NamedTuple
 
 from lwt import budgets, call, connection, events, manifest, meeting, netcat, remote, ssh
-from lwt.config import bounded
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
 from lwt.proc import Command, Result
+from lwt.workspace.config import bounded
 
 READ_SIZE = 1 << 16
 FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process

@@ -29,9 +29,9 @@ import re
 from typing import NamedTuple
 
 from lwt import budgets, ssh
-from lwt.config import bounded, plain_seconds, whole_seconds
 from lwt.errors import UsageError
 from lwt.proc import Command
+from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
 MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
 ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''

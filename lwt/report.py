@@ -11,8 +11,9 @@ import itertools
 import time
 from typing import NamedTuple
 
-from lwt import hostset, output
+from lwt import output
 from lwt.report_style import STYLE
+from lwt.workspace import nodeset
 
 SLOTS = 240             # of time, in a chart that counts
 MARKS = 150             # tasks of a host that are drawn one by one; beyond, they are counted
@@ -206,7 +207,7 @@ def _timeline(facts):
         by_host[span.host].append(span)
     busiest = sorted(by_host, key=lambda name: -len(by_host[name]))[:ROWS]
     strips = []
-    for name in hostset.ordered(busiest):
+    for name in nodeset.ordered(busiest):
         spans = sorted(by_host[name], key=lambda span: span.start)
         draw = _drawn if len(spans) <= MARKS else _counted
         strips.append('<div class="strip"><h3>%s <small>%d</small></h3>%s</div>' % (
@@ -311,7 +312,7 @@ def _failures(facts):
         groups[failure.outcome, failure.name, failure.reason].append(failure)
     largest = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [(_mark(_kind(outcome), outcome), len(found), text(name), text(reason or '–'),
-             text(_short(hostset.fold({failure.host for failure in found if failure.host}), 200) or '–'),
+             text(_short(nodeset.fold({failure.host for failure in found if failure.host}), 200) or '–'),
              text(_short(' '.join(failure.task for failure in found[:3]), 60) + (' …' if len(found) > 3 else '')),
              _when(max(failure.when for failure in found))) for (outcome, name, reason), found in largest[:ROWS]]
     return _section('Failures', _table(('end', 'attempts', 'task', 'reason', 'hosts', 'ids', 'last'), rows),

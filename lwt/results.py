@@ -12,10 +12,11 @@ import re
 import time
 from typing import NamedTuple
 
-from lwt import archive, events, files, local_work, resultfiles, task as tasks
+from lwt import archive, events, local_work, resultfiles, task as tasks
 from lwt.errors import LocalError
 from lwt.local_work import job
 from lwt.task import format_id
+from lwt.workspace import files
 
 
 _EARLIER = re.compile(r'attempt\.([0-9]{1,9})')

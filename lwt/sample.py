@@ -6,8 +6,8 @@ A host is not trusted with numbers: each is a whole one within bounds or it is n
 from typing import NamedTuple
 
 from lwt import budgets
-from lwt.config import bounded
 from lwt.errors import printable
+from lwt.workspace.config import bounded
 
 
 class Use(NamedTuple):

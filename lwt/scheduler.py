@@ -16,9 +16,9 @@ from lwt.carry import carry
 from lwt.connection import learn_gates
 from lwt.errors import LwtError
 from lwt.flow import Sleep
-from lwt.hosts import Host
 from lwt.prospects import Prospects
 from lwt.visit import Target, stay, visit
+from lwt.workspace.hostlist import Host
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)

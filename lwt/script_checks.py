@@ -10,8 +10,8 @@ import re
 from typing import NamedTuple
 
 from lwt import quoting
-from lwt.files import BOM
 from lwt.errors import UsageError
+from lwt.workspace.files import BOM
 
 MAX_LOOKED_AT = 1 << 20         # bytes of a script
 SHELLS = ('sh', 'ash', 'bash', 'dash', 'ksh', 'mksh', 'zsh')

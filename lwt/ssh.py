@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 
 from lwt import ssh_messages
 from lwt.errors import UsageError
-from lwt.hosts import printable
+from lwt.workspace.hostlist import printable
 
 UNREACHABLE = 255       # a record's code for a host that could not be reached; its class stands beside it
 TIMED_OUT = 124         # a record's code for a time-out, as timeout(1) has it

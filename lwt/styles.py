@@ -10,7 +10,8 @@ import os
 import re
 from typing import NamedTuple
 
-from lwt import files, floor, hostset, output
+from lwt import floor, output
+from lwt.workspace import files, nodeset
 
 RULE = '-' * 15
 STREAMS = ('stdout', 'stderr')
@@ -180,7 +181,7 @@ def _put_group(key, names, spool):
         return
     count = ' (%d)' % len(names) if len(names) > 1 else ''
     reason = '' if key.kind == 'ok' else ': ' + key.reason
-    output.put_line('%s\n%s%s%s\n%s' % (RULE, hostset.fold(names), count, reason, RULE))
+    output.put_line('%s\n%s%s%s\n%s' % (RULE, nodeset.fold(names), count, reason, RULE))
     output.put_pieces(_content(spool))
 
 
@@ -188,7 +189,7 @@ def _difference(largest, other):
     """A unified diff of the outputs of two groups, (names, spool) each; empty for the same one."""
     import difflib
     before, after = (_joined(spool).splitlines(keepends=True) for _names, spool in (largest, other))
-    names = [hostset.fold(names).encode() for names, _spool in (largest, other)]
+    names = [nodeset.fold(names).encode() for names, _spool in (largest, other)]
     lines = difflib.diff_bytes(difflib.unified_diff, before, after, names[0], names[1], lineterm=b'\n')
     return b''.join(line if line.endswith(b'\n') else line + b'\n\\ No newline at end of file\n' for line in lines)
 

@@ -24,9 +24,9 @@ import re
 import shlex
 from typing import NamedTuple
 
-from lwt.config import bounded, count, nearest, plain_seconds, positive, seconds, size
 from lwt.errors import UsageError
-from lwt.hosts import printable
+from lwt.workspace.config import bounded, count, nearest, plain_seconds, positive, seconds, size
+from lwt.workspace.hostlist import printable
 
 STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended', 'resuming', 'killing', 'fetching',
           'done')

@@ -3,8 +3,9 @@
 import os
 import time
 
-from lwt import hostset, output, results, task as tasks
+from lwt import output, results, task as tasks
 from lwt.errors import EXIT_UNREACHABLE
+from lwt.workspace import nodeset
 
 MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow', 'held': 'yellow'}
@@ -139,7 +140,7 @@ class Troubles:
             if reason and name not in told and name not in self._over_budget:
                 by_reason.setdefault(reason, []).append(name)
         for reason, names in sorted(by_reason.items()):
-            yield '%d host%s still: %s: %s' % (len(names), 's' * (len(names) > 1), hostset.fold(names), reason)
+            yield '%d host%s still: %s: %s' % (len(names), 's' * (len(names) > 1), nodeset.fold(names), reason)
 
 
 class Teller:

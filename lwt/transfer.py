@@ -18,10 +18,11 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import archive, arrival, budgets, call, disk_space, files, local_work, manifest, remote, ssh
-from lwt.config import bounded, whole_seconds
+from lwt import archive, arrival, budgets, call, disk_space, local_work, manifest, remote, ssh
 from lwt.errors import LocalError, LwtError
-from lwt.hosts import printable
+from lwt.workspace import files
+from lwt.workspace.config import bounded, whole_seconds
+from lwt.workspace.hostlist import printable
 
 MOST_KNOWN = 200            # things whose identities fit well into one command line
 UNREADABLE = 'an answer that cannot be read'

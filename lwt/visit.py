@@ -18,14 +18,15 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import budgets, call, errands, events, files, local_work, results, sample, ssh, task as tasks
+from lwt import budgets, call, errands, events, local_work, results, sample, ssh, task as tasks
 from lwt.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
-from lwt.config import bounded, plain_seconds
 from lwt.errors import HostError
 from lwt.flow import Sleep
-from lwt.hosts import Host
 from lwt.share import picks
 from lwt.talk import Talk
+from lwt.workspace import files
+from lwt.workspace.config import bounded, plain_seconds
+from lwt.workspace.hostlist import Host
 
 CALL_GRACE = 30.0       # seconds that a call may take, over what it is known to wait for
 KILL_TIME = 3           # a cancel may take so many times the grace, and a few seconds

@@ -12,7 +12,8 @@ import sys
 from typing import NamedTuple
 from unittest import mock
 
-from lwt import __version__, arguments, cli, config
+from lwt import __version__, arguments, cli
+from lwt.workspace import config
 from tests.support import ROOT
 
 MAN_WIDTH = 70          # of what is not filled in the manual page

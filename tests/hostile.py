@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 
-from lwt import hostset
+from lwt.workspace import nodeset
 from tests import disk, hostile_host, lab
 from tests.support import ROOT
 from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, HostileLab, memory_of
@@ -88,7 +88,7 @@ class Trial:
         self.check(code == 3, 'task run ended with %s: %s' % (code, said[-2000:]))
         named = re.findall('^lwt: (.*): not to be trusted: ', said, re.M)
         for hosts in re.findall('^lwt: [0-9]+ hosts? still: (.*?): ', said, re.M):
-            named += hostset.expand(hosts)
+            named += nodeset.expand(hosts)
         for name in self._hosts.hostile:
             self.check(named.count(name) == 1, '%s is named %d times in the end' % (name, named.count(name)))
         return code, said

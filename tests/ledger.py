@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from lwt import results, task as tasks
 from lwt.store import Store
-from lwt.workspace import Workspace
+from lwt.workspace.layout import Workspace
 
 DESC = 'exec : sh run.sh\nd_fetch : output\nretries : 1\nretry_on : lost failed\n'
 RUN = '''\

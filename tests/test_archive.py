@@ -10,9 +10,10 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import archive, budgets, files
+from lwt import archive, budgets
 from lwt.errors import UsageError
 from lwt.tar_reader import Refused
+from lwt.workspace import files
 
 FILE, DIR, SYM, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 

@@ -2,11 +2,12 @@
 
 import unittest
 
-from lwt import budgets, capacity, config, sample
+from lwt import budgets, capacity, sample
 from lwt.errors import UsageError
-from lwt.hosts import Host
 from lwt.sample import Sample, Use
 from lwt.task import Desc
+from lwt.workspace import config
+from lwt.workspace.hostlist import Host
 
 HOST = Host('h', 'c')
 SETTINGS = config.load(None, {}, ())

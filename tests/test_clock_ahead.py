@@ -150,7 +150,7 @@ class Stored(ProgramTestCase):
     def test_SR_16_a_lock_that_was_taken_in_the_future_has_an_age(self):
         """SR-16: the clock went back after a pass took its lock; its process has an age."""
         from lwt import passes
-        from lwt.workspace import Workspace
+        from lwt.workspace.layout import Workspace
 
         place = Workspace(self.scratch)
         lock = place.lock('host.h1')

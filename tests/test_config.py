@@ -4,8 +4,8 @@ import os
 import tempfile
 import unittest
 
-from lwt import config
 from lwt.errors import UsageError
+from lwt.workspace import config
 
 
 class Values(unittest.TestCase):

@@ -12,11 +12,12 @@ import time
 import unittest
 from unittest import mock
 
-from lwt import arrival, budgets, call, config, files, local_work, manifest, ssh, transfer
+from lwt import arrival, budgets, call, local_work, manifest, ssh, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
-from lwt.files import Lock
 from lwt.flow import running
-from lwt.hosts import Host
+from lwt.workspace import config, files
+from lwt.workspace.files import Lock
+from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import MARK, LeakCheckedTestCase
 from tests.test_flow import HOST, drive, says, session, unreached
@@ -695,8 +696,8 @@ class HostileHosts(unittest.TestCase):
         open(self.into, 'w').close()
         refused = UsageError('into: a link of somebody else')
         for patch, said in ((contextlib.suppress(), 'into: File exists'),
-                            (mock.patch('lwt.files.make_dir', side_effect=refused), 'into: a link'),
-                            (mock.patch('lwt.files.make_dir', side_effect=OSError(28, 'No space')), 'into: No space')):
+                            (mock.patch('lwt.workspace.files.make_dir', side_effect=refused), 'into: a link'),
+                            (mock.patch('lwt.workspace.files.make_dir', side_effect=OSError(28, 'No space')), 'into: No space')):
             with self.subTest(said=said), patch, self.assertRaisesRegex(LocalError, said):
                 self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'})
 

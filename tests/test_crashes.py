@@ -14,7 +14,7 @@ import unittest
 
 from lwt import queue
 from lwt.store import Store
-from lwt.workspace import Workspace
+from lwt.workspace.layout import Workspace
 from tests import crashing, ledger
 from tests.support import ALL_STEPS, ProgramTestCase
 

@@ -9,8 +9,8 @@ import sys
 import unittest
 
 from lwt import checks, leftovers
-from lwt.hosts import Host
 from lwt.ssh import Verdict
+from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase

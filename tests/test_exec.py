@@ -12,8 +12,8 @@ import unittest
 
 from lwt import cmd_exec, outcome
 from lwt.errors import UsageError
-from lwt.hosts import Host
 from lwt.ssh import Verdict
+from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase
 

@@ -7,11 +7,12 @@ import tempfile
 import unittest
 from types import SimpleNamespace
 
-from lwt import budgets, call, config, flow, sample, ssh, visit
+from lwt import budgets, call, flow, sample, ssh, visit
 from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
-from lwt.hosts import Host
 from lwt.proc import Command, Result
+from lwt.workspace import config
+from lwt.workspace.hostlist import Host
 
 HOST = Host('h')
 SETTINGS = config.load(None, {}, ())

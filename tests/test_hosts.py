@@ -3,9 +3,9 @@
 import time
 import unittest
 
-from lwt import hosts
 from lwt.errors import UsageError
-from lwt.hosts import Host, Selection
+from lwt.workspace import hostlist
+from lwt.workspace.hostlist import Host, Selection
 from tests.support import ProgramTestCase
 
 
@@ -14,11 +14,11 @@ class Lists(unittest.TestCase):
 
     def error(self, text):
         with self.assertRaises(UsageError) as caught:
-            hosts.parse(text, 'L')
+            hostlist.parse(text, 'L')
         return caught.exception
 
     def test_columns_become_fields_in_the_order_of_the_list(self):
-        self.assertEqual(hosts.parse('b\tx\t~\na\ty\t/w dir\tslots=2\tnote=a=b\n', 'L'),
+        self.assertEqual(hostlist.parse('b\tx\t~\na\ty\t/w dir\tslots=2\tnote=a=b\n', 'L'),
                          [Host('b', 'x', '~'), Host('a', 'y', '/w dir', (('slots', '2'), ('note', 'a=b')))])
 
     def test_H_1_a_list_without_hosts_is_refused(self):
@@ -43,10 +43,10 @@ class Lists(unittest.TestCase):
         plain = [Host('h', 'c', '~'), Host('i', 'c', '~')]
         for text in ('h\tc\t~\r\ni\tc\t~\r\n', '\ufeffh\tc\t~\ni\tc\t~\n', 'h\tc\t~ \t \ni \t c\t~\t\n', 'h\tc\t~\ni\tc\t~'):
             with self.subTest(text=text):
-                self.assertEqual(hosts.parse(text, 'L'), plain)
+                self.assertEqual(hostlist.parse(text, 'L'), plain)
 
     def test_H_5_the_same_line_twice_is_one_host_another_home_is_an_error(self):
-        self.assertEqual(hosts.parse('h\tc\t~\nh\tc\t~\n', 'L'), [Host('h', 'c', '~')])
+        self.assertEqual(hostlist.parse('h\tc\t~\nh\tc\t~\n', 'L'), [Host('h', 'c', '~')])
         for second in ('h\tc\t~/w', 'h\td\t~', 'h\tc\t~\tslots=2'):
             with self.subTest(second=second):
                 self.assertIn('L:2: h is there already', self.error('h\tc\t~\n%s\n' % second).message)
@@ -69,7 +69,7 @@ class Lists(unittest.TestCase):
     def test_H_7_homes_with_spaces_and_quotes_and_relative_ones_work(self):
         for home in ('~', '~/w', 'w', 'w/x', '/data/w', 'a b', "it's", '"$x"', 'a..b', '\xe9'):
             with self.subTest(home=home):
-                self.assertEqual(hosts.parse('h\tc\t%s\n' % home, 'L')[0].home, home)
+                self.assertEqual(hostlist.parse('h\tc\t%s\n' % home, 'L')[0].home, home)
 
     def test_a_category_is_one_plain_word(self):
         for category in ('', 'a b', '-a', '.a', 'a/b', 'a;b', '\xe9'):
@@ -79,14 +79,14 @@ class Lists(unittest.TestCase):
     def test_H_11_ten_thousand_hosts_are_read_at_once(self):
         text = ''.join('host%d.example.org\tc\t~\n' % number for number in range(10000))
         start = time.process_time()
-        self.assertEqual(len(hosts.parse(text, 'L')), 10000)
+        self.assertEqual(len(hostlist.parse(text, 'L')), 10000)
         self.assertLess(time.process_time() - start, 2.0)
 
     def test_H_12_addresses_users_aliases_and_capitals_are_names(self):
         for name in ('::1', 'fe80::1%eth0', 'user@host', 'user@::1', 'a.b-c_d', 'Node7',
                      '10.0.0.1', 'a' * 255):
             with self.subTest(name=name):
-                self.assertEqual(hosts.parse('%s\tc\t~\n' % name, 'L')[0].name, name)
+                self.assertEqual(hostlist.parse('%s\tc\t~\n' % name, 'L')[0].name, name)
 
 
 class Values(unittest.TestCase):
@@ -105,7 +105,7 @@ class Values(unittest.TestCase):
         for text, shown in (('a', "'a'"), ('\xe9', "'\xe9'"), ('\x1b[m', "'\\x1b[m'"), ('\u202e', "'\\u202e'"),
                             ('x' * 100, "'" + 'x' * 59 + '\u2026')):
             with self.subTest(text=text):
-                self.assertEqual(hosts.printable(text), shown)
+                self.assertEqual(hostlist.printable(text), shown)
 
 
 class Selections(unittest.TestCase):
@@ -115,7 +115,7 @@ class Selections(unittest.TestCase):
 
     def names(self, **said):
         said = {key: (value,) if isinstance(value, str) else value for key, value in said.items()}
-        return [host.name for host in hosts.select(Selection(**said), [self.A, self.B, self.C], lambda: [self.A, self.C],
+        return [host.name for host in hostlist.select(Selection(**said), [self.A, self.B, self.C], lambda: [self.A, self.C],
                                                    {'F': 'b\nz # not c\n'}.__getitem__)]
 
     def test_each_way_to_name_hosts(self):
@@ -133,7 +133,7 @@ class Selections(unittest.TestCase):
                 self.assertEqual(self.names(**said), expected.split())
 
     def test_a_listed_host_keeps_its_line_any_other_name_is_sshs(self):
-        self.assertEqual(hosts.select(Selection(('b,z',)), [self.B], None), [self.B, Host('z')])
+        self.assertEqual(hostlist.select(Selection(('b,z',)), [self.B], None), [self.B, Host('z')])
 
     def test_no_selection_and_unknown_categories_are_errors(self):
         for said in ({}, {'exclude': 'a'}, {'categories': 'y'}, {'categories': 'nosuch'}, {'hosts': '@y'},

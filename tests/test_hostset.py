@@ -7,8 +7,8 @@ import subprocess
 import time
 import unittest
 
-from lwt import hostset
 from lwt.errors import UsageError
+from lwt.workspace import nodeset
 
 # (expression, folded, expanded): what nodeset 1.9.1 answers with -f and -e.
 TABLE = (
@@ -153,8 +153,8 @@ class Nodeset(unittest.TestCase):
     def test_each_expression_of_the_table_means_and_folds_as_there(self):
         for text, folded, names in TABLE:
             with self.subTest(text=text):
-                self.assertEqual(hostset.expand(text), names.split())
-                self.assertEqual(hostset.fold(names.split()), folded)
+                self.assertEqual(nodeset.expand(text), names.split())
+                self.assertEqual(nodeset.fold(names.split()), folded)
 
     @unittest.skipUnless(nodeset_python(), 'nodeset (ClusterShell) is not installed')
     def test_random_expressions_mean_and_fold_as_there(self):
@@ -175,13 +175,13 @@ class Nodeset(unittest.TestCase):
         for text, answer in zip(expressions, answers):
             with self.subTest(text=text):
                 try:
-                    names = hostset.expand(text)
+                    names = nodeset.expand(text)
                 except UsageError as error:
                     self.assertTrue(answer is None or not strict or ' a digit before [' in error.message, (error.message, answer))
                     continue
-                self.assertEqual(hostset.expand(hostset.fold(names)), names)
+                self.assertEqual(nodeset.expand(nodeset.fold(names)), names)
                 if answer is not None:
-                    self.assertEqual([names, hostset.fold(names)] if strict else names, answer if strict else answer[0])
+                    self.assertEqual([names, nodeset.fold(names)] if strict else names, answer if strict else answer[0])
         return answers
 
 
@@ -191,26 +191,26 @@ class Beyond(unittest.TestCase):
     def test_a_comma_may_stand_before_an_operator_and_one_too_many_is_no_matter(self):
         for text, names in (('a,b,!b', 'a'), ('a,b,&b', 'b'), (' a , ,b, ', 'a b'), (',a', 'a'), ('', ''), (' , ', '')):
             with self.subTest(text=text):
-                self.assertEqual(hostset.expand(text), names.split())
+                self.assertEqual(nodeset.expand(text), names.split())
 
     def test_each_line_is_an_expression_of_its_own(self):
-        self.assertEqual(hostset.expand('a,b\nb,c!b\n\nd'), ['a', 'b', 'c', 'd'])
+        self.assertEqual(nodeset.expand('a,b\nb,c!b\n\nd'), ['a', 'b', 'c', 'd'])
 
     def test_an_address_in_brackets_is_a_name_and_not_folded(self):
-        self.assertEqual(hostset.expand('[::1],u@[fe80::2],h[1-2]'), ['[::1]', 'h1', 'h2', 'u@[fe80::2]'])
-        self.assertEqual(hostset.fold(['[::1]', '[::2]']), '[::1],[::2]')
+        self.assertEqual(nodeset.expand('[::1],u@[fe80::2],h[1-2]'), ['[::1]', 'h1', 'h2', 'u@[fe80::2]'])
+        self.assertEqual(nodeset.fold(['[::1]', '[::2]']), '[::1],[::2]')
 
     def test_padded_and_plain_numbers_are_folded_as_far_as_they_can_be(self):
-        self.assertEqual(hostset.fold(hostset.expand('h[00,10-100]')), 'h[00,10-100]')
+        self.assertEqual(nodeset.fold(nodeset.expand('h[00,10-100]')), 'h[00,10-100]')
 
     def test_digits_before_a_range_that_grows_by_a_digit_are_refused(self):
         for text in ('a1[8-12]', 'a0[9,10]', 'h[1-2],a1[99-100]b'):
             with self.subTest(text=text), self.assertRaises(UsageError) as caught:
-                hostset.expand(text)
+                nodeset.expand(text)
             self.assertIn('a digit before [', caught.exception.message)
 
     def test_digits_after_a_range_with_a_step_and_after_any_width_are_read(self):
-        self.assertEqual(hostset.expand('h[1-3/2]5,h[9-10]0'), ['h15', 'h35', 'h90', 'h100'])
+        self.assertEqual(nodeset.expand('h[1-3/2]5,h[9-10]0'), ['h15', 'h35', 'h90', 'h100'])
 
 
 class Lists(unittest.TestCase):
@@ -220,7 +220,7 @@ class Lists(unittest.TestCase):
     FILES = {'F': '# all of them\na[1-2] # two\n\nb1,b2!b2\n', 'C': '@rack2\n', 'N': 'a\n^F\n', 'empty': ''}
 
     def expand(self, text):
-        return hostset.expand(text, self.CATEGORIES.__getitem__, self.FILES.__getitem__)
+        return nodeset.expand(text, self.CATEGORIES.__getitem__, self.FILES.__getitem__)
 
     def test_categories_are_asked_for_and_take_part_in_expressions(self):
         for text, names in (('@rack1', 'a1 a2'), ('@rack[1-2]', 'a1 a2 b1 zz'), ('@*', 'a1 a2 b1'), ('@*!@rack1', 'b1'),
@@ -245,7 +245,7 @@ class Lists(unittest.TestCase):
     def test_without_lists_and_files_to_ask_for_both_are_refused(self):
         for text in ('@rack1', 'a*', 'a,^F'):
             with self.subTest(text=text):
-                self.assertRaises(UsageError, hostset.expand, text)
+                self.assertRaises(UsageError, nodeset.expand, text)
 
 
 class Errors(unittest.TestCase):
@@ -260,7 +260,7 @@ class Errors(unittest.TestCase):
                            ('a&^', 'after &^'), ('a&,b', 'after &'), ('a!!b', 'after !'),
                            ('a^', 'after ^'), ('h[\u0661]', '\u0661'), ('h[' + '9' * 5000 + ']', 'bad range')):
             with self.subTest(text=text), self.assertRaises(UsageError) as caught:
-                hostset.expand(text)
+                nodeset.expand(text)
             self.assertIn(part, caught.exception.message)
             self.assertLess(len(caught.exception.message), 200)
 
@@ -269,12 +269,12 @@ class Errors(unittest.TestCase):
         for text in ('h[0-1000000000]', 'h[1-1000001]', 'r[1-10000]n[1-10000]', 'a[1-99]b[1-99]c[1-99]d[1-99]',
                      'h[1,' * 10 + '1' * 200 + ']', 'h[1-' + '9' * 255 + ']'):
             with self.subTest(text=text):
-                self.assertRaises(UsageError, hostset.expand, text)
+                self.assertRaises(UsageError, nodeset.expand, text)
         self.assertLess(time.process_time() - start, 5.0)
 
     def test_the_sum_is_limited_as_well(self):
         with self.assertRaisesRegex(UsageError, 'more than 1000000 hosts'):
-            hostset.expand('h[1-600000],n[1-600000]')
+            nodeset.expand('h[1-600000],n[1-600000]')
 
 
 class Speed(unittest.TestCase):
@@ -283,7 +283,7 @@ class Speed(unittest.TestCase):
     def test_ten_thousand_hosts_of_any_shape_are_read_and_folded(self):
         pick = random.Random(1)
         shapes = {'one line': ['h%d' % number for number in range(10000)],
-                  'grid with a hole': hostset.expand('r[1-100]n[1-101]!r50n[3-60]'),
+                  'grid with a hole': nodeset.expand('r[1-100]n[1-101]!r50n[3-60]'),
                   'diagonal': ['r%dn%d' % (number, number) for number in range(10000)],
                   'stripes': ['r%dn%d' % (number, number * 7 % 3) for number in range(10000)],
                   'scattered': ['a%db%dc%d' % tuple(pick.randrange(30) for _ in range(3)) for _ in range(10000)],
@@ -291,7 +291,7 @@ class Speed(unittest.TestCase):
         for shape, names in shapes.items():
             with self.subTest(shape=shape):
                 start = time.process_time()
-                self.assertEqual(set(hostset.expand(hostset.fold(names))), set(names))
+                self.assertEqual(set(nodeset.expand(nodeset.fold(names))), set(names))
                 self.assertLess(time.process_time() - start, 5.0)
 
 

@@ -6,8 +6,8 @@ import shutil
 import unittest
 
 from lwt import cmd_deploy
-from lwt.hosts import Host
 from lwt.ssh import Verdict
+from lwt.workspace.hostlist import Host
 from tests.support import ROOT, wait_for
 from tests.test_lab_hosts import LabTestCase
 from tests.test_pythons import pythons

@@ -12,11 +12,13 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors', 'budgets'),
-    ('quoting', 'ownership', 'clocks'),
-    ('hostset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab', 'report_style', 'partition', 'share', 'door',
-     'files', 'disk_space', 'ssh_messages', 'ssh_config', 'symlinks', 'tar_reader'),
-    ('selectors_loop', 'hosts', 'config', 'script_checks'),
-    ('workspace', 'joblog', 'master'),
+    ('quoting', 'workspace.ownership', 'clocks'),
+    ('workspace.nodeset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab',
+     'report_style', 'partition', 'share', 'door',
+     'workspace.files', 'disk_space', 'ssh_messages', 'workspace.ssh_config', 'symlinks',
+     'tar_reader'),
+    ('selectors_loop', 'workspace.hostlist', 'workspace.config', 'script_checks'),
+    ('workspace.layout', 'joblog', 'workspace.identity'),
     ('proc', 'ssh', 'archive', 'manifest'),
     ('remote', 'scp', 'netcat'),
     ('health', 'sample'),
@@ -36,7 +38,8 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'hosts', 'hostset', 'crontab', 'health', 'sample', 'capacity', 'netcat', 'door',
+PURE = ('ssh', 'scp', 'remote', 'task', 'workspace.hostlist', 'workspace.nodeset', 'crontab',
+        'health', 'sample', 'capacity', 'netcat', 'door',
         'ssh_messages')
 
 
@@ -55,11 +58,13 @@ def trees():
 
 def level(module):
     """The number of a module's layer, None where it has none."""
+    if module.endswith('.__init__'):
+        return LEVELS['__init__']
     return LEVELS.get('cmd_*' if module.startswith('cmd_') else module)
 
 
 def imported(tree, modules):
-    """The full names that a tree imports anywhere, in functions as well: 'os', 'os.path', 'lwt.files'.
+    """The full names that a tree imports anywhere, in functions as well: 'os', 'os.path', 'lwt.errors'.
 
     modules: those of the package, so that `from lwt import NAME` is told from a name of the package itself.
     """
@@ -214,10 +219,10 @@ class Finding(unittest.TestCase):
     """The search itself finds what it is for."""
 
     def test_imports_are_found_wherever_and_however_they_are_written(self):
-        for text, names in (('import os.path', ['os.path']), ('from lwt import files as f, __version__',
-                                                              ['lwt.files', 'lwt.__init__']),
-                            ('from lwt.files import Lock', ['lwt.files']), ('from . import files', ['lwt.files']),
-                            ('from .files import Lock', ['lwt.files']), ('import lwt.files', ['lwt.files']),
+        for text, names in (('import os.path', ['os.path']), ('from lwt import errors as f, __version__',
+                                                              ['lwt.errors', 'lwt.__init__']),
+                            ('from lwt.errors import LwtError', ['lwt.errors']), ('from . import errors', ['lwt.errors']),
+                            ('from .errors import LwtError', ['lwt.errors']), ('import lwt.errors', ['lwt.errors']),
                             ('def f():\n if x:\n  from lwt import cli', ['lwt.cli'])):
             with self.subTest(text=text):
                 self.assertEqual(list(imported(ast.parse(text), trees())), names)

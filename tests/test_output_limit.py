@@ -4,8 +4,9 @@ import json
 import os
 import unittest
 
-from lwt import config, output, styles
-from lwt.hosts import Host
+from lwt import output, styles
+from lwt.workspace import config
+from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
 
 LIMIT = 1 << 20

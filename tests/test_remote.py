@@ -6,7 +6,7 @@ import unittest
 
 from lwt import budgets, remote, ssh
 from lwt.errors import UsageError
-from lwt.hosts import Host
+from lwt.workspace.hostlist import Host
 
 NONCE = 'c0ffee'
 BEGIN = b'\036c0ffee begin\n'

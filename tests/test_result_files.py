@@ -10,7 +10,8 @@ import tracemalloc
 import unittest
 from unittest import mock
 
-from lwt import archive, budgets, files, remote, resultfiles
+from lwt import archive, budgets, remote, resultfiles
+from lwt.workspace import files
 from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
 from tests.test_copy import environments
 from tests.test_tasks import TaskTestCase

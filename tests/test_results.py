@@ -12,10 +12,11 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import archive, files, resultfiles, results
+from lwt import archive, resultfiles, results
 from lwt.errors import LocalError
 from lwt.flow import running
-from lwt.workspace import Workspace
+from lwt.workspace import files
+from lwt.workspace.layout import Workspace
 
 
 class Places(unittest.TestCase):
@@ -95,13 +96,13 @@ class Blame(unittest.TestCase):
     def test_SR_7_errors_of_this_machine_and_others(self):
         for number in sorted(archive.OURS) + [errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT]:
             with self.subTest(error=errno.errorcode[number]), contextlib.ExitStack() as stack:
-                stack.enter_context(mock.patch('lwt.files.sync_tree', side_effect=OSError(number, 'why')))
+                stack.enter_context(mock.patch('lwt.workspace.files.sync_tree', side_effect=OSError(number, 'why')))
                 if number in archive.OURS:
                     stack.enter_context(self.assertRaises(LocalError))
                 parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
                 self.assertEqual(parcel, ('the results cannot be unpacked (why)', {}))
         with mock.patch('os.access', return_value=False), self.assertRaises(LocalError), \
-                mock.patch('lwt.files.sync_tree', side_effect=OSError(errno.EACCES, 'why')):
+                mock.patch('lwt.workspace.files.sync_tree', side_effect=OSError(errno.EACCES, 'why')):
             self.unpack(('work/out/f', tarfile.REGTYPE, ''))
 
     def test_SR_7_a_job_that_crashes_at_once_or_in_a_child(self):

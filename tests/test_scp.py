@@ -4,7 +4,7 @@ import unittest
 
 from lwt import scp, ssh
 from lwt.errors import UsageError
-from lwt.hosts import Host
+from lwt.workspace.hostlist import Host
 
 TRANSPORT = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', '/usr/bin', config='/c')
 LOCAL = Host('localhost', 'local')

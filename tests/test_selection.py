@@ -2,8 +2,8 @@
 
 import unittest
 
-from lwt import hosts, hostset
 from lwt.errors import UsageError
+from lwt.workspace import hostlist, nodeset
 from tests.support import ProgramTestCase
 
 
@@ -60,7 +60,7 @@ class Names(ProgramTestCase):
         for given in ('::1', '[::1]', '@c'):
             done = self.lwt('hosts', '-w', given, '-v')
             self.assertEqual(done.out.split()[:1], ['::1'], done)
-        self.assertEqual([host.home for host in hosts.parse('[::1]\tc\t~/here\n', 'L')], ['~/here'])
+        self.assertEqual([host.home for host in hostlist.parse('[::1]\tc\t~/here\n', 'L')], ['~/here'])
 
 
 class Pdsh(ProgramTestCase):
@@ -105,9 +105,9 @@ class Pdsh(ProgramTestCase):
 
     def test_FR_31_host_sets_themselves_are_those_of_clustershell(self):
         """FR-31: the notation of ClusterShell, which has no such items, stays as it is."""
-        self.assertEqual(hostset.expand('-a,/b/'), ['-a', '/b/'])
-        self.assertEqual(hostset.selected(['a,b', '-b']), {'a'})
-        self.assertRaises(UsageError, hostset.selected, ['-b'])
+        self.assertEqual(nodeset.expand('-a,/b/'), ['-a', '/b/'])
+        self.assertEqual(nodeset.selected(['a,b', '-b']), {'a'})
+        self.assertRaises(UsageError, nodeset.selected, ['-b'])
 
 
 if __name__ == '__main__':

@@ -4,8 +4,8 @@ import unittest
 
 from lwt import remote, ssh
 from lwt.errors import UsageError
-from lwt.hosts import Host
 from lwt.proc import Command, Result
+from lwt.workspace.hostlist import Host
 
 TRANSPORT = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', '/usr/bin')
 NONCE = 'c0ffee'

@@ -6,8 +6,9 @@ import subprocess
 import unittest
 from unittest import mock
 
-from lwt import scp, ssh, ssh_config
-from lwt.hosts import Host
+from lwt import scp, ssh
+from lwt.workspace import ssh_config
+from lwt.workspace.hostlist import Host
 from tests.lab_cases import LoopbackTestCase
 from tests.support import ProgramTestCase
 

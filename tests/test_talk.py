@@ -6,10 +6,11 @@ import signal
 import subprocess
 import unittest
 
-from lwt import call, config, remote, ssh
+from lwt import call, remote, ssh
 from lwt.flow import Sleep
-from lwt.hosts import Host
 from lwt.talk import Talk
+from lwt.workspace import config
+from lwt.workspace.hostlist import Host
 from tests.support import MARK, marked, wait_for
 from tests.test_connections import EngineTestCase
 

@@ -5,7 +5,7 @@ import re
 import unittest
 
 from lwt import sample, weather
-from lwt.hosts import Host
+from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import ProgramTestCase
 

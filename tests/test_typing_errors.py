@@ -2,7 +2,7 @@
 
 import unittest
 
-from lwt import config
+from lwt.workspace import config
 from tests.support import ProgramTestCase
 
 

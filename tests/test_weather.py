@@ -6,12 +6,13 @@ import re
 import threading
 import unittest
 
-from lwt import capacity, config, health, probe
+from lwt import capacity, health, probe
 from lwt.health import Health
-from lwt.hosts import Host
 from lwt.sample import Sample
 from lwt.ssh import Verdict
 from lwt.task import Desc
+from lwt.workspace import config
+from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import wait_for
 from tests.test_lab_hosts import COUNTING_RUN, LabTestCase

@@ -9,8 +9,8 @@ import contextlib
 import os
 from typing import NamedTuple
 
-from lwt import files
 from lwt.errors import LocalError
+from lwt.workspace import files
 
 DIGITS = 12             # of the name: enough for those of one person
 

@@ -11,8 +11,8 @@ import re
 from collections import namedtuple
 from typing import Callable, NamedTuple
 
-from lwt import files
 from lwt.errors import UsageError
+from lwt.workspace import files
 
 MAX_BYTES = 1 << 20     # of an lwt.conf
 MAX_NUMBER = 10 ** 12   # what a whole number of an option may be: 1e99 is a slip

@@ -9,8 +9,8 @@ import pwd
 import re
 from typing import NamedTuple
 
-from lwt import hostset
 from lwt.errors import UsageError, printable
+from lwt.workspace import nodeset
 
 LOCAL = 'local'                         # the category of this machine: run with sh, without ssh
 MAX_BYTES = 16 << 20
@@ -145,7 +145,7 @@ def _own_name():
         return ''
 
 
-def select(selection, candidates, available, read=hostset.refuse):
+def select(selection, candidates, available, read=nodeset.refuse):
     """The hosts that a command is for, each once, in hostset's order; there may be none.  Raises UsageError.
 
     candidates: what host.list holds (empty without a workspace); a name of -w that is not among them is any name ssh knows.
@@ -167,10 +167,10 @@ def select(selection, candidates, available, read=hostset.refuse):
         return {host.category for host in available()} if category == '*' else [category]
 
     base = set(members('*')) if selection.everything else set()
-    for category in hostset.union(selection.categories, categories, read):
+    for category in nodeset.union(selection.categories, categories, read):
         base.update(members(category))
-    chosen = set(map(bare, hostset.selected(selection.hosts, members, read, base)))
-    excluded = set(map(bare, hostset.excluded(chosen, selection.exclude, members, read)))
+    chosen = set(map(bare, nodeset.selected(selection.hosts, members, read, base)))
+    excluded = set(map(bare, nodeset.excluded(chosen, selection.exclude, members, read)))
     for name in chosen | excluded:
         check_name(name, '-w' if name in chosen else '-x')
-    return [known.get(name) or Host(name) for name in hostset.ordered(chosen - excluded)]
+    return [known.get(name) or Host(name) for name in nodeset.ordered(chosen - excluded)]

@@ -11,8 +11,8 @@ import os
 import stat
 import time
 
-from lwt import ownership
 from lwt.errors import LocalError, UsageError
+from lwt.workspace import ownership
 
 BOM = b'\xef\xbb\xbf'           # the byte order mark U+FEFF in UTF-8
 UTF_16 = (b'\xff\xfe', b'\xfe\xff')

@@ -7,8 +7,8 @@ and nothing of what is in them.
 import os
 from typing import Callable, NamedTuple
 
-from lwt import config, files, ownership
 from lwt.errors import LocalError, UsageError
+from lwt.workspace import config, files, ownership
 
 SAMPLE_DESC = '''\
 exec : sh run.sh
@@ -75,9 +75,9 @@ class Workspace(NamedTuple):
 
 
 def _read_hosts(path, warn):
-    from lwt import hosts               # here, for not every command is for hosts
-    text = files.read_text(path, hosts.MAX_BYTES)
-    return hosts.parse(text, path, config.check_host_column, warn)
+    from lwt.workspace import hostlist  # here, for not every command is for hosts
+    text = files.read_text(path, hostlist.MAX_BYTES)
+    return hostlist.parse(text, path, config.check_host_column, warn)
 
 
 def find(option, environ):
