@@ -16,11 +16,12 @@ import os
 import sys
 from typing import NamedTuple
 
-from lwt import call, outcome, output
+from lwt import outcome, output
 from lwt.arguments import Env, fitting
 from lwt.errors import Cancelled, HostError, Interrupted, LocalError, LwtError, UsageError
 from lwt.flow import Later, Sleep, must, retry, running
 from lwt.proc import Command, Result
+from lwt.remote import call
 from lwt.ssh import Verdict
 from lwt.workspace import hostlist
 

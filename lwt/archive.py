@@ -22,8 +22,9 @@ import stat
 import tarfile
 from typing import NamedTuple
 
-from lwt import budgets, tar_reader
+from lwt import tar_reader
 from lwt.errors import UsageError
+from lwt.remote import budgets
 from lwt.workspace import files
 from lwt.workspace.hostlist import printable
 

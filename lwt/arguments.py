@@ -71,7 +71,8 @@ class Env(NamedTuple):
     def session(self, settings, chosen, programs=('ssh',)):
         """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
         import shutil
-        from lwt import call, connection, ssh
+        from lwt import ssh
+        from lwt.remote import call, login
         from lwt.workspace import ssh_config
         path = self.environ.get('PATH', os.defpath)
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
@@ -81,7 +82,7 @@ class Env(NamedTuple):
         if any(not host.is_local for host in chosen):
             for name in programs:
                 ssh.require_program(found[name], name, path)
-        sockets = connection.sockets(self.environ, os.getuid()) if found['ssh'] else connection.Sockets('')
+        sockets = login.sockets(self.environ, os.getuid()) if found['ssh'] else login.Sockets('')
         if sockets.problem and self.verbose:
             output.say('connections are not reused: ' + sockets.problem)
         home = _home(self.environ)
@@ -99,12 +100,11 @@ class Env(NamedTuple):
         place: the workspace, or None.  told: a list of what hosts tell of themselves, for weather.record.
         """
         def remember():
-            from lwt import (
-                weather)
+            from lwt import weather
             weather.record(place, session.settings, session.heard, told, output.say)
 
-        from lwt import connection
-        connection.learn_gates(run, session, chosen)
+        from lwt.remote import login
+        login.learn_gates(run, session, chosen)
         if place is not None:
             run.at_exit(remember)
 

@@ -8,9 +8,10 @@ import contextlib
 import os
 from typing import NamedTuple
 
-from lwt import archive, budgets, manifest
+from lwt import archive, manifest
 from lwt.errors import LocalError, UsageError
 from lwt.local_work import job
+from lwt.remote import budgets
 from lwt.tar_reader import Refused
 from lwt.workspace import files
 from lwt.workspace.hostlist import printable

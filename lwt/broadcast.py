@@ -24,7 +24,8 @@ import hashlib
 import time
 from typing import Callable, NamedTuple
 
-from lwt import budgets, call, manifest, meeting, netcat, remote, ssh, transfer
+from lwt import manifest, netcat, ssh, transfer
+from lwt.remote import budgets, call, rendezvous, scripts
 from lwt.workspace.config import bounded, whole_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
@@ -162,7 +163,7 @@ class Chain:
 class Member:
     """One host of a Chain: the source and the ear of its session.
 
-    addresses: where ssh reaches it (see meeting.reached); None: where it says itself.
+    addresses: where ssh reaches it (see rendezvous.reached); None: where it says itself.
     """
 
     def __init__(self, chain, name, addresses=None):
@@ -201,7 +202,7 @@ class Member:
         self.feeder = feeder
         if feeder is not None:
             self.links += 1
-            self._link = _Link(meeting.tokens())
+            self._link = _Link(rendezvous.tokens())
             self._order('listen', *self._link.tokens + self._netcat.listen(self._address))
         else:
             self._chunks = self._chain.cargo.chunks(self._have)
@@ -367,7 +368,7 @@ def _take_part(chain, session, host):
     """Flow: a host's session of sh/chain.sh; returns its Member, which is gone from the chain, and the Verdict on the call."""
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
-    addresses = yield from meeting.reached(session, host)
+    addresses = yield from rendezvous.reached(session, host)
     digest, mode, stamp = chain.cargo.words
     words = (host.home, chain.target, chain.wanted.single, whole_seconds(stall), str(chain.cargo.size), digest, mode, stamp,
              str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
@@ -379,7 +380,7 @@ def _take_part(chain, session, host):
             chain.left(member)          # of a login that was dropped
         member = Member(chain, host.name, addresses)
         limits = session.limits(chain.terms.timeout)
-        command = remote.plain(session.transport, host, 'chain', words, frame, limits)
+        command = scripts.plain(session.transport, host, 'chain', words, frame, limits)
         # The host ends by itself when nothing moves for the stall; this is for one that does not.
         return command._replace(source=member, rate=chain.terms.rate, stall=2 * stall)
 

@@ -7,8 +7,9 @@ complete or not at all; an input appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt import call, connection, errands, local_work, remote, results, ssh, visit
+from lwt import errands, local_work, results, ssh, visit
 from lwt.errors import HostError
+from lwt.remote import call, login, scripts
 from lwt.workspace import files
 
 
@@ -22,7 +23,7 @@ def carry(context, item):
     try:
         yield from local_work.remove(scratch)
         files.make_dir(scratch)
-        with (yield from connection.connected(context.session, host)) as session:
+        with (yield from login.connected(context.session, host)) as session:
             yield from (_input if item.kind == 'input' else _result)(context._replace(session=session), item, scratch)
         yield from local_work.remove(scratch)
     except HostError as error:
@@ -44,7 +45,7 @@ def _result(context, item, scratch):
     inbox = errands.Inbox(scratch, has_words=False)
     with inbox:
         verdict = yield from call.command(
-            context.session, item.host, remote.script_text(*remote.LONG_SCRIPTS['fetch']),
+            context.session, item.host, scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
             (task.key, task.input, task.desc.d_fetch), inbox, stall=context.session.settings.stall)
         verdict = inbox.judged(verdict)
     if not verdict.ok:
@@ -70,9 +71,9 @@ def _input(context, item, scratch):
     words = errands.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)
     with inbox:
-        verdict = yield from call.call(session, lambda frame: remote.conversation(
+        verdict = yield from call.call(session, lambda frame: scripts.conversation(
             session.transport, item.host, 'control', frame, session.limits(stall=settings.stall))._replace(
-                stdin=remote.request(frame, words) + b'end\n', stdin_path=packed.path), inbox, 'control')
+                stdin=scripts.request(frame, words) + b'end\n', stdin_path=packed.path), inbox, 'control')
         verdict = inbox.judged(verdict)
     if not verdict.ok:
         raise HostError(item.host.name, ssh.with_complaint(verdict, inbox.complaints()))

@@ -10,10 +10,11 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import bundle, call, connection, manifest, outcome, output, ssh, transfer
+from lwt import bundle, manifest, outcome, output, ssh, transfer
 from lwt.arguments import Parser, fitting, refuse_words
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
+from lwt.remote import call, login
 from lwt.workspace import files
 
 TOOLS = 'tools'             # a folder of the workspace, the files of which go to HOME/tools
@@ -73,7 +74,7 @@ def _survey(scratch, place):
 def _to_host(session, host, wanted, digest):
     """Flow: all that is done on one host; returns a Deployed."""
     try:
-        with (yield from connection.connected(session, host)) as session:
+        with (yield from login.connected(session, host)) as session:
             yield from _script(session, host, 'prepare')
             verdict = yield from transfer.put(session, host, wanted, '.', transfer.Terms(session.settings.timeout),
                                               transfer.Tally())

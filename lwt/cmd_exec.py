@@ -16,10 +16,11 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from lwt import call, flow, outcome, output, script_checks, styles
+from lwt import flow, outcome, output, styles
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable
-from lwt.remote import Payload
+from lwt.remote import call, script_checks
+from lwt.remote.scripts import Payload
 from lwt.ssh import Verdict, printable_text
 from lwt.workspace import files
 from lwt.workspace.config import count, positive

@@ -9,11 +9,12 @@ import stat
 import tempfile
 import time
 
-from lwt import meeting, outcome, output, partition, reduce, remote, ssh
+from lwt import outcome, output, partition, reduce, ssh
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
 from lwt.flow import Sleep, running
 from lwt.proc import Command
+from lwt.remote import rendezvous, scripts
 from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
 
@@ -117,7 +118,8 @@ def _hosts(parsed, env, place, br_hosts, settings=None):
 
 
 def _exports(variables):
-    return ''.join('export %s=%s\n' % (name, os.fsdecode(remote.shell_quote(value))) for name, value in sorted(variables.items()))
+    return ''.join('export %s=%s\n' % (name, os.fsdecode(scripts.shell_quote(value)))
+                   for name, value in sorted(variables.items()))
 
 
 def _user_text(command, environ):
@@ -161,7 +163,7 @@ def _sort_text(order, memory, rounds):
     if not order.has_plain_rules:
         text += ('[ "$(%s)" = %s ] || { echo "lines sort by other rules here than by those of %s" >&2; exit 3; }\n'
                  % (PROBE, rounds.order_here(order.variables), order.collate))
-    words = [os.fsdecode(remote.shell_quote(word)) for word in order.sort_words(memory)]
+    words = [os.fsdecode(scripts.shell_quote(word)) for word in order.sort_words(memory)]
     return text + 'exec sort -T "$LWT_SCRATCH" ' + ' '.join(words)
 
 
@@ -216,7 +218,7 @@ class _Rounds:
 
     def _netcat(self, session):
         """The netcat of this machine."""
-        found = self._run.report(meeting.here(session.transport))
+        found = self._run.report(rendezvous.here(session.transport))
         if found is None:
             raise UsageError('no netcat found in PATH=%s' % session.transport.path, 'use --transport ssh')
         return found

@@ -5,8 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import (
-    call, events, output, passes, prospects, queue, results, scheduler, task as tasks, weather_view)
+from lwt import output, passes, prospects, queue, results, scheduler, task as tasks, weather_view
 from lwt.arguments import Parser, fitting
 from lwt.capacity import accepts
 from lwt.errors import (
@@ -14,6 +13,7 @@ from lwt.errors import (
 from lwt.flow import running
 from lwt.health import NEEDS_A_PERSON  # cron mails what is said of such a host
 from lwt.prospects import Prospects
+from lwt.remote import call, events
 from lwt.store import BUSY_TIMEOUT, PATIENCE, Store
 from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.visit import Context

@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from lwt import budgets
+from lwt.remote import budgets
 
 
 class Room(NamedTuple):

@@ -11,9 +11,10 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import archive, budgets, disk_space, remote, ssh, task as tasks
+from lwt import archive, disk_space, ssh, task as tasks
 from lwt.errors import LocalError, LwtError
 from lwt.local_work import do, job
+from lwt.remote import budgets, scripts
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
 
@@ -141,7 +142,7 @@ def _add_task(workspace, task, grace, texts):
         if command:
             texts['t/%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names)
     texts['t/%s/settings' % task.key] = tasks.settings_text(task, grace)
-    texts['t/%s/run.sh' % task.key] = remote.script_text(*remote.RUNNER)
+    texts['t/%s/run.sh' % task.key] = scripts.script_text(*scripts.RUNNER)
     texts['t/%s/cancel' % task.key] = 'cancel\n'
 
 

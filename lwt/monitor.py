@@ -4,7 +4,8 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import budgets, call, sample, ssh
+from lwt import sample, ssh
+from lwt.remote import budgets, call
 from lwt.workspace.config import plain_seconds
 
 WATCHED = 0.2               # seconds that a host watches its cpu

@@ -17,10 +17,11 @@ import signal
 import time
 from typing import Callable, NamedTuple
 
-from lwt import events, plain
+from lwt import plain
 from lwt.errors import LwtError
 from lwt.flow import Later, Sleep
 from lwt.proc import Command
+from lwt.remote import events
 
 BACKOFF = (0.5, 30.0)           # seconds: before the first retry, and the longest wait
 LOOK_AGAIN = 1.0                # seconds between two looks at the load and at free memory

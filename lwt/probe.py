@@ -11,7 +11,8 @@ import hashlib
 import time
 from typing import NamedTuple
 
-from lwt import budgets, call, netcat, remote, sample, ssh
+from lwt import netcat, sample, ssh
+from lwt.remote import budgets, call, scripts
 from lwt.workspace.config import bounded, plain_seconds
 
 
@@ -99,7 +100,7 @@ def probe(session, host, path, size, digest, rate=0.0):
     limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout, stall=settings.probe_time)
     words = [host.home, str(size), plain_seconds(max(1, settings.probe_time)), netcat.PROBE]
     verdict = yield from call.call(
-        session, lambda frame: remote.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
+        session, lambda frame: scripts.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
         verdict = ssh.Verdict('failed', 1, budgets.passed(budgets.PROBE))

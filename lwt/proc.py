@@ -800,7 +800,7 @@ class Guard:
         self._popen = None
 
     def _spawn(self):
-        script = pkgutil.get_data('lwt', 'sh/watch.sh').decode()
+        script = pkgutil.get_data('lwt.remote', 'sh/watch.sh').decode()
         # Neither our marker, by which a sweep would find it, nor anything that changes what a shell does (TMOUT).
         env = {name: value for name, value in os.environ.items()
                if name == 'PATH' or name.startswith('LWT_') and name != procfs.MARKER}

@@ -6,8 +6,9 @@ import re
 import shutil
 from typing import Callable, NamedTuple
 
-from lwt import archive, results, script_checks, task as tasks
+from lwt import archive, results, task as tasks
 from lwt.errors import LocalError, UsageError
+from lwt.remote import script_checks
 from lwt.store import INPUT, after_text
 from lwt.workspace import files, identity, ownership
 from lwt.workspace.hostlist import printable

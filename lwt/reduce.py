@@ -21,10 +21,11 @@ import hmac
 import os
 from typing import Callable, NamedTuple
 
-from lwt import budgets, call, connection, events, manifest, meeting, netcat, remote, ssh
+from lwt import manifest, netcat, ssh
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
 from lwt.proc import Command, Result
+from lwt.remote import budgets, call, events, login, rendezvous, scripts
 from lwt.workspace.config import bounded
 
 READ_SIZE = 1 << 16
@@ -304,7 +305,7 @@ class Control:
     """
 
     def __init__(self, nonce, complain, tokens=()):
-        self.frame = remote.Framed(nonce, self._take)
+        self.frame = scripts.Framed(nonce, self._take)
         self._complain = complain
         self._complained = 0
         self._lines = call.Lines(self._hear)
@@ -385,17 +386,17 @@ def _attempt(plan, host, steps, feed, results):
     limit = plan.session.settings.output_limit * 1024
     results.most = lambda: most_back(steps, feed, limit)
     try:
-        near = yield from connection.connected(plan.session, host)
+        near = yield from login.connected(plan.session, host)
     except HostError as error:
         return error.verdict, True
     with near as session:
         offered = ()
         if plan.connect is not None:
             try:
-                offered = (yield from meeting.end(session, host)).listening
+                offered = (yield from rendezvous.end(session, host)).listening
             except HostError as error:
                 return error.verdict, True
-        tokens = tuple(meeting.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
+        tokens = tuple(rendezvous.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
         control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
         child = yield _control(plan, session, host, steps, control, offered)
         if isinstance(child, Result):
@@ -426,9 +427,9 @@ def _control(plan, session, host, steps, control, listening):
     words += [str(netcat.patience(_stall(session)))] + list(listening)
     limits = session.limits(plan.timeout)
     tokens = ' '.join(word for pair in control.tokens for word in pair).encode()
-    payload = remote.Payload(scratch=plan.scratch, input=tokens + b'\n' if tokens else b'')
-    script = remote.script_text(*remote.LONG_SCRIPTS['reduce'])
-    command = remote.guarded(session.transport, host, script, words, control.frame, limits, payload)
+    payload = scripts.Payload(scratch=plan.scratch, input=tokens + b'\n' if tokens else b'')
+    script = scripts.script_text(*scripts.LONG_SCRIPTS['reduce'])
+    command = scripts.guarded(session.transport, host, script, words, control.frame, limits, payload)
     return command._replace(sink=control, gate=session.gate, beside='background')
 
 
@@ -459,8 +460,8 @@ def _judged(verdict, control, problem, carried=None):
 
 def _through_ssh(plan, session, host, control, child, feed, results):
     """Flow: carry the bytes through an ssh; returns its Verdict."""
-    frame = remote.Framed(session.nonce(), results.feed)
-    command = remote.plain(session.transport, host, 'attach', (control.directory,), frame, session.limits())
+    frame = scripts.Framed(session.nonce(), results.feed)
+    command = scripts.plain(session.transport, host, 'attach', (control.directory,), frame, session.limits())
     result = yield command._replace(source=feed, gate=session.gate, tied=child)
     check_input(result)
     frame.finish()
@@ -477,7 +478,7 @@ def _through_netcat(plan, session, host, control, child, feed, results):
 
     Returns None, or the Verdict of ssh.  Raises HostError when the host is to be given up.
     """
-    address = yield from meeting.address(session, host)
+    address = yield from rendezvous.address(session, host)
     patience = netcat.patience(_stall(session))
     for number, tokens in enumerate(control.tokens):
         port = yield from _listening(control, child, number, patience)

@@ -11,8 +11,9 @@ import shutil
 import stat
 from typing import NamedTuple
 
-from lwt import archive, budgets, symlinks, tar_reader
+from lwt import archive, symlinks, tar_reader
 from lwt.errors import printable
+from lwt.remote import budgets
 from lwt.workspace import files
 
 BEYOND = '.beyond'          # of a task: what was sent for the sake of links; hidden, for it never stays

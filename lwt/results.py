@@ -12,9 +12,10 @@ import re
 import time
 from typing import NamedTuple
 
-from lwt import archive, events, local_work, resultfiles, task as tasks
+from lwt import archive, local_work, resultfiles, task as tasks
 from lwt.errors import LocalError
 from lwt.local_work import job
+from lwt.remote import events
 from lwt.task import format_id
 from lwt.workspace import files
 

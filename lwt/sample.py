@@ -5,8 +5,8 @@ A host is not trusted with numbers: each is a whole one within bounds or it is n
 
 from typing import NamedTuple
 
-from lwt import budgets
 from lwt.errors import printable
+from lwt.remote import budgets
 from lwt.workspace.config import bounded
 
 

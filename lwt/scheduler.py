@@ -13,10 +13,10 @@ import os
 from lwt import clocks, door, procfs, task as tasks
 from lwt.capacity import accepts
 from lwt.carry import carry
-from lwt.connection import learn_gates
 from lwt.errors import LwtError
 from lwt.flow import Sleep
 from lwt.prospects import Prospects
+from lwt.remote.login import learn_gates
 from lwt.visit import Target, stay, visit
 from lwt.workspace.hostlist import Host
 

@@ -186,7 +186,7 @@ def environment(environ):
 
 
 def verdict(result, frame, is_first=True, is_shared=False):
-    """The Verdict on a Result whose output went through frame (remote.Framed).
+    """The Verdict on a Result whose output went through frame (scripts.Framed).
 
     is_first: was it the first request over its login?  For a later one, ssh's messages prove nothing.
     is_shared: did another ssh keep the connection?  This one then says nothing of its own when it breaks.
@@ -231,7 +231,7 @@ ENDED_THERE = {
 
 
 def _ended_there(result, cause):
-    """The Verdict on a command that its guard on the host ended; cause: of remote.CAUSES.
+    """The Verdict on a command that its guard on the host ended; cause: of scripts.CAUSES.
 
     Its exit code is that of the signal, and says nothing about the command.
     """

@@ -13,7 +13,7 @@ Paths are relative to the root of a Tree, without '.' and '..', their parts sepa
 
 from typing import NamedTuple
 
-from lwt import budgets
+from lwt.remote import budgets
 
 
 class Tree:

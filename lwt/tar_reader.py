@@ -17,7 +17,7 @@ Pure but for reading the file.
 import os
 from typing import BinaryIO, Callable, Iterator, NamedTuple
 
-from lwt import budgets
+from lwt.remote import budgets
 
 BLOCK = 512
 CHUNK = 1 << 20                 # bytes of content that are read at a time

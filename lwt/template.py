@@ -22,8 +22,8 @@ import os
 import re
 from typing import NamedTuple
 
-from lwt import quoting
 from lwt.errors import UsageError
+from lwt.remote import quoting
 
 SEPARATORS = (':::', '::::', ':::+', '::::+')
 

@@ -18,8 +18,9 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import archive, arrival, budgets, call, disk_space, local_work, manifest, remote, ssh
+from lwt import archive, arrival, disk_space, local_work, manifest, ssh
 from lwt.errors import LocalError, LwtError
+from lwt.remote import budgets, call, scripts
 from lwt.workspace import files
 from lwt.workspace.config import bounded, whole_seconds
 from lwt.workspace.hostlist import printable
@@ -150,7 +151,7 @@ def put(session, host, wanted, target, terms, tally):
     def make(frame):
         nonlocal sender
         sender = _Sender(wanted, tally, cksums)
-        return remote.plain(session.transport, host, 'put', words, frame, limits)._replace(source=sender, rate=terms.rate)
+        return scripts.plain(session.transport, host, 'put', words, frame, limits)._replace(source=sender, rate=terms.rate)
 
     while True:
         verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data), 'put')
@@ -482,8 +483,8 @@ def get(session, host, paths, directory, terms, options, tally):
 def _receive(session, host, terms, receiver):
     """Flow: have a host send what a _Receiver wants, and accept it; returns a Verdict."""
     limits = session.limits(terms.timeout, session.settings.stall)
-    script = remote.script_text(*remote.LONG_SCRIPTS['get'])
-    verdict = yield from call.call(session, lambda frame: remote.guarded(
+    script = scripts.script_text(*scripts.LONG_SCRIPTS['get'])
+    verdict = yield from call.call(session, lambda frame: scripts.guarded(
         session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate), receiver, 'get')
     error = receiver.error
     if isinstance(error, LwtError):     # whatever its class: it comes too late to be one of usage

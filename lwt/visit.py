@@ -18,12 +18,13 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import budgets, call, errands, events, local_work, results, sample, ssh, task as tasks
+from lwt import errands, local_work, results, sample, ssh, task as tasks
 from lwt.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.errors import HostError
 from lwt.flow import Sleep
+from lwt.remote import budgets, call, events
+from lwt.remote.channel import Talk
 from lwt.share import picks
-from lwt.talk import Talk
 from lwt.workspace import files
 from lwt.workspace.config import bounded, plain_seconds
 from lwt.workspace.hostlist import Host

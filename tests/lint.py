@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from lwt import remote
+from lwt.remote import scripts
 from tests.support import ROOT
 
 MAX_LINE = 130
@@ -114,13 +114,13 @@ def last_line(node):
 
 
 def sh_files():
-    """(name, text) of each script of lwt/sh/ as it runs, and of the other shell files."""
-    made = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD, sudo=remote.SUDO,
-                run=remote.RUNNER, watch=('watch',), **remote.LONG_SCRIPTS)
+    """(name, text) of each script of lwt/remote/sh/ as it runs, and of the other shell files."""
+    made = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD, sudo=scripts.SUDO,
+                run=scripts.RUNNER, watch=('watch',), **scripts.LONG_SCRIPTS)
     for name, parts in sorted(made.items()):
         text = ''
         for part in parts:
-            with open(os.path.join(ROOT, 'lwt', 'sh', part + '.sh')) as file:
+            with open(os.path.join(ROOT, 'lwt', 'remote', 'sh', part + '.sh')) as file:
                 text += file.read()
         yield name, text
     with open(os.path.join(ROOT, 'tests', 'requirements.sh')) as file:

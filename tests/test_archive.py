@@ -10,8 +10,9 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import archive, budgets
+from lwt import archive
 from lwt.errors import UsageError
+from lwt.remote import budgets
 from lwt.tar_reader import Refused
 from lwt.workspace import files
 

@@ -5,7 +5,7 @@ import os
 import re
 import unittest
 
-from lwt import budgets, call
+from lwt.remote import budgets, call
 from tests.support import ROOT
 from tests.test_layers import trees
 

@@ -2,8 +2,9 @@
 
 import unittest
 
-from lwt import budgets, capacity, sample
+from lwt import capacity, sample
 from lwt.errors import UsageError
+from lwt.remote import budgets
 from lwt.sample import Sample, Use
 from lwt.task import Desc
 from lwt.workspace import config

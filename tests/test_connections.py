@@ -6,10 +6,11 @@ import signal
 import tempfile
 import unittest
 
-from lwt import connection, ssh
+from lwt import ssh
 from lwt.errors import Interrupted
 from lwt.flow import Ended, Gate, Sleep, running
 from lwt.proc import Command
+from lwt.remote import login
 from tests import lab
 from tests.support import FAKE, MARK, LeakCheckedTestCase, ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase
@@ -235,7 +236,7 @@ class SocketDirectory(unittest.TestCase):
         self.fallback = '/tmp/lwt-%d' % os.getuid()
 
     def found(self):
-        return connection.sockets({'XDG_RUNTIME_DIR': self.runtime}, os.getuid()).directory
+        return login.sockets({'XDG_RUNTIME_DIR': self.runtime}, os.getuid()).directory
 
     def test_it_is_made_and_is_the_users_alone(self):
         self.assertEqual(self.found(), self.ours)
@@ -256,11 +257,11 @@ class SocketDirectory(unittest.TestCase):
                 self.runtime = os.path.join(os.path.dirname(self.ours), name)
                 os.mkdir(self.runtime)
                 self.assertEqual(self.found(), self.fallback)
-        path = ssh.kept_socket('/' + 'x' * (connection.MAX_DIRECTORY - 1), '', 'host')
+        path = ssh.kept_socket('/' + 'x' * (login.MAX_DIRECTORY - 1), '', 'host')
         self.assertEqual(len(path.replace('%C', 'c' * 40)), 90)
 
     def test_of_another_user_is_told(self):
-        sockets = connection.sockets({}, 4242)
+        sockets = login.sockets({}, 4242)
         self.assertEqual(sockets.directory, '')
         self.assertIn('/tmp/lwt-4242', sockets.problem)
 
@@ -273,7 +274,7 @@ class Ways(unittest.TestCase):
     """What ssh -G tells."""
 
     def test_hosts_of_one_address_or_jump_host_have_one_way(self):
-        self.assertEqual(connection.parse_ways(
+        self.assertEqual(login.parse_ways(
             'asked a\nhostname 10.0.0.1\nport 22\nasked b\nport 22\nhostname 10.0.0.1\nproxyjump none\n'
             'asked c\nhostname 10.0.0.1\nport 23\nasked d\nhostname x\nproxyjump j,k\nport 22\nasked e\n'),
             {'a': '10.0.0.1 port 22', 'b': '10.0.0.1 port 22', 'c': '10.0.0.1 port 23', 'd': 'by j'})

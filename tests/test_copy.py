@@ -12,9 +12,10 @@ import time
 import unittest
 from unittest import mock
 
-from lwt import arrival, budgets, call, local_work, manifest, ssh, transfer
+from lwt import arrival, local_work, manifest, ssh, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import running
+from lwt.remote import budgets, call
 from lwt.workspace import config, files
 from lwt.workspace.files import Lock
 from lwt.workspace.hostlist import Host

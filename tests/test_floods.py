@@ -8,8 +8,10 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import broadcast, budgets, call, errands, leftovers, manifest, reduce, resultfiles, sample, ssh, transfer, visit
+from lwt import (
+    broadcast, errands, leftovers, manifest, reduce, resultfiles, sample, ssh, transfer, visit)
 from lwt.errors import LocalError
+from lwt.remote import budgets, call
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20

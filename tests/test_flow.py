@@ -7,10 +7,11 @@ import tempfile
 import unittest
 from types import SimpleNamespace
 
-from lwt import budgets, call, flow, sample, ssh, visit
+from lwt import flow, sample, ssh, visit
 from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
 from lwt.proc import Command, Result
+from lwt.remote import budgets, call
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 

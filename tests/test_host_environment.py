@@ -5,7 +5,7 @@ import stat
 import subprocess
 import unittest
 
-from lwt import remote
+from lwt.remote import scripts
 from tests.support import MARK, marked, wait_for
 from tests.test_exec_on_hosts import AcceptingTestCase
 from tests.test_lab_hosts import LabTestCase
@@ -39,7 +39,7 @@ class OfACommand(ShellTestCase):
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.communicate(timeout=30)
         got = {'stdout': b'', 'stderr': b''}
-        frame = remote.Framed(NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
+        frame = scripts.Framed(NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         frame.finish()
@@ -74,7 +74,7 @@ class OfACommand(ShellTestCase):
         link = os.path.join(self.scratch, 'sh')
         os.symlink('/bin/bash', link)
         # /bin/sh may be another shell, which drops what has no name; so the first two parts are tried by themselves.
-        script = remote.source('environment', 'lib') + 'cd /; pwd; restore_environment; exec bash -c "module; cd"'
+        script = scripts.source('environment', 'lib') + 'cd /; pwd; restore_environment; exec bash -c "module; cd"'
         for shell in (('bash',), (link,)):
             with self.subTest(shell=shell):
                 popen = self.start(shell, home, script, variables=BASH_FUNCTIONS)
@@ -92,9 +92,9 @@ class OfACommand(ShellTestCase):
             with open(os.path.join(home, 'bin', name), 'w') as file:
                 file.write(text)
             os.chmod(file.name, 0o755)
-        guard = remote.script_text(*remote.GUARD)
+        guard = scripts.script_text(*scripts.GUARD)
         words = '~', guard, 'yes', '1', '60', '~', '0', '0', '5', '0', 'true'
-        script = remote.with_arguments(remote.script_text(*remote.SUDO), words)
+        script = scripts.with_arguments(scripts.script_text(*scripts.SUDO), words)
         popen = self.start_opened(shell, home, script, {'secret': 'old', 'said': 'old', 'guard': 'old'})
         popen.communicate(b'open sesame\n' * 2, 30)
         with open(os.path.join(home, 'given')) as file:
@@ -133,7 +133,7 @@ class Homes(ShellTestCase):
     def enter(self, shell, home, path, umask=0o022):
         """Enter a home by the guard; returns (its end, lines)."""
         words = ('1', '60', path, '0', '0', '5', '0', 'pwd')
-        script = b'umask %o\n' % umask + remote.with_arguments(remote.script_text(*remote.GUARD), words)
+        script = b'umask %o\n' % umask + scripts.with_arguments(scripts.script_text(*scripts.GUARD), words)
         popen = self.start_opened(shell, home, script)
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.communicate(timeout=30)
@@ -155,8 +155,8 @@ class Homes(ShellTestCase):
             with self.subTest(name=name):
                 path = os.path.join(home, 'new', name)
                 if name == 'control':
-                    line = remote.request(FRAME, (path, 'aa' * 16, '5', '1', '0', '0', '0', '-', '0', '-'))
-                    script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
+                    line = scripts.request(FRAME, (path, 'aa' * 16, '5', '1', '0', '0', '0', '-', '0', '-'))
+                    script = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS['control']), ('60',))
                     popen = self.start(shell, home, script, subprocess.PIPE)
                     popen.communicate(line + b'end\n', 30)
                 elif name == 'deploy':

@@ -11,22 +11,23 @@ FOLDER = os.path.dirname(lwt.__file__)
 
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
-    ('__init__', 'errors', 'budgets'),
-    ('quoting', 'workspace.ownership', 'clocks'),
-    ('workspace.nodeset', 'procfs', 'plain', 'template', 'bundle', 'events', 'crontab',
+    ('__init__', 'errors', 'remote.budgets'),
+    ('remote.quoting', 'workspace.ownership', 'clocks'),
+    ('workspace.nodeset', 'procfs', 'plain', 'template', 'bundle', 'remote.events', 'crontab',
      'report_style', 'partition', 'share', 'door',
      'workspace.files', 'disk_space', 'ssh_messages', 'workspace.ssh_config', 'symlinks',
      'tar_reader'),
-    ('selectors_loop', 'workspace.hostlist', 'workspace.config', 'script_checks'),
+    ('selectors_loop', 'workspace.hostlist', 'workspace.config', 'remote.script_checks'),
     ('workspace.layout', 'joblog', 'workspace.identity'),
     ('proc', 'ssh', 'archive', 'manifest'),
-    ('remote', 'scp', 'netcat'),
+    ('remote.scripts', 'scp', 'netcat'),
     ('health', 'sample'),
     ('capacity',),
     ('flow', 'task', 'outcome', 'output'),
     ('local_work', 'floor', 'resultfiles'),
-    ('store', 'styles', 'log', 'report', 'call', 'results', 'multi'),
-    ('arrival', 'task_view', 'connection', 'jobs', 'passes', 'meeting', 'errands', 'talk'),
+    ('store', 'styles', 'log', 'report', 'remote.call', 'results', 'multi'),
+    ('arrival', 'task_view', 'remote.login', 'jobs', 'passes', 'remote.rendezvous', 'errands',
+     'remote.channel'),
     ('weather', 'monitor', 'probe', 'prospects'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view', 'leftovers'),
     ('broadcast', 'carry', 'checks'),
@@ -38,7 +39,8 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote', 'task', 'workspace.hostlist', 'workspace.nodeset', 'crontab',
+PURE = ('ssh', 'scp', 'remote.scripts', 'task', 'workspace.hostlist', 'workspace.nodeset',
+        'crontab',
         'health', 'sample', 'capacity', 'netcat', 'door',
         'ssh_messages')
 

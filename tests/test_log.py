@@ -8,7 +8,8 @@ import sys
 import threading
 import unittest
 
-from lwt import events, log
+from lwt import log
+from lwt.remote import events
 from tests.support import LeakCheckedTestCase, ProgramTestCase, wait_for
 
 LOCAL = [('localhost', 'local', '~')]

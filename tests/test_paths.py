@@ -5,7 +5,7 @@ import pwd
 import subprocess
 import unittest
 
-from lwt import remote
+from lwt.remote import scripts
 from tests.support import ProgramTestCase
 from tests.test_shells import SHELLS
 
@@ -104,7 +104,7 @@ class OnHosts(ProgramTestCase):
 
     def test_FR_29_the_scripts_expand_homes(self):
         """FR-29: ~, ~USER and what only looks like them, in every shell."""
-        script = remote.source('lib') + '\nfor path do expand "$path"; say "$expanded"; done\n'
+        script = scripts.source('lib') + '\nfor path do expand "$path"; say "$expanded"; done\n'
         paths = ['~', '~/a b', '~%s' % ME.pw_name, "~%s/a b*'$(x)" % ME.pw_name, '~nosuch',
                  '~nosuch/x', '~$(touch x)/y',
                  '~a;b', '~+', '~-', '~1', 'x/~', 'a~', '', '/abs', './~%s' % ME.pw_name]
@@ -156,7 +156,7 @@ class OnHosts(ProgramTestCase):
         for path, word in (('/a b', b"'/a b'"), ('~', b'~'), ('~/a b', b"~/'a b'"),
                            ('~me/x', b"~me/'x'"),
                            ('~$(x)/y', b"'~$(x)/y'"), ("~/it's", b"~/'it'\\''s'"), ('~me', b'~me')):
-            self.assertEqual(remote.quoted_path(path), word)
+            self.assertEqual(scripts.quoted_path(path), word)
 
 
 if __name__ == '__main__':

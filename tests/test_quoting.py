@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
-from lwt import quoting
 from lwt.errors import UsageError
+from lwt.remote import quoting
 from tests.support import ProgramTestCase
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]

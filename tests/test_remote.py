@@ -4,8 +4,9 @@ import re
 import shlex
 import unittest
 
-from lwt import budgets, remote, ssh
+from lwt import ssh
 from lwt.errors import UsageError
+from lwt.remote import budgets, scripts
 from lwt.workspace.hostlist import Host
 
 NONCE = 'c0ffee'
@@ -25,7 +26,7 @@ class Taken:
 
     def __init__(self):
         self.payload = {'stdout': b'', 'stderr': b''}
-        self.frame = remote.Framed(NONCE, self._take)
+        self.frame = scripts.Framed(NONCE, self._take)
 
     def _take(self, stream, data):
         self.payload[stream] += data
@@ -56,67 +57,67 @@ class Envelopes(unittest.TestCase):
     def test_R_1_every_byte_but_nul_comes_back(self):
         for script in (b'', b'x', bytes(range(1, 256)), b'echo "it\'s $x" `y` !z\n', b'\\0101', b'\xff7', '\xe9'.encode()):
             with self.subTest(script=script):
-                self.assertEqual(opened(remote.envelope(script)), script)
+                self.assertEqual(opened(scripts.envelope(script)), script)
 
     def test_C_5_a_nul_byte_is_refused(self):
-        self.assertRaises(UsageError, remote.envelope, b'a\0b')
+        self.assertRaises(UsageError, scripts.envelope, b'a\0b')
 
     def test_C_7_what_does_not_fit_one_argument_is_refused(self):
-        for script, fits in ((b'a' * remote.MAX_ENCODED, True), (b'a' * (remote.MAX_ENCODED + 1), False),
-                             (b'!' * (remote.MAX_ENCODED // 5), True), (b'!' * (remote.MAX_ENCODED // 4), False)):
+        for script, fits in ((b'a' * scripts.MAX_ENCODED, True), (b'a' * (scripts.MAX_ENCODED + 1), False),
+                             (b'!' * (scripts.MAX_ENCODED // 5), True), (b'!' * (scripts.MAX_ENCODED // 4), False)):
             with self.subTest(size=len(script), fits=fits):
                 if fits:
-                    self.assertEqual(opened(remote.envelope(script)), script)
+                    self.assertEqual(opened(scripts.envelope(script)), script)
                 else:
                     with self.assertRaises(UsageError) as caught:
-                        remote.envelope(script)
+                        scripts.envelope(script)
                     self.assertIn('too long (%d bytes' % len(script), caught.exception.message)
 
     def test_C_7_the_size_of_a_command_that_does_not_fit_is_that_of_all_its_arguments(self):
         with self.assertRaises(UsageError) as caught:
-            remote.envelope(b"set -- a '%s'\n" % (remote.MAX_ENCODED * b'b'), 'our own script')
-        size = len("set -- a ''\n") + remote.MAX_ENCODED
+            scripts.envelope(b"set -- a '%s'\n" % (scripts.MAX_ENCODED * b'b'), 'our own script')
+        size = len("set -- a ''\n") + scripts.MAX_ENCODED
         self.assertIn('too long (%d bytes' % size, caught.exception.message)
 
     def test_arguments_are_words_whatever_is_in_them(self):
         words = ['', 'a b', "it's", '$x', '-n', 'a\nb', '\\', '*']
-        first, _newline, rest = remote.with_arguments('body', words).rpartition(b'\n')
+        first, _newline, rest = scripts.with_arguments('body', words).rpartition(b'\n')
         self.assertEqual(shlex.split(first.decode()), ['set', '--'] + words)
         self.assertEqual(rest, b'body')
 
     def test_C_6_bytes_that_are_no_text_pass_unchanged(self):
-        self.assertEqual(remote.shell_quote(b'\xff\''), b"'\xff'\\'''")
-        self.assertEqual(remote.shell_quote('\udcff'), b"'\xff'")
+        self.assertEqual(scripts.shell_quote(b'\xff\''), b"'\xff'\\'''")
+        self.assertEqual(scripts.shell_quote('\udcff'), b"'\xff'")
 
     def test_scripts_travel_without_comments_and_indentation(self):
-        for name, parts in remote.SHORT_SCRIPTS.items():
+        for name, parts in scripts.SHORT_SCRIPTS.items():
             with self.subTest(name=name):
-                lines = remote.script_text(*parts).splitlines()
+                lines = scripts.script_text(*parts).splitlines()
                 self.assertGreater(len(lines), 10)
                 self.assertEqual([line for line in lines if line.startswith((' ', '#'))], [])
 
     def test_scripts_travel_with_the_functions_that_they_name_and_no_others(self):
-        every = dict(remote.SHORT_SCRIPTS, guard=remote.GUARD, staging_guard=remote.STAGING_GUARD)
+        every = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD)
         for name, parts in every.items():
             with self.subTest(name=name):
-                made = set(re.findall(r'(?m)^(\w+)\(\) ', remote.source(*parts)))
-                text = remote.script_text(*parts)
+                made = set(re.findall(r'(?m)^(\w+)\(\) ', scripts.source(*parts)))
+                text = scripts.script_text(*parts)
                 sent = set(re.findall(r'(?m)^(\w+)\(\) ', text))
                 self.assertLess(sent, made)
                 self.assertEqual({word for word in re.findall(r'\w+', text) if word in made}, sent)
                 self.assertEqual([function for function in sent if len(re.findall(r'\b%s\b' % function, text)) < 2], [])
 
     def test_every_short_script_leaves_room_for_arguments(self):
-        for name, parts in remote.SHORT_SCRIPTS.items():
+        for name, parts in scripts.SHORT_SCRIPTS.items():
             with self.subTest(name=name):
-                self.assertLess(len(remote.envelope(remote.script_text(*parts).encode())), remote.MAX_ENCODED // 2)
+                self.assertLess(len(scripts.envelope(scripts.script_text(*parts).encode())), scripts.MAX_ENCODED // 2)
 
 
 class Commands(unittest.TestCase):
     """The Commands for proc."""
 
     TRANSPORT = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', env={'A': 'b'}, login_dir='/home/me')
-    LIMITS = remote.Limits(hello=1.0, timeout=2.0, stall=3.0, lease=60.0, grace=5.0)
+    LIMITS = scripts.Limits(hello=1.0, timeout=2.0, stall=3.0, lease=60.0, grace=5.0)
 
     def setUp(self):
         self.frame = Taken().frame
@@ -126,9 +127,9 @@ class Commands(unittest.TestCase):
         return shlex.split(text[:text.index('\n')])[2:]
 
     def test_SR_11_a_script_gets_the_nonce_on_its_input_and_nothing_secret_as_an_argument(self):
-        command = remote.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame, self.LIMITS, '/tmp/x')
+        command = scripts.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame, self.LIMITS, '/tmp/x')
         self.assertEqual(self.words(command), ['~', 'a b'])
-        self.assertEqual(command.stdin, remote.opening(self.frame))
+        self.assertEqual(command.stdin, scripts.opening(self.frame))
         self.assertIn(NONCE.encode(), command.stdin)
         self.assertNotIn(NONCE, ' '.join(command.argv))
         self.assertEqual((command.hello, command.timeout, command.stall, command.grace), (1.0, 2.0, 3.0, 5.0))
@@ -136,21 +137,21 @@ class Commands(unittest.TestCase):
         self.assertIs(command.sink, self.frame)
 
     def test_a_guarded_command_gets_its_limits_its_sizes_and_its_own_arguments(self):
-        payload = remote.Payload(b'#!/bin/sh\n', '/tmp/in', 77)
-        command = remote.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',), self.frame, self.LIMITS,
+        payload = scripts.Payload(b'#!/bin/sh\n', '/tmp/in', 77)
+        command = scripts.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',), self.frame, self.LIMITS,
                                  payload)
         self.assertEqual(self.words(command), ['5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
-        self.assertEqual(command.stdin, remote.opening(self.frame) + b'#!/bin/sh\n')
+        self.assertEqual(command.stdin, scripts.opening(self.frame) + b'#!/bin/sh\n')
         self.assertEqual((command.stdin_path, command.lifeline), ('/tmp/in', 20.0))
 
     def test_several_heartbeats_fit_one_lease(self):
-        command = remote.guarded(self.TRANSPORT, Host('h'), 'x', (), self.frame, self.LIMITS)
+        command = scripts.guarded(self.TRANSPORT, Host('h'), 'x', (), self.frame, self.LIMITS)
         self.assertLess(2 * command.lifeline, self.LIMITS.lease)
 
     def test_this_machine_starts_in_the_login_directory_with_the_users_environment(self):
         for host, expected in ((Host('h'), (None, {'A': 'b'})), (Host('localhost', 'local'), ('/home/me', None))):
             with self.subTest(host=host.name):
-                command = remote.plain(self.TRANSPORT, host, 'put', (), self.frame, self.LIMITS)
+                command = scripts.plain(self.TRANSPORT, host, 'put', (), self.frame, self.LIMITS)
                 self.assertEqual((command.cwd, command.env), expected)
 
 

@@ -10,7 +10,8 @@ import tracemalloc
 import unittest
 from unittest import mock
 
-from lwt import archive, budgets, remote, resultfiles
+from lwt import archive, resultfiles
+from lwt.remote import budgets, scripts
 from lwt.workspace import files
 from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
 from tests.test_copy import environments
@@ -64,7 +65,7 @@ class FetchTestCase(LeakCheckedTestCase):
 
     def fetch(self, d_fetch):
         """Fetch; returns (the tree of result/, the Arrived, what else was told)."""
-        script = remote.with_arguments(remote.script_text(*remote.LONG_SCRIPTS['fetch']), (KEY, INPUT, d_fetch))
+        script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']), (KEY, INPUT, d_fetch))
         env = {'PATH': self.search, 'HOME': self.home, MARK: self.mark}
         done = subprocess.run(['/bin/sh', '-c', 'exec %s -c "$0"' % self.shell, os.fsdecode(script)], cwd=self.home, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)

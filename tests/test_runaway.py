@@ -11,7 +11,7 @@ import subprocess
 import time
 import unittest
 
-from lwt import remote
+from lwt.remote import scripts
 from tests.support import marked, wait_for
 from tests.test_shells import CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell
 
@@ -91,7 +91,7 @@ class Runaways(RunawayTestCase):
             self.assertTrue(wait_for(lambda: not marked(self.mark), 20), len(marked(self.mark)))
         finally:
             self.end_all()
-        frame = remote.Framed(NONCE, lambda _stream, _data: None)
+        frame = scripts.Framed(NONCE, lambda _stream, _data: None)
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         return frame

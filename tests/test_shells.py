@@ -1,4 +1,4 @@
-"""The scripts of lwt/sh/ in every shell that is here: dash, bash and busybox sh."""
+"""The scripts of lwt/remote/sh/ in every shell that is here: dash, bash and busybox sh."""
 
 import contextlib
 import functools
@@ -17,14 +17,15 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import archive, errands, procfs, remote, task as tasks
+from lwt import archive, errands, procfs, task as tasks
 from lwt.flow import running
+from lwt.remote import scripts
 from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 NONCE = secrets.token_hex(16)            # of this run alone, and
 KEY = secrets.token_hex(16) + '.1'       # this as well: a sweep ends whatever carries it on this machine
-CONTROL = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS['control']), ('60',))
+CONTROL = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS['control']), ('60',))
 
 
 # A process that looks as if it were about to begin another program, which has no environment and no command line, from when it
@@ -52,13 +53,13 @@ show(end_words, end_env)
 time.sleep(60)
 '''
 
-FRAME = remote.Framed(NONCE, lambda _stream, _data: None)
-OPENING = remote.opening(FRAME)
+FRAME = scripts.Framed(NONCE, lambda _stream, _data: None)
+OPENING = scripts.opening(FRAME)
 
 
 def asked(size, digest, home='~'):
     """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
-    return remote.request(FRAME, (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
+    return scripts.request(FRAME, (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
 
 
 def path_without(scratch, *absent):
@@ -73,9 +74,9 @@ def path_without(scratch, *absent):
 
 def changed_runner(change):
     """A context in which tasks are sent with change(text of sh/run.sh and its libraries) as their runner."""
-    def changed(*names, text=remote.script_text):
+    def changed(*names, text=scripts.script_text):
         return change(text(*names)) if names[-1] == 'run' else text(*names)
-    return mock.patch.object(remote, 'script_text', side_effect=changed)
+    return mock.patch.object(scripts, 'script_text', side_effect=changed)
 
 
 def become(uid):
@@ -133,14 +134,14 @@ class ShellTestCase(LeakCheckedTestCase):
 
     def run_script(self, shell, home, name, *words, stdin=b''):
         """Run a short script; returns (code in the frame or its failure, lines, stderr payload)."""
-        script = remote.with_arguments(remote.script_text(*remote.SHORT_SCRIPTS[name]), words)
+        script = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS[name]), words)
         popen = self.start_opened(shell, home, script)
         out, err = popen.communicate(stdin, 60)
         return self.parse(out, err)
 
     def parse(self, out, err):
         got = {'stdout': b'', 'stderr': b''}
-        frame = remote.Framed(NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
+        frame = scripts.Framed(NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         frame.finish()
@@ -150,8 +151,8 @@ class ShellTestCase(LeakCheckedTestCase):
 
     def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'', data=b''):
         words = (grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
-        names = remote.STAGING_GUARD if script or data else remote.GUARD
-        return remote.with_arguments(remote.script_text(*names), words)
+        names = scripts.STAGING_GUARD if script or data else scripts.GUARD
+        return scripts.with_arguments(scripts.script_text(*names), words)
 
 
 class TheGuardOnAHost(ShellTestCase):
@@ -248,9 +249,9 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_SR_11_a_short_script_does_not_show_it_either(self, shell, home):
         """SR-11: a probe that waits for its file."""
-        script = remote.script_text(*remote.SHORT_SCRIPTS['probe'])
+        script = scripts.script_text(*scripts.SHORT_SCRIPTS['probe'])
         words = ('~', '10', '20', 'true')
-        popen = self.start_opened(shell, home, remote.with_arguments(script, words))
+        popen = self.start_opened(shell, home, scripts.with_arguments(script, words))
         self.assertEqual(popen.stdout.readline(), b'\036%s begin\n' % NONCE.encode())
         self.assertEqual(popen.stdout.readline(), b'ready\n')
         shown = [path for pid in marked(self.mark) for path in ('cmdline', 'environ')
@@ -310,7 +311,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_home_that_cannot_be_is_named(self, shell, home):
         words = ('1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
-        popen = self.start_opened(shell, home, remote.with_arguments(remote.script_text(*remote.GUARD), words))
+        popen = self.start_opened(shell, home, scripts.with_arguments(scripts.script_text(*scripts.GUARD), words))
         out, err = popen.communicate(timeout=30)
         self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
 
@@ -361,7 +362,7 @@ class TaskCase(ShellTestCase):
         return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
 
     def fetch(self, shell, home, wanted, variables=None):
-        script = remote.with_arguments(remote.script_text(*remote.LONG_SCRIPTS['fetch']), (KEY, self.INPUT, wanted))
+        script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']), (KEY, self.INPUT, wanted))
         popen = self.start(shell, home, script, variables=variables)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')
@@ -450,7 +451,7 @@ class ATaskOnAHost(TaskCase):
     @in_each_shell
     def test_X_1_a_runner_that_gets_a_term_as_soon_as_its_fate_is_decided_runs(self, shell, home):
         decided = 'decide "$candidate" ||'
-        self.assertEqual(remote.script_text('run').count(decided), 1)
+        self.assertEqual(scripts.script_text('run').count(decided), 1)
         with changed_runner(lambda text: text.replace(decided, 'decide "$candidate" && kill -TERM $$ ||')):
             self.ready(shell, home, 'echo said')
         self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
@@ -710,7 +711,7 @@ class LockedDirectories(TaskCase):
     @in_each_shell
     def test_D_9_a_task_begins_though_another_one_locks_the_directories_above_it(self, shell, home):
         begins = "trap '' HUP\n"
-        self.assertEqual(remote.script_text('run').count(begins), 1)
+        self.assertEqual(scripts.script_text('run').count(begins), 1)
         with changed_runner(lambda text: text.replace(begins, begins + 'chmod 000 ../..; chmod 000 ..\n')):
             self.ready(shell, home, 'echo x > out; exit 3')
         self.ask(shell, home, 'launch')
@@ -825,10 +826,10 @@ class Envelopes(ShellTestCase):
 
     def test_S_3_any_bytes_come_through_any_login_shell(self):
         data = bytes(byte for byte in range(1, 256)) + b"\n\n !! $HOME `id` 'x' \\ \n"
-        script = remote.with_arguments('printf %s "$1"', (data,))
+        script = scripts.with_arguments('printf %s "$1"', (data,))
         for shell in self.LOGIN_SHELLS:
             with self.subTest(shell=shell[0]):
-                done = subprocess.run(shell + ('-c', remote.envelope(script)), stdout=subprocess.PIPE, timeout=30,
+                done = subprocess.run(shell + ('-c', scripts.envelope(script)), stdout=subprocess.PIPE, timeout=30,
                                       env={'PATH': os.environ['PATH'], 'HOME': self.scratch})
                 self.assertEqual(done.stdout, data)
 

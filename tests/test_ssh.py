@@ -2,9 +2,10 @@
 
 import unittest
 
-from lwt import remote, ssh
+from lwt import ssh
 from lwt.errors import UsageError
 from lwt.proc import Command, Result
+from lwt.remote import scripts
 from lwt.workspace.hostlist import Host
 
 TRANSPORT = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', '/usr/bin')
@@ -19,7 +20,7 @@ def end(code):
 
 def judged(status, code, stdout=b'', stderr=b'', said=b''):
     """The Verdict on a Result whose streams went through a frame."""
-    frame = remote.Framed(NONCE, lambda stream, data: None)
+    frame = scripts.Framed(NONCE, lambda stream, data: None)
     frame.feed('stdout', stdout)
     frame.feed('stderr', stderr)
     frame.finish()
@@ -155,7 +156,7 @@ class Verdicts(unittest.TestCase):
 
     def test_a_proof_counts_for_the_first_request_only_and_with_nothing_else(self):
         proof = b'Host key verification failed.\r\n'
-        frame = remote.Framed(NONCE, lambda stream, data: None)
+        frame = scripts.Framed(NONCE, lambda stream, data: None)
         frame.feed('stderr', proof)
         frame.finish()
         result = Result(COMMAND, 'exited', 255)
@@ -163,7 +164,7 @@ class Verdicts(unittest.TestCase):
         for words in ({'is_first': False}, {'is_shared': True}):
             verdict = ssh.verdict(result, frame, **words)
             self.assertEqual((verdict.kind, verdict.ran), ('lost', 'maybe'))
-        frame = remote.Framed(NONCE, lambda stream, data: None)
+        frame = scripts.Framed(NONCE, lambda stream, data: None)
         frame.feed('stderr', b'Control socket connect(/run/x): Connection refused\r\n' + proof)
         frame.finish()
         self.assertEqual(ssh.verdict(result, frame, is_shared=True).ran, 'no')

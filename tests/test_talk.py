@@ -6,9 +6,10 @@ import signal
 import subprocess
 import unittest
 
-from lwt import call, remote, ssh
+from lwt import ssh
 from lwt.flow import Sleep
-from lwt.talk import Talk
+from lwt.remote import call, scripts
+from lwt.remote.channel import Talk
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 from tests.support import MARK, marked, wait_for
@@ -96,14 +97,14 @@ class Talks(EngineTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_N_6_a_script_that_hears_nothing_for_the_lease_is_gone_whatever_it_waits_for(self):
-        text = remote.script_text(*remote.SHORT_SCRIPTS['control'])
-        frame = remote.Framed('f00d' * 8, lambda _stream, _data: None)
+        text = scripts.script_text(*scripts.SHORT_SCRIPTS['control'])
+        frame = scripts.Framed('f00d' * 8, lambda _stream, _data: None)
         words = '~', 'aa' * 16, '5', '1', '0', '0'
-        for request in (b'', remote.request(frame, words + ('0', '-', '-', '-')) + b'end\n',       # idle, after an answer
-                        remote.request(frame, words + ('0', '-', '-', '-')) + b'poll aa',           # in the middle of a line
-                        remote.request(frame, words + ('999', 'sha256 x', '-', '-')) + b'end\nx'):  # and of a stream
+        for request in (b'', scripts.request(frame, words + ('0', '-', '-', '-')) + b'end\n',       # idle, after an answer
+                        scripts.request(frame, words + ('0', '-', '-', '-')) + b'poll aa',           # in the middle of a line
+                        scripts.request(frame, words + ('999', 'sha256 x', '-', '-')) + b'end\nx'):  # and of a stream
             with self.subTest(request=request):
-                script = os.fsdecode(remote.with_arguments(text, ('1',)))
+                script = os.fsdecode(scripts.with_arguments(text, ('1',)))
                 popen = subprocess.Popen(('/bin/sh', '-c', script), stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
                 popen.stdin.write(request)

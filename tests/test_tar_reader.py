@@ -10,7 +10,8 @@ import tarfile
 import tempfile
 import unittest
 
-from lwt import archive, budgets
+from lwt import archive
+from lwt.remote import budgets
 from lwt.tar_reader import BLOCK, Budget, Reader, Refused
 
 LARGE = Budget(10 ** 6, 1 << 40)

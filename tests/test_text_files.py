@@ -3,7 +3,7 @@ name files."""
 
 import unittest
 
-from lwt import script_checks
+from lwt.remote import script_checks
 from tests.support import ProgramTestCase
 
 BOM = b'\xef\xbb\xbf'

@@ -9,8 +9,8 @@ import os
 import re
 from typing import NamedTuple
 
-from lwt import quoting
 from lwt.errors import UsageError
+from lwt.remote import quoting
 from lwt.workspace.files import BOM
 
 MAX_LOOKED_AT = 1 << 20         # bytes of a script

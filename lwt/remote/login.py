@@ -20,11 +20,12 @@ import stat
 import time
 from typing import NamedTuple
 
-from lwt import budgets, events, ssh
-from lwt.call import logging_in
+from lwt import ssh
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
 from lwt.proc import Command, Result
+from lwt.remote import budgets, events
+from lwt.remote.call import logging_in
 from lwt.workspace import files
 
 MAX_DIRECTORY = 90 - len('/01234567.') - 40     # of the 108 bytes of a socket's name, ssh takes 18 for the time of its making

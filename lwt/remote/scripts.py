@@ -1,6 +1,6 @@
 """Scripts on hosts: how one is sent, and how its answer is read.  Pure.
 
-A script is a POSIX sh file in lwt/sh/.  It travels, with its arguments, as one encoded word of the command line:
+A script is a POSIX sh file in lwt/remote/sh/.  It travels, with its arguments, as one encoded word of the command line:
 
     exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<encoded>'
 
@@ -28,9 +28,10 @@ import pkgutil
 import re
 from typing import NamedTuple
 
-from lwt import budgets, ssh
+from lwt import ssh
 from lwt.errors import UsageError
 from lwt.proc import Command
+from lwt.remote import budgets
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
 MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
@@ -52,8 +53,8 @@ SSH_LAST_WORDS = (
     rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |Transferred: sent |'
     rb'Bytes per second: sent ')
 
-# The files of lwt/sh/ that each script is made of: the guard, also of a command with input or a script, the runner of a task,
-# and those that frame themselves.
+# The files of lwt/remote/sh/ that each script is made of: the guard, also of a command with input
+# or a script, the runner of a task, and the scripts that frame themselves.
 GUARD = 'environment', 'lib', 'begin', 'proclib', 'guard'
 STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'proclib', 'guard'
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
@@ -101,8 +102,8 @@ class Payload(NamedTuple):
 
 
 def source(*names):
-    """The text of scripts in lwt/sh/, one after the other."""
-    return ''.join(pkgutil.get_data('lwt', 'sh/%s.sh' % name).decode() for name in names)
+    """The text of scripts in lwt/remote/sh/, one after the other."""
+    return ''.join(pkgutil.get_data('lwt.remote', 'sh/%s.sh' % name).decode() for name in names)
 
 
 @functools.lru_cache(maxsize=None)

@@ -12,16 +12,17 @@ from __future__ import generator_stop
 
 import time
 
-from lwt import events, remote, ssh
-from lwt.call import is_shared, logging_in
+from lwt import ssh
 from lwt.flow import Turn
 from lwt.proc import Result
+from lwt.remote import events, scripts
+from lwt.remote.call import is_shared, logging_in
 
 
 class Talk:
     """Requests to a script on a host; use as a context manager.
 
-    session: a call.Session.  name: of remote.SHORT_SCRIPTS, one that answers many.  holds_slot: does the script hold a slot as
+    session: a call.Session.  name: of scripts.SHORT_SCRIPTS, one that answers many.  holds_slot: does the script hold a slot as
     long as it is there?  Else it holds one while the login is under way.
     """
 
@@ -50,9 +51,9 @@ class Talk:
         on_payload(stream, data) gets the answer.  stall: seconds in which a byte has to move.
         """
         def attempt():
-            frame, began = remote.Framed(self._session.nonce(), on_payload), time.monotonic()
+            frame, began = scripts.Framed(self._session.nonce(), on_payload), time.monotonic()
             is_first, was_shared = not self._is_there(), is_shared(self._session)
-            result = yield from self._turn(frame, remote.request(frame, arguments) + data, stall, is_first)
+            result = yield from self._turn(frame, scripts.request(frame, arguments) + data, stall, is_first)
             frame.finish()
             verdict = ssh.verdict(result or Result(None, 'exited'), frame, is_first, was_shared or is_shared(self._session))
             events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok', time.monotonic() - began), self._host.name)
@@ -88,7 +89,7 @@ class Talk:
         """Flow: start the script with a first request; returns its Result if it has not begun, else None."""
         self._line, self._child = _Line(frame, data), None
         session = self._session
-        command = remote.conversation(session.transport, self._host, self._name, self._line, session.limits(stall=stall))
+        command = scripts.conversation(session.transport, self._host, self._name, self._line, session.limits(stall=stall))
         began = yield command._replace(source=self._line, gate=session.gate, beside=self._beside)
         if isinstance(began, Result):
             return began

@@ -5,9 +5,10 @@ from __future__ import generator_stop
 import os
 from typing import NamedTuple
 
-from lwt import call, netcat, ssh
+from lwt import netcat, ssh
 from lwt.errors import HostError
 from lwt.proc import Command
+from lwt.remote import call
 
 ASK_TIME = 20.0                 # seconds for ssh -G, whose configuration may ask others
 

@@ -11,10 +11,11 @@ import os
 import random
 from typing import Callable, NamedTuple
 
-from lwt import budgets, events, remote, ssh
+from lwt import ssh
 from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
 from lwt.output import option_size
+from lwt.remote import budgets, events, scripts
 from lwt.workspace.hostlist import Host
 
 LOGIN_ATTEMPTS = 7
@@ -56,7 +57,7 @@ class Session(NamedTuple):
     def limits(self, timeout=0.0, stall=0.0):
         """The deadlines of a call."""
         settings = self.settings
-        return remote.Limits(settings.connect_timeout + settings.hello_timeout, timeout, stall, settings.lease, settings.grace)
+        return scripts.Limits(settings.connect_timeout + settings.hello_timeout, timeout, stall, settings.lease, settings.grace)
 
 
 class Answer(NamedTuple):
@@ -140,7 +141,7 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
     unwanted: the Verdict on a command that was ended because on_payload returned True, or None.
     """
     def log_in():
-        frame = remote.Framed(session.nonce(), on_payload)
+        frame = scripts.Framed(session.nonce(), on_payload)
         command = make(frame)._replace(gate=session.gate)
         was_shared = is_shared(session)
         result = yield command
@@ -181,14 +182,14 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
     output = Collector(most)
     limits = session.limits(timeout, stall)
     verdict = yield from call(
-        session, lambda frame: remote.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
+        session, lambda frame: scripts.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
         name)
     if output.is_full:
         verdict = ssh.Verdict('failed', 1, budgets.passed(most))
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 
-def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=remote.Payload(),
+def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=scripts.Payload(),
             on_held=lambda: None, unwanted=None):
     """Flow: run a command, or a long script of ours, under the guard; returns the Verdict.
 
@@ -204,5 +205,5 @@ def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, 
             on_held()
 
     return (yield from call(
-        session, lambda frame: remote.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload,
+        session, lambda frame: scripts.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload,
         on_result=look_at, unwanted=unwanted))
