@@ -97,11 +97,11 @@ class Env(NamedTuple):
     def ready(self, run, place, session, chosen, told=()):
         """What a run on hosts begins with: gates for their logins, and that how they answered is counted when it is over.
 
-        place: the workspace, or None.  told: a list of what hosts tell of themselves, for weather.record.
+        place: the workspace, or None.  told: a list of what hosts tell of themselves, for health_log.record.
         """
         def remember():
-            from lwt import weather
-            weather.record(place, session.settings, session.heard, told, output.say)
+            from lwt.hosts import health_log
+            health_log.record(place, session.settings, session.heard, told, output.say)
 
         from lwt.remote import login
         login.learn_gates(run, session, chosen)
@@ -122,10 +122,10 @@ class Env(NamedTuple):
 
     def _available(self, place, settings):
         """The available hosts without those that get no work, which are named."""
-        from lwt import weather
+        from lwt.hosts import health_log
         from lwt.workspace import nodeset
         listed = place.available()
-        resting = weather.resting(place, [host.name for host in listed], settings or self.settings(place))
+        resting = health_log.resting(place, [host.name for host in listed], settings or self.settings(place))
         if resting and not self.quiet:
             output.say('left out (quarantine): %s; see lwt hosts --why HOST' % nodeset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]

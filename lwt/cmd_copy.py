@@ -106,8 +106,8 @@ def _rates(place, names):
     """{name: bytes a second} of hosts, where a workspace remembers probes."""
     if place is None or not os.path.exists(place.database):
         return {}
-    from lwt import weather  # here, for it brings SQLite
-    return weather.rates(place, names)
+    from lwt.hosts import health_log  # here, for it brings SQLite
+    return health_log.rates(place, names)
 
 
 def _check_target(target):

@@ -12,10 +12,10 @@ from lwt import output, queue, results, scheduler
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
+from lwt.hosts.health_log import Weather
 from lwt.store import Store
 from lwt.task_view import Teller, Troubles, summary, table
 from lwt.visit import Context
-from lwt.weather import Weather
 from lwt.workspace import files, layout
 
 PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90', '3.96', '4.00')

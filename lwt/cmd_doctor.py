@@ -9,9 +9,9 @@ from lwt.arguments import Parser, fitting, refuse_words
 from lwt.checks import Finding
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
+from lwt.hosts.health_log import Weather
 from lwt.store import Store
 from lwt.visit import Context
-from lwt.weather import Weather
 from lwt.workspace import config, identity, nodeset
 from lwt.workspace.hostlist import Host
 

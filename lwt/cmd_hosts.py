@@ -52,7 +52,8 @@ def main(name, argv, make_env):
 
 def _one(env, parsed, reason):
     """--why, --out and --back."""
-    from lwt import health, weather_view  # here, for to print a set needs none of it
+    from lwt import weather_view
+    from lwt.hosts import health  # here, for to print a set needs none of it
     from lwt.store import Store
     name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
     if bool(reason) != bool(parsed.out):
@@ -75,7 +76,8 @@ def _one(env, parsed, reason):
 
 def _about(place, store, name, now, numbers):
     """All that is known of how a host is."""
-    from lwt import health, weather_view
+    from lwt import weather_view
+    from lwt.hosts import health
     yield from weather_view.health_lines(store.health().get(name, health.Health(name)), now,
                                          numbers)
     listed, available = ({host.name: host for host in found} for found in (place.candidates(), place.available()))

@@ -2,9 +2,10 @@
 
 import time
 
-from lwt import monitor, outcome, output, weather_view
+from lwt import outcome, output, weather_view
 from lwt.arguments import Parser, fitting, read_value, refuse_words
 from lwt.flow import running
+from lwt.hosts import load
 from lwt.workspace import nodeset
 from lwt.workspace.config import positive_seconds
 
@@ -44,7 +45,7 @@ def _round(env, place, session, chosen, parsed):
     told, settings, began = [], session.settings, time.monotonic()
     with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
         env.ready(run, place, session, chosen, told)
-        looks = run.reports([monitor.look(session, host) for host in chosen])
+        looks = run.reports([load.look(session, host) for host in chosen])
         told += [(look.host, look.load, look.verdict.reason) for look in looks]
     took = time.monotonic() - began
     if parsed.json:

@@ -7,10 +7,11 @@ import os
 import tempfile
 import time
 
-from lwt import outcome, output, probe, weather_view
+from lwt import outcome, output, weather_view
 from lwt.arguments import Parser, fitting, read_value, refuse_words
 from lwt.errors import Cancelled
 from lwt.flow import running
+from lwt.hosts import probe
 from lwt.ssh import Verdict
 from lwt.store import Store
 from lwt.workspace import files, nodeset

@@ -7,17 +7,17 @@ import time
 
 from lwt import output, passes, prospects, queue, results, scheduler, task as tasks, weather_view
 from lwt.arguments import Parser, fitting
-from lwt.capacity import accepts
 from lwt.errors import (
     BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError)
 from lwt.flow import running
-from lwt.health import NEEDS_A_PERSON  # cron mails what is said of such a host
+from lwt.hosts.capacity import accepts
+from lwt.hosts.health import NEEDS_A_PERSON  # cron mails what is said of such a host
+from lwt.hosts.health_log import Weather
 from lwt.prospects import Prospects
 from lwt.remote import call, events
 from lwt.store import BUSY_TIMEOUT, PATIENCE, Store
 from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.visit import Context
-from lwt.weather import Weather
 from lwt.workspace import files, identity, nodeset
 from lwt.workspace.hostlist import Host
 

@@ -15,7 +15,8 @@ from __future__ import generator_stop
 import re
 from typing import NamedTuple
 
-from lwt import sample, ssh
+from lwt import ssh
+from lwt.hosts import sample
 from lwt.remote import budgets, call
 from lwt.store import Leftover
 from lwt.task import KEY

@@ -8,8 +8,8 @@ is.
 
 from typing import NamedTuple
 
-from lwt import capacity
-from lwt.health import NEEDS_A_PERSON
+from lwt.hosts import capacity
+from lwt.hosts.health import NEEDS_A_PERSON
 from lwt.workspace import nodeset
 
 UNREACHABLE = ('dns',) + NEEDS_A_PERSON     # classes of failure that do not go away by themselves

@@ -10,11 +10,12 @@ from __future__ import generator_stop
 import functools
 import os
 
-from lwt import clocks, door, procfs, task as tasks
-from lwt.capacity import accepts
+from lwt import door, procfs, task as tasks
 from lwt.carry import carry
 from lwt.errors import LwtError
 from lwt.flow import Sleep
+from lwt.hosts import clocks
+from lwt.hosts.capacity import accepts
 from lwt.prospects import Prospects
 from lwt.remote.login import learn_gates
 from lwt.visit import Target, stay, visit

@@ -20,8 +20,9 @@ import sys
 import time
 from typing import NamedTuple
 
-from lwt import health, sample, task as tasks
+from lwt import task as tasks
 from lwt.errors import BusyError, LocalError
+from lwt.hosts import health, sample
 from lwt.workspace import files
 
 try:

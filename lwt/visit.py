@@ -18,10 +18,11 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import errands, local_work, results, sample, ssh, task as tasks
-from lwt.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
+from lwt import errands, local_work, results, ssh, task as tasks
 from lwt.errors import HostError
 from lwt.flow import Sleep
+from lwt.hosts import sample
+from lwt.hosts.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.remote import budgets, call, events
 from lwt.remote.channel import Talk
 from lwt.share import picks

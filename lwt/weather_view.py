@@ -4,7 +4,8 @@ import math
 import os
 import time
 
-from lwt import capacity, health, output, probe, weather
+from lwt import output
+from lwt.hosts import capacity, health, health_log, probe
 
 STATES = {'well': 'well', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
 BUSY = 0.9                  # of what a host has of something, from which on it is coloured
@@ -149,7 +150,7 @@ def repeat(one_round, every):
 
 
 def look_json(look):
-    """A monitor.Look as a dict for JSON."""
+    """A load.Look as a dict for JSON."""
     return dict({'host': look.host, 'class': look.verdict.kind, 'reason': look.verdict.reason},
                 **(probe.sample.to_json(look.load) if look.load else {}))
 
@@ -188,15 +189,15 @@ def why_rows(place, store, settings, task, now):
 def _other_names(store, listed):
     """{name: the other names of its machine} of listed hosts that have any."""
     machines = {name: machine for name,
-                machine in weather.machines(store).items() if name in listed}
+                machine in health_log.machines(store).items() if name in listed}
     return {name: [other for other in names if other != name]
-            for names in weather.twins(machines) for name in names}
+            for names in health_log.twins(machines) for name in names}
 
 
 def twin_lines(store, listed, found=()):
     """What to say of listed hosts that are one machine.  found: probe.Probed, which may be newer
     than what the store has."""
-    machines = weather.machines(store)
+    machines = health_log.machines(store)
     machines.update((one.host, one.load.machine) for one in found if one.load.machine)
-    for names in weather.twins({name: machines[name] for name in machines if name in listed}):
+    for names in health_log.twins({name: machines[name] for name in machines if name in listed}):
         yield '%s: the same machine; its slots are counted once' % ' '.join(names)

@@ -2,10 +2,10 @@
 
 import unittest
 
-from lwt import capacity, sample
 from lwt.errors import UsageError
+from lwt.hosts import capacity, sample
+from lwt.hosts.sample import Sample, Use
 from lwt.remote import budgets
-from lwt.sample import Sample, Use
 from lwt.task import Desc
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host

@@ -5,8 +5,8 @@ import sqlite3
 import time
 import unittest
 
-from lwt import clocks, health
-from lwt.health import Health, Rules
+from lwt.hosts import clocks, health
+from lwt.hosts.health import Health, Rules
 from lwt.store import Store
 from tests.support import ProgramTestCase
 
@@ -111,8 +111,8 @@ class Stored(ProgramTestCase):
         """SR-16: task.started is a year ahead; its memory is not reserved for a year."""
         self.describe('one', 'exec : true\nmemory : 1\n')
         with Store(self.path('.lwt', 'state.db')) as store:
-            from lwt.capacity import Room
-            from lwt.sample import Sample
+            from lwt.hosts.capacity import Room
+            from lwt.hosts.sample import Sample
             from lwt.visit import _Left
 
             task = store.all()[0]

@@ -8,9 +8,9 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import (
-    broadcast, errands, leftovers, manifest, reduce, resultfiles, sample, ssh, transfer, visit)
+from lwt import broadcast, errands, leftovers, manifest, reduce, resultfiles, ssh, transfer, visit
 from lwt.errors import LocalError
+from lwt.hosts import sample
 from lwt.remote import budgets, call
 
 BLOCK = b'x' * (1 << 16)

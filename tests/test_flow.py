@@ -7,9 +7,10 @@ import tempfile
 import unittest
 from types import SimpleNamespace
 
-from lwt import flow, sample, ssh, visit
+from lwt import flow, ssh, visit
 from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
+from lwt.hosts import sample
 from lwt.proc import Command, Result
 from lwt.remote import budgets, call
 from lwt.workspace import config

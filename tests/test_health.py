@@ -2,8 +2,8 @@
 
 import unittest
 
-from lwt import health
-from lwt.health import Health, Rules
+from lwt.hosts import health
+from lwt.hosts.health import Health, Rules
 from lwt.ssh import Verdict
 
 RULES = Rules(after=3, good=2, wait=10.0, longest=100.0)

@@ -12,7 +12,7 @@ FOLDER = os.path.dirname(lwt.__file__)
 # From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
 LAYERS = (
     ('__init__', 'errors', 'remote.budgets'),
-    ('remote.quoting', 'workspace.ownership', 'clocks'),
+    ('remote.quoting', 'workspace.ownership', 'hosts.clocks'),
     ('workspace.nodeset', 'procfs', 'plain', 'template', 'bundle', 'remote.events', 'crontab',
      'report_style', 'partition', 'share', 'door',
      'workspace.files', 'disk_space', 'ssh_messages', 'workspace.ssh_config', 'symlinks',
@@ -21,14 +21,14 @@ LAYERS = (
     ('workspace.layout', 'joblog', 'workspace.identity'),
     ('proc', 'ssh', 'archive', 'manifest'),
     ('remote.scripts', 'scp', 'netcat'),
-    ('health', 'sample'),
-    ('capacity',),
+    ('hosts.health', 'hosts.sample'),
+    ('hosts.capacity',),
     ('flow', 'task', 'outcome', 'output'),
     ('local_work', 'floor', 'resultfiles'),
     ('store', 'styles', 'log', 'report', 'remote.call', 'results', 'multi'),
     ('arrival', 'task_view', 'remote.login', 'jobs', 'passes', 'remote.rendezvous', 'errands',
      'remote.channel'),
-    ('weather', 'monitor', 'probe', 'prospects'),
+    ('hosts.health_log', 'hosts.load', 'hosts.probe', 'prospects'),
     ('visit', 'transfer', 'queue', 'reduce', 'weather_view', 'leftovers'),
     ('broadcast', 'carry', 'checks'),
     ('scheduler',),
@@ -41,7 +41,7 @@ LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 PURE = ('ssh', 'scp', 'remote.scripts', 'task', 'workspace.hostlist', 'workspace.nodeset',
         'crontab',
-        'health', 'sample', 'capacity', 'netcat', 'door',
+        'hosts.health', 'hosts.sample', 'hosts.capacity', 'netcat', 'door',
         'ssh_messages')
 
 

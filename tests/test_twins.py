@@ -4,7 +4,7 @@ import json
 import re
 import unittest
 
-from lwt import sample, weather
+from lwt.hosts import health_log, sample
 from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import ProgramTestCase
@@ -36,7 +36,7 @@ class Names(unittest.TestCase):
 
     def test_FR_35_names_are_grouped_by_machine(self):
         """FR-35: a host that did not say who it is has no twin."""
-        self.assertEqual(weather.twins({'b': 'm', 'a': 'm', 'c': 'n', 'd': '', 'e': ''}),
+        self.assertEqual(health_log.twins({'b': 'm', 'a': 'm', 'c': 'n', 'd': '', 'e': ''}),
                          [['a', 'b']])
 
 

@@ -6,9 +6,9 @@ import re
 import threading
 import unittest
 
-from lwt import capacity, health, probe
-from lwt.health import Health
-from lwt.sample import Sample
+from lwt.hosts import capacity, health, probe
+from lwt.hosts.health import Health
+from lwt.hosts.sample import Sample
 from lwt.ssh import Verdict
 from lwt.task import Desc
 from lwt.workspace import config

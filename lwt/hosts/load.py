@@ -4,7 +4,8 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import sample, ssh
+from lwt import ssh
+from lwt.hosts import sample
 from lwt.remote import budgets, call
 from lwt.workspace.config import plain_seconds
 

@@ -11,7 +11,8 @@ import hashlib
 import time
 from typing import NamedTuple
 
-from lwt import netcat, sample, ssh
+from lwt import netcat, ssh
+from lwt.hosts import sample
 from lwt.remote import budgets, call, scripts
 from lwt.workspace.config import bounded, plain_seconds
 

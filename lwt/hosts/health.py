@@ -16,7 +16,7 @@ count only once its time is over.
 
 from typing import NamedTuple
 
-from lwt import clocks
+from lwt.hosts import clocks
 
 STATES = ('well', 'doubtful', 'out', 'held')
 EVENTS = ('good', 'bad', 'grave', 'suspect', 'hold', 'release')

@@ -12,8 +12,8 @@ import os
 import random
 import time
 
-from lwt import health
 from lwt.errors import LwtError
+from lwt.hosts import health
 from lwt.store import Store
 
 KEEP_WAITING = 5.0      # seconds that good news may wait to be written
