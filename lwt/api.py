@@ -16,10 +16,11 @@ import os
 import sys
 from typing import NamedTuple
 
-from lwt import outcome, output
+from lwt import outcome
 from lwt.arguments import Env, fitting
 from lwt.errors import Cancelled, HostError, Interrupted, LocalError, LwtError, UsageError
 from lwt.flow import Later, Sleep, must, retry, running
+from lwt.output import writer
 from lwt.proc import Command, Result
 from lwt.remote import call
 from lwt.ssh import Verdict
@@ -103,7 +104,7 @@ class Lwt(NamedTuple):
         The reports come in the order in which the flows ended.  An error that one ended with is raised, when all are done.
         """
         session = self.env.session(self.settings, chosen)
-        with running(fitting(self.settings.fanout, 'fanout', output.say), self.settings.grace) as run:
+        with running(fitting(self.settings.fanout, 'fanout', writer.say), self.settings.grace) as run:
             self.env.ready(run, self.workspace, session, chosen)
             return run.reports([make(session, host) for host in chosen])
 

@@ -11,8 +11,9 @@ import re
 import sys
 from typing import NamedTuple
 
-from lwt import output, proc
+from lwt import proc
 from lwt.errors import UsageError
+from lwt.output import writer
 from lwt.workspace import config
 
 
@@ -55,7 +56,7 @@ class Env(NamedTuple):
         if not settings.fanout:
             settings = settings._replace(fanout=proc.most_at_once())
         if self.verbose or settings.log:
-            from lwt import log  # here, for it takes long, and few ask for it
+            from lwt.output import log  # here, for it takes long, and few ask for it
             log.start(self.verbose, settings.log, settings.log_format == 'json')
         return settings
 
@@ -84,7 +85,7 @@ class Env(NamedTuple):
                 ssh.require_program(found[name], name, path)
         sockets = login.sockets(self.environ, os.getuid()) if found['ssh'] else login.Sockets('')
         if sockets.problem and self.verbose:
-            output.say('connections are not reused: ' + sockets.problem)
+            writer.say('connections are not reused: ' + sockets.problem)
         home = _home(self.environ)
         can_enter = os.path.isdir(home) and os.access(home, os.X_OK)
         local_env = None if self.environ.get('HOME') == home else dict(os.environ, HOME=home)
@@ -101,7 +102,7 @@ class Env(NamedTuple):
         """
         def remember():
             from lwt.hosts import health_log
-            health_log.record(place, session.settings, session.heard, told, output.say)
+            health_log.record(place, session.settings, session.heard, told, writer.say)
 
         from lwt.remote import login
         login.learn_gates(run, session, chosen)
@@ -127,7 +128,7 @@ class Env(NamedTuple):
         listed = place.available()
         resting = health_log.resting(place, [host.name for host in listed], settings or self.settings(place))
         if resting and not self.quiet:
-            output.say('left out (quarantine): %s; see lwt hosts --why HOST' % nodeset.fold(sorted(resting)))
+            writer.say('left out (quarantine): %s; see lwt hosts --why HOST' % nodeset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]
 
 
@@ -144,7 +145,7 @@ def _home(environ):
 
 @functools.lru_cache(maxsize=None)
 def _say_once(text):
-    output.say(text)
+    writer.say(text)
 
 
 def _read_hosts(name):
@@ -188,7 +189,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Help that fits the terminal: prose is filled; lines that are set in are examples, each with its comment beside it."""
 
     def __init__(self, prog):
-        width = config.bounded(os.environ.get('COLUMNS', ''), 20, 1000) or output.columns()
+        width = config.bounded(os.environ.get('COLUMNS', ''), 20, 1000) or writer.columns()
         super().__init__(prog, width=width - 2)         # or argparse asks shutil anew for each option
 
     def _fill_text(self, text, width, indent):

@@ -13,8 +13,9 @@ import shutil
 import time
 from typing import Callable, NamedTuple
 
-from lwt import netcat, output, proc, procfs, queue, store as stores, task as tasks
+from lwt import netcat, proc, procfs, queue, store as stores, task as tasks
 from lwt.errors import BusyError, LocalError, LwtError
+from lwt.output import writer
 from lwt.proc import Command
 
 LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which it is told
@@ -117,7 +118,7 @@ def locks(place):
         pid, age = place.lock(name).holder() or (0, 0.0)
         if age < 0:
             age = procfs.age(seen[pid]) if pid in seen else 0.0
-        text = 'held by process %d for %s' % (pid, output.duration(age))
+        text = 'held by process %d for %s' % (pid, writer.duration(age))
         if pid in seen and seen[pid].state == b'T':
             yield Finding('FAIL', 'lock ' + name, text + ', which is stopped', 'let it go on: kill -CONT %d' % pid)
         else:
@@ -146,7 +147,7 @@ def workspace(place):
     usage = shutil.disk_usage(place.root)
     kind = kind_of(os.path.realpath(place.root), _mounts())
     status = 'warn' if usage.free < LITTLE_ROOM else 'ok'
-    yield Finding(status, 'disk', '%s free of %s%s' % (output.size(usage.free), output.size(usage.total), kind and ', ' + kind),
+    yield Finding(status, 'disk', '%s free of %s%s' % (writer.size(usage.free), writer.size(usage.total), kind and ', ' + kind),
                   'results stay on their hosts until there is room' if status == 'warn' else '')
     if NETWORK.fullmatch(kind):
         yield Finding('warn', 'file system', '%s: locks and SQLite cannot be trusted there' % kind,
@@ -273,4 +274,4 @@ def _say(argv, env):
     """Flow: the first line that a program says."""
     result = yield Command(argv, env=env, timeout=ASK_TIME)
     lines = (result.stdout + result.stderr).decode('utf-8', 'replace').splitlines()
-    return output.printable_line(os.fsencode(lines[0])) if lines else ''
+    return writer.printable_line(os.fsencode(lines[0])) if lines else ''

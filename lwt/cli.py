@@ -13,9 +13,10 @@ import io
 import os
 import sys
 
-from lwt import __version__, output
+from lwt import __version__
 from lwt.arguments import Env, Parser
 from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LocalError, LwtError, UsageError
+from lwt.output import writer
 from lwt.workspace import config
 
 COMMANDS = (                # the order of --help: name, module, what it does
@@ -52,11 +53,11 @@ USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'
 
 def main(argv=None, environ=None):
     """Run lwt; returns the exit code.  argv: without the program's name."""
-    output.begin(_open_standard_streams())
+    writer.begin(_open_standard_streams())
     gc.set_threshold(COLLECT_AFTER)
     try:
         code = _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
-        return EXIT_LOCAL if output.losses() else code
+        return EXIT_LOCAL if writer.losses() else code
     except Interrupted as error:
         return error.exit_code
     except LwtError as error:
@@ -65,7 +66,7 @@ def main(argv=None, environ=None):
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        return 128 + output.SIGPIPE
+        return 128 + writer.SIGPIPE
     except OSError as error:
         if error.errno not in MACHINE_ERRORS:
             return _report_bug()
@@ -74,21 +75,21 @@ def main(argv=None, environ=None):
     except Exception:
         return _report_bug()
     finally:
-        for loss in output.losses():
+        for loss in writer.losses():
             _say_error(loss)
 
 
 def _report_bug():
     import traceback
-    output.put_bytes(output.encoded(traceback.format_exc()), 2)
-    output.say('this is a bug in lwt; please report the lines above')
+    writer.put_bytes(writer.encoded(traceback.format_exc()), 2)
+    writer.say('this is a bug in lwt; please report the lines above')
     return EXIT_BUG
 
 
 def _say_error(error):
-    output.say(error.message)
+    writer.say(error.message)
     if error.hint:
-        output.say('hint: ' + error.hint)
+        writer.say('hint: ' + error.hint)
 
 
 def _open_standard_streams():
@@ -117,7 +118,7 @@ def _run(argv, environ):
         try:
             return _run_command(argv, environ)
         except SystemExit as end:
-            output.put_bytes(output.encoded(printed.getvalue()))
+            writer.put_bytes(writer.encoded(printed.getvalue()))
             return end.code or 0
 
 
@@ -145,7 +146,7 @@ def _find_command(argv):
     leading, rest = parser.leading(argv)
     before, _words = parser.parse(leading)      # prints and exits for help and version; complains of what it does not know
     if not rest:
-        output.put_bytes(output.encoded(parser.format_usage()), 2)
+        writer.put_bytes(writer.encoded(parser.format_usage()), 2)
         raise UsageError('no command', 'see lwt --help')
     if rest[0] == 'help':
         parser.parse(['--help'])

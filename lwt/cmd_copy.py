@@ -5,10 +5,11 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import broadcast, manifest, outcome, output, ssh, transfer
+from lwt import broadcast, manifest, outcome, ssh, transfer
 from lwt.arguments import Parser, fitting, read_value
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
+from lwt.output import writer
 from lwt.workspace import config, files, ownership
 
 PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
@@ -41,7 +42,7 @@ def main(name, argv, make_env):
     session = env.session(settings, chosen)
     tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
     make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally, place)
-    with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+    with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
         env.ready(run, place, session, chosen)
         return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
 
@@ -168,9 +169,9 @@ class _Copies:
         self._tally = tally
         self._env = env
         self._is_shown = os.isatty(2) and not env.quiet
-        self._out = output.Output(run)
+        self._out = writer.Output(run)
         tally.say = self._out.say
-        self._progress = output.Progress(self._is_shown)
+        self._progress = writer.Progress(self._is_shown)
         self._out.share_terminal(self._progress)
         self._began = time.monotonic()
         self._verdicts = {}
@@ -208,8 +209,8 @@ class _Copies:
         tally, done = self._tally, sum(1 for verdict in self._verdicts.values() if verdict.ok)
         if self._env.verbose:
             self._out.say('%d of %d hosts: %d files copied, %d unchanged, %s in %s' % (
-                done, self._count, tally.copied, tally.unchanged, output.size(tally.moved),
-                output.duration(time.monotonic() - self._began)))
+                done, self._count, tally.copied, tally.unchanged, writer.size(tally.moved),
+                writer.duration(time.monotonic() - self._began)))
 
     def _look(self):
         self._progress.show(progress_text(self._tally, len(self._verdicts), self._count, time.monotonic() - self._began))
@@ -218,9 +219,9 @@ class _Copies:
 
 def progress_text(tally, done, count, elapsed):
     """How far copies have come after so many seconds."""
-    text = '%d of %d hosts, %s of %s' % (done, count, output.size(tally.moved), output.size(tally.expected))
+    text = '%d of %d hosts, %s of %s' % (done, count, writer.size(tally.moved), writer.size(tally.expected))
     rate = tally.moved / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text
     left = max(0, tally.expected - tally.moved) / rate
-    return '%s, %s/s, %s left' % (text, output.size(rate), output.duration(left))
+    return '%s, %s/s, %s left' % (text, writer.size(rate), writer.duration(left))

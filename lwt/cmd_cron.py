@@ -7,10 +7,11 @@ import shutil
 import sys
 import time
 
-from lwt import bundle, crontab, output
+from lwt import bundle, crontab
 from lwt.arguments import Parser
 from lwt.errors import EXIT_FAILED, LocalError, UsageError
 from lwt.flow import running
+from lwt.output import writer
 from lwt.proc import Command
 from lwt.workspace import config, files
 
@@ -97,7 +98,7 @@ class _Cron:
         """Write a crontab, and look whether it is there."""
         if new == old:
             return
-        result = self.run(self.program('crontab'), '-', stdin=output.encoded(new))
+        result = self.run(self.program('crontab'), '-', stdin=writer.encoded(new))
         if not result.ok:
             raise LocalError('crontab: %s' % _complaint(result))
         if self.table() != new:
@@ -106,7 +107,7 @@ class _Cron:
     def units(self):
         """[(path, text)] of the service and of the timer."""
         folder = os.path.join(self.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config'), 'systemd', 'user')
-        name = 'lwt-%s' % hashlib.sha256(output.encoded(self.place.root)).hexdigest()[:8]
+        name = 'lwt-%s' % hashlib.sha256(writer.encoded(self.place.root)).hexdigest()[:8]
         texts = crontab.units(self.minutes, self.variables, self.words, self.place.root)
         return [(os.path.join(folder, name + kind), text) for kind, text in zip(('.service', '.timer'), texts)]
 
@@ -120,7 +121,7 @@ class _Cron:
 
 
 def _complaint(result):
-    return output.printable_line(result.stderr.strip().splitlines()[-1], 200) if result.stderr.strip() else \
+    return writer.printable_line(result.stderr.strip().splitlines()[-1], 200) if result.stderr.strip() else \
         '%s %d' % (result.status, result.code)
 
 
@@ -135,7 +136,7 @@ def install(cron, with_systemd):
         return _install_units(cron)
     old, new = cron.table(), cron.line()
     cron.replace(old, crontab.edited(old, cron.place.root, new))
-    output.put_line(new)
+    writer.put_line(new)
     return 0
 
 
@@ -143,12 +144,12 @@ def _install_units(cron):
     for path, text in cron.units():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         files.write_atomic(path, text)
-        output.put_line(path)
+        writer.put_line(path)
     timer = os.path.basename(cron.units()[1][0])
     problem = cron.systemctl('daemon-reload') or cron.systemctl('enable', '--now', timer)
     if problem:
-        output.say('the timer was written, but is not enabled: %s' % problem)
-        output.say('hint: systemctl --user daemon-reload; systemctl --user enable --now %s' % timer)
+        writer.say('the timer was written, but is not enabled: %s' % problem)
+        writer.say('hint: systemctl --user daemon-reload; systemctl --user enable --now %s' % timer)
     return EXIT_FAILED if problem else 0
 
 
@@ -161,7 +162,7 @@ def remove(cron, with_systemd):
             os.unlink(path)
         problem = problem or cron.systemctl('daemon-reload')
         if problem:
-            output.say('the timer was removed, but systemd may not know yet: %s' % problem)
+            writer.say('the timer was removed, but systemd may not know yet: %s' % problem)
     if not with_systemd and (not present or shutil.which('crontab', path=cron.path)):
         old = cron.table()
         cron.replace(old, crontab.edited(old, cron.place.root))
@@ -172,18 +173,18 @@ def show(cron, with_systemd):
     """Print the line and when the last pass was; or the units, as they would be."""
     if with_systemd:
         for path, text in cron.units():
-            output.put_line('# %s\n%s' % (path, text))
+            writer.put_line('# %s\n%s' % (path, text))
         return 0
     lines = crontab.ours(cron.table(), cron.place.root)
     for line in lines:
-        output.put_line(line)
+        writer.put_line(line)
     timer = cron.units()[1][0]
     if os.path.exists(timer):
-        output.put_line(timer)
+        writer.put_line(timer)
         every = re.search(r'OnUnitActiveSec=(\d+)min', files.read_text(timer, 1 << 16))
         lines.append('')
     if not lines:
-        output.say('nothing is installed for %s' % cron.place.root)
+        writer.say('nothing is installed for %s' % cron.place.root)
         return EXIT_FAILED
     _tell_last(cron, crontab.minutes_of(lines[0]) if lines[0] else int(every.group(1)) if every else None)
     return 0
@@ -194,13 +195,13 @@ def _tell_last(cron, minutes):
     try:
         age = time.time() - os.stat(cron.log).st_mtime
     except OSError:
-        output.say('no pass yet')
+        writer.say('no pass yet')
         return
     if age < -FUTURE:
-        output.say('the time of the last pass (%s) is in the future: was the clock wrong?' % cron.log)
+        writer.say('the time of the last pass (%s) is in the future: was the clock wrong?' % cron.log)
         return
     is_late = minutes is not None and age > LATE * 60 * minutes
-    output.say('the last pass was %s ago%s' % (output.duration(max(0.0, age)), '; is cron running?' if is_late else ''))
+    writer.say('the last pass was %s ago%s' % (writer.duration(max(0.0, age)), '; is cron running?' if is_late else ''))
 
 
 VERBS = {'install': install, 'remove': remove, 'show': show}

@@ -8,11 +8,12 @@ and cleaned like any others, on a host that is called localhost.
 import os
 import tempfile
 
-from lwt import output, queue, results, scheduler
+from lwt import queue, results, scheduler
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import Weather
+from lwt.output import writer
 from lwt.store import Store
 from lwt.task_view import Teller, Troubles, summary, table
 from lwt.visit import Context
@@ -81,13 +82,13 @@ def _run(env, place, store):
     desc, folder = queue.Reader(place, settings.retries).read('lyapunov')
     values = queue.values_of_file(place.path('parameters.txt'))
     queue.add(place, store, [queue.Order('lyapunov', desc, folder, values)])
-    output.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
+    writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
     listed = place.available()
     session = env.session(settings, listed)
     weather = Weather(store, settings, session.heard)
-    fanout = fitting(settings.fanout, '-f', output.say)
+    fanout = fitting(settings.fanout, '-f', writer.say)
     try:
-        with Teller(store, output.say, output.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
+        with Teller(store, writer.say, writer.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
             scheduler.until_done(run,
                                  Context(place, store, session, teller.tell, weather,
                                          trouble=Troubles(teller.remark).hear,
@@ -97,11 +98,11 @@ def _run(env, place, store):
         _kill_all(store, Context(place, store, session, lambda text: None, weather), fanout, settings)
         raise
     for line in table(store.all(), env.environ):
-        output.put_line(line)
-    output.put_line()
+        writer.put_line(line)
+    writer.put_line()
     for line in _chart(place, store.all()):
-        output.put_line(line)
-    output.say(summary(store.counts()))
+        writer.put_line(line)
+    writer.say(summary(store.counts()))
     return 0 if store.counts() == {'success': len(values)} else EXIT_FAILED
 
 

@@ -10,10 +10,11 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import bundle, manifest, outcome, output, ssh, transfer
+from lwt import bundle, manifest, outcome, ssh, transfer
 from lwt.arguments import Parser, fitting, refuse_words
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
+from lwt.output import writer
 from lwt.remote import call, login
 from lwt.workspace import files
 
@@ -51,7 +52,7 @@ def main(name, argv, make_env):
     session = env.session(settings, chosen)
     with tempfile.TemporaryDirectory(prefix='lwt-deploy.') as scratch:
         wanted, digest = _survey(scratch, place)
-        with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+        with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
             env.ready(run, place, session, chosen)
             found = run.reports([_to_host(session, host, wanted, digest) for host in chosen])
     _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)), parsed.json)
@@ -113,18 +114,18 @@ def _tell(found, as_json):
     for deployed in found:
         if as_json:
             verdict = deployed.verdict
-            output.put_bytes(output.json_line({
+            writer.put_bytes(writer.json_line({
                 'host': deployed.host, 'class': verdict.kind, 'code': verdict.code, 'reason': verdict.reason,
                 'python': deployed.python or None, 'version': deployed.version or None}))
         elif not deployed.verdict.ok:
-            output.say('%s: %s' % (deployed.host, deployed.verdict.reason))
+            writer.say('%s: %s' % (deployed.host, deployed.verdict.reason))
     well = [deployed for deployed in found if deployed.verdict.ok]
     if well and not as_json:
-        for line in output.table(('HOST', 'RUNS', 'PYTHON', 'COPIED'), [
+        for line in writer.table(('HOST', 'RUNS', 'PYTHON', 'COPIED'), [
                 (deployed.host, 'yes' if deployed.python else 'no', (deployed.version + ' ' + deployed.python).strip(),
                  deployed.verdict.reason) for deployed in well]):
-            output.put_line(line)
+            writer.put_line(line)
     without = sum(1 for deployed in well if not deployed.python)
     if without and not as_json:
-        output.say('%d host%s no Python 3.6.1 or later; a host needs none to be used' % (
+        writer.say('%d host%s no Python 3.6.1 or later; a host needs none to be used' % (
             without, ' has' if without == 1 else 's have'))

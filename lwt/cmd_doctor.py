@@ -4,12 +4,13 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import checks, leftovers, output, scheduler, task_view, weather_view
+from lwt import checks, leftovers, scheduler, task_view, weather_view
 from lwt.arguments import Parser, fitting, refuse_words
 from lwt.checks import Finding
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import Weather
+from lwt.output import writer
 from lwt.store import Store
 from lwt.visit import Context
 from lwt.workspace import config, identity, nodeset
@@ -101,22 +102,22 @@ class _Doctor:
             finding = _mended(finding)
         self._worst = max(self._worst, _weight(finding))
         if self._parsed.json:
-            output.put_bytes(output.json_line(dict(finding.more, status=finding.status, what=finding.what, finding=finding.text,
+            writer.put_bytes(writer.json_line(dict(finding.more, status=finding.status, what=finding.what, finding=finding.text,
                                                    hint=finding.hint)))
             return
-        status = output.coloured(finding.status.ljust(5), COLOURS[finding.status], self._env.environ) \
+        status = writer.coloured(finding.status.ljust(5), COLOURS[finding.status], self._env.environ) \
             if finding.status in COLOURS else finding.status.ljust(5)
-        output.put_line('%s  %s  %s' % (status, finding.what.ljust(11), output.printable_line(finding.text.encode(
+        writer.put_line('%s  %s  %s' % (status, finding.what.ljust(11), writer.printable_line(finding.text.encode(
             'utf-8', 'surrogateescape'), 400)))
         if finding.hint:
-            output.put_line('%s  %s  hint: %s' % (' ' * 5, ' ' * 11, finding.hint))
+            writer.put_line('%s  %s  hint: %s' % (' ' * 5, ' ' * 11, finding.hint))
 
     # -- hosts --------------------------------------------------------------------------------------------------------
 
     def _tell_hosts(self, store, settings, own):
         chosen = self._hosts(store, settings)
         session = self._env.session(settings, [])
-        with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+        with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
             self._tell_all(run.report(checks.machine(session, any(not host.is_local for host in chosen))))
         if not session.transport.ssh:
             chosen = [host for host in chosen if host.is_local]
@@ -149,7 +150,7 @@ class _Doctor:
     def _look(self, store, session, chosen, own):
         """Look at homes; returns an _Examined for each."""
         before = leftovers.known(store)
-        with running(fitting(session.settings.fanout, '-f', output.say), session.settings.grace) as run:
+        with running(fitting(session.settings.fanout, '-f', writer.say), session.settings.grace) as run:
             self._env.ready(run, self._place, session, chosen)
             looks = run.reports([leftovers.look(session, host) for host in chosen])
         looks.sort(key=lambda seen: chosen.index(seen.host))
@@ -169,10 +170,10 @@ class _Doctor:
             for one in wrong:
                 for strange in one.judged.strange:
                     leftovers.hand_over(store, one.seen, strange)
-        trouble = task_view.Troubles(output.say).hear
+        trouble = task_view.Troubles(writer.say).hear
         context = Context(self._place, store, session, lambda text: None, Weather(store, session.settings, session.heard),
                           trouble=trouble)
-        with running(fitting(session.settings.fanout, '-f', output.say), session.settings.grace) as run:
+        with running(fitting(session.settings.fanout, '-f', writer.say), session.settings.grace) as run:
             scheduler.one_pass(run, context, [one.seen.host for one in wrong], only={one.seen.host.name for one in wrong})
 
 
@@ -231,7 +232,7 @@ def _contents(seen, judged):
     parts = ['%d open tasks' % judged.open, '%d traces' % judged.traces]
     parts += ['%d to be removed' % judged.leftovers] * bool(judged.leftovers)
     parts += ['%d of other masters' % judged.others] * bool(judged.others)
-    return '%s (%s in .lwt)' % (', '.join(parts), output.size(seen.kib * 1024))
+    return '%s (%s in .lwt)' % (', '.join(parts), writer.size(seen.kib * 1024))
 
 
 def _some(strange):

@@ -16,9 +16,10 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from lwt import flow, outcome, output, styles
+from lwt import flow, outcome
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable
+from lwt.output import host_order, writer
 from lwt.remote import call, script_checks
 from lwt.remote.scripts import Payload
 from lwt.ssh import Verdict, printable_text
@@ -57,10 +58,10 @@ def main(name, argv, make_env):
     chosen = _picked(env.select(parsed, place, settings), parsed.pick)
     _check_columns(work, chosen)
     session = env.session(settings, chosen)
-    fanout = fitting(settings.fanout, '-f', output.say)
+    fanout = fitting(settings.fanout, '-f', writer.say)
     style = _style(parsed, chosen)
     if settings.output_limit:
-        style = styles.Limited(style, settings.output_limit * 1024)
+        style = host_order.Limited(style, settings.output_limit * 1024)
     _check_folder(parsed.failed_to)
     with contextlib.ExitStack() as stack:
         payload = _payload(parsed, stack)
@@ -267,18 +268,18 @@ def _secret(takers):
 def _style(parsed, chosen):
     label = len(chosen) > 1 and not parsed.no_label
     if parsed.json:
-        style = styles.Json()
+        style = host_order.Json()
     elif parsed.gather or parsed.diff:
-        style = styles.Gathered(chosen, parsed.diff)
+        style = host_order.Gathered(chosen, parsed.diff)
     else:
-        style = styles.Ordered(chosen, label) if parsed.keep_order else styles.Live(label)
+        style = host_order.Ordered(chosen, label) if parsed.keep_order else host_order.Live(label)
     if parsed.outdir and parsed.errdir and os.path.abspath(parsed.outdir) == os.path.abspath(parsed.errdir):
         raise UsageError('--outdir and --errdir: the same directory', 'each host has one file in each of them')
     directories = {'stdout': parsed.outdir, 'stderr': parsed.errdir}
     wanted = {stream: directory for stream, directory in directories.items() if directory is not None}
     for directory in wanted.values():
         files.make_dir(directory)
-    return styles.WithFiles(style, wanted) if wanted else style
+    return host_order.WithFiles(style, wanted) if wanted else style
 
 
 def _check_folder(path):
@@ -306,13 +307,13 @@ class _Course:
         self._job = job
         self._style = style
         self._verbose = verbose
-        self._out = output.Output(run)
+        self._out = writer.Output(run)
         self._waiting = collections.deque(enumerate(chosen))
         self._started = 0
         self._failed = 0
         self._stopped = False           # by a failure or by a signal: nothing more is started
         self._is_cancelled = False      # by a failure
-        self._progress = output.Progress(job.parsed.progress)
+        self._progress = writer.Progress(job.parsed.progress)
         self._out.share_terminal(self._progress)
         self._timer = None
         self._began = run.loop.time()
@@ -428,12 +429,12 @@ class _Course:
             self._out.say('hint: ' + self._error.hint)
         if len(self._chosen) > 1 and self._style.says_failures:
             for line in outcome.summary({host.name: verdict for host, verdict in self.verdicts.items()}):
-                output.say(line)
+                writer.say(line)
 
     def _state(self):
         done, total = len(self.verdicts), len(self._chosen)
         seconds = self._run.loop.time() - self._began
-        eta = ', about %s left' % output.duration(seconds / done * (total - done)) if done else ''
+        eta = ', about %s left' % writer.duration(seconds / done * (total - done)) if done else ''
         return '%d of %d done, %d running, %d failed%s' % (done, total, self._run.pool.running, self._failed, eta)
 
     def _show_progress(self):
@@ -443,7 +444,7 @@ class _Course:
     def _tell_running(self):
         self._out.say(self._state())
         for name, age in self._run.pool.ages:
-            self._out.say('%s: for %s' % (name, output.duration(age)))
+            self._out.say('%s: for %s' % (name, writer.duration(age)))
 
 
 def _is_worth_another(verdict):

@@ -2,9 +2,9 @@
 
 import time
 
-from lwt import output
 from lwt.arguments import Parser, refuse_words
 from lwt.errors import UsageError, printable
+from lwt.output import writer
 from lwt.workspace import nodeset
 
 EXAMPLES = '''examples:
@@ -42,11 +42,11 @@ def main(name, argv, make_env):
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
     names = [host.name for host in env.select(parsed, env.find_workspace(), may_be_empty=True)]
     if parsed.count:
-        output.put_line(str(len(names)))
+        writer.put_line(str(len(names)))
     elif parsed.fold:
-        output.put_line(nodeset.fold(names))
+        writer.put_line(nodeset.fold(names))
     else:
-        output.put_bytes(''.join(name + '\n' for name in names).encode())
+        writer.put_bytes(''.join(name + '\n' for name in names).encode())
     return 0
 
 
@@ -70,7 +70,7 @@ def _one(env, parsed, reason):
         lines = _about(place, store, name, now, numbers) if parsed.why else \
             weather_view.health_lines(store.health()[name], now, numbers)
         for line in lines:
-            output.put_bytes(output.encoded(line + '\n'))
+            writer.put_bytes(writer.encoded(line + '\n'))
     return 0
 
 

@@ -1,8 +1,8 @@
 """lwt init: make a workspace."""
 
-from lwt import output
 from lwt.arguments import Parser
 from lwt.errors import UsageError
+from lwt.output import writer
 from lwt.workspace import layout
 
 EXAMPLES = '''examples:
@@ -20,6 +20,6 @@ def main(name, argv, make_env):
         raise UsageError('lwt init: expected one directory', 'see lwt init --help')
     place, made = layout.init(words[0] if words else '.')
     for path in made:
-        output.put_line(path)
-    output.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run' % place.root)
+        writer.put_line(path)
+    writer.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run' % place.root)
     return 0

@@ -2,10 +2,11 @@
 
 import time
 
-from lwt import outcome, output, weather_view
+from lwt import outcome, weather_view
 from lwt.arguments import Parser, fitting, read_value, refuse_words
 from lwt.flow import running
 from lwt.hosts import load
+from lwt.output import writer
 from lwt.workspace import nodeset
 from lwt.workspace.config import positive_seconds
 
@@ -43,19 +44,19 @@ def main(name, argv, make_env):
 
 def _round(env, place, session, chosen, parsed):
     told, settings, began = [], session.settings, time.monotonic()
-    with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+    with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
         env.ready(run, place, session, chosen, told)
         looks = run.reports([load.look(session, host) for host in chosen])
         told += [(look.host, look.load, look.verdict.reason) for look in looks]
     took = time.monotonic() - began
     if parsed.json:
         for look in looks:
-            output.put_bytes(output.json_line(weather_view.look_json(look)))
+            writer.put_bytes(writer.json_line(weather_view.look_json(look)))
     else:
         lines = weather_view.monitor_table(looks, env.environ)
         weather_view.put_screen(([_headline(looks, took)] if parsed.watch else []) + lines, parsed.watch)
         if not env.quiet and not parsed.watch:
-            output.say(_headline(looks, took))
+            writer.say(_headline(looks, took))
     return outcome.exit_code([look.verdict for look in looks])
 
 
@@ -64,6 +65,6 @@ def _headline(looks, took):
     well = [look.load for look in looks if look.load]
     failed = [look.host for look in looks if not look.load]
     return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (
-        time.strftime('%H:%M:%S'), len(well), len(looks), output.duration(took), sum(load.cpu or 0 for load in well) / (
+        time.strftime('%H:%M:%S'), len(well), len(looks), writer.duration(took), sum(load.cpu or 0 for load in well) / (
             sum(load.cores for load in well) or 1), sum(load.cores for load in well), sum(load.tasks or 0 for load in well),
         '; not: ' + nodeset.fold(failed) if failed else '')

@@ -6,10 +6,11 @@ import os
 import re
 import signal
 
-from lwt import floor, jobs, multi, outcome, output, proc, template
+from lwt import jobs, multi, outcome, proc, template
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
+from lwt.output import job_order, writer
 from lwt.workspace import config, files
 
 PROGRESS_EVERY = 0.5            # seconds
@@ -53,7 +54,7 @@ def main(name, argv, make_env):
     with contextlib.ExitStack() as stack:
         records = _records(parsed, stack)
         if not sources and os.isatty(0) and not env.quiet:
-            output.say('%s are read from the terminal; end them with Ctrl-D' % ('arguments' if words else 'command lines'))
+            writer.say('%s are read from the terminal; end them with Ctrl-D' % ('arguments' if words else 'command lines'))
         # One slot more than jobs: see Executor._has_room.
         run = stack.enter_context(running(plan.jobs + 1, plan.grace, adopt=not parsed.dry_run))
         source = jobs.Input(run, _style(parsed, plan, place), place, sources)
@@ -124,7 +125,7 @@ def _plan(parsed, settings, env):
     timeout = settings.timeout if parsed.timeout is None else 0.0 if percent else read('-u', parsed.timeout, config.seconds)
     jobs = read('-j', parsed.jobs, _jobs)
     return multi.Plan(
-        jobs=fitting(jobs, '-j', output.say), timeout=timeout,
+        jobs=fitting(jobs, '-j', writer.say), timeout=timeout,
         median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0, grace=settings.grace,
         retries=read('--retries', parsed.retries, config.count), halt=read('--halt', parsed.halt, _halt),
         delay=read('--delay', parsed.delay, config.seconds), load=read('--load', parsed.load, _of_cores),
@@ -208,21 +209,21 @@ class _Multi:
         self._source = source
         self._records = records
         self._env = env
-        self._out = output.Output(run)
+        self._out = writer.Output(run)
         self._plan = plan
         self._reasons = collections.Counter()
         self._said = 0
         if records is not None:
             source.was_done = records.was_done
         if parsed.line_buffer and not parsed.keep_order:
-            stage = floor.LineByLine(self._out)
+            stage = job_order.LineByLine(self._out)
         elif parsed.keep_order:
-            stage = floor.Ordered(self._out, not plan.retries)
+            stage = job_order.Ordered(self._out, not plan.retries)
         else:
-            stage = floor.Grouped(self._out)
+            stage = job_order.Grouped(self._out)
         self._executor = multi.Executor(run, plan, stage, env.environ, source, self._on_end,
                                         records.sink_of if records is not None else lambda _job, speaker: speaker)
-        self._progress = output.Progress(parsed.progress)
+        self._progress = writer.Progress(parsed.progress)
         self._progress_timer = None
         self._out.share_terminal(self._progress)
         self._out.trust()
@@ -291,13 +292,13 @@ class _Multi:
             self._say_failure(ended, reason)
         if ended.is_cut:
             self._out.say('job %d: %s: %s' % (
-                ended.job.number, outcome.OUTPUT_HELD, output.printable_line(ended.command)))
+                ended.job.number, outcome.OUTPUT_HELD, writer.printable_line(ended.command)))
 
     def _say_failure(self, ended, reason):
         is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS
         if self._said < SAID or is_new or self._env.verbose:
             attempts = ' (%d attempts)' % ended.attempts if ended.attempts > 1 else ''
-            self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts, output.printable_line(ended.command)))
+            self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts, writer.printable_line(ended.command)))
         self._said += 1
 
     def _sum_up(self, why):
@@ -326,8 +327,8 @@ class _Multi:
         now = self._run.loop.time()
         self._out.say('%s, %d running' % (self._state(), len(running)))
         for job, began in running:
-            self._out.say('job %d: running %s: %s' % (job.number, output.duration(now - began),
-                                                      output.printable_line(job.text(1))))
+            self._out.say('job %d: running %s: %s' % (job.number, writer.duration(now - began),
+                                                      writer.printable_line(job.text(1))))
 
     def _state(self, bad=0):
         counts, failed = self._executor.counts, self._executor.failed + bad
@@ -344,4 +345,4 @@ class _Multi:
         median, left = self._executor.median, self._source.left()
         if median is None or left is None:
             return ''
-        return ', %d to go, ETA %s' % (left, output.duration((left / self._plan.jobs + 1) * median))
+        return ', %d to go, ETA %s' % (left, writer.duration((left / self._plan.jobs + 1) * median))

@@ -7,11 +7,12 @@ import os
 import tempfile
 import time
 
-from lwt import outcome, output, weather_view
+from lwt import outcome, weather_view
 from lwt.arguments import Parser, fitting, read_value, refuse_words
 from lwt.errors import Cancelled
 from lwt.flow import running
 from lwt.hosts import probe
+from lwt.output import writer
 from lwt.ssh import Verdict
 from lwt.store import Store
 from lwt.workspace import files, nodeset
@@ -64,12 +65,12 @@ class _Round:
         written = self._write(found)
         if parsed.json:
             for one in found:
-                output.put_bytes(output.json_line(probe.to_json(one)))
+                writer.put_bytes(writer.json_line(probe.to_json(one)))
         else:
             weather_view.put_screen(weather_view.probe_table(found, self._env.environ), parsed.watch)
         if not self._env.quiet:
             for line in written:
-                output.say(line)
+                writer.say(line)
         return outcome.exit_code([one.verdict for one in found])
 
     def _probe(self):
@@ -80,7 +81,7 @@ class _Round:
             file.write(data)
             file.flush()
             digest = hashlib.sha256(data).hexdigest()
-            with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+            with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
                 self._env.ready(run, self._place, session, self._chosen, told)
                 found = run.reports([self._flow(session, host, file.name, digest) for host in self._chosen])
                 told += [(one.host, one.load if one.verdict.ok else None, one.verdict.reason) for one in found]

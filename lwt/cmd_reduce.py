@@ -9,10 +9,11 @@ import stat
 import tempfile
 import time
 
-from lwt import outcome, output, partition, reduce, ssh
+from lwt import outcome, partition, reduce, ssh
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
 from lwt.flow import Sleep, running
+from lwt.output import writer
 from lwt.proc import Command
 from lwt.remote import rendezvous, scripts
 from lwt.workspace import config, files, hostlist
@@ -45,7 +46,7 @@ def main(name, argv, make_env):
     settings = env.settings(place)
     chosen = _hosts(parsed, env, place, BR_HOSTS, settings)
     session = env.session(settings, chosen)
-    with running(fitting(settings.fanout, '-f', output.say), settings.grace) as run:
+    with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
         env.ready(run, place, session, chosen)
         rounds = _Rounds(run, env, session, parsed)
         try:
@@ -205,11 +206,11 @@ class _Rounds:
         settings = session.settings
         scratch = files.user_path(parsed.tmp or '')
         self._scratch = scratch if scratch and os.path.isdir(scratch) else None
-        self._out = output.Output(run)
+        self._out = writer.Output(run)
         self._is_shown = os.isatty(2) and not env.quiet
-        self._progress = output.Progress(self._is_shown)
+        self._progress = writer.Progress(self._is_shown)
         self._out.share_terminal(self._progress)
-        self._lines = {}                # host's name -> output.WholeLines
+        self._lines = {}                # host's name -> writer.WholeLines
         self._left = 0                  # flows of the round
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
@@ -252,7 +253,7 @@ class _Rounds:
         if stat.S_ISREG(info.st_mode) and info.st_size:     # files of /proc have content, but no size
             return reduce.Piece(fd, os.lseek(fd, 0, os.SEEK_CUR), info.st_size)
         if os.isatty(fd) and not self._env.quiet:
-            output.say('reading lines from the terminal')
+            writer.say('reading lines from the terminal')
         return self._kept(fd, name)
 
     def _kept(self, fd, name):
@@ -341,7 +342,7 @@ class _Rounds:
     def _complain(self, host, data):
         """What a command there printed on standard error."""
         if host.name not in self._lines:
-            self._lines[host.name] = output.WholeLines(self._out.err, output.encoded(host.name + ': '))
+            self._lines[host.name] = writer.WholeLines(self._out.err, writer.encoded(host.name + ': '))
         self._lines[host.name].feed(data)
 
     # -- output -------------------------------------------------------------------------------------------------------
@@ -381,12 +382,12 @@ def _single(command):
 def progress_text(what, tally, elapsed):
     """How far a round is after so many seconds; how long what comes back will take is known only where as much does."""
     text = '%s %d/%d: %s of %s sent, %s back' % (
-        what, tally.done, tally.partitions, output.size(tally.sent), output.size(tally.expected), output.size(tally.returned))
+        what, tally.done, tally.partitions, writer.size(tally.sent), writer.size(tally.expected), writer.size(tally.returned))
     rate = (tally.sent + tally.returned) / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text
     left = max(0, tally.expected - tally.sent) + max(0, tally.expected - tally.returned) * tally.keeps_lines
-    return '%s, %s/s%s' % (text, output.size(rate), ', %s left' % output.duration(left / rate) if left else '')
+    return '%s, %s/s%s' % (text, writer.size(rate), ', %s left' % writer.duration(left / rate) if left else '')
 
 
 def _opened(path):
@@ -409,7 +410,7 @@ def _write(found, path, special):
         with files.local_errors('results of reduce'):
             for results in found:
                 for chunk in results.chunks():
-                    output.put_bytes(chunk)
+                    writer.put_bytes(chunk)
         return
     with files.replacing(path, special) as fd:
         for results in found:

@@ -3,9 +3,10 @@
 import os
 import time
 
-from lwt import __version__, output, report, task as tasks
+from lwt import __version__, task as tasks
 from lwt.arguments import Parser
 from lwt.errors import UsageError
+from lwt.output import report, writer
 from lwt.store import Store
 from lwt.workspace import files
 
@@ -33,10 +34,10 @@ def main(name, argv, make_env):
     with Store(place.database) as store:
         page = report.page(facts(place, store, time.time()))
     if parsed.output is None:
-        output.put_bytes(page.encode())
+        writer.put_bytes(page.encode())
     else:
         files.write_target(parsed.output, page)
-        env.quiet or output.say('written: %s' % parsed.output)
+        env.quiet or writer.say('written: %s' % parsed.output)
     return 0
 
 

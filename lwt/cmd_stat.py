@@ -2,9 +2,10 @@
 
 import time
 
-from lwt import output, task_view, weather_view
+from lwt import task_view, weather_view
 from lwt.arguments import Parser
 from lwt.errors import UsageError
+from lwt.output import writer
 from lwt.store import Store
 from lwt.workspace import nodeset
 
@@ -36,14 +37,14 @@ def main(name, argv, make_env):
     if parsed.json:
         for kind, keys, rows in (('host', HOST_KEYS, hosts), ('user', USER_KEYS, users), ('failure', FAILURE_KEYS, failures)):
             for row in rows:
-                output.put_bytes(output.json_line(dict(zip(keys, row), kind=kind)))
+                writer.put_bytes(writer.json_line(dict(zip(keys, row), kind=kind)))
         return 0
     paint = weather_view.painter(lambda row: row[1] in ('in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
                                  env.environ)
-    _put(output.table(HOST_HEADER, hosts, paint))
+    _put(writer.table(HOST_HEADER, hosts, paint))
     if users:
-        _put([''] + output.table(USER_HEADER, users))
-    return _put([''] + output.table(FAILURE_HEADER, failures) if failures else [])
+        _put([''] + writer.table(USER_HEADER, users))
+    return _put([''] + writer.table(FAILURE_HEADER, failures) if failures else [])
 
 
 def _tasks(store, as_json):
@@ -53,7 +54,7 @@ def _tasks(store, as_json):
         if as_json:
             for account in accounts:
                 told = account._asdict()
-                output.put_bytes(output.json_line(dict({'kind': 'tasks by ' + by, by: told.pop('key')}, **told)))
+                writer.put_bytes(writer.json_line(dict({'kind': 'tasks by ' + by, by: told.pop('key')}, **told)))
         else:
             _put([''] * number + task_view.accounts_table(by.upper(), accounts))
     return 0
@@ -61,7 +62,7 @@ def _tasks(store, as_json):
 
 def _put(lines):
     for line in lines:
-        output.put_line(line)
+        writer.put_line(line)
     return 0
 
 

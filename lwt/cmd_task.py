@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import output, passes, prospects, queue, results, scheduler, task as tasks, weather_view
+from lwt import passes, prospects, queue, results, scheduler, task as tasks, weather_view
 from lwt.arguments import Parser, fitting
 from lwt.errors import (
     BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError)
@@ -13,6 +13,7 @@ from lwt.flow import running
 from lwt.hosts.capacity import accepts
 from lwt.hosts.health import NEEDS_A_PERSON  # cron mails what is said of such a host
 from lwt.hosts.health_log import Weather
+from lwt.output import writer
 from lwt.prospects import Prospects
 from lwt.remote import call, events
 from lwt.store import BUSY_TIMEOUT, PATIENCE, Store
@@ -130,7 +131,7 @@ class _Task:
 
     def running(self):
         """A Run under the fanout in force."""
-        return running(fitting(self.settings.fanout, '-f', output.say), self.settings.grace)
+        return running(fitting(self.settings.fanout, '-f', writer.say), self.settings.grace)
 
     def listed(self):
         """The available hosts, and a Session for them and for all that have tasks."""
@@ -147,7 +148,7 @@ class _Task:
     def say(self, text):
         """A line, unless -q or --cron."""
         if not (self.env.quiet or self.parsed.cron):
-            output.say(text)
+            writer.say(text)
 
 
 # -- adding -----------------------------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def add(command, words):
         orders = _new_orders(command.store, orders)
     if orders:
         numbers = queue.add(command.place, command.store, orders, after)
-        output.put_line('\n'.join(map(tasks.format_id, numbers)))
+        writer.put_line('\n'.join(map(tasks.format_id, numbers)))
     return 0
 
 
@@ -230,7 +231,7 @@ def update(command, words):
         reports = scheduler.one_pass(run, command.context(session, command.say, Troubles(command.say).hear), listed)
     events.note('the pass ends: %d hosts, %d changes' % (len(reports), sum(report.changes for report in reports)))
     for text in passes.overdue(command.place, [report.name for report in reports if report.busy], command.settings.overdue):
-        output.say(text)
+        writer.say(text)
     if reports and all(report.busy for report in reports):
         if command.parsed.cron:
             return 0
@@ -239,7 +240,7 @@ def update(command, words):
     if command.parsed.cron:
         for report in reports:
             if report.kind in NEEDS_A_PERSON:
-                output.say('%s: %s' % (report.name, report.problem))
+                writer.say('%s: %s' % (report.name, report.problem))
         return 0
     return EXIT_UNREACHABLE if any(report.problem for report in reports) else 0
 
@@ -267,7 +268,7 @@ def _work(command, numbers):
     Returns an exit code: 3 where a host cannot be trusted, 1 where no host can take a task that waits, else 0.
     """
     listed, session = command.listed()
-    progress = output.Progress(True) if command.parsed.progress else None
+    progress = writer.Progress(True) if command.parsed.progress else None
     try:
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
             troubles = Troubles(teller.remark)
@@ -309,7 +310,7 @@ def _mismatch(label, desc):
 def _say_unplaceable(command, listed):
     """Say which tasks wait for what will not come."""
     for label, task in _alike(scheduler.unplaceable(command.store, listed)):
-        output.say(_mismatch(label, task.desc))
+        writer.say(_mismatch(label, task.desc))
     _say_waiting(command)
 
 
@@ -320,16 +321,16 @@ def _say_stuck(command, hopes, numbers=None):
     for label, task in _alike(stuck):
         refusals = hopes.refusals(task.desc) or []
         if not all(refusal.kind == 'mismatch' for refusal, _names in refusals):
-            output.say('%s: no host can take it: %s' % (label, prospects.reason_text(refusals)))
+            writer.say('%s: no host can take it: %s' % (label, prospects.reason_text(refusals)))
             told.update(name for _refusal, names in refusals for name in names)
             hints.update(dict.fromkeys(prospects.hints(refusals)))
             continue
-        output.say(_mismatch(label, task.desc))
+        writer.say(_mismatch(label, task.desc))
         others = [host.name for host in command.place.candidates() if accepts(host, task.desc)]
         hints['did not pass the last probe: %s; test again with lwt probe' % nodeset.fold(others)
               if others else prospects.HINTS['mismatch']] = None
     for hint in hints:
-        output.say('hint: ' + hint)
+        writer.say('hint: ' + hint)
     return len(stuck), told
 
 
@@ -368,14 +369,14 @@ def show(command, words):
         _show_counts(counts, parsed.json)
     elif parsed.json:
         for task in chosen:
-            output.put_bytes(output.json_line(as_json(command.place, command.store, task)))
+            writer.put_bytes(writer.json_line(as_json(command.place, command.store, task)))
     elif words:
         for task in chosen:
             for line in details(command.place, command.store, task, command.env.environ):
-                output.put_line(line)
+                writer.put_line(line)
     else:
         for line in table(chosen, command.env.environ, parsed.finished):
-            output.put_line(line)
+            writer.put_line(line)
         none = 'no such tasks' if is_filtered else 'no tasks; add one with: lwt task add NAME'
         command.say(summary(counts) or none)
     return 0
@@ -396,11 +397,11 @@ def _filtered(command, states, names, hosts):
 
 def _show_counts(counts, as_object):
     if as_object:
-        output.put_bytes(output.json_line(counts))
+        writer.put_bytes(writer.json_line(counts))
     else:
         words = [word for word in tasks.OUTCOMES + tasks.STATES if counts.get(word)]
-        for line in output.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words] + [('all', sum(counts.values()))]):
-            output.put_line(line)
+        for line in writer.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words] + [('all', sum(counts.values()))]):
+            writer.put_line(line)
 
 
 def why(command, words):
@@ -409,14 +410,14 @@ def why(command, words):
         raise UsageError('lwt task why: expected one id')
     task = queue.find(command.store, words)[0]
     if task.state != 'new':
-        output.put_line('%s: it does not wait: %s%s%s' % (
+        writer.put_line('%s: it does not wait: %s%s%s' % (
             task.label, task.outcome or task.state, ' on ' + task.host if task.host else '',
-            ': ' + output.printable_line(output.encoded(task.reason), 1000)
+            ': ' + writer.printable_line(writer.encoded(task.reason), 1000)
             if task.reason else ''))
         return 0
-    for line in output.table(('HOST', 'WHY'), weather_view.why_rows(
+    for line in writer.table(('HOST', 'WHY'), weather_view.why_rows(
             command.place, command.store, command.settings, task, time.time())):
-        output.put_line(line)
+        writer.put_line(line)
     return 0
 
 
@@ -443,7 +444,7 @@ def _log_from_here(command, task, folder):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with files.local_errors(path), open(path, 'rb') as file:
-                output.put_pieces(iter(lambda file=file: file.read(1 << 16), b''), stream)
+                writer.put_pieces(iter(lambda file=file: file.read(1 << 16), b''), stream)
     return 0
 
 
@@ -464,12 +465,12 @@ def _log_from_host(command, task):
     host = Host(task.host, task.category, task.home)
     session = command.env.session(command.settings, [host])
     with command.running() as the_run:
-        out = output.Output(the_run)
+        out = writer.Output(the_run)
         verdict = the_run.report(call.command(
             session, host, _FOLLOW if command.parsed.follow else _LOG, (task.key,),
             lambda stream, data: out.stream(stream).write(data) or out.stream(stream).is_lost))
         out.check()
-    if not verdict.ok and not output.losses():
+    if not verdict.ok and not writer.losses():
         raise HostError(task.host, verdict)
     return 0
 
@@ -487,7 +488,7 @@ def _wish(verb, ing):
             try:
                 task = queue.wish(command.place, command.store, task, verb)
             except UsageError as error:
-                output.say('%s: %s%s' % (task.label, error.message, ' (%s)' % error.hint if error.hint else ''))
+                writer.say('%s: %s%s' % (task.label, error.message, ' (%s)' % error.hint if error.hint else ''))
                 code = EXIT_FAILED
                 continue
             if task.state in ing:

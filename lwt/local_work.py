@@ -20,8 +20,9 @@ import sys
 import time
 
 import lwt
-from lwt import errors, output
+from lwt import errors
 from lwt.errors import Cancelled, LocalError, LwtError
+from lwt.output import writer
 from lwt.proc import Command
 from lwt.workspace import files
 
@@ -139,5 +140,5 @@ def main(name):
         return 2
     began = time.monotonic()
     answer = _answer(getattr(sys.modules[module], name), argument)
-    output.put_bytes(json.dumps([time.monotonic() - began, answer]).encode())
+    writer.put_bytes(json.dumps([time.monotonic() - began, answer]).encode())
     return 0

@@ -1,6 +1,7 @@
 """Passes that overlap: who is at a host that could not be visited, and whether that is too long."""
 
-from lwt import output, procfs
+from lwt import procfs
+from lwt.output import writer
 
 
 def overdue(place, names, limit):
@@ -17,4 +18,4 @@ def overdue(place, names, limit):
         is_stopped = pid in processes and processes[pid].state == b'T'
         if is_stopped or limit and age > limit:
             yield '%s: a pass (process %d) has been there for %s%s' % (
-                name, pid, output.duration(age), ', and is stopped' if is_stopped else '')
+                name, pid, writer.duration(age), ', and is stopped' if is_stopped else '')

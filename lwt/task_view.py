@@ -3,8 +3,9 @@
 import os
 import time
 
-from lwt import output, results, task as tasks
+from lwt import results, task as tasks
 from lwt.errors import EXIT_UNREACHABLE
+from lwt.output import writer
 from lwt.workspace import nodeset
 
 MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
@@ -14,14 +15,14 @@ COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red',
 def table(chosen, environ, with_use=False):
     """Tasks as the lines of a table; with_use: and what they took, as far as their hosts told."""
     def paint(row, text):
-        return output.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
+        return writer.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
 
     header, use = ('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'), ('WALL', 'CPU') if with_use else ()
     rows = [(tasks.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
              task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
             + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
             for task in chosen]
-    return output.table(header + use + ('REASON',), rows, paint)
+    return writer.table(header + use + ('REASON',), rows, paint)
 
 
 def _cut(text):
@@ -30,8 +31,8 @@ def _cut(text):
 
 def _span(task):
     if task.wall is not None:
-        return output.duration(task.wall)
-    return output.duration(task.ended - task.started) if task.ended and task.started and task.ended >= task.started else '-'
+        return writer.duration(task.wall)
+    return writer.duration(task.ended - task.started) if task.ended and task.started and task.ended >= task.started else '-'
 
 
 def _seconds(value):
@@ -59,7 +60,7 @@ def _kept_path(task, attempt, home):
 def details(workspace, store, task, environ):
     """All about one task, as lines."""
     yield from table([task], environ, True)
-    yield 'exec : ' + output.printable_line(os.fsencode(task.desc.exec), 400)
+    yield 'exec : ' + writer.printable_line(os.fsencode(task.desc.exec), 400)
     where = results.directory(workspace, task)
     if os.path.isdir(where):
         yield 'result : ' + where
@@ -68,12 +69,12 @@ def details(workspace, store, task, environ):
             host, _kept_path(task, attempt, home))
     attempts = store.attempts(task.id)
     if attempts:
-        yield from output.table(('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
+        yield from writer.table(('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
             (number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
             for number, host, _started, _ended, end, code, reason, wall, cpu, received in attempts])
     for when, text in store.history(task.id):
         yield '%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)),
-                          output.printable_line(os.fsencode(text), 400))
+                          writer.printable_line(os.fsencode(text), 400))
 
 
 ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL', 'CPU', 'BYTES')
@@ -81,8 +82,8 @@ ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL'
 
 def accounts_table(title, accounts):
     """store.Accounts as the lines of a table."""
-    return output.table((title,) + ACCOUNT, [
-        account[:-3] + (output.duration(account.wall), output.duration(account.cpu), output.size(account.received))
+    return writer.table((title,) + ACCOUNT, [
+        account[:-3] + (writer.duration(account.wall), writer.duration(account.cpu), writer.size(account.received))
         for account in accounts])
 
 
@@ -102,7 +103,7 @@ def progress_text(counts, done_before, elapsed):
     if done > counts.get('success', 0):
         parts.append('%d not well' % (done - counts.get('success', 0)))
     if done_before < done < total:
-        parts.append('ETA ' + output.duration(elapsed / (done - done_before) * (total - done)))
+        parts.append('ETA ' + writer.duration(elapsed / (done - done_before) * (total - done)))
     return '  '.join(parts)
 
 
@@ -149,7 +150,7 @@ class Teller:
     def __init__(self, store, say, progress):
         self._store = store
         self._say = say
-        self._progress = progress       # an output.Progress, or None
+        self._progress = progress       # an writer.Progress, or None
 
     def __enter__(self):
         self._started = time.monotonic()

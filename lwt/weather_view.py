@@ -4,18 +4,18 @@ import math
 import os
 import time
 
-from lwt import output
 from lwt.hosts import capacity, health, health_log, probe
+from lwt.output import writer
 
 STATES = {'well': 'well', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
 BUSY = 0.9                  # of what a host has of something, from which on it is coloured
 
 
 def painter(is_bad, is_busy, environ):
-    """paint(row, line) for output.table: red for what is bad, yellow for what is busy."""
+    """paint(row, line) for writer.table: red for what is bad, yellow for what is busy."""
     def paint(row, line):
-        return output.coloured(line, 'red', environ) if is_bad(row) else (
-            output.coloured(line, 'yellow', environ) if is_busy(row) else line)
+        return writer.coloured(line, 'red', environ) if is_bad(row) else (
+            writer.coloured(line, 'yellow', environ) if is_busy(row) else line)
     return paint
 
 
@@ -53,10 +53,10 @@ def _monitor_row(look):
 
 
 def _with_reasons(header, rows, paint):
-    """output.table, but a row of two is a host and a reason, which is no column."""
+    """writer.table, but a row of two is a host and a reason, which is no column."""
     whole = [row for row in rows if len(row) > 2]
     width = max([len(row[0]) for row in rows] + [len(header[0])])
-    lines = output.table((header[0].ljust(width),) + header[1:], whole, paint)
+    lines = writer.table((header[0].ljust(width),) + header[1:], whole, paint)
     return lines + [paint(row, '%s  %s' % (row[0].ljust(width), row[1])) for row in rows if len(row) == 2]
 
 
@@ -73,7 +73,7 @@ def probe_table(found, environ):
 
 def ago(then, now):
     """A time in words: how long it is past."""
-    return '%s ago' % output.duration(math.floor(max(0.0, now - then)) if now - then > 60 else max(0.0, now - then))
+    return '%s ago' % writer.duration(math.floor(max(0.0, now - then)) if now - then > 60 else max(0.0, now - then))
 
 
 def health_lines(found, now, numbers=health.Rules()):
@@ -89,7 +89,7 @@ def health_lines(found, now, numbers=health.Rules()):
             found.failures, health.faded(found, now), found.goods)
         yield '  to be asked again: %s' % (
             'now' if found.is_due(now, False, numbers) else
-            'in %s, at %s' % (output.duration(found.retry - now), clock_time(found.retry)))
+            'in %s, at %s' % (writer.duration(found.retry - now), clock_time(found.retry)))
         if found.kind in HINTS:
             yield '  ' + HINTS[found.kind].replace('HOST', found.host)
 
@@ -132,11 +132,11 @@ def probe_line(when, told, now):
 def put_screen(lines, is_watched):
     """Print lines; on a terminal that is watched, in place of what is there."""
     if is_watched and os.isatty(1):
-        output.clear_screen()
-        output.put_line('\n'.join(lines))
+        writer.clear_screen()
+        writer.put_line('\n'.join(lines))
     else:
         for line in lines:
-            output.put_line(line)
+            writer.put_line(line)
 
 
 def repeat(one_round, every):
@@ -144,7 +144,7 @@ def repeat(one_round, every):
     while True:
         began = time.monotonic()
         code = one_round()
-        if every is None or output.losses():
+        if every is None or writer.losses():
             return code
         time.sleep(max(0.0, every - (time.monotonic() - began)))
 

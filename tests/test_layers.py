@@ -14,7 +14,7 @@ LAYERS = (
     ('__init__', 'errors', 'remote.budgets'),
     ('remote.quoting', 'workspace.ownership', 'hosts.clocks'),
     ('workspace.nodeset', 'procfs', 'plain', 'template', 'bundle', 'remote.events', 'crontab',
-     'report_style', 'partition', 'share', 'door',
+     'output.report_style', 'partition', 'share', 'door',
      'workspace.files', 'disk_space', 'ssh_messages', 'workspace.ssh_config', 'symlinks',
      'tar_reader'),
     ('selectors_loop', 'workspace.hostlist', 'workspace.config', 'remote.script_checks'),
@@ -23,9 +23,10 @@ LAYERS = (
     ('remote.scripts', 'scp', 'netcat'),
     ('hosts.health', 'hosts.sample'),
     ('hosts.capacity',),
-    ('flow', 'task', 'outcome', 'output'),
-    ('local_work', 'floor', 'resultfiles'),
-    ('store', 'styles', 'log', 'report', 'remote.call', 'results', 'multi'),
+    ('flow', 'task', 'outcome', 'output.writer'),
+    ('local_work', 'output.job_order', 'resultfiles'),
+    ('store', 'output.host_order', 'output.log', 'output.report', 'remote.call', 'results',
+     'multi'),
     ('arrival', 'task_view', 'remote.login', 'jobs', 'passes', 'remote.rendezvous', 'errands',
      'remote.channel'),
     ('hosts.health_log', 'hosts.load', 'hosts.probe', 'prospects'),
@@ -196,12 +197,12 @@ class Dangers(unittest.TestCase):
     }
 
     def test_SR_10_printing_is_done_only_in_output(self):
-        """SR-10: nothing goes around lwt/output.py, which makes harmless what hosts told."""
+        """SR-10: nothing goes around lwt/output/writer.py, which makes harmless what hosts told."""
         for name, modules in self.PRINTING.items():
             with self.subTest(name=name):
                 self.assertEqual(users([name]), modules)
-        self.assertEqual(callers_with(1, 2), {'output', 'cli'})
-        self.assertEqual(callers_with(1, 2, only=('write', 'writev')), {'output'})
+        self.assertEqual(callers_with(1, 2), {'output.writer', 'cli'})
+        self.assertEqual(callers_with(1, 2, only=('write', 'writev')), {'output.writer'})
         # Looks whether there is a terminal on which sudo's password can be asked for.
         self.assertEqual(callers_with('/dev/tty', '/dev/stdout', '/dev/stderr', '/dev/fd/1', '/dev/fd/2'),
                          {'cmd_exec'})

@@ -8,7 +8,7 @@ import sys
 import threading
 import unittest
 
-from lwt import log
+from lwt.output import log
 from lwt.remote import events
 from tests.support import LeakCheckedTestCase, ProgramTestCase, wait_for
 

@@ -9,8 +9,8 @@ import sys
 import unittest
 from unittest import mock
 
-from lwt import output
 from lwt.errors import Interrupted
+from lwt.output import writer
 from tests.support import ROOT
 
 
@@ -19,7 +19,7 @@ class LineTaking(unittest.TestCase):
 
     def lines(self, pieces, label=b'h: '):
         written = []
-        lines = output.WholeLines(mock.Mock(write=written.append, write_from=written.extend), label)
+        lines = writer.WholeLines(mock.Mock(write=written.append, write_from=written.extend), label)
         for piece in pieces:
             lines.feed(piece)
         before = b''.join(written)
@@ -42,7 +42,7 @@ class LineTaking(unittest.TestCase):
 
     def test_K_15_a_line_without_an_end_waits_in_a_file(self):
         written = []
-        lines = output.WholeLines(mock.Mock(write=written.append, write_from=written.extend), b'h: ')
+        lines = writer.WholeLines(mock.Mock(write=written.append, write_from=written.extend), b'h: ')
         for _ in range(10):
             lines.feed(b'x' * 100000)
         self.assertEqual(written, [])
@@ -64,30 +64,30 @@ class Terminals(unittest.TestCase):
                             ('\xe9\u20ac\u4e2d\u2014'.encode(), '\xe9\u20ac\u4e2d\u2014'.encode()),
                             (b'\xff', b'\xff')):
             with self.subTest(data=data):
-                self.assertEqual(output.sanitised(data), shown)
+                self.assertEqual(writer.sanitised(data), shown)
 
     def test_what_comes_in_pieces_or_is_no_text_cannot_either(self):
         decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
-        self.assertEqual(b''.join(output.sanitised(piece, decode) for piece in (b'\xc2', b'\x9b31m', b'\x9bm', b'\xc3', b'\xa9')),
+        self.assertEqual(b''.join(writer.sanitised(piece, decode) for piece in (b'\xc2', b'\x9b31m', b'\x9bm', b'\xc3', b'\xa9')),
                          b'\\xc2\\x9b31m\\x9bm' + 'é'.encode())
 
     def test_a_line_in_a_message_is_harmless_and_short(self):
-        self.assertEqual(output.printable_line(b'a\x1b\xff'), 'a?\ufffd')
-        self.assertEqual(output.printable_line(b'x' * 100), 'x' * 60 + '\u2026')
+        self.assertEqual(writer.printable_line(b'a\x1b\xff'), 'a?\ufffd')
+        self.assertEqual(writer.printable_line(b'x' * 100), 'x' * 60 + '\u2026')
 
     def test_colours_are_for_a_terminal_that_wants_them(self):
         for is_tty, environ, expected in ((True, {}, '\033[31mx\033[0m'), (False, {}, 'x'), (True, {'NO_COLOR': '1'}, 'x'),
                                           (True, {'TERM': 'dumb'}, 'x'), (True, {'NO_COLOR': ''}, '\033[31mx\033[0m')):
             with self.subTest(is_tty=is_tty, environ=environ), mock.patch('os.isatty', lambda fd, said=is_tty: said):
-                self.assertEqual(output.coloured('x', 'red', environ), expected)
+                self.assertEqual(writer.coloured('x', 'red', environ), expected)
 
 
 class Streams(unittest.TestCase):
     """Standard output and standard error when they cannot be written."""
 
     def setUp(self):
-        output.begin()
-        self.addCleanup(output.begin)
+        writer.begin()
+        self.addCleanup(writer.begin)
 
     def failing(self, number):
         """Have every write fail."""
@@ -99,37 +99,37 @@ class Streams(unittest.TestCase):
 
     def test_C_10_a_full_disk_is_noted_once_for_each_stream(self):
         self.failing(errno.ENOSPC)
-        output.put_line('x')
-        output.put_bytes(b'x')
-        output.put_bytes(b'x', 2)
-        self.assertEqual([str(error) for error in output.losses()],
+        writer.put_line('x')
+        writer.put_bytes(b'x')
+        writer.put_bytes(b'x', 2)
+        self.assertEqual([str(error) for error in writer.losses()],
                          ['standard output: No space left on device', 'standard error: No space left on device'])
 
     def test_C_11_a_closed_pipe_is_the_end(self):
         self.failing(errno.EPIPE)
         with self.assertRaises(Interrupted) as caught:
-            output.put_line('x')
+            writer.put_line('x')
         self.assertEqual(caught.exception.exit_code, 141)
-        output.say('x')
-        self.assertEqual(output.losses(), [])
+        writer.say('x')
+        self.assertEqual(writer.losses(), [])
 
     def test_C_12_a_closed_standard_output_is_a_loss_and_words_of_ours_need_no_standard_error(self):
-        output.begin([1, 2])
-        output.say('x')
-        self.assertEqual(output.losses(), [])
-        output.put_line('x')
-        self.assertEqual([str(error) for error in output.losses()], ['standard output: closed'])
+        writer.begin([1, 2])
+        writer.say('x')
+        self.assertEqual(writer.losses(), [])
+        writer.put_line('x')
+        self.assertEqual([str(error) for error in writer.losses()], ['standard output: closed'])
 
     def test_results_are_written_whole_however_little_is_taken_at_a_time(self):
         taken = []
         with mock.patch('os.write', lambda fd, data: taken.append((fd, bytes(data[:3]))) or min(3, len(data))), \
                 mock.patch('os.isatty', lambda fd: False):
-            output.put_line('abc\x1bdef')
+            writer.put_line('abc\x1bdef')
         self.assertEqual(b''.join(data for _fd, data in taken), b'abc\x1bdef\n')
         self.assertEqual({fd for fd, _data in taken}, {1})
 
     def test_a_value_is_one_line_of_json(self):
-        line = output.json_line({'a': 'b\n\xe9\udcff', 'c': None})
+        line = writer.json_line({'a': 'b\n\xe9\udcff', 'c': None})
         self.assertEqual(line.count(b'\n'), 1)
         self.assertEqual(json.loads(line.decode()), {'a': 'b\n\xe9\udcff', 'c': None})
 
@@ -138,17 +138,17 @@ class Tables(unittest.TestCase):
     """Aligned columns."""
 
     def test_text_goes_to_the_left_and_numbers_to_the_right(self):
-        self.assertEqual(output.table(('name', 'n', 'x'), [('a', 1, 1.25), ('bcdef', 100, None)]),
+        self.assertEqual(writer.table(('name', 'n', 'x'), [('a', 1, 1.25), ('bcdef', 100, None)]),
                          ['name   n    x', 'a        1  1.2', 'bcdef  100  -'])
 
     def test_a_table_without_rows_is_its_header(self):
-        self.assertEqual(output.table(('a', 'bc'), []), ['a  bc'])
+        self.assertEqual(writer.table(('a', 'bc'), []), ['a  bc'])
 
     def test_control_characters_do_not_reach_the_terminal(self):
-        self.assertEqual(output.table(('a',), [('x\x1b\n',)]), ['a', 'x??'])
+        self.assertEqual(writer.table(('a',), [('x\x1b\n',)]), ['a', 'x??'])
 
     def test_a_line_may_be_painted_after_it_was_aligned(self):
-        self.assertEqual(output.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
+        self.assertEqual(writer.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
                          ['a   b', '<x   1>', '<yy  2>'])
 
 
@@ -160,14 +160,14 @@ class Durations(unittest.TestCase):
                               (185, '3 min 5 s'),
                               (3599.9, '59 min 59 s'), (3600, '1 h 0 min'), (7800, '2 h 10 min'), (90000, '25 h 0 min')):
             with self.subTest(seconds=seconds):
-                self.assertEqual(output.duration(seconds), text)
+                self.assertEqual(writer.duration(seconds), text)
 
 
 class Spools(unittest.TestCase):
     """The output of one command until its turn."""
 
     def test_each_stream_is_kept_apart_and_in_order(self):
-        spool = output.Spool()
+        spool = writer.Spool()
         for stream, data in (('stdout', b'a'), ('stderr', b'x'), ('stdout', b'b')):
             spool.feed(stream, data)
         self.assertEqual((b''.join(spool.pieces('stdout')), b''.join(spool.pieces('stderr'))), (b'ab', b'x'))
@@ -175,19 +175,19 @@ class Spools(unittest.TestCase):
         self.assertEqual(b''.join(spool.chunks('stderr')), b'x')
 
     def test_a_stream_that_said_nothing_or_was_given_away_is_empty(self):
-        spool = output.Spool()
+        spool = writer.Spool()
         self.assertEqual((b''.join(spool.pieces('stdout')), list(spool.chunks('stdout'))), (b'', []))
         spool.feed('stdout', b'a')
         list(spool.chunks('stdout'))
         self.assertEqual(b''.join(spool.pieces('stdout')), b'')
 
     def test_much_output_comes_back_in_pieces(self):
-        spool = output.Spool()
+        spool = writer.Spool()
         for _ in range(10):
-            spool.feed('stdout', b'x' * output.SPOOL_MEMORY)
+            spool.feed('stdout', b'x' * writer.SPOOL_MEMORY)
         chunks = list(spool.chunks('stdout'))
-        self.assertEqual(sum(map(len, chunks)), 10 * output.SPOOL_MEMORY)
-        self.assertLessEqual(max(map(len, chunks)), output.CHUNK)
+        self.assertEqual(sum(map(len, chunks)), 10 * writer.SPOOL_MEMORY)
+        self.assertLessEqual(max(map(len, chunks)), writer.CHUNK)
 
 
 class ProgressLines(unittest.TestCase):
@@ -197,7 +197,7 @@ class ProgressLines(unittest.TestCase):
         """What is written on standard error; steps: (time, text), or None to clear."""
         written, now = [], [0.0]
         with mock.patch('os.isatty', lambda fd: is_tty), mock.patch('os.write', lambda fd, data: written.append(data)):
-            progress = output.Progress(wanted, 10.0, lambda: now[0])
+            progress = writer.Progress(wanted, 10.0, lambda: now[0])
             for step in steps:
                 if step is None:
                     progress.clear()
@@ -238,8 +238,8 @@ class ProgressLines(unittest.TestCase):
         taken = []
         with mock.patch('os.write', lambda fd, data: taken.append(bytes(data)) or len(data)), \
                 mock.patch('os.isatty', lambda fd: True):
-            output.put_line(self.TEXT)
-            output.put_line(output.coloured('ok', 'green', {}))
+            writer.put_line(self.TEXT)
+            writer.put_line(writer.coloured('ok', 'green', {}))
         self.assert_harmless(taken[0].decode())
         self.assertEqual(taken[1], b'\033[32mok\033[0m\n')
 

@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from lwt import output, styles
+from lwt.output import host_order, writer
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
@@ -143,7 +143,7 @@ class Limited(unittest.TestCase):
     def test_SR_8_exactly_the_limit_is_allowed(self):
         """SR-8: the limit holds over both streams, and to the byte."""
         style = _Style()
-        take = styles.Limited(style, 8).taker(Host('h1'))
+        take = host_order.Limited(style, 8).taker(Host('h1'))
         self.assertFalse(take('stdout', b'12345'))
         self.assertFalse(take('stderr', b'678'))
         self.assertTrue(take('stdout', b'9'))
@@ -154,7 +154,7 @@ class Limited(unittest.TestCase):
         """SR-8: 1G is 1 GB."""
         for text, said in (('1G', '1 GB'), ('500M', '500 MB'), ('2g', '2 GB'), ('3T', '3 TB'),
                            ('1000', '1000 kB'), ('1024', '1 MB'), ('1.5G', '1536 MB')):
-            self.assertEqual(output.option_size(config.size(text)), said)
+            self.assertEqual(writer.option_size(config.size(text)), said)
         self.assertEqual(config.load(None, {}, ()).output_limit, 1 << 20)
 
 

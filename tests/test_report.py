@@ -6,7 +6,7 @@ import re
 import unittest
 from html.parser import HTMLParser
 
-from lwt import report
+from lwt.output import report
 from tests import browser
 from tests.support import ProgramTestCase
 

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 from lwt import ssh
 from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
-from lwt.output import option_size
+from lwt.output.writer import option_size
 from lwt.remote import budgets, events, scripts
 from lwt.workspace.hostlist import Host
 

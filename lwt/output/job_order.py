@@ -7,7 +7,7 @@ for the floor, and its command is read no further until it has it: nothing is lo
 
 import collections
 
-from lwt.output import Spool, WholeLines
+from lwt.output.writer import Spool, WholeLines
 
 STREAMS = ('stdout', 'stderr')
 KEPT = 8 << 20                  # bytes in memory of all commands that are done and wait for their turn; the rest is in files

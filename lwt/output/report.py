@@ -11,8 +11,8 @@ import itertools
 import time
 from typing import NamedTuple
 
-from lwt import output
-from lwt.report_style import STYLE
+from lwt.output import writer
+from lwt.output.report_style import STYLE
 from lwt.workspace import nodeset
 
 SLOTS = 240             # of time, in a chart that counts
@@ -122,8 +122,8 @@ def _tiles(facts):
     times = sorted(span.end - span.start for span in ended)
     tiles = [('tasks', total), ('done', '%d %%' % (100 * done // total) if total else '–'),
              ('went well', '%d %%' % (100 * well // done) if done else '–'), ('ended in the last hour', last_hour),
-             ('median time', output.duration(times[len(times) // 2]) if times else '–'),
-             ('time left', output.duration(_left(facts, total - done, ended)) if ended and total > done else '–')]
+             ('median time', writer.duration(times[len(times) // 2]) if times else '–'),
+             ('time left', writer.duration(_left(facts, total - done, ended)) if ended and total > done else '–')]
     return '<dl class="tiles">%s</dl>' % ''.join(
         '<div><dt>%s</dt><dd>%s</dd></div>' % (name, text(value)) for name, value in tiles)
 
@@ -195,7 +195,7 @@ def _rates(facts):
             if height:
                 marks.append(_rect(slot, y, 0.9, height, kind))
     each = (end - start) / slots
-    return _section('Rate', '<p>Tasks that ended, in steps of %s; at most %d in one.</p>' % (output.duration(each), max(tops)),
+    return _section('Rate', '<p>Tasks that ended, in steps of %s; at most %d in one.</p>' % (writer.duration(each), max(tops)),
                     '<div class="chart">%s%s</div>' % (_svg(slots, 80, marks), _axis(start, end)))
 
 
@@ -226,7 +226,7 @@ def _drawn(spans, start, end, now):
     height = max(8, 24 // min(LANES, len(lanes))) * min(LANES, len(lanes))
     each = height / min(LANES, len(lanes))
     return _svg(1000, height, [_rect(min(x, 998.5), lane * each, width, each - 1, _kind(span.outcome), '%s: %s, %s' % (
-        span.label, span.outcome, output.duration(took))) for lane, x, width, span, took in marks])
+        span.label, span.outcome, writer.duration(took))) for lane, x, width, span, took in marks])
 
 
 def _counted(spans, start, end, now):

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from lwt import output
+from lwt.output import writer
 from lwt.workspace import files
 
 MAX_BYTES = 1 << 20
@@ -39,7 +39,7 @@ def start(verbose, path, as_json):
             handler = _formatted(_File(path, encoding='utf-8'), _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S'))
             logger.addHandler(handler)
         except OSError as error:
-            output.say('the log cannot be written: %s: %s' % (path, error.strerror))
+            writer.say('the log cannot be written: %s: %s' % (path, error.strerror))
 
 
 def _formatted(handler, formatter):
@@ -71,7 +71,7 @@ class _Quiet:
     def handleError(self, record):
         if not self.said:
             self.said = True
-            output.say('the log cannot be written: %s' % sys.exc_info()[1])
+            writer.say('the log cannot be written: %s' % sys.exc_info()[1])
 
 
 class _File(_Quiet, logging.handlers.WatchedFileHandler):
@@ -87,13 +87,13 @@ class _Shown(_Quiet, logging.Handler):
 
     def __init__(self):
         super().__init__()
-        self._fd = output.reopened_pipe(2)
+        self._fd = writer.reopened_pipe(2)
         self._waiting = b''
 
     def emit(self, record):
-        data = output.encoded(self.format(record) + '\n')
+        data = writer.encoded(self.format(record) + '\n')
         if self._fd is None:
-            output.put_error(output.over_progress(output.sanitised(data)) if os.isatty(2) else data)
+            writer.put_error(writer.over_progress(writer.sanitised(data)) if os.isatty(2) else data)
         else:
             self._waiting += data
             with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ class _Shown(_Quiet, logging.Handler):
 
     def close(self):
         """At the end: the rest, and if that takes time it may."""
-        output.put_error(self._waiting)
+        writer.put_error(self._waiting)
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -120,7 +120,7 @@ class _Words(logging.Formatter):
         """A record as one line."""
         fields = ' '.join('%s=%s' % (name, getattr(record, name, '') or '-') for name in FIELDS)
         return '%s%s %s %s' % (self._before, time.strftime(self._times, time.localtime(record.created)), fields,
-                               output.printable_line(output.encoded(record.getMessage()), 1000))
+                               writer.printable_line(writer.encoded(record.getMessage()), 1000))
 
 
 class _Json(logging.Formatter):

@@ -10,7 +10,7 @@ import os
 import re
 from typing import NamedTuple
 
-from lwt import floor, output
+from lwt.output import job_order, writer
 from lwt.workspace import files, nodeset
 
 RULE = '-' * 15
@@ -33,7 +33,7 @@ class Live:
         if not self._label:
             return lambda stream, data: self._out.stream(stream).write(data)
         prefix = host.name.encode() + b': '
-        lines = {name: output.WholeLines(self._out.stream(name), prefix) for name in STREAMS}
+        lines = {name: writer.WholeLines(self._out.stream(name), prefix) for name in STREAMS}
         self._lines[host] = lines
         return lambda stream, data: lines[stream].feed(data)
 
@@ -59,7 +59,7 @@ class Ordered:
         self._label = label
 
     def begin(self, out):
-        self._floor = floor.Ordered(out, live=True, holds_back=False)
+        self._floor = job_order.Ordered(out, live=True, holds_back=False)
         self._speakers = {
             host: self._floor.begin(host.name.encode() + b': ' if self._label else b'') for host in self._chosen}
 
@@ -104,11 +104,11 @@ class _Spooled:
 
     def taker(self, host):
         def take(stream, data):
-            self._spools.setdefault(host, output.Spool()).feed(stream, data)
+            self._spools.setdefault(host, writer.Spool()).feed(stream, data)
         return take
 
     def _spool(self, host):
-        return self._spools.pop(host, None) or output.Spool()
+        return self._spools.pop(host, None) or writer.Spool()
 
     def kept(self, _host, printed):
         """All of it."""
@@ -154,8 +154,8 @@ class Gathered(_Spooled):
             if self._differences and key.is_whole:
                 difference = _difference(answered[0], (names, spool))
                 if not difference and key.kind == 'failed':             # only the code differs
-                    _put_group(key, names, output.Spool())
-                output.put_bytes(difference)
+                    _put_group(key, names, writer.Spool())
+                writer.put_bytes(difference)
             else:
                 _put_group(key, names, spool)
 
@@ -181,8 +181,8 @@ def _put_group(key, names, spool):
         return
     count = ' (%d)' % len(names) if len(names) > 1 else ''
     reason = '' if key.kind == 'ok' else ': ' + key.reason
-    output.put_line('%s\n%s%s%s\n%s' % (RULE, nodeset.fold(names), count, reason, RULE))
-    output.put_pieces(_content(spool))
+    writer.put_line('%s\n%s%s%s\n%s' % (RULE, nodeset.fold(names), count, reason, RULE))
+    writer.put_pieces(_content(spool))
 
 
 def _difference(largest, other):
@@ -286,14 +286,14 @@ class WithFiles:
     def _write(self, stream, host, data):
         """Write to the file of a host; one that cannot be written is given up, and the others are written."""
         path = self._path(stream, host)
-        if output.is_lost(path):
+        if writer.is_lost(path):
             return
         try:
             file = self._file(stream, host)
             while data:                 # it may take less than all, and then say why
                 data = data[file.write(data):]
         except OSError as error:
-            output.note_loss(path, error)
+            writer.note_loss(path, error)
 
     def _path(self, stream, host):
         return os.path.join(self._directories[stream], re.sub(r'[^\w.@:%\[\]-]', '_', host.name, re.ASCII))
