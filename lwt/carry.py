@@ -7,7 +7,8 @@ complete or not at all; an input appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt import errands, local_work, results, ssh, visit
+from lwt import errands, results, ssh, visit
+from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.remote import call, login, scripts
 from lwt.workspace import files

@@ -5,8 +5,9 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import broadcast, manifest, outcome, ssh, transfer
+from lwt import outcome, ssh
 from lwt.arguments import Parser, fitting, read_value
+from lwt.copy import chain, manifest, transfer
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import writer
@@ -82,8 +83,8 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
         same = manifest.survey(local, parsed.links)
         if _is_chain(parsed, same, chosen):
             names = [host.name for host in chosen]
-            shared = broadcast.Chain(same, target, terms, tally, names, _rates(place, names))
-            return lambda host: broadcast.put(shared, session, host)
+            shared = chain.Chain(same, target, terms, tally, names, _rates(place, names))
+            return lambda host: chain.put(shared, session, host)
         return lambda host: transfer.put(session, host, same, target, terms, tally)
     sources = {host: _per_host(local, host) for host in chosen}
     if not any(sources.values()):
@@ -99,7 +100,7 @@ def _is_chain(parsed, wanted, chosen):
         if parsed.chain:
             raise UsageError('--chain: only to hosts that are other machines')
         return False
-    is_large = len(wanted.entries) == 1 and wanted.entries[0].size >= broadcast.LARGE
+    is_large = len(wanted.entries) == 1 and wanted.entries[0].size >= chain.LARGE
     return parsed.chain or is_large and not parsed.star and len(chosen) >= 3
 
 

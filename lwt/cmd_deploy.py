@@ -10,8 +10,9 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import bundle, manifest, outcome, ssh, transfer
+from lwt import bundle, outcome, ssh
 from lwt.arguments import Parser, fitting, refuse_words
+from lwt.copy import manifest, transfer
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
 from lwt.output import writer

@@ -11,9 +11,10 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import archive, disk_space, ssh, task as tasks
+from lwt import ssh, task as tasks
+from lwt.copy import disk_space, tarstream
+from lwt.copy.local_work import do, job
 from lwt.errors import LocalError, LwtError
-from lwt.local_work import do, job
 from lwt.remote import budgets, scripts
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
@@ -96,10 +97,10 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
 
 
 def _packed(path, trees, texts, executable):
-    """Flow: write the tar file with these trees and texts; returns the archive.Packed."""
+    """Flow: write the tar file with these trees and texts; returns the tarstream.Packed."""
     size = sum(map(tree_bytes, trees.values())) + sum(map(len, texts.values()))
     try:
-        return archive.Packed(*(yield from do(pack_file, [path, trees, texts, sorted(executable)], size)))
+        return tarstream.Packed(*(yield from do(pack_file, [path, trees, texts, sorted(executable)], size)))
     except OSError as error:
         raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))
 
@@ -109,7 +110,7 @@ def pack_file(argument):
     """The work of _packed; argument: [path, trees, texts, names of executable files]."""
     path, trees, texts, executable = argument
     files.make_dir(os.path.dirname(path))
-    return archive.pack(path, trees, texts, frozenset(executable))
+    return tarstream.pack(path, trees, texts, frozenset(executable))
 
 
 def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
@@ -120,7 +121,7 @@ def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-
 
 
 def pack_input(workspace, path, group):
-    """Flow: write the stream that brings the input of a store.Group to a host into a file; returns an archive.Packed."""
+    """Flow: write the stream that brings the input of a store.Group to a host into a file; returns an tarstream.Packed."""
     trees, executable = {}, set()
     _add_input(workspace, 'i/%s/work' % group.input, group, trees, executable)
     return (yield from _packed(path, trees, {}, executable))
@@ -148,7 +149,7 @@ def _add_task(workspace, task, grace, texts):
 
 @functools.lru_cache(maxsize=64)
 def _top_files(path):
-    return frozenset(archive.top_files(path))       # an input never changes
+    return frozenset(tarstream.top_files(path))       # an input never changes
 
 
 class Loads:

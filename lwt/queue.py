@@ -6,7 +6,8 @@ import re
 import shutil
 from typing import Callable, NamedTuple
 
-from lwt import archive, results, task as tasks
+from lwt import results, task as tasks
+from lwt.copy import tarstream
 from lwt.errors import LocalError, UsageError
 from lwt.remote import script_checks
 from lwt.store import INPUT, after_text
@@ -43,7 +44,7 @@ class Reader(NamedTuple):
             there = ' '.join(_descriptions(self.place)) or 'none'
             raise UsageError('description/%s: no such folder' % name, 'there is: ' + there)
         path = os.path.join(folder, 'desc')
-        archive.check_input(folder)
+        tarstream.check_input(folder)
         ownership.check_tree(folder)
         text = files.read_text(path, MAX_DESC)
         desc = tasks.parse_desc(text, path, self.default_retries, self.overrides)
@@ -102,7 +103,7 @@ def add(place, store, orders, after=()):
 
 def _copy(folder, part):
     try:
-        archive.copy_input(folder, part)
+        tarstream.copy_input(folder, part)
     except shutil.Error as error:       # of all that went wrong the first will do
         name, _to, reason = error.args[0][0]
         raise LocalError('%s: cannot be copied (%s)' % (name, reason))

@@ -21,7 +21,8 @@ import hmac
 import os
 from typing import Callable, NamedTuple
 
-from lwt import manifest, netcat, ssh
+from lwt import netcat, ssh
+from lwt.copy import manifest
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
 from lwt.proc import Command, Result

@@ -11,7 +11,7 @@ import shutil
 import stat
 from typing import NamedTuple
 
-from lwt import archive, symlinks, tar_reader
+from lwt.copy import symlinks, tar_reader, tarstream
 from lwt.errors import printable
 from lwt.remote import budgets
 from lwt.workspace import files
@@ -32,7 +32,7 @@ class Arrived(NamedTuple):
 def place(name, is_directory, d_fetch):
     """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into result/.
 
-    name: as archive.unpack gives it.  What a host sends beside d_fetch (without d_fetch: under a name that begins with ./) goes
+    name: as tarstream.unpack gives it.  What a host sends beside d_fetch (without d_fetch: under a name that begins with ./) goes
     into BEYOND.
     """
     beside = name.startswith('./')
@@ -73,7 +73,7 @@ def unpack(tar_path, part, wanted):
 
     told = []
     try:
-        refused = archive.unpack(tar_path, part, where, told)
+        refused = tarstream.unpack(tar_path, part, where, told)
     except tar_reader.Refused as refusal:
         return {key: _nothing(os.path.join(part, key), refusal) for key in wanted}
     for name, target in told:
@@ -94,7 +94,7 @@ def _nothing(folder, refusal):
 
 
 def _split_mark(name):
-    """('./' or '', the rest) of a name as archive.unpack gives it."""
+    """('./' or '', the rest) of a name as tarstream.unpack gives it."""
     return ('./', name[2:]) if name.startswith('./') else ('', name)
 
 
@@ -104,7 +104,7 @@ def _without_key(line, key):
 
 def _finish(tree, refused):
     """Resolve the links of one task; returns its Arrived."""
-    missing = [line for line in refused if isinstance(line, archive.Unstorable)]
+    missing = [line for line in refused if isinstance(line, tarstream.Unstorable)]
     try:
         if tree.links:
             tree.find_top()
@@ -115,7 +115,7 @@ def _finish(tree, refused):
         first = min(tree.fetched_links or tree.links)
         missing.append('symbolic links lead to more than a result may hold: %s' % _shown(first))
     except OSError as error:            # links that contradict what came with them
-        if error.errno in archive.OURS:
+        if error.errno in tarstream.OURS:
             raise
         missing.append(_problem(tree, tree.named, error.strerror))
     finally:
@@ -123,7 +123,7 @@ def _finish(tree, refused):
     for name in OWN:
         if os.path.isfile(os.path.join(tree.folder, name)):
             os.chmod(os.path.join(tree.folder, name), 0o600)
-    return Arrived(tree.is_found, tuple(missing), tuple(line for line in refused if not isinstance(line, archive.Unstorable)))
+    return Arrived(tree.is_found, tuple(missing), tuple(line for line in refused if not isinstance(line, tarstream.Unstorable)))
 
 
 def _resolve_links(tree):
@@ -136,7 +136,7 @@ def _resolve_links(tree):
         try:
             _make(tree, step, os.path.join(tree.folder, 'result', step.place))
         except OSError as error:
-            if error.errno in archive.OURS:
+            if error.errno in tarstream.OURS:
                 raise
             missing.append('%s: %s' % (_shown(step.place), error.strerror))
     return missing
@@ -167,7 +167,7 @@ def _make(tree, step, path):
         os.link(source, path)               # its other name goes with BEYOND
     else:
         with open(source, 'rb') as file, open(path, 'xb') as copy:
-            shutil.copyfileobj(file, copy, archive.CHUNK)
+            shutil.copyfileobj(file, copy, tarstream.CHUNK)
         shutil.copystat(source, path)
 
 

@@ -12,9 +12,10 @@ import re
 import time
 from typing import NamedTuple
 
-from lwt import archive, local_work, resultfiles, task as tasks
+from lwt import resultfiles, task as tasks
+from lwt.copy import local_work, tarstream
+from lwt.copy.local_work import job
 from lwt.errors import LocalError
-from lwt.local_work import job
 from lwt.remote import events
 from lwt.task import format_id
 from lwt.workspace import files
@@ -65,14 +66,14 @@ def unpack_part(argument):
     Returns [problem, {key: all fields of Came but the first}].
     """
     path, digest, part, wanted = argument
-    problem = archive.arrival_problem(path, digest)
+    problem = tarstream.arrival_problem(path, digest)
     if problem:
         return [problem, {}]
     files.remove_tree(part)
     try:
         return ['', _unpack(path, part, wanted)]
     except OSError as error:
-        if archive.is_ours(error, os.path.dirname(part)):
+        if tarstream.is_ours(error, os.path.dirname(part)):
             raise
         return ['the results cannot be unpacked (%s)' % error.strerror, {}]
 
@@ -115,8 +116,8 @@ class Books:
             return Parcel('the results did not arrive whole')
         try:
             argument = [inbox.path, inbox.digest, self._part, wanted]
-            work = archive.work(inbox.path, local_work.SMALL + 1)
-            work = max(work, len(wanted) * OF_A_TASK * archive.THING)
+            work = tarstream.work(inbox.path, local_work.SMALL + 1)
+            work = max(work, len(wanted) * OF_A_TASK * tarstream.THING)
             problem, came = yield from local_work.do(unpack_part, argument, work)
         except local_work.Crashed as error:
             yield from self.clear()

@@ -18,7 +18,8 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import errands, local_work, results, ssh, task as tasks
+from lwt import errands, results, ssh, task as tasks
+from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.flow import Sleep
 from lwt.hosts import sample

@@ -4,8 +4,8 @@ import os
 import signal
 import time
 
+from lwt.copy.local_work import job
 from lwt.errors import LocalError, UsageError
-from lwt.local_work import job
 
 
 @job

@@ -10,10 +10,10 @@ import tempfile
 import unittest
 from unittest import mock
 
-from lwt import archive
+from lwt.copy import tarstream
+from lwt.copy.tar_reader import Refused
 from lwt.errors import UsageError
 from lwt.remote import budgets
-from lwt.tar_reader import Refused
 from lwt.workspace import files
 
 FILE, DIR, SYM, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
@@ -49,7 +49,7 @@ class InDirectory(unittest.TestCase):
         self.target = tempfile.mkdtemp(dir=os.path.dirname(self.target))
         self.write(*members)
         self.outside = self.names(self.root, but=self.target)
-        return archive.unpack(self.tar, self.target, lambda name, is_directory: name)
+        return tarstream.unpack(self.tar, self.target, lambda name, is_directory: name)
 
     @staticmethod
     def names(top, but=None):
@@ -218,12 +218,12 @@ class Unpacking(InDirectory):
             with self.subTest(name):
                 self.write(*members)
                 self.assertLess(os.path.getsize(self.tar), 1 << 18)
-                work = archive.work(self.tar, 1 << 18)
+                work = tarstream.work(self.tar, 1 << 18)
                 self.assertEqual(work >= 1 << 18, is_much, work)
                 self.assertGreaterEqual(work, os.path.getsize(self.tar))
         with open(self.tar, 'wb') as file:
             file.write(b'no archive' * 100)
-        self.assertEqual(archive.work(self.tar, 1 << 18), 1000)
+        self.assertEqual(tarstream.work(self.tar, 1 << 18), 1000)
 
     def test_a_link_in_a_directory_with_a_dot_at_the_end_is_made(self):
         for where in ('v1.', 'x/v1.', 'x/...', 'x./y'):
@@ -246,14 +246,14 @@ class Unpacking(InDirectory):
             with contextlib.ExitStack() as stack:
                 if not is_fine:
                     stack.enter_context(self.assertRaises(Refused))
-                self.assertEqual(archive.unpack(self.tar, self.target, lambda name, is_directory: name), [])
+                self.assertEqual(tarstream.unpack(self.tar, self.target, lambda name, is_directory: name), [])
             if is_fine:
                 self.assertEqual(self.names(self.target), ['a', 'b', 'c'])
 
     def test_place_says_where_a_member_goes_and_may_leave_it_out(self):
         self.write(member('work/x', content=b'1'), member('work/l', SYM, link='x'), member('other', content=b'2'))
         places = {'work/x': 'result/x', 'work/l': 'result/l', 'other': ''}
-        self.assertEqual(archive.unpack(self.tar, self.target, lambda name, is_directory: places[name]), [])
+        self.assertEqual(tarstream.unpack(self.tar, self.target, lambda name, is_directory: places[name]), [])
         self.assertEqual(self.names(self.target), ['result', 'result/l', 'result/x'])
 
     def test_what_is_no_tar_file_is_refused(self):
@@ -261,7 +261,7 @@ class Unpacking(InDirectory):
             with self.subTest(data=data[:4]):
                 with open(self.tar, 'wb') as file:
                     file.write(data)
-                self.assertRaises(Refused, archive.unpack, self.tar, self.target, lambda name, is_directory: name)
+                self.assertRaises(Refused, tarstream.unpack, self.tar, self.target, lambda name, is_directory: name)
 
     def test_S_12_names_of_refused_members_are_harmless(self):
         self.assertTrue(all(line.isprintable() for line in self.unpack(member('../\x1b[2J'),
@@ -275,12 +275,12 @@ class Completeness(InDirectory):
         self.write(member('f', content=b'x' * 3000))
         with open(self.tar, 'rb') as file:
             whole = file.read()
-        self.assertTrue(archive.is_complete(self.tar))
+        self.assertTrue(tarstream.is_complete(self.tar))
         for size in (0, 512, 1023, 1024, 3000, 3584):
             with self.subTest(size=size):
                 with open(self.tar, 'wb') as file:
                     file.write(whole[:size])
-                self.assertFalse(archive.is_complete(self.tar))
+                self.assertFalse(tarstream.is_complete(self.tar))
 
 
 class Packing(InDirectory):
@@ -291,10 +291,10 @@ class Packing(InDirectory):
             file.write('true\n')
         os.chmod(os.path.join(self.target, 'run'), 0o4640)
         os.symlink('run', os.path.join(self.target, 'l'))
-        packed = archive.pack(self.tar, {'k/work': self.target}, {'k/kill': '\xe9\udcff'}, {'k/work/run'})
+        packed = tarstream.pack(self.tar, {'k/work': self.target}, {'k/kill': '\xe9\udcff'}, {'k/work/run'})
         self.assertEqual((packed.path, packed.size), (self.tar, os.path.getsize(self.tar)))
-        self.assertEqual(packed.digest, 'sha256 ' + archive.sha256(self.tar))
-        self.assertTrue(archive.is_complete(self.tar))
+        self.assertEqual(packed.digest, 'sha256 ' + tarstream.sha256(self.tar))
+        self.assertTrue(tarstream.is_complete(self.tar))
         with tarfile.open(self.tar) as tar:
             self.assertEqual(sorted(tar.getnames()), ['k/kill', 'k/work', 'k/work/l', 'k/work/run'])
             self.assertEqual(tar.getmember('k/work/run').mode, 0o740)
@@ -305,7 +305,7 @@ class Packing(InDirectory):
     def test_the_digest_is_sha_256(self):
         with open(self.tar, 'wb') as file:
             file.write(b'abc')
-        self.assertEqual(archive.sha256(self.tar), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+        self.assertEqual(tarstream.sha256(self.tar), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
 
 
 class Input(InDirectory):
@@ -319,16 +319,16 @@ class Input(InDirectory):
 
     def refused(self):
         with self.assertRaises(UsageError) as caught:
-            archive.check_input(self.target)
+            tarstream.check_input(self.target)
         return caught.exception.message
 
     def test_the_files_at_the_top_are_told(self):
-        self.assertEqual(archive.check_input(self.target), {'run.sh'})
+        self.assertEqual(tarstream.check_input(self.target), {'run.sh'})
 
     def test_D_5_links_inside_may_dangle_and_loop(self):
         for name, link in (('a', 'nosuch'), ('d/b', '../run.sh'), ('loop', 'loop'), ('d/top', '..')):
             os.symlink(link, os.path.join(self.target, name))
-        self.assertEqual(archive.check_input(self.target), {'run.sh'})
+        self.assertEqual(tarstream.check_input(self.target), {'run.sh'})
 
     def test_D_5_and_S_25_a_link_out_of_the_folder_is_refused_by_name(self):
         for name, link in (('a', '..'), ('d/a', '../../x'), ('a', '/etc/passwd'), ('d/a', '/')):
@@ -360,7 +360,7 @@ class Input(InDirectory):
                 raise PermissionError(13, 'Permission denied', path)
             return real(path)
         with mock.patch('os.lstat', lstat):
-            self.assertRaises(UsageError, archive.check_input, self.target)
+            self.assertRaises(UsageError, tarstream.check_input, self.target)
 
     def test_D_1_a_folder_that_is_not_there_is_refused(self):
         self.target = os.path.join(self.root, 'nosuch')
@@ -370,7 +370,7 @@ class Input(InDirectory):
         os.symlink('nosuch', os.path.join(self.target, 'l'))
         os.chmod(os.path.join(self.target, 'run.sh'), 0o750)
         copy = os.path.join(self.root, 'copy')
-        archive.copy_input(self.target, copy)
+        tarstream.copy_input(self.target, copy)
         self.assertEqual(self.names(copy), self.names(self.target))
         self.assertEqual(os.readlink(os.path.join(copy, 'l')), 'nosuch')
         self.assertEqual(stat.S_IMODE(os.stat(os.path.join(copy, 'run.sh')).st_mode), 0o750)

@@ -5,7 +5,8 @@ import os
 import tempfile
 import unittest
 
-from lwt import broadcast, manifest, netcat, transfer
+from lwt import netcat
+from lwt.copy import chain, manifest, transfer
 
 NETCAT = b'address 10.0.0.1\nprogram nc\nusage: nc [-46]\n-N Shutdown the network socket\n'
 
@@ -22,12 +23,12 @@ class Orders(unittest.TestCase):
         file.write(b'x' * 100)
         file.flush()
         wanted = manifest.survey([file.name])
-        return broadcast.Chain(wanted, 'there', transfer.Terms(), transfer.Tally(), list(rates),
+        return chain.Chain(wanted, 'there', transfer.Terms(), transfer.Tally(), list(rates),
                                {name: rate for name, rate in rates.items() if rate}, clock=lambda: self.now)
 
     @staticmethod
     def ready(shared, name, addresses=None):
-        member = broadcast.Member(shared, name, addresses)
+        member = chain.Member(shared, name, addresses)
         member('stdout', NETCAT + b'ready\n')
         return member
 
@@ -46,16 +47,16 @@ class Orders(unittest.TestCase):
         self.ready(shared, 'h3')
         self.ready(shared, 'new')
         self.assertEqual(self.feeders(shared), [('h3', None), ('new', 'h3')])
-        self.now = broadcast.PATIENCE
+        self.now = chain.PATIENCE
         shared.admit()
         self.assertEqual(self.feeders(shared), [('h3', None), ('new', 'h3'), ('slow', 'new')])
 
     def test_a_host_that_fails_or_has_it_is_waited_for_no_longer(self):
         shared = self.chain({'slow': 10.0, 'h2': 100.0, 'h3': 100.0})
-        gone, _slow = broadcast.Member(shared, 'h2'), self.ready(shared, 'slow')
+        gone, _slow = chain.Member(shared, 'h2'), self.ready(shared, 'slow')
         shared.left(gone)
         self.assertEqual(self.feeders(shared), [])
-        broadcast.Member(shared, 'h3')('stdout', b'same\n')
+        chain.Member(shared, 'h3')('stdout', b'same\n')
         self.assertEqual(self.feeders(shared), [('slow', None)])
 
     def test_one_that_gets_on_keeps_its_feeder_alive(self):
@@ -155,7 +156,7 @@ class Cargoes(unittest.TestCase):
                 with open(os.path.join(directory, name), 'w') as file:
                     file.write(name * 3000)
             for paths in ([os.path.join(directory, 'a')], [directory]):
-                cargo = broadcast.cargo(manifest.survey(paths))
+                cargo = chain.cargo(manifest.survey(paths))
                 whole = b''.join(cargo.chunks(0))
                 self.assertEqual((len(whole), hashlib.sha256(whole).hexdigest()), (cargo.size, cargo.words[0]))
                 for at in (1, 700, cargo.size):

@@ -12,7 +12,8 @@ import time
 import unittest
 from unittest import mock
 
-from lwt import arrival, local_work, manifest, ssh, transfer
+from lwt import ssh
+from lwt.copy import arrival, local_work, manifest, transfer
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import running
 from lwt.remote import budgets, call
@@ -593,12 +594,12 @@ class HostileHosts(unittest.TestCase):
             rename(old, new)
 
         for name, change, words in (('os.rename', fail, 'cannot be taken (why)'),
-                                    ('lwt.archive.unpack', MemoryError(), 'accept on this machine ended with MemoryError')):
+                                    ('lwt.copy.tarstream.unpack', MemoryError(), 'accept on this machine ended with MemoryError')):
             with self.subTest(name), mock.patch(name, side_effect=change):
                 verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
             self.assertEqual((verdict.kind, came), ('failed', {'x': None}))
             self.assertIn(words, verdict.reason)
-        with mock.patch('lwt.archive.unpack', side_effect=OSError(errno.ENOSPC, 'full')), self.assertRaises(LocalError):
+        with mock.patch('lwt.copy.tarstream.unpack', side_effect=OSError(errno.ENOSPC, 'full')), self.assertRaises(LocalError):
             self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
         self.assertEqual(tree(self.into), {'x': None})
 

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import unittest
 
-from lwt import manifest
+from lwt.copy import manifest
 from lwt.errors import UsageError
 from tests.support import ProgramTestCase, tree_of
 from tests.test_copy import CopyTestCase, write

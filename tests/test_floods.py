@@ -8,7 +8,8 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import broadcast, errands, leftovers, manifest, reduce, resultfiles, ssh, transfer, visit
+from lwt import errands, leftovers, reduce, resultfiles, ssh, visit
+from lwt.copy import chain, manifest, transfer
 from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.remote import budgets, call
@@ -94,7 +95,7 @@ class Floods(unittest.TestCase):
             'put': (lambda: transfer._Sender(wanted, transfer.Tally(), {}), (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
             'get': (lambda: transfer._Receiver(['*'], self.scratch, types.SimpleNamespace(links='', replace=True),
                                                transfer.Tally()), (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
-            'chain': (lambda: broadcast.Member(shared, 'h', {}), (b'tick\n', b'x' * 999))}
+            'chain': (lambda: chain.Member(shared, 'h', {}), (b'tick\n', b'x' * 999))}
         for name, (make, patterns) in sinks.items():
             for stream, pattern in [('stdout', pattern) for pattern in patterns] + [('stderr', b'tick\n')]:
                 with self.subTest(name=name, stream=stream, pattern=pattern[:10]), mock.patch.object(budgets, 'TOLD', 1 << 20):

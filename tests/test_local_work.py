@@ -5,7 +5,7 @@ import time
 import unittest
 from unittest import mock
 
-from lwt import local_work
+from lwt.copy import local_work
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import PROCESSORS, Sleep, running
 from lwt.proc import Command

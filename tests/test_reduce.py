@@ -9,8 +9,9 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import cmd_reduce, manifest, netcat, partition, reduce
+from lwt import cmd_reduce, netcat, partition, reduce
 from lwt.arguments import Env
+from lwt.copy import manifest
 from lwt.errors import UsageError
 from lwt.remote import rendezvous
 from tests.support import ProgramTestCase

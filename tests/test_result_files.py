@@ -10,7 +10,8 @@ import tracemalloc
 import unittest
 from unittest import mock
 
-from lwt import archive, resultfiles
+from lwt import resultfiles
+from lwt.copy import tarstream
 from lwt.remote import budgets, scripts
 from lwt.workspace import files
 from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
@@ -73,8 +74,8 @@ class FetchTestCase(LeakCheckedTestCase):
         with open(stream, 'wb') as file:
             file.write(done.stdout)
         told = done.stderr.decode('utf-8', 'replace').splitlines()
-        self.assertIn('digest sha256 ' + archive.sha256(stream), told)
-        self.assertTrue(archive.is_complete(stream))
+        self.assertIn('digest sha256 ' + tarstream.sha256(stream), told)
+        self.assertTrue(tarstream.is_complete(stream))
         part = os.path.join(self.scratch, 'part')
         shutil.rmtree(part, ignore_errors=True)
         arrived = resultfiles.unpack(stream, part, {KEY: d_fetch})[KEY]

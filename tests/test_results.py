@@ -12,7 +12,8 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import archive, resultfiles, results
+from lwt import resultfiles, results
+from lwt.copy import tarstream
 from lwt.errors import LocalError
 from lwt.flow import running
 from lwt.workspace import files
@@ -94,10 +95,10 @@ class Blame(unittest.TestCase):
         self.assertEqual((parcel.problem, parcel.came[KEY].problem), ('', 'out: Is a directory (to real)'))
 
     def test_SR_7_errors_of_this_machine_and_others(self):
-        for number in sorted(archive.OURS) + [errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT]:
+        for number in sorted(tarstream.OURS) + [errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT]:
             with self.subTest(error=errno.errorcode[number]), contextlib.ExitStack() as stack:
                 stack.enter_context(mock.patch('lwt.workspace.files.sync_tree', side_effect=OSError(number, 'why')))
-                if number in archive.OURS:
+                if number in tarstream.OURS:
                     stack.enter_context(self.assertRaises(LocalError))
                 parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
                 self.assertEqual(parcel, ('the results cannot be unpacked (why)', {}))
@@ -108,7 +109,7 @@ class Blame(unittest.TestCase):
     def test_SR_7_a_job_that_crashes_at_once_or_in_a_child(self):
         with mock.patch('lwt.resultfiles.unpack', side_effect=RecursionError('too deep')):
             self.assertIn('RecursionError: too deep', self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
-        with mock.patch('lwt.archive.work', return_value=1 << 30), mock.patch('lwt.local_work.PROGRAM', 'raise MemoryError'):
+        with mock.patch('lwt.copy.tarstream.work', return_value=1 << 30), mock.patch('lwt.copy.local_work.PROGRAM', 'raise MemoryError'):
             parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
         self.assertIn('unpack_part on this machine ended with exited 1: MemoryError', parcel.problem)
         self.assertEqual(os.listdir(os.path.join(self.scratch, 'task.finish')), [])

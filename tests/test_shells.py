@@ -17,7 +17,8 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import archive, errands, procfs, task as tasks
+from lwt import errands, procfs, task as tasks
+from lwt.copy import tarstream
 from lwt.flow import running
 from lwt.remote import scripts
 from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
@@ -372,8 +373,8 @@ class TaskCase(ShellTestCase):
 
     def unpacked(self, path):
         target = tempfile.mkdtemp(dir=self.scratch)
-        self.assertTrue(archive.is_complete(path))
-        archive.unpack(path, target, lambda name, _is_directory: name)
+        self.assertTrue(tarstream.is_complete(path))
+        tarstream.unpack(path, target, lambda name, _is_directory: name)
         return {os.path.relpath(os.path.join(root, name), os.path.join(target, KEY))
                 for root, _dirs, names in os.walk(target) for name in names}
 
@@ -390,7 +391,7 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
         path, told = self.fetch(shell, home, '')
         self.assertIn('tar 0\n', told)
-        self.assertIn('digest sha256 ' + archive.sha256(path) + '\n', told)
+        self.assertIn('digest sha256 ' + tarstream.sha256(path) + '\n', told)
         self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
         path, told = self.fetch(shell, home, 'out')
         self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})

@@ -10,9 +10,9 @@ import tarfile
 import tempfile
 import unittest
 
-from lwt import archive
+from lwt.copy import tarstream
+from lwt.copy.tar_reader import BLOCK, Budget, Reader, Refused
 from lwt.remote import budgets
-from lwt.tar_reader import BLOCK, Budget, Reader, Refused
 
 LARGE = Budget(10 ** 6, 1 << 40)
 MUTANTS = int(os.environ.get('LWT_TEST_MUTANTS', 3000))     # of archives; make fuzz tries 100,000
@@ -205,7 +205,7 @@ class Mutants(unittest.TestCase):
                 with open(path, 'wb') as file:
                     file.write(mutant(rng, source))
                 with contextlib.suppress(Refused):
-                    archive.unpack(path, target, lambda name, is_directory: name)
+                    tarstream.unpack(path, target, lambda name, is_directory: name)
                 with self.subTest(number=number):
                     self.assertEqual((sorted(os.listdir(root)), os.listdir(os.path.dirname(target))),
                                      (['a', 'tar'], ['target']))

@@ -8,11 +8,11 @@ import contextlib
 import os
 from typing import NamedTuple
 
-from lwt import archive, manifest
+from lwt.copy import manifest, tarstream
+from lwt.copy.local_work import job
+from lwt.copy.tar_reader import Refused
 from lwt.errors import LocalError, UsageError
-from lwt.local_work import job
 from lwt.remote import budgets
-from lwt.tar_reader import Refused
 from lwt.workspace import files
 from lwt.workspace.hostlist import printable
 
@@ -108,7 +108,7 @@ def _blaming(delivery, failures):
     try:
         yield
     except OSError as error:
-        if archive.is_ours(error, delivery.directory):
+        if tarstream.is_ours(error, delivery.directory):
             raise
         failures.append('what arrived cannot be taken (%s)' % error.strerror)
 
@@ -156,7 +156,7 @@ def _unpack(delivery):
 
     path = stream_path(delivery.part)
     try:
-        refused = archive.unpack(path, os.path.join(delivery.part, 'new'), place)
+        refused = tarstream.unpack(path, os.path.join(delivery.part, 'new'), place)
     except Refused as refusal:
         return 'what arrived is no sound tar archive (%s)' % refusal
     os.unlink(path)

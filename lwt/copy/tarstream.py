@@ -22,7 +22,7 @@ import stat
 import tarfile
 from typing import NamedTuple
 
-from lwt import tar_reader
+from lwt.copy import tar_reader
 from lwt.errors import UsageError
 from lwt.remote import budgets
 from lwt.workspace import files

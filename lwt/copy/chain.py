@@ -24,7 +24,8 @@ import hashlib
 import time
 from typing import Callable, NamedTuple
 
-from lwt import manifest, netcat, ssh, transfer
+from lwt import netcat, ssh
+from lwt.copy import manifest, transfer
 from lwt.remote import budgets, call, rendezvous, scripts
 from lwt.workspace.config import bounded, whole_seconds
 

@@ -34,7 +34,7 @@ ANSWER_LIMIT = 1 << 26          # bytes of JSON
 JOBS = {}
 
 # -I: neither the environment nor the current directory tells Python where to look for modules.
-PROGRAM = ('import sys; sys.path.insert(0, sys.argv[1]); from lwt.local_work import main; '
+PROGRAM = ('import sys; sys.path.insert(0, sys.argv[1]); from lwt.copy.local_work import main; '
            'sys.exit(main(sys.argv[2]))')
 
 
@@ -61,7 +61,7 @@ def do(function, argument, size):
     """Flow: run a @job function; returns its value, or raises what it raises (LwtError, OSError), or Crashed.
 
     argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known; of a
-    stream that a host sent, archive.work().
+    stream that a host sent, tarstream.work().
     """
     is_small = size <= SMALL
     if is_small and not _Disk.is_slow:

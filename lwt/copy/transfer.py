@@ -18,7 +18,8 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import archive, arrival, disk_space, local_work, manifest, ssh
+from lwt import ssh
+from lwt.copy import arrival, disk_space, local_work, manifest, tarstream
 from lwt.errors import LocalError, LwtError
 from lwt.remote import budgets, call, scripts
 from lwt.workspace import files
@@ -416,8 +417,8 @@ class _Receiver:
             self.close()
             if self.received >= budgets.ROOM_EVERY and disk_space.room(self._directory).free < self.received:
                 return refused('%s: no room here to unpack %d bytes' % (self._directory, self.received))
-            work = archive.work(arrival.stream_path(self.part), local_work.SMALL + 1)
-            work = max(work, len(self.paths) * archive.THING)
+            work = tarstream.work(arrival.stream_path(self.part), local_work.SMALL + 1)
+            work = max(work, len(self.paths) * tarstream.THING)
             try:
                 copied, failures = yield from local_work.do(arrival.accept, self.delivery(), work)
             except local_work.Crashed as error:
