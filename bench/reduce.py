@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from bench.measure import LWT, Peer, compare, has_lab, report, use_of
-from lwt import partition
+from lwt.reduce import partition
 from tests import lab
 
 LINES = 2000000

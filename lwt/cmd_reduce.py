@@ -9,12 +9,13 @@ import stat
 import tempfile
 import time
 
-from lwt import outcome, partition, reduce, ssh
+from lwt import outcome, ssh
 from lwt.arguments import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
 from lwt.flow import Sleep, running
 from lwt.output import writer
 from lwt.proc import Command
+from lwt.reduce import partition, reducers
 from lwt.remote import rendezvous, scripts
 from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
@@ -129,17 +130,17 @@ def _user_text(command, environ):
 
 
 def _results(rounds, parsed, order, chosen, environ):
-    """Do it all; the reduce.Results whose contents are the output, one after the other."""
+    """Do it all; the reducers.Results whose contents are the output, one after the other."""
     pieces = [] if parsed.input_on_hosts else [rounds.input(parsed.input)]
     first = _first_steps(parsed, environ)
     if first is not None:
         found = rounds.do('map', first, _shares(pieces, chosen, first))
         pieces = [results.piece for results in found]
-    parts = [reduce.Piece(rounds.temporary().fileno(), complete=False) for _ in chosen]
+    parts = [reducers.Piece(rounds.temporary().fileno(), complete=False) for _ in chosen]
     splitter = _reading(partition.splitter, order, [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
-    jobs = [reduce.Job('partition %d' % number, _from(number, chosen), part) for number, part in enumerate(parts, 1)]
+    jobs = [reducers.Job('partition %d' % number, _from(number, chosen), part) for number, part in enumerate(parts, 1)]
     found = rounds.do('reduce', _last_steps(parsed, order, rounds, environ), jobs, sum(map(len, pieces)),
-                      reduce.part(pieces, splitter, parts))
+                      reducers.part(pieces, splitter, parts))
     return found if order.is_by_bytes else [rounds.merged(found, order)]
 
 
@@ -147,7 +148,7 @@ def _first_steps(parsed, environ):
     """The Steps of the round before lines are parted, or None."""
     commands = (('map', _user_text(parsed.map, environ)),) if parsed.map else ()
     pattern = parsed.input_on_hosts or ''
-    return reduce.Steps(commands, pattern) if commands or pattern else None
+    return reducers.Steps(commands, pattern) if commands or pattern else None
 
 
 def _last_steps(parsed, order, rounds, environ):
@@ -155,7 +156,7 @@ def _last_steps(parsed, order, rounds, environ):
     commands = (('sort', _sort_text(order, parsed.memory or '', rounds)),)
     if parsed.reduce:
         commands += (('reduce', _user_text(parsed.reduce, environ)),)
-    return reduce.Steps(commands, keeps_lines=not parsed.reduce)
+    return reducers.Steps(commands, keeps_lines=not parsed.reduce)
 
 
 def _sort_text(order, memory, rounds):
@@ -171,9 +172,9 @@ def _sort_text(order, memory, rounds):
 def _shares(pieces, chosen, steps):
     """The Jobs of the first round: each host's own files, or a share of the input for each."""
     if steps.pattern:
-        return [reduce.Job('its files', (host,), None) for host in dict.fromkeys(chosen)]
-    shares = [share for piece in pieces for share in _reading(reduce.cut, piece, len(chosen))]
-    return [reduce.Job('share %d' % number, _from(number, chosen), share) for number, share in enumerate(shares, 1)]
+        return [reducers.Job('its files', (host,), None) for host in dict.fromkeys(chosen)]
+    shares = [share for piece in pieces for share in _reading(reducers.cut, piece, len(chosen))]
+    return [reducers.Job('share %d' % number, _from(number, chosen), share) for number, share in enumerate(shares, 1)]
 
 
 def _reading(function, *arguments):
@@ -181,7 +182,7 @@ def _reading(function, *arguments):
     try:
         return function(*arguments)
     except OSError as error:
-        raise reduce.unreadable(error)
+        raise reducers.unreadable(error)
 
 
 def _from(number, chosen):
@@ -214,7 +215,7 @@ class _Rounds:
         self._left = 0                  # flows of the round
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
-        self._plan = reduce.Plan(session, self._netcat(session) if parsed.transport == 'nc' else None, parsed.tmp or '',
+        self._plan = reducers.Plan(session, self._netcat(session) if parsed.transport == 'nc' else None, parsed.tmp or '',
                                  settings.timeout, self._complain, self._say)
 
     def _netcat(self, session):
@@ -251,14 +252,14 @@ class _Rounds:
         if stat.S_ISDIR(info.st_mode):
             raise UsageError('%s: a directory' % name)
         if stat.S_ISREG(info.st_mode) and info.st_size:     # files of /proc have content, but no size
-            return reduce.Piece(fd, os.lseek(fd, 0, os.SEEK_CUR), info.st_size)
+            return reducers.Piece(fd, os.lseek(fd, 0, os.SEEK_CUR), info.st_size)
         if os.isatty(fd) and not self._env.quiet:
             writer.say('reading lines from the terminal')
         return self._kept(fd, name)
 
     def _kept(self, fd, name):
         """What comes from a pipe, as a Piece: samples of all of it are needed, and it may have to be sent twice."""
-        piece = reduce.Piece(self.temporary().fileno())
+        piece = reducers.Piece(self.temporary().fileno())
 
         def take():
             with files.local_errors('%s, which is kept in %s' % (name, self._scratch or tempfile.gettempdir())):
@@ -286,13 +287,13 @@ class _Rounds:
 
         what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was said.
         """
-        tally = reduce.Tally(expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
+        tally = reducers.Tally(expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
                              steps.keeps_lines)
-        found = [reduce.Results(self.temporary(), tally) for _ in jobs]
+        found = [reducers.Results(self.temporary(), tally) for _ in jobs]
         failures, bad = [], set()
         self._left = len(jobs) + (parting is not None)
         for job, results in zip(jobs, found):
-            self._run.pool.add(reduce.partition(self._plan, steps, job, results, tally, bad),
+            self._run.pool.add(reducers.partition(self._plan, steps, job, results, tally, bad),
                                lambda report, job=job: self._on_done(job, report, failures))
         if parting is not None:
             self._run.pool.add(parting, lambda report: self._on_done(None, report, failures))
@@ -363,7 +364,7 @@ class _Rounds:
     def merged(self, found, order):
         """The Results of all partitions as one, by sort, where only it knows the order."""
         file = self.temporary()
-        merged = reduce.Results(file, reduce.Tally(0, 0))
+        merged = reducers.Results(file, reducers.Tally(0, 0))
         with self._paths(found) as paths:
             argv = ['/usr/bin/env', 'sort', '-m'] + order.sort_words() + paths
             result = self._run.report(_single(

@@ -8,10 +8,11 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import errands, leftovers, reduce, resultfiles, ssh, visit
+from lwt import errands, leftovers, resultfiles, ssh, visit
 from lwt.copy import chain, manifest, transfer
 from lwt.errors import LocalError
 from lwt.hosts import sample
+from lwt.reduce import reducers
 from lwt.remote import budgets, call
 
 BLOCK = b'x' * (1 << 16)
@@ -121,10 +122,10 @@ class Floods(unittest.TestCase):
                                                (False, 10, 10 ** 5, 10 ** 5), (False, 0, 1000, None)):
             with self.subTest(keeps_lines=keeps_lines, limit=limit):
                 feed = types.SimpleNamespace(sent=types.SimpleNamespace(bytes=sent))
-                steps = reduce.Steps(keeps_lines=keeps_lines)
-                self.assertEqual(reduce.most_back(steps, feed, limit), most)
+                steps = reducers.Steps(keeps_lines=keeps_lines)
+                self.assertEqual(reducers.most_back(steps, feed, limit), most)
         with open(os.path.join(self.scratch, 'file'), 'w+b') as file:
-            results = reduce.Results(file, reduce.Tally(0, 1))
+            results = reducers.Results(file, reducers.Tally(0, 1))
             results.most = lambda: 10 ** 6
             taken = self.feed(results.feed, (BLOCK for _ in range(1000)))
             self.assertLess(taken, 10 ** 6 + len(BLOCK) + 1)
@@ -133,7 +134,7 @@ class Floods(unittest.TestCase):
             self.assertFalse(results.is_over)
 
     def test_SR_7_what_a_reducer_tells_of_itself(self):
-        control = reduce.Control('n', lambda data: None)
+        control = reducers.Control('n', lambda data: None)
         lines = (b'code c%d 0\nlines w%d 1\nsum v%d %s\n' % (number, number, number, b'1 ' * 20) for number in range(10 ** 5))
         control.feed('stdout', b'\x1en begin\n')
         self.feed(control.feed, (b''.join(next(lines) for _ in range(100)) for _ in range(1000)))
@@ -144,10 +145,10 @@ class Floods(unittest.TestCase):
         """What it tells becomes a word of a command line."""
         for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'', b'/a\x1b[2J'):
             with self.subTest(told=told[:20]):
-                control = reduce.Control('n', lambda data: None)
+                control = reducers.Control('n', lambda data: None)
                 control.feed('stdout', b'\x1en begin\nready %s\n' % told)
                 self.assertEqual((control.directory, bool(control.refused)), ('', True))
-        control = reduce.Control('n', lambda data: None)
+        control = reducers.Control('n', lambda data: None)
         control.feed('stdout', b'\x1en begin\nready /tmp/lwt.1 2\n')
         self.assertEqual((control.directory, control.refused), ('/tmp/lwt.1 2', ''))
 

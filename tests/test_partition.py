@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import unittest
 
-from lwt import partition
-from lwt.partition import Order
+from lwt.reduce import partition
+from lwt.reduce.partition import Order
 
 ORDERS = [Order(column, delimiter, numeric, reverse)
           for column, delimiter in itertools.product((1, 2, 3), (b'', b',', b'\t'))

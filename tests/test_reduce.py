@@ -9,10 +9,11 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import cmd_reduce, netcat, partition, reduce
+from lwt import cmd_reduce, netcat
 from lwt.arguments import Env
 from lwt.copy import manifest
 from lwt.errors import UsageError
+from lwt.reduce import partition, reducers
 from lwt.remote import rendezvous
 from tests.support import ProgramTestCase
 
@@ -105,10 +106,10 @@ class Parting(unittest.TestCase):
         for file, text in zip(files, texts):
             file.write(text)
             file.flush()
-            pieces.append(reduce.Piece(file.fileno(), 0, len(text)))
-        parts = [reduce.Piece(file.fileno(), complete=False) for file in files[len(texts):]]
+            pieces.append(reducers.Piece(file.fileno(), 0, len(text)))
+        parts = [reducers.Piece(file.fileno(), complete=False) for file in files[len(texts):]]
         splitter = partition.splitter(order, [(piece.fd, 0, piece.end) for piece in pieces], 3)
-        list(reduce.part(pieces, splitter, parts))
+        list(reducers.part(pieces, splitter, parts))
         return splitter, [os.pread(part.fd, part.end, 0) for part in parts]
 
     def test_long_lines_go_where_short_ones_of_their_key_go(self):
@@ -116,7 +117,7 @@ class Parting(unittest.TestCase):
         lines = [b'%d %d %s' % (rng.randint(0, 9), rng.randint(0, 9), b'x' * rng.choice((0, 1, 30, 70, 200, 3000)))
                  for _ in range(200)]
         text = b'\n'.join(lines)
-        with mock.patch.object(reduce, 'BLOCK', 16):
+        with mock.patch.object(reducers, 'BLOCK', 16):
             for order in (partition.Order(), partition.Order(2), partition.Order(3), partition.Order(1, collate='de_DE'),
                           partition.Order(2, numeric=True, reverse=True)):
                 for first in (text, text + b'\n'):
@@ -129,7 +130,7 @@ class Progress(unittest.TestCase):
     """What is said of how far it is."""
 
     def test_what_is_left_counts_both_ways_where_as_much_comes_back(self):
-        tally = reduce.Tally(1000000, 2, keeps_lines=True)
+        tally = reducers.Tally(1000000, 2, keeps_lines=True)
         tally.sent = tally.returned = 500000
         self.assertEqual(cmd_reduce.progress_text('reduce', tally, 2.0),
                          'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s left')
@@ -143,7 +144,7 @@ class Ledger(unittest.TestCase):
     """What was sent, came, was sent back and came back."""
 
     def told(self, sent, came, lines='lines', skip=''):
-        control = reduce.Control('n', print)
+        control = reducers.Control('n', print)
         for way, data in (('in', sent), ('out', came)):
             for line in (b'lines %s %d' % (way.encode(), data.count(b'\n')),
                          b'sum %s %d %d' % (way.encode(), manifest.cksum([data]), len(data))):
@@ -152,21 +153,21 @@ class Ledger(unittest.TestCase):
         return control
 
     def count(self, data):
-        count = reduce.Count()
+        count = reducers.Count()
         count.add(data)
         return count
 
     def test_S_17_a_stream_that_was_cut_or_changed_on_the_way_does_not_agree(self):
         sent, came = b'b\na\n', b'a\nb\n'
         told = self.told(sent, came)
-        self.assertEqual(reduce.discrepancy(told, self.count(sent), self.count(came), True), '')
+        self.assertEqual(reducers.discrepancy(told, self.count(sent), self.count(came), True), '')
         for here, back in ((b'b\n', came), (b'b\nA\n', came), (sent, b'a\n'), (sent, b'a\nB\n'), (sent, b'')):
-            self.assertNotEqual(reduce.discrepancy(told, self.count(here), self.count(back), True), '')
+            self.assertNotEqual(reducers.discrepancy(told, self.count(here), self.count(back), True), '')
         for skip in ('lines in', 'sum in', 'lines out', 'sum out'):
             told = self.told(sent, came, skip=skip)
-            self.assertNotEqual(reduce.discrepancy(told, self.count(sent), self.count(came), False), '')
+            self.assertNotEqual(reducers.discrepancy(told, self.count(sent), self.count(came), False), '')
         told = self.told(sent, b'a\n')
-        self.assertIn('lines were sorted', reduce.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
+        self.assertIn('lines were sorted', reducers.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
 
     def test_the_sum_is_that_of_cksum(self):
         for data in (b'', b'a', b'x' * 300, bytes(range(256)) * 5):
@@ -174,7 +175,7 @@ class Ledger(unittest.TestCase):
             self.assertEqual(manifest.cksum([data[:7], data[7:]]), int(done.stdout.split()[0]))
 
     def test_what_a_host_says_wrongly_is_not_believed(self):
-        control = reduce.Control('n', print, [rendezvous.tokens()] * 4)
+        control = reducers.Control('n', print, [rendezvous.tokens()] * 4)
         for line in (b'listen 99999', b'listen 80', b'listen 5000 abc', b'listen', b'code sort x',
                      b'sum in -1 y', b'lines', b'', b'\xff\xfe'):
             control._take('stdout', line + b'\n')
@@ -194,11 +195,11 @@ class Proofs(unittest.TestCase):
                                          (b'x' * 100000, True, False), (b'x' + answer, True, False)):
             with self.subTest(came=came[:40]), tempfile.TemporaryFile(buffering=0) as file:
                 file.write(b'secret')
-                tally = reduce.Tally(6, 1)
-                feed = reduce.Feed(reduce.Piece(file.fileno(), 0, 6), tally)
+                tally = reducers.Tally(6, 1)
+                feed = reducers.Feed(reducers.Piece(file.fileno(), 0, 6), tally)
                 with tempfile.TemporaryFile(buffering=0) as kept:
-                    proof = reduce.Proof(tokens.listener, reduce.Results(kept, tally))
-                    framing = reduce.Framing(feed, reduce.Control('n', print, [tokens]), proof, tokens.sender, 1.0)
+                    proof = reducers.Proof(tokens.listener, reducers.Results(kept, tally))
+                    framing = reducers.Framing(feed, reducers.Control('n', print, [tokens]), proof, tokens.sender, 1.0)
                     self.assertEqual(framing.read(99), tokens.sender.encode() + b'\n')
                     self.assertIsNone(framing.read(99))
                     over = [proof.feed('stdout', came[at:at + 7]) for at in range(0, len(came), 7)]
