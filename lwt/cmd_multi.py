@@ -6,10 +6,11 @@ import os
 import re
 import signal
 
-from lwt import jobs, multi, outcome, proc, template
+from lwt import outcome, proc
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
+from lwt.multi import executor, inputs, template
 from lwt.output import job_order, writer
 from lwt.workspace import config, files
 
@@ -57,7 +58,7 @@ def main(name, argv, make_env):
             writer.say('%s are read from the terminal; end them with Ctrl-D' % ('arguments' if words else 'command lines'))
         # One slot more than jobs: see Executor._has_room.
         run = stack.enter_context(running(plan.jobs + 1, plan.grace, adopt=not parsed.dry_run))
-        source = jobs.Input(run, _style(parsed, plan, place), place, sources)
+        source = inputs.Input(run, _style(parsed, plan, place), place, sources)
         return _Multi(run, parsed, plan, source, records, env).run()
 
 
@@ -124,7 +125,7 @@ def _plan(parsed, settings, env):
     percent = parsed.timeout is not None and parsed.timeout.endswith('%')
     timeout = settings.timeout if parsed.timeout is None else 0.0 if percent else read('-u', parsed.timeout, config.seconds)
     jobs = read('-j', parsed.jobs, _jobs)
-    return multi.Plan(
+    return executor.Plan(
         jobs=fitting(jobs, '-j', writer.say), timeout=timeout,
         median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0, grace=settings.grace,
         retries=read('--retries', parsed.retries, config.count), halt=read('--halt', parsed.halt, _halt),
@@ -166,17 +167,17 @@ def _size(text):
 
 def _halt(text):
     if text in ('never', '0'):
-        return multi.Halt()
+        return executor.Halt()
     found = re.fullmatch(r'(now|soon),(fail|success|done)=([0-9]+(?:\.[0-9]+)?)(%?)', text)
     if not found or not float(found.group(3)):
         raise ValueError('expected never, or now|soon,fail|success|done=N or N%')
-    return multi.Halt(found.group(1), found.group(2), float(found.group(3)), bool(found.group(4)))
+    return executor.Halt(found.group(1), found.group(2), float(found.group(3)), bool(found.group(4)))
 
 
 def _style(parsed, plan, place):
     needs_total = plan.halt.is_percent or place is not None and place.has_total
     separator = b'\0' if parsed.null else b'\n'
-    return jobs.Style(separator, parsed.dos, parsed.tag, plan.jobs, needs_total)
+    return inputs.Style(separator, parsed.dos, parsed.tag, plan.jobs, needs_total)
 
 
 def _records(parsed, stack):
@@ -186,7 +187,7 @@ def _records(parsed, stack):
         raise UsageError('lwt multi: --resume needs --joblog FILE', 'the job log tells what was done')
     if not parsed.joblog and not parsed.results:
         return None
-    from lwt import joblog  # here, for its imports take long
+    from lwt.multi import joblog  # here, for its imports take long
     done, log = None, None
     if parsed.joblog:
         keep = resumed or parsed.joblog.startswith('+')
@@ -221,7 +222,7 @@ class _Multi:
             stage = job_order.Ordered(self._out, not plan.retries)
         else:
             stage = job_order.Grouped(self._out)
-        self._executor = multi.Executor(run, plan, stage, env.environ, source, self._on_end,
+        self._executor = executor.Executor(run, plan, stage, env.environ, source, self._on_end,
                                         records.sink_of if records is not None else lambda _job, speaker: speaker)
         self._progress = writer.Progress(parsed.progress)
         self._progress_timer = None
@@ -286,7 +287,7 @@ class _Multi:
     def _on_end(self, ended):
         if self._records is not None:
             self._records.write(ended)
-        if ended.kind in multi.FAILURES:
+        if ended.kind in executor.FAILURES:
             reason = 'timed out' if ended.kind == 'timeout' else ended.reason
             self._reasons[reason] += 1
             self._say_failure(ended, reason)

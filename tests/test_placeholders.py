@@ -2,8 +2,8 @@
 
 import unittest
 
-from lwt import template
 from lwt.errors import UsageError
+from lwt.multi import template
 from tests.support import ProgramTestCase
 
 ARGUMENTS = (b'a.b/c.tar.gz', b'1.q.w')

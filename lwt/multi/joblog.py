@@ -141,7 +141,7 @@ class Records:
         return path
 
     def write(self, ended):
-        """Keep what became of a job (multi.Ended); one that lwt stopped is none that was done."""
+        """Keep what became of a job (executor.Ended); one that lwt stopped is none that was done."""
         tee = self._open.pop(ended.job.number, None)
         if tee is not None:
             tee.close()

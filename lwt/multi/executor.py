@@ -17,9 +17,9 @@ import signal
 import time
 from typing import Callable, NamedTuple
 
-from lwt import plain
 from lwt.errors import LwtError
 from lwt.flow import Later, Sleep
+from lwt.multi import direct
 from lwt.proc import Command
 from lwt.remote import events
 
@@ -110,7 +110,7 @@ class Executor:
         self._source = source
         self._on_end = on_end
         self._sink_of = sink_of
-        self._programs = plain.Programs(environ)
+        self._programs = direct.Programs(environ)
         self._slots = list(range(1, plan.jobs + 1))
         self._active = 0                # jobs that were admitted and wait for no retry
         self._again = collections.deque()       # _Trials to be started anew, before new ones

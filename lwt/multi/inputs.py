@@ -8,8 +8,8 @@ import os
 import stat
 from typing import NamedTuple
 
-from lwt import template
-from lwt.multi import Job
+from lwt.multi import template
+from lwt.multi.executor import Job
 from lwt.workspace import files
 
 READ_SIZE = 65536
