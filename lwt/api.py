@@ -109,14 +109,14 @@ class Lwt(NamedTuple):
             return run.reports([make(session, host) for host in chosen])
 
     def tasks(self):
-        """The Tasks of the queue, in the order of adding (see lwt.task.Task for what they have)."""
-        from lwt.store import Store  # here, for a Python without sqlite3 does for all else
+        """The Tasks of the queue, in the order of adding (see lwt.tasks.model.Task for what they have)."""
+        from lwt.tasks.store import Store  # here, for a Python without sqlite3 does for all else
         with Store(self._require().database) as store:
             return store.all()
 
     def counts(self):
         """{state, or outcome of those that are done: number of tasks}."""
-        from lwt.store import Store
+        from lwt.tasks.store import Store
         with Store(self._require().database) as store:
             return store.counts()
 

@@ -13,10 +13,11 @@ import shutil
 import time
 from typing import Callable, NamedTuple
 
-from lwt import netcat, proc, procfs, queue, store as stores, task as tasks
+from lwt import netcat, proc, procfs
 from lwt.errors import BusyError, LocalError, LwtError
 from lwt.output import writer
 from lwt.proc import Command
+from lwt.tasks import model, queue, store
 
 LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which it is told
 ASK_TIME = 10.0                 # seconds that a program may take to say its version
@@ -45,7 +46,7 @@ def state(place):
     """state.db: is it sound, and of this version?"""
     path = place.database
     if not os.path.lexists(path):
-        lost = stores.why_lost(path)
+        lost = store.why_lost(path)
         if lost:
             yield Finding('FAIL', 'state.db', 'missing, but ' + lost,
                           'put it back; or lwt doctor --fix, which finds what is on hosts',
@@ -54,7 +55,7 @@ def state(place):
             yield Finding('ok', 'state.db', 'none yet: nothing was queued')
         return
     try:
-        told = stores.examine(path)
+        told = store.examine(path)
     except BusyError:
         yield Finding('warn', 'state.db', 'another lwt is writing all the time', 'try again')
         return
@@ -65,9 +66,9 @@ def state(place):
     if told.problems:
         hint = 'lwt doctor --fix keeps a copy and saves what can be read; what is on hosts is found there'
         yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0], hint, lambda: _rescue(path))
-    elif told.schema != stores.SCHEMA:
+    elif told.schema != store.SCHEMA:
         yield Finding('FAIL', 'state.db', 'written by another version of lwt (schema %d, this one knows %d)'
-                      % (told.schema, stores.SCHEMA), 'use the lwt that wrote it')
+                      % (told.schema, store.SCHEMA), 'use the lwt that wrote it')
     else:
         yield Finding('ok', 'state.db', 'sound, schema %d, %d tasks%s' % (
             told.schema, told.tasks, '; what a writer left half done is undone' if told.journal else ''))
@@ -78,12 +79,12 @@ def _rescue(path):
     if users:
         raise BusyError('process %d has it open' % users[0], 'end it first')
     kept = _kept(path)
-    rows, is_whole = stores.rescue(path, kept)
+    rows, is_whole = store.rescue(path, kept)
     return 'made anew with %d rows%s; the damaged one is %s' % (rows, '' if is_whole else ', not all', kept)
 
 
 def _begin_anew(path):
-    stores.begin_anew(path, _kept(path))
+    store.begin_anew(path, _kept(path))
     return 'made anew, without tasks'
 
 
@@ -214,7 +215,7 @@ def _lying(place, store):
     for name, numbers in sorted(store.open_inputs().items()):
         if not place.has_input(name):
             yield Finding('FAIL', 'files', 'the input of %s is missing: %s' % (
-                some([tasks.format_id(number) for number in numbers]), name),
+                some([model.format_id(number) for number in numbers]), name),
                 'those that wait cannot start: lwt task kill them, and add them again')
     wanted = store.inputs() | {os.path.basename(path) for path in left}
     odd = [name for name in sorted(os.listdir(place.path('task'))) if name not in wanted]
@@ -260,7 +261,7 @@ def machine(session, needs_ssh):
         found.append(Finding('warn', 'sockets', 'connections cannot be shared: there is no directory for their sockets',
                              'each step logs in by itself; see to XDG_RUNTIME_DIR, or /tmp'))
     return found + [
-        Finding('ok', 'Python', '%s, SQLite %s' % (platform.python_version(), stores.sqlite_version())),
+        Finding('ok', 'Python', '%s, SQLite %s' % (platform.python_version(), store.sqlite_version())),
         _limits()]
 
 

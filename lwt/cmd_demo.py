@@ -8,15 +8,15 @@ and cleaned like any others, on a host that is called localhost.
 import os
 import tempfile
 
-from lwt import queue, results, scheduler
 from lwt.arguments import Parser, fitting
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import Weather
 from lwt.output import writer
-from lwt.store import Store
 from lwt.task_view import Teller, Troubles, summary, table
-from lwt.visit import Context
+from lwt.tasks import queue, results, scheduler
+from lwt.tasks.store import Store
+from lwt.tasks.visit import Context
 from lwt.workspace import files, layout
 
 PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90', '3.96', '4.00')

@@ -4,15 +4,16 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import checks, leftovers, scheduler, task_view, weather_view
+from lwt import checks, task_view, weather_view
 from lwt.arguments import Parser, fitting, refuse_words
 from lwt.checks import Finding
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import Weather
 from lwt.output import writer
-from lwt.store import Store
-from lwt.visit import Context
+from lwt.tasks import remote_audit, scheduler
+from lwt.tasks.store import Store
+from lwt.tasks.visit import Context
 from lwt.workspace import config, identity, nodeset
 from lwt.workspace.hostlist import Host
 
@@ -149,18 +150,18 @@ class _Doctor:
 
     def _look(self, store, session, chosen, own):
         """Look at homes; returns an _Examined for each."""
-        before = leftovers.known(store)
+        before = remote_audit.known(store)
         with running(fitting(session.settings.fanout, '-f', writer.say), session.settings.grace) as run:
             self._env.ready(run, self._place, session, chosen)
-            looks = run.reports([leftovers.look(session, host) for host in chosen])
+            looks = run.reports([remote_audit.look(session, host) for host in chosen])
         looks.sort(key=lambda seen: chosen.index(seen.host))
-        at_home = leftovers.at_home(store, looks)
-        found, views = [], leftovers.other_views(looks)
+        at_home = remote_audit.at_home(store, looks)
+        found, views = [], remote_audit.other_views(looks)
         for seen in looks:
             judged = None
             if seen.verdict.ok:
-                judged = leftovers.judge(store, own or '-', seen, before, at_home)
-                judged = leftovers.without_files(judged) if seen in views else judged
+                judged = remote_audit.judge(store, own or '-', seen, before, at_home)
+                judged = remote_audit.without_files(judged) if seen in views else judged
             found.append(_Examined(seen, judged))
         return found
 
@@ -169,7 +170,7 @@ class _Doctor:
         with store.together():
             for one in wrong:
                 for strange in one.judged.strange:
-                    leftovers.hand_over(store, one.seen, strange)
+                    remote_audit.hand_over(store, one.seen, strange)
         trouble = task_view.Troubles(writer.say).hear
         context = Context(self._place, store, session, lambda text: None, Weather(store, session.settings, session.heard),
                           trouble=trouble)
@@ -178,11 +179,11 @@ class _Doctor:
 
 
 class _Examined(NamedTuple):
-    """A home that was looked at.  judged: a leftovers.Judgement, None where it could not be; before: what was strange there
+    """A home that was looked at.  judged: a remote_audit.Judgement, None where it could not be; before: what was strange there
     before --fix."""
 
-    seen: leftovers.Seen
-    judged: leftovers.Judgement = None
+    seen: remote_audit.Seen
+    judged: remote_audit.Judgement = None
     before: tuple = ()
 
 
@@ -219,7 +220,7 @@ def _of_host(one, sick, is_own):
         yield Finding('warn', what, '%s: %s' % (weather_view.STATES[sick.state], sick.reason),
                       'lwt hosts --why %s' % seen.host.name, more=more)
     left = {strange.name for strange in judged.strange}
-    for kind, (words, done) in leftovers.WORDS.items():
+    for kind, (words, done) in remote_audit.WORDS.items():
         mended = [strange for strange in one.before if strange.kind == kind and strange.name not in left]
         if mended:
             yield Finding('fixed', what, '%s: %s' % (words % _some(mended), done), more=more)
@@ -236,4 +237,4 @@ def _contents(seen, judged):
 
 
 def _some(strange):
-    return checks.some(sorted(leftovers.label(one) for one in strange))
+    return checks.some(sorted(remote_audit.label(one) for one in strange))

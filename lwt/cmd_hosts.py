@@ -54,7 +54,7 @@ def _one(env, parsed, reason):
     """--why, --out and --back."""
     from lwt import weather_view
     from lwt.hosts import health  # here, for to print a set needs none of it
-    from lwt.store import Store
+    from lwt.tasks.store import Store
     name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
     if bool(reason) != bool(parsed.out):
         raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out else 'lwt hosts: unexpected word ' + reason)

@@ -14,7 +14,7 @@ from lwt.flow import running
 from lwt.hosts import probe
 from lwt.output import writer
 from lwt.ssh import Verdict
-from lwt.store import Store
+from lwt.tasks.store import Store
 from lwt.workspace import files, nodeset
 from lwt.workspace.config import count, positive_seconds
 

@@ -3,11 +3,12 @@
 import os
 import time
 
-from lwt import __version__, task as tasks
+from lwt import __version__
 from lwt.arguments import Parser
 from lwt.errors import UsageError
 from lwt.output import report, writer
-from lwt.store import Store
+from lwt.tasks import model
+from lwt.tasks.store import Store
 from lwt.workspace import files
 
 EXAMPLES = '''examples:
@@ -46,7 +47,7 @@ def facts(place, store, now):
     found = store.all()
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None, task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
-    return report.Facts(os.path.basename(place.root), __version__, now, store.counts(), tasks.STATES, spans,
+    return report.Facts(os.path.basename(place.root), __version__, now, store.counts(), model.STATES, spans,
                         _hosts(place, store), _failures(store, found))
 
 
@@ -57,8 +58,8 @@ def _failures(store, found):
     for number, host, ended, end, code, reason in store.failed_attempts():
         tried.add(number)
         reason = reason or ('exit code %d' % code if end == 'failed' and code is not None else '')
-        failures.append(report.Failure(tasks.format_id(number), names.get(number, '?'), host, end, reason, ended))
-    return failures + [report.Failure(tasks.format_id(task.id), task.name, task.host, task.outcome, task.reason,
+        failures.append(report.Failure(model.format_id(number), names.get(number, '?'), host, end, reason, ended))
+    return failures + [report.Failure(model.format_id(task.id), task.name, task.host, task.outcome, task.reason,
                                       task.ended or task.added)
                        for task in found if task.outcome not in ('', 'success') and task.id not in tried]
 

@@ -6,7 +6,7 @@ from lwt import task_view, weather_view
 from lwt.arguments import Parser
 from lwt.errors import UsageError
 from lwt.output import writer
-from lwt.store import Store
+from lwt.tasks.store import Store
 from lwt.workspace import nodeset
 
 EXAMPLES = '''examples:

@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import passes, prospects, queue, results, scheduler, task as tasks, weather_view
+from lwt import passes, weather_view
 from lwt.arguments import Parser, fitting
 from lwt.errors import (
     BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError)
@@ -14,11 +14,12 @@ from lwt.hosts.capacity import accepts
 from lwt.hosts.health import NEEDS_A_PERSON  # cron mails what is said of such a host
 from lwt.hosts.health_log import Weather
 from lwt.output import writer
-from lwt.prospects import Prospects
 from lwt.remote import call, events
-from lwt.store import BUSY_TIMEOUT, PATIENCE, Store
 from lwt.task_view import Teller, Troubles, as_json, details, summary, table
-from lwt.visit import Context
+from lwt.tasks import model, prospects, queue, results, scheduler
+from lwt.tasks.prospects import Prospects
+from lwt.tasks.store import BUSY_TIMEOUT, PATIENCE, Store
+from lwt.tasks.visit import Context
 from lwt.workspace import files, identity, nodeset
 from lwt.workspace.hostlist import Host
 
@@ -116,7 +117,7 @@ _FLAGS = (
 )
 _DESC_FLAGS = tuple(
     (('--' + key.replace('_', '-'),), 'add', dict(metavar='VALUE', dest='desc_' + key, help='in place of %s in desc' % key))
-    for key in tasks.Desc._fields)
+    for key in model.Desc._fields)
 
 
 class _Task:
@@ -161,7 +162,7 @@ def add(command, words):
     parsed = command.parsed
     args = _values(parsed)
     after = [task.id for task in queue.find(command.store, _split(parsed.after))]
-    overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-')) for key in tasks.Desc._fields
+    overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-')) for key in model.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
     reader = queue.Reader(command.place, command.settings.retries, overrides, tuple(args),
                           command.say)
@@ -172,7 +173,7 @@ def add(command, words):
         orders = _new_orders(command.store, orders)
     if orders:
         numbers = queue.add(command.place, command.store, orders, after)
-        writer.put_line('\n'.join(map(tasks.format_id, numbers)))
+        writer.put_line('\n'.join(map(model.format_id, numbers)))
     return 0
 
 
@@ -340,7 +341,7 @@ def _say_waiting(command, numbers=None):
                if numbers is None or task.id in numbers]
     for task in waiting[:10]:
         command.say('%s: %s' % (task.label, 'held: ' + task.reason if task.state == 'held' else
-                                'suspended on %s; lwt task resume %s' % (task.host, tasks.format_id(task.id))
+                                'suspended on %s; lwt task resume %s' % (task.host, model.format_id(task.id))
                                 if task.state == 'suspended' else 'still %s on %s' % (task.state, task.host)))
     if waiting[10:]:
         command.say('%d more wait; lwt task show lists them' % len(waiting[10:]))
@@ -385,21 +386,21 @@ def show(command, words):
 def _filtered(command, states, names, hosts):
     """The tasks that the filters of show let through."""
     for state in states:
-        if state not in tasks.STATES + tasks.OUTCOMES:
-            raise UsageError('--state %s: no such state' % state, 'one of: ' + ' '.join(tasks.STATES + tasks.OUTCOMES))
+        if state not in model.STATES + model.OUTCOMES:
+            raise UsageError('--state %s: no such state' % state, 'one of: ' + ' '.join(model.STATES + model.OUTCOMES))
     if command.parsed.finished:
-        states = [state for state in states or ['done'] if state in tasks.OUTCOMES + ('done',)]
+        states = [state for state in states or ['done'] if state in model.OUTCOMES + ('done',)]
         if not states:
             return []
-    return command.store.chosen([state for state in states if state in tasks.STATES],
-                                [state for state in states if state in tasks.OUTCOMES], names, hosts)
+    return command.store.chosen([state for state in states if state in model.STATES],
+                                [state for state in states if state in model.OUTCOMES], names, hosts)
 
 
 def _show_counts(counts, as_object):
     if as_object:
         writer.put_bytes(writer.json_line(counts))
     else:
-        words = [word for word in tasks.OUTCOMES + tasks.STATES if counts.get(word)]
+        words = [word for word in model.OUTCOMES + model.STATES if counts.get(word)]
         for line in writer.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words] + [('all', sum(counts.values()))]):
             writer.put_line(line)
 
@@ -531,7 +532,7 @@ def remove(command, words):
             pending.append(left.id)
         elif os.path.isdir(where):
             command.say('%s: forgotten; its results stay in %s' % (task.label, where))
-    _see_to(command, 'rm', tasks.STATES, pending, names)
+    _see_to(command, 'rm', model.STATES, pending, names)
     return 0
 
 

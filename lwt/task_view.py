@@ -3,9 +3,9 @@
 import os
 import time
 
-from lwt import results, task as tasks
 from lwt.errors import EXIT_UNREACHABLE
 from lwt.output import writer
+from lwt.tasks import model, results
 from lwt.workspace import nodeset
 
 MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
@@ -18,7 +18,7 @@ def table(chosen, environ, with_use=False):
         return writer.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
 
     header, use = ('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'), ('WALL', 'CPU') if with_use else ()
-    rows = [(tasks.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
+    rows = [(model.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
              task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
             + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
             for task in chosen]
@@ -43,10 +43,10 @@ def as_json(workspace, store, task):
     """A task as a dict for programs."""
     attempts = [dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu', 'received'), row))
                 for row in store.attempts(task.id)]
-    return {'id': tasks.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state, 'outcome': task.outcome,
+    return {'id': model.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state, 'outcome': task.outcome,
             'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason, 'added': task.added,
             'started': task.started, 'ended': task.ended, 'wall': task.wall, 'cpu': task.cpu, 'attempts': attempts,
-            'after': [tasks.format_id(int(number)) for number in task.after.split()], 'desc': task.desc._asdict(),
+            'after': [model.format_id(int(number)) for number in task.after.split()], 'desc': task.desc._asdict(),
             'result': results.directory(workspace, task) if task.state == 'done' else None,
             'kept': [{'attempt': attempt, 'host': host, 'path': _kept_path(task, attempt, home)}
                      for attempt, host, home in store.kept(task)]}
@@ -89,7 +89,7 @@ def accounts_table(title, accounts):
 
 def summary(counts):
     """Counts as words: 12 success, 1 failed, 3 running."""
-    return ', '.join('%d %s' % (counts[word], word) for word in tasks.OUTCOMES + tasks.STATES if counts.get(word))
+    return ', '.join('%d %s' % (counts[word], word) for word in model.OUTCOMES + model.STATES if counts.get(word))
 
 
 def progress_text(counts, done_before, elapsed):
@@ -97,9 +97,9 @@ def progress_text(counts, done_before, elapsed):
 
     done_before: how many were done when the run began, `elapsed` seconds ago.
     """
-    done, total = sum(counts.get(outcome, 0) for outcome in tasks.OUTCOMES), sum(counts.values())
+    done, total = sum(counts.get(outcome, 0) for outcome in model.OUTCOMES), sum(counts.values())
     parts = ['%d of %d done' % (done, total)]
-    parts += ['%d %s' % (counts[state], state) for state in tasks.STATES if counts.get(state)]
+    parts += ['%d %s' % (counts[state], state) for state in model.STATES if counts.get(state)]
     if done > counts.get('success', 0):
         parts.append('%d not well' % (done - counts.get('success', 0)))
     if done_before < done < total:
@@ -154,7 +154,7 @@ class Teller:
 
     def __enter__(self):
         self._started = time.monotonic()
-        self._done_before = sum(self._store.counts().get(outcome, 0) for outcome in tasks.OUTCOMES)
+        self._done_before = sum(self._store.counts().get(outcome, 0) for outcome in model.OUTCOMES)
         return self
 
     def __exit__(self, *_exc):

@@ -21,7 +21,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from lwt import cli, proc, store
+from lwt import cli, proc
+from lwt.tasks import store
 
 importlib.import_module('lwt.cmd_task')         # that a run need not: each is a fork of this process
 FAULTS = ('kill', 'ENOSPC', 'EIO', 'EMFILE')

@@ -11,8 +11,8 @@ import re
 import sqlite3
 from typing import NamedTuple
 
-from lwt import results, task as tasks
-from lwt.store import Store
+from lwt.tasks import model, results
+from lwt.tasks.store import Store
 from lwt.workspace.layout import Workspace
 
 DESC = 'exec : sh run.sh\nd_fetch : output\nretries : 1\nretry_on : lost failed\n'
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
     def __str__(self):
         return '%s  %-8s  started %s%s' % (
-            tasks.format_id(self.number), self.outcome or 'open',
+            model.format_id(self.number), self.outcome or 'open',
             ' '.join('%s:%d' % pair for pair in zip(self.ends, self.starts)) or 'never',
             ''.join('  ' + problem for problem in self.problems))
 
@@ -61,7 +61,7 @@ def _entry(workspace, store, task, starts):
     ends = {row[0]: row[4] for row in store.attempts(task.id)}
     if task.state == 'done':
         ends.setdefault(task.attempt, task.outcome)
-    counts = {number: starts['%s.%d' % (tasks.format_id(task.id), number)] for number in range(1, task.attempt + 1)}
+    counts = {number: starts['%s.%d' % (model.format_id(task.id), number)] for number in range(1, task.attempt + 1)}
     problems = [] if task.state == 'done' else ['it is %s' % task.state]
     for number, count in counts.items():
         if count not in STARTED.get(ends.get(number), (0,)):
@@ -84,7 +84,7 @@ def _wrong_result(workspace, task, number):
             os.stat(os.path.join(where, name))
     except OSError as error:
         return ['no result of attempt %d (%s)' % (number, error)]
-    return [] if text == '%s.%d\n' % (tasks.format_id(task.id), number) else ['the result of attempt %d is %r' % (number, text)]
+    return [] if text == '%s.%d\n' % (model.format_id(task.id), number) else ['the result of attempt %d is %r' % (number, text)]
 
 
 def remains(root, homes):

@@ -1,6 +1,6 @@
 """A model of one task on an unreliable world, for a search through everything that can happen.
 
-The master's side is the real one: the table of lwt/task.py, what a state asks of a host, how an attempt ended and what follows.
+The master's side is the real one: the table of lwt/tasks/model.py, what a state asks of a host, how an attempt ended and what follows.
 The host's side says what sh/control.sh and sh/run.sh promise.  Between them everything goes wrong: lwt is killed between any two
 steps, an answer is lost, a request arrives late, or again, after others; the task ends, or dies; the host starts anew and may
 forget what it had not synced; the user kills, suspends and resumes at any time.
@@ -11,9 +11,9 @@ A request, once sent, may arrive any number of times at any later moment.  Attem
 import collections
 from typing import NamedTuple
 
-from lwt import task as tasks
+from lwt.tasks import model
 
-DESC = tasks.Desc('true', retries=1, retry_on=('lost',))
+DESC = model.Desc('true', retries=1, retry_on=('lost',))
 ATTEMPTS = 2
 # What changes something where it arrives; "poll" does not.
 PLAIN = ('launch', 'withdraw', 'cancel', 'suspend', 'resume', 'clean')
@@ -58,7 +58,7 @@ class Rules(NamedTuple):
     runner starts only what is undecided; spares: a withdrawal ends nothing that runs; knows_boot: launch and cancel look at
     the boot id; power: the host may start anew; wishes: how many of a user's."""
 
-    table: dict = tasks.TRANSITIONS
+    table: dict = model.TRANSITIONS
     tombstones: bool = True
     claims: bool = True
     spares: bool = True
@@ -174,8 +174,8 @@ def of_host(world, rules):
 
 
 def as_task(world):
-    """The task's row, as lwt.task wants it."""
-    return tasks.Task(1, 'ab' * 16, 'name', 'input', None, DESC, world.state, world.outcome, world.attempt, world.end, 'h', '~',
+    """The task's row, as lwt.tasks.model wants it."""
+    return model.Task(1, 'ab' * 16, 'name', 'input', None, DESC, world.state, world.outcome, world.attempt, world.end, 'h', '~',
                       '', str(world.boot), '', None, '', world.failures, 0.0, None, None)
 
 
@@ -189,8 +189,8 @@ def of_master(world, rules):
         placed = world._replace(said=world.said + again, state=rules.table['new', 'place'], boot=world.boots, end='')
         yield 'placed', placed
         yield 'placed and launched', send(placed, ('launch', world.attempt, world.boots, True))
-    if world.state in tasks.ASKED:
-        yield tasks.ASKED[world.state], send(world, (tasks.ASKED[world.state], world.attempt, world.boot, False))
+    if world.state in model.ASKED:
+        yield model.ASKED[world.state], send(world, (model.ASKED[world.state], world.attempt, world.boot, False))
     for attempt in world.leftovers:
         yield 'clean', send(world, ('clean', attempt, world.boots, False))
     if world.state == 'fetching' and world.attempt in world.home:
@@ -208,7 +208,7 @@ def of_user(world, rules):
         for wish in ('kill', 'suspend', 'resume'):
             state = rules.table.get((world.state, wish))
             after = world._replace(wishes=world.wishes + 1)
-            if state == tasks.SETTLE:
+            if state == model.SETTLE:
                 yield wish, settle(after, wish, 'killed')
             elif state is not None:
                 yield wish, after._replace(state=state)
@@ -223,14 +223,14 @@ def answered(world, answer, rules):
     if (world.state, world.attempt) != (state, attempt):
         return world                    # a user changed it meanwhile
     word, _space, detail = answer.partition(' ')
-    event = tasks.event_of(word, state)
+    event = model.event_of(word, state)
     if state == 'fetching' and event != 'absent':
         return world._replace(home=world.home | {attempt}) if world.there[attempt - 1].has_results or not gone(world) else world
     if (state, event) not in rules.table:
         return world
     after = rules.table[state, event]
-    end, _code = tasks.ending(event, detail, state)
-    if after == tasks.SETTLE:
+    end, _code = model.ending(event, detail, state)
+    if after == model.SETTLE:
         return settle(world, event, end)
     failures = DESC.retries if state == 'killing' else world.failures
     return world._replace(state=after, end=end, failures=failures) if after == 'fetching' else world._replace(state=after)
@@ -245,7 +245,7 @@ def gone(world):
 def settle(world, event, end):
     """The attempt is over."""
     task = as_task(world)
-    state, failures, _reason = tasks.conclude(end, task, tasks.Past())
+    state, failures, _reason = model.conclude(end, task, model.Past())
     leftovers = world.leftovers if event in ('absent', 'kill') else world.leftovers | {world.attempt}
     world = world._replace(said=world.said + ((world.attempt, end, event),), leftovers=leftovers, failures=failures, end='')
     if state == 'done' or world.attempt == ATTEMPTS:

@@ -2,8 +2,8 @@
 
 import unittest
 
-from lwt import queue
 from lwt.errors import UsageError
+from lwt.tasks import queue
 from tests.support import ProgramTestCase
 
 

@@ -5,7 +5,7 @@ import time
 import unittest
 import uuid
 
-from lwt import scheduler
+from lwt.tasks import scheduler
 from tests import lab, ledger
 from tests.fault_proxy import FaultProxy
 from tests.support import MARK, ProgramTestCase, marked, wait_for

@@ -6,7 +6,7 @@ from lwt.errors import UsageError
 from lwt.hosts import capacity, sample
 from lwt.hosts.sample import Sample, Use
 from lwt.remote import budgets
-from lwt.task import Desc
+from lwt.tasks.model import Desc
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 

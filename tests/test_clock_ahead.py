@@ -7,7 +7,7 @@ import unittest
 
 from lwt.hosts import clocks, health
 from lwt.hosts.health import Health, Rules
-from lwt.store import Store
+from lwt.tasks.store import Store
 from tests.support import ProgramTestCase
 
 YEAR = 365 * 86400.0
@@ -113,7 +113,7 @@ class Stored(ProgramTestCase):
         with Store(self.path('.lwt', 'state.db')) as store:
             from lwt.hosts.capacity import Room
             from lwt.hosts.sample import Sample
-            from lwt.visit import _Left
+            from lwt.tasks.visit import _Left
 
             task = store.all()[0]
             task = task._replace(desc=task.desc._replace(memory=10), started=1000 + YEAR)

@@ -12,8 +12,8 @@ import random
 import shutil
 import unittest
 
-from lwt import queue
-from lwt.store import Store
+from lwt.tasks import queue
+from lwt.tasks.store import Store
 from lwt.workspace.layout import Workspace
 from tests import crashing, ledger
 from tests.support import ALL_STEPS, ProgramTestCase

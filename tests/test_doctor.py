@@ -8,8 +8,9 @@ import subprocess
 import sys
 import unittest
 
-from lwt import checks, leftovers
+from lwt import checks
 from lwt.ssh import Verdict
+from lwt.tasks import remote_audit
 from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import ProgramTestCase, marked, wait_for
@@ -38,12 +39,12 @@ class Pure(unittest.TestCase):
         self.assertEqual([kind for kind in kinds if checks.NETWORK.fullmatch(kind)], ['nfs4', 'nfs', 'fuse.sshfs', 'cifs'])
 
     def test_what_a_host_tells_is_taken_only_where_it_makes_sense(self):
-        seen = leftovers.parse(Host('h'), Verdict('ok', 0), [
+        seen = remote_audit.parse(Host('h'), Verdict('ok', 0), [
             'boot b', 'id i', 'kib 12', 'task %s ended' % KEY, 'task ../../etc ended', 'task %sx ended' % KEY, 'input a.b',
             'input ../x', 'process 12 ' + KEY, 'process 13 ' + KEY, 'process 14 x', 'nonsense', 'task', ''])
         self.assertEqual((seen.boot, seen.host_id, seen.kib, seen.tasks, seen.inputs, seen.processes),
                          ('b', 'i', 12, {KEY: 'ended'}, ('a.b',), {KEY: 2}))
-        self.assertEqual(leftovers.parse(Host('h'), Verdict('ok', 0), ['kib 9e9', 'kib -1']).kib, 0)
+        self.assertEqual(remote_audit.parse(Host('h'), Verdict('ok', 0), ['kib 9e9', 'kib -1']).kib, 0)
 
 
 class DoctorTestCase(TaskTestCase):

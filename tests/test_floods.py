@@ -8,12 +8,13 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import errands, leftovers, resultfiles, ssh, visit
+from lwt import ssh
 from lwt.copy import chain, manifest, transfer
 from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import reducers
 from lwt.remote import budgets, call
+from lwt.tasks import remote_audit, requests, result_files, visit
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -40,19 +41,19 @@ class Floods(unittest.TestCase):
         return taken
 
     def test_SR_7_words_of_a_visit_without_end(self):
-        with errands.Inbox(self.scratch, most_kib=1) as inbox:
+        with requests.Inbox(self.scratch, most_kib=1) as inbox:
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.VISIT + 2 * len(BLOCK))
         verdict = inbox.judged(ssh.Verdict('ok', 0))
         self.assertEqual((verdict.kind, verdict.reason), ('failed', 'what it answers has no end (more than 4194304 bytes)'))
 
     def test_SR_7_lines_of_a_visit_without_end(self):
-        with errands.Inbox(self.scratch, most_kib=1) as inbox:
+        with requests.Inbox(self.scratch, most_kib=1) as inbox:
             self.feed(inbox, (b'\n' * (1 << 16) for _ in range(50)))
             self.assertLessEqual(len(inbox.lines()), budgets.VISIT_LINES)
 
     def test_SR_7_results_that_are_more_than_was_asked_for_come_by_themselves(self):
-        with errands.Inbox(self.scratch, most_kib=8) as inbox:
+        with requests.Inbox(self.scratch, most_kib=8) as inbox:
             inbox('stdout', b'facts boot id\nstream 0a.1 0b.1\n')
             self.assertEqual(inbox.sent(), ('0a.1', '0b.1'))
             self.feed(inbox, (BLOCK for _ in range(1000)))
@@ -61,13 +62,13 @@ class Floods(unittest.TestCase):
         self.assertTrue(inbox.judged(ssh.Verdict('lost', 255)).ok)
 
     def test_SR_7_results_that_nobody_asked_for_are_a_failure(self):
-        with errands.Inbox(self.scratch, most_kib=0) as inbox:
+        with requests.Inbox(self.scratch, most_kib=0) as inbox:
             inbox('stdout', b'facts boot id\nstream 0a.1\n' + BLOCK)
         self.assertEqual(inbox.judged(ssh.Verdict('ok', 0)).kind, 'failed')
 
     def test_SR_7_a_large_result_leaves_room_on_the_disk(self):
         there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
-        with errands.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
+        with requests.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
         self.assertIn('no room here for more than', inbox.judged(ssh.Verdict('ok', 0)).reason)
@@ -76,13 +77,13 @@ class Floods(unittest.TestCase):
         """A sink that raises would end the loop for all hosts."""
         path = os.path.join(self.scratch, 'file')
         open(path, 'w').close()
-        inbox = errands.Inbox(os.path.join(path, 'h1'))
+        inbox = requests.Inbox(os.path.join(path, 'h1'))
         self.assertFalse(inbox('stdout', b'facts boot id\nstream 0a.1\nbytes'))
         with self.assertRaisesRegex(LocalError, 'file/h1'):
             inbox.__exit__()
 
     def test_an_inbox_whose_room_cannot_be_seen_fails_for_its_host_after_the_call(self):
-        inbox = errands.Inbox(self.scratch, has_words=False)
+        inbox = requests.Inbox(self.scratch, has_words=False)
         with mock.patch('os.statvfs', side_effect=OSError(5, 'Input/output error')):
             self.assertFalse(inbox('stdout', b'x' * budgets.ROOM_EVERY))
         with self.assertRaisesRegex(LocalError, 'Input/output error'):
@@ -183,7 +184,7 @@ class Words(unittest.TestCase):
         told = b''.join(b'%032x.1/\x1b]0;%s\n' % (number, b'x' * 20) for number in range(50000, 120000))
         own = keys[0].encode() + b'/work/' + b'\x1b]0;' + b'y' * 100000 + b'\n'
         with tempfile.TemporaryDirectory(prefix='lwt-test.') as scratch:
-            with errands.Inbox(scratch) as inbox:
+            with requests.Inbox(scratch) as inbox:
                 inbox('stdout', b'facts a b\nstream %s\n' % ' '.join(keys).encode())
                 inbox('stderr', own + told)
             began = time.process_time()
@@ -194,7 +195,7 @@ class Words(unittest.TestCase):
         self.assertEqual(set(reasons[1:]), {''})
 
     def test_SR_15_what_a_home_says_of_itself_is_cut(self):
-        seen = leftovers.parse('h', None, ['boot ' + 'A' * (1 << 20), 'id ' + 'B' * (1 << 20)])
+        seen = remote_audit.parse('h', None, ['boot ' + 'A' * (1 << 20), 'id ' + 'B' * (1 << 20)])
         self.assertEqual((seen.boot, seen.host_id), ('A' * budgets.ID, 'B' * budgets.ID))
 
     def test_SR_15_no_word_drives_a_terminal(self):
@@ -206,9 +207,9 @@ class Words(unittest.TestCase):
     def test_SR_19_the_output_of_a_task_is_a_file_or_does_not_come(self):
         for name in ('run.stdout', 'run.stderr'):
             with self.subTest(name=name):
-                self.assertEqual(resultfiles.place(name, False, ''), name)
-                self.assertEqual(resultfiles.place(name, True, ''), '')
-                self.assertEqual(resultfiles.place(name + '/x', False, ''), '')
+                self.assertEqual(result_files.place(name, False, ''), name)
+                self.assertEqual(result_files.place(name, True, ''), '')
+                self.assertEqual(result_files.place(name + '/x', False, ''), '')
 
 
 if __name__ == '__main__':

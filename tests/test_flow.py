@@ -7,12 +7,13 @@ import tempfile
 import unittest
 from types import SimpleNamespace
 
-from lwt import flow, ssh, visit
+from lwt import flow, ssh
 from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.proc import Command, Result
 from lwt.remote import budgets, call
+from lwt.tasks import visit
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 

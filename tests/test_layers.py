@@ -15,7 +15,7 @@ LAYERS = (
     ('remote.quoting', 'workspace.ownership', 'hosts.clocks'),
     ('workspace.nodeset', 'procfs', 'multi.direct', 'multi.template', 'bundle', 'remote.events',
      'crontab',
-     'output.report_style', 'reduce.partition', 'share', 'door',
+     'output.report_style', 'reduce.partition', 'tasks.fairness', 'tasks.admission',
      'workspace.files', 'copy.disk_space', 'ssh_messages', 'workspace.ssh_config', 'copy.symlinks',
      'copy.tar_reader'),
     ('selectors_loop', 'workspace.hostlist', 'workspace.config', 'remote.script_checks'),
@@ -24,17 +24,19 @@ LAYERS = (
     ('remote.scripts', 'scp', 'netcat'),
     ('hosts.health', 'hosts.sample'),
     ('hosts.capacity',),
-    ('flow', 'task', 'outcome', 'output.writer'),
-    ('copy.local_work', 'output.job_order', 'resultfiles'),
-    ('store', 'output.host_order', 'output.log', 'output.report', 'remote.call', 'results',
+    ('flow', 'tasks.model', 'outcome', 'output.writer'),
+    ('copy.local_work', 'output.job_order', 'tasks.result_files'),
+    ('tasks.store', 'output.host_order', 'output.log', 'output.report', 'remote.call',
+     'tasks.results',
      'multi.executor'),
     ('copy.arrival', 'task_view', 'remote.login', 'multi.inputs', 'passes', 'remote.rendezvous',
-     'errands',
+     'tasks.requests',
      'remote.channel'),
-    ('hosts.health_log', 'hosts.load', 'hosts.probe', 'prospects'),
-    ('visit', 'copy.transfer', 'queue', 'reduce.reducers', 'weather_view', 'leftovers'),
-    ('copy.chain', 'carry', 'checks'),
-    ('scheduler',),
+    ('hosts.health_log', 'hosts.load', 'hosts.probe', 'tasks.prospects'),
+    ('tasks.visit', 'copy.transfer', 'tasks.queue', 'reduce.reducers', 'weather_view',
+     'tasks.remote_audit'),
+    ('copy.chain', 'tasks.bulk', 'checks'),
+    ('tasks.scheduler',),
     ('arguments',),
     ('cmd_*', 'api'),
     ('cli',),
@@ -42,9 +44,9 @@ LAYERS = (
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote.scripts', 'task', 'workspace.hostlist', 'workspace.nodeset',
+PURE = ('ssh', 'scp', 'remote.scripts', 'tasks.model', 'workspace.hostlist', 'workspace.nodeset',
         'crontab',
-        'hosts.health', 'hosts.sample', 'hosts.capacity', 'netcat', 'door',
+        'hosts.health', 'hosts.sample', 'hosts.capacity', 'netcat', 'tasks.admission',
         'ssh_messages')
 
 
@@ -210,7 +212,7 @@ class Dangers(unittest.TestCase):
                          {'cmd_exec'})
 
     def test_sql_is_only_in_store(self):
-        self.assertEqual(users(['sqlite3']), {'store'})
+        self.assertEqual(users(['sqlite3']), {'tasks.store'})
 
     def test_pure_modules_have_no_clock_no_network_no_files_and_no_environment(self):
         forbidden = {'time', 'socket', 'subprocess', 'open()', 'os.open', 'os.environ', 'os.getenv', 'datetime', 'random',

@@ -2,12 +2,12 @@
 
 import unittest
 
-from lwt import task as tasks
+from lwt.tasks import model
 from tests import model as automaton
 
 
 class Search(unittest.TestCase):
-    """The automaton of lwt/task.py on an unreliable world."""
+    """The automaton of lwt/tasks/model.py on an unreliable world."""
 
     slow = True                         # so that it is started first
 
@@ -48,9 +48,9 @@ class Broken(unittest.TestCase):
         for pair, end, problem in (
                 (('launching', 'absent'), 'new', 'placed twice'),
                 (('launching', 'stuck'), 'new', 'placed twice'),
-                (('running', 'exited'), tasks.SETTLE, 'without its results'),
-                (('launching', 'running'), tasks.SETTLE, 'is settled, and runs'),
-                (('running', 'running'), tasks.SETTLE, 'is settled, and runs')):
+                (('running', 'exited'), model.SETTLE, 'without its results'),
+                (('launching', 'running'), model.SETTLE, 'is settled, and runs'),
+                (('running', 'running'), model.SETTLE, 'is settled, and runs')):
             with self.subTest(pair=pair):
                 self.broken(problem, table=self.table(pair, end), wishes=0)
 
@@ -61,8 +61,8 @@ class Broken(unittest.TestCase):
     @staticmethod
     def table(pair, end):
         """The automaton with one other step."""
-        assert tasks.TRANSITIONS[pair] != end
-        return {**tasks.TRANSITIONS, pair: end}
+        assert model.TRANSITIONS[pair] != end
+        return {**model.TRANSITIONS, pair: end}
 
 
 if __name__ == '__main__':

@@ -10,9 +10,9 @@ import tracemalloc
 import unittest
 from unittest import mock
 
-from lwt import resultfiles
 from lwt.copy import tarstream
 from lwt.remote import budgets, scripts
+from lwt.tasks import result_files
 from lwt.workspace import files
 from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
 from tests.test_copy import environments
@@ -78,14 +78,14 @@ class FetchTestCase(LeakCheckedTestCase):
         self.assertTrue(tarstream.is_complete(stream))
         part = os.path.join(self.scratch, 'part')
         shutil.rmtree(part, ignore_errors=True)
-        arrived = resultfiles.unpack(stream, part, {KEY: d_fetch})[KEY]
+        arrived = result_files.unpack(stream, part, {KEY: d_fetch})[KEY]
         self.assertEqual(sorted(os.listdir(os.path.join(part, KEY))), ['result', 'run.stdout'])
         self.result = os.path.join(part, KEY, 'result')
         return tree(self.result), arrived, [line for line in told if not line.startswith('digest')]
 
     def assert_fetched(self, d_fetch, expected):
         """All of it comes, and nothing is wrong."""
-        self.assertEqual(self.fetch(d_fetch), (expected, resultfiles.Arrived(True), ['tar 0']))
+        self.assertEqual(self.fetch(d_fetch), (expected, result_files.Arrived(True), ['tar 0']))
 
 
 LINKS = (       # what the task did, d_fetch, what is to come
@@ -245,7 +245,7 @@ class Changes(FetchTestCase):
                     came, arrived, told = self.fetch('')
                     if self.method == 'content' and ('\n' in command or '\\' in command):
                         came = {name: came[name] for name in came if name in expected}      # the rest comes as well there
-                    self.assertEqual((came, arrived, told), (expected, resultfiles.Arrived(bool(expected)), ['tar 0']))
+                    self.assertEqual((came, arrived, told), (expected, result_files.Arrived(bool(expected)), ['tar 0']))
         self.in_each(come)
 
 
@@ -284,7 +284,7 @@ class Modes(FetchTestCase):
         self.make('mkdir -p out/d; echo x > out/d/f; chmod 000 out/d/f; chmod 555 out/d')
         came, arrived, _told = self.fetch('out')
         if os.getuid() == 0:
-            self.assertEqual((came['d/f'], arrived), ('x\n', resultfiles.Arrived(True)))
+            self.assertEqual((came['d/f'], arrived), ('x\n', result_files.Arrived(True)))
             self.assertEqual(self.modes(), {'d': 0o755, 'd/f': 0o400})
         shutil.rmtree(self.result)
 
@@ -324,7 +324,7 @@ class HostileLinks(unittest.TestCase):
                 tar.addfile(info, io.BytesIO(content))
         self.size = os.path.getsize(stream)
         files.remove_tree(self.part)
-        return resultfiles.unpack(stream, self.part, {KEY: d_fetch})[KEY]
+        return result_files.unpack(stream, self.part, {KEY: d_fetch})[KEY]
 
     def assert_refused(self, arrived, words):
         """One line says why; of the links, nothing is made."""

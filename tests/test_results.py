@@ -12,10 +12,10 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import resultfiles, results
 from lwt.copy import tarstream
 from lwt.errors import LocalError
 from lwt.flow import running
+from lwt.tasks import result_files, results
 from lwt.workspace import files
 from lwt.workspace.layout import Workspace
 
@@ -40,7 +40,7 @@ class Places(unittest.TestCase):
     def test_each_member_has_its_place(self):
         for d_fetch, name, is_directory, place in self.TABLE:
             with self.subTest(d_fetch=d_fetch, name=name):
-                self.assertEqual(resultfiles.place(name, is_directory, d_fetch), place)
+                self.assertEqual(result_files.place(name, is_directory, d_fetch), place)
 
 
 class Removals(unittest.TestCase):
@@ -107,7 +107,7 @@ class Blame(unittest.TestCase):
             self.unpack(('work/out/f', tarfile.REGTYPE, ''))
 
     def test_SR_7_a_job_that_crashes_at_once_or_in_a_child(self):
-        with mock.patch('lwt.resultfiles.unpack', side_effect=RecursionError('too deep')):
+        with mock.patch('lwt.tasks.result_files.unpack', side_effect=RecursionError('too deep')):
             self.assertIn('RecursionError: too deep', self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
         with mock.patch('lwt.copy.tarstream.work', return_value=1 << 30), mock.patch('lwt.copy.local_work.PROGRAM', 'raise MemoryError'):
             parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))

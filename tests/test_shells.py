@@ -17,10 +17,11 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import errands, procfs, task as tasks
+from lwt import procfs
 from lwt.copy import tarstream
 from lwt.flow import running
 from lwt.remote import scripts
+from lwt.tasks import model, requests
 from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
@@ -328,13 +329,13 @@ class TaskCase(ShellTestCase):
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, 'input'), 'w') as file:
             file.write('input\n')
-        desc = tasks.Desc(exec=command, kill=kill, timeout=timeout)
-        task = tasks.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '', 1, '', 'host', '~', '',
+        desc = model.Desc(exec=command, kill=kill, timeout=timeout)
+        task = model.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '', 1, '', 'host', '~', '',
                           self.boot(shell, home), '', None, '', 0, 0.0, None, None)
         workspace = SimpleNamespace(path=lambda *names: os.path.join(self.scratch, *names))
-        inputs = errands.Inputs(frozenset([self.INPUT]))
+        inputs = requests.Inputs(frozenset([self.INPUT]))
         with running(1, 1.0) as run:
-            self.errand = run.report(errands.pack(
+            self.errand = run.report(requests.pack(
                 workspace, [task], [], [task], inputs, 1, lambda _task: False, self.scratch))
 
     def control(self, shell, home, data=b'end\n', size=0, digest='-'):

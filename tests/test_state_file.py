@@ -8,7 +8,7 @@ import sys
 import unittest
 from unittest import mock
 
-from lwt import store
+from lwt.tasks import store
 from tests.support import ROOT, ProgramTestCase
 
 COMMANDS = (

@@ -4,12 +4,12 @@ import shlex
 import unittest
 from itertools import product
 
-from lwt import task
 from lwt.errors import UsageError
-from lwt.task import Desc, EVENTS, IMPOSSIBLE, REFUSED, SETTLE, STATES, TRANSITIONS
+from lwt.tasks import model
+from lwt.tasks.model import Desc, EVENTS, IMPOSSIBLE, REFUSED, SETTLE, STATES, TRANSITIONS
 
 DESC = Desc('true')
-TASK = task.Task(7, 'ab' * 16, 'crawl', 'crawl.1', None, DESC, 'launching', '', 2, '', 'h', '~', '', '', '', None, '', 0,
+TASK = model.Task(7, 'ab' * 16, 'crawl', 'crawl.1', None, DESC, 'launching', '', 2, '', 'h', '~', '', '', '', None, '', 0,
                  0.0, None, None)
 
 
@@ -18,20 +18,20 @@ class Descriptions(unittest.TestCase):
 
     def error(self, text):
         with self.assertRaises(UsageError) as caught:
-            task.parse_desc(text, 'D', 1)
+            model.parse_desc(text, 'D', 1)
         return caught.exception
 
     def test_every_key_is_read(self):
         text = ('# a comment\n\nexec : sh run.sh a:b\nkill: killall x\nd_fetch : ./out//dir/\ntimeout : 2h\nretries : 3\n'
                 'retry_on : lost, timeout\nslots : 2\npriority : -5\ncategory : x\nhosts : a b\n'
                 'memory : 2G\ndisk : 500M\n---\nexec : free text\n')
-        self.assertEqual(task.parse_desc(text, 'D', 1), Desc(
+        self.assertEqual(model.parse_desc(text, 'D', 1), Desc(
             'sh run.sh a:b', 'killall x', 'out/dir', 7200.0, 3, ('lost', 'timeout'), 2, -5, 'x', 'a b', 2 << 20, 500 << 10))
 
     def test_what_is_not_said_has_its_default(self):
         for text in ('exec:true', '\ufeffexec : true\r\n---\r\n', '  exec  :  true  \n'):
             with self.subTest(text=text):
-                self.assertEqual(task.parse_desc(text, 'D', 4), Desc('true', retries=4))
+                self.assertEqual(model.parse_desc(text, 'D', 4), Desc('true', retries=4))
 
     def test_D_2_an_exec_line_that_is_missing_empty_or_twice_is_refused(self):
         for text, message in (('', 'D: no exec line'), ('# exec : x\n', 'D: no exec line'),
@@ -47,7 +47,7 @@ class Descriptions(unittest.TestCase):
         self.assertEqual(error.hint, 'did you mean exec?')
 
     def test_D_2_the_word_kill_in_a_comment_is_no_kill_line(self):
-        self.assertEqual(task.parse_desc('# kill : x\nexec : a # kill : y\n', 'D', 1), Desc('a # kill : y'))
+        self.assertEqual(model.parse_desc('# kill : x\nexec : a # kill : y\n', 'D', 1), Desc('a # kill : y'))
 
     def test_a_line_without_a_colon_or_with_a_nul_is_refused(self):
         for text in ('exec\n', 'exec : a\0b\n'):
@@ -124,9 +124,9 @@ class Automaton(unittest.TestCase):
         for pair in product(STATES, EVENTS):
             with self.subTest(pair=pair):
                 if pair in TRANSITIONS:
-                    self.assertEqual(task.step(*pair), TRANSITIONS[pair])
+                    self.assertEqual(model.step(*pair), TRANSITIONS[pair])
                 else:
-                    self.assertRaises(UsageError if pair in REFUSED else AssertionError, task.step, *pair)
+                    self.assertRaises(UsageError if pair in REFUSED else AssertionError, model.step, *pair)
 
 
 class Ends(unittest.TestCase):
@@ -154,29 +154,29 @@ class Ends(unittest.TestCase):
     def test_R_11_each_answer_of_a_host_is_one_kind_of_end(self):
         for arguments, expected in self.ENDINGS:
             with self.subTest(arguments=arguments):
-                self.assertEqual(task.ending(*arguments), expected)
+                self.assertEqual(model.ending(*arguments), expected)
 
     def test_a_code_that_no_process_can_have_does_not_reach_the_records(self):
-        end, code = task.ending('exited', '9' * 30, 'running')
+        end, code = model.ending('exited', '9' * 30, 'running')
         self.assertEqual(end, 'failed')
         self.assertLess(code, 1 << 31)
 
     def test_another_attempt_follows_as_far_as_retries_allow(self):
         for end, failures, desc, expected in self.CONCLUSIONS:
             with self.subTest(end=end, failures=failures, desc=desc):
-                past = task.Past((), int(end == 'withdrawn'))
-                self.assertEqual(task.conclude(end, TASK._replace(failures=failures, desc=desc), past)[:2], expected)
+                past = model.Past((), int(end == 'withdrawn'))
+                self.assertEqual(model.conclude(end, TASK._replace(failures=failures, desc=desc), past)[:2], expected)
 
     def test_a_task_that_ends_badly_on_several_hosts_is_held_with_the_reason(self):
         stubborn = TASK._replace(desc=DESC._replace(retries=9, retry_on=('failed',)))
-        self.assertEqual(task.conclude('failed', stubborn, task.Past(('h1', 'h2')))[0], 'new')
-        self.assertEqual(task.conclude('failed', stubborn, task.Past(('h1', 'h2', 'h3'))),
+        self.assertEqual(model.conclude('failed', stubborn, model.Past(('h1', 'h2')))[0], 'new')
+        self.assertEqual(model.conclude('failed', stubborn, model.Past(('h1', 'h2', 'h3'))),
                          ('held', 1, 'it ended badly on 3 hosts: h1 h2 h3'))
-        self.assertEqual(task.conclude('withdrawn', stubborn, task.Past(('h1',), 5))[::2],
+        self.assertEqual(model.conclude('withdrawn', stubborn, model.Past(('h1',), 5))[::2],
                          ('held', 'it could not be started 5 times'))
 
     def test_what_is_withdrawn_while_it_is_to_be_suspended_is_held(self):
-        self.assertEqual(task.conclude('withdrawn', TASK._replace(state='suspending'), task.Past((), 1)),
+        self.assertEqual(model.conclude('withdrawn', TASK._replace(state='suspending'), model.Past((), 1)),
                          ('held', 0, 'suspended'))
 
 
@@ -190,25 +190,25 @@ class Ids(unittest.TestCase):
                                ('0000', [1, 10, 11]), ('12', [123456, 1234567]),
                                ('123456', [123456]), ('1234567', [1234567]), ('9', []), ('000009', []), ('10', [10])):
             with self.subTest(text=text):
-                self.assertEqual(task.match_ids(text, self.NUMBERS), expected)
+                self.assertEqual(model.match_ids(text, self.NUMBERS), expected)
 
     def test_C_14_what_is_no_id_is_refused(self):
         for text in ('', '../x', 'a', '-1', '1 ', '\xb2', '1' * 13):
             with self.subTest(text=text):
-                self.assertRaises(UsageError, task.match_ids, text, self.NUMBERS)
+                self.assertRaises(UsageError, model.match_ids, text, self.NUMBERS)
 
     def test_ids_are_short_and_sort_in_the_order_of_adding(self):
-        self.assertEqual([task.format_id(number) for number in (1, 999999, 1000000)], ['000001', '999999', '1000000'])
+        self.assertEqual([model.format_id(number) for number in (1, 999999, 1000000)], ['000001', '999999', '1000000'])
 
     def test_D_1_a_name_that_is_no_folders_is_refused(self):
         for name in ('', '../../etc', 'a/b', 'a\n', '.', '..', '.x', '-x', 'a b', 'a' * 101, 'a\0', '\xe9'):
             with self.subTest(name=name):
-                self.assertRaises(UsageError, task.check_name, name)
+                self.assertRaises(UsageError, model.check_name, name)
 
     def test_plain_names_are_taken(self):
         for name in ('a', 'A1', '_x', 'a.b+c-d', 'a' * 100):
             with self.subTest(name=name):
-                self.assertIsNone(task.check_name(name))
+                self.assertIsNone(model.check_name(name))
 
 
 class Given(unittest.TestCase):
@@ -219,36 +219,36 @@ class Given(unittest.TestCase):
                                        ('sh run.sh', None, 'sh run.sh'), ('run.sh', None, './run.sh'),
                                        ('run.sh; true', None, 'run.sh; true'), ('/bin/run.sh', None, '/bin/run.sh')):
             with self.subTest(command=command):
-                self.assertEqual(task.command_text(command, arg, {'run.sh', 'desc'}), expected + '\n')
+                self.assertEqual(model.command_text(command, arg, {'run.sh', 'desc'}), expected + '\n')
 
     def test_a_value_is_one_word_whatever_is_in_it(self):
         for arg in ('1', 'a b', "it's", '$(x)', ';', '', '\xe9', '{}'):
             with self.subTest(arg=arg):
-                self.assertEqual(shlex.split(task.command_text('x {} y{}', arg, ())), ['x', arg, 'y' + arg])
+                self.assertEqual(shlex.split(model.command_text('x {} y{}', arg, ())), ['x', arg, 'y' + arg])
 
     def test_braces_are_left_alone_where_there_is_no_value(self):
-        self.assertEqual(task.command_text('awk {}', None, ()), 'awk {}\n')
+        self.assertEqual(model.command_text('awk {}', None, ()), 'awk {}\n')
 
     def test_the_settings_tell_the_limits_and_the_environment(self):
         given = TASK._replace(arg="a 'b'", desc=DESC._replace(timeout=90.0))
-        self.assertEqual(shlex.split(task.settings_text(given, 5)), [
+        self.assertEqual(shlex.split(model.settings_text(given, 5)), [
             'task_timeout=90', 'task_grace=5', 'task_clock=' + ' '.join(['5'] * 18), 'export', 'LWT_ID=' + 'ab' * 16 + '.2',
             'export', 'LWT_TASK=000007',
             'export', 'LWT_ATTEMPT=2', 'export', 'LWT_HOST=h', 'export', "LWT_ARG=a 'b'"])
 
     def test_there_is_no_value_in_the_environment_of_a_task_without_one(self):
-        self.assertNotIn('LWT_ARG', task.settings_text(TASK, 5))
+        self.assertNotIn('LWT_ARG', model.settings_text(TASK, 5))
 
     def test_the_steps_of_a_time_out_make_up_the_whole_of_it(self):
         for timeout in (0.0, 0.5, 1.0, 7.25, 19.9, 20.0, 21.0, 90.0, 3600.0, 86401.5):
             with self.subTest(timeout=timeout):
-                steps = task.clock_steps(timeout)
+                steps = model.clock_steps(timeout)
                 self.assertAlmostEqual(sum(steps), timeout)
                 self.assertLessEqual(len(steps), 20)
                 self.assertTrue(all(step > 0 for step in steps))
 
     def test_a_long_time_out_is_a_plain_number(self):
-        text = task.settings_text(TASK._replace(desc=DESC._replace(timeout=12 * 86400.0 + 1)), 5)
+        text = model.settings_text(TASK._replace(desc=DESC._replace(timeout=12 * 86400.0 + 1)), 5)
         self.assertIn('task_timeout=1036801\n', text)
 
     def test_two_attempts_never_share_a_directory(self):

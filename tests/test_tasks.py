@@ -11,8 +11,8 @@ import subprocess
 import threading
 import unittest
 
-from lwt.store import Store
-from lwt import task as tasks
+from lwt.tasks import model
+from lwt.tasks.store import Store
 from tests.support import ProgramTestCase, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
@@ -149,7 +149,7 @@ class Descriptions(TaskTestCase):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(sorted(ids), [tasks.format_id(number) for number in range(1, 51)], complaints)
+        self.assertEqual(sorted(ids), [model.format_id(number) for number in range(1, 51)], complaints)
 
     def test_D_7_what_is_edited_after_adding_changes_nothing(self):
         self.describe('one', 'exec : cat file\n', file='old\n')
@@ -446,9 +446,9 @@ class Crashes(TaskTestCase):
             popen.communicate()
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 0, (done, self.lwt('task', 'show', '--json').out))
-        self.assertEqual(sorted(self.read('home', 'starts').split()), [tasks.format_id(n) for n in range(1, 13)])
+        self.assertEqual(sorted(self.read('home', 'starts').split()), [model.format_id(n) for n in range(1, 13)])
         self.assertEqual([self.read(where, 'result', 'id').strip() for where in self.results()],
-                         [tasks.format_id(n) for n in range(1, 13)])
+                         [model.format_id(n) for n in range(1, 13)])
         self.assertEqual(os.listdir(self.path('task')), [])
         self.assertEqual(os.listdir(self.path('.lwt', 'tmp')), [])
         self.assertEqual(sorted(os.listdir(self.path('home', '.lwt'))), ['host-id', 'i', 't'])
@@ -472,7 +472,7 @@ class Crashes(TaskTestCase):
             self.assertNotIn(b'Traceback', err)
         self.assertLessEqual(set(codes), {0, 75})
         self.assertEqual(self.lwt('task', 'run').code, 0)
-        self.assertEqual(sorted(self.read('home', 'starts').split()), [tasks.format_id(n) for n in range(1, 5)])
+        self.assertEqual(sorted(self.read('home', 'starts').split()), [model.format_id(n) for n in range(1, 5)])
 
     def test_Y_1_a_busy_host_is_said_and_cron_is_silent(self):
         self.describe('one', 'exec : true\n')

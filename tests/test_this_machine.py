@@ -12,8 +12,8 @@ import subprocess
 import time
 import unittest
 
-from lwt import task as tasks
-from lwt.store import Store
+from lwt.tasks import model
+from lwt.tasks.store import Store
 from tests import crashing, lab
 from tests.support import ALL_STEPS, ProgramTestCase, marked, wait_for
 from tests.test_crashes import CrashLoop
@@ -341,7 +341,7 @@ class Commits(ProgramTestCase):
         try:
             with Store(path) as store:
                 while True:
-                    numbers = store.add('name', 'input', tasks.Desc('true'), [None] * 3)
+                    numbers = store.add('name', 'input', model.Desc('true'), [None] * 3)
                     for number in numbers:
                         store.settle(store.get(number), 'kill', 'killed', None, '')
         finally:

@@ -10,7 +10,7 @@ from lwt.hosts import capacity, health, probe
 from lwt.hosts.health import Health
 from lwt.hosts.sample import Sample
 from lwt.ssh import Verdict
-from lwt.task import Desc
+from lwt.tasks.model import Desc
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 from tests import lab

@@ -14,7 +14,7 @@ import time
 
 from lwt.errors import LwtError
 from lwt.hosts import health
-from lwt.store import Store
+from lwt.tasks.store import Store
 
 KEEP_WAITING = 5.0      # seconds that good news may wait to be written
 LOOK_AGAIN = 1.0        # seconds that what was read is good for

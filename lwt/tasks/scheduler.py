@@ -10,15 +10,16 @@ from __future__ import generator_stop
 import functools
 import os
 
-from lwt import door, procfs, task as tasks
-from lwt.carry import carry
+from lwt import procfs
 from lwt.errors import LwtError
 from lwt.flow import Sleep
 from lwt.hosts import clocks
 from lwt.hosts.capacity import accepts
-from lwt.prospects import Prospects
 from lwt.remote.login import learn_gates
-from lwt.visit import Target, stay, visit
+from lwt.tasks import admission, model
+from lwt.tasks.bulk import carry
+from lwt.tasks.prospects import Prospects
+from lwt.tasks.visit import Target, stay, visit
 from lwt.workspace.hostlist import Host
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
@@ -95,7 +96,7 @@ class _Carriers:
         return any(item.name == name for item in self._items)
 
     def start(self, item):
-        """Carry an errands.Bulky, unless that is being done, or done enough."""
+        """Carry an requests.Bulky, unless that is being done, or done enough."""
         alike = [other for other in self._items if other.name == item.name]
         most = item.of.count if item.kind == 'input' else 1
         _times, due = self._failed.get((item.name, item.host), (0, 0))
@@ -164,7 +165,7 @@ class _Server:
 
     def __init__(self, pool, context, listed, is_roomy, numbers, prospects):
         self._pool = pool
-        self._door = door.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1, context.store.going_count)
+        self._door = admission.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1, context.store.going_count)
         self._answered = set()          # the names of hosts that have
         self._knocking = {}             # name -> since when it is logged in to, of those that have not
         self._given_up = set()          # of these
@@ -196,7 +197,7 @@ class _Server:
         """Flow: wait until a host may be logged in to; where there is something of ours, or no login, that is at once."""
         is_idle = not self._store.on_host(target.name) and not self._store.leftovers(target.name)
         while is_idle and not target.homes[0].is_local and not self._ended and not self._door.admits(target.name):
-            yield Sleep(door.LOOK)
+            yield Sleep(admission.LOOK)
 
     def _stay(self, target):
         """Flow: visit a host for as long as there is something to do there; returns the Report."""
@@ -233,7 +234,7 @@ class _Server:
                 if now - since >= PATIENCE and not self._store.on_host(name):
                     self._given_up.add(name)
                     self._pool.stop(name, 'cancelled')
-            yield Sleep(door.LOOK)
+            yield Sleep(admission.LOOK)
 
     def remark(self):
         """Flow: where tasks wait though none is under way, say so once of each name: nobody has room for them."""
@@ -248,7 +249,7 @@ class _Server:
                            if not self._context.is_carried(group.input)}
                 for name in sorted(set(waiting) - said, key=waiting.get):
                     text = '{0} {1}: waits, no host takes it now; why: lwt task why {0}'
-                    self._context.remark(text.format(tasks.format_id(waiting[name]), name))
+                    self._context.remark(text.format(model.format_id(waiting[name]), name))
                 said.update(waiting)
 
     def serve(self, name):

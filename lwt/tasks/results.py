@@ -12,12 +12,12 @@ import re
 import time
 from typing import NamedTuple
 
-from lwt import resultfiles, task as tasks
 from lwt.copy import local_work, tarstream
 from lwt.copy.local_work import job
 from lwt.errors import LocalError
 from lwt.remote import events
-from lwt.task import format_id
+from lwt.tasks import model, result_files
+from lwt.tasks.model import format_id
 from lwt.workspace import files
 
 
@@ -79,7 +79,7 @@ def unpack_part(argument):
 
 
 def _unpack(path, part, wanted):
-    arrived = resultfiles.unpack(path, part, {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
+    arrived = result_files.unpack(path, part, {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
     came = {}
     for key, (_d_fetch, code) in wanted.items():
         with open(files.open_new(os.path.join(part, key, 'run.code'), 0o600), 'w') as file:
@@ -107,7 +107,7 @@ class Books:
         yield from local_work.remove(self._part)
 
     def unpack(self, inbox, wanted, host):
-        """Flow: check what came in an errands.Inbox, unpack it beside its place, and sync it; returns a
+        """Flow: check what came in an requests.Inbox, unpack it beside its place, and sync it; returns a
         Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError for what this machine cannot do;
         what the host is to blame for is the problem of the Parcel."""
         if not wanted:
@@ -159,7 +159,7 @@ class Books:
 
     def _put_into_place(self, fetched, ends):
         for task in fetched:
-            is_last = tasks.conclude(ends[task.key][0], task, self._store.past(task, ends[task.key][0]))[0] == 'done'
+            is_last = model.conclude(ends[task.key][0], task, self._store.past(task, ends[task.key][0]))[0] == 'done'
             target = (directory if is_last else attempt_directory)(self._workspace, task)
             if not os.path.isdir(os.path.join(target, 'result')):  # else fetched by a pass that ended before it could say so
                 os.rename(os.path.join(self._part, task.key), target)

@@ -20,9 +20,9 @@ import sys
 import time
 from typing import NamedTuple
 
-from lwt import task as tasks
 from lwt.errors import BusyError, LocalError
 from lwt.hosts import health, sample
+from lwt.tasks import model
 from lwt.workspace import files
 
 try:
@@ -80,9 +80,9 @@ CREATE TABLE usage (
 '''
 
 _OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc'}
-_COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in tasks.Task._fields)
-_BUSY = ', '.join(repr(state) for state in tasks.ASKED)        # somewhere on a host
-_GOING = ', '.join(repr(state) for state in tasks.STATES if state not in ('held', 'suspended', 'done'))
+_COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in model.Task._fields)
+_BUSY = ', '.join(repr(state) for state in model.ASKED)        # somewhere on a host
+_GOING = ', '.join(repr(state) for state in model.STATES if state not in ('held', 'suspended', 'done'))
 
 
 class Leftover(NamedTuple):
@@ -104,7 +104,7 @@ class Group(NamedTuple):
     first: int
     name: str
     input: str
-    desc: tasks.Desc
+    desc: model.Desc
 
 
 class Account(NamedTuple):
@@ -270,7 +270,7 @@ class Store:
     def on_hosts(self, names):
         """The same, on any of these hosts."""
         return [task for at in range(0, len(names), MOST_NAMES)
-                for task in self.chosen(states=tasks.ASKED, hosts=names[at:at + MOST_NAMES])]
+                for task in self.chosen(states=model.ASKED, hosts=names[at:at + MOST_NAMES])]
 
     def waiting(self):
         """The Groups of new tasks, the oldest first."""
@@ -364,7 +364,7 @@ class Store:
 
     def accounts(self, by):
         """The Accounts of all attempts that are remembered, by 'name' or by 'host'; those that did not start left out."""
-        ends = ', '.join('sum("end" = %r)' % outcome for outcome in tasks.OUTCOMES)
+        ends = ', '.join('sum("end" = %r)' % outcome for outcome in model.OUTCOMES)
         return [Account(*row) for row in self._rows(
             'SELECT %s, count(DISTINCT attempt.task), count(*), %s, sum(attempt.wall), sum(attempt.cpu), sum(attempt.received) '
             'FROM attempt JOIN task ON task.id = attempt.task JOIN batch ON batch.id = task.batch '
@@ -469,8 +469,8 @@ class Store:
 
         Returns the task as it is now, or None when somebody else changed it meanwhile.  changes: columns.
         """
-        state = tasks.step(task.state, event)
-        assert state != tasks.SETTLE
+        state = model.step(task.state, event)
+        assert state != model.SETTLE
         with self.together():
             return self._change(task, event, state, text, **changes)
 
@@ -482,11 +482,11 @@ class Store:
         retried; after a success, what earlier attempts keep goes in keep_days.  received: bytes of its results.  Returns the
         task as it is now, or None when somebody else changed it.
         """
-        assert tasks.step(task.state, event) == tasks.SETTLE
+        assert model.step(task.state, event) == model.SETTLE
         with self.together():
             now = self._clock()
             past = self.past(task, end, reason)
-            state, failures, held = tasks.conclude(end, task, past)
+            state, failures, held = model.conclude(end, task, past)
             changes = dict(failures=failures, end=end, code=code, reason=held or reason, outcome='')
             if state == 'done':
                 changes.update(outcome=end, ended=task.ended or now, after='')
@@ -509,7 +509,7 @@ class Store:
         rows = self._rows('SELECT host, "end", reason FROM attempt WHERE task = ? ORDER BY ended', (task.id,))
         rows += [(task.host, end, reason)] * bool(task.host and end)
         bad = [(host, how) for host, how, why in rows if how not in ('success', 'killed') and (how != 'withdrawn' or why)]
-        return tasks.Past(tuple(dict.fromkeys(host for host, _how in bad)), sum(how == 'withdrawn' for _host, how in bad))
+        return model.Past(tuple(dict.fromkeys(host for host, _how in bad)), sum(how == 'withdrawn' for _host, how in bad))
 
     def _after_done(self, task, outcome):
         """Let those go on that waited for this task, or say why they do not."""
@@ -524,7 +524,7 @@ class Store:
                                   reason if is_suspended else after_text(left.split()), number))
             else:
                 self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
-                                 ('after %s, which was no success (%s)' % (tasks.format_id(task.id), outcome), number))
+                                 ('after %s, which was no success (%s)' % (model.format_id(task.id), outcome), number))
 
     def _release(self, word, due):
         """Have what is kept on hosts of a task's attempts removed from some time on.  word: the task's uuid."""
@@ -610,7 +610,7 @@ class Store:
         with self.together():
             if self._rows("SELECT 1 FROM task WHERE uuid = ? AND attempt = ? AND state <> 'done'", (name, int(attempt))):
                 return          # somebody else was faster
-            number = self.add('found', 'found.' + key, tasks.Desc('# found on ' + host.name, retries=0), [None])[0]
+            number = self.add('found', 'found.' + key, model.Desc('# found on ' + host.name, retries=0), [None])[0]
             self._db.execute('UPDATE task SET uuid = ?, attempt = ?, state = ?, host = ?, home = ?, category = ?, boot = ?, '
                              'host_id = ?, started = ? WHERE id = ?', (name, int(attempt), 'running', host.name, host.home,
                                                                       host.category, boot, host_id, self._clock(), number))
@@ -770,7 +770,7 @@ class Store:
 
     def _change(self, task, event, state, text, **changes):
         """Set columns, if the task is still as we know it; within a transaction.  Returns it as it is then, or None."""
-        assert (task.state, event) in tasks.TRANSITIONS
+        assert (task.state, event) in model.TRANSITIONS
         columns = dict(changes, state=state)
         cursor = self._db.execute(
             'UPDATE task SET %s WHERE id = ? AND state = ? AND attempt = ? AND host = ?'
@@ -981,13 +981,13 @@ def _settled_text(task, end, reason, state, held):
 
 
 def after_text(words):
-    return 'after ' + ' '.join(tasks.format_id(int(word)) for word in words) if words else ''
+    return 'after ' + ' '.join(model.format_id(int(word)) for word in words) if words else ''
 
 
 @functools.lru_cache(maxsize=256)
 def _desc(text):
     values = json.loads(text)
-    return tasks.Desc(**dict(values, retry_on=tuple(values['retry_on'])))
+    return model.Desc(**dict(values, retry_on=tuple(values['retry_on'])))
 
 
 def _uses(taken):
@@ -999,5 +999,5 @@ def _uses(taken):
 
 
 def _task(row):
-    task = tasks.Task(*row)
+    task = model.Task(*row)
     return task._replace(desc=_desc(task.desc))

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from lwt import ssh
 from lwt.hosts import sample
 from lwt.remote import budgets, call
-from lwt.store import Leftover
-from lwt.task import KEY
+from lwt.tasks.model import KEY
+from lwt.tasks.store import Leftover
 from lwt.workspace.config import bounded
 from lwt.workspace.hostlist import Host
 

@@ -11,11 +11,12 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import ssh, task as tasks
+from lwt import ssh
 from lwt.copy import disk_space, tarstream
 from lwt.copy.local_work import do, job
 from lwt.errors import LocalError, LwtError
 from lwt.remote import budgets, scripts
+from lwt.tasks import model
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
 
@@ -78,7 +79,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
-        verb = 'look' if task.state == 'fetching' and is_carried(task) else tasks.ASKED[task.state]
+        verb = 'look' if task.state == 'fetching' and is_carried(task) else model.ASKED[task.state]
         lines.append(_line(verb, task.key, task.boot, task.input, task.desc.d_fetch))
     head = os.fsencode(''.join(lines) + 'end\n')
     if not placed:
@@ -134,15 +135,15 @@ def _line(verb, key, boot='', name='', d_fetch=''):
 def _add_input(workspace, folder, task, trees, executable):
     trees[folder] = workspace.path('task', task.input)
     for command in (task.desc.exec, task.desc.kill):
-        executable.add('%s/%s' % (folder, tasks.file_word(command)))
+        executable.add('%s/%s' % (folder, model.file_word(command)))
 
 
 def _add_task(workspace, task, grace, texts):
     names = _top_files(workspace.path('task', task.input))
     for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
         if command:
-            texts['t/%s/%s' % (task.key, file)] = tasks.command_text(command, task.arg, names)
-    texts['t/%s/settings' % task.key] = tasks.settings_text(task, grace)
+            texts['t/%s/%s' % (task.key, file)] = model.command_text(command, task.arg, names)
+    texts['t/%s/settings' % task.key] = model.settings_text(task, grace)
     texts['t/%s/run.sh' % task.key] = scripts.script_text(*scripts.RUNNER)
     texts['t/%s/cancel' % task.key] = 'cancel\n'
 
@@ -328,7 +329,7 @@ class Inbox:
         lines = [line[:budgets.LINE].decode('utf-8', 'replace') for line in lines]
         by_key = {}
         for line in lines:
-            for key in tasks.KEY.findall(line):
+            for key in model.KEY.findall(line):
                 by_key.setdefault(key, line)
         is_fine = self._fact('tar') == '0' or any(key in by_key for key in self._keys)
         return '' if is_fine else (lines or ['tar failed'])[0], by_key

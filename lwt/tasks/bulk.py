@@ -7,15 +7,16 @@ complete or not at all; an input appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt import errands, results, ssh, visit
+from lwt import ssh
 from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.remote import call, login, scripts
+from lwt.tasks import requests, results, visit
 from lwt.workspace import files
 
 
 def carry(context, item):
-    """Flow: carry an errands.Bulky; returns a visit.Report.  busy: another lwt is carrying something there."""
+    """Flow: carry an requests.Bulky; returns a visit.Report.  busy: another lwt is carrying something there."""
     host = item.host
     lock = context.workspace.lock('carry.' + host.name)
     if not lock.take():
@@ -43,7 +44,7 @@ def _result(context, item, scratch):
         return                          # somebody else was faster
     books = results.Books(context.workspace, context.store, 'carry.' + item.host.name)
     yield from books.clear()
-    inbox = errands.Inbox(scratch, has_words=False)
+    inbox = requests.Inbox(scratch, has_words=False)
     with inbox:
         verdict = yield from call.command(
             context.session, item.host, scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
@@ -66,10 +67,10 @@ def _input(context, item, scratch):
     """Flow: bring an input to a host; then tasks that want it may be placed there."""
     settings = context.session.settings
     path = '%s/%s' % (scratch, item.name)       # whoever sees it knows what is on its way
-    packed = yield from errands.pack_input(context.workspace, path, item.of)
+    packed = yield from requests.pack_input(context.workspace, path, item.of)
     context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
-    inbox = errands.Inbox(scratch, most_kib=0)
-    words = errands.control_words(context.session, item.host.home, packed)
+    inbox = requests.Inbox(scratch, most_kib=0)
+    words = requests.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)
     with inbox:
         verdict = yield from call.call(session, lambda frame: scripts.conversation(

@@ -6,11 +6,11 @@ import re
 import shutil
 from typing import Callable, NamedTuple
 
-from lwt import results, task as tasks
 from lwt.copy import tarstream
 from lwt.errors import LocalError, UsageError
 from lwt.remote import script_checks
-from lwt.store import INPUT, after_text
+from lwt.tasks import model, results
+from lwt.tasks.store import INPUT, after_text
 from lwt.workspace import files, identity, ownership
 from lwt.workspace.hostlist import printable
 
@@ -38,7 +38,7 @@ class Reader(NamedTuple):
     def read(self, name):
         """The Desc of description/NAME, and the path of that folder, whose files are looked at as
         well.  Raises UsageError."""
-        tasks.check_name(name)
+        model.check_name(name)
         folder = self.place.path('description', name)
         if not os.path.isdir(folder):
             there = ' '.join(_descriptions(self.place)) or 'none'
@@ -47,8 +47,8 @@ class Reader(NamedTuple):
         tarstream.check_input(folder)
         ownership.check_tree(folder)
         text = files.read_text(path, MAX_DESC)
-        desc = tasks.parse_desc(text, path, self.default_retries, self.overrides)
-        self._check_commands(desc, tasks.origins(text, path, self.overrides), folder)
+        desc = model.parse_desc(text, path, self.default_retries, self.overrides)
+        self._check_commands(desc, model.origins(text, path, self.overrides), folder)
         return desc, folder
 
     def _check_commands(self, desc, where, folder):
@@ -68,7 +68,7 @@ class Order(NamedTuple):
     """Tasks that are to be queued: their name, Desc and folder, and a value for each of them (None for none)."""
 
     name: str
-    desc: tasks.Desc
+    desc: model.Desc
     folder: str
     args: tuple = (None,)
 
@@ -268,12 +268,12 @@ def find(store, words):
     numbers = store.numbers()
     found = []
     for word in words:
-        matches = tasks.match_ids(word, numbers)
+        matches = model.match_ids(word, numbers)
         if not matches:
             raise UsageError('no task %s' % word, 'lwt task show lists them')
         if len(matches) > 1:
             raise UsageError('task id %s is ambiguous' % word,
-                             'it may be ' + ' '.join(map(tasks.format_id, matches[:10])) + ' …' * (len(matches) > 10))
+                             'it may be ' + ' '.join(map(model.format_id, matches[:10])) + ' …' * (len(matches) > 10))
         found += matches
     return [store.get(number) for number in dict.fromkeys(found)]
 
@@ -292,7 +292,7 @@ def wish(place, store, task, verb):
 
 
 def _kill(place, store, task):
-    if tasks.step(task.state, 'kill') == tasks.SETTLE:
+    if model.step(task.state, 'kill') == model.SETTLE:
         settled = store.settle(task, 'kill', 'killed', None, 'before it started')
         if settled is not None:
             results.tidy(place, store, settled)
@@ -316,7 +316,7 @@ def _resume(_place, store, task):
 
 
 def _retry(place, store, task):
-    tasks.step(task.state, 'retry')
+    model.step(task.state, 'retry')
     with _lock(place).shared():
         if not place.has_input(task.input):
             raise UsageError('its input is gone', 'add it again')

@@ -18,7 +18,7 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import errands, results, ssh, task as tasks
+from lwt import ssh
 from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.flow import Sleep
@@ -26,7 +26,8 @@ from lwt.hosts import sample
 from lwt.hosts.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.remote import budgets, call, events
 from lwt.remote.channel import Talk
-from lwt.share import picks
+from lwt.tasks import model, requests, results
+from lwt.tasks.fairness import picks
 from lwt.workspace import files
 from lwt.workspace.config import bounded, plain_seconds
 from lwt.workspace.hostlist import Host
@@ -216,22 +217,22 @@ class _Visitor:
     def _tasks(self, host):
         return [task for task in self._store.on_host(host.name) if task.home == host.home]
 
-    def _asked(self, host, states=tuple(tasks.ASKED)):
+    def _asked(self, host, states=tuple(model.ASKED)):
         return [task for task in self._tasks(host) if task.state in states]
 
     def _leftovers(self, host):
         return [left for left in self._store.leftovers(host.name) if left.home == host.home]
 
-    def _exchange(self, host, placed, wait, wants_results, inputs=errands.Inputs()):
+    def _exchange(self, host, placed, wait, wants_results, inputs=requests.Inputs()):
         """Flow: one call of sh/control.sh about all that there is in a home; then what it answered is taken.
 
-        placed: tasks that were placed just now; inputs: the errands.Inputs that go with them.  wait: seconds that the host may
+        placed: tasks that were placed just now; inputs: the requests.Inputs that go with them.  wait: seconds that the host may
         wait for an end.
         """
         asked, left = self._asked(host), self._leftovers(host)
-        inbox = errands.Inbox(self._scratch, most_kib=BULKY if wants_results else 0)
+        inbox = requests.Inbox(self._scratch, most_kib=BULKY if wants_results else 0)
         try:
-            errand = yield from errands.pack(
+            errand = yield from requests.pack(
                 self._context.workspace, asked, left, placed, inputs, self._settings.grace,
                 lambda task: self._context.is_carried(task.key), self._scratch)
             with inbox:
@@ -249,7 +250,7 @@ class _Visitor:
         settings = self._settings
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
-        words = errands.control_words(self._context.session, host.home, errand, wait, BULKY if wants_results else 0, watched,
+        words = requests.control_words(self._context.session, host.home, errand, wait, BULKY if wants_results else 0, watched,
                                       self._places(host))
         stall = wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0)
         return (yield from self._talk.ask(words, errand.data, inbox, stall))
@@ -278,7 +279,7 @@ class _Visitor:
         return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)
 
     def _kill_time(self, asked, left):
-        is_killing = any(tasks.ASKED[task.state] == 'cancel' for task in asked) or any(item.verb == 'purge' for item in left)
+        is_killing = any(model.ASKED[task.state] == 'cancel' for task in asked) or any(item.verb == 'purge' for item in left)
         return KILL_TIME * (self._settings.grace + 2) if is_killing else 0
 
     def _is_restless(self, host):
@@ -352,24 +353,24 @@ class _Visitor:
             return self._settle(task, 'refused', detail or 'its input is not there', told)
         if event == 'crowded' and task.state == 'launching':
             return self._settle(task, 'refused', '', told)
-        word, event = event, tasks.event_of(event, task.state)
+        word, event = event, model.event_of(event, task.state)
         if (word, event) == ('waiting', 'absent'):
             return self._settle(task, event, 'somebody was at its directory', told, 'purge')
         if task.state == 'fetching' and event != 'absent':
             return task                 # it is known how it ended
-        if (task.state, event) not in tasks.TRANSITIONS:
+        if (task.state, event) not in model.TRANSITIONS:
             told.append('%s: %s: unexpected answer: %s' % (task.label, task.host, answer))
             return task
-        state = tasks.TRANSITIONS[task.state, event]
+        state = model.TRANSITIONS[task.state, event]
         if event == 'absent' and facts.host_id != task.host_id:
             return self._settle(self._as_running(task), event, 'the home is not the one where it was placed', told, '')
-        if state == tasks.SETTLE:
+        if state == model.SETTLE:
             reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
             return self._settle(task, event, reason, told, '' if event == 'absent' else 'clean')
         if event == 'absent' and state == 'withdrawing':
             return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host, told)
         if state == 'fetching':
-            end, code = tasks.ending(event, detail.partition(' ')[0], task.state)
+            end, code = model.ending(event, detail.partition(' ')[0], task.state)
             words = detail.split(' ')[1:]
             wall, cpu = usage(words)
             failures = task.desc.retries if task.state == 'killing' else task.failures      # what was killed is not retried
@@ -385,7 +386,7 @@ class _Visitor:
         return self._store.advance(task, 'running', '') or task if task.state == 'launching' else task
 
     def _settle(self, task, event, reason, told, leave='clean'):
-        end, code = tasks.ending(event, '', task.state)
+        end, code = model.ending(event, '', task.state)
         settled = self._store.settle(task, event, end, code, reason, leave)
         if settled is not None:
             results.tell(task, results.ended_text(task, settled, reason), told)
@@ -408,7 +409,7 @@ class _Visitor:
     def _note_bulky(self, host, current, keys):
         for key in keys:
             if current.get(key) is not None and current[key].state == 'fetching':
-                self._context.carry(errands.Bulky('result', key, host, current[key]))
+                self._context.carry(requests.Bulky('result', key, host, current[key]))
 
     def _take_results(self, host, fetched, parcel, inbox, told):
         """Put the results that came into their places, and note that they are here."""
@@ -430,17 +431,17 @@ class _Visitor:
     # -- placing ------------------------------------------------------------------------------------------------------
 
     def _place(self, host):
-        """Give the host new tasks, as many as it has room for; returns them, launching, and the errands.Inputs for them."""
+        """Give the host new tasks, as many as it has room for; returns them, launching, and the requests.Inputs for them."""
         groups = self._store.waiting() if host == self._target.place and host in self._facts else ()
         if not groups:
-            return [], errands.Inputs()
+            return [], requests.Inputs()
         facts = self._facts[host]
         has = self._room(host, facts.load)
         share = sum(group.count for group in groups) // max(1, self._target.rivals)     # no more, or others would stand idle
         more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
         there = self._tasks(host) + self._twin_tasks(host)
         left = _Left(has, facts.load, there, self._context.clock(), more)
-        here, loads = self._store.copies(host), errands.Loads(self._context.workspace, BULKY << 10)
+        here, loads = self._store.copies(host), requests.Loads(self._context.workspace, BULKY << 10)
 
         def take(group):
             if left.is_over or not accepts(host, group.desc) or self._is_avoided(host, group) or not left.has(group.desc):
@@ -450,17 +451,17 @@ class _Visitor:
                 return False
             if group.input not in here and not loads.take(group.input):
                 if loads.is_bulky(group.input):
-                    self._context.carry(errands.Bulky('input', group.input, host, group))
+                    self._context.carry(requests.Bulky('input', group.input, host, group))
                 return False
             left.take(group.desc)
             return True
 
         chosen = picks(groups, self._store.active(), take)
         if not chosen:
-            return [], errands.Inputs()
+            return [], requests.Inputs()
         with self._store.together():
             placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-            inputs = errands.sort_inputs(self._context.workspace, groups, {task.input for task in placed}, here)
+            inputs = requests.sort_inputs(self._context.workspace, groups, {task.input for task in placed}, here)
             self._store.sent(inputs.shared, host)
         told = []
         for task in placed:
@@ -580,11 +581,11 @@ def _ended(by_key, answers):
         if task is None:
             continue
         word, _space, detail = answer.partition(' ')
-        event = tasks.event_of(word, task.state)
+        event = model.event_of(word, task.state)
         if task.state == 'fetching':
             found[key] = task.desc.d_fetch, task.code
-        elif tasks.TRANSITIONS.get((task.state, event)) == 'fetching':
-            found[key] = task.desc.d_fetch, tasks.ending(event, detail.partition(' ')[0], task.state)[1]
+        elif model.TRANSITIONS.get((task.state, event)) == 'fetching':
+            found[key] = task.desc.d_fetch, model.ending(event, detail.partition(' ')[0], task.state)[1]
     return found
 
 
