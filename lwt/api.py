@@ -16,8 +16,8 @@ import os
 import sys
 from typing import NamedTuple
 
-from lwt import outcome
-from lwt.arguments import Env, fitting
+from lwt.commands import exit_codes
+from lwt.commands.options import Env, fitting
 from lwt.errors import Cancelled, HostError, Interrupted, LocalError, LwtError, UsageError
 from lwt.flow import Later, Sleep, must, retry, running
 from lwt.output import writer
@@ -72,7 +72,7 @@ def command(session, host, text, *arguments):
     most = limit * 1024 or sys.maxsize
     kept = call.Collector(most, most)
     verdict = yield from call.command(session, host, text, arguments, kept, timeout=session.settings.timeout,
-                                      on_held=lambda: warnings.append(outcome.OUTPUT_HELD),
+                                      on_held=lambda: warnings.append(exit_codes.OUTPUT_HELD),
                                       unwanted=call.too_much(limit))
     return Done(host.name, verdict.kind, verdict.code, verdict.reason, bytes(kept.stdout), bytes(kept.stderr),
                 ''.join(warnings[:1]))

@@ -14,28 +14,28 @@ import os
 import sys
 
 from lwt import __version__
-from lwt.arguments import Env, Parser
+from lwt.commands.options import Env, Parser
 from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LocalError, LwtError, UsageError
 from lwt.output import writer
 from lwt.workspace import config
 
 COMMANDS = (                # the order of --help: name, module, what it does
-    ('init', 'cmd_init', 'make a workspace: lwt.conf, host.list, description/sample'),
-    ('demo', 'cmd_demo', 'run a real sweep of tasks on this machine, no sshd needed'),
-    ('multi', 'cmd_multi', 'run command lines on this machine, several at a time'),
-    ('exec', 'cmd_exec', 'run a command on hosts'),
-    ('put', 'cmd_copy', 'copy files and directories to hosts'),
-    ('get', 'cmd_copy', 'fetch files and directories from hosts'),
-    ('hosts', 'cmd_hosts', 'print the hosts that a selection means'),
-    ('reduce', 'cmd_reduce', 'sort and reduce lines on hosts, parted by their key'),
-    ('probe', 'cmd_probe', 'test the candidates, and write which are available'),
-    ('monitor', 'cmd_monitor', 'show how loaded hosts are'),
-    ('stat', 'cmd_stat', 'sum up hosts and users over time'),
-    ('deploy', 'cmd_deploy', 'put lwt itself, and your tools, on hosts'),
-    ('report', 'cmd_report', 'write one page of HTML on hosts, queue and failures'),
-    ('doctor', 'cmd_doctor', 'check state, workspace, this machine and hosts; mend what can be'),
-    ('cron', 'cmd_cron', 'have the queue looked after by cron, or by systemd'),
-    ('task', 'cmd_task', 'the queue of tasks: add, update, run, show, log, kill'),
+    ('init', 'init', 'make a workspace: lwt.conf, host.list, description/sample'),
+    ('demo', 'demo', 'run a real sweep of tasks on this machine, no sshd needed'),
+    ('multi', 'multi', 'run command lines on this machine, several at a time'),
+    ('exec', 'exec', 'run a command on hosts'),
+    ('put', 'copy', 'copy files and directories to hosts'),
+    ('get', 'copy', 'fetch files and directories from hosts'),
+    ('hosts', 'hosts', 'print the hosts that a selection means'),
+    ('reduce', 'reduce', 'sort and reduce lines on hosts, parted by their key'),
+    ('probe', 'probe', 'test the candidates, and write which are available'),
+    ('monitor', 'monitor', 'show how loaded hosts are'),
+    ('stat', 'stat', 'sum up hosts and users over time'),
+    ('deploy', 'deploy', 'put lwt itself, and your tools, on hosts'),
+    ('report', 'report', 'write one page of HTML on hosts, queue and failures'),
+    ('doctor', 'doctor', 'check state, workspace, this machine and hosts; mend what can be'),
+    ('cron', 'cron', 'have the queue looked after by cron, or by systemd'),
+    ('task', 'task', 'the queue of tasks: add, update, run, show, log, kill'),
 )
 
 # Errors of system calls for which the disk, the files or the limits of this machine are to blame.
@@ -127,7 +127,7 @@ def _run_command(argv, environ):
     entry = next((entry for entry in COMMANDS if entry[0] == name), None)
     if entry is None:
         raise UsageError('unknown command %s' % name, config.nearest(name, [entry[0] for entry in COMMANDS], 'see lwt --help'))
-    module = importlib.import_module('lwt.' + entry[1])
+    module = importlib.import_module('lwt.commands.' + entry[1])
     return module.main(name, after, lambda parser, parsed: _env(environ, (top, before), (parser, parsed)))
 
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from lwt import cli, proc
 from lwt.tasks import store
 
-importlib.import_module('lwt.cmd_task')         # that a run need not: each is a fork of this process
+importlib.import_module('lwt.commands.task')         # that a run need not: each is a fork of this process
 FAULTS = ('kill', 'ENOSPC', 'EIO', 'EMFILE')
 _SQLITE = {'ENOSPC': 'database or disk is full', 'EIO': 'disk I/O error', 'EMFILE': 'unable to open database file'}
 _NAMES = ('rename', 'replace', 'mkdir', 'rmdir', 'unlink', 'link', 'symlink', 'fsync')

@@ -12,7 +12,8 @@ import sys
 from typing import NamedTuple
 from unittest import mock
 
-from lwt import __version__, arguments, cli
+from lwt import __version__, cli
+from lwt.commands import options
 from lwt.workspace import config
 from tests.support import ROOT
 
@@ -61,7 +62,7 @@ def _parser_of(module, name):
     def stop(parser, _argv):
         raise _Found(parser)
 
-    with mock.patch.object(arguments.Parser, 'parse', stop):
+    with mock.patch.object(options.Parser, 'parse', stop):
         try:
             module.main(name, [], None)
         except _Found as found:
@@ -82,7 +83,7 @@ def _flags(parser):
 def commands():
     """Every Command, in the order of --help."""
     for name, module_name, summary in cli.COMMANDS:
-        module = importlib.import_module('lwt.' + module_name)
+        module = importlib.import_module('lwt.commands.' + module_name)
         parser = _parser_of(module, name)
         verbs = tuple(getattr(module, 'VERBS', ()))
         fill = parser._get_formatter()._fill_text

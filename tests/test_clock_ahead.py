@@ -149,7 +149,7 @@ class Stored(ProgramTestCase):
 
     def test_SR_16_a_lock_that_was_taken_in_the_future_has_an_age(self):
         """SR-16: the clock went back after a pass took its lock; its process has an age."""
-        from lwt import passes
+        from lwt.commands import cron_log
         from lwt.workspace.layout import Workspace
 
         place = Workspace(self.scratch)
@@ -157,8 +157,8 @@ class Stored(ProgramTestCase):
         self.assertTrue(lock.take())
         try:
             os.utime(self.path('.lwt', 'lock', 'host.h1'), (time.time() + YEAR,) * 2)
-            self.assertEqual(len(list(passes.overdue(place, ['h1'], 0.001))), 1)
-            self.assertEqual(list(passes.overdue(place, ['h1'], 1e6)), [])
+            self.assertEqual(len(list(cron_log.overdue(place, ['h1'], 0.001))), 1)
+            self.assertEqual(list(cron_log.overdue(place, ['h1'], 1e6)), [])
         finally:
             lock.release()
 

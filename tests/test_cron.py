@@ -9,7 +9,8 @@ import sys
 import time
 import unittest
 
-from lwt import crontab, procfs
+from lwt import procfs
+from lwt.commands import crontab
 from lwt.errors import UsageError
 from tests import lab
 from tests.support import ProgramTestCase, wait_for

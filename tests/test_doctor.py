@@ -8,7 +8,7 @@ import subprocess
 import sys
 import unittest
 
-from lwt import checks
+from lwt.commands import checks
 from lwt.ssh import Verdict
 from lwt.tasks import remote_audit
 from lwt.workspace.hostlist import Host

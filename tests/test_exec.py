@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from lwt import cmd_exec, outcome
+from lwt.commands import exec, exit_codes
 from lwt.errors import UsageError
 from lwt.ssh import Verdict
 from lwt.workspace.hostlist import Host
@@ -42,7 +42,7 @@ class Substitution(unittest.TestCase):
     HOST = Host('h[1]', 'plab', '~', (('port', '80'), ('note', "it's")))
 
     def at(self, text, is_template):
-        return cmd_exec._Work(text, (), is_template).at(self.HOST, 7)[0]
+        return exec._Work(text, (), is_template).at(self.HOST, 7)[0]
 
     def test_FR_26_a_command_is_untouched_without_subst(self):
         """FR-26: %h, %n and %{column} mean what they mean to the command."""
@@ -65,16 +65,16 @@ class Substitution(unittest.TestCase):
         """FR-26: in the arguments of --script as well, without quotes."""
         words = ('%h', '%{note}', 'a %h')
         for is_template, expected in ((True, ('h[1]', "it's", 'a h[1]')), (False, words)):
-            work = cmd_exec._Work('script', words, is_template)
+            work = exec._Work('script', words, is_template)
             self.assertEqual(work.at(self.HOST, 0), ('script', expected))
 
     def test_a_column_that_only_some_hosts_have_is_an_error(self):
-        work = cmd_exec._Work('echo %{port}', (), True)
-        cmd_exec._check_columns(work, [self.HOST])
-        cmd_exec._check_columns(work, [Host('h2')])
+        work = exec._Work('echo %{port}', (), True)
+        exec._check_columns(work, [self.HOST])
+        exec._check_columns(work, [Host('h2')])
         with self.assertRaisesRegex(UsageError, 'h2 has no such column'):
-            cmd_exec._check_columns(work, [self.HOST, Host('h2')])
-        cmd_exec._check_columns(work._replace(is_template=False), [self.HOST, Host('h2')])
+            exec._check_columns(work, [self.HOST, Host('h2')])
+        exec._check_columns(work._replace(is_template=False), [self.HOST, Host('h2')])
 
 
 class CommandLine(ProgramTestCase):
@@ -139,13 +139,13 @@ class Summary(unittest.TestCase):
     def test_a_line_for_each_class_with_folded_hosts_and_reasons(self):
         verdicts = {'h%d' % number: Verdict('timeout', 255, 'no answer') for number in range(1, 6)}
         verdicts.update(a=Verdict('ok', 0), b=Verdict('failed', 1, 'exit code 1'), c=Verdict('failed', 2, 'exit code 2'))
-        self.assertEqual(outcome.summary(verdicts), [
+        self.assertEqual(exit_codes.summary(verdicts), [
             'timeout, not reached: 5 hosts: h[1-5]: no answer',
             'failed: 2 hosts: b,c: exit code 1; exit code 2'])
 
     def test_many_reasons_are_cut(self):
         verdicts = {str(code): Verdict('failed', code, 'exit code %d' % code) for code in range(1, 9)}
-        self.assertTrue(outcome.summary(verdicts)[0].endswith('; exit code 3; …'))
+        self.assertTrue(exit_codes.summary(verdicts)[0].endswith('; exit code 3; …'))
 
 
 def peak_memory(pid):
@@ -280,7 +280,7 @@ class ManyHosts(ProgramTestCase):
         began = time.monotonic()
         done = self.exec('-w', 'h1', '--', 'sleep 40 & echo done')
         self.assertEqual((done.code, done.out), (0, 'done\n'), done)
-        self.assertIn('lwt: h1: ' + outcome.OUTPUT_HELD, done.err)
+        self.assertIn('lwt: h1: ' + exit_codes.OUTPUT_HELD, done.err)
         self.assertLess(time.monotonic() - began, 30)
         for pid, words in marked(self.mark).items():
             if words == 'sleep 40':

@@ -5,7 +5,7 @@ import os
 import shutil
 import unittest
 
-from lwt import cmd_deploy
+from lwt.commands import deploy
 from lwt.ssh import Verdict
 from lwt.workspace.hostlist import Host
 from tests.support import ROOT, wait_for
@@ -21,7 +21,7 @@ class Judging(unittest.TestCase):
     DIGEST = {'sha256': 'ab', 'cksum': '12'}
 
     def judge(self, *lines):
-        found = cmd_deploy._judge(Host('h1'), Verdict('ok', 0, '1 file copied'), self.DIGEST, lines)
+        found = deploy._judge(Host('h1'), Verdict('ok', 0, '1 file copied'), self.DIGEST, lines)
         return found.verdict.kind, found.python, found.version
 
     def test_answers(self):

@@ -13,8 +13,9 @@ FOLDER = os.path.dirname(lwt.__file__)
 LAYERS = (
     ('__init__', 'errors', 'remote.budgets'),
     ('remote.quoting', 'workspace.ownership', 'hosts.clocks'),
-    ('workspace.nodeset', 'procfs', 'multi.direct', 'multi.template', 'bundle', 'remote.events',
-     'crontab',
+    ('workspace.nodeset', 'procfs', 'multi.direct', 'multi.template', 'commands.zipapp',
+     'remote.events',
+     'commands.crontab',
      'output.report_style', 'reduce.partition', 'tasks.fairness', 'tasks.admission',
      'workspace.files', 'copy.disk_space', 'ssh_messages', 'workspace.ssh_config', 'copy.symlinks',
      'copy.tar_reader'),
@@ -24,20 +25,21 @@ LAYERS = (
     ('remote.scripts', 'scp', 'netcat'),
     ('hosts.health', 'hosts.sample'),
     ('hosts.capacity',),
-    ('flow', 'tasks.model', 'outcome', 'output.writer'),
+    ('flow', 'tasks.model', 'commands.exit_codes', 'output.writer'),
     ('copy.local_work', 'output.job_order', 'tasks.result_files'),
     ('tasks.store', 'output.host_order', 'output.log', 'output.report', 'remote.call',
      'tasks.results',
      'multi.executor'),
-    ('copy.arrival', 'task_view', 'remote.login', 'multi.inputs', 'passes', 'remote.rendezvous',
+    ('copy.arrival', 'commands.task_view', 'remote.login', 'multi.inputs', 'commands.cron_log',
+     'remote.rendezvous',
      'tasks.requests',
      'remote.channel'),
     ('hosts.health_log', 'hosts.load', 'hosts.probe', 'tasks.prospects'),
-    ('tasks.visit', 'copy.transfer', 'tasks.queue', 'reduce.reducers', 'weather_view',
+    ('tasks.visit', 'copy.transfer', 'tasks.queue', 'reduce.reducers', 'commands.host_view',
      'tasks.remote_audit'),
-    ('copy.chain', 'tasks.bulk', 'checks'),
+    ('copy.chain', 'tasks.bulk', 'commands.checks'),
     ('tasks.scheduler',),
-    ('arguments',),
+    ('commands.options',),
     ('cmd_*', 'api'),
     ('cli',),
     ('__main__',),
@@ -45,7 +47,7 @@ LAYERS = (
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 PURE = ('ssh', 'scp', 'remote.scripts', 'tasks.model', 'workspace.hostlist', 'workspace.nodeset',
-        'crontab',
+        'commands.crontab',
         'hosts.health', 'hosts.sample', 'hosts.capacity', 'netcat', 'tasks.admission',
         'ssh_messages')
 
@@ -197,7 +199,7 @@ class Dangers(unittest.TestCase):
         # Makes sure that Python itself can write any character there.
         'sys.stderr': {'cli'},
         # Asks for the password of --sudo, in words of lwt only.
-        'getpass.getpass': {'cmd_exec'},
+        'getpass.getpass': {'commands.exec'},
     }
 
     def test_SR_10_printing_is_done_only_in_output(self):
@@ -209,7 +211,7 @@ class Dangers(unittest.TestCase):
         self.assertEqual(callers_with(1, 2, only=('write', 'writev')), {'output.writer'})
         # Looks whether there is a terminal on which sudo's password can be asked for.
         self.assertEqual(callers_with('/dev/tty', '/dev/stdout', '/dev/stderr', '/dev/fd/1', '/dev/fd/2'),
-                         {'cmd_exec'})
+                         {'commands.exec'})
 
     def test_sql_is_only_in_store(self):
         self.assertEqual(users(['sqlite3']), {'tasks.store'})

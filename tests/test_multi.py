@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from lwt import outcome
+from lwt.commands import exit_codes
 from tests import lab
 from tests.support import ProgramTestCase, marked, wait_for
 
@@ -717,7 +717,7 @@ class Zoo(ProgramTestCase):
     def test_K_11_and_FR_3_what_holds_the_pipe_of_a_leader_that_is_gone_is_not_waited_for(self):
         done = self.lwt('multi', ':::', 'setsid sleep 9987 & echo a')
         self.assertEqual((done.code, done.out), (0, 'a\n'))
-        self.assertIn('job 1: ' + outcome.OUTPUT_HELD, done.err)
+        self.assertIn('job 1: ' + exit_codes.OUTPUT_HELD, done.err)
         for pid in [pid for pid, words in marked(self.mark).items() if words == 'sleep 9987']:
             os.kill(pid, signal.SIGKILL)        # what ended well may leave something behind, as with any shell
 

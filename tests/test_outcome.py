@@ -2,7 +2,7 @@
 
 import unittest
 
-from lwt import outcome
+from lwt.commands import exit_codes
 from lwt.ssh import Verdict
 
 VERDICTS = {kind: Verdict(kind, code) for kind, code in (
@@ -20,12 +20,12 @@ class ExitCodes(unittest.TestCase):
                             ('dns', 3), ('hostkey', 3), ('auth', 3), ('lost', 3), ('killed', 3), ('failed lost', 3),
                             ('lost failed ok', 3)):
             with self.subTest(kinds=kinds):
-                self.assertEqual(outcome.exit_code([VERDICTS[kind] for kind in kinds.split()]), code)
+                self.assertEqual(exit_codes.exit_code([VERDICTS[kind] for kind in kinds.split()]), code)
 
     def test_the_largest_remote_code_is_found(self):
         for kinds, code in (('', 0), ('ok', 0), ('failed ok', 3), ('failed timeout killed', 130), ('lost failed', 255)):
             with self.subTest(kinds=kinds):
-                self.assertEqual(outcome.largest_code(VERDICTS[kind] for kind in kinds.split()), code)
+                self.assertEqual(exit_codes.largest_code(VERDICTS[kind] for kind in kinds.split()), code)
 
 
 if __name__ == '__main__':

@@ -9,8 +9,9 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import cmd_reduce, netcat
-from lwt.arguments import Env
+from lwt import netcat
+from lwt.commands import reduce
+from lwt.commands.options import Env
 from lwt.copy import manifest
 from lwt.errors import UsageError
 from lwt.reduce import partition, reducers
@@ -79,7 +80,7 @@ class Hosts(unittest.TestCase):
     def names(self, br_hosts='/nonexistent', **said):
         nothing = {'named': None, 'hosts': [], 'categories': [], 'everything': False, 'exclude': []}
         parsed = types.SimpleNamespace(**dict(nothing, **said))
-        return [host.name for host in cmd_reduce._hosts(parsed, self.env, None, br_hosts)]
+        return [host.name for host in reduce._hosts(parsed, self.env, None, br_hosts)]
 
     def test_a_host_that_is_named_twice_is_two(self):
         self.assertEqual(self.names(named='h1 h1 h2'), ['h1', 'h1', 'h2'])
@@ -132,12 +133,12 @@ class Progress(unittest.TestCase):
     def test_what_is_left_counts_both_ways_where_as_much_comes_back(self):
         tally = reducers.Tally(1000000, 2, keeps_lines=True)
         tally.sent = tally.returned = 500000
-        self.assertEqual(cmd_reduce.progress_text('reduce', tally, 2.0),
+        self.assertEqual(reduce.progress_text('reduce', tally, 2.0),
                          'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s left')
         tally.sent = 1000000
-        self.assertIn(', 750.0 kB/s, 0.7 s left', cmd_reduce.progress_text('reduce', tally, 2.0))
+        self.assertIn(', 750.0 kB/s, 0.7 s left', reduce.progress_text('reduce', tally, 2.0))
         tally.keeps_lines = False
-        self.assertTrue(cmd_reduce.progress_text('reduce', tally, 2.0).endswith(' back, 750.0 kB/s'))
+        self.assertTrue(reduce.progress_text('reduce', tally, 2.0).endswith(' back, 750.0 kB/s'))
 
 
 class Ledger(unittest.TestCase):

@@ -2,7 +2,7 @@
 
 import unittest
 
-from lwt.task_view import Troubles
+from lwt.commands.task_view import Troubles
 
 ENDLESS = 'what it answers has no end (more than 4194304 bytes)'
 

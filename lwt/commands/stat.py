@@ -2,8 +2,8 @@
 
 import time
 
-from lwt import task_view, weather_view
-from lwt.arguments import Parser
+from lwt.commands import host_view, task_view
+from lwt.commands.options import Parser
 from lwt.errors import UsageError
 from lwt.output import writer
 from lwt.tasks.store import Store
@@ -39,7 +39,7 @@ def main(name, argv, make_env):
             for row in rows:
                 writer.put_bytes(writer.json_line(dict(zip(keys, row), kind=kind)))
         return 0
-    paint = weather_view.painter(lambda row: row[1] in ('in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
+    paint = host_view.painter(lambda row: row[1] in ('in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
                                  env.environ)
     _put(writer.table(HOST_HEADER, hosts, paint))
     if users:
@@ -88,7 +88,7 @@ def host_rows(place, store):
         kinds = told.get(name, {})
         total, good = sum(kinds.values()), kinds.get('ok', 0)
         load = samples[name][1] if name in samples else None
-        rows.append((name, weather_view.STATES[sick[name].state] if name in sick else 'well',
+        rows.append((name, host_view.STATES[sick[name].state] if name in sick else 'well',
                      100.0 * good / total if total else None, total, total - good, load and load.cpu, _whole(means.get(name)),
                      load and load.tasks, _mean(probes, name, 'hello'), _rate(probes, name, 'put'), _rate(probes, name, 'get')))
     return rows
@@ -129,8 +129,8 @@ def user_rows(store):
         if user:
             hosts, all_cpu, all_memory = means.get(user, (0, 0.0, 0.0))
             means[user] = (hosts + 1, all_cpu + cpu, all_memory + memory)
-    return sorted(((user, means[user][0], now.get(user, (0, 0))[0], weather_view.gigabytes(now.get(user, (0, 0))[1]),
-                    means[user][1], weather_view.gigabytes(means[user][2])) for user in means),
+    return sorted(((user, means[user][0], now.get(user, (0, 0))[0], host_view.gigabytes(now.get(user, (0, 0))[1]),
+                    means[user][1], host_view.gigabytes(means[user][2])) for user in means),
                   key=lambda row: (-row[2], -row[4], row[0]))
 
 
@@ -142,6 +142,6 @@ def failure_rows(store):
         if kind != 'ok':
             last = sick.get(host)
             is_last = last is not None and last.kind == kind
-            rows.append((count, host, kind, weather_view.ago(last.failed, time.time()) if is_last else None,
+            rows.append((count, host, kind, host_view.ago(last.failed, time.time()) if is_last else None,
                          last.reason if is_last else None))
     return sorted(rows, key=lambda row: (-row[0], row[1], row[2]))

@@ -16,8 +16,9 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from lwt import flow, outcome
-from lwt.arguments import Parser, fitting
+from lwt import flow
+from lwt.commands import exit_codes
+from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable
 from lwt.output import host_order, writer
 from lwt.remote import call, script_checks
@@ -31,7 +32,7 @@ LINES_SHOWN = 20            # failures that are told one by one; the others are 
 RETRY_DELAY = 1.0           # seconds; doubled each time
 PROGRESS_EVERY = 0.5        # seconds
 READY = 64                  # hosts that wait for a slot beside those that have one
-NOT_STARTED = Verdict(outcome.SKIPPED, 255, 'not started', 'no')
+NOT_STARTED = Verdict(exit_codes.SKIPPED, 255, 'not started', 'no')
 
 # What --subst replaces: %h, %n, %{column} and %%.
 SUBSTITUTED = re.compile(r'%(h|n|%|\{([A-Za-z0-9_][\w.-]*)\})', re.ASCII)
@@ -75,7 +76,7 @@ def main(name, argv, make_env):
     if course.error_code:
         return course.error_code
     verdicts = course.counting()
-    return outcome.largest_code(verdicts) if parsed.max_code else outcome.exit_code(verdicts)
+    return exit_codes.largest_code(verdicts) if parsed.max_code else exit_codes.exit_code(verdicts)
 
 
 def _parser(name):
@@ -381,7 +382,7 @@ class _Course:
         if self._is_cancelled and verdict.kind == 'killed':
             verdict = verdict._replace(reason='stopped, for another host failed')
         self.verdicts[host] = verdict
-        warning = outcome.OUTPUT_HELD if host in self._held else ''
+        warning = exit_codes.OUTPUT_HELD if host in self._held else ''
         self._style.done(host, verdict, warning)
         self._tell(host, verdict)
         if warning:
@@ -415,7 +416,7 @@ class _Course:
     # -- what is said -------------------------------------------------------------------------------------------------
 
     def _tell(self, host, verdict):
-        if not self._style.says_failures or verdict.kind == outcome.SKIPPED or (verdict.ok and not self._verbose):
+        if not self._style.says_failures or verdict.kind == exit_codes.SKIPPED or (verdict.ok and not self._verbose):
             return
         if self._stopped and verdict.kind == 'killed' and len(self._chosen) > 1:
             return                      # the summary names them
@@ -428,7 +429,7 @@ class _Course:
         if self._error is not None and self._error.hint:
             self._out.say('hint: ' + self._error.hint)
         if len(self._chosen) > 1 and self._style.says_failures:
-            for line in outcome.summary({host.name: verdict for host, verdict in self.verdicts.items()}):
+            for line in exit_codes.summary({host.name: verdict for host, verdict in self.verdicts.items()}):
                 writer.say(line)
 
     def _state(self):

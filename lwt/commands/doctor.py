@@ -4,9 +4,9 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import checks, task_view, weather_view
-from lwt.arguments import Parser, fitting, refuse_words
-from lwt.checks import Finding
+from lwt.commands import checks, host_view, task_view
+from lwt.commands.checks import Finding
+from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import Weather
@@ -209,7 +209,7 @@ def _of_host(one, sick, is_own):
     if judged is None:
         yield Finding('FAIL', what, seen.verdict.reason, 'lwt hosts --why %s' % seen.host.name, more=more)
         return
-    disk = weather_view.gigabytes(seen.load.free_disk)
+    disk = host_view.gigabytes(seen.load.free_disk)
     text = '%s GB free in %s; %s' % ('?' if disk is None else '%.1f' % disk, seen.host.home, _contents(seen, judged))
     is_full = seen.load.free_disk is not None and seen.load.free_disk < NO_ROOM
     if not seen.has_home:
@@ -217,7 +217,7 @@ def _of_host(one, sick, is_own):
     yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '', more=more + (
         ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces), ('of_others', judged.others)))
     if sick is not None and not sick.takes_tasks:
-        yield Finding('warn', what, '%s: %s' % (weather_view.STATES[sick.state], sick.reason),
+        yield Finding('warn', what, '%s: %s' % (host_view.STATES[sick.state], sick.reason),
                       'lwt hosts --why %s' % seen.host.name, more=more)
     left = {strange.name for strange in judged.strange}
     for kind, (words, done) in remote_audit.WORDS.items():

@@ -2,8 +2,8 @@
 
 import time
 
-from lwt import outcome, weather_view
-from lwt.arguments import Parser, fitting, read_value, refuse_words
+from lwt.commands import exit_codes, host_view
+from lwt.commands.options import Parser, fitting, read_value, refuse_words
 from lwt.flow import running
 from lwt.hosts import load
 from lwt.output import writer
@@ -39,7 +39,7 @@ def main(name, argv, make_env):
     def one_round():
         return _round(env, place, env.session(settings, chosen), chosen, parsed)
 
-    return weather_view.repeat(one_round, every if parsed.watch else None)
+    return host_view.repeat(one_round, every if parsed.watch else None)
 
 
 def _round(env, place, session, chosen, parsed):
@@ -51,13 +51,13 @@ def _round(env, place, session, chosen, parsed):
     took = time.monotonic() - began
     if parsed.json:
         for look in looks:
-            writer.put_bytes(writer.json_line(weather_view.look_json(look)))
+            writer.put_bytes(writer.json_line(host_view.look_json(look)))
     else:
-        lines = weather_view.monitor_table(looks, env.environ)
-        weather_view.put_screen(([_headline(looks, took)] if parsed.watch else []) + lines, parsed.watch)
+        lines = host_view.monitor_table(looks, env.environ)
+        host_view.put_screen(([_headline(looks, took)] if parsed.watch else []) + lines, parsed.watch)
         if not env.quiet and not parsed.watch:
             writer.say(_headline(looks, took))
-    return outcome.exit_code([look.verdict for look in looks])
+    return exit_codes.exit_code([look.verdict for look in looks])
 
 
 def _headline(looks, took):

@@ -9,8 +9,9 @@ import stat
 import tempfile
 import time
 
-from lwt import outcome, ssh
-from lwt.arguments import Parser, fitting
+from lwt import ssh
+from lwt.commands import exit_codes
+from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
 from lwt.flow import Sleep, running
 from lwt.output import writer
@@ -302,7 +303,7 @@ class _Rounds:
             if isinstance(report, LwtError):
                 raise report
         if failures:
-            raise _Failed(outcome.exit_code(failures))
+            raise _Failed(exit_codes.exit_code(failures))
         return found
 
     def _on_done(self, job, report, failures):

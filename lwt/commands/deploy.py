@@ -10,8 +10,9 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import bundle, outcome, ssh
-from lwt.arguments import Parser, fitting, refuse_words
+from lwt import ssh
+from lwt.commands import exit_codes, zipapp
+from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.copy import manifest, transfer
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
@@ -57,14 +58,14 @@ def main(name, argv, make_env):
             env.ready(run, place, session, chosen)
             found = run.reports([_to_host(session, host, wanted, digest) for host in chosen])
     _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)), parsed.json)
-    return outcome.exit_code([deployed.verdict for deployed in found])
+    return exit_codes.exit_code([deployed.verdict for deployed in found])
 
 
 def _survey(scratch, place):
     """What is to be put, as a Manifest, and the digest of lwt.pyz in it."""
-    path = os.path.join(scratch, bundle.NAME)
+    path = os.path.join(scratch, zipapp.NAME)
     with files.local_errors('lwt itself cannot be packed'):
-        data = bundle.build()
+        data = zipapp.build()
         with open(path, 'wb') as file:
             file.write(data)
         os.chmod(path, 0o755)

@@ -6,8 +6,9 @@ import os
 import re
 import signal
 
-from lwt import outcome, proc
-from lwt.arguments import Parser, fitting
+from lwt import proc
+from lwt.commands import exit_codes
+from lwt.commands.options import Parser, fitting
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
 from lwt.multi import executor, inputs, template
@@ -293,7 +294,7 @@ class _Multi:
             self._say_failure(ended, reason)
         if ended.is_cut:
             self._out.say('job %d: %s: %s' % (
-                ended.job.number, outcome.OUTPUT_HELD, writer.printable_line(ended.command)))
+                ended.job.number, exit_codes.OUTPUT_HELD, writer.printable_line(ended.command)))
 
     def _say_failure(self, ended, reason):
         is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS

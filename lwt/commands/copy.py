@@ -5,8 +5,9 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import outcome, ssh
-from lwt.arguments import Parser, fitting, read_value
+from lwt import ssh
+from lwt.commands import exit_codes
+from lwt.commands.options import Parser, fitting, read_value
 from lwt.copy import chain, manifest, transfer
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
@@ -190,7 +191,7 @@ class _Copies:
         finally:
             self._progress.end()
             self._out.check()
-        return self._error.exit_code if self._error is not None else outcome.exit_code(self._verdicts.values())
+        return self._error.exit_code if self._error is not None else exit_codes.exit_code(self._verdicts.values())
 
     def _on_done(self, host, report):
         if isinstance(report, Cancelled):

@@ -1,6 +1,6 @@
 """lwt init: make a workspace."""
 
-from lwt.arguments import Parser
+from lwt.commands.options import Parser
 from lwt.errors import UsageError
 from lwt.output import writer
 from lwt.workspace import layout

@@ -2,7 +2,7 @@
 
 import time
 
-from lwt.arguments import Parser, refuse_words
+from lwt.commands.options import Parser, refuse_words
 from lwt.errors import UsageError, printable
 from lwt.output import writer
 from lwt.workspace import nodeset
@@ -52,7 +52,7 @@ def main(name, argv, make_env):
 
 def _one(env, parsed, reason):
     """--why, --out and --back."""
-    from lwt import weather_view
+    from lwt.commands import host_view
     from lwt.hosts import health  # here, for to print a set needs none of it
     from lwt.tasks.store import Store
     name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
@@ -68,7 +68,7 @@ def _one(env, parsed, reason):
         elif parsed.back:
             store.change_health(name, lambda before: health.release(before, now))
         lines = _about(place, store, name, now, numbers) if parsed.why else \
-            weather_view.health_lines(store.health()[name], now, numbers)
+            host_view.health_lines(store.health()[name], now, numbers)
         for line in lines:
             writer.put_bytes(writer.encoded(line + '\n'))
     return 0
@@ -76,9 +76,9 @@ def _one(env, parsed, reason):
 
 def _about(place, store, name, now, numbers):
     """All that is known of how a host is."""
-    from lwt import weather_view
+    from lwt.commands import host_view
     from lwt.hosts import health
-    yield from weather_view.health_lines(store.health().get(name, health.Health(name)), now,
+    yield from host_view.health_lines(store.health().get(name, health.Health(name)), now,
                                          numbers)
     listed, available = ({host.name: host for host in found} for found in (place.candidates(), place.available()))
     if name in listed:
@@ -87,6 +87,6 @@ def _about(place, store, name, now, numbers):
     else:
         yield '  no longer in host.list'
     if name in store.samples():
-        yield '  ' + weather_view.sample_line(store.samples()[name], now)
+        yield '  ' + host_view.sample_line(store.samples()[name], now)
     for _host, when, told in store.probes(name)[-1:]:
-        yield '  ' + weather_view.probe_line(when, told, now)
+        yield '  ' + host_view.probe_line(when, told, now)

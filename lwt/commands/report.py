@@ -4,7 +4,7 @@ import os
 import time
 
 from lwt import __version__
-from lwt.arguments import Parser
+from lwt.commands.options import Parser
 from lwt.errors import UsageError
 from lwt.output import report, writer
 from lwt.tasks import model

@@ -5,8 +5,9 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import passes, weather_view
-from lwt.arguments import Parser, fitting
+from lwt.commands import cron_log, host_view
+from lwt.commands.options import Parser, fitting
+from lwt.commands.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.errors import (
     BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError)
 from lwt.flow import running
@@ -15,7 +16,6 @@ from lwt.hosts.health import NEEDS_A_PERSON  # cron mails what is said of such a
 from lwt.hosts.health_log import Weather
 from lwt.output import writer
 from lwt.remote import call, events
-from lwt.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.tasks import model, prospects, queue, results, scheduler
 from lwt.tasks.prospects import Prospects
 from lwt.tasks.store import BUSY_TIMEOUT, PATIENCE, Store
@@ -231,7 +231,7 @@ def update(command, words):
     with command.running() as run:
         reports = scheduler.one_pass(run, command.context(session, command.say, Troubles(command.say).hear), listed)
     events.note('the pass ends: %d hosts, %d changes' % (len(reports), sum(report.changes for report in reports)))
-    for text in passes.overdue(command.place, [report.name for report in reports if report.busy], command.settings.overdue):
+    for text in cron_log.overdue(command.place, [report.name for report in reports if report.busy], command.settings.overdue):
         writer.say(text)
     if reports and all(report.busy for report in reports):
         if command.parsed.cron:
@@ -416,7 +416,7 @@ def why(command, words):
             ': ' + writer.printable_line(writer.encoded(task.reason), 1000)
             if task.reason else ''))
         return 0
-    for line in writer.table(('HOST', 'WHY'), weather_view.why_rows(
+    for line in writer.table(('HOST', 'WHY'), host_view.why_rows(
             command.place, command.store, command.settings, task, time.time())):
         writer.put_line(line)
     return 0

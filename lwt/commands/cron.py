@@ -7,8 +7,8 @@ import shutil
 import sys
 import time
 
-from lwt import bundle, crontab
-from lwt.arguments import Parser
+from lwt.commands import crontab, zipapp
+from lwt.commands.options import Parser
 from lwt.errors import EXIT_FAILED, LocalError, UsageError
 from lwt.flow import running
 from lwt.output import writer
@@ -60,7 +60,7 @@ class _Cron:
         self.environ = env.environ
         self.path = env.environ.get('PATH', os.defpath)
         self.log = place.path('.lwt', 'cron.log')
-        self.words = [sys.executable, bundle.program(), '-C', place.root, 'task', 'update', '--cron', '--log', self.log]
+        self.words = [sys.executable, zipapp.program(), '-C', place.root, 'task', 'update', '--cron', '--log', self.log]
 
     @property
     def variables(self):

@@ -7,8 +7,8 @@ import os
 import tempfile
 import time
 
-from lwt import outcome, weather_view
-from lwt.arguments import Parser, fitting, read_value, refuse_words
+from lwt.commands import exit_codes, host_view
+from lwt.commands.options import Parser, fitting, read_value, refuse_words
 from lwt.errors import Cancelled
 from lwt.flow import running
 from lwt.hosts import probe
@@ -46,7 +46,7 @@ def main(name, argv, make_env):
     is_all = not (parsed.hosts or parsed.categories or parsed.everything)
     chosen = place.candidates() if is_all else env.select(parsed, place, settings)
     place.prepare()
-    return weather_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed), every if parsed.watch else None)
+    return host_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed), every if parsed.watch else None)
 
 
 class _Round:
@@ -67,11 +67,11 @@ class _Round:
             for one in found:
                 writer.put_bytes(writer.json_line(probe.to_json(one)))
         else:
-            weather_view.put_screen(weather_view.probe_table(found, self._env.environ), parsed.watch)
+            host_view.put_screen(host_view.probe_table(found, self._env.environ), parsed.watch)
         if not self._env.quiet:
             for line in written:
                 writer.say(line)
-        return outcome.exit_code([one.verdict for one in found])
+        return exit_codes.exit_code([one.verdict for one in found])
 
     def _probe(self):
         settings, told, size = self._settings, [], self._settings.probe_size
@@ -100,7 +100,7 @@ class _Round:
         with Store(self._place.database) as store:
             store.add_probes([(one.host, probe.to_json(one)) for one in found])
             sick = {name: health for name, health in store.health().items() if not health.takes_tasks}
-            lines = list(weather_view.twin_lines(store, listed, found))
+            lines = list(host_view.twin_lines(store, listed, found))
         good = {one.host for one in found if one.verdict.ok}
         probed = {host.name for host in self._chosen}
         is_all = probed.issuperset(host.name for host in candidates)        # then the old list, whatever is in it, is no matter

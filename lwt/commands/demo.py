@@ -8,12 +8,12 @@ and cleaned like any others, on a host that is called localhost.
 import os
 import tempfile
 
-from lwt.arguments import Parser, fitting
+from lwt.commands.options import Parser, fitting
+from lwt.commands.task_view import Teller, Troubles, summary, table
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import Weather
 from lwt.output import writer
-from lwt.task_view import Teller, Troubles, summary, table
 from lwt.tasks import queue, results, scheduler
 from lwt.tasks.store import Store
 from lwt.tasks.visit import Context
