@@ -23,7 +23,7 @@ from lwt.flow import Later, Sleep, must, retry, running
 from lwt.output import writer
 from lwt.proc import Command, Result
 from lwt.remote import call
-from lwt.ssh import Verdict
+from lwt.remote.verdicts import Verdict
 from lwt.workspace import hostlist
 
 __all__ = ('open', 'Lwt', 'Done', 'command', 'Command', 'Result', 'Sleep', 'Later', 'Verdict', 'must', 'retry', 'LwtError',

@@ -1,6 +1,7 @@
 """A model of one task on an unreliable world, for a search through everything that can happen.
 
-The master's side is the real one: the table of lwt/tasks/model.py, what a state asks of a host, how an attempt ended and what follows.
+The master's side is the real one: the table of lwt/tasks/model.py, what a state asks of a host, how an attempt ended and
+what follows.
 The host's side says what sh/control.sh and sh/run.sh promise.  Between them everything goes wrong: lwt is killed between any two
 steps, an answer is lost, a request arrives late, or again, after others; the task ends, or dies; the host starts anew and may
 forget what it had not synced; the user kills, suspends and resumes at any time.

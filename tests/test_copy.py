@@ -594,7 +594,8 @@ class HostileHosts(unittest.TestCase):
             rename(old, new)
 
         for name, change, words in (('os.rename', fail, 'cannot be taken (why)'),
-                                    ('lwt.copy.tarstream.unpack', MemoryError(), 'accept on this machine ended with MemoryError')):
+                                    ('lwt.copy.tarstream.unpack', MemoryError(),
+                                     'accept on this machine ended with MemoryError')):
             with self.subTest(name), mock.patch(name, side_effect=change):
                 verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
             self.assertEqual((verdict.kind, came), ('failed', {'x': None}))

@@ -8,12 +8,11 @@ import types
 import unittest
 from unittest import mock
 
-from lwt import ssh
 from lwt.copy import chain, manifest, transfer
 from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import reducers
-from lwt.remote import budgets, call
+from lwt.remote import budgets, call, verdicts
 from lwt.tasks import remote_audit, requests, result_files, visit
 
 BLOCK = b'x' * (1 << 16)
@@ -44,7 +43,7 @@ class Floods(unittest.TestCase):
         with requests.Inbox(self.scratch, most_kib=1) as inbox:
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.VISIT + 2 * len(BLOCK))
-        verdict = inbox.judged(ssh.Verdict('ok', 0))
+        verdict = inbox.judged(verdicts.Verdict('ok', 0))
         self.assertEqual((verdict.kind, verdict.reason), ('failed', 'what it answers has no end (more than 4194304 bytes)'))
 
     def test_SR_7_lines_of_a_visit_without_end(self):
@@ -59,19 +58,19 @@ class Floods(unittest.TestCase):
             self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(os.path.getsize(inbox.path), 8 * 1024 * budgets.EMPTY_FILES + 1)
         self.assertEqual((inbox.sent(), inbox.unfit), ((), ('0a.1', '0b.1')))
-        self.assertTrue(inbox.judged(ssh.Verdict('lost', 255)).ok)
+        self.assertTrue(inbox.judged(verdicts.Verdict('lost', 255)).ok)
 
     def test_SR_7_results_that_nobody_asked_for_are_a_failure(self):
         with requests.Inbox(self.scratch, most_kib=0) as inbox:
             inbox('stdout', b'facts boot id\nstream 0a.1\n' + BLOCK)
-        self.assertEqual(inbox.judged(ssh.Verdict('ok', 0)).kind, 'failed')
+        self.assertEqual(inbox.judged(verdicts.Verdict('ok', 0)).kind, 'failed')
 
     def test_SR_7_a_large_result_leaves_room_on_the_disk(self):
         there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
         with requests.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
-        self.assertIn('no room here for more than', inbox.judged(ssh.Verdict('ok', 0)).reason)
+        self.assertIn('no room here for more than', inbox.judged(verdicts.Verdict('ok', 0)).reason)
 
     def test_an_inbox_that_cannot_be_made_fails_for_its_host_after_the_call(self):
         """A sink that raises would end the loop for all hosts."""

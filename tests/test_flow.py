@@ -12,7 +12,7 @@ from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.proc import Command, Result
-from lwt.remote import budgets, call
+from lwt.remote import budgets, call, verdicts
 from lwt.tasks import visit
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
@@ -113,7 +113,7 @@ class Calls(unittest.TestCase):
 
     def test_an_answer_has_the_verdict_and_both_streams(self):
         answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [says(b'1 2 /x\n', 0, b'hm')])
-        self.assertEqual((answer.verdict, answer.lines, answer.stderr), (ssh.Verdict('ok', 0), ['1 2 /x'], b'hm'))
+        self.assertEqual((answer.verdict, answer.lines, answer.stderr), (verdicts.Verdict('ok', 0), ['1 2 /x'], b'hm'))
         self.assertEqual(len(requests), 1)
 
     def test_N_7_a_dropped_login_is_tried_again_after_a_while_with_another_nonce(self):
@@ -203,7 +203,7 @@ class Visits(unittest.TestCase):
             [('k1', 'exited 3'), ('k2', 'running 77')], {'k4': 'cleaned'}, {'k5': 9000}))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):
-        error = HostError('h', ssh.Verdict('dns', 255, 'unreachable (name not known)'))
+        error = HostError('h', verdicts.Verdict('dns', 255, 'unreachable (name not known)'))
         self.assertEqual((error.message, error.exit_code), ('h: unreachable (name not known)', 3))
 
 

@@ -9,47 +9,31 @@ import lwt
 
 FOLDER = os.path.dirname(lwt.__file__)
 
-# From the bottom to the top; a module imports only from the groups before its own.  cmd_* stands for every command.
+# The folders and the modules at the top of the package, from the bottom up.  A module imports only
+# from the groups below its own, and from its own folder.
 LAYERS = (
-    ('__init__', 'errors', 'remote.budgets'),
-    ('remote.quoting', 'workspace.ownership', 'hosts.clocks'),
-    ('workspace.nodeset', 'procfs', 'multi.direct', 'multi.template', 'commands.zipapp',
-     'remote.events',
-     'commands.crontab',
-     'output.report_style', 'reduce.partition', 'tasks.fairness', 'tasks.admission',
-     'workspace.files', 'copy.disk_space', 'ssh_messages', 'workspace.ssh_config', 'copy.symlinks',
-     'copy.tar_reader'),
-    ('selectors_loop', 'workspace.hostlist', 'workspace.config', 'remote.script_checks'),
-    ('workspace.layout', 'multi.joblog', 'workspace.identity'),
-    ('proc', 'ssh', 'copy.tarstream', 'copy.manifest'),
-    ('remote.scripts', 'scp', 'netcat'),
-    ('hosts.health', 'hosts.sample'),
-    ('hosts.capacity',),
-    ('flow', 'tasks.model', 'commands.exit_codes', 'output.writer'),
-    ('copy.local_work', 'output.job_order', 'tasks.result_files'),
-    ('tasks.store', 'output.host_order', 'output.log', 'output.report', 'remote.call',
-     'tasks.results',
-     'multi.executor'),
-    ('copy.arrival', 'commands.task_view', 'remote.login', 'multi.inputs', 'commands.cron_log',
-     'remote.rendezvous',
-     'tasks.requests',
-     'remote.channel'),
-    ('hosts.health_log', 'hosts.load', 'hosts.probe', 'tasks.prospects'),
-    ('tasks.visit', 'copy.transfer', 'tasks.queue', 'reduce.reducers', 'commands.host_view',
-     'tasks.remote_audit'),
-    ('copy.chain', 'tasks.bulk', 'commands.checks'),
-    ('tasks.scheduler',),
-    ('commands.options',),
-    ('cmd_*', 'api'),
-    ('cli',),
+    ('errors', '__init__'),
+    ('selectors_loop', 'procfs'),
+    ('workspace',),
+    ('netcat', 'scp', 'ssh'),
+    ('proc',),
+    ('flow',),
+    ('remote',),
+    ('hosts',),
+    ('copy', 'output'),
+    ('tasks', 'multi', 'reduce'),
+    ('commands',),
+    ('api', 'cli'),
     ('__main__',),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-PURE = ('ssh', 'scp', 'remote.scripts', 'tasks.model', 'workspace.hostlist', 'workspace.nodeset',
-        'commands.crontab',
-        'hosts.health', 'hosts.sample', 'hosts.capacity', 'netcat', 'tasks.admission',
-        'ssh_messages')
+# Imports within a group of LAYERS that holds several modules or folders.
+WITHIN_A_GROUP = {('scp', 'ssh')}
+
+PURE = ('ssh', 'scp', 'netcat', 'remote.scripts', 'remote.verdicts', 'remote.ssh_messages', 'tasks.model',
+        'tasks.admission', 'workspace.hostlist', 'workspace.nodeset', 'commands.crontab', 'hosts.health',
+        'hosts.sample', 'hosts.capacity')
 
 
 @functools.lru_cache(None)
@@ -65,11 +49,9 @@ def trees():
     return dict(sorted(found.items()))
 
 
-def level(module):
-    """The number of a module's layer, None where it has none."""
-    if module.endswith('.__init__'):
-        return LEVELS['__init__']
-    return LEVELS.get('cmd_*' if module.startswith('cmd_') else module)
+def folder(module):
+    """The folder that a module lives in, or its own name where it is at the top of the package."""
+    return module.partition('.')[0]
 
 
 def imported(tree, modules):
@@ -143,35 +125,51 @@ def is_constant(node, values):
     return ast.dump(node) in [ast.dump(ast.parse(repr(value), mode='eval').body) for value in values]
 
 
+def command_modules():
+    """The modules of all commands, by the table of lwt/cli.py."""
+    table = next(node.value for node in trees()['cli'].body if isinstance(node, ast.Assign)
+                 and [target.id for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
+    return {'commands.' + module for _name, module, _help in ast.literal_eval(table)}
+
+
 class Layers(unittest.TestCase):
     """Imports point down only."""
 
-    def test_every_module_has_its_layer_and_every_layer_its_modules(self):
-        self.assertEqual([module for module in trees() if level(module) is None], [])
-        self.assertEqual([name for name in LEVELS if name != 'cmd_*' and name not in trees()], [])
+    def test_every_folder_has_its_layer_and_every_layer_its_folders(self):
+        self.assertEqual(sorted(LEVELS), sorted({folder(module) for module in trees()}))
         self.assertEqual(len(LEVELS), sum(map(len, LAYERS)))
 
-    def test_a_module_imports_only_from_the_layers_below_it(self):
+    def test_a_module_imports_only_from_its_folder_and_the_layers_below_it(self):
         for module in trees():
+            mine = folder(module)
+            theirs = {folder(name) for name in lwt_imports(module)} - {mine}
+            wrong = {name for name in theirs if LEVELS[name] >= LEVELS[mine] and (mine, name) not in WITHIN_A_GROUP}
             with self.subTest(module=module):
-                self.assertEqual({name for name in lwt_imports(module) if not (level(name) or 0) < (level(module) or 0)},
-                                 set())
+                self.assertEqual(wrong, set())
+
+    def test_no_imports_go_in_a_circle(self):
+        left = {module: lwt_imports(module) & set(trees()) for module in trees()}
+        while True:
+            done = {module for module, needed in left.items() if not needed & set(left)}
+            if not done:
+                break
+            left = {module: needed for module, needed in left.items() if module not in done}
+        self.assertEqual(left, {})
 
     def test_commands_never_import_each_other(self):
-        commands = {module for module in trees() if module.startswith('cmd_')}
+        commands = command_modules()
         self.assertTrue(commands)
         for module in commands:
             with self.subTest(module=module):
-                self.assertEqual({name for name in lwt_imports(module) if name.startswith('cmd_')}, set())
+                self.assertEqual(lwt_imports(module) & commands, set())
 
     def test_errors_imports_nothing(self):
         self.assertEqual(list(imported(trees()['errors'], trees())), [])
 
     def test_every_command_of_the_command_line_has_its_module(self):
-        table = next(node.value for node in trees()['cli'].body if isinstance(node, ast.Assign)
-                     and [target.id for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
-        named = {module for _name, module, _help in ast.literal_eval(table)}
-        self.assertEqual(named, {module for module in trees() if module.startswith('cmd_')})
+        with_main = {module for module, tree in trees().items() if folder(module) == 'commands'
+                     and 'main' in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]}
+        self.assertEqual(with_main, command_modules())
 
 
 class Dangers(unittest.TestCase):

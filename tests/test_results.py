@@ -109,7 +109,8 @@ class Blame(unittest.TestCase):
     def test_SR_7_a_job_that_crashes_at_once_or_in_a_child(self):
         with mock.patch('lwt.tasks.result_files.unpack', side_effect=RecursionError('too deep')):
             self.assertIn('RecursionError: too deep', self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
-        with mock.patch('lwt.copy.tarstream.work', return_value=1 << 30), mock.patch('lwt.copy.local_work.PROGRAM', 'raise MemoryError'):
+        with mock.patch('lwt.copy.tarstream.work', return_value=1 << 30), \
+                mock.patch('lwt.copy.local_work.PROGRAM', 'raise MemoryError'):
             parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
         self.assertIn('unpack_part on this machine ended with exited 1: MemoryError', parcel.problem)
         self.assertEqual(os.listdir(os.path.join(self.scratch, 'task.finish')), [])

@@ -2,7 +2,7 @@
 
 import unittest
 
-from lwt.ssh_messages import DROPPED, failure_before_login, shell_words, words
+from lwt.remote.ssh_messages import DROPPED, failure_before_login, shell_words, words
 
 LOGGED_IN = 'Authenticated to 10.0.0.1 ([10.0.0.1]:22) using "publickey".\r\n'
 AT_ONCE = 'kex_exchange_identification: Connection closed by remote host\r\n'

@@ -5,13 +5,13 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt import ssh
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting, read_value
 from lwt.copy import chain, manifest, transfer
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import writer
+from lwt.remote import verdicts
 from lwt.workspace import config, files, ownership
 
 PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
@@ -134,8 +134,8 @@ def _per_host(directories, host):
 
 def _nothing_for(host, directories):
     """Flow: the verdict on a host that --per-host has nothing for."""
-    return ssh.Verdict('failed', 1, 'nothing for it: no %s' % ' '.join(os.path.join(name, host.name) for name in directories),
-                       'no')
+    missing = ' '.join(os.path.join(name, host.name) for name in directories)
+    return verdicts.Verdict('failed', 1, 'nothing for it: no ' + missing, 'no')
     yield                               # a flow, though it asks for nothing
 
 
@@ -195,10 +195,10 @@ class _Copies:
 
     def _on_done(self, host, report):
         if isinstance(report, Cancelled):
-            report = ssh.Verdict('killed', 130, 'interrupted', 'no')
+            report = verdicts.Verdict('killed', 130, 'interrupted', 'no')
         elif isinstance(report, LwtError):      # this machine is to blame; the other hosts are served
             self._error = self._error or report
-            report = ssh.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
+            report = verdicts.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
         self._verdicts[host.name] = report
         if self._env.verbose or not report.ok:
             self._out.say('%s: %s' % (host.name, report.reason))

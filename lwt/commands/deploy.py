@@ -10,14 +10,13 @@ import os
 import tempfile
 from typing import NamedTuple
 
-from lwt import ssh
 from lwt.commands import exit_codes, zipapp
 from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.copy import manifest, transfer
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
 from lwt.output import writer
-from lwt.remote import call, login
+from lwt.remote import call, login, verdicts
 from lwt.workspace import files
 
 TOOLS = 'tools'             # a folder of the workspace, the files of which go to HOME/tools
@@ -32,7 +31,7 @@ class Deployed(NamedTuple):
     """How it went on a host.  python, version: of the first Python that runs lwt there, or '' and what there is instead."""
 
     host: str
-    verdict: ssh.Verdict
+    verdict: verdicts.Verdict
     python: str = ''
     version: str = ''
 
@@ -87,7 +86,7 @@ def _to_host(session, host, wanted, digest):
     except HostError as error:
         return Deployed(host.name, error.verdict)
     except Cancelled:
-        return Deployed(host.name, ssh.Verdict('killed', 130, 'interrupted', 'maybe'))
+        return Deployed(host.name, verdicts.Verdict('killed', 130, 'interrupted', 'maybe'))
     return _judge(host, verdict, digest, answer.lines)
 
 
@@ -95,7 +94,7 @@ def _script(session, host, verb):
     """Flow: one call of sh/deploy.sh; returns its Answer.  Raises HostError."""
     answer = yield from call.script(session, host, 'deploy', [verb, host.home], timeout=session.settings.stall)
     if not answer.verdict.ok:
-        raise HostError(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
+        raise HostError(host.name, verdicts.with_complaint(answer.verdict, answer.stderr))
     return answer
 
 
@@ -104,10 +103,10 @@ def _judge(host, verdict, digest, lines):
     told = dict(line.partition(' ')[::2] for line in lines)
     kind, _space, value = told.get('digest', '').partition(' ')
     if digest.get(kind) != value:
-        return Deployed(host.name, ssh.Verdict('failed', 1, 'what lies there is not what was sent'))
-    python, version = ([ssh.printable_text(word) for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
+        return Deployed(host.name, verdicts.Verdict('failed', 1, 'what lies there is not what was sent'))
+    python, version = ([verdicts.printable_text(word) for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
     if not python:
-        old = ssh.printable_text(told.get('old', '').partition(' ')[2])
+        old = verdicts.printable_text(told.get('old', '').partition(' ')[2])
         version = 'only %s' % old if old else 'none'
     return Deployed(host.name, verdict, python, version)
 

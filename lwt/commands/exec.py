@@ -21,9 +21,9 @@ from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable
 from lwt.output import host_order, writer
-from lwt.remote import call, script_checks
+from lwt.remote import call, script_checks, verdicts
 from lwt.remote.scripts import Payload
-from lwt.ssh import Verdict, printable_text
+from lwt.remote.verdicts import Verdict, printable_text
 from lwt.workspace import files
 from lwt.workspace.config import count, positive
 

@@ -9,7 +9,6 @@ import stat
 import tempfile
 import time
 
-from lwt import ssh
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError
@@ -17,7 +16,7 @@ from lwt.flow import Sleep, running
 from lwt.output import writer
 from lwt.proc import Command
 from lwt.reduce import partition, reducers
-from lwt.remote import rendezvous, scripts
+from lwt.remote import rendezvous, scripts, verdicts
 from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
 
@@ -371,7 +370,7 @@ class _Rounds:
             result = self._run.report(_single(
                 Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
         if merged.error is not None or not result.ok:
-            raise LocalError('sort -m: %s' % (merged.error or ssh.printable_text(result.stderr.decode('utf-8', 'replace'))
+            raise LocalError('sort -m: %s' % (merged.error or verdicts.printable_text(result.stderr.decode('utf-8', 'replace'))
                                               or 'exit code %d' % result.code))
         return merged
 

@@ -116,7 +116,7 @@ class Troubles:
         self._over_budget = {}          # name -> the reason, of hosts that passed a budget
 
     def hear(self, name, reason, is_over_budget=False):
-        """Hear why a host could not be visited, or '' where it could; is_over_budget: see ssh.Verdict."""
+        """Hear why a host could not be visited, or '' where it could; is_over_budget: as a Verdict has it."""
         if is_over_budget:
             self._over_budget[name] = reason
         elif not reason:

@@ -24,9 +24,9 @@ import hashlib
 import time
 from typing import Callable, NamedTuple
 
-from lwt import netcat, ssh
+from lwt import netcat
 from lwt.copy import manifest, transfer
-from lwt.remote import budgets, call, rendezvous, scripts
+from lwt.remote import budgets, call, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded, whole_seconds
 
 SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
@@ -356,9 +356,9 @@ def put(chain, session, host):
                         % (host.name, MISMATCH, ', '.join(member.fed_by)))
         return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms, chain.tally))
     if not verdict.ok and not member.is_placed:
-        return ssh.with_complaint(verdict, bytes(member.complaint))
+        return verdicts.with_complaint(verdict, bytes(member.complaint))
     if not member.is_placed and not member.is_same:
-        return ssh.Verdict('lost', ssh.UNREACHABLE, 'it ended before the file was in place', 'maybe')
+        return verdicts.Verdict('lost', verdicts.UNREACHABLE, 'it ended before the file was in place', 'maybe')
     copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
     chain.tally.copied += copied
     chain.tally.unchanged += unchanged

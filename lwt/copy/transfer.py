@@ -18,10 +18,9 @@ import re
 import tempfile
 from typing import NamedTuple
 
-from lwt import ssh
 from lwt.copy import arrival, disk_space, local_work, manifest, tarstream
 from lwt.errors import LocalError, LwtError
-from lwt.remote import budgets, call, scripts
+from lwt.remote import budgets, call, scripts, verdicts
 from lwt.workspace import files
 from lwt.workspace.config import bounded, whole_seconds
 from lwt.workspace.hostlist import printable
@@ -166,7 +165,7 @@ def put(session, host, wanted, target, terms, tally):
     if sender.problem:
         return refused(sender.problem)
     if not verdict.ok:
-        return ssh.with_complaint(verdict, bytes(sender.complaint))
+        return verdicts.with_complaint(verdict, bytes(sender.complaint))
     if not sender.is_told:
         return refused(UNREADABLE)
     tally.copied += sender.copied
@@ -191,12 +190,12 @@ def done(copied, unchanged, updated=0, skipped=0):
     text += ', %d with another mode or time' % updated if updated else ''
     text += ', %d unchanged' % unchanged if unchanged else ''
     text += ', %d symbolic link%s left out' % (skipped, '' if skipped == 1 else 's') if skipped else ''
-    return ssh.Verdict('ok', 0, text)
+    return verdicts.Verdict('ok', 0, text)
 
 
 def refused(reason):
     """The Verdict on a copy that cannot be."""
-    return ssh.Verdict('failed', 1, reason)
+    return verdicts.Verdict('failed', 1, reason)
 
 
 # -- get --------------------------------------------------------------------------------------------------------------------
@@ -314,14 +313,14 @@ class _Receiver:
         """Take a line of standard error."""
         word, _space, rest = line.decode('utf-8', 'surrogateescape').partition(' ')
         if word == 'refused':
-            self.problem = self.problem or ssh.printable_text(rest)
+            self.problem = self.problem or verdicts.printable_text(rest)
         elif word == 'tar':
             self._tar = rest
         elif word == 'digest':
             if len(self._digests) < budgets.PATHS:
                 self._digests.append(rest[:budgets.TEXT])
         elif word != 'tick' and line and not self._complaint:
-            self._complaint = ssh.printable_text(line.decode('utf-8', 'replace'))
+            self._complaint = verdicts.printable_text(line.decode('utf-8', 'replace'))
 
     def _announce(self, line):
         """Take a line of the announcement, which tells of one path, or "send": that was all."""
@@ -329,7 +328,7 @@ class _Receiver:
         if word == 'send':
             self._open()
         elif word == 'except':
-            self._fail(ssh.printable_text(rest))
+            self._fail(verdicts.printable_text(rest))
         elif word in ('same', 'differs'):
             name = decoded(rest).rpartition('/')[2]
             if word == 'same' and name in self.have:

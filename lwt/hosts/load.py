@@ -4,9 +4,8 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt import ssh
 from lwt.hosts import sample
-from lwt.remote import budgets, call
+from lwt.remote import budgets, call, verdicts
 from lwt.workspace.config import plain_seconds
 
 WATCHED = 0.2               # seconds that a host watches its cpu
@@ -16,7 +15,7 @@ class Look(NamedTuple):
     """What a host told, or why it told nothing: then load is None."""
 
     host: str
-    verdict: ssh.Verdict
+    verdict: verdicts.Verdict
     load: sample.Sample = None
 
 
@@ -25,9 +24,9 @@ def look(session, host):
     answer = yield from call.script(session, host, 'sample', [host.home, plain_seconds(WATCHED)],
                                     timeout=session.settings.stall, most=budgets.SAMPLE)
     if not answer.verdict.ok:
-        return Look(host.name, ssh.with_complaint(answer.verdict, answer.stderr))
+        return Look(host.name, verdicts.with_complaint(answer.verdict, answer.stderr))
     taken = sample.at(host, sample.parse(answer.lines))
     if taken.cores is None:
-        return Look(host.name, ssh.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
+        return Look(host.name, verdicts.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
             ', '.join(taken.nonsense) or 'nothing')))
     return Look(host.name, answer.verdict, taken)

@@ -11,9 +11,9 @@ import hashlib
 import time
 from typing import NamedTuple
 
-from lwt import netcat, ssh
+from lwt import netcat
 from lwt.hosts import sample
-from lwt.remote import budgets, call, scripts
+from lwt.remote import budgets, call, scripts, verdicts
 from lwt.workspace.config import bounded, plain_seconds
 
 
@@ -26,7 +26,7 @@ class Probed(NamedTuple):
     """
 
     host: str
-    verdict: ssh.Verdict
+    verdict: verdicts.Verdict
     hello: float = None
     put: float = None
     get: float = None
@@ -104,7 +104,7 @@ def probe(session, host, path, size, digest, rate=0.0):
         session, lambda frame: scripts.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
-        verdict = ssh.Verdict('failed', 1, budgets.passed(budgets.PROBE))
+        verdict = verdicts.Verdict('failed', 1, budgets.passed(budgets.PROBE))
     probed = read(host.name, verdict, meter, begun[-1], time.time())
     probed = probed._replace(load=sample.at(host, probed.load))
     return judged(probed, size, meter.digest == digest, settings)
@@ -115,7 +115,7 @@ def read(name, verdict, meter, begun, now):
     told = {}
     for line in meter.lines:
         word, _space, rest = line.partition(' ')
-        told.setdefault(word, ssh.printable_text(rest))
+        told.setdefault(word, verdicts.printable_text(rest))
     times, size = meter.times, meter.size
     clock = bounded(told.get('clock', ''), 0, budgets.TIME)
     ahead = None if clock is None else round(clock + 0.5 - now)
@@ -145,10 +145,10 @@ def judged(probed, size, is_same, settings):
         return probed
     for way, rate in (('put', probed.put), ('get', probed.get)):
         if rate is None or not is_same:
-            return probed._replace(verdict=ssh.Verdict('failed', 1, 'what came back is not what was sent'))
+            return probed._replace(verdict=verdicts.Verdict('failed', 1, 'what came back is not what was sent'))
         least = max(settings.probe_rate * 1000, size / settings.probe_time if settings.probe_time else 0)
         if rate < least:
-            return probed._replace(verdict=ssh.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
+            return probed._replace(verdict=verdicts.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
                 way, rate / 1000, least / 1000)))
     return probed
 

@@ -21,12 +21,12 @@ import hmac
 import os
 from typing import Callable, NamedTuple
 
-from lwt import netcat, ssh
+from lwt import netcat
 from lwt.copy import manifest
 from lwt.errors import HostError, LocalError
 from lwt.flow import Ended, Sleep, check_input
 from lwt.proc import Command, Result
-from lwt.remote import budgets, call, events, login, rendezvous, scripts
+from lwt.remote import budgets, call, events, login, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded
 
 READ_SIZE = 1 << 16
@@ -344,13 +344,13 @@ class Control:
             if directory.startswith('/') and directory.isprintable() and len(directory.encode()) <= budgets.NAME:
                 self.directory = directory
             else:
-                self.refused = 'it told no directory: ' + ssh.printable_text(directory)
+                self.refused = 'it told no directory: ' + verdicts.printable_text(directory)
         elif word == 'listen' and len(self.ports) < len(self.tokens):
             self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':
-            self.refused = ssh.printable_text(' '.join(rest))
+            self.refused = verdicts.printable_text(' '.join(rest))
         elif word == 'code' and len(rest) == 2 and len(self.codes) < budgets.COMMANDS:
-            self.codes[ssh.printable_text(rest[0])] = bounded(rest[1], 0, 255)
+            self.codes[verdicts.printable_text(rest[0])] = bounded(rest[1], 0, 255)
         elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
             self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62) for part in rest[1:4] if part)
 
@@ -401,12 +401,12 @@ def _attempt(plan, host, steps, feed, results):
         control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
         child = yield _control(plan, session, host, steps, control, offered)
         if isinstance(child, Result):
-            return _judged(ssh.verdict(child, control.frame), control, 'it ended before it was ready')
+            return _judged(verdicts.judge(child, control.frame), control, 'it ended before it was ready')
         try:
             carry = _through_netcat if plan.connect is not None else _through_ssh
             told = yield from carry(plan, session, host, control, child, feed, results)
             if results.is_over:
-                return ssh.Verdict('failed', 1, 'more came back than may (see output_limit)'), True
+                return verdicts.Verdict('failed', 1, 'more came back than may (see output_limit)'), True
             result = yield Ended(child)
         except HostError as error:
             return error.verdict, True
@@ -418,7 +418,7 @@ def _attempt(plan, host, steps, feed, results):
         raise LocalError('results of reduce: %s' % results.error.strerror, 'set TMPDIR to where there is room')
     sent = None if steps.pattern else feed.sent
     problem = discrepancy(control, sent, results.came, steps.keeps_lines)
-    return _judged(ssh.verdict(result, control.frame), control, problem, told)
+    return _judged(verdicts.judge(result, control.frame), control, problem, told)
 
 
 def _control(plan, session, host, steps, control, listening):
@@ -447,15 +447,15 @@ def most_back(steps, feed, limit):
 def _judged(verdict, control, problem, carried=None):
     """(Verdict, may another host do better?) of an attempt whose session ended with a verdict."""
     if control.refused:
-        return ssh.Verdict('failed', 1, control.refused), True
+        return verdicts.Verdict('failed', 1, control.refused), True
     if control.failure:
         name, code = control.failure
-        return ssh.Verdict('failed', code or 1, '%s: exit code %s' % (name, code)), name in HOST_STEPS
+        return verdicts.Verdict('failed', code or 1, '%s: exit code %s' % (name, code)), name in HOST_STEPS
     if verdict.ok and problem and carried is not None and not carried.ok:
         return carried, True
     if verdict.ok and problem:
-        return ssh.Verdict('failed', 1, problem), True
-    may_retry = verdict.kind not in ('ok', 'killed') and verdict.code != ssh.TIMED_OUT
+        return verdicts.Verdict('failed', 1, problem), True
+    may_retry = verdict.kind not in ('ok', 'killed') and verdict.code != verdicts.TIMED_OUT
     return verdict, may_retry
 
 
@@ -466,7 +466,7 @@ def _through_ssh(plan, session, host, control, child, feed, results):
     result = yield command._replace(source=feed, gate=session.gate, tied=child)
     check_input(result)
     frame.finish()
-    return ssh.verdict(result, frame)
+    return verdicts.judge(result, frame)
 
 
 def _stall(session):
@@ -527,7 +527,7 @@ def _end_of(session, host, child):
         if child.result is not None:
             return
         yield Sleep(ASK_EVERY)
-    lost = ssh.Verdict('lost', ssh.UNREACHABLE, 'connection by netcat lost', 'maybe')
+    lost = verdicts.Verdict('lost', verdicts.UNREACHABLE, 'connection by netcat lost', 'maybe')
     raise HostError(host.name, lost)
 
 

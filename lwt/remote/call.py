@@ -15,7 +15,7 @@ from lwt import ssh
 from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
 from lwt.output.writer import option_size
-from lwt.remote import budgets, events, scripts
+from lwt.remote import budgets, events, scripts, verdicts
 from lwt.workspace.hostlist import Host
 
 LOGIN_ATTEMPTS = 7
@@ -63,7 +63,7 @@ class Session(NamedTuple):
 class Answer(NamedTuple):
     """A verdict and what the script said."""
 
-    verdict: ssh.Verdict
+    verdict: verdicts.Verdict
     stdout: bytes
     stderr: bytes
 
@@ -131,7 +131,7 @@ class Lines:
 @functools.lru_cache(maxsize=1)
 def too_much(limit):
     """The Verdict on a host that printed more than `limit` KiB."""
-    return ssh.Verdict('failed', EXIT_FAILED, 'more than %s of output' % option_size(limit), is_cut=True)
+    return verdicts.Verdict('failed', EXIT_FAILED, 'more than %s of output' % option_size(limit), is_cut=True)
 
 
 def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):
@@ -148,7 +148,7 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
         check_input(result)
         on_result(result)
         frame.finish()
-        verdict = ssh.verdict(result, frame, is_shared=was_shared or is_shared(session))
+        verdict = verdicts.judge(result, frame, is_shared=was_shared or is_shared(session))
         if unwanted is not None and result.status == 'unwanted':
             verdict = unwanted
         events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed), command.label)
@@ -167,7 +167,7 @@ def logging_in(session, log_in):
     """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last Verdict, which is noted."""
     for attempt in range(LOGIN_ATTEMPTS):
         verdict = yield from log_in()
-        if attempt + 1 == LOGIN_ATTEMPTS or not ssh.was_dropped(verdict):
+        if attempt + 1 == LOGIN_ATTEMPTS or not verdicts.was_dropped(verdict):
             if session.heard is not None and not session.host.is_local:
                 session.heard.append((session.host.name, verdict))
             return verdict
@@ -185,7 +185,7 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
         session, lambda frame: scripts.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
         name)
     if output.is_full:
-        verdict = ssh.Verdict('failed', 1, budgets.passed(most))
+        verdict = verdicts.Verdict('failed', 1, budgets.passed(most))
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 

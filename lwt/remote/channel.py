@@ -12,10 +12,9 @@ from __future__ import generator_stop
 
 import time
 
-from lwt import ssh
 from lwt.flow import Turn
 from lwt.proc import Result
-from lwt.remote import events, scripts
+from lwt.remote import events, scripts, verdicts
 from lwt.remote.call import is_shared, logging_in
 
 
@@ -46,7 +45,7 @@ class Talk:
                 self._child.kill()      # it would first do what it was asked
 
     def ask(self, arguments, data, on_payload, stall):
-        """Flow: ask once, with the arguments of the script and what follows them on its standard input; returns the ssh.Verdict.
+        """Flow: ask once, with the arguments of the script and what follows them on its standard input; returns the Verdict.
 
         on_payload(stream, data) gets the answer.  stall: seconds in which a byte has to move.
         """
@@ -55,7 +54,7 @@ class Talk:
             is_first, was_shared = not self._is_there(), is_shared(self._session)
             result = yield from self._turn(frame, scripts.request(frame, arguments) + data, stall, is_first)
             frame.finish()
-            verdict = ssh.verdict(result or Result(None, 'exited'), frame, is_first, was_shared or is_shared(self._session))
+            verdict = verdicts.judge(result or Result(None, 'exited'), frame, is_first, was_shared or is_shared(self._session))
             events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok', time.monotonic() - began), self._host.name)
             return verdict
 

@@ -24,7 +24,7 @@ from lwt import ssh
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
 from lwt.proc import Command, Result
-from lwt.remote import budgets, events
+from lwt.remote import budgets, events, verdicts
 from lwt.remote.call import logging_in
 from lwt.workspace import files
 
@@ -68,7 +68,7 @@ def _why_not(path, uid):
 
 
 class _Greeting:
-    """What a master says: a line when it serves, words of ssh when it does not.  It stands for a frame in ssh.verdict."""
+    """What a master says: a line when it serves, words of ssh when it does not.  It stands for a frame in verdicts.judge."""
 
     code = failure = None
     cause = ''
@@ -117,10 +117,10 @@ def connected(session, host):
             ssh.master_argv(transport, host), env=dict(transport.env or {}, SHELL='/bin/sh'), hello=session.limits().hello,
             grace=session.settings.grace, sink=greeting, gate=session.gate, beside='background', label=host.name)
         if isinstance(answer, Result):
-            return ssh.verdict(answer, greeting)
+            return verdicts.judge(answer, greeting)
         master = answer
         events.note('logged in', host.name)
-        return ssh.Verdict('ok', 0)
+        return verdicts.Verdict('ok', 0)
 
     verdict = yield from logging_in(session, log_in)
     if verdict.ok:

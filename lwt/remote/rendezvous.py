@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lwt import netcat, ssh
 from lwt.errors import HostError
 from lwt.proc import Command
-from lwt.remote import call
+from lwt.remote import call, verdicts
 
 ASK_TIME = 20.0                 # seconds for ssh -G, whose configuration may ask others
 
@@ -33,7 +33,7 @@ def end(session, host):
         raise HostError(host.name, verdict)
     address, program = netcat.parse(output.stdout.decode('utf-8', 'replace'))
     if program is None:
-        raise HostError(host.name, ssh.Verdict('failed', 1, 'no netcat there that lwt knows (%s)' % ', '.join(netcat.NAMES)))
+        raise HostError(host.name, verdicts.Verdict('failed', 1, 'no netcat there that lwt knows (%s)' % ', '.join(netcat.NAMES)))
     return End(program, address)
 
 

@@ -31,7 +31,7 @@ from typing import NamedTuple
 from lwt import ssh
 from lwt.errors import UsageError
 from lwt.proc import Command
-from lwt.remote import budgets
+from lwt.remote import budgets, verdicts
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
 MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
@@ -419,4 +419,4 @@ class _FrameReader:
         if code is not None:
             self.code, self.cause = code, cause
         elif word == b'fail':
-            self.failure = ssh.printable_text(rest.decode('utf-8', 'replace')) or 'refused'
+            self.failure = verdicts.printable_text(rest.decode('utf-8', 'replace')) or 'refused'

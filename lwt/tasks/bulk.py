@@ -7,10 +7,9 @@ complete or not at all; an input appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt import ssh
 from lwt.copy import local_work
 from lwt.errors import HostError
-from lwt.remote import call, login, scripts
+from lwt.remote import call, login, scripts, verdicts
 from lwt.tasks import requests, results, visit
 from lwt.workspace import files
 
@@ -78,8 +77,8 @@ def _input(context, item, scratch):
                 stdin=scripts.request(frame, words) + b'end\n', stdin_path=packed.path), inbox, 'control')
         verdict = inbox.judged(verdict)
     if not verdict.ok:
-        raise HostError(item.host.name, ssh.with_complaint(verdict, inbox.complaints()))
+        raise HostError(item.host.name, verdicts.with_complaint(verdict, inbox.complaints()))
     problem = visit.parse(inbox.lines())[1]
     if problem:
-        raise HostError(item.host.name, ssh.Verdict('failed', 1, problem))
+        raise HostError(item.host.name, verdicts.Verdict('failed', 1, problem))
     context.store.sent([item.name], item.host)

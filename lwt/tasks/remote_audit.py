@@ -15,9 +15,8 @@ from __future__ import generator_stop
 import re
 from typing import NamedTuple
 
-from lwt import ssh
 from lwt.hosts import sample
-from lwt.remote import budgets, call
+from lwt.remote import budgets, call, verdicts
 from lwt.tasks.model import KEY
 from lwt.tasks.store import Leftover
 from lwt.workspace.config import bounded
@@ -35,7 +34,7 @@ class Seen(NamedTuple):
     """
 
     host: Host
-    verdict: ssh.Verdict
+    verdict: verdicts.Verdict
     boot: str = ''
     host_id: str = ''
     kib: int = 0
@@ -76,7 +75,7 @@ def look(session, host):
     """Flow: look at a home; returns a Seen."""
     answer = yield from call.script(session, host, 'doctor', [host.home], stall=session.settings.stall, most=budgets.LEFTOVERS)
     if not answer.verdict.ok:
-        return Seen(host, ssh.with_complaint(answer.verdict, answer.stderr))
+        return Seen(host, verdicts.with_complaint(answer.verdict, answer.stderr))
     return parse(host, answer.verdict, answer.lines)
 
 

@@ -11,11 +11,10 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt import ssh
 from lwt.copy import disk_space, tarstream
 from lwt.copy.local_work import do, job
 from lwt.errors import LocalError, LwtError
-from lwt.remote import budgets, scripts
+from lwt.remote import budgets, scripts, verdicts
 from lwt.tasks import model
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
@@ -280,10 +279,10 @@ class Inbox:
         takes.  The words ahead of it are whole.
         """
         if self.unfit and self._most:
-            return ssh.Verdict('ok', 0)
+            return verdicts.Verdict('ok', 0)
         if not self.problem:
             return verdict
-        return ssh.Verdict('failed', 1, self.problem, is_over_budget=not self._is_full_here)
+        return verdicts.Verdict('failed', 1, self.problem, is_over_budget=not self._is_full_here)
 
     def lines(self):
         """The lines before the stream."""
@@ -321,7 +320,7 @@ class Inbox:
         if self._complaints is None:
             self._complaints = self._read_complaints()
         general, by_key = self._complaints
-        return ssh.printable_text(by_key.get(key, general).replace(key + '/', ''), budgets.TEXT)
+        return verdicts.printable_text(by_key.get(key, general).replace(key + '/', ''), budgets.TEXT)
 
     def _read_complaints(self):
         """(What could not be read of tasks that none names, {key: the first complaint that names it})."""

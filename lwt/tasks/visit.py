@@ -18,13 +18,12 @@ import math
 import time
 from typing import Callable, NamedTuple
 
-from lwt import ssh
 from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.hosts.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
-from lwt.remote import budgets, call, events
+from lwt.remote import budgets, call, events, verdicts
 from lwt.remote.channel import Talk
 from lwt.tasks import model, requests, results
 from lwt.tasks.fairness import picks
@@ -240,7 +239,7 @@ class _Visitor:
                     host, errand, self._kill_time(asked, left), wait, wants_results, inbox)))
             if not verdict.ok:
                 self._unplace(placed, verdict)
-                raise HostError(host.name, ssh.with_complaint(verdict, inbox.complaints()))
+                raise HostError(host.name, verdicts.with_complaint(verdict, inbox.complaints()))
             yield from self._take(host, asked, left, inputs, inbox)
         finally:
             files.discard(self._scratch)
@@ -552,9 +551,9 @@ def parse(lines):
         if words[0] == 'facts' and len(words) == 3:
             facts = Facts(words[1][:budgets.ID], words[2][:budgets.ID])
         elif words[0] == 'stage':
-            problem = ssh.printable_text(line[len('stage '):])
+            problem = verdicts.printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:
-            answer = ssh.printable_text(' '.join(words[3:]), budgets.TEXT)
+            answer = verdicts.printable_text(' '.join(words[3:]), budgets.TEXT)
             counts[words[1]] += 1
             if words[2] == 'state' and counts[words[1]] <= budgets.TASK_ANSWERS:
                 answers.append((words[1], answer))
