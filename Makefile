@@ -42,7 +42,7 @@ pythons:
 	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_pythons
 
 zipapp:
-	@$(PYTHON) -c "from lwt import bundle; open(bundle.NAME, 'wb').write(bundle.build())"
+	@$(PYTHON) -c "from lwt.commands import zipapp; open(zipapp.NAME, 'wb').write(zipapp.build())"
 	@chmod 755 lwt.pyz
 	@echo lwt.pyz
 

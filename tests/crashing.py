@@ -22,7 +22,7 @@ import time
 from typing import NamedTuple
 
 from lwt import cli, proc
-from lwt.tasks import store
+from lwt.workspace import database
 
 importlib.import_module('lwt.commands.task')         # that a run need not: each is a fork of this process
 FAULTS = ('kill', 'ENOSPC', 'EIO', 'EMFILE')
@@ -75,7 +75,7 @@ class _Steps:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
         proc._fork = self._wrapped('spawn', proc._fork)
         os.open, builtins.open = self._opening(os.open), self._opening(builtins.open)
-        store.Store.together = self._committing(store.Store.together)
+        database.Database.together = self._committing(database.Database.together)
 
     def _wrapped(self, name, function):
         def stepping(*args, **options):

@@ -83,7 +83,7 @@ def _flags(parser):
 def commands():
     """Every Command, in the order of --help."""
     for name, module_name, summary in cli.COMMANDS:
-        module = importlib.import_module('lwt.' + module_name)
+        module = importlib.import_module('lwt.commands.' + module_name)
         parser = _parser_of(module, name)
         verbs = tuple(getattr(module, 'VERBS', ()))
         fill = parser._get_formatter()._fill_text

@@ -12,32 +12,32 @@ from tests.test_layers import trees
 # Who is given what a host sends, and what bounds it there: names of budgets, or words for a bound that depends on the call.
 ENTRIES = {
     ('api', 'command'): 'output_limit',
-    ('broadcast', '_take_part'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
-    ('call', 'call'): 'its callers, each with an entry here',
-    ('call', 'command'): 'its callers, each with an entry here',
-    ('call', 'log_in'): ('NOISE',),
-    ('call', 'script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
-    ('carry', '_input'): ('VISIT', 'VISIT_LINES'),
-    ('carry', '_result'): ('EMPTY_FILES', 'ROOM_EVERY', 'ROOM_KEPT'),
-    ('cmd_deploy', '_script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
-    ('cmd_exec', '_on_host'): 'output_limit',
-    ('cmd_exec', 'attempt'): 'output_limit',
-    ('cmd_task', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
-    ('leftovers', 'look'): ('LEFTOVERS', 'ANSWER_LINES', 'COMPLAINTS'),
-    ('meeting', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
-    ('monitor', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),
-    ('probe', 'probe'): ('PROBE',),
-    ('reduce', '__init__'): ('LINE', 'COMMANDS', 'COMMAND_COMPLAINTS'),
-    ('reduce', '_through_ssh'): 'what was sent, or output_limit',
-    ('talk', 'ask'): 'its callers, each with an entry here',
-    ('talk', 'attempt'): ('NOISE',),
-    ('transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM', 'DIRECTORIES_ROOM',
+    ('copy.chain', '_take_part'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
+    ('remote.call', 'call'): 'its callers, each with an entry here',
+    ('remote.call', 'command'): 'its callers, each with an entry here',
+    ('remote.call', 'log_in'): ('NOISE',),
+    ('remote.call', 'script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('tasks.bulk', '_input'): ('VISIT', 'VISIT_LINES'),
+    ('tasks.bulk', '_result'): ('EMPTY_FILES', 'ROOM_EVERY', 'ROOM_KEPT'),
+    ('commands.deploy', '_script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('commands.exec', '_on_host'): 'output_limit',
+    ('commands.exec', 'attempt'): 'output_limit',
+    ('commands.task', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
+    ('tasks.remote_audit', 'look'): ('LEFTOVERS', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('remote.rendezvous', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('hosts.load', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),
+    ('hosts.probe', 'probe'): ('PROBE',),
+    ('reduce.reducers', '__init__'): ('LINE', 'COMMANDS', 'COMMAND_COMPLAINTS'),
+    ('reduce.reducers', '_through_ssh'): 'what was sent, or output_limit',
+    ('remote.channel', 'ask'): 'its callers, each with an entry here',
+    ('remote.channel', 'attempt'): ('NOISE',),
+    ('copy.transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM', 'DIRECTORIES_ROOM',
                               'ROOM_EVERY', 'ROOM_KEPT'),
-    ('transfer', 'put'): ('LINE', 'NAME'),
-    ('visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
+    ('copy.transfer', 'put'): ('LINE', 'NAME'),
+    ('tasks.visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }
 # Calls that take a sink for bytes of a host.
-TAKERS = re.compile(r'(call\.(call|command|script)|(remote\.)?Framed|.*_(talk|line)\.ask|(?<!\.)self\.ask)$')
+TAKERS = re.compile(r'(call\.(call|command|script)|(scripts\.)?Framed|.*_(talk|line)\.ask|(?<!\.)self\.ask)$')
 
 
 def entries():
@@ -47,7 +47,7 @@ def entries():
         for function in ast.walk(tree):
             for node in ast.walk(function) if isinstance(function, ast.FunctionDef) else ():
                 name = dotted(node.func) if isinstance(node, ast.Call) else ''
-                if TAKERS.match(name) or module == 'call' and name in ('call', 'command', 'script'):
+                if TAKERS.match(name) or module == 'remote.call' and name in ('call', 'command', 'script'):
                     found.add((module, function.name))
     return found
 
@@ -73,7 +73,7 @@ class Completeness(unittest.TestCase):
     """SR-7 and SR-15: no way in without a budget."""
 
     def test_SR_7_each_way_in_is_known(self):
-        own = {('talk', '__init__'), ('talk', '_turn')}         # they ask for their own frames
+        own = {('remote.channel', '__init__'), ('remote.channel', '_turn')}         # they ask for their own frames
         self.assertEqual(entries() - own, set(ENTRIES))
 
     def test_SR_7_each_budget_is_used(self):

@@ -179,7 +179,7 @@ class Installed(ProgramTestCase):
         self.assertIn('is cron running?', self.lwt('cron', 'show').err)
 
     def test_a_copied_zipapp_is_what_the_line_runs(self):
-        code = "import sys; from lwt import bundle; open('lwt.pyz', 'wb').write(bundle.build())"
+        code = "import sys; from lwt.commands import zipapp; open('lwt.pyz', 'wb').write(zipapp.build())"
         subprocess.run([sys.executable, '-c', code], cwd=self.scratch, env=self.env, check=True)
         env = dict(self.env)
         del env['PYTHONPATH']

@@ -227,8 +227,8 @@ class ProgressLines(unittest.TestCase):
 
     def test_SR_10_messages_carry_no_escapes_and_are_cut_with_and_without_a_terminal(self):
         """SR-10: messages and progress lines that quote a host; standard error is a pipe."""
-        script = ('from lwt import output\noutput.say(%r)\noutput.say("x" * 100000)\n'
-                  'output.Progress(True).show(%r)\n' % (self.TEXT, self.TEXT))
+        script = ('from lwt.output import writer\nwriter.say(%r)\nwriter.say("x" * 100000)\n'
+                  'writer.Progress(True).show(%r)\n' % (self.TEXT, self.TEXT))
         done = subprocess.run([sys.executable, '-c', script], cwd=ROOT, stderr=subprocess.PIPE)
         self.assert_harmless(done.stderr.decode())
         self.assertLess(len(done.stderr), 10000)

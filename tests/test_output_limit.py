@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from lwt.output import host_order, writer
+from lwt.output import host_order
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
@@ -154,7 +154,7 @@ class Limited(unittest.TestCase):
         """SR-8: 1G is 1 GB."""
         for text, said in (('1G', '1 GB'), ('500M', '500 MB'), ('2g', '2 GB'), ('3T', '3 TB'),
                            ('1000', '1000 kB'), ('1024', '1 MB'), ('1.5G', '1536 MB')):
-            self.assertEqual(writer.option_size(config.size(text)), said)
+            self.assertEqual(config.size_text(config.size(text)), said)
         self.assertEqual(config.load(None, {}, ()).output_limit, 1 << 20)
 
 

@@ -11,8 +11,8 @@ import unittest
 from unittest import mock
 
 from lwt import proc, procfs
-from lwt.flow import Sleep, running
 from lwt.errors import Cancelled, Interrupted
+from lwt.flow import Sleep, running
 from lwt.proc import Command
 from tests.support import MARK, ROOT, LeakCheckedTestCase, marked, wait_for
 

@@ -7,7 +7,7 @@ import subprocess
 import unittest
 from unittest import mock
 
-from lwt.selectors_loop import SLEPT, Loop
+from lwt.selectors_loop import Loop, SLEPT
 from tests.support import LeakCheckedTestCase
 
 

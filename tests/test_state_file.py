@@ -8,7 +8,7 @@ import sys
 import unittest
 from unittest import mock
 
-from lwt.tasks import store
+from lwt.workspace import database
 from tests.support import ROOT, ProgramTestCase
 
 COMMANDS = (
@@ -21,8 +21,9 @@ COMMANDS = (
 )
 DIE_BEFORE_LINK = '''
 import os
-from lwt import store
-store._publish = lambda part, path: os._exit(9)
+from lwt.tasks import store
+from lwt.workspace import database
+database._publish = lambda part, path: os._exit(9)
 with store.Store(%r):
     pass
 '''
@@ -162,14 +163,14 @@ class StateFile(ProgramTestCase):
     def test_SR_17_a_database_that_appears_when_it_was_looked_for_is_not_lost(self):
         """SR-17: another lwt makes it, and the input of a task, between two steps of this one."""
         os.unlink(self.path_of_state)
-        self.assertIn(self.inputs[0], store.why_lost(self.path_of_state))
+        self.assertIn(self.inputs[0], database.why_lost(self.path_of_state))
 
         def appears(_path):
             shutil.copy(self.path('good'), self.path_of_state)
             return self.inputs
 
-        with mock.patch.object(store.os, 'listdir', appears):
-            self.assertEqual(store.why_lost(self.path_of_state), '')
+        with mock.patch.object(database.os, 'listdir', appears):
+            self.assertEqual(database.why_lost(self.path_of_state), '')
 
     def test_SR_17_many_that_create_it_at_once_get_one_database(self):
         """SR-17: several lwt begin with the first task of a workspace."""

@@ -10,7 +10,7 @@ import unittest
 from tests.support import ROOT, ProgramTestCase
 from tests.test_pythons import pythons
 
-CODE = "import sys; from lwt import bundle; sys.stdout.buffer.write(bundle.build())"
+CODE = "import sys; from lwt.commands import zipapp; sys.stdout.buffer.write(zipapp.build())"
 
 
 class Zipapp(ProgramTestCase):

@@ -17,7 +17,8 @@ from lwt import netcat, proc, procfs
 from lwt.errors import BusyError, LocalError, LwtError
 from lwt.output import writer
 from lwt.proc import Command
-from lwt.tasks import model, queue, store
+from lwt.tasks import model, queue
+from lwt.workspace import database
 
 LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which it is told
 ASK_TIME = 10.0                 # seconds that a program may take to say its version
@@ -46,7 +47,7 @@ def state(place):
     """state.db: is it sound, and of this version?"""
     path = place.database
     if not os.path.lexists(path):
-        lost = store.why_lost(path)
+        lost = database.why_lost(path)
         if lost:
             yield Finding('FAIL', 'state.db', 'missing, but ' + lost,
                           'put it back; or lwt doctor --fix, which finds what is on hosts',
@@ -55,7 +56,7 @@ def state(place):
             yield Finding('ok', 'state.db', 'none yet: nothing was queued')
         return
     try:
-        told = store.examine(path)
+        told = database.examine(path)
     except BusyError:
         yield Finding('warn', 'state.db', 'another lwt is writing all the time', 'try again')
         return
@@ -66,9 +67,9 @@ def state(place):
     if told.problems:
         hint = 'lwt doctor --fix keeps a copy and saves what can be read; what is on hosts is found there'
         yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0], hint, lambda: _rescue(path))
-    elif told.schema != store.SCHEMA:
+    elif told.schema != database.SCHEMA:
         yield Finding('FAIL', 'state.db', 'written by another version of lwt (schema %d, this one knows %d)'
-                      % (told.schema, store.SCHEMA), 'use the lwt that wrote it')
+                      % (told.schema, database.SCHEMA), 'use the lwt that wrote it')
     else:
         yield Finding('ok', 'state.db', 'sound, schema %d, %d tasks%s' % (
             told.schema, told.tasks, '; what a writer left half done is undone' if told.journal else ''))
@@ -79,12 +80,12 @@ def _rescue(path):
     if users:
         raise BusyError('process %d has it open' % users[0], 'end it first')
     kept = _kept(path)
-    rows, is_whole = store.rescue(path, kept)
+    rows, is_whole = database.rescue(path, kept)
     return 'made anew with %d rows%s; the damaged one is %s' % (rows, '' if is_whole else ', not all', kept)
 
 
 def _begin_anew(path):
-    store.begin_anew(path, _kept(path))
+    database.begin_anew(path, _kept(path))
     return 'made anew, without tasks'
 
 
@@ -261,7 +262,7 @@ def machine(session, needs_ssh):
         found.append(Finding('warn', 'sockets', 'connections cannot be shared: there is no directory for their sockets',
                              'each step logs in by itself; see to XDG_RUNTIME_DIR, or /tmp'))
     return found + [
-        Finding('ok', 'Python', '%s, SQLite %s' % (platform.python_version(), store.sqlite_version())),
+        Finding('ok', 'Python', '%s, SQLite %s' % (platform.python_version(), database.sqlite_version())),
         _limits()]
 
 

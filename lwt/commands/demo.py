@@ -12,7 +12,7 @@ from lwt.commands.options import Parser, fitting
 from lwt.commands.task_view import Teller, Troubles, summary, table
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
-from lwt.hosts.health_log import Weather
+from lwt.hosts.health_log import HealthLog
 from lwt.output import writer
 from lwt.tasks import queue, results, scheduler
 from lwt.tasks.store import Store
@@ -85,17 +85,17 @@ def _run(env, place, store):
     writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
     listed = place.available()
     session = env.session(settings, listed)
-    weather = Weather(store, settings, session.heard)
+    health_log = HealthLog(store, settings, session.heard)
     fanout = fitting(settings.fanout, '-f', writer.say)
     try:
         with Teller(store, writer.say, writer.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
             scheduler.until_done(run,
-                                 Context(place, store, session, teller.tell, weather,
+                                 Context(place, store, session, teller.tell, health_log,
                                          trouble=Troubles(teller.remark).hear,
                                                      remark=teller.remark),
                                  listed)
     except Interrupted:
-        _kill_all(store, Context(place, store, session, lambda text: None, weather), fanout, settings)
+        _kill_all(store, Context(place, store, session, lambda text: None, health_log), fanout, settings)
         raise
     for line in table(store.all(), env.environ):
         writer.put_line(line)

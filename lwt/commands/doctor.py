@@ -9,7 +9,7 @@ from lwt.commands.checks import Finding
 from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
 from lwt.flow import running
-from lwt.hosts.health_log import Weather
+from lwt.hosts.health_log import HealthLog
 from lwt.output import writer
 from lwt.tasks import remote_audit, scheduler
 from lwt.tasks.store import Store
@@ -172,7 +172,7 @@ class _Doctor:
                 for strange in one.judged.strange:
                     remote_audit.hand_over(store, one.seen, strange)
         trouble = task_view.Troubles(writer.say).hear
-        context = Context(self._place, store, session, lambda text: None, Weather(store, session.settings, session.heard),
+        context = Context(self._place, store, session, lambda text: None, HealthLog(store, session.settings, session.heard),
                           trouble=trouble)
         with running(fitting(session.settings.fanout, '-f', writer.say), session.settings.grace) as run:
             scheduler.one_pass(run, context, [one.seen.host for one in wrong], only={one.seen.host.name for one in wrong})

@@ -13,14 +13,15 @@ from lwt.errors import (
 from lwt.flow import running
 from lwt.hosts.capacity import accepts
 from lwt.hosts.health import NEEDS_A_PERSON  # cron mails what is said of such a host
-from lwt.hosts.health_log import Weather
+from lwt.hosts.health_log import HealthLog
 from lwt.output import writer
 from lwt.remote import call, events
 from lwt.tasks import model, prospects, queue, results, scheduler
 from lwt.tasks.prospects import Prospects
-from lwt.tasks.store import BUSY_TIMEOUT, PATIENCE, Store
+from lwt.tasks.store import Store
 from lwt.tasks.visit import Context
 from lwt.workspace import files, identity, nodeset
+from lwt.workspace.database import BUSY_TIMEOUT, PATIENCE
 from lwt.workspace.hostlist import Host
 
 EXAMPLES = '''examples:
@@ -142,8 +143,8 @@ class _Task:
 
     def context(self, session, tell, trouble, remark=None):
         """The Context of visits."""
-        weather = Weather(self.store, self.settings, session.heard)
-        return Context(self.place, self.store, session, tell, weather, trouble=trouble,
+        health_log = HealthLog(self.store, self.settings, session.heard)
+        return Context(self.place, self.store, session, tell, health_log, trouble=trouble,
                        remark=remark or tell)
 
     def say(self, text):
@@ -274,7 +275,7 @@ def _work(command, numbers):
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
             troubles = Troubles(teller.remark)
             context = command.context(session, teller.tell, troubles.hear, teller.remark)
-            hopes = Prospects(command.store, context.weather, command.settings, listed, time.time)
+            hopes = Prospects(command.store, context.health_log, command.settings, listed, time.time)
             scheduler.until_done(the_run, context, listed, numbers, hopes)
     except Interrupted:
         command.say('interrupted; tasks that were started go on, and the next run or update looks after them')

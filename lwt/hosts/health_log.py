@@ -1,11 +1,12 @@
-"""The weather of a workspace: what a run hears of its hosts, counted for their health and kept with the tasks.
+"""The health log: how the operations of one run ended on each host, counted and written to the database.
 
-How every operation on a host ended is noted in session.heard, by the one place through which all of them go (call.logging_in).
-Here it is taken from there, some of it at once and the rest in the end, one transaction for many hosts.  Of what was heard of a
-host between two of these, good answers that came before a failure count for nothing: a visit that gets in and then breaks off
-is a failure.
+Every operation on a host notes its end in session.heard (see call.logging_in).  The log takes these
+notes and writes many of them in one transaction: failures at once, the rest at the end.  A failure
+outweighs the successes before it in the same transaction, so that a visit which logs in and then
+breaks off counts as a failure.
 
-The store is the truth: another lwt may count at the same time, and a person may put a host out or back meanwhile.
+The database decides: another lwt may count at the same time, and a user may exclude a host or take it
+back meanwhile.
 """
 
 import os
@@ -14,17 +15,17 @@ import time
 
 from lwt.errors import LwtError
 from lwt.hosts import health
-from lwt.tasks.store import Store
+from lwt.hosts.history import History
 
 KEEP_WAITING = 5.0      # seconds that good news may wait to be written
 LOOK_AGAIN = 1.0        # seconds that what was read is good for
 
 
-class Weather:
-    """What one run hears.  heard: the list of session.heard.  store: open as long as this is used."""
+class HealthLog:
+    """What one run hears about its hosts.  heard: the list of session.heard.  history: an open History."""
 
-    def __init__(self, store, settings, heard, clock=time.time):
-        self._store = store
+    def __init__(self, history, settings, heard, clock=time.time):
+        self._history = history
         self.rules = health.rules(settings)
         self._heard = heard
         self._clock = clock
@@ -42,7 +43,7 @@ class Weather:
     def twins(self, name):
         """The other names of the machine that a host is, as far as hosts told who they are."""
         if self._machines is None:
-            self._machines = machines(self._store)
+            self._machines = machines(self._history)
             self._machines.update((host, taken.machine) for host, taken,
                                   _problem in self._told.values() if taken)
         mine = self._machines.get(name)
@@ -53,24 +54,24 @@ class Weather:
         """{name: Health} of the hosts that anything was ever held against."""
         self.settle()
         if not 0 <= self._clock() - self._looked < LOOK_AGAIN:
-            self._known = self._store.health()
+            self._known = self._history.health()
             self._looked = self._clock()
         return self._known
 
     def watch_tasks(self, name):
         """After tasks have ended on a host: put it into quarantine if it is its fault that they end badly; returns why, or ''."""
-        known, now = self._store.health().get(name, health.Health(name)), self._clock()
+        known, now = self._history.health().get(name, health.Health(name)), self._clock()
         if not known.takes_tasks:
             return ''
         # A time in the future was stored while the clock was wrong, and says nothing.
         since = max(known.since if known.since <= now else 0.0, now - health.TASKS_WINDOW)
-        ends = health.own_failures(self._store.last_ends(name, since))
+        ends = health.own_failures(self._history.last_ends(name, since))
         if len({one.task for one in ends}) < health.FEWEST_TASKS:
             return ''
         # What ended well before these tasks were added was another version of them.
         added = min(one.added for one in ends)
         since = max(since, added) if added <= now else since
-        own, alike = self._store.ends_elsewhere(
+        own, alike = self._history.ends_elsewhere(
             name, {one.task for one in ends}, {one.name for one in ends}, since)
         found = health.suspicion(ends, own, alike)
         if found is None:
@@ -78,7 +79,7 @@ class Weather:
         in_a_row, good, bad = found
         reason = '%d different tasks in a row ended badly there, and elsewhere %d of %d were successes' % (
             in_a_row, good, good + bad)
-        self._store.change_health(name, lambda before: health.suspect(before, reason, now, self.rules, random.random()))
+        self._history.change_health(name, lambda before: health.suspect(before, reason, now, self.rules, random.random()))
         self._looked = -1e9
         return reason
 
@@ -98,17 +99,17 @@ class Weather:
         del self._heard[:]
         self._told.clear()
         if endings or told:
-            self._store.take_weather(endings, told, self._change)
+            self._history.add_endings(endings, told, self._change)
             self._looked = -1e9
 
     def _change(self, before, kind, reason):
         return health.observe(before, kind, reason, self._clock(), self.rules, random.random())
 
 
-def machines(store):
+def machines(history):
     """{host: what identifies its machine} of the hosts that told it last."""
     return {host: taken.machine for host,
-            (_when, taken, _problem) in store.samples().items() if taken and taken.machine}
+            (_when, taken, _problem) in history.samples().items() if taken and taken.machine}
 
 
 def twins(found):
@@ -132,7 +133,7 @@ def _endings(heard):
 
 
 def record(place, settings, heard, told, say):
-    """Count what a command heard that needs the store for nothing else.  say(text) hears why it cannot be written.
+    """Count what a command heard that does not open the database otherwise.  say(text) hears why it cannot be written.
 
     told: [(host, Sample or None, problem)].  Where all is well and no state is kept yet, there is nothing to keep.
     """
@@ -141,11 +142,11 @@ def record(place, settings, heard, told, say):
         return
     try:
         place.prepare()
-        with Store(place.database) as store:
-            weather = Weather(store, settings, heard)
+        with History(place.database) as history:
+            log = HealthLog(history, settings, heard)
             for name, taken, problem in told:
-                weather.note(name, taken, problem)
-            weather.flush()
+                log.note(name, taken, problem)
+            log.flush()
     except LwtError as error:
         if told or not is_fine:
             say('how the hosts were is not remembered: %s' % error.message)
@@ -156,8 +157,8 @@ def resting(place, names, settings):
     if not os.path.exists(place.database):
         return set()
     try:
-        with Store(place.database) as store:
-            known, now = store.health(), time.time()
+        with History(place.database) as history:
+            known, now = history.health(), time.time()
     except LwtError:
         return set()            # a state that cannot be read keeps nobody from a host
     rules = health.rules(settings)
@@ -169,9 +170,9 @@ def rates(place, names):
     """{name: bytes a second} of those of these hosts whose last probe told: the slower of its two ways."""
     found = {}
     try:
-        with Store(place.database) as store:
+        with History(place.database) as history:
             for name in names:
-                for _host, _when, told in store.probes(name)[-1:]:
+                for _host, _when, told in history.probes(name)[-1:]:
                     if told['put'] and told['get']:
                         found[name] = min(told['put'], told['get'])
     except LwtError:

@@ -568,15 +568,6 @@ def duration(seconds):
     return '%d h %d min' % divmod(minutes, 60)
 
 
-def option_size(kib):
-    """KiB of an option, in the unit in which a user wrote them: 1G is 1 GB."""
-    for unit in ('kB', 'MB', 'GB'):
-        if kib % 1024:
-            return '%d %s' % (kib, unit)
-        kib //= 1024
-    return '%d TB' % kib
-
-
 def size(number):
     """Bytes as people say them: 512 B, 1.8 MB."""
     for unit in ('B', 'kB', 'MB', 'GB'):

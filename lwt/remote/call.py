@@ -14,8 +14,8 @@ from typing import Callable, NamedTuple
 from lwt import ssh
 from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
-from lwt.output.writer import option_size
 from lwt.remote import budgets, events, scripts, verdicts
+from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 
 LOGIN_ATTEMPTS = 7
@@ -131,7 +131,7 @@ class Lines:
 @functools.lru_cache(maxsize=1)
 def too_much(limit):
     """The Verdict on a host that printed more than `limit` KiB."""
-    return verdicts.Verdict('failed', EXIT_FAILED, 'more than %s of output' % option_size(limit), is_cut=True)
+    return verdicts.Verdict('failed', EXIT_FAILED, 'more than %s of output' % config.size_text(limit), is_cut=True)
 
 
 def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):

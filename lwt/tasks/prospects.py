@@ -28,9 +28,9 @@ class Refusal(NamedTuple):
 class Prospects:
     """What is known of hosts in one run.  listed: the hosts that may get tasks."""
 
-    def __init__(self, store, weather, settings, listed, clock):
+    def __init__(self, store, health_log, settings, listed, clock):
         self._store = store
-        self._weather = weather
+        self._health_log = health_log
         self._settings = settings
         self._listed = listed
         self._clock = clock
@@ -61,7 +61,7 @@ class Prospects:
         found = capacity.never(host, self._sample(host.name), desc, self._settings)
         if found:
             return Refusal(*found)
-        health = self._weather.look().get(host.name)
+        health = self._health_log.look().get(host.name)
         if health is not None and health.state == 'held':
             return Refusal('held', 'put out by hand: %s' % health.reason)
         is_new = host.name not in self._answered and host.name not in self._failed

@@ -10,14 +10,14 @@ from lwt.copy import tarstream
 from lwt.errors import LocalError, UsageError
 from lwt.remote import script_checks
 from lwt.tasks import model, results
-from lwt.tasks.store import INPUT, after_text
-from lwt.workspace import files, identity, ownership
+from lwt.tasks.store import after_text
+from lwt.workspace import database, files, identity, ownership
 from lwt.workspace.hostlist import printable
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
 MAX_VALUE = 120000      # bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word
-# What lwt itself puts into task.finish/ (and INPUT into task/); whatever else lies there is the user's.
+# What lwt itself puts into task.finish/ (and database.INPUT into task/); whatever else lies there is the user's.
 _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
 _OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
@@ -161,7 +161,7 @@ def _names(folder):
 def _spare_inputs(place, store):
     """The paths of inputs, half or whole, that no task needs."""
     for name in _names(place.path('task')):
-        if INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
+        if database.INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
             yield place.path('task', name)
 
 

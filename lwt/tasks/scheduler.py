@@ -126,8 +126,8 @@ def one_pass(run, context, listed, only=None):
             visit_all(find(True, item.host.name))
 
     def find(may_place, name=None):
-        return targets(context.store, listed, context.weather.look(), context.clock(),
-                       context.weather.rules, may_place, name)
+        return targets(context.store, listed, context.health_log.look(), context.clock(),
+                       context.health_log.rules, may_place, name)
 
     def visit_all(found):
         for target in found:
@@ -137,14 +137,14 @@ def one_pass(run, context, listed, only=None):
     learn_gates(run, context.session, listed)
     visit_all([target for target in find(only is None) if only is None or target.name in only])
     run.run()
-    context.weather.flush()
+    context.health_log.flush()
     return _sound(reports)
 
 
 def until_done(run, context, listed, numbers=None, prospects=None):
     """Visit until no task, of all or of those with these numbers, goes on or can ever be placed;
     returns each host's last Report.  prospects: a Prospects, which then knows why."""
-    prospects = prospects or Prospects(context.store, context.weather, context.session.settings,
+    prospects = prospects or Prospects(context.store, context.health_log, context.session.settings,
                                        listed,
                                        context.clock)
     reports, failures = [], []
@@ -156,7 +156,7 @@ def until_done(run, context, listed, numbers=None, prospects=None):
         run.pool.add(server.serve(name), reports.append)
     run.pool.add(server.remark(), lambda _report: None)
     run.run()
-    context.weather.flush()
+    context.health_log.flush()
     return _sound([report for report in reports + failures if report is not None])
 
 
@@ -181,9 +181,9 @@ class _Server:
 
     def _find(self, name):
         """The Target to visit a host for, or None."""
-        ill = self._context.weather.look()
+        ill = self._context.health_log.look()
         found = targets(self._store, self._listed, ill, self._context.clock(),
-                        self._context.weather.rules, True, name)
+                        self._context.health_log.rules, True, name)
         return found[0]._replace(rivals=len(self._answered)) if found else None
 
     def _hear(self, context, name, reason, is_over_budget=False):

@@ -48,7 +48,7 @@ MOST_ROUNDS = 4         # are slots for, at most so many times; the host starts 
 class Context(NamedTuple):
     """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970.
 
-    weather: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
+    health_log: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
     carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.  trouble(host, reason,
     is_over_budget) hears why a visit to a host came to nothing, and '' when it answers.
     remark(text) hears what people are to know even if they do not want to hear of each step.
@@ -58,7 +58,7 @@ class Context(NamedTuple):
     store: object
     session: call.Session
     tell: Callable
-    weather: object
+    health_log: object
     clock: Callable = time.time
     wake: Callable = lambda: None
     carry: Callable = lambda bulky: None
@@ -125,10 +125,10 @@ def _locked(context, target, holds_slot, serve):
         events.note(error.verdict.reason, target.name)
         if error.verdict.kind != 'killed':      # that was us, and says nothing of the host
             context.trouble(target.name, error.verdict.reason, error.verdict.is_over_budget)
-            context.weather.note(target.name, None, error.verdict.reason)
+            context.health_log.note(target.name, None, error.verdict.reason)
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
-        context.weather.settle()
+        context.health_log.settle()
         lock.release()
     return Report(target.name, changes=visitor.changes)
 
@@ -272,7 +272,7 @@ class _Visitor:
 
     def _twin_tasks(self, host):
         """The tasks that take slots of this machine under its other names."""
-        return self._store.on_hosts(self._context.weather.twins(host.name))
+        return self._store.on_hosts(self._context.health_log.twins(host.name))
 
     def _room(self, host, load):
         return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)
@@ -334,7 +334,7 @@ class _Visitor:
 
     def _note_load(self, host, load, told):
         self._sampled[host] = self._context.clock()
-        self._context.weather.note(host.name, load)
+        self._context.health_log.note(host.name, load)
         if load.nonsense:
             told.append('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(load.nonsense)))
 
@@ -482,8 +482,8 @@ class _Visitor:
         hour = time.localtime(self._context.clock()).tm_hour
 
         def refuse(peer):
-            return refusal(peer, self._context.weather.look().get(peer.name), self._store.samples().get(peer.name), 0, group.desc,
-                           self._settings, hour)
+            known = self._context.health_log.look().get(peer.name)
+            return refusal(peer, known, self._store.samples().get(peer.name), 0, group.desc, self._settings, hour)
 
         return better_place(host, group.avoid.split(), self._target.peers, refuse) != ''
 
@@ -532,7 +532,7 @@ def _slots_of(there, slots):
 
 def watch_tasks(context, name):
     """After tasks have ended on a host: say so if that puts it into quarantine."""
-    reason = context.weather.watch_tasks(name)
+    reason = context.health_log.watch_tasks(name)
     if reason:
         context.tell('%s: in quarantine: %s' % (name, reason))
 

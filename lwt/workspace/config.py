@@ -91,6 +91,15 @@ def size(text):
     return math.ceil(float(match.group(1)) * {'': 1, 'K': 1, 'M': 1 << 10, 'G': 1 << 20, 'T': 1 << 30}[match.group(2).upper()])
 
 
+def size_text(kib):
+    """The text of an amount in KiB, in the unit that a user would write: 1 GB for 1G."""
+    for unit in ('kB', 'MB', 'GB'):
+        if kib % 1024:
+            return '%d %s' % (kib, unit)
+        kib //= 1024
+    return '%d TB' % kib
+
+
 def hours(text):
     """Hours of the day, FROM-TO, that may pass midnight: 23-8 is from 23:00 until 08:59.  Returns (from, to)."""
     match = re.fullmatch(r'(\d{1,2})-(\d{1,2})', text.strip(), re.ASCII)
