@@ -29,7 +29,8 @@ from collections import deque
 from typing import Callable, NamedTuple
 
 from lwt.errors import Cancelled, Interrupted, LocalError, LwtError
-from lwt.proc import Child, Command, Guard, TRANSIENT, unspawnable
+from lwt.guard import Guard
+from lwt.proc import TRANSIENT, Child, Command, unspawnable
 from lwt.selectors_loop import Loop
 
 RETRY_LONGEST = 60.0            # seconds between two attempts of retry()

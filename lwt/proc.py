@@ -13,22 +13,18 @@ The rules, and why:
           number, and so the group's, from being given to a stranger.
   fed     never blocking: our ends of the pipes are non-blocking, reading can be paused, one read a turn keeps it fair.
 
-The guard is a small shell process (sh/watch.sh) on a pipe: when lwt is killed by -9, the pipe closes and the guard kills
-the groups that were alive.  What left its group (setsid, a daemon) is found by the marker in its environment, and, with the
-subreaper, as an orphan that came to us.  `subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
+`subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
 """
 
 import contextlib
 import errno
 import math
 import os
-import pkgutil
 import resource
 import signal
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 from lwt import procfs
-from lwt.workspace.config import plain_seconds
 
 READ_SIZE = 65536
 MARKER = procfs.MARKER.encode()
@@ -37,11 +33,7 @@ RATE_STEP = 0.25            # seconds that one read or write may take of a limit
 HELD_LOOK = 0.1             # seconds between two looks whether what is not read is read again
 LEFT_LOOK = 0.2             # seconds between two looks whether what a dead leader has left has ended as well
 UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives is in the kernel (state D), and nobody can end it
-GUARD_EXTRA = 1.0           # seconds over grace before the guard's KILL: a child may be a guard itself, with work to do
 LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a command whose lifeline was closed
-KILL_ROUNDS = 10            # what escaped may fork while it is being killed
-REAP_EVERY = 1.0            # seconds between two looks for orphans that died
-TELL_AFTER = 0.02           # seconds until the guard hears of a child that its marker tells of: few live so long
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -610,7 +602,7 @@ def _spawn(command, changes, fed):
             end, fd = os.pipe()
             ours.append(fd)
             theirs.append(end)
-        popen = _fork(command, changes, theirs)
+        popen = start_process(command, changes, theirs)
     except BaseException:
         for fd in theirs + ours:
             os.close(fd)
@@ -620,7 +612,7 @@ def _spawn(command, changes, fed):
     return popen, ours[0], ours[1], ours[2] if fed else -1
 
 
-def _fork(command, changes, ends):
+def start_process(command, changes, ends):
     """Start a process in a session of its own; returns a Popen.
 
     changes: what its environment has in place of lwt's own, as differences() has it.
@@ -700,233 +692,3 @@ def reap(popen, end):
         except ChildProcessError:       # not ours any more, or reaped by exit_of()
             pass
     popen.returncode = -end.code if end.status == 'signaled' else end.code      # Popen asks no more
-
-
-class _Escaped(NamedTuple):
-    """An order to signal what left the group of a leader.  on_done: called when nothing of it is left, or None."""
-
-    leader: int
-    marker: str
-    signums: tuple
-    on_done: Callable
-
-
-class Guard:
-    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started before the first child.
-
-    It reads a line for each child that begins or ends.  Where there is /proc, it finds what lwt left
-    behind by its marker; so lwt writes these lines later, several at once, and none for a child that
-    has ended by then.  It also finds, for lwt, what escaped from a group.
-    """
-
-    def __init__(self, loop, grace=5.0):
-        self._loop = loop
-        self._grace = grace
-        self._groups = set()
-        self._news = {}                 # pgid -> what the process is to be told of it, + or -
-        self._telling = None            # the timer until then
-        self._patience = TELL_AFTER if os.path.exists('/proc/self/environ') else 0
-        self._popen = None
-        self._pipe = -1                 # what it is told through
-        self._unsent = b''
-        self._marker = os.urandom(8).hex()
-        self._serial = 0
-        self._env, self._changes = None, []     # the last env of a Command, and how it differs from lwt's own
-        self._own_marker = os.environb.get(MARKER)
-        self._is_subreaper = False
-        self._seen = None               # a procfs.Snapshot, and when it was taken
-        self._seen_at = 0.0
-        self._orders = []               # _Escaped to be signalled in the next turn
-        self._dying = {}                # leader that is being killed -> the tick of its start
-        self._killed = []               # (first tick, last tick) of those that were killed
-
-    def environment(self, command):
-        """(marker, changes) of another child: what its environment has in place of lwt's own (see differences)."""
-        self._serial += 1
-        marker = '%s.%d' % (self._marker, self._serial)
-        if command.env is not self._env:        # most children in a row have the same
-            self._env, self._changes = command.env, [] if command.env is None else differences(command.env)
-        changes = self._changes
-        if command.variables:
-            changes = changes + [(name, value, os.environb.get(name)) for name, value in command.variables.items()]
-        return marker, changes + [(MARKER, marker.encode(), self._own_marker)]
-
-    def start(self):
-        """Have the process there, before the first child: lwt may be killed just after that.  Raises OSError."""
-        if self._popen is None:
-            self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
-            self._spawn()
-
-    def add(self, pgid):
-        """Put a process group under guard."""
-        self._groups.add(pgid)
-        self._note(pgid, b'+', self._patience)
-
-    def _note(self, pgid, change, patience):
-        if self._news.pop(pgid, change) == change:      # else the one undoes the other
-            self._news[pgid] = change
-        if self._telling is not None and (not patience or not self._news):
-            self._telling.cancel()
-            self._telling = None
-        if self._news and self._telling is None:
-            self._telling = self._loop.call_later(patience, self._tell)
-
-    def _tell(self):
-        news, self._news, self._telling = self._news, {}, None
-        if self._popen is not None:
-            self._send(b''.join(b'%s %d\n' % (change, pgid) for pgid, change in news.items()))
-
-    def remove(self, pgid):
-        """It has ended."""
-        self._groups.discard(pgid)
-        if pgid in self._dying:
-            self._killed.append((self._dying.pop(pgid), procfs.ticks()))
-        self._note(pgid, b'-', self._patience if self._groups else 0)
-
-    def close(self):
-        """Let the guard go: with an empty list it just ends."""
-        if self._is_subreaper:
-            self._kill_strays()
-            self.reap_strays()
-            procfs.adopt_orphans(False)
-        if self._popen is not None:
-            if not self._groups:
-                self._send(b'bye 0\n')
-            self._let_go()
-
-    def _let_go(self):
-        os.close(self._pipe)
-        self._popen.wait()              # how it ended does not matter
-        self._popen = None
-
-    def _spawn(self):
-        script = pkgutil.get_data('lwt.remote', 'sh/watch.sh').decode()
-        # Neither our marker, by which a sweep would find it, nor anything that changes what a shell does (TMOUT).
-        env = {name: value for name, value in os.environ.items()
-               if name == 'PATH' or name.startswith('LWT_') and name != procfs.MARKER}
-        argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker
-        theirs, self._pipe = os.pipe()
-        null = None
-        try:
-            null = os.open(os.devnull, os.O_RDWR)
-            self._popen = _fork(Command(argv), differences(env), (null, null, theirs))
-        except OSError:
-            os.close(self._pipe)
-            raise
-        finally:
-            os.close(theirs)
-            if null is not None:
-                os.close(null)
-        os.set_blocking(self._pipe, False)
-        self._unsent = b''
-        self._news = {}
-        self._send(b''.join(b'+ %d\n' % pgid for pgid in sorted(self._groups)))
-
-    def _send(self, line):
-        self._unsent += line
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[os.write(self._pipe, self._unsent):]
-        except BlockingIOError:         # the guard is slow; the rest goes with the next line
-            pass
-        except BrokenPipeError:
-            self._replace()
-
-    def _look_around(self):
-        """A child has died: perhaps it was the guard, or an orphan that came to us."""
-        if self._popen is not None and exit_of(self._popen) is not None:
-            self._replace()
-        if self._is_subreaper and self._loop.time() - self._reaped_at > REAP_EVERY:
-            self._reaped_at = self._loop.time()
-            self.reap_strays()
-
-    def _replace(self):
-        """Somebody killed the guard: a new one takes the whole list."""
-        self._let_go()
-        with contextlib.suppress(OSError):
-            self._spawn()
-
-    # -- what escapes from a group ------------------------------------------------------------------------------------
-
-    def adopt_orphans(self):
-        """Become the parent of what its own parent leaves behind: it is then found even with an empty environment."""
-        self._is_subreaper = procfs.adopt_orphans(True)
-        self._reaped_at = self._loop.time()
-
-    def has_left(self, leader, marker, since):
-        """Does anything else of a leader's command live?  Where the system does not tell, yes.
-
-        since: the loop's time of its death.
-        """
-        seen = self._look(since)
-        return seen is None or bool(seen.members(leader, marker.encode()) or self._strays_of(seen, leader))
-
-    def terminate_escaped(self, leader, marker):
-        """Send TERM and CONT to what lives of a leader's command outside its group, in the next turn."""
-        self._enqueue(_Escaped(leader, marker, (signal.SIGTERM, signal.SIGCONT), None))
-
-    def kill_escaped(self, leader, marker, on_done):
-        """Kill what lives of a leader's command outside its group, in the next turn; then call on_done()."""
-        self._enqueue(_Escaped(leader, marker, (signal.SIGKILL,), on_done))
-
-    def _enqueue(self, order):
-        # A look at all processes takes longer than to end a command: one serves all that end in this turn.
-        self._orders.append(order)
-        if len(self._orders) == 1:
-            self._loop.call_soon(self._signal_all)
-
-    def _signal_all(self):
-        orders, self._orders = self._orders, []
-        left = orders
-        for _round in range(KILL_ROUNDS):       # what is being killed may fork meanwhile
-            seen = self._look(self._loop.time()) if left else None
-            if seen is None:
-                break
-            left = [order for order in left if self._signal(seen, order) and order.on_done is not None]
-        for order in orders:
-            if order.on_done is not None:
-                order.on_done()
-
-    def _signal(self, seen, order):
-        """Send the signals of an _Escaped; returns whether there was anything to send them to."""
-        leader = order.leader
-        if leader in seen:
-            self._dying[leader] = seen[leader].started
-        pids = [pid for pid in seen.members(leader, order.marker.encode()) if seen[pid].group != leader]
-        pids += self._strays_of(seen, leader)
-        for signum in order.signums:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signum)
-        return bool(pids)
-
-    def _strays_of(self, seen, leader):
-        if not self._is_subreaper:
-            return []
-        return seen.strays_of(os.getpid(), leader, self._leaders(), self._marker.encode())
-
-    def _leaders(self):
-        return self._groups | {self._popen.pid} if self._popen is not None else self._groups
-
-    def _look(self, since):
-        """A procfs.Snapshot of some time after `since`; None where there is no /proc."""
-        if self._seen is None or self._seen_at <= since:
-            self._seen, self._seen_at = procfs.snapshot(), self._loop.time()
-        return self._seen
-
-    def _kill_strays(self):
-        """At the end: strays that began while a command ran that was killed later."""
-        seen = self._look(self._loop.time()) if self._killed else None
-        if seen is None:
-            return
-        for pid in seen.strays(os.getpid(), self._leaders(), self._marker.encode()):
-            if any(first <= seen[pid].started <= last for first, last in self._killed):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-
-    def reap_strays(self):
-        """Reap the children that came to us as orphans, and are dead."""
-        for pid in procfs.children(os.getpid()):
-            if pid not in self._leaders():
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)

@@ -73,7 +73,7 @@ class _Steps:
         """Wrap what makes a step."""
         for name in _NAMES:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
-        proc._fork = self._wrapped('spawn', proc._fork)
+        proc.start_process = self._wrapped('spawn', proc.start_process)
         os.open, builtins.open = self._opening(os.open), self._opening(builtins.open)
         database.Database.together = self._committing(database.Database.together)
 

@@ -17,6 +17,7 @@ LAYERS = (
     ('workspace',),
     ('netcat', 'scp', 'ssh'),
     ('proc',),
+    ('guard',),
     ('flow',),
     ('remote',),
     ('hosts',),

@@ -391,13 +391,13 @@ class Shortage(ProcessTestCase):
         self.assertEqual(sorted(r.code for r in results), list(range(60)))
 
     def test_L_8_a_fork_that_fails_waits_and_loses_no_command(self):
-        fork, failures, results = proc._fork, [errno.EAGAIN, errno.ENOMEM] * 2, []
+        fork, failures, results = proc.start_process, [errno.EAGAIN, errno.ENOMEM] * 2, []
 
         def failing(*args):             # that of the guard as well
             if failures:
                 raise OSError(failures.pop(), 'no room')
             return fork(*args)
-        with mock.patch('lwt.proc._fork', failing), running(3, 1.0) as run:
+        with mock.patch('lwt.proc.start_process', failing), running(3, 1.0) as run:
             for _ in range(6):
                 run.pool.add(one(shell('exit 1')), results.append)
             run.run()
