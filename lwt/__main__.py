@@ -1,9 +1,12 @@
-"""`python3 -m lwt`, `python3 FOLDER/lwt`, and what the zipapp starts: the same program as the installed `lwt`."""
+"""`python3 -m lwt`, `python3 FOLDER/lwt`, and what the zipapp starts: the same program as the
+installed `lwt`.
+"""
 
 import os
 import sys
 
-if not __package__:                     # its folder was given to Python, which then looks inside it, and not beside it
+# Its folder was given to Python, which then looks inside it, and not beside it.
+if not __package__:
     sys.path[0] = os.path.dirname(os.path.abspath(sys.path[0]))
 
 from lwt.cli import main

@@ -1,7 +1,8 @@
 """The command line: which command, with what options, and how everything ends.
 
-COMMANDS is the table of all commands; only the module of the one that is called is imported, and its
-main(name, argv, make_env) gives the exit code.  Here, and only here, an error becomes a line and an exit code.
+COMMANDS is the table of all commands; only the module of the one that is called is imported, and
+its main(name, argv, make_env) gives the exit code.  Here, and only here, an error becomes a line
+and an exit code.
 """
 
 import contextlib
@@ -40,12 +41,14 @@ COMMANDS = (                # the order of --help: name, module, what it does
 
 # Errors of system calls for which the disk, the files or the limits of this machine are to blame.
 MACHINE_ERRORS = frozenset({
-    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
-    errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENOTDIR, errno.ENXIO, errno.EPERM,
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENOTDIR,
+    errno.ENXIO, errno.EPERM,
     errno.EROFS, errno.ESTALE})
 
-# The number of new objects after which Python looks for reference cycles.  With its default, 700, this
-# takes a tenth of the cpu of a run over a thousand hosts.
+# The number of new objects after which Python looks for reference cycles.  With its default, 700,
+# this takes a tenth of the cpu of a run over a thousand hosts.
 COLLECT_AFTER = 20000
 
 USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'
@@ -56,7 +59,8 @@ def main(argv=None, environ=None):
     writer.begin(_open_standard_streams())
     gc.set_threshold(COLLECT_AFTER)
     try:
-        code = _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
+        code = _run(sys.argv[1:] if argv is None else argv,
+                    os.environ if environ is None else environ)
         return EXIT_LOCAL if writer.losses() else code
     except Interrupted as error:
         return error.exit_code
@@ -93,7 +97,8 @@ def _say_error(error):
 
 
 def _open_standard_streams():
-    """Open /dev/null for those of the descriptors 0, 1 and 2 that are closed; returns those that cannot be written to.
+    """Open /dev/null for those of the descriptors 0, 1 and 2 that are closed; returns those that
+    cannot be written to.
 
     A closed one would be given to the next file that is opened: a database, for one.
     """
@@ -126,13 +131,17 @@ def _run_command(argv, environ):
     top, before, name, after = _find_command(argv)
     entry = next((entry for entry in COMMANDS if entry[0] == name), None)
     if entry is None:
-        raise UsageError('unknown command %s' % name, config.nearest(name, [entry[0] for entry in COMMANDS], 'see lwt --help'))
+        raise UsageError('unknown command %s' % name,
+                         config.nearest(name, [entry[0] for entry in COMMANDS], 'see lwt --help'))
     module = importlib.import_module('lwt.commands.' + entry[1])
-    return module.main(name, after, lambda parser, parsed: _env(environ, (top, before), (parser, parsed)))
+    return module.main(name,
+                       after, lambda parser, parsed: _env(environ, (top, before), (parser, parsed)))
 
 
 def _env(environ, *said):
-    """The Env of what was said before the command and beside it: (parser, parsed) pairs, the later wins."""
+    """The Env of what was said before the command and beside it: (parser, parsed) pairs, the later
+    wins.
+    """
     overrides, values = (), {'workspace_option': None, 'quiet': False, 'verbose': False}
     for parser, parsed in said:
         overrides += parser.overrides(parsed)
@@ -141,10 +150,13 @@ def _env(environ, *said):
 
 
 def _find_command(argv):
-    """(parser, what it read before the command, the command's name, the rest).  Raises UsageError; prints help."""
+    """(parser, what it read before the command, the command's name, the rest).  Raises UsageError;
+    prints help.
+    """
     parser = _top_parser()
     leading, rest = parser.leading(argv)
-    before, _words = parser.parse(leading)      # prints and exits for help and version; complains of what it does not know
+    # Prints and exits for help and version; complains of what it does not know.
+    before, _words = parser.parse(leading)
     if not rest:
         writer.put_bytes(writer.encoded(parser.format_usage()), 2)
         raise UsageError('no command', 'see lwt --help')

@@ -1,7 +1,8 @@
 """What lwt says when something is wrong: a message, a way out, an exit code.
 
-Everything that a user can meet is an LwtError; cli prints it in one place and exits with its code.  What happens on one
-host is a result, not an exception, until a flow decides that it cannot go on.  This module imports nothing.
+Everything that a user can meet is an LwtError; cli prints it in one place and exits with its code.
+What happens on one host is a result, not an exception, until a flow decides that it cannot go on.
+This module imports nothing.
 """
 
 EXIT_FAILED = 1
@@ -56,7 +57,9 @@ class HostError(LwtError):
 
 
 class Cancelled(LwtError):
-    """Thrown into a flow once, when the run is being stopped; clean-up steps that it yields then still run."""
+    """Thrown into a flow once, when the run is being stopped; clean-up steps that it yields then
+    still run.
+    """
 
     def __init__(self):
         super().__init__('cancelled')
@@ -71,6 +74,8 @@ class Interrupted(LwtError):
 
 
 def printable(text, limit=60):
-    """text as it can be shown in an error: quoted, its control characters escaped, cut to limit characters."""
+    """text as it can be shown in an error: quoted, its control characters escaped, cut to limit
+    characters.
+    """
     shown = ascii(text) if not text.isprintable() else repr(text)
     return shown if len(shown) <= limit else shown[:limit] + '…'

@@ -1,19 +1,26 @@
-"""Flows: workflows written as generators, `result = yield Command(...)`, run with at most `fanout` children alive.
+"""Flows: workflows written as generators, `result = yield Command(...)`, run with at most `fanout`
+children alive.
 
-A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or a Sleep, which takes
-none.  It gets the Command's Result.  For a Command that is to live beside what follows it gets the Child as soon as that has
-begun, which is ended (Child.kill, Child.hang_up, or waited for by Ended) by the flow before it returns; if it never begins,
-the Result.  What a flow returns is its report.  Flows never print, and a test drives one with flow.send(result) and no process
-at all.
+A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or
+a Sleep, which takes none.  It gets the Command's Result.  For a Command that is to live beside what
+follows it gets the Child as soon as that has begun, which is ended (Child.kill, Child.hang_up, or
+waited for by Ended) by the flow before it returns; if it never begins, the Result.  What a flow
+returns is its report.  Flows never print, and a test drives one with flow.send(result) and no
+process at all.
 
 The rules:
 
-  depth first   steps of started flows go before the first step of new ones; otherwise a thousand hosts would be surveyed
-                before the first one gets its task, and an interrupt would leave a thousand things half done.
-  cancel        by throw(Cancelled), once, at the next request (never close(): a yield in `finally` would then be an error).
-                What a flow yields after that is its clean-up, and is run.  A child that was running is stopped and its flow
+  depth first   steps of started flows go before the first step of new ones; otherwise a thousand
+                hosts would be surveyed
+                before the first one gets its task, and an interrupt would leave a thousand things
+                half done.
+  cancel        by throw(Cancelled), once, at the next request (never close(): a yield in `finally`
+                would then be an error).
+                What a flow yields after that is its clean-up, and is run.  A child that was
+                running is stopped and its flow
                 gets the Result with status 'cancelled'.
-  no slot lost  a child that cannot be spawned for want of processes, memory or descriptors waits for better times; its
+  no slot lost  a child that cannot be spawned for want of processes, memory or descriptors waits
+                for better times; its
                 request is kept.
 
 Nothing here knows what a Command does.  Callbacks live only below this module.
@@ -35,7 +42,8 @@ from lwt.selectors_loop import Loop
 
 RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
 PROCESSORS = os.cpu_count() or 1    # as many children work on this machine itself at a time
-RESPAWN_DELAY = (0.1, 5.0)      # seconds: first and longest wait when the machine has no room for another process
+# Seconds: first and longest wait when the machine has no room for another process.
+RESPAWN_DELAY = (0.1, 5.0)
 
 
 class Sleep(NamedTuple):
@@ -51,8 +59,9 @@ class Ended(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Wait until a Child that lives beside the flow has answered what it was asked (its sink has `answered`, and then calls its
-    on_answer()); gives None, or its Result if it has ended."""
+    """Wait until a Child that lives beside the flow has answered what it was asked (its sink has
+    `answered`, and then calls its on_answer()); gives None, or its Result if it has ended.
+    """
 
     child: object
 
@@ -64,10 +73,11 @@ class Later(NamedTuple):
 
 
 class Gate:
-    """A door for logins: at most `limit` children that have it as their gate are on their way at the same time.
+    """A door for logins: at most `limit` children that have it as their gate are on their way at
+    the same time.
 
-    On its way is a child from its start until it has begun (sink.started) or ended.  Those that wait hold no slot, and nobody
-    behind another gate waits for them.
+    On its way is a child from its start until it has begun (sink.started) or ended.  Those that
+    wait hold no slot, and nobody behind another gate waits for them.
     """
 
     def __init__(self, limit):
@@ -86,7 +96,8 @@ class Gate:
 
 
 class _Started:
-    """A flow under way: its generator, who wants its report, and whether it has been told to stop."""
+    """A flow under way: its generator, who wants its report, and whether it has been told to stop.
+    """
 
     __slots__ = ('generator', 'on_done', 'told')
 
@@ -112,7 +123,8 @@ class Pool:
         self._gates = set()             # those where somebody had to wait
         self._sleeping = {}             # _Started -> Timer
         self._beside = set()            # Children whose flows have gone on
-        self._joining = {}              # one of these -> the _Started that waits for its end, or for its answer
+        # One of these -> the _Started that waits for its end, or for its answer.
+        self._joining = {}
         self._cancelled = False
         self._on_cancel = lambda: None
         self._on_resume = lambda: None
@@ -140,7 +152,9 @@ class Pool:
         self.loop.call_soon(self._advance, _Started(generator, on_done), self._fresh, None)
 
     def cancel(self):
-        """Start nothing new, stop what runs, throw Cancelled into every flow.  A second call kills at once."""
+        """Start nothing new, stop what runs, throw Cancelled into every flow.  A second call kills
+        at once.
+        """
         children = list(self._children)
         if self._cancelled:
             for child in children:
@@ -165,13 +179,15 @@ class Pool:
 
     def wake(self):
         """Let every Sleep end now: what the sleepers wait for has come."""
-        sleeping, self._sleeping = self._sleeping, {}           # at once: it may be called again before they have woken
+        # At once: it may be called again before they have woken.
+        sleeping, self._sleeping = self._sleeping, {}
         for started, timer in sleeping.items():
             timer.cancel()
             self.loop.call_soon(self._wake, started)
 
     def on_cancel(self, callback):
-        """Have callback() called when the run is cancelled: whoever adds flows then adds no more."""
+        """Have callback() called when the run is cancelled: whoever adds flows then adds no more.
+        """
         self._on_cancel = callback
 
     @property
@@ -221,7 +237,8 @@ class Pool:
         except StopIteration as stop:
             started.on_done(stop.value)
             return
-        except LwtError as error:       # this flow cannot go on, the others do; anything else is a bug and stops the run
+        # This flow cannot go on, the others do; anything else is a bug and stops the run.
+        except LwtError as error:
             started.on_done(error)
             return
         self._accept(started, queue, request)
@@ -234,13 +251,16 @@ class Pool:
         elif isinstance(request, (Ended, Turn)):
             self._join(started, request.child, isinstance(request, Turn))
         elif isinstance(request, (Command, Later)):
-            (self._local if isinstance(request, Command) and request.is_local else queue).append((started, request))
+            (self._local if isinstance(request, Command) and request.is_local
+             else queue).append((started, request))
             self._pump()
         else:
             raise TypeError('a flow yielded %r (is a "yield from" missing?)' % (request,))
 
     def _join(self, started, child, for_answer):
-        """Let a flow wait for the end of a child beside it, or for its answer, whichever comes first."""
+        """Let a flow wait for the end of a child beside it, or for its answer, whichever comes
+        first.
+        """
         if child.result is not None:
             self.loop.call_soon(self._advance, started, self._live, child.result)
             return
@@ -255,7 +275,8 @@ class Pool:
             started, command = self._local.popleft()
             if not self._spawn(started, command):
                 self._local.appendleft((started, command))
-        while (self._live or self._fresh) and self.running < self._fanout and self._respawn_timer is None:
+        while ((self._live or self._fresh) and self.running < self._fanout
+               and self._respawn_timer is None):
             queue = self._live or self._fresh
             started, command = queue.popleft()
             if isinstance(command, Later):
@@ -269,12 +290,15 @@ class Pool:
 
     def _spawn(self, started, command):
         """Start a child; False when the machine has no room for it just now."""
-        child = Child(self.loop, self._guard, command, lambda result: self._reaped(child, started, result),
-                      (lambda: self._begun(child, started, command)) if command.gate or command.beside else None)
+        child = Child(self.loop, self._guard,
+                      command, lambda result: self._reaped(child, started, result),
+                      (lambda: self._begun(child, started, command))
+                      if command.gate or command.beside else None)
         try:
             child.start()
         except OSError as error:
-            # Descriptors of ours become free when a child of ours ends; where there is none, nobody would.
+            # Descriptors of ours become free when a child of ours ends; where there is none, nobody
+            # would.
             if error.errno in TRANSIENT and (self._children or error.errno != errno.EMFILE):
                 self._respawn_timer = self.loop.call_later(self._respawn_delay, self._respawn)
                 self._respawn_delay = min(2 * self._respawn_delay, RESPAWN_DELAY[1])
@@ -324,7 +348,8 @@ class Pool:
             self._beside.discard(child)
             self._end_beside(child, result)
         else:
-            self._advance(started, self._live, result)  # it may queue its next step, which then goes first
+            # It may queue its next step, which then goes first.
+            self._advance(started, self._live, result)
         self._pump()
 
     def _end_beside(self, child, result):
@@ -343,7 +368,9 @@ class Pool:
 
 
 class Run:
-    """A loop, a guard and a pool, and what signals do to them.  Use as a context manager; run() raises Interrupted."""
+    """A loop, a guard and a pool, and what signals do to them.  Use as a context manager; run()
+    raises Interrupted.
+    """
 
     def __init__(self, fanout, grace, adopt=False):
         self.loop = Loop()
@@ -378,7 +405,9 @@ class Run:
         self._on_quit = callback
 
     def interrupt(self, signum):
-        """Stop the run as the signal asks: INT, TERM and HUP with grace, a second one or QUIT at once."""
+        """Stop the run as the signal asks: INT, TERM and HUP with grace, a second one or QUIT at
+        once.
+        """
         self._signum = self._signum or signum
         if signum == signal.SIGQUIT:
             self._on_quit()
@@ -393,7 +422,9 @@ class Run:
             raise Interrupted(self._signum)
 
     def reports(self, generators):
-        """Run flows to their end; their reports, in the order in which they ended.  An error that ended one is raised."""
+        """Run flows to their end; their reports, in the order in which they ended.  An error that
+        ended one is raised.
+        """
         reports = []
         for generator in generators:
             self.pool.add(generator, reports.append)
@@ -410,7 +441,9 @@ class Run:
 
 @contextlib.contextmanager
 def running(fanout, grace, adopt=False):
-    """A Run that is over at the end of the `with`.  adopt: commands run here, and what they leave behind is to be found."""
+    """A Run that is over at the end of the `with`.  adopt: commands run here, and what they leave
+    behind is to be found.
+    """
     with Run(fanout, grace, adopt) as run:
         yield run
 
@@ -430,9 +463,11 @@ def must(command):
 
 
 def retry(make, is_worth_it, attempts=3, delay=1.0):
-    """Flow: run the flow make() until is_worth_it(report) says no, at most `attempts` times, doubling the delay between them.
+    """Flow: run the flow make() until is_worth_it(report) says no, at most `attempts` times,
+    doubling the delay between them.
 
-    delay: seconds, up to a quarter more or less, so that not all come back at the same time.  Returns the last report.
+    delay: seconds, up to a quarter more or less, so that not all come back at the same time.
+    Returns the last report.
     """
     import random                       # here, for it takes long and few things are tried again
     for attempt in range(attempts):

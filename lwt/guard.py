@@ -1,10 +1,10 @@
 """The local guard: it ends what lwt had running when lwt itself is killed by -9.
 
-The guard is a small shell process (sh/watch.sh) that reads from a pipe which processes run now.  When
-lwt is killed, the pipe closes, and the guard kills these process groups.
+The guard is a small shell process (sh/watch.sh) that reads from a pipe which processes run now.
+When lwt is killed, the pipe closes, and the guard kills these process groups.
 
-A process that left its group (setsid, a daemon) is found by the marker in its environment.  Where lwt
-is a subreaper (Linux), it is also found as an orphan that became a child of lwt.
+A process that left its group (setsid, a daemon) is found by the marker in its environment.  Where
+lwt is a subreaper (Linux), it is also found as an orphan that became a child of lwt.
 """
 
 import contextlib
@@ -17,14 +17,18 @@ from lwt import proc, procfs
 from lwt.proc import MARKER, Command, differences
 from lwt.workspace.config import plain_seconds
 
-GUARD_EXTRA = 1.0           # seconds over grace before the guard's KILL: a child may be a guard itself, with work to do
+# Seconds over grace before the guard's KILL: a child may be a guard itself, with work to do.
+GUARD_EXTRA = 1.0
 KILL_ROUNDS = 10            # what escaped may fork while it is being killed
 REAP_EVERY = 1.0            # seconds between two looks for orphans that died
-TELL_AFTER = 0.02           # seconds until the guard hears of a child that its marker tells of: few live so long
+# Seconds until the guard hears of a child that its marker tells of: few live so long.
+TELL_AFTER = 0.02
 
 
 class _Escaped(NamedTuple):
-    """An order to signal what left the group of a leader.  on_done: called when nothing of it is left, or None."""
+    """An order to signal what left the group of a leader.  on_done: called when nothing of it is
+    left, or None.
+    """
 
     leader: int
     marker: str
@@ -33,11 +37,12 @@ class _Escaped(NamedTuple):
 
 
 class Guard:
-    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started before the first child.
+    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started
+    before the first child.
 
-    It reads a line for each child that begins or ends.  Where there is /proc, it finds what lwt left
-    behind by its marker; so lwt writes these lines later, several at once, and none for a child that
-    has ended by then.  It also finds, for lwt, what escaped from a group.
+    It reads a line for each child that begins or ends.  Where there is /proc, it finds what lwt
+    left behind by its marker; so lwt writes these lines later, several at once, and none for a
+    child that has ended by then.  It also finds, for lwt, what escaped from a group.
     """
 
     def __init__(self, loop, grace=5.0):
@@ -52,7 +57,8 @@ class Guard:
         self._unsent = b''
         self._marker = os.urandom(8).hex()
         self._serial = 0
-        self._env, self._changes = None, []     # the last env of a Command, and how it differs from lwt's own
+        # The last env of a Command, and how it differs from lwt's own.
+        self._env, self._changes = None, []
         self._own_marker = os.environb.get(MARKER)
         self._is_subreaper = False
         self._seen = None               # a procfs.Snapshot, and when it was taken
@@ -62,18 +68,25 @@ class Guard:
         self._killed = []               # (first tick, last tick) of those that were killed
 
     def environment(self, command):
-        """(marker, changes) of another child: what its environment has in place of lwt's own (see differences)."""
+        """(marker, changes) of another child: what its environment has in place of lwt's own (see
+        differences).
+        """
         self._serial += 1
         marker = '%s.%d' % (self._marker, self._serial)
         if command.env is not self._env:        # most children in a row have the same
-            self._env, self._changes = command.env, [] if command.env is None else differences(command.env)
+            self._env = command.env
+            self._changes = [] if command.env is None else differences(command.env)
         changes = self._changes
         if command.variables:
-            changes = changes + [(name, value, os.environb.get(name)) for name, value in command.variables.items()]
+            changes = (changes
+                       + [(name, value, os.environb.get(name))
+                          for name, value in command.variables.items()])
         return marker, changes + [(MARKER, marker.encode(), self._own_marker)]
 
     def start(self):
-        """Have the process there, before the first child: lwt may be killed just after that.  Raises OSError."""
+        """Have the process there, before the first child: lwt may be killed just after that.
+        Raises OSError.
+        """
         if self._popen is None:
             self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
             self._spawn()
@@ -122,10 +135,12 @@ class Guard:
 
     def _spawn(self):
         script = pkgutil.get_data('lwt.remote', 'sh/watch.sh').decode()
-        # Neither our marker, by which a sweep would find it, nor anything that changes what a shell does (TMOUT).
+        # Neither our marker, by which a sweep would find it, nor anything that changes what a shell
+        # does (TMOUT).
         env = {name: value for name, value in os.environ.items()
                if name == 'PATH' or name.startswith('LWT_') and name != procfs.MARKER}
-        argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace + GUARD_EXTRA), self._marker
+        argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace
+                                                                   + GUARD_EXTRA), self._marker
         theirs, self._pipe = os.pipe()
         null = None
         try:
@@ -167,10 +182,12 @@ class Guard:
         with contextlib.suppress(OSError):
             self._spawn()
 
-    # -- what escapes from a group ------------------------------------------------------------------------------------
+    # -- what escapes from a group -----------------------------------------------------------------
 
     def adopt_orphans(self):
-        """Become the parent of what its own parent leaves behind: it is then found even with an empty environment."""
+        """Become the parent of what its own parent leaves behind: it is then found even with an
+        empty environment.
+        """
         self._is_subreaper = procfs.adopt_orphans(True)
         self._reaped_at = self._loop.time()
 
@@ -180,18 +197,24 @@ class Guard:
         since: the loop's time of its death.
         """
         seen = self._look(since)
-        return seen is None or bool(seen.members(leader, marker.encode()) or self._strays_of(seen, leader))
+        return (seen is None
+                or bool(seen.members(leader, marker.encode()) or self._strays_of(seen, leader)))
 
     def terminate_escaped(self, leader, marker):
-        """Send TERM and CONT to what lives of a leader's command outside its group, in the next turn."""
+        """Send TERM and CONT to what lives of a leader's command outside its group, in the next
+        turn.
+        """
         self._enqueue(_Escaped(leader, marker, (signal.SIGTERM, signal.SIGCONT), None))
 
     def kill_escaped(self, leader, marker, on_done):
-        """Kill what lives of a leader's command outside its group, in the next turn; then call on_done()."""
+        """Kill what lives of a leader's command outside its group, in the next turn; then call
+        on_done().
+        """
         self._enqueue(_Escaped(leader, marker, (signal.SIGKILL,), on_done))
 
     def _enqueue(self, order):
-        # A look at all processes takes longer than to end a command: one serves all that end in this turn.
+        # A look at all processes takes longer than to end a command: one serves all that end in
+        # this turn.
         self._orders.append(order)
         if len(self._orders) == 1:
             self._loop.call_soon(self._signal_all)
@@ -203,7 +226,8 @@ class Guard:
             seen = self._look(self._loop.time()) if left else None
             if seen is None:
                 break
-            left = [order for order in left if self._signal(seen, order) and order.on_done is not None]
+            left = [order
+                    for order in left if self._signal(seen, order) and order.on_done is not None]
         for order in orders:
             if order.on_done is not None:
                 order.on_done()
@@ -213,7 +237,8 @@ class Guard:
         leader = order.leader
         if leader in seen:
             self._dying[leader] = seen[leader].started
-        pids = [pid for pid in seen.members(leader, order.marker.encode()) if seen[pid].group != leader]
+        pids = [pid
+                for pid in seen.members(leader, order.marker.encode()) if seen[pid].group != leader]
         pids += self._strays_of(seen, leader)
         for signum in order.signums:
             for pid in pids:

@@ -1,14 +1,17 @@
 """netcat: the dialects of nc, and the command lines that each understands.  Pure.
 
-    openbsd      Debian's, macOS's and the BSDs': -l ADDRESS PORT; -N closes its side after the end of its input
-    traditional  Hobbit's: -l -s ADDRESS, at a port of its own choice; -q 0 ends it after the end of its input
+    openbsd      Debian's, macOS's and the BSDs': -l ADDRESS PORT; -N closes its side after the end
+                 of its input
+    traditional  Hobbit's: -l -s ADDRESS, at a port of its own choice; -q 0 ends it after the end
+                 of its input
     ncat         nmap's, which Fedora has: -l ADDRESS PORT
     busybox      -l -p PORT, at any address; it closes its side by itself
 
-They have in common, as tried: a listener takes one connection and ends with it; it ends as well when the other side only
-half-closes; a stream that was cut ends with 0; and who connects is not asked for anything.  So a connection stays open both
-ways until all is through, what is in it tells its own end, and counts are compared elsewhere.
-Debian's sets SO_REUSEPORT: two listeners can have the same port, but not one that the kernel chose (port 0).
+They have in common, as tried: a listener takes one connection and ends with it; it ends as well
+when the other side only half-closes; a stream that was cut ends with 0; and who connects is not
+asked for anything.  So a connection stays open both ways until all is through, what is in it tells
+its own end, and counts are compared elsewhere. Debian's sets SO_REUSEPORT: two listeners can have
+the same port, but not one that the kernel chose (port 0).
 
 Another user of a host may connect to a listener, or take its port when it has ended.  So both ends
 prove that they know the tokens of this one listener before any data moves: the sender sends the
@@ -40,12 +43,17 @@ for name in nc ncat netcat; do
   printf 'program %s\\n' "$name"
   "$name" -h 2>&1 </dev/null
 done
-command -v busybox >/dev/null && { printf 'program busybox nc\\n'; busybox nc --help 2>&1 </dev/null; }
+if command -v busybox >/dev/null; then
+  printf 'program busybox nc\\n'
+  busybox nc --help 2>&1 </dev/null
+fi
 exit 0'''
 
 
 class Program(NamedTuple):
-    """A netcat.  closes: the options that have it close its side, or end, after the end of its input; () where it does anyway."""
+    """A netcat.  closes: the options that have it close its side, or end, after the end of its
+    input; () where it does anyway.
+    """
 
     words: tuple
     dialect: str
@@ -58,7 +66,8 @@ class Program(NamedTuple):
         return self.words + how[self.dialect]
 
     def connect(self, address, port):
-        """The command line that connects, for both directions; it ends after the end of its input."""
+        """The command line that connects, for both directions; it ends after the end of its input.
+        """
         return self.words + self.closes + (address, str(port))
 
 
@@ -112,7 +121,9 @@ def recognised(name, text):
 
 
 def _closing(text):
-    """How an OpenBSD netcat is told to close: by -N, where it means that (Apple's does not), or by the older -q."""
+    """How an OpenBSD netcat is told to close: by -N, where it means that (Apple's does not), or by
+    the older -q.
+    """
     lines = [line.strip() for line in text.splitlines()]
     if any(line.startswith('-N') and 'hutdown' in line for line in lines):
         return ('-N',)

@@ -1,17 +1,23 @@
 """One child: a process in a session of its own, its pipes, its deadlines and its death.
 
-A Command is a value: what to run.  A Result is a value: what came of it.  A Child lives between the two; it is passive,
-the loop tells it when its descriptors are ready and when it has ended, and it calls on_done(result) exactly once.
+A Command is a value: what to run.  A Result is a value: what came of it.  A Child lives between the
+two; it is passive, the loop tells it when its descriptors are ready and when it has ended, and it
+calls on_done(result) exactly once.
 
 The rules, and why:
 
-  done    reaped AND its pipes at end-of-file, or `drain` seconds after it was reaped.  End-of-file alone would take a
-          child that closes stdout and lives for a dead one; waiting for it would hang on a grandchild that holds the pipe.
-  killed  the cause is recorded before the first signal, and no exit code changes it afterwards.  TERM and CONT go to the
+  done    reaped AND its pipes at end-of-file, or `drain` seconds after it was reaped.  End-of-file
+          alone would take a
+          child that closes stdout and lives for a dead one; waiting for it would hang on a
+          grandchild that holds the pipe.
+  killed  the cause is recorded before the first signal, and no exit code changes it afterwards.
+          TERM and CONT go to the
           group (a stopped process never dies of TERM), KILL after `grace`.
-  pinned  a leader that died while its group is being killed is not reaped before the rest is dead: the zombie keeps its
+  pinned  a leader that died while its group is being killed is not reaped before the rest is dead:
+          the zombie keeps its
           number, and so the group's, from being given to a stranger.
-  fed     never blocking: our ends of the pipes are non-blocking, reading can be paused, one read a turn keeps it fair.
+  fed     never blocking: our ends of the pipes are non-blocking, reading can be paused, one read a
+          turn keeps it fair.
 
 `subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
 """
@@ -31,28 +37,33 @@ MARKER = procfs.MARKER.encode()
 NEW_PIPE = 4096             # bytes that a new pipe takes at once, everywhere
 RATE_STEP = 0.25            # seconds that one read or write may take of a limited rate
 HELD_LOOK = 0.1             # seconds between two looks whether what is not read is read again
-LEFT_LOOK = 0.2             # seconds between two looks whether what a dead leader has left has ended as well
-UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives is in the kernel (state D), and nobody can end it
-LIFELINE_EXTRA = 2.0        # seconds over grace that a host has to end a command whose lifeline was closed
+# Seconds between two looks whether what a dead leader has left has ended as well.
+LEFT_LOOK = 0.2
+# Seconds after KILL: what still lives is in the kernel (state D), and nobody can end it.
+UNKILLABLE_AFTER = 5.0
+# Seconds over grace that a host has to end a command whose lifeline was closed.
+LIFELINE_EXTRA = 2.0
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 class Command(NamedTuple):
     """What to run.  Times are seconds; 0 means no limit.
 
-    executable: the file, where it is not argv[0], which is looked for in lwt's own PATH.
-    env: its whole environment; None for lwt's own, with these variables (bytes: bytes) beside it.
-    stdin, stdin_path: bytes, then a file's content, written to the child; with neither, and no lifeline, it gets /dev/null.
-    source: in place of stdin_path, an object with read(size) and close(), like a raw file: b'' is its end, None means that it
-    has nothing yet and is to be asked again when the child has said something, or when it calls its wake(), which it is given.
-    lifeline: seconds between heartbeats on the child's standard input, which then stays open as long as lwt lives.
-    hello: how long sink.started may be false.  stall: how long no byte may move.  rate: bytes a second, in each direction.
-    sink: an object with feed(stream, data), stream being 'stdout' or 'stderr', and the attribute started; feed may return
-    True: no more is wanted.  Without a sink the output is kept, up to limit bytes a stream, in the Result.
-    gate: for flow.Pool: a flow.Gate that it has to pass.
-    beside: for flow.Pool: whether it is to live beside what follows it: '', 'slot' (it keeps its slot) or 'background'.
-    tied: for flow.Pool: a Child in the background; when that fails, this one is ended as well.
-    is_local: for flow.Pool: it works on this machine, so it takes no slot; as many run at a time as there are processors.
+    executable: the file, where it is not argv[0], which is looked for in lwt's own PATH. env: its
+    whole environment; None for lwt's own, with these variables (bytes: bytes) beside it. stdin,
+    stdin_path: bytes, then a file's content, written to the child; with neither, and no lifeline,
+    it gets /dev/null. source: in place of stdin_path, an object with read(size) and close(), like a
+    raw file: b'' is its end, None means that it has nothing yet and is to be asked again when the
+    child has said something, or when it calls its wake(), which it is given. lifeline: seconds
+    between heartbeats on the child's standard input, which then stays open as long as lwt lives.
+    hello: how long sink.started may be false.  stall: how long no byte may move.  rate: bytes a
+    second, in each direction. sink: an object with feed(stream, data), stream being 'stdout' or
+    'stderr', and the attribute started; feed may return True: no more is wanted.  Without a sink
+    the output is kept, up to limit bytes a stream, in the Result. gate: for flow.Pool: a flow.Gate
+    that it has to pass. beside: for flow.Pool: whether it is to live beside what follows it: '',
+    'slot' (it keeps its slot) or 'background'. tied: for flow.Pool: a Child in the background; when
+    that fails, this one is ended as well. is_local: for flow.Pool: it works on this machine, so it
+    takes no slot; as many run at a time as there are processors.
     """
 
     argv: tuple
@@ -82,12 +93,12 @@ class Command(NamedTuple):
 class Result(NamedTuple):
     """What came of a Command.
 
-    status: 'exited', 'signaled', 'unspawnable', 'unknown' (the process that embeds lwt collected the
-    exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled', 'cancelled', 'over',
-    'unreadable' (its input could not be read; then stderr says why).
-    code: the exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt ended, the code that
-    the child had in the end, which decides nothing.
-    incomplete: the pipes were still held by somebody when drain was over, in which what we did not read does not count.
+    status: 'exited', 'signaled', 'unspawnable', 'unknown' (the process that embeds lwt collected
+    the exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled',
+    'cancelled', 'over', 'unreadable' (its input could not be read; then stderr says why). code: the
+    exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt
+    ended, the code that the child had in the end, which decides nothing. incomplete: the pipes were
+    still held by somebody when drain was over, in which what we did not read does not count.
     """
 
     command: Command
@@ -105,9 +116,11 @@ class Result(NamedTuple):
 
 
 class Child:
-    """One running Command.  start() raises OSError when it cannot be spawned; then nothing else happens.
+    """One running Command.  start() raises OSError when it cannot be spawned; then nothing else
+    happens.
 
-    on_done(result) is called once, at the end; on_begun(), if there is one, as soon as sink.started.
+    on_done(result) is called once, at the end; on_begun(), if there is one, as soon as
+    sink.started.
     """
 
     def __init__(self, loop, guard, command, on_done, on_begun=None):
@@ -123,16 +136,19 @@ class Child:
         self._truncated = False
         self._incomplete = False
         self._cause = ''                # why lwt is ending it
-        self._exit = None               # an Exit, once it ended; it stays a zombie until its group is dead
+        # An Exit, once it ended; it stays a zombie until its group is dead.
+        self._exit = None
         self._is_reaped = False
         self._killed = False            # KILL was sent to the group: nothing more can be done
         self._timers = set()            # those that have not fired
         self._stall_timer = None
-        self._moved_at = 0.0            # when a byte last went in or out: what a stall is measured by
+        # When a byte last went in or out: what a stall is measured by.
+        self._moved_at = 0.0
         self._over = False              # its sink has all of it
         self._holds = set()             # why it is not read just now
         self._held_since = 0.0
-        self._held_for = 0.0            # seconds that it was not read, which do not count for its time-out
+        # Seconds that it was not read, which do not count for its time-out.
+        self._held_for = 0.0
         self._stdin = -1
         self._noticed_at = 0.0
         self._marker = ''
@@ -167,7 +183,7 @@ class Child:
         """The Child that it cannot do without, or None."""
         return self._command.tied
 
-    # -- start --------------------------------------------------------------------------------------------------------
+    # -- start -------------------------------------------------------------------------------------
 
     def start(self):
         """Spawn it and put its pipes, deadlines and end under the loop."""
@@ -235,7 +251,9 @@ class Child:
             self.stop('hello')
 
     def _check_stall(self):
-        """End it if no byte has moved for so long; before it has begun, and while it is not read, the time does not run."""
+        """End it if no byte has moved for so long; before it has begun, and while it is not read,
+        the time does not run.
+        """
         if self._holds or not self._is_started():
             self._moved_at = self._loop.time()
         left = self._moved_at + self._command.stall - self._loop.time()
@@ -259,7 +277,7 @@ class Child:
             self._close_stdin()
             self._later(self._command.grace, self._terminate)
 
-    # -- output -------------------------------------------------------------------------------------------------------
+    # -- output ------------------------------------------------------------------------------------
 
     def _read(self, fd):
         try:
@@ -287,7 +305,8 @@ class Child:
         if sink.feed(name, data) is True:
             self.stop('unwanted')
         if getattr(sink, 'ended', False) and not self._over:
-            self._over = True           # what a command left behind may hold the pipes for as long as it lives
+            # What a command left behind may hold the pipes for as long as it lives.
+            self._over = True
             self._cancel_timers()       # it ended in time
             self._later(self._command.drain, self._let_go)
         if getattr(sink, 'full', False):
@@ -307,7 +326,9 @@ class Child:
             self._loop.call_soon(self._finish)
 
     def pause(self, why='reader'):
-        """Read no more for now: whoever takes the output is slower; the kernel's pipes then hold the child back."""
+        """Read no more for now: whoever takes the output is slower; the kernel's pipes then hold
+        the child back.
+        """
         if not self._holds:
             self._held_since = self._loop.time()
             for fd in self._streams:
@@ -332,12 +353,14 @@ class Child:
             self._loop.add_reader(fd, lambda: self._read(fd))
 
     def _throttle(self, fd, count, resume):
-        """count bytes went through fd: where there is a rate, leave it alone for as long as they ought to have taken."""
+        """count bytes went through fd: where there is a rate, leave it alone for as long as they
+        ought to have taken.
+        """
         if self._command.rate and not self._is_reaped:
             self._loop.remove(fd)
             self._loop.call_later(count / self._command.rate, resume, fd)
 
-    # -- input --------------------------------------------------------------------------------------------------------
+    # -- input -------------------------------------------------------------------------------------
 
     def _write_whole(self):
         """Write what certainly fits into the pipe, which is new."""
@@ -375,7 +398,8 @@ class Child:
             count = os.write(self._stdin, self._pending[:self._chunk])
         except BlockingIOError:
             return
-        except OSError:                 # EPIPE: the child did not want it; its exit code says whether that is an error
+        # EPIPE: the child did not want it; its exit code says whether that is an error.
+        except OSError:
             self._close_stdin()
             return
         self._pending = self._pending[count:]
@@ -423,10 +447,12 @@ class Child:
             self._source.close()
             self._source = None
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def stop(self, cause):
-        """End it: by its lifeline where it has one and somebody listens at its end, else by TERM; KILL is the last word."""
+        """End it: by its lifeline where it has one and somebody listens at its end, else by TERM;
+        KILL is the last word.
+        """
         if self._cause:
             return
         self._cause = cause
@@ -437,7 +463,8 @@ class Child:
             self._close_stdin()
             self._later(self._command.grace + LIFELINE_EXTRA, self._terminate)
         elif self._command.hello and not self._is_started():
-            self._kill()                # grace is for what has begun; an ssh that waits for its master takes TERM as "log in"
+            # Grace is for what has begun; an ssh that waits for its master takes TERM as "log in".
+            self._kill()
         else:
             self._terminate()
 
@@ -491,7 +518,8 @@ class Child:
     def _ended(self):
         if self._is_reaped:
             return
-        if not self._cause or self._killed or not self._guard.has_left(self._popen.pid, self._marker, self._noticed_at):
+        if (not self._cause or self._killed
+            or not self._guard.has_left(self._popen.pid, self._marker, self._noticed_at)):
             self._reap()
         else:
             self._later(LEFT_LOOK, self._look_again)
@@ -510,7 +538,8 @@ class Child:
             self._loop.call_soon(self._finish)
             return
         if self._holds:
-            self._holds.clear()         # a pipe's worth at most, and nobody is there any more to be held back
+            # A pipe's worth at most, and nobody is there any more to be held back.
+            self._holds.clear()
             self._read_on()
         elif not self._command.rate:
             for fd in list(self._streams):
@@ -557,7 +586,9 @@ SPARE_PROCESSES = 8             # left to others by most_at_once
 
 
 def max_children():
-    """How many children may be alive at once, three pipes each, after raising the limit on open files as far as it goes."""
+    """How many children may be alive at once, three pipes each, after raising the limit on open
+    files as far as it goes.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):
@@ -591,7 +622,9 @@ def unspawnable(command, error):
 
 
 def _spawn(command, changes, fed):
-    """(Popen, our end of its standard output, of its standard error, of its standard input or -1); raises OSError."""
+    """(Popen, our end of its standard output, of its standard error, of its standard input or -1);
+    raises OSError.
+    """
     theirs, ours = [], []
     try:
         for _stream in range(2):
@@ -620,9 +653,11 @@ def start_process(command, changes, ends):
     standard input.  It inherits no other descriptor, and whatever was ignored when lwt was started
     stays ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
     """
-    import subprocess                   # not at the top: the import takes long, and some commands start no process
-    # A child that is given no environment inherits what putenv(3) made of lwt's own.  An environment
-    # that is passed to it, subprocess would encode anew for each child: a quarter of what a child costs.
+    # Not at the top: the import takes long, and some commands start no process.
+    import subprocess
+    # A child that is given no environment inherits what putenv(3) made of lwt's own.  An
+    # environment that is passed to it, subprocess would encode anew for each child: a quarter of
+    # what a child costs.
     _put((name, value) for name, value, _own in changes)
     try:
         return subprocess.Popen(
@@ -642,7 +677,9 @@ def _put(variables):
 
 
 def differences(env):
-    """What makes lwt's own environment another: (name, value, value in its own), bytes, None for none."""
+    """What makes lwt's own environment another: (name, value, value in its own), bytes, None for
+    none.
+    """
     own = os.environb
     wanted = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
     return [(name, wanted.get(name), own.get(name)) for name in own.keys() | wanted.keys()
@@ -650,7 +687,9 @@ def differences(env):
 
 
 class Exit(NamedTuple):
-    """How a process ended.  status: 'exited', 'signaled' or 'unknown'; code: the exit code or the signal."""
+    """How a process ended.  status: 'exited', 'signaled' or 'unknown'; code: the exit code or the
+    signal.
+    """
 
     status: str
     code: int

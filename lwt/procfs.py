@@ -1,7 +1,8 @@
-"""What Linux tells of processes in /proc, and the subreaper; elsewhere there is nothing, and the callers do with less.
+"""What Linux tells of processes in /proc, and the subreaper; elsewhere there is nothing, and the
+callers do with less.
 
-MARKER names the variable that every child of lwt carries in its environment, and so does what it starts, whatever session it
-moves to: that is how what escaped from a killed group is found.
+MARKER names the variable that every child of lwt carries in its environment, and so does what it
+starts, whatever session it moves to: that is how what escaped from a killed group is found.
 """
 
 import contextlib
@@ -18,7 +19,8 @@ DEAD = (b'Z', b'X')
 class Process(NamedTuple):
     """One process, as proc(5) has it.  started: clock ticks since boot.
 
-    marker: the first two parts of the value of MARKER, b'' where unknown.  The guard of a command adds a part of its own.
+    marker: the first two parts of the value of MARKER, b'' where unknown.  The guard of a command
+    adds a part of its own.
     """
 
     pid: int
@@ -40,8 +42,10 @@ def processes():
 def _process(pid):
     try:
         with open('/proc/%s/stat' % pid, 'rb') as file:
-            fields = file.read().rpartition(b') ')[2].split()       # a name may hold anything, even ") "
-        return Process(int(pid), int(fields[1]), int(fields[2]), fields[0], int(fields[19]), _marker(pid))
+            # A name may hold anything, even ") ".
+            fields = file.read().rpartition(b') ')[2].split()
+        return Process(int(pid), int(fields[1]), int(fields[2]), fields[0], int(fields[19]),
+                       _marker(pid))
     except (OSError, IndexError):
         return None
 
@@ -50,7 +54,8 @@ def _marker(pid):
     wanted = MARKER.encode() + b'='
     try:
         with open('/proc/%s/environ' % pid, 'rb') as file:
-            value = next((entry[len(wanted):] for entry in file.read().split(b'\0') if entry.startswith(wanted)), b'')
+            value = next((entry[len(wanted):]
+                          for entry in file.read().split(b'\0') if entry.startswith(wanted)), b'')
             return b'.'.join(value.split(b'.', 2)[:2])
     except OSError:             # another user's
         return b''
@@ -135,12 +140,14 @@ class Snapshot:
         return self._processes[pid]
 
     def members(self, leader, marker):
-        """The living processes of a command without its leader: its group, and what has its marker."""
+        """The living processes of a command without its leader: its group, and what has its marker.
+        """
         found = dict.fromkeys(self._groups.get(leader, []) + self._markers.get(marker, []))
         return [pid for pid in found if pid != leader]
 
     def strays(self, own, leaders, marker):
-        """The living children of `own` that are not leaders and carry no marker beginning with `marker`.
+        """The living children of `own` that are not leaders and carry no marker beginning with
+        `marker`.
 
         They were orphaned, came to `own` as their subreaper, and have emptied their environment.
         """
@@ -164,7 +171,9 @@ def snapshot():
 
 
 def cpu_times():
-    """(ticks in which a processor had nothing to do, all ticks) since the start of the system; None where nobody can say."""
+    """(ticks in which a processor had nothing to do, all ticks) since the start of the system; None
+    where nobody can say.
+    """
     try:
         with open('/proc/stat', 'rb') as file:
             times = [int(word) for word in file.readline().split()[1:9]]
@@ -179,7 +188,9 @@ def ticks():
 
 
 def adopt_orphans(wanted):
-    """Make this process the parent of its orphaned descendants, or let go of that; False where that cannot be done."""
+    """Make this process the parent of its orphaned descendants, or let go of that; False where that
+    cannot be done.
+    """
     try:
         import ctypes           # here, for it takes long, and some Pythons have none
         return ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1 if wanted else 0, 0, 0, 0) == 0
@@ -188,7 +199,8 @@ def adopt_orphans(wanted):
 
 
 def children(own):
-    """Pids of the children of this process, zombies included; none where the system does not tell."""
+    """Pids of the children of this process, zombies included; none where the system does not tell.
+    """
     with contextlib.suppress(OSError):
         with open('/proc/self/task/%d/children' % own, 'rb') as file:
             return [int(pid) for pid in file.read().split()]

@@ -1,16 +1,19 @@
 """The loop: pipes, timers, children and signals, waited for in one place.
 
-Why a self-pipe.  Since Python 3.5 (PEP 475) select() restarts after a signal, so a SIGCHLD alone never wakes it.
-`signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any other; it only does so for signals that have a
-Python handler, therefore SIGCHLD always gets one, even where it was inherited as ignored: the kernel would reap the children
-itself and every exit code would read 0.  A byte means "look", not "one child died": signals coalesce and the pipe may fill,
-so on each wake every watched child is asked.
+Why a self-pipe.  Since Python 3.5 (PEP 475) select() restarts after a signal, so a SIGCHLD alone
+never wakes it. `signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any other;
+it only does so for signals that have a Python handler, therefore SIGCHLD always gets one, even
+where it was inherited as ignored: the kernel would reap the children itself and every exit code
+would read 0.  A byte means "look", not "one child died": signals coalesce and the pipe may fill, so
+on each wake every watched child is asked.
 
-What it promises: one loop per process, on the main thread; no busy waiting (no timer, no wake-up); inside the select only
-bytes move, every completion goes through call_soon; an event is dispatched only if its descriptor is still the one that was
-registered; __exit__ puts back every handler, the wake-up fd and the signal mask.
+What it promises: one loop per process, on the main thread; no busy waiting (no timer, no wake-up);
+inside the select only bytes move, every completion goes through call_soon; an event is dispatched
+only if its descriptor is still the one that was registered; __exit__ puts back every handler, the
+wake-up fd and the signal mask.
 
-What it does not know: what a child or a flow is.  The only `selectors` and signal handlers of the package are here.
+What it does not know: what a child or a flow is.  The only `selectors` and signal handlers of the
+package are here.
 """
 
 import heapq
@@ -24,8 +27,9 @@ from collections import deque
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
-# A wait that comes back this much too late was not the loop's doing: lwt was stopped or the machine slept.  The deadlines
-# of the children, which slept as well, are moved by the gap, so that none of them is killed for it.
+# A wait that comes back this much too late was not the loop's doing: lwt was stopped or the machine
+# slept.  The deadlines of the children, which slept as well, are moved by the gap, so that none of
+# them is killed for it.
 SLEPT = 5.0
 LATE = 0.2                  # seconds: what came meanwhile is looked at before the deadlines
 MANY_CANCELLED = 100        # cancelled timers that are kept at least before they are swept out
@@ -37,7 +41,9 @@ def _noop(*_args):
 
 
 class Timer:
-    """A call at a time; cancel() disarms it (it stays in the heap until its time or a sweep comes: cheaper than removal)."""
+    """A call at a time; cancel() disarms it (it stays in the heap until its time or a sweep comes:
+    cheaper than removal).
+    """
 
     __slots__ = ('callback', 'args', '_loop')
 
@@ -80,13 +86,14 @@ class Loop:
         self._late = 0.0
         self._stopped = False
 
-    # -- life cycle ---------------------------------------------------------------------------------------------------
+    # -- life cycle --------------------------------------------------------------------------------
 
     def __enter__(self):
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
-        self._old_mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])     # a blocked mask would be inherited by children
+        # A blocked mask would be inherited by children.
+        self._old_mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._old_wakeup_fd = _set_wakeup_fd(self._wake_w)
         self._take_over(signal.SIGCHLD)
         for signum in HANDLED:
@@ -107,14 +114,15 @@ class Loop:
     def _take_over(self, signum):
         self._old_handlers[signum] = signal.signal(signum, _noop)
 
-    # -- what may be waited for ---------------------------------------------------------------------------------------
+    # -- what may be waited for --------------------------------------------------------------------
 
     def time(self):
         """Seconds, from an arbitrary start; less what lwt itself was asleep for."""
         return self._clock() - self._late
 
     def add_reader(self, fd, callback):
-        """Call callback() whenever fd can be read.  A descriptor is watched in one direction only."""
+        """Call callback() whenever fd can be read.  A descriptor is watched in one direction only.
+        """
         self._register(fd, selectors.EVENT_READ, callback)
 
     def add_writer(self, fd, callback):
@@ -125,7 +133,8 @@ class Loop:
         try:
             self._selector.register(fd, events)
             self._watched[fd] = (callback,)
-        except PermissionError:         # epoll(7): EPERM for what is always ready: regular files, /dev/null
+        # epoll(7): EPERM for what is always ready: regular files, /dev/null.
+        except PermissionError:
             self._always_ready[fd] = callback
 
     def remove(self, fd):
@@ -150,7 +159,9 @@ class Loop:
         return timer
 
     def watch(self, key, has_ended, callback):
-        """Call callback() once, as soon as has_ended() is true; it is asked after every SIGCHLD, and once now."""
+        """Call callback() once, as soon as has_ended() is true; it is asked after every SIGCHLD,
+        and once now.
+        """
         self._children[key] = (has_ended, callback)
         self.call_soon(self._look_at, key)
 
@@ -164,7 +175,7 @@ class Loop:
             self._take_over(signum)
         self._on_signal[signum] = callback
 
-    # -- running ------------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------
 
     def run(self):
         """Run until nothing is pending any more, or stop() is called."""
@@ -207,7 +218,8 @@ class Loop:
         if timeout is not None and elapsed > timeout + SLEPT:
             self._late += elapsed
         for fd, entry in [(key.fd, self._watched.get(key.fd)) for key, _mask in events]:
-            if entry is not None and self._watched.get(fd) is entry:        # the number was not reused in this batch
+            # The number was not reused in this batch.
+            if entry is not None and self._watched.get(fd) is entry:
                 entry[0]()
         for fd, callback in list(self._always_ready.items()):
             if self._always_ready.get(fd) is callback:
@@ -241,7 +253,9 @@ class Loop:
 
 
 def _set_wakeup_fd(fd):
-    """signal.set_wakeup_fd without its warning about a full pipe (3.6 cannot be told); any byte in it is enough."""
+    """signal.set_wakeup_fd without its warning about a full pipe (3.6 cannot be told); any byte in
+    it is enough.
+    """
     if sys.version_info >= (3, 7) and fd != -1:
         return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     return signal.set_wakeup_fd(fd)

@@ -14,14 +14,15 @@ from lwt.errors import UsageError
 
 
 class Transport(NamedTuple):
-    """How hosts are reached.  ssh, scp: absolute paths, or '' where there is none; path: where they were looked for.
+    """How hosts are reached.  ssh, scp: absolute paths, or '' where there is none; path: where they
+    were looked for.
 
-    env: the environment of ssh and scp.  config: an ssh configuration file, or '' for the user's.  login_dir: where a
-    command on the local host starts.  connect_timeout: seconds.  silence: seconds after which a host that says nothing is
-    taken for gone.  control_path: the socket of a connection to use, or ''; persist: seconds for which a connection is made and
-    kept there, where there is none yet.  local_env: the environment of commands on the local host,
-    or None for that of lwt.  ignored: the patterns of IgnoreUnknown in the configuration files that
-    ssh reads.
+    env: the environment of ssh and scp.  config: an ssh configuration file, or '' for the user's.
+    login_dir: where a command on the local host starts.  connect_timeout: seconds.  silence:
+    seconds after which a host that says nothing is taken for gone.  control_path: the socket of a
+    connection to use, or ''; persist: seconds for which a connection is made and kept there, where
+    there is none yet.  local_env: the environment of commands on the local host, or None for that
+    of lwt.  ignored: the patterns of IgnoreUnknown in the configuration files that ssh reads.
     """
 
     ssh: str
@@ -38,14 +39,17 @@ class Transport(NamedTuple):
     ignored: tuple = ()
 
     def within(self, stall):
-        """The Transport that takes a host for gone after `stall` seconds without a word, if that is sooner; 0: no limit."""
+        """The Transport that takes a host for gone after `stall` seconds without a word, if that is
+        sooner; 0: no limit.
+        """
         return self._replace(silence=min(self.silence, stall or self.silence))
 
 
 def require_program(path, name, searched):
     """Raise UsageError unless the program was found."""
     if not path:
-        raise UsageError('%s not found in PATH=%s' % (name, searched), 'install the OpenSSH client, or set PATH')
+        raise UsageError('%s not found in PATH=%s' % (name, searched),
+                         'install the OpenSSH client, or set PATH')
 
 
 # Options of ssh_config(5) that break a scripted session, change its output or ask questions, each
@@ -68,7 +72,8 @@ NEWER = ('UpdateHostKeys', 'AddKeysToAgent', 'RemoteCommand', 'LogVerbose', 'Ses
 
 def options(transport):
     """The options that ssh and scp have in common, as a tuple."""
-    return _options(transport.config, transport.ignored, transport.connect_timeout, transport.silence,
+    return _options(transport.config, transport.ignored, transport.connect_timeout,
+                    transport.silence,
                     transport.control_path, transport.persist)
 
 
@@ -103,15 +108,19 @@ def _alive(silence):
 
 
 def _sharing(control_path, persist):
-    """Which connection is used.  Where the socket leads nowhere, or the host lets no more sessions in, ssh logs in by itself."""
+    """Which connection is used.  Where the socket leads nowhere, or the host lets no more sessions
+    in, ssh logs in by itself.
+    """
     if control_path and persist:
-        return 'ControlMaster=auto', 'ControlPath=' + control_path, 'ControlPersist=%d' % math.ceil(persist)
+        return ('ControlMaster=auto', 'ControlPath=' + control_path,
+                'ControlPersist=%d' % math.ceil(persist))
     return 'ControlMaster=no', 'ControlPath=' + (control_path or 'none')
 
 
 def kept_socket(directory, config, name):
-    """The path, as ssh expands it, of the socket of a connection that is kept: found by the name that the host is called,
-    and of no use any more (%C) once that name leads elsewhere."""
+    """The path, as ssh expands it, of the socket of a connection that is kept: found by the name
+    that the host is called, and of no use any more (%C) once that name leads elsewhere.
+    """
     return '%s.%%C' % os.path.join(directory, kept_prefix(config, name))
 
 
@@ -121,9 +130,12 @@ def kept_prefix(config, name):
 
 
 def master_argv(transport, host):
-    """The command line that logs in and serves others at transport.control_path; it prints a line when it does."""
+    """The command line that logs in and serves others at transport.control_path; it prints a line
+    when it does.
+    """
     require_program(transport.ssh, 'ssh', transport.path)
-    return (transport.ssh, '-T', '-N', '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-o', 'PermitLocalCommand=yes',
+    return (transport.ssh, '-T', '-N', '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-o',
+            'PermitLocalCommand=yes',
             '-o', 'LocalCommand=echo') + options(transport) + ('--', host.name)
 
 
@@ -138,7 +150,9 @@ def query_argv(transport):
 
 
 def argv(transport, host, remote_command):
-    """The command line that has remote_command run on a host: by ssh, or by sh where the host is this machine."""
+    """The command line that has remote_command run on a host: by ssh, or by sh where the host is
+    this machine.
+    """
     if host.is_local:
         return '/bin/sh', '-c', remote_command
     require_program(transport.ssh, 'ssh', transport.path)
@@ -146,5 +160,8 @@ def argv(transport, host, remote_command):
 
 
 def environment(environ):
-    """The environment for ssh: without locale variables, which many configurations would send to the host."""
-    return {name: value for name, value in environ.items() if name != 'LANG' and not name.startswith('LC_')}
+    """The environment for ssh: without locale variables, which many configurations would send to
+    the host.
+    """
+    return {name: value
+            for name, value in environ.items() if name != 'LANG' and not name.startswith('LC_')}

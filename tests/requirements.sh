@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need beside Python: install it where that is possible (root, apt-get or dnf), else name what is missing.
+# What the tests need beside Python: install it where that is possible (root, apt-get or dnf), else
+# name what is missing.
 set -u
 
 missing=''

@@ -1,7 +1,8 @@
-"""Checks of what is here: the state, the locks, the workspace, this machine.  Each yields Findings, and changes nothing.
+"""Checks of what is here: the state, the locks, the workspace, this machine.  Each yields Findings,
+and changes nothing.
 
-What can be mended has a function for that in its Finding.  What came home is never removed, and what is removed belongs to nobody
-who lives: the locks tell.
+What can be mended has a function for that in its Finding.  What came home is never removed, and
+what is removed belongs to nobody who lives: the locks tell.
 """
 
 from __future__ import generator_stop
@@ -23,13 +24,16 @@ from lwt.workspace import database
 LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which it is told
 ASK_TIME = 10.0                 # seconds that a program may take to say its version
 NETWORK = re.compile(r'nfs\d?|cifs|smb3?|smbfs|9p|afs|ceph|lustre|glusterfs|fuse\..*|fuse|ncpfs')
-FLEETING = {'overlay': 'it may be gone with its container', 'tmpfs': 'it is gone when this machine is started anew'}
+FLEETING = {'overlay': 'it may be gone with its container',
+            'tmpfs': 'it is gone when this machine is started anew'}
 
 
 class Finding(NamedTuple):
-    """What a check came to.  status: 'ok', 'warn' or 'FAIL'.  what: that was looked at.  hint: the way out, or ''.
+    """What a check came to.  status: 'ok', 'warn' or 'FAIL'.  what: that was looked at.  hint: the
+    way out, or ''.
 
-    mend: a function that mends it and returns what it did, or None.  more: further (key, value) pairs for programs.
+    mend: a function that mends it and returns what it did, or None.  more: further (key, value)
+    pairs for programs.
     """
 
     status: str
@@ -40,7 +44,7 @@ class Finding(NamedTuple):
     more: tuple = ()
 
 
-# -- the state --------------------------------------------------------------------------------------------------------------
+# -- the state -------------------------------------------------------------------------------------
 
 
 def state(place):
@@ -65,14 +69,18 @@ def state(place):
                       error.hint or 'see that it can be read and written')
         return
     if told.problems:
-        hint = 'lwt doctor --fix keeps a copy and saves what can be read; what is on hosts is found there'
-        yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0], hint, lambda: _rescue(path))
+        hint = ('lwt doctor --fix keeps a copy and saves what can be read; '
+                'what is on hosts is found there')
+        yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0],
+                      hint, lambda: _rescue(path))
     elif told.schema != database.SCHEMA:
-        yield Finding('FAIL', 'state.db', 'written by another version of lwt (schema %d, this one knows %d)'
+        yield Finding('FAIL', 'state.db',
+                      'written by another version of lwt (schema %d, this one knows %d)'
                       % (told.schema, database.SCHEMA), 'use the lwt that wrote it')
     else:
         yield Finding('ok', 'state.db', 'sound, schema %d, %d tasks%s' % (
-            told.schema, told.tasks, '; what a writer left half done is undone' if told.journal else ''))
+            told.schema, told.tasks,
+            '; what a writer left half done is undone' if told.journal else ''))
 
 
 def _rescue(path):
@@ -81,7 +89,8 @@ def _rescue(path):
         raise BusyError('process %d has it open' % users[0], 'end it first')
     kept = _kept(path)
     rows, is_whole = database.rescue(path, kept)
-    return 'made anew with %d rows%s; the damaged one is %s' % (rows, '' if is_whole else ', not all', kept)
+    return ('made anew with %d rows%s; the damaged one is %s'
+            % (rows, '' if is_whole else ', not all', kept))
 
 
 def _begin_anew(path):
@@ -99,18 +108,21 @@ def _users(path):
     for pid in procfs.processes() or ():
         try:
             links = ['/proc/%d/fd/%s' % (pid, fd) for fd in os.listdir('/proc/%d/fd' % pid)]
-            if pid != os.getpid() and any(os.path.realpath(path) == os.path.realpath(link) for link in links):
+            if (pid != os.getpid()
+                and any(os.path.realpath(path) == os.path.realpath(link) for link in links)):
                 found.append(pid)
         except OSError:
             continue
     return found
 
 
-# -- locks ------------------------------------------------------------------------------------------------------------------
+# -- locks -----------------------------------------------------------------------------------------
 
 
 def locks(place):
-    """Who holds locks.  The kernel frees them, so that there is nothing to unlock; but their holder may be stopped."""
+    """Who holds locks.  The kernel frees them, so that there is nothing to unlock; but their holder
+    may be stopped.
+    """
     folder, held = place.path('.lwt', 'lock'), 0
     seen = procfs.processes() or {}
     for name in sorted(_names(folder)):
@@ -122,11 +134,13 @@ def locks(place):
             age = procfs.age(seen[pid]) if pid in seen else 0.0
         text = 'held by process %d for %s' % (pid, writer.duration(age))
         if pid in seen and seen[pid].state == b'T':
-            yield Finding('FAIL', 'lock ' + name, text + ', which is stopped', 'let it go on: kill -CONT %d' % pid)
+            yield Finding('FAIL', 'lock ' + name, text + ', which is stopped',
+                          'let it go on: kill -CONT %d' % pid)
         else:
             yield Finding('ok', 'lock ' + name, text)
     if not held:
-        yield Finding('ok', 'locks', 'none is held; those of the dead are free, so there is nothing to unlock')
+        yield Finding('ok', 'locks',
+                      'none is held; those of the dead are free, so there is nothing to unlock')
 
 
 def _names(folder):
@@ -136,7 +150,7 @@ def _names(folder):
         return []
 
 
-# -- the workspace ----------------------------------------------------------------------------------------------------------
+# -- the workspace ---------------------------------------------------------------------------------
 
 
 def workspace(place):
@@ -145,17 +159,20 @@ def workspace(place):
     for names in ((), ('.lwt',), ('task',), ('task.finish',)):
         path = place.path(*names)
         if os.path.lexists(path) and not os.access(path, os.W_OK | os.X_OK):
-            yield Finding('FAIL', 'workspace', '%s: cannot be written' % path, 'see to its owner and mode')
+            yield Finding('FAIL', 'workspace', '%s: cannot be written' % path,
+                          'see to its owner and mode')
     usage = shutil.disk_usage(place.root)
     kind = kind_of(os.path.realpath(place.root), _mounts())
     status = 'warn' if usage.free < LITTLE_ROOM else 'ok'
-    yield Finding(status, 'disk', '%s free of %s%s' % (writer.size(usage.free), writer.size(usage.total), kind and ', ' + kind),
+    yield Finding(status, 'disk', '%s free of %s%s'
+                  % (writer.size(usage.free), writer.size(usage.total), kind and ', ' + kind),
                   'results stay on their hosts until there is room' if status == 'warn' else '')
     if NETWORK.fullmatch(kind):
         yield Finding('warn', 'file system', '%s: locks and SQLite cannot be trusted there' % kind,
                       'use a workspace on a disk of this machine, and one machine only')
     elif kind in FLEETING:
-        yield Finding('warn', 'file system', '%s: %s' % (kind, FLEETING[kind]), 'use a workspace on a disk')
+        yield Finding('warn', 'file system', '%s: %s' % (kind, FLEETING[kind]),
+                      'use a workspace on a disk')
 
 
 def _lists(place):
@@ -166,9 +183,11 @@ def _lists(place):
         yield Finding('FAIL', 'host list', error.message, error.hint)
         return
     if gone:
-        yield Finding('warn', 'host list', 'in host.list.available, but not in host.list: ' + ' '.join(gone), 'lwt probe')
+        yield Finding('warn', 'host list', 'in host.list.available, but not in host.list: '
+                      + ' '.join(gone), 'lwt probe')
     else:
-        yield Finding('ok', 'host list', '%d candidates, %d available' % (len(candidates), len(place.available())))
+        yield Finding('ok', 'host list',
+                      '%d candidates, %d available' % (len(candidates), len(place.available())))
 
 
 def _mounts():
@@ -180,22 +199,27 @@ def _mounts():
 
 
 def kind_of(path, mounts):
-    """The kind of the file system that a path lies on, '' where the mounts (as in /proc/self/mounts) do not tell."""
+    """The kind of the file system that a path lies on, '' where the mounts (as in
+    /proc/self/mounts) do not tell.
+    """
     found = ('', '')
     for line in mounts.splitlines():
         words = line.split(' ')
         if len(words) > 2:
-            where = re.sub(r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)), words[1]).rstrip('/')
+            where = re.sub(r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)),
+                           words[1]).rstrip('/')
             if (path == where or path.startswith(where + '/')) and len(where) >= len(found[0]):
                 found = (where, words[2])
     return found[1]
 
 
-# -- what lies in the workspace ---------------------------------------------------------------------------------------------
+# -- what lies in the workspace --------------------------------------------------------------------
 
 
 def lying(place, store):
-    """What lies in the workspace: what was left half done, tasks without their input, what is none of lwt."""
+    """What lies in the workspace: what was left half done, tasks without their input, what is none
+    of lwt.
+    """
     found = 0
     for finding in _lying(place, store):
         found += 1
@@ -206,12 +230,18 @@ def lying(place, store):
 
 def _lying(place, store):
     left = [os.path.relpath(path, place.root) for path in queue.half_done(place, store)]
-    damaged = [name for name in sorted(os.listdir(place.path('.lwt'))) if '.damaged-' in name and not name.endswith('-journal')]
+    damaged = [name for name in sorted(os.listdir(place.path('.lwt')))
+               if '.damaged-' in name and not name.endswith('-journal')]
     if left and damaged:
-        yield Finding('warn', 'files', 'of no task that is known; perhaps of those that were lost with .lwt/%s: %s' % (
-            damaged[-1], some(left)), 'the next pass removes inputs that nobody needs; results are kept as attempt.*')
+        yield Finding('warn', 'files',
+                      'of no task that is known; perhaps of those that were lost with .lwt/%s: %s'
+                      % (
+            damaged[-1], some(left)),
+                      'the next pass removes inputs that nobody needs; results are kept as '
+                      'attempt.*')
     elif left:
-        yield Finding('FAIL', 'files', 'left by programs that were killed: ' + some(left), 'lwt doctor --fix, or the next pass',
+        yield Finding('FAIL', 'files', 'left by programs that were killed: ' + some(left),
+                      'lwt doctor --fix, or the next pass',
                       lambda: _swept(place, store))
     for name, numbers in sorted(store.open_inputs().items()):
         if not place.has_input(name):
@@ -237,32 +267,41 @@ def some(words):
     return ' '.join(words[:5]) + (' and %d more' % (len(words) - 5) if words[5:] else '')
 
 
-# -- this machine -----------------------------------------------------------------------------------------------------------
+# -- this machine ----------------------------------------------------------------------------------
 
 
 def machine(session, needs_ssh):
-    """Flow: the programs and limits of this machine; returns Findings.  needs_ssh: is any host another machine?"""
+    """Flow: the programs and limits of this machine; returns Findings.  needs_ssh: is any host
+    another machine?
+    """
     transport, found = session.transport, []
     for name, path in (('ssh', transport.ssh), ('scp', transport.scp)):
         if not path:
-            found.append(Finding('FAIL' if needs_ssh and name == 'ssh' else 'warn', name, 'not found in PATH=' + transport.path,
+            found.append(Finding('FAIL' if needs_ssh and name == 'ssh' else 'warn', name,
+                                 'not found in PATH=' + transport.path,
                                  'install the OpenSSH client, or set PATH'))
         else:
             said = (yield from _say((path, '-V'), transport.env)) if name == 'ssh' else ''
             found.append(Finding('ok', name, path + (': ' + said if said else '')))
-    odd = [part or '(empty)' for part in transport.path.split(os.pathsep) if not part.startswith('/')]
+    odd = [part or '(empty)'
+           for part in transport.path.split(os.pathsep) if not part.startswith('/')]
     if odd:
-        found.append(Finding('warn', 'PATH', 'has directories that are not absolute: ' + ' '.join(odd),
-                             'what is run then depends on where you are; lwt finds ssh once'))
+        found.append(
+            Finding('warn', 'PATH', 'has directories that are not absolute: ' + ' '.join(odd),
+                    'what is run then depends on where you are; lwt finds ssh once'))
     told = yield Command(('/bin/sh', '-c', netcat.PROBE), timeout=ASK_TIME)
     program = netcat.parse(told.stdout.decode('utf-8', 'replace'))[1]
-    found.append(Finding('ok', 'netcat', '%s: %s' % (' '.join(program.words), program.dialect)) if program else Finding(
+    found.append(Finding('ok', 'netcat', '%s: %s' % (' '.join(program.words), program.dialect))
+                 if program else Finding(
         'warn', 'netcat', 'none', 'only put --chain and reduce --transport nc need one'))
     if not session.sockets:
-        found.append(Finding('warn', 'sockets', 'connections cannot be shared: there is no directory for their sockets',
-                             'each step logs in by itself; see to XDG_RUNTIME_DIR, or /tmp'))
+        found.append(
+            Finding('warn', 'sockets',
+                    'connections cannot be shared: there is no directory for their sockets',
+                    'each step logs in by itself; see to XDG_RUNTIME_DIR, or /tmp'))
     return found + [
-        Finding('ok', 'Python', '%s, SQLite %s' % (platform.python_version(), database.sqlite_version())),
+        Finding('ok', 'Python',
+                '%s, SQLite %s' % (platform.python_version(), database.sqlite_version())),
         _limits()]
 
 

@@ -39,11 +39,13 @@ def main(name, argv, make_env):
     place = env.find_workspace()
     settings = env.settings(place)
     if len(words) < 2:
-        raise UsageError('lwt %s: expected what to copy, and where to' % name, 'see lwt %s --help' % name)
+        raise UsageError('lwt %s: expected what to copy, and where to' % name,
+                         'see lwt %s --help' % name)
     chosen = env.select(parsed, place, settings)
     session = env.session(settings, chosen)
     tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
-    make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms, tally, place)
+    make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms,
+                                                            tally, place)
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
         env.ready(run, place, session, chosen)
         return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
@@ -51,25 +53,32 @@ def main(name, argv, make_env):
 
 def _put_parser(name):
     parser = Parser(name, 'lwt put -w HOSTS | -g CATEGORY | -a [options] LOCAL… REMOTE',
-                    'Copy files and directories to each host.  REMOTE is a directory to put them into or, for a single one, a\n'
-                    'new name; relative to the host\'s home.  It appears complete or not at all.', PUT_EXAMPLES).add_selection()
-    parser.add_argument('--per-host', action='store_true', help='LOCAL/HOST/* is what each HOST gets')
+                    'Copy files and directories to each host.  REMOTE is a directory to put them '
+                    'into or, for a single one, a\n'
+                    'new name; relative to the host\'s home.  It appears complete or not at all.',
+                    PUT_EXAMPLES).add_selection()
+    parser.add_argument('--per-host', action='store_true',
+                        help='LOCAL/HOST/* is what each HOST gets')
     parser.add_argument('--chain', action='store_true',
-                        help='hosts hand the file on to each other by netcat, not encrypted (by itself: large, 3 hosts or more)')
+                        help='hosts hand the file on to each other by netcat, not encrypted (by '
+                             'itself: large, 3 hosts or more)')
     parser.add_argument('--star', action='store_true', help='each host gets it from here, by ssh')
     return _common(parser)
 
 
 def _get_parser(name):
     parser = Parser(name, 'lwt get -w HOSTS | -g CATEGORY | -a [options] REMOTE… LOCAL',
-                    'Fetch files and directories from each host, into LOCAL/d.HOST/.  * ? [ ] in REMOTE are expanded there;\n'
-                    'what is relative is relative to the host\'s home.', GET_EXAMPLES).add_selection()
+                    'Fetch files and directories from each host, into LOCAL/d.HOST/.  * ? [ ] in '
+                    'REMOTE are expanded there;\n'
+                    'what is relative is relative to the host\'s home.',
+                    GET_EXAMPLES).add_selection()
     parser.add_argument('--force', action='store_true', help='replace what is there already')
     return _common(parser)
 
 
 def _common(parser):
-    parser.add_argument('--limit', metavar='KBIT', default='0', help='kilobits a second for each host')
+    parser.add_argument('--limit', metavar='KBIT', default='0',
+                        help='kilobits a second for each host')
     parser.add_argument('--links', choices=LINKS, default='follow', metavar='WHAT',
                         help='symbolic links: follow (default), keep or skip them')
     return parser.add_options('timeout', 'stall', 'grace')
@@ -79,7 +88,8 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
     local, target = list(map(files.user_path, words[:-1])), words[-1]
     _check_target(target)
     if parsed.chain and (parsed.star or parsed.per_host):
-        raise UsageError('--chain and %s exclude each other' % ('--star' if parsed.star else '--per-host'))
+        raise UsageError('--chain and %s exclude each other'
+                         % ('--star' if parsed.star else '--per-host'))
     if not parsed.per_host:
         same = manifest.survey(local, parsed.links)
         if _is_chain(parsed, same, chosen):
@@ -89,9 +99,12 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
         return lambda host: transfer.put(session, host, same, target, terms, tally)
     sources = {host: _per_host(local, host) for host in chosen}
     if not any(sources.values()):
-        raise UsageError('%s: nothing in it for any of these hosts' % ' '.join(local), '--per-host copies LOCAL/HOST/* to HOST')
-    wanted = {host: manifest.survey(paths, parsed.links) for host, paths in sources.items() if paths}
-    return lambda host: (transfer.put(session, host, wanted[host], target, terms, tally) if host in wanted
+        raise UsageError('%s: nothing in it for any of these hosts' % ' '.join(local),
+                         '--per-host copies LOCAL/HOST/* to HOST')
+    wanted = {host: manifest.survey(paths, parsed.links)
+              for host, paths in sources.items() if paths}
+    return lambda host: (transfer.put(session, host, wanted[host], target, terms, tally)
+                         if host in wanted
                          else _nothing_for(host, local))
 
 
@@ -119,7 +132,9 @@ def _check_target(target):
 
 
 def _per_host(directories, host):
-    """What --per-host gives a host: the contents of each directory's part for it; nothing where there is no such part."""
+    """What --per-host gives a host: the contents of each directory's part for it; nothing where
+    there is no such part.
+    """
     found = []
     for directory in directories:
         part = os.path.join(directory, host.name)
@@ -128,7 +143,8 @@ def _per_host(directories, host):
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise UsageError('%s: %s' % (part, error.strerror), '--per-host needs directories LOCAL/HOST')
+            raise UsageError('%s: %s' % (part, error.strerror),
+                             '--per-host needs directories LOCAL/HOST')
     return found
 
 
@@ -144,7 +160,8 @@ def _get_flow(parsed, session, chosen, words, terms, tally, _place):
     for path in remote:
         _check_target(path)
     options = transfer.GetOptions(parsed.force, parsed.links)
-    targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_')) for host in chosen}
+    targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_'))
+               for host in chosen}
     for target in targets.values():
         ownership.check_links(target)
     _check_local(local)
@@ -163,7 +180,9 @@ def _check_local(local):
 
 
 class _Copies:
-    """A run of copies: what is said of each host, how far they have come, and what all of them come to."""
+    """A run of copies: what is said of each host, how far they have come, and what all of them come
+    to.
+    """
 
     def __init__(self, run, count, tally, env):
         self._loop = run
@@ -183,7 +202,8 @@ class _Copies:
     def run(self, chosen, make_flow):
         """Copy to or from all hosts; returns the exit code."""
         for host in chosen:
-            self._loop.pool.add(make_flow(host), lambda report, host=host: self._on_done(host, report))
+            self._loop.pool.add(
+                make_flow(host), lambda report, host=host: self._on_done(host, report))
         if self._is_shown:
             self._look()
         try:
@@ -191,12 +211,14 @@ class _Copies:
         finally:
             self._progress.end()
             self._out.check()
-        return self._error.exit_code if self._error is not None else exit_codes.exit_code(self._verdicts.values())
+        return (self._error.exit_code if self._error is not None
+                else exit_codes.exit_code(self._verdicts.values()))
 
     def _on_done(self, host, report):
         if isinstance(report, Cancelled):
             report = verdicts.Verdict('killed', 130, 'interrupted', 'no')
-        elif isinstance(report, LwtError):      # this machine is to blame; the other hosts are served
+        # This machine is to blame; the other hosts are served.
+        elif isinstance(report, LwtError):
             self._error = self._error or report
             report = verdicts.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
         self._verdicts[host.name] = report
@@ -215,13 +237,15 @@ class _Copies:
                 writer.duration(time.monotonic() - self._began)))
 
     def _look(self):
-        self._progress.show(progress_text(self._tally, len(self._verdicts), self._count, time.monotonic() - self._began))
+        self._progress.show(progress_text(self._tally, len(self._verdicts), self._count,
+                                          time.monotonic() - self._began))
         self._timer = self._loop.loop.call_later(PROGRESS_STEP, self._look)
 
 
 def progress_text(tally, done, count, elapsed):
     """How far copies have come after so many seconds."""
-    text = '%d of %d hosts, %s of %s' % (done, count, writer.size(tally.moved), writer.size(tally.expected))
+    text = ('%d of %d hosts, %s of %s'
+            % (done, count, writer.size(tally.moved), writer.size(tally.expected)))
     rate = tally.moved / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text

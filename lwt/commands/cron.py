@@ -31,15 +31,20 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt cron install [--every N] [--systemd] | remove | show [--systemd]',
-                    'Have lwt task update --cron run again and again for this workspace.  It is silent unless something needs a\n'
-                    'person; what happens is in .lwt/cron.log.  The line has the PATH and the LWT_ variables of now.', EXAMPLES)
-    parser.add_argument('--every', metavar='N', help='minutes between two passes, or 1h to 24h (default 5)')
-    parser.add_argument('--systemd', action='store_true', help='a timer of systemd, of this user, in the place of cron')
+                    'Have lwt task update --cron run again and again for this workspace.  It is '
+                    'silent unless something needs a\n'
+                    'person; what happens is in .lwt/cron.log.  The line has the PATH and the LWT_ '
+                    'variables of now.', EXAMPLES)
+    parser.add_argument('--every', metavar='N',
+                        help='minutes between two passes, or 1h to 24h (default 5)')
+    parser.add_argument('--systemd', action='store_true',
+                        help='a timer of systemd, of this user, in the place of cron')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])
     if len(words) != 1 or words[0] not in VERBS:
-        raise UsageError('lwt cron: %s' % ('expected one word' if len(words) != 1 else 'unknown verb ' + words[0]),
+        raise UsageError('lwt cron: %s'
+                         % ('expected one word' if len(words) != 1 else 'unknown verb ' + words[0]),
                          'one of: %s' % ' '.join(VERBS))
     place = env.require_workspace()
     env.settings(place)
@@ -60,16 +65,22 @@ class _Cron:
         self.environ = env.environ
         self.path = env.environ.get('PATH', os.defpath)
         self.log = place.path('.lwt', 'cron.log')
-        self.words = [sys.executable, zipapp.program(), '-C', place.root, 'task', 'update', '--cron', '--log', self.log]
+        self.words = [sys.executable, zipapp.program(), '-C', place.root, 'task', 'update',
+                      '--cron', '--log', self.log]
 
     @property
     def variables(self):
-        """(name, value) pairs that a pass needs: the PATH, and the options that the environment sets now."""
-        names = ['LWT_' + option.key.upper() for option in config.OPTIONS if not option.key.startswith('log')]
-        return [('PATH', _path(self.path))] + [(name, self.environ[name]) for name in names if self.environ.get(name)]
+        """(name, value) pairs that a pass needs: the PATH, and the options that the environment
+        sets now.
+        """
+        names = ['LWT_' + option.key.upper()
+                 for option in config.OPTIONS if not option.key.startswith('log')]
+        return ([('PATH', _path(self.path))]
+                + [(name, self.environ[name]) for name in names if self.environ.get(name)])
 
     def line(self):
-        return crontab.line(self.minutes, self.program('env'), self.variables, self.words, self.place.root)
+        return crontab.line(self.minutes, self.program('env'), self.variables, self.words,
+                            self.place.root)
 
     def program(self, name, hint=''):
         """The absolute path of a program.  Raises UsageError."""
@@ -81,13 +92,17 @@ class _Cron:
     def run(self, *argv, stdin=b''):
         """The Result of a program, run to its end."""
         def flow():
-            return (yield Command(argv, stdin=stdin, timeout=PATIENCE, env=dict(self.environ, LC_ALL='C')))
+            return (yield Command(argv, stdin=stdin, timeout=PATIENCE,
+                                  env=dict(self.environ, LC_ALL='C')))
         with running(1, 1.0) as run:
             return run.report(flow())
 
     def table(self):
-        """The user's crontab as text.  Raises LocalError where it cannot be had: what cannot be read must not be replaced."""
-        result = self.run(self.program('crontab', 'use --systemd, or call lwt task update --cron yourself'), '-l')
+        """The user's crontab as text.  Raises LocalError where it cannot be had: what cannot be
+        read must not be replaced.
+        """
+        result = self.run(
+            self.program('crontab', 'use --systemd, or call lwt task update --cron yourself'), '-l')
         if result.ok:
             return result.stdout.decode('utf-8', 'surrogateescape')
         if crontab.NO_CRONTAB.search(result.stderr.decode('utf-8', 'replace')):
@@ -102,14 +117,18 @@ class _Cron:
         if not result.ok:
             raise LocalError('crontab: %s' % _complaint(result))
         if self.table() != new:
-            raise LocalError('crontab: it is not what was written; somebody else may have changed it', 'look with: crontab -l')
+            raise LocalError(
+                'crontab: it is not what was written; somebody else may have changed it',
+                'look with: crontab -l')
 
     def units(self):
         """[(path, text)] of the service and of the timer."""
-        folder = os.path.join(self.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config'), 'systemd', 'user')
+        folder = os.path.join(self.environ.get('XDG_CONFIG_HOME')
+                              or os.path.expanduser('~/.config'), 'systemd', 'user')
         name = 'lwt-%s' % hashlib.sha256(writer.encoded(self.place.root)).hexdigest()[:8]
         texts = crontab.units(self.minutes, self.variables, self.words, self.place.root)
-        return [(os.path.join(folder, name + kind), text) for kind, text in zip(('.service', '.timer'), texts)]
+        return [(os.path.join(folder, name + kind), text)
+                for kind, text in zip(('.service', '.timer'), texts)]
 
     def systemctl(self, *words):
         """Why systemctl could not do it, or ''."""
@@ -121,13 +140,14 @@ class _Cron:
 
 
 def _complaint(result):
-    return writer.printable_line(result.stderr.strip().splitlines()[-1], 200) if result.stderr.strip() else \
-        '%s %d' % (result.status, result.code)
+    said = result.stderr.strip().splitlines()
+    return writer.printable_line(said[-1], 200) if said else '%s %d' % (result.status, result.code)
 
 
 def _path(text):
     """A PATH without what is relative, missing or there twice."""
-    return os.pathsep.join(dict.fromkeys(name for name in text.split(os.pathsep) if os.path.isabs(name) and os.path.isdir(name)))
+    return os.pathsep.join(dict.fromkeys(name for name in text.split(os.pathsep)
+                                         if os.path.isabs(name) and os.path.isdir(name)))
 
 
 def install(cron, with_systemd):
@@ -186,7 +206,8 @@ def show(cron, with_systemd):
     if not lines:
         writer.say('nothing is installed for %s' % cron.place.root)
         return EXIT_FAILED
-    _tell_last(cron, crontab.minutes_of(lines[0]) if lines[0] else int(every.group(1)) if every else None)
+    _tell_last(cron,
+               crontab.minutes_of(lines[0]) if lines[0] else int(every.group(1)) if every else None)
     return 0
 
 
@@ -198,10 +219,12 @@ def _tell_last(cron, minutes):
         writer.say('no pass yet')
         return
     if age < -FUTURE:
-        writer.say('the time of the last pass (%s) is in the future: was the clock wrong?' % cron.log)
+        writer.say('the time of the last pass (%s) is in the future: was the clock wrong?'
+                   % cron.log)
         return
     is_late = minutes is not None and age > LATE * 60 * minutes
-    writer.say('the last pass was %s ago%s' % (writer.duration(max(0.0, age)), '; is cron running?' if is_late else ''))
+    writer.say('the last pass was %s ago%s'
+               % (writer.duration(max(0.0, age)), '; is cron running?' if is_late else ''))
 
 
 VERBS = {'install': install, 'remove': remove, 'show': show}

@@ -5,8 +5,9 @@ from lwt.output import writer
 
 
 def overdue(place, names, limit):
-    """Lines about the hosts, of those named, at which another pass has been for more than `limit` seconds (0: never), or is
-    stopped."""
+    """Lines about the hosts, of those named, at which another pass has been for more than `limit`
+    seconds (0: never), or is stopped.
+    """
     processes = procfs.processes() or {}
     for name in names:
         holder = place.lock('host.' + name).holder()

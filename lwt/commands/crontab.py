@@ -1,8 +1,9 @@
 """What is written for cron, or for systemd in its place: pure, text in and text out.
 
-cron gives a command almost nothing: a bare PATH, no shell set-up, the home as its directory.  So a line of ours says it all:
-the interpreter and lwt by their absolute paths, the PATH and the LWT_ variables of when it was installed, the workspace.  It
-ends with a comment that names the workspace; by that it is known again, and no other line is touched.
+cron gives a command almost nothing: a bare PATH, no shell set-up, the home as its directory.  So a
+line of ours says it all: the interpreter and lwt by their absolute paths, the PATH and the LWT_
+variables of when it was installed, the workspace.  It ends with a comment that names the workspace;
+by that it is known again, and no other line is touched.
 """
 
 import re
@@ -12,8 +13,10 @@ from lwt.errors import UsageError, printable
 
 MARK = ' # lwt cron '
 _LINE = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^'"\\])*?""" + MARK + '(.*)', re.DOTALL)
-MAX_LINE = 998              # bytes of a command that cron takes: MAX_COMMAND of Vixie cron and cronie
-NO_CRONTAB = re.compile(r'no crontab for|can\'t open')     # what crontab -l says where there is none yet
+# Bytes of a command that cron takes: MAX_COMMAND of Vixie cron and cronie.
+MAX_LINE = 998
+# What crontab -l says where there is none yet.
+NO_CRONTAB = re.compile(r'no crontab for|can\'t open')
 
 SERVICE = '''\
 [Unit]
@@ -41,7 +44,9 @@ WantedBy=timers.target
 
 
 def every(text):
-    """Minutes between two passes, as cron can have it: 1 to 59, or whole hours up to a day.  Returns minutes."""
+    """Minutes between two passes, as cron can have it: 1 to 59, or whole hours up to a day.
+    Returns minutes.
+    """
     match = re.fullmatch(r'(\d{1,4})([mh]?)', text.strip(), re.ASCII)
     minutes = int(match.group(1)) * (60 if match.group(2) == 'h' else 1) if match else 0
     if not (1 <= minutes <= 59 or minutes % 60 == 0 and 1 <= minutes // 60 <= 24):
@@ -58,7 +63,8 @@ def schedule(minutes):
 
 
 def line(minutes, env, variables, words, root):
-    """The line of a workspace.  env: the path of env(1); variables: (name, value) pairs; words: the command.
+    """The line of a workspace.  env: the path of env(1); variables: (name, value) pairs; words: the
+    command.
 
     Raises UsageError for what cron cannot take.
     """
@@ -69,12 +75,15 @@ def line(minutes, env, variables, words, root):
     command = ' '.join(map(_quoted, words)) + MARK + _escaped(root)
     if len(command.encode('utf-8', 'surrogateescape')) > MAX_LINE:
         raise UsageError('the line would be too long for cron (%d characters)' % len(command),
-                         'PATH is in it: install with a shorter one, as PATH=/usr/local/bin:/usr/bin:/bin lwt cron install')
+                         'PATH is in it: install with a shorter one, as '
+                         'PATH=/usr/local/bin:/usr/bin:/bin lwt cron install')
     return '%s %s' % (schedule(minutes), command)
 
 
 def _quoted(word):
-    """A word for any shell that cron may use, in which cron finds no bare percent sign: to it that is a newline."""
+    """A word for any shell that cron may use, in which cron finds no bare percent sign: to it that
+    is a newline.
+    """
     return '\\%'.join(shlex.quote(part) if part else '' for part in word.split('%')) or "''"
 
 
@@ -99,7 +108,9 @@ def _marked(found):
 
 
 def edited(text, root, new=''):
-    """A crontab in which this workspace has the line `new`, in the place of the one it had, or none; all else as it was."""
+    """A crontab in which this workspace has the line `new`, in the place of the one it had, or
+    none; all else as it was.
+    """
     mine, kept, is_placed = ours(text, root), [], not new
     lines = text.split('\n')
     for found in lines if lines[-1] else lines[:-1]:
@@ -112,7 +123,8 @@ def edited(text, root, new=''):
 
 
 def minutes_of(found):
-    """How often a line of ours runs, in minutes, or None where somebody gave it another schedule."""
+    """How often a line of ours runs, in minutes, or None where somebody gave it another schedule.
+    """
     fields = ' '.join(found.split()[:5])
     return next((minutes for minutes in list(range(1, 60)) + [60 * hour for hour in range(1, 25)]
                  if schedule(minutes) == fields), None)
@@ -123,7 +135,8 @@ def units(minutes, variables, words, root):
     environment = ''.join('Environment=%s\n' % _unit_word('%s=%s' % pair) for pair in variables)
     command = ' '.join(_unit_word(word).replace('$', '$$') for word in words)
     shown = root.replace('%', '%%')
-    return SERVICE.format(root=shown, environment=environment, command=command), TIMER.format(root=shown, every=minutes)
+    return SERVICE.format(root=shown, environment=environment,
+                          command=command), TIMER.format(root=shown, every=minutes)
 
 
 def _unit_word(word):

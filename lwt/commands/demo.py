@@ -1,8 +1,9 @@
 """lwt demo: a real sweep of tasks, from added to cleaned, on this machine and without sshd.
 
-For twelve values of its parameter r, the logistic map x -> r x (1 - x) is followed with awk for many steps, and its Lyapunov
-exponent computed: where it is above 0, the map is chaotic.  Each value is a task; they are staged, launched, polled, fetched
-and cleaned like any others, on a host that is called localhost.
+For twelve values of its parameter r, the logistic map x -> r x (1 - x) is followed with awk for
+many steps, and its Lyapunov exponent computed: where it is above 0, the map is chaotic.  Each value
+is a task; they are staged, launched, polled, fetched and cleaned like any others, on a host that is
+called localhost.
 """
 
 import os
@@ -19,7 +20,8 @@ from lwt.tasks.store import Store
 from lwt.tasks.visit import Context
 from lwt.workspace import files, layout
 
-PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90', '3.96', '4.00')
+PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90',
+              '3.96', '4.00')
 
 HOST_LIST = 'localhost\tlocal\t%s\n'
 
@@ -52,7 +54,9 @@ EXAMPLES = '''examples:
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = Parser(name, 'lwt demo', 'Run a real sweep of twelve tasks on this machine, and clean up after it.', EXAMPLES)
+    parser = Parser(name, 'lwt demo',
+                    'Run a real sweep of twelve tasks on this machine, and clean up after it.',
+                    EXAMPLES)
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
@@ -64,7 +68,8 @@ def main(name, argv, make_env):
 
 
 def _make_workspace(scratch):
-    """A workspace with one host, whose home is in the scratch directory too, and one description."""
+    """A workspace with one host, whose home is in the scratch directory too, and one description.
+    """
     place, _made = layout.init(os.path.join(scratch, 'workspace'))
     home = os.path.join(scratch, 'home')
     files.make_dir(home)
@@ -82,20 +87,23 @@ def _run(env, place, store):
     desc, folder = queue.Reader(place, settings.retries).read('lyapunov')
     values = queue.values_of_file(place.path('parameters.txt'))
     queue.add(place, store, [queue.Order('lyapunov', desc, folder, values)])
-    writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost' % len(values))
+    writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost'
+               % len(values))
     listed = place.available()
     session = env.session(settings, listed)
     health_log = HealthLog(store, settings, session.heard)
     fanout = fitting(settings.fanout, '-f', writer.say)
     try:
-        with Teller(store, writer.say, writer.Progress(True, every=1.0)) as teller, running(fanout, settings.grace) as run:
+        with Teller(store, writer.say, writer.Progress(True, every=1.0)) as teller, running(
+                fanout, settings.grace) as run:
             scheduler.until_done(run,
                                  Context(place, store, session, teller.tell, health_log,
                                          trouble=Troubles(teller.remark).hear,
                                                      remark=teller.remark),
                                  listed)
     except Interrupted:
-        _kill_all(store, Context(place, store, session, lambda text: None, health_log), fanout, settings)
+        _kill_all(store, Context(place, store, session, lambda text: None, health_log), fanout,
+                  settings)
         raise
     for line in table(store.all(), env.environ):
         writer.put_line(line)
@@ -125,4 +133,5 @@ def _chart(place, done):
             r, exponent = files.read_text(path, 1000).split()
             value = float(exponent)
             bar = '#' * min(40, int(abs(value) * 40 + 0.5))
-            yield ('r = %s  %8s  %s  %s' % (r, exponent, 'chaos' if value > 0 else 'order', bar)).rstrip()
+            yield ('r = %s  %8s  %s  %s'
+                   % (r, exponent, 'chaos' if value > 0 else 'order', bar)).rstrip()

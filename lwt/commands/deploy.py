@@ -1,7 +1,8 @@
-"""lwt deploy: put lwt itself, and the workspace's tools, into the home of hosts, and tell which of them can run it.
+"""lwt deploy: put lwt itself, and the workspace's tools, into the home of hosts, and tell which of
+them can run it.
 
-On each host one login: the home is made where it is not there, lwt.pyz and tools/ are copied as by put, and then the host tells
-the digest of what lies there, and the first Python that runs it.
+On each host one login: the home is made where it is not there, lwt.pyz and tools/ are copied as by
+put, and then the host tells the digest of what lies there, and the first Python that runs it.
 """
 
 from __future__ import generator_stop
@@ -24,11 +25,14 @@ TOOLS = 'tools'             # a folder of the workspace, the files of which go t
 EXAMPLES = '''examples:
   lwt deploy -a                    to all available hosts
   lwt deploy -w h1                 then, there: python3 lwt.pyz init sweep
-  lwt deploy -g plab --json | jq -r 'select(.python == null) | .host'      those without a Python for it'''
+  lwt deploy -g plab --json | jq -r 'select(.python == null) | .host'
+                                   hosts without a suitable Python'''
 
 
 class Deployed(NamedTuple):
-    """How it went on a host.  python, version: of the first Python that runs lwt there, or '' and what there is instead."""
+    """How it went on a host.  python, version: of the first Python that runs lwt there, or '' and
+    what there is instead.
+    """
 
     host: str
     verdict: verdicts.Verdict
@@ -39,8 +43,10 @@ class Deployed(NamedTuple):
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt deploy -w HOSTS | -g CATEGORY | -a [options]',
-                    'Copy lwt, as one file lwt.pyz, to the home of each host, and with it the files of the workspace\'s tools/,\n'
-                    'if there are any, to HOME/tools.  Hosts need neither to be used; it makes a host a master of its own.',
+                    'Copy lwt, as one file lwt.pyz, to the home of each host, and with it the '
+                    'files of the workspace\'s tools/,\n'
+                    'if there are any, to HOME/tools.  Hosts need neither to be used; it makes a '
+                    'host a master of its own.',
                     EXAMPLES).add_selection()
     parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
     parser.add_options('timeout', 'stall', 'grace')
@@ -56,7 +62,8 @@ def main(name, argv, make_env):
         with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
             env.ready(run, place, session, chosen)
             found = run.reports([_to_host(session, host, wanted, digest) for host in chosen])
-    _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)), parsed.json)
+    _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)),
+          parsed.json)
     return exit_codes.exit_code([deployed.verdict for deployed in found])
 
 
@@ -70,7 +77,8 @@ def _survey(scratch, place):
         os.chmod(path, 0o755)
         os.utime(path, (0, 0))          # the same program is the same file, whenever it was packed
     tools = [place.path(TOOLS)] if place and os.path.isdir(place.path(TOOLS)) else []
-    return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]), 'cksum': str(manifest.cksum([data]))}
+    return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]),
+                                             'cksum': str(manifest.cksum([data]))}
 
 
 def _to_host(session, host, wanted, digest):
@@ -78,7 +86,8 @@ def _to_host(session, host, wanted, digest):
     try:
         with (yield from login.connected(session, host)) as session:
             yield from _script(session, host, 'prepare')
-            verdict = yield from transfer.put(session, host, wanted, '.', transfer.Terms(session.settings.timeout),
+            verdict = yield from transfer.put(session, host, wanted, '.',
+                                              transfer.Terms(session.settings.timeout),
                                               transfer.Tally())
             if not verdict.ok:
                 raise HostError(host.name, verdict)
@@ -92,7 +101,8 @@ def _to_host(session, host, wanted, digest):
 
 def _script(session, host, verb):
     """Flow: one call of sh/deploy.sh; returns its Answer.  Raises HostError."""
-    answer = yield from call.script(session, host, 'deploy', [verb, host.home], timeout=session.settings.stall)
+    answer = yield from call.script(session, host, 'deploy', [verb, host.home],
+                                    timeout=session.settings.stall)
     if not answer.verdict.ok:
         raise HostError(host.name, verdicts.with_complaint(answer.verdict, answer.stderr))
     return answer
@@ -103,8 +113,10 @@ def _judge(host, verdict, digest, lines):
     told = dict(line.partition(' ')[::2] for line in lines)
     kind, _space, value = told.get('digest', '').partition(' ')
     if digest.get(kind) != value:
-        return Deployed(host.name, verdicts.Verdict('failed', 1, 'what lies there is not what was sent'))
-    python, version = ([verdicts.printable_text(word) for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
+        return Deployed(host.name,
+                        verdicts.Verdict('failed', 1, 'what lies there is not what was sent'))
+    python, version = ([verdicts.printable_text(word)
+                        for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
     if not python:
         old = verdicts.printable_text(told.get('old', '').partition(' ')[2])
         version = 'only %s' % old if old else 'none'
@@ -116,14 +128,16 @@ def _tell(found, as_json):
         if as_json:
             verdict = deployed.verdict
             writer.put_bytes(writer.json_line({
-                'host': deployed.host, 'class': verdict.kind, 'code': verdict.code, 'reason': verdict.reason,
+                'host': deployed.host, 'class': verdict.kind, 'code': verdict.code,
+                'reason': verdict.reason,
                 'python': deployed.python or None, 'version': deployed.version or None}))
         elif not deployed.verdict.ok:
             writer.say('%s: %s' % (deployed.host, deployed.verdict.reason))
     well = [deployed for deployed in found if deployed.verdict.ok]
     if well and not as_json:
         for line in writer.table(('HOST', 'RUNS', 'PYTHON', 'COPIED'), [
-                (deployed.host, 'yes' if deployed.python else 'no', (deployed.version + ' ' + deployed.python).strip(),
+                (deployed.host, 'yes' if deployed.python else 'no',
+                 (deployed.version + ' ' + deployed.python).strip(),
                  deployed.verdict.reason) for deployed in well]):
             writer.put_line(line)
     without = sum(1 for deployed in well if not deployed.python)

@@ -23,16 +23,20 @@ EXAMPLES = '''examples:
   lwt doctor --fix            mend what can be mended; what is of other masters is not touched
   lwt doctor --json | jq -r 'select(.status == "FAIL") | .what\''''
 
-NO_ROOM = 1024          # KiB free: what a task prints, and what tells how it ended, does not fit any more
+# KiB free: what a task prints, and what tells how it ended, does not fit any more.
+NO_ROOM = 1024
 COLOURS = {'FAIL': 'red', 'warn': 'yellow', 'fixed': 'green'}
 
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt doctor [-w HOSTS | -g CATEGORY | -a] [--fix] [--json] [options]',
-                    'Check the state, the locks, the workspace, this machine and what lies on hosts (all of the workspace\n'
-                    'without a selection).  With --fix what can be mended is: what tasks left behind is removed, what was lost\n'
-                    'sight of is found again; results are never removed.  Exit code 0: all is well; 1: something is not; 3: a\n'
+                    'Check the state, the locks, the workspace, this machine and what lies on '
+                    'hosts (all of the workspace\n'
+                    'without a selection).  With --fix what can be mended is: what tasks left '
+                    'behind is removed, what was lost\n'
+                    'sight of is found again; results are never removed.  Exit code 0: all is '
+                    'well; 1: something is not; 3: a\n'
                     'host cannot be reached.', EXAMPLES).add_selection()
     parser.add_argument('--fix', action='store_true', help='mend what can be mended')
     parser.add_argument('--json', action='store_true', help='one JSON object a line')
@@ -52,12 +56,15 @@ class _Doctor:
         self._worst = 0
 
     def run(self):
-        """Check all, in an order in which what was mended first helps what follows; returns the exit code."""
+        """Check all, in an order in which what was mended first helps what follows; returns the
+        exit code.
+        """
         settings = self._settings()
         try:
             self._place.prepare()
         except LwtError as error:
-            self._tell(Finding('FAIL', 'workspace', error.message, 'see to its owner and mode, and to the disk'))
+            self._tell(Finding('FAIL', 'workspace', error.message,
+                               'see to its owner and mode, and to the disk'))
             return self._worst
         self._tell_all(checks.state(self._place))
         self._tell_all(checks.locks(self._place))
@@ -70,7 +77,8 @@ class _Doctor:
         except UsageError:
             raise
         except LwtError as error:
-            self._tell(Finding('FAIL', 'tasks', 'cannot be looked at: ' + error.message, error.hint))
+            self._tell(
+                Finding('FAIL', 'tasks', 'cannot be looked at: ' + error.message, error.hint))
         return self._worst
 
     def _settings(self):
@@ -92,7 +100,7 @@ class _Doctor:
         self._tell(Finding('ok', 'master', found.name))
         return found.name
 
-    # -- telling ------------------------------------------------------------------------------------------------------
+    # -- telling -----------------------------------------------------------------------------------
 
     def _tell_all(self, findings):
         for finding in findings:
@@ -103,37 +111,46 @@ class _Doctor:
             finding = _mended(finding)
         self._worst = max(self._worst, _weight(finding))
         if self._parsed.json:
-            writer.put_bytes(writer.json_line(dict(finding.more, status=finding.status, what=finding.what, finding=finding.text,
-                                                   hint=finding.hint)))
+            writer.put_bytes(writer.json_line(
+                dict(finding.more, status=finding.status, what=finding.what, finding=finding.text,
+                     hint=finding.hint)))
             return
-        status = writer.coloured(finding.status.ljust(5), COLOURS[finding.status], self._env.environ) \
+        status = writer.coloured(finding.status.ljust(5), COLOURS[finding.status],
+                                 self._env.environ) \
             if finding.status in COLOURS else finding.status.ljust(5)
-        writer.put_line('%s  %s  %s' % (status, finding.what.ljust(11), writer.printable_line(finding.text.encode(
+        writer.put_line('%s  %s  %s' % (status, finding.what.ljust(11),
+                                        writer.printable_line(finding.text.encode(
             'utf-8', 'surrogateescape'), 400)))
         if finding.hint:
             writer.put_line('%s  %s  hint: %s' % (' ' * 5, ' ' * 11, finding.hint))
 
-    # -- hosts --------------------------------------------------------------------------------------------------------
+    # -- hosts -------------------------------------------------------------------------------------
 
     def _tell_hosts(self, store, settings, own):
         chosen = self._hosts(store, settings)
         session = self._env.session(settings, [])
         with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
-            self._tell_all(run.report(checks.machine(session, any(not host.is_local for host in chosen))))
+            self._tell_all(
+                run.report(checks.machine(session, any(not host.is_local for host in chosen))))
         if not session.transport.ssh:
             chosen = [host for host in chosen if host.is_local]
         seen = self._look(store, session, chosen, own)
-        wrong = [one for one in seen if one.judged is not None and (one.judged.strange or one.judged.leftovers)]
+        wrong = [one for one in seen
+                 if one.judged is not None and (one.judged.strange or one.judged.leftovers)]
         if wrong and self._parsed.fix and own:
             self._mend_hosts(store, session, wrong)
-            again = {one.seen.host: one for one in self._look(store, session, [one.seen.host for one in wrong], own)}
-            seen = [again[one.seen.host]._replace(before=one.judged.strange) if one.seen.host in again else one for one in seen]
+            again = {one.seen.host: one
+                     for one in self._look(store, session, [one.seen.host for one in wrong], own)}
+            seen = [again[one.seen.host]._replace(before=one.judged.strange)
+                    if one.seen.host in again else one for one in seen]
         sick = store.health()
         for one in seen:
             self._tell_all(_of_host(one, sick.get(one.seen.host.name), bool(own)))
 
     def _hosts(self, store, settings):
-        """The homes to look at: those of the hosts that were selected, or of all on which something may be."""
+        """The homes to look at: those of the hosts that were selected, or of all on which something
+        may be.
+        """
         try:
             candidates = self._place.candidates()
         except LwtError:
@@ -151,7 +168,8 @@ class _Doctor:
     def _look(self, store, session, chosen, own):
         """Look at homes; returns an _Examined for each."""
         before = remote_audit.known(store)
-        with running(fitting(session.settings.fanout, '-f', writer.say), session.settings.grace) as run:
+        with running(fitting(session.settings.fanout, '-f', writer.say),
+                     session.settings.grace) as run:
             self._env.ready(run, self._place, session, chosen)
             looks = run.reports([remote_audit.look(session, host) for host in chosen])
         looks.sort(key=lambda seen: chosen.index(seen.host))
@@ -172,15 +190,19 @@ class _Doctor:
                 for strange in one.judged.strange:
                     remote_audit.hand_over(store, one.seen, strange)
         trouble = task_view.Troubles(writer.say).hear
-        context = Context(self._place, store, session, lambda text: None, HealthLog(store, session.settings, session.heard),
+        context = Context(self._place, store, session, lambda text: None,
+                          HealthLog(store, session.settings, session.heard),
                           trouble=trouble)
-        with running(fitting(session.settings.fanout, '-f', writer.say), session.settings.grace) as run:
-            scheduler.one_pass(run, context, [one.seen.host for one in wrong], only={one.seen.host.name for one in wrong})
+        with running(fitting(session.settings.fanout, '-f', writer.say),
+                     session.settings.grace) as run:
+            scheduler.one_pass(run, context, [one.seen.host for one in wrong],
+                               only={one.seen.host.name for one in wrong})
 
 
 class _Examined(NamedTuple):
-    """A home that was looked at.  judged: a remote_audit.Judgement, None where it could not be; before: what was strange there
-    before --fix."""
+    """A home that was looked at.  judged: a remote_audit.Judgement, None where it could not be;
+    before: what was strange there before --fix.
+    """
 
     seen: remote_audit.Seen
     judged: remote_audit.Judgement = None
@@ -191,14 +213,17 @@ def _weight(finding):
     """What a finding adds to the exit code."""
     if finding.status != 'FAIL':
         return 0
-    return EXIT_UNREACHABLE if dict(finding.more).get('class', 'failed') not in ('failed', 'ok') else EXIT_FAILED
+    return (EXIT_UNREACHABLE if dict(finding.more).get('class', 'failed') not in ('failed', 'ok')
+            else EXIT_FAILED)
 
 
 def _mended(finding):
     try:
-        return finding._replace(status='fixed', text='%s: %s' % (finding.text, finding.mend()), hint='')
+        return finding._replace(status='fixed', text='%s: %s' % (finding.text, finding.mend()),
+                                hint='')
     except LwtError as error:
-        return finding._replace(text='%s; it cannot be mended: %s' % (finding.text, error.message), hint=error.hint)
+        return finding._replace(text='%s; it cannot be mended: %s' % (finding.text, error.message),
+                                hint=error.hint)
 
 
 def _of_host(one, sick, is_own):
@@ -207,26 +232,32 @@ def _of_host(one, sick, is_own):
     what = 'host ' + seen.host.name
     more = (('host', seen.host.name), ('home', seen.host.home), ('class', seen.verdict.kind))
     if judged is None:
-        yield Finding('FAIL', what, seen.verdict.reason, 'lwt hosts --why %s' % seen.host.name, more=more)
+        yield Finding('FAIL', what, seen.verdict.reason, 'lwt hosts --why %s' % seen.host.name,
+                      more=more)
         return
     disk = host_view.gigabytes(seen.load.free_disk)
-    text = '%s GB free in %s; %s' % ('?' if disk is None else '%.1f' % disk, seen.host.home, _contents(seen, judged))
+    text = ('%s GB free in %s; %s'
+            % ('?' if disk is None else '%.1f' % disk, seen.host.home, _contents(seen, judged)))
     is_full = seen.load.free_disk is not None and seen.load.free_disk < NO_ROOM
     if not seen.has_home:
         text = 'home %s does not exist yet; the first command creates it' % seen.host.home
-    yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '', more=more + (
-        ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces), ('of_others', judged.others)))
+    yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '',
+                  more=more + (
+        ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces),
+        ('of_others', judged.others)))
     if sick is not None and not sick.takes_tasks:
         yield Finding('warn', what, '%s: %s' % (host_view.STATES[sick.state], sick.reason),
                       'lwt hosts --why %s' % seen.host.name, more=more)
     left = {strange.name for strange in judged.strange}
     for kind, (words, done) in remote_audit.WORDS.items():
-        mended = [strange for strange in one.before if strange.kind == kind and strange.name not in left]
+        mended = [strange
+                  for strange in one.before if strange.kind == kind and strange.name not in left]
         if mended:
             yield Finding('fixed', what, '%s: %s' % (words % _some(mended), done), more=more)
         wrong = [strange for strange in judged.strange if strange.kind == kind]
         if wrong:
-            yield Finding('FAIL', what, words % _some(wrong), 'lwt doctor --fix' if is_own else '', more=more)
+            yield Finding('FAIL', what, words % _some(wrong), 'lwt doctor --fix' if is_own else '',
+                          more=more)
 
 
 def _contents(seen, judged):

@@ -87,19 +87,24 @@ def _parser(name):
     parser.add_selection()
     parser.add_options('timeout', 'idle', 'grace', 'lease', 'output_limit')
     shown = parser.add_argument_group('output')
-    shown.add_argument('-b', '--gather', action='store_true', help='wait for all, and show equal output once')
-    shown.add_argument('--diff', action='store_true', help='gather, and show how each output differs from the most common one')
-    shown.add_argument('-k', '--keep-order', action='store_true', help='show the hosts\' output in the order of the hosts')
+    shown.add_argument('-b', '--gather', action='store_true',
+                       help='wait for all, and show equal output once')
+    shown.add_argument('--diff', action='store_true',
+                       help='gather, and show how each output differs from the most common one')
+    shown.add_argument('-k', '--keep-order', action='store_true',
+                       help='show the hosts\' output in the order of the hosts')
     shown.add_argument('-N', '--no-label', action='store_true', help='no host before the lines')
     shown.add_argument('--json', action='store_true', help='one JSON object a line for each host')
     shown.add_argument('--outdir', metavar='DIR', type=files.user_path,
                        help='besides, a file for each host with its standard output')
     shown.add_argument('--errdir', metavar='DIR', type=files.user_path,
                        help='the same with its standard error')
-    shown.add_argument('--progress', action='store_true', help='tell how far it is (SIGUSR1 tells what runs)')
+    shown.add_argument('--progress', action='store_true',
+                       help='tell how far it is (SIGUSR1 tells what runs)')
     shown.add_argument('--failed-to', metavar='FILE', type=files.user_path,
                        help='write the names of the hosts that failed; -w ^FILE is those')
-    shown.add_argument('-S', '--max-code', action='store_true', help='exit with the largest remote code')
+    shown.add_argument('-S', '--max-code', action='store_true',
+                       help='exit with the largest remote code')
     what = parser.add_argument_group('what is run, and where')
     what.add_argument('--stdin', metavar='FILE', type=files.user_path,
                       help='the command\'s standard input on every host; - is lwt\'s own')
@@ -108,11 +113,15 @@ def _parser(name):
     what.add_argument('--subst', action='store_true',
                       help='replace %%h by the host, %%n by its rank from 0, %%{COLUMN} by its '
                            'column of the host list, %%%% by a percent sign')
-    what.add_argument('--sudo', action='store_true', help='as root, by sudo; its password is asked for once')
+    what.add_argument('--sudo', action='store_true',
+                      help='as root, by sudo; its password is asked for once')
     what.add_argument('--pick', type=positive, metavar='N', help='only N of the hosts, at random')
-    what.add_argument('--batch', type=positive, metavar='N', help='the next N hosts when the N before are done')
-    what.add_argument('--fail-fast', action='store_true', help='a failure ends the rest; with --batch, after its batch')
-    what.add_argument('--retries', type=count, default=0, metavar='N', help='for a host where nothing ran, N further attempts')
+    what.add_argument('--batch', type=positive, metavar='N',
+                      help='the next N hosts when the N before are done')
+    what.add_argument('--fail-fast', action='store_true',
+                      help='a failure ends the rest; with --batch, after its batch')
+    what.add_argument('--retries', type=count, default=0, metavar='N',
+                      help='for a host where nothing ran, N further attempts')
     return parser
 
 
@@ -203,7 +212,8 @@ def _filled(text, host, rank, quote):
 
 
 def _check_columns(work, chosen):
-    """Raise UsageError when a column is asked for that some of the hosts have and others have not."""
+    """Raise UsageError when a column is asked for that some of the hosts have and others have not.
+    """
     if not work.is_template:
         return
     texts = (work.text,) + work.arguments
@@ -222,14 +232,17 @@ def _picked(chosen, pick):
 
 
 def _payload(parsed, stack):
-    """What is sent behind the command; lwt's own standard input is read to its end first, into a file that stack removes."""
+    """What is sent behind the command; lwt's own standard input is read to its end first, into a
+    file that stack removes.
+    """
     script = b''
     if parsed.script is not None:
         script = files.without_bom(files.read_bytes(parsed.script, MAX_SCRIPT))
         if not script:
             raise UsageError('%s: empty' % parsed.script)
         script_checks.check_dos_ends(parsed.script, script)
-    takers = ['-w'] * ('-' in parsed.hosts or '^-' in parsed.hosts) + ['--stdin'] * (parsed.stdin == '-')
+    takers = (['-w'] * ('-' in parsed.hosts or '^-' in parsed.hosts)
+              + ['--stdin'] * (parsed.stdin == '-'))
     secret = _secret(takers) if parsed.sudo else None
     if len(takers) > 1:
         raise UsageError('%s: both would read standard input' % ' and '.join(takers))
@@ -252,16 +265,21 @@ def _payload(parsed, stack):
 
 
 def _secret(takers):
-    """The password for sudo: asked for on the terminal; without one, the first line of standard input; empty: none is needed."""
+    """The password for sudo: asked for on the terminal; without one, the first line of standard
+    input; empty: none is needed.
+    """
     try:
         os.close(os.open('/dev/tty', os.O_RDWR | os.O_NOCTTY))
     except OSError:
         if takers:
-            raise UsageError('--sudo: its password would be read from standard input, and so would %s' % takers[0],
+            raise UsageError(
+                '--sudo: its password would be read from standard input, and so would %s'
+                % takers[0],
                              'run lwt on a terminal, or put the data into a file')
         return sys.stdin.buffer.readline().rstrip(b'\r\n')
     try:
-        return os.fsencode(getpass.getpass('password for sudo on the hosts (empty: none is needed): '))
+        return os.fsencode(
+            getpass.getpass('password for sudo on the hosts (empty: none is needed): '))
     except EOFError:
         return b''
 
@@ -274,17 +292,22 @@ def _style(parsed, chosen):
         style = host_order.Gathered(chosen, parsed.diff)
     else:
         style = host_order.Ordered(chosen, label) if parsed.keep_order else host_order.Live(label)
-    if parsed.outdir and parsed.errdir and os.path.abspath(parsed.outdir) == os.path.abspath(parsed.errdir):
-        raise UsageError('--outdir and --errdir: the same directory', 'each host has one file in each of them')
+    if (parsed.outdir and parsed.errdir
+        and os.path.abspath(parsed.outdir) == os.path.abspath(parsed.errdir)):
+        raise UsageError('--outdir and --errdir: the same directory',
+                         'each host has one file in each of them')
     directories = {'stdout': parsed.outdir, 'stderr': parsed.errdir}
-    wanted = {stream: directory for stream, directory in directories.items() if directory is not None}
+    wanted = {stream: directory
+              for stream, directory in directories.items() if directory is not None}
     for directory in wanted.values():
         files.make_dir(directory)
     return host_order.WithFiles(style, wanted) if wanted else style
 
 
 def _check_folder(path):
-    """Raise UsageError when a file that is to be written in the end cannot be: better now than then."""
+    """Raise UsageError when a file that is to be written in the end cannot be: better now than
+    then.
+    """
     if path is not None:
         try:
             files.check_replaceable(path)
@@ -294,12 +317,15 @@ def _check_folder(path):
 
 def _write_failed(path, chosen, verdicts):
     if path is not None:
-        names = [host.name + '\n' for host in chosen if host not in verdicts or not verdicts[host].ok]
+        names = [host.name + '\n'
+                 for host in chosen if host not in verdicts or not verdicts[host].ok]
         files.write_target(path, ''.join(names))
 
 
 class _Course:
-    """One run on many hosts: which are started when, how each went, and what is said of it on the way and in the end."""
+    """One run on many hosts: which are started when, how each went, and what is said of it on the
+    way and in the end.
+    """
 
     def __init__(self, run, session, chosen, job, style, verbose):
         self._run = run
@@ -319,7 +345,8 @@ class _Course:
         self._timer = None
         self._began = run.loop.time()
         self._error = None              # the first LwtError of a flow: this machine is to blame
-        self._held = set()              # hosts where a process that was left behind holds the output
+        # Hosts where a process that was left behind holds the output.
+        self._held = set()
         self.verdicts = {}              # Host -> Verdict
 
     def run(self):
@@ -344,20 +371,27 @@ class _Course:
         return self._error.exit_code if self._error is not None else 0
 
     def counting(self):
-        """The verdicts that the exit code is made of: without what was ended because of another's failure."""
-        return [verdict for verdict in self.verdicts.values() if not (self._is_cancelled and verdict.kind == 'killed')]
+        """The verdicts that the exit code is made of: without what was ended because of another's
+        failure.
+        """
+        return [verdict for verdict in self.verdicts.values()
+                if not (self._is_cancelled and verdict.kind == 'killed')]
 
-    # -- hosts --------------------------------------------------------------------------------------------------------
+    # -- hosts -------------------------------------------------------------------------------------
 
     def _start_more(self):
-        """Start the next batch when the one before is done; without, as many as keep the pool busy and the memory small."""
+        """Start the next batch when the one before is done; without, as many as keep the pool busy
+        and the memory small.
+        """
         under_way = self._started - len(self.verdicts)
         batch = self._job.parsed.batch
-        room = (0 if under_way else batch) if batch else self._session.settings.fanout + READY - under_way
+        room = ((0 if under_way else batch) if batch
+                else self._session.settings.fanout + READY - under_way)
         for _ in range(min(room, len(self._waiting))):
             rank, host = self._waiting.popleft()
             self._started += 1
-            self._run.pool.add(self._on_host(host, rank), lambda report, host=host: self._done(host, report))
+            self._run.pool.add(
+                self._on_host(host, rank), lambda report, host=host: self._done(host, report))
 
     def _on_host(self, host, rank):
         """Flow: all that is done on one host."""
@@ -366,11 +400,14 @@ class _Course:
 
         def attempt():
             return (yield from call.command(
-                self._session, host, text, arguments, take, timeout=settings.timeout, stall=settings.idle,
+                self._session, host, text, arguments, take, timeout=settings.timeout,
+                stall=settings.idle,
                 payload=self._job.payload, on_held=lambda: self._held.add(host),
                 unwanted=call.too_much(settings.output_limit)))
-        verdict = yield from flow.retry(attempt, _is_worth_another, self._job.parsed.retries + 1, RETRY_DELAY)
-        is_sudos = self._job.parsed.sudo and verdict.ran == 'no' and verdict.reason.startswith('sudo: ')
+        verdict = yield from flow.retry(attempt, _is_worth_another, self._job.parsed.retries + 1,
+                                        RETRY_DELAY)
+        is_sudos = (self._job.parsed.sudo and verdict.ran == 'no'
+                    and verdict.reason.startswith('sudo: '))
         return verdict._replace(kind='sudo') if is_sudos else verdict
 
     def _done(self, host, report):
@@ -413,10 +450,11 @@ class _Course:
     def _stop(self):
         self._stopped = True
 
-    # -- what is said -------------------------------------------------------------------------------------------------
+    # -- what is said ------------------------------------------------------------------------------
 
     def _tell(self, host, verdict):
-        if not self._style.says_failures or verdict.kind == exit_codes.SKIPPED or (verdict.ok and not self._verbose):
+        if (not self._style.says_failures or verdict.kind == exit_codes.SKIPPED
+            or (verdict.ok and not self._verbose)):
             return
         if self._stopped and verdict.kind == 'killed' and len(self._chosen) > 1:
             return                      # the summary names them
@@ -429,14 +467,16 @@ class _Course:
         if self._error is not None and self._error.hint:
             self._out.say('hint: ' + self._error.hint)
         if len(self._chosen) > 1 and self._style.says_failures:
-            for line in exit_codes.summary({host.name: verdict for host, verdict in self.verdicts.items()}):
+            for line in exit_codes.summary(
+                    {host.name: verdict for host, verdict in self.verdicts.items()}):
                 writer.say(line)
 
     def _state(self):
         done, total = len(self.verdicts), len(self._chosen)
         seconds = self._run.loop.time() - self._began
         eta = ', about %s left' % writer.duration(seconds / done * (total - done)) if done else ''
-        return '%d of %d done, %d running, %d failed%s' % (done, total, self._run.pool.running, self._failed, eta)
+        return ('%d of %d done, %d running, %d failed%s'
+                % (done, total, self._run.pool.running, self._failed, eta))
 
     def _show_progress(self):
         self._progress.show(self._state())
@@ -449,5 +489,7 @@ class _Course:
 
 
 def _is_worth_another(verdict):
-    """Is it certain that nothing ran, and may the host answer next time?  (A login that was refused will be again.)"""
+    """Is it certain that nothing ran, and may the host answer next time?  (A login that was refused
+    will be again.)
+    """
     return verdict.ran == 'no' and verdict.kind in ('refused', 'timeout', 'dns')

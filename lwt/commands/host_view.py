@@ -25,11 +25,13 @@ def gigabytes(kib):
 
 
 def monitor_table(looks, environ):
-    """The lines of `lwt monitor`: the busiest first, those that told nothing last, with the reason."""
+    """The lines of `lwt monitor`: the busiest first, those that told nothing last, with the reason.
+    """
     rows = [_monitor_row(look) for look in sorted(looks, key=_by_cpu)]
     failed = {look.host for look in looks if look.load is None}
     busy = {look.host for look in looks if look.load and _is_busy(look.load)}
-    return _with_reasons(('HOST', 'CPU%', 'ME%', 'CORES', 'LOAD', 'MEM', 'FREE', 'DISK', 'TASKS', 'MOST BY'), rows, painter(
+    return _with_reasons(('HOST', 'CPU%', 'ME%', 'CORES', 'LOAD', 'MEM', 'FREE', 'DISK', 'TASKS',
+                          'MOST BY'), rows, painter(
         lambda row: row[0] in failed, lambda row: row[0] in busy, environ))
 
 
@@ -39,7 +41,8 @@ def _by_cpu(look):
 
 def _is_busy(load):
     return (load.cpu or 0) >= BUSY * 100 * load.cores or (
-        load.memory and load.free_memory is not None and load.free_memory <= (1 - BUSY) * load.memory)
+        load.memory and load.free_memory is not None
+        and load.free_memory <= (1 - BUSY) * load.memory)
 
 
 def _monitor_row(look):
@@ -48,8 +51,10 @@ def _monitor_row(look):
     load = look.load
     user = load.users[0] if load.users else None
     most = '%s %d%%' % (user.user, user.cpu) if user and user.cpu else ''
-    return (look.host, load.cpu, load.own_cpu, load.cores, load.load, gigabytes(load.memory), gigabytes(load.free_memory),
-            gigabytes(load.free_disk), load.tasks, most + ('; nonsense: ' + load.nonsense[0] if load.nonsense else ''))
+    return (look.host, load.cpu, load.own_cpu, load.cores, load.load, gigabytes(load.memory),
+            gigabytes(load.free_memory),
+            gigabytes(load.free_disk), load.tasks,
+            most + ('; nonsense: ' + load.nonsense[0] if load.nonsense else ''))
 
 
 def _with_reasons(header, rows, paint):
@@ -57,28 +62,40 @@ def _with_reasons(header, rows, paint):
     whole = [row for row in rows if len(row) > 2]
     width = max([len(row[0]) for row in rows] + [len(header[0])])
     lines = writer.table((header[0].ljust(width),) + header[1:], whole, paint)
-    return lines + [paint(row, '%s  %s' % (row[0].ljust(width), row[1])) for row in rows if len(row) == 2]
+    return (lines
+            + [paint(row, '%s  %s' % (row[0].ljust(width), row[1]))
+               for row in rows if len(row) == 2])
 
 
 def probe_table(found, environ):
-    """The lines of `lwt probe`: those that pass, the fastest to answer first, then the others with the reason."""
-    rows = [(one.host, one.hello, round((one.put or 0) / 1000), round((one.get or 0) / 1000), one.load.cores,
-             gigabytes(one.load.free_memory), gigabytes(one.load.free_disk), one.clock, one.python[0] if one.python else 'none',
+    """The lines of `lwt probe`: those that pass, the fastest to answer first, then the others with
+    the reason.
+    """
+    rows = [(one.host, one.hello, round((one.put or 0) / 1000), round((one.get or 0) / 1000),
+             one.load.cores,
+             gigabytes(one.load.free_memory), gigabytes(one.load.free_disk), one.clock,
+             one.python[0] if one.python else 'none',
              one.netcat[0] if one.netcat else 'none')
             if one.verdict.ok else (one.host, one.verdict.reason)
             for one in sorted(found, key=lambda one: (not one.verdict.ok, one.hello or 0))]
-    return _with_reasons(('HOST', 'HELLO', 'PUT KB/s', 'GET KB/s', 'CORES', 'FREE', 'DISK', 'CLOCK', 'PYTHON', 'NC'), rows,
-                         painter(lambda row: len(row) == 2, lambda row: abs(row[7] or 0) > 60, environ))
+    return _with_reasons(('HOST', 'HELLO', 'PUT KB/s', 'GET KB/s', 'CORES', 'FREE', 'DISK', 'CLOCK',
+                          'PYTHON', 'NC'), rows,
+                         painter(lambda row: len(row) == 2, lambda row: abs(row[7] or 0) > 60,
+                                 environ))
 
 
 def ago(then, now):
     """A time in words: how long it is past."""
-    return '%s ago' % writer.duration(math.floor(max(0.0, now - then)) if now - then > 60 else max(0.0, now - then))
+    return ('%s ago'
+            % writer.duration(math.floor(max(0.0, now - then)) if now - then > 60
+                              else max(0.0, now - then)))
 
 
 def health_lines(found, now, numbers=health.Rules()):
     """All about a Health."""
-    yield '%s: %s%s' % (found.host, STATES[found.state], ' since %s' % clock_time(found.since) if found.since else '')
+    yield ('%s: %s%s'
+           % (found.host, STATES[found.state],
+              ' since %s' % clock_time(found.since) if found.since else ''))
     if found.state == 'held':
         yield '  reason: %s' % found.reason
         yield '  back: lwt hosts --back %s' % found.host
@@ -94,9 +111,12 @@ def health_lines(found, now, numbers=health.Rules()):
             yield '  ' + HINTS[found.kind].replace('HOST', found.host)
 
 
-HINTS = {'hostkey': 'no waiting cures a host key: if it has changed for a good reason, ssh-keygen -R the old one and log in once',
+HINTS = {
+    'hostkey': 'no waiting cures a host key: if it has changed for a good reason, ssh-keygen -R '
+               'the old one and log in once',
          'auth': 'no waiting cures a refused login: see to its authorized_keys',
-         health.TASKS: 'that it answers counts only after that; once its fault is mended: lwt hosts --back HOST'}
+         health.TASKS: 'that it answers counts only after that; once its fault is mended: lwt '
+                       'hosts --back HOST'}
 
 
 def clock_time(seconds):
@@ -111,9 +131,13 @@ def sample_line(told, now):
     when, load, problem = told
     if load is None:
         return 'last visit: %s: %s' % (ago(when, now), problem)
-    return 'last sample: %s: cpu %s%% of %s, by you %s%%, load %s, free %s GB of %s, disk %s GB, tasks %s%s' % (
-        ago(when, now), _word(load.cpu), _word(load.cores and 100 * load.cores), _word(load.own_cpu), _word(load.load),
-        _word(gigabytes(load.free_memory)), _word(gigabytes(load.memory)), _word(gigabytes(load.free_disk)), _word(load.tasks),
+    text = ('last sample: %s: cpu %s%% of %s, by you %s%%, load %s, free %s GB of %s, disk %s GB, '
+            'tasks %s%s')
+    return text % (
+        ago(when, now), _word(load.cpu), _word(load.cores and 100 * load.cores),
+        _word(load.own_cpu), _word(load.load),
+        _word(gigabytes(load.free_memory)), _word(gigabytes(load.memory)),
+        _word(gigabytes(load.free_disk)), _word(load.tasks),
         '; then: ' + problem if problem else '')
 
 
@@ -140,7 +164,9 @@ def put_screen(lines, is_watched):
 
 
 def repeat(one_round, every):
-    """Call one_round() once, or every so many seconds (None: once) until output is lost; returns its last exit code."""
+    """Call one_round() once, or every so many seconds (None: once) until output is lost; returns
+    its last exit code.
+    """
     while True:
         began = time.monotonic()
         code = one_round()
@@ -156,7 +182,8 @@ def look_json(look):
 
 
 def why_rows(place, store, settings, task, now):
-    """[(host, why it does not take a new task now)] of every candidate, and of what else is listed."""
+    """[(host, why it does not take a new task now)] of every candidate, and of what else is listed.
+    """
     sick, told, hour = store.health(), store.samples(), time.localtime(now).tm_hour
     available = {host.name: host for host in place.available()}
     candidates = place.candidates()
@@ -164,7 +191,8 @@ def why_rows(place, store, settings, task, now):
     rows = []
 
     def refuse(host, used=0):
-        return capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task.desc, settings, hour)
+        return capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task.desc,
+                                settings, hour)
 
     others = [host for host in candidates if host.name not in available]
     for host in list(available.values()) + others:
@@ -178,7 +206,9 @@ def why_rows(place, store, settings, task, now):
             reason = refuse(host, used)
             if reason and twins:
                 reason += '; the same machine as %s, its slots are counted once' % ' '.join(twins)
-            better = '' if reason else capacity.better_place(host, task.avoid.split(), available.values(), refuse)
+            better = ('' if reason
+                      else capacity.better_place(host, task.avoid.split(), available.values(),
+                                                 refuse))
             on_its_way = os.path.exists(place.path('.lwt', 'tmp', 'carry.' + host.name, task.input))
             reason = reason or better and 'it ended badly there, and %s may take it' % better or (
                 on_its_way and 'its input is on its way there')

@@ -22,17 +22,21 @@ EXAMPLES = '''examples:
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = Parser(name, 'lwt hosts [-w HOSTS | -g CATEGORY | -a] [-x HOSTS] [--expand | --fold | --count]\n'
+    parser = Parser(
+        name, 'lwt hosts [-w HOSTS | -g CATEGORY | -a] [-x HOSTS] [--expand | --fold | --count]\n'
                     '       lwt hosts --why HOST | --out HOST REASON | --back HOST',
-                    'Print a set of hosts; without a selection, all that are available.  Or tell how one is; put one\n'
+                    'Print a set of hosts; without a selection, all that are available.  Or tell '
+                    'how one is; put one\n'
                     'out, or back.',
                     EXAMPLES).add_selection()
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument('--expand', action='store_true', help='one host a line (the default)')
     shape.add_argument('--fold', action='store_true', help='all in one word, as short as it can be')
     shape.add_argument('--count', action='store_true', help='how many')
-    shape.add_argument('--why', metavar='HOST', help='how it is: what it did, when, and when it is asked again')
-    shape.add_argument('--out', metavar='HOST', help='put it out by hand, for the reason in the words that follow')
+    shape.add_argument('--why', metavar='HOST',
+                       help='how it is: what it did, when, and when it is asked again')
+    shape.add_argument('--out', metavar='HOST',
+                       help='put it out by hand, for the reason in the words that follow')
     shape.add_argument('--back', metavar='HOST', help='take it back, from quarantine as well')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
@@ -57,12 +61,14 @@ def _one(env, parsed, reason):
     from lwt.tasks.store import Store
     name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
     if bool(reason) != bool(parsed.out):
-        raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out else 'lwt hosts: unexpected word ' + reason)
+        raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out
+                         else 'lwt hosts: unexpected word ' + reason)
     place.prepare()
     numbers = health.rules(env.settings(place))
     with Store(place.database) as store:
         if name not in {host.name for host in place.candidates()} | set(store.health()):
-            raise UsageError('%s: no such host in host.list' % printable(name), 'lwt hosts tells which there are')
+            raise UsageError('%s: no such host in host.list' % printable(name),
+                             'lwt hosts tells which there are')
         if parsed.out:
             store.change_health(name, lambda before: health.hold(before, reason, now))
         elif parsed.back:
@@ -80,10 +86,12 @@ def _about(place, store, name, now, numbers):
     from lwt.hosts import health
     yield from host_view.health_lines(store.health().get(name, health.Health(name)), now,
                                          numbers)
-    listed, available = ({host.name: host for host in found} for found in (place.candidates(), place.available()))
+    listed, available = ({host.name: host for host in found}
+                         for found in (place.candidates(), place.available()))
     if name in listed:
         yield '  in host.list: category %s, home %s%s' % (
-            listed[name].category, listed[name].home, '' if name in available else '; it did not pass the last probe')
+            listed[name].category, listed[name].home,
+            '' if name in available else '; it did not pass the last probe')
     else:
         yield '  no longer in host.list'
     if name in store.samples():

@@ -12,7 +12,9 @@ EXAMPLES = '''examples:
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = Parser(name, 'lwt init [DIR]', 'Make a workspace: lwt.conf, host.list, description/sample; keeps what is there.',
+    parser = Parser(name, 'lwt init [DIR]',
+                    'Make a workspace: lwt.conf, host.list, description/sample; keeps what is '
+                    'there.',
                     EXAMPLES)
     parsed, words = parser.parse(argv)
     make_env(parser, parsed)
@@ -21,5 +23,6 @@ def main(name, argv, make_env):
     place, made = layout.init(words[0] if words else '.')
     for path in made:
         writer.put_line(path)
-    writer.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run' % place.root)
+    writer.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run'
+               % place.root)
     return 0

@@ -20,9 +20,12 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt monitor [-w HOSTS | -g CATEGORY | -a] [--watch] [--json] [options]',
-                    'Show cpu (100 is one core), load, memory and disk (GB), and tasks of hosts, the busiest first.  Each host\n'
-                    'sums it up itself.  Without a selection, all available ones.', EXAMPLES).add_selection()
-    parser.add_argument('--watch', action='store_true', help='again and again; on a terminal in place')
+                    'Show cpu (100 is one core), load, memory and disk (GB), and tasks of hosts, '
+                    'the busiest first.  Each host\n'
+                    'sums it up itself.  Without a selection, all available ones.',
+                    EXAMPLES).add_selection()
+    parser.add_argument('--watch', action='store_true',
+                        help='again and again; on a terminal in place')
     parser.add_argument('--every', metavar='SEC', default='5', help='--watch: so often (default 5)')
     parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
     parsed, words = parser.parse(argv)
@@ -54,7 +57,8 @@ def _round(env, place, session, chosen, parsed):
             writer.put_bytes(writer.json_line(host_view.look_json(look)))
     else:
         lines = host_view.monitor_table(looks, env.environ)
-        host_view.put_screen(([_headline(looks, took)] if parsed.watch else []) + lines, parsed.watch)
+        host_view.put_screen(([_headline(looks, took)] if parsed.watch else []) + lines,
+                             parsed.watch)
         if not env.quiet and not parsed.watch:
             writer.say(_headline(looks, took))
     return exit_codes.exit_code([look.verdict for look in looks])
@@ -65,6 +69,8 @@ def _headline(looks, took):
     well = [look.load for look in looks if look.load]
     failed = [look.host for look in looks if not look.load]
     return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (
-        time.strftime('%H:%M:%S'), len(well), len(looks), writer.duration(took), sum(load.cpu or 0 for load in well) / (
-            sum(load.cores for load in well) or 1), sum(load.cores for load in well), sum(load.tasks or 0 for load in well),
+        time.strftime('%H:%M:%S'), len(well), len(looks), writer.duration(took),
+        sum(load.cpu or 0 for load in well) / (
+            sum(load.cores for load in well) or 1), sum(load.cores for load in well),
+        sum(load.tasks or 0 for load in well),
         '; not: ' + nodeset.fold(failed) if failed else '')

@@ -1,4 +1,6 @@
-"""lwt multi: run command lines on this machine, several at a time, each with a time-out, leaving no process behind."""
+"""lwt multi: run command lines on this machine, several at a time, each with a time-out, leaving no
+process behind.
+"""
 
 import collections
 import contextlib
@@ -22,9 +24,10 @@ SIZES = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
 
 EXAMPLES = '''examples:
   lwt multi -j 4 < commands.txt
-  lwt multi -j 8 -u 60 gzip -9 ::: *.log                 a command for each argument; any file name is one word
+  lwt multi -j 8 -u 60 gzip -9 ::: *.log                 a command for each argument
   lwt multi -k 'convert {} {.}.png' :::: list.txt        arguments from the lines of a file
-  lwt multi echo {1} {2} ::: a b ::: 1 2 3               all combinations; :::+ goes along with the source before
+  lwt multi echo {1} {2} ::: a b ::: 1 2 3               all combinations
+  lwt multi echo {1} {2} ::: a b :::+ 1 2                pairs
   lwt multi --joblog log --resume-failed < commands.txt  what failed or is new
   find . -name '*.c' | lwt multi --halt now,fail=1 cc -c {}
 
@@ -56,7 +59,8 @@ def main(name, argv, make_env):
     with contextlib.ExitStack() as stack:
         records = _records(parsed, stack)
         if not sources and os.isatty(0) and not env.quiet:
-            writer.say('%s are read from the terminal; end them with Ctrl-D' % ('arguments' if words else 'command lines'))
+            writer.say('%s are read from the terminal; end them with Ctrl-D'
+                       % ('arguments' if words else 'command lines'))
         # One slot more than jobs: see Executor._has_room.
         run = stack.enter_context(running(plan.jobs + 1, plan.grace, adopt=not parsed.dry_run))
         source = inputs.Input(run, _style(parsed, plan, place), place, sources)
@@ -64,36 +68,51 @@ def main(name, argv, make_env):
 
 
 def _parser(name):
-    parser = Parser(name, 'lwt multi [options] [TEMPLATE [::: ARG…]]  < command lines, or arguments for TEMPLATE',
-                    'Run command lines on this machine, N at a time.  Their standard input is empty; the output of each is\n'
+    parser = Parser(name,
+                    'lwt multi [options] [TEMPLATE [::: ARG…]]  < command lines, or arguments for '
+                    'TEMPLATE',
+                    'Run command lines on this machine, N at a time.  Their standard input is '
+                    'empty; the output of each is\n'
                     'shown when it is done, never mixed with another\'s.', EXAMPLES)
     parser.add_argument('-j', '-P', '--jobs', metavar='N', default='100%',
                         help='commands at once: N; +N, -N: more or less than the cores; N%%: of '
                              'the cores; 0: as many as possible')
-    parser.add_argument('-u', '--timeout', metavar='SEC', help='time-out of each; N%% of the median of those that went well')
+    parser.add_argument('-u', '--timeout', metavar='SEC',
+                        help='time-out of each; N%% of the median of those that went well')
     parser.add_options('grace')
-    parser.add_argument('--retries', metavar='N', default='0', help='run again what failed, up to N times, with back-off')
+    parser.add_argument('--retries', metavar='N', default='0',
+                        help='run again what failed, up to N times, with back-off')
     parser.add_argument('--halt', metavar='WHEN', default='never',
-                        help='now|soon,fail|success|done=N|N%%: stop early, ending what runs (now) or not (soon)')
+                        help='now|soon,fail|success|done=N|N%%: stop early, ending what runs (now) '
+                             'or not (soon)')
     parser.add_argument('--delay', metavar='SEC', default='0', help='between two starts')
-    parser.add_argument('--load', metavar='N', default='0', help='start nothing while the load is N or N%% of the cores, or more')
-    parser.add_argument('--memfree', metavar='SIZE', default='0', help='start nothing with less memory free (k, M, G)')
+    parser.add_argument('--load', metavar='N', default='0',
+                        help='start nothing while the load is N or N%% of the cores, or more')
+    parser.add_argument('--memfree', metavar='SIZE', default='0',
+                        help='start nothing with less memory free (k, M, G)')
     parser.add_argument('--nice', metavar='N', default='0', help='be kind to others: nice N')
-    parser.add_argument('-0', '--null', action='store_true', help='the input is separated by NUL bytes, not newlines')
-    parser.add_argument('--dos', action='store_true', help='drop a carriage return at the end of an input line')
+    parser.add_argument('-0', '--null', action='store_true',
+                        help='the input is separated by NUL bytes, not newlines')
+    parser.add_argument('--dos', action='store_true',
+                        help='drop a carriage return at the end of an input line')
     parser.add_argument('--plus', action='store_true',
                         help='for GNU parallel: its more unusual placeholders are errors, not text')
     parser.add_argument('--dry-run', action='store_true', help='print the commands only')
     shown = parser.add_argument_group('output')
     shown.add_argument('-k', '--keep-order', action='store_true', help='in the order of the input')
-    shown.add_argument('--tag', action='store_true', help='the argument (or command) and a tab before each line')
-    shown.add_argument('--line-buffer', '--lb', action='store_true', help='whole lines as they come')
-    shown.add_argument('--progress', '--bar', '--eta', action='store_true', help='tell how far it is (SIGUSR1 tells what runs)')
+    shown.add_argument('--tag', action='store_true',
+                       help='the argument (or command) and a tab before each line')
+    shown.add_argument('--line-buffer', '--lb', action='store_true',
+                       help='whole lines as they come')
+    shown.add_argument('--progress', '--bar', '--eta', action='store_true',
+                       help='tell how far it is (SIGUSR1 tells what runs)')
     kept = parser.add_argument_group('records')
-    kept.add_argument('--joblog', metavar='FILE', help='a row for each job, as GNU parallel writes it; +FILE appends')
+    kept.add_argument('--joblog', metavar='FILE',
+                      help='a row for each job, as GNU parallel writes it; +FILE appends')
     resumed = kept.add_mutually_exclusive_group()
     resumed.add_argument('--resume', action='store_true', help='leave out what the job log has')
-    resumed.add_argument('--resume-failed', action='store_true', help='leave out what the job log has as a success')
+    resumed.add_argument('--resume-failed', action='store_true',
+                         help='leave out what the job log has as a success')
     kept.add_argument('--results', metavar='DIR', type=files.user_path,
                       help='DIR/N/stdout, stderr and meta (JSON) of each job')
     return parser
@@ -114,7 +133,7 @@ def _parse(parser, head):
     return parsed, literal + words
 
 
-# -- options ------------------------------------------------------------------------------------------------------------------
+# -- options ---------------------------------------------------------------------------------------
 
 
 def _plan(parsed, settings, env):
@@ -124,13 +143,17 @@ def _plan(parsed, settings, env):
         except ValueError as error:
             raise UsageError('%s: %r: %s' % (flag, text, error))
     percent = parsed.timeout is not None and parsed.timeout.endswith('%')
-    timeout = settings.timeout if parsed.timeout is None else 0.0 if percent else read('-u', parsed.timeout, config.seconds)
+    timeout = (settings.timeout if parsed.timeout is None else 0.0 if percent
+               else read('-u', parsed.timeout, config.seconds))
     jobs = read('-j', parsed.jobs, _jobs)
     return executor.Plan(
         jobs=fitting(jobs, '-j', writer.say), timeout=timeout,
-        median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0, grace=settings.grace,
-        retries=read('--retries', parsed.retries, config.count), halt=read('--halt', parsed.halt, _halt),
-        delay=read('--delay', parsed.delay, config.seconds), load=read('--load', parsed.load, _of_cores),
+        median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0,
+        grace=settings.grace,
+        retries=read('--retries', parsed.retries, config.count),
+        halt=read('--halt', parsed.halt, _halt),
+        delay=read('--delay', parsed.delay, config.seconds),
+        load=read('--load', parsed.load, _of_cores),
         memfree=read('--memfree', parsed.memfree, _size), nice=read('--nice', parsed.nice, _nice))
 
 
@@ -172,7 +195,8 @@ def _halt(text):
     found = re.fullmatch(r'(now|soon),(fail|success|done)=([0-9]+(?:\.[0-9]+)?)(%?)', text)
     if not found or not float(found.group(3)):
         raise ValueError('expected never, or now|soon,fail|success|done=N or N%')
-    return executor.Halt(found.group(1), found.group(2), float(found.group(3)), bool(found.group(4)))
+    return executor.Halt(found.group(1), found.group(2), float(found.group(3)),
+                         bool(found.group(4)))
 
 
 def _style(parsed, plan, place):
@@ -185,7 +209,8 @@ def _records(parsed, stack):
     """What keeps the ends of jobs: a joblog.Records, or None where nothing is to be kept."""
     resumed = parsed.resume or parsed.resume_failed
     if resumed and not parsed.joblog:
-        raise UsageError('lwt multi: --resume needs --joblog FILE', 'the job log tells what was done')
+        raise UsageError('lwt multi: --resume needs --joblog FILE',
+                         'the job log tells what was done')
     if not parsed.joblog and not parsed.results:
         return None
     from lwt.multi import joblog  # here, for its imports take long
@@ -199,7 +224,7 @@ def _records(parsed, stack):
     return joblog.Records(done, log, parsed.results)
 
 
-# -- the run ------------------------------------------------------------------------------------------------------------------
+# -- the run ---------------------------------------------------------------------------------------
 
 
 class _Multi:
@@ -224,7 +249,8 @@ class _Multi:
         else:
             stage = job_order.Grouped(self._out)
         self._executor = executor.Executor(run, plan, stage, env.environ, source, self._on_end,
-                                        records.sink_of if records is not None else lambda _job, speaker: speaker)
+                                        records.sink_of if records is not None
+                                           else lambda _job, speaker: speaker)
         self._progress = writer.Progress(parsed.progress)
         self._progress_timer = None
         self._out.share_terminal(self._progress)
@@ -281,9 +307,10 @@ class _Multi:
         if executor.halted and self._plan.halt.outcome == 'success':
             return bad                  # what was wanted has come
         is_unknown = counts['timeout'] or counts['lost']
-        return max(EXIT_UNREACHABLE if is_unknown else 0, EXIT_FAILED if counts['failed'] else 0, bad)
+        return max(EXIT_UNREACHABLE if is_unknown else 0, EXIT_FAILED if counts['failed'] else 0,
+                   bad)
 
-    # -- what is said -------------------------------------------------------------------------------------------------
+    # -- what is said ------------------------------------------------------------------------------
 
     def _on_end(self, ended):
         if self._records is not None:
@@ -300,7 +327,8 @@ class _Multi:
         is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS
         if self._said < SAID or is_new or self._env.verbose:
             attempts = ' (%d attempts)' % ended.attempts if ended.attempts > 1 else ''
-            self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts, writer.printable_line(ended.command)))
+            self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts,
+                                                writer.printable_line(ended.command)))
         self._said += 1
 
     def _sum_up(self, why):
@@ -316,7 +344,8 @@ class _Multi:
             common = sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
             reasons = ['%d %s' % (count, reason) for reason, count in common]
             more = ['…'] * (len(self._reasons) > REASONS)
-            self._out.say('%d of %d failed%s' % (failed, total, ': ' + ', '.join(reasons + more) if reasons else ''))
+            self._out.say('%d of %d failed%s'
+                          % (failed, total, ': ' + ', '.join(reasons + more) if reasons else ''))
         self._run.loop.run()            # the words above may wait for a slow reader
 
     def _left(self):
@@ -340,7 +369,8 @@ class _Multi:
         running = len(self._executor.running)
         seconds = max(0.001, self._run.loop.time() - self._began)
         done = self._executor.counts['ok'] + self._executor.failed
-        self._progress.show('%s, %d running, %.1f/s%s' % (self._state(), running, done / seconds, self._eta(running)))
+        self._progress.show('%s, %d running, %.1f/s%s'
+                            % (self._state(), running, done / seconds, self._eta(running)))
         self._progress_timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
 
     def _eta(self, running):

@@ -1,6 +1,8 @@
-"""What the commands of the command line have in common: the words and options they are given, and where a session comes from.
+"""What the commands of the command line have in common: the words and options they are given, and
+where a session comes from.
 
-Options come from the one table in config; words and options may stand in any order; everything after "--" is the user's.
+Options come from the one table in config; words and options may stand in any order; everything
+after "--" is the user's.
 """
 
 import argparse
@@ -18,7 +20,9 @@ from lwt.workspace import config
 
 
 class Env(NamedTuple):
-    """What a command is given: the environment variables, and what the options before and beside it said."""
+    """What a command is given: the environment variables, and what the options before and beside it
+    said.
+    """
 
     environ: dict
     workspace_option: str
@@ -61,7 +65,9 @@ class Env(NamedTuple):
         return settings
 
     def _check_named_files(self):
-        """Refuse a configuration of ssh that another user can change; what lwt.conf names is as safe as lwt.conf."""
+        """Refuse a configuration of ssh that another user can change; what lwt.conf names is as
+        safe as lwt.conf.
+        """
         from lwt.workspace import files, ownership
         named = [self.environ.get('LWT_SSH_CONFIG', '')]
         named += [text for key, text, _origin in self.overrides if key == 'ssh_config']
@@ -70,7 +76,9 @@ class Env(NamedTuple):
             ownership.check_files(*named)
 
     def session(self, settings, chosen, programs=('ssh',)):
-        """A Session for these hosts, for one run; raises UsageError when a program that they need is not there."""
+        """A Session for these hosts, for one run; raises UsageError when a program that they need
+        is not there.
+        """
         import shutil
         from lwt import ssh
         from lwt.remote import call, login
@@ -96,9 +104,11 @@ class Env(NamedTuple):
         return call.Session(settings, transport, sockets=sockets.directory, gates={}, heard=[])
 
     def ready(self, run, place, session, chosen, told=()):
-        """What a run on hosts begins with: gates for their logins, and that how they answered is counted when it is over.
+        """What a run on hosts begins with: gates for their logins, and that how they answered is
+        counted when it is over.
 
-        place: the workspace, or None.  told: a list of what hosts tell of themselves, for health_log.record.
+        place: the workspace, or None.  told: a list of what hosts tell of themselves, for
+        health_log.record.
         """
         def remember():
             from lwt.hosts import health_log
@@ -110,11 +120,15 @@ class Env(NamedTuple):
             run.at_exit(remember)
 
     def select(self, parsed, place, settings=None, may_be_empty=False):
-        """The hosts that -w -g -a -x mean.  settings: of the place; read if need be and none are given."""
+        """The hosts that -w -g -a -x mean.  settings: of the place; read if need be and none are
+        given.
+        """
         from lwt.workspace import hostlist
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)
-        selection = hostlist.Selection(named, tuple(parsed.categories), parsed.everything, tuple(parsed.exclude))
-        candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
+        selection = hostlist.Selection(named, tuple(parsed.categories), parsed.everything,
+                                       tuple(parsed.exclude))
+        candidates = (place.candidates() if place and os.path.lexists(place.path('host.list'))
+                      else [])
         chosen = hostlist.select(selection, candidates, functools.lru_cache()(
             lambda: self._available(place or self.require_workspace(), settings)), _read_hosts)
         if not chosen and not may_be_empty:
@@ -126,9 +140,11 @@ class Env(NamedTuple):
         from lwt.hosts import health_log
         from lwt.workspace import nodeset
         listed = place.available()
-        resting = health_log.resting(place, [host.name for host in listed], settings or self.settings(place))
+        resting = health_log.resting(place, [host.name for host in listed],
+                                     settings or self.settings(place))
         if resting and not self.quiet:
-            writer.say('left out (quarantine): %s; see lwt hosts --why HOST' % nodeset.fold(sorted(resting)))
+            writer.say('left out (quarantine): %s; see lwt hosts --why HOST'
+                       % nodeset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]
 
 
@@ -173,7 +189,9 @@ def refuse_words(parser, words):
 
 
 def fitting(fanout, flag, say):
-    """A fanout that the limit on open files has room for; say(text) hears when it is less than what was asked for."""
+    """A fanout that the limit on open files has room for; say(text) hears when it is less than what
+    was asked for.
+    """
     most = proc.max_children()
     if fanout > most:
         say('%s %d: capped to %d (the limit on open files)' % (flag, fanout, most))
@@ -186,22 +204,27 @@ def _wrapped(text, width, **options):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help that fits the terminal: prose is filled; lines that are set in are examples, each with its comment beside it."""
+    """Help that fits the terminal: prose is filled; lines that are set in are examples, each with
+    its comment beside it.
+    """
 
     def __init__(self, prog):
         width = config.bounded(os.environ.get('COLUMNS', ''), 20, 1000) or writer.columns()
-        super().__init__(prog, width=width - 2)         # or argparse asks shutil anew for each option
+        # Or argparse asks shutil anew for each option.
+        super().__init__(prog, width=width - 2)
 
     def _fill_text(self, text, width, indent):
         lines = []
-        for is_set_in, block in itertools.groupby(text.split('\n'), lambda line: line.startswith('  ')):
+        for is_set_in, block in itertools.groupby(
+                text.split('\n'), lambda line: line.startswith('  ')):
             lines += _examples(list(block), width) if is_set_in else _prose(list(block), width)
         return '\n'.join(lines)
 
     def _format_usage(self, usage, actions, groups, prefix):
         text = super()._format_usage(usage, actions, groups, prefix)
         return '\n'.join(line for old in text.split('\n') for line in _wrapped(
-            old, self._width, subsequent_indent=' ' * 11, break_on_hyphens=False, drop_whitespace=True) or [''])
+            old, self._width, subsequent_indent=' ' * 11, break_on_hyphens=False,
+            drop_whitespace=True) or [''])
 
 
 def _prose(block, width):
@@ -213,7 +236,9 @@ def _prose(block, width):
 def _examples(block, width):
     """Lines of an example and, after two blanks or more, what it does, in two columns."""
     parts = [re.fullmatch(r'(  .*?)(?:\s{2,}(\S.*))?', line).groups() for line in block]
-    column = 2 + max([len(example) for example, comment in parts if comment and len(example) <= width // 2] + [6])
+    column = (2
+              + max([len(example) for example, comment in parts
+                     if comment and len(example) <= width // 2] + [6]))
     lines = []
     for example, comment in parts:
         beside = _wrapped(comment or '', width - column)
@@ -224,22 +249,30 @@ def _examples(block, width):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but: words and options in any order, errors as UsageError, and the options table."""
+    """argparse, but: words and options in any order, errors as UsageError, and the options table.
+    """
 
     def __init__(self, name, usage, description, examples='', **options):
-        super().__init__(prog='lwt ' + name if name else 'lwt', usage=usage, description=description, epilog=examples,
+        super().__init__(prog='lwt ' + name if name else 'lwt', usage=usage,
+                         description=description, epilog=examples,
                          formatter_class=_Formatter, **options)
-        self.add_argument('-C', dest='workspace_option', metavar='WORKSPACE', default=argparse.SUPPRESS,
+        self.add_argument('-C', dest='workspace_option', metavar='WORKSPACE',
+                          default=argparse.SUPPRESS,
                           help='the workspace, where it is not this directory or one above')
-        self.add_argument('-q', '--quiet', action='store_true', default=argparse.SUPPRESS, help='only errors')
-        self.add_argument('-v', '--verbose', action='store_true', default=argparse.SUPPRESS, help='say more')
-        self.add_argument('--set', dest='assignments', action='append', metavar='KEY=VALUE', default=argparse.SUPPRESS,
+        self.add_argument('-q', '--quiet', action='store_true', default=argparse.SUPPRESS,
+                          help='only errors')
+        self.add_argument('-v', '--verbose', action='store_true', default=argparse.SUPPRESS,
+                          help='say more')
+        self.add_argument('--set', dest='assignments', action='append', metavar='KEY=VALUE',
+                          default=argparse.SUPPRESS,
                           help='set any option (those of lwt.conf)')
         self._options = []
         self.add_options('log', 'log_format')
 
     def _get_option_tuples(self, option_string):
-        """No abbreviations of long options.  (allow_abbrev=False would before Python 3.8 also take -j2 for unknown.)"""
+        """No abbreviations of long options.  (allow_abbrev=False would before Python 3.8 also take
+        -j2 for unknown.)
+        """
         return [] if option_string.startswith('--') else super()._get_option_tuples(option_string)
 
     def add_options(self, *keys, shown=True):
@@ -247,7 +280,8 @@ class Parser(argparse.ArgumentParser):
         for key in keys:
             option = config.BY_KEY[key]
             default = ' (default %s)' % option.default if option.default else ''
-            self.add_argument(*option.flags, dest='option_' + key, metavar=option.metavar, default=argparse.SUPPRESS,
+            self.add_argument(*option.flags, dest='option_' + key, metavar=option.metavar,
+                              default=argparse.SUPPRESS,
                               help=option.help + default if shown else argparse.SUPPRESS)
             self._options.append(key)
         return self
@@ -256,15 +290,19 @@ class Parser(argparse.ArgumentParser):
         """Take the options that select hosts."""
         group = self.add_argument_group('hosts')
         for flag, dest, metavar, text in (
-                ('-w', 'hosts', 'HOSTS', 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'),
+                ('-w', 'hosts', 'HOSTS',
+                 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'),
                 ('-g', 'categories', 'CATEGORY', 'the available ones of a category, or of several'),
                 ('-x', 'exclude', 'HOSTS', 'but not these')):
-            group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[], help=text)
+            group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[],
+                               help=text)
         group.add_argument('-a', dest='everything', action='store_true', help='all available ones')
         return self.add_options('fanout', 'connect_timeout', 'hello_timeout')
 
     def parse(self, argv):
-        """(parsed, words): argparse's namespace, and what is no option; all after "--" is words.  Raises UsageError."""
+        """(parsed, words): argparse's namespace, and what is no option; all after "--" is words.
+        Raises UsageError.
+        """
         head, tail = _split(argv)
         parsed, words = self.parse_known_args(self._with_numbers(head))
         for word in words:
@@ -293,7 +331,8 @@ class Parser(argparse.ArgumentParser):
         """(the options at the beginning, the rest from the first word on that is none)."""
         flags = {flag: action.nargs != 0 for flag, action in self._option_string_actions.items()}
         at = 0
-        while at < len(argv) and argv[at].startswith('-') and len(argv[at]) > 1 and argv[at] != '--':
+        while (at < len(argv) and argv[at].startswith('-') and len(argv[at]) > 1
+               and argv[at] != '--'):
             takes_value = flags.get(argv[at].partition('=')[0], False) and '=' not in argv[at]
             at += 2 if takes_value else 1
         return list(argv[:at]), list(argv[at:])
@@ -310,7 +349,8 @@ class Parser(argparse.ArgumentParser):
         raise UsageError('%s: %s' % (self.prog, message), 'see %s --help' % self.prog)
 
     def _nearest(self, word):
-        return config.nearest(word.partition('=')[0], self._option_string_actions, 'see %s --help' % self.prog)
+        return config.nearest(word.partition('=')[0], self._option_string_actions,
+                              'see %s --help' % self.prog)
 
 
 def _split(argv):

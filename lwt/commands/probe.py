@@ -28,13 +28,19 @@ EXAMPLES = '''examples:
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
-    parser = Parser(name, 'lwt probe [-w HOSTS | -g CATEGORY | -a] [--limit KBIT] [--watch] [--json] [options]',
-                    'Test hosts, all candidates of host.list without a selection: log in, send a file and take it back, ask\n'
-                    'what there is.  Those that pass are written to host.list.available; what was found is remembered.', EXAMPLES)
+    parser = Parser(
+        name, 'lwt probe [-w HOSTS | -g CATEGORY | -a] [--limit KBIT] [--watch] [--json] [options]',
+                    'Test hosts, all candidates of host.list without a selection: log in, send a '
+                    'file and take it back, ask\n'
+                    'what there is.  Those that pass are written to host.list.available; what was '
+                    'found is remembered.', EXAMPLES)
     parser.add_selection()
-    parser.add_argument('--limit', metavar='KBIT', default='0', help='kbit/s each way for each host (default: no limit)')
-    parser.add_argument('--watch', action='store_true', help='again and again; on a terminal in place')
-    parser.add_argument('--every', metavar='SEC', default='60', help='--watch: so often (default 60)')
+    parser.add_argument('--limit', metavar='KBIT', default='0',
+                        help='kbit/s each way for each host (default: no limit)')
+    parser.add_argument('--watch', action='store_true',
+                        help='again and again; on a terminal in place')
+    parser.add_argument('--every', metavar='SEC', default='60',
+                        help='--watch: so often (default 60)')
     parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
@@ -46,7 +52,8 @@ def main(name, argv, make_env):
     is_all = not (parsed.hosts or parsed.categories or parsed.everything)
     chosen = place.candidates() if is_all else env.select(parsed, place, settings)
     place.prepare()
-    return host_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed), every if parsed.watch else None)
+    return host_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed),
+                            every if parsed.watch else None)
 
 
 class _Round:
@@ -76,20 +83,24 @@ class _Round:
     def _probe(self):
         settings, told, size = self._settings, [], self._settings.probe_size
         session = self._env.session(settings, self._chosen)
-        with files.local_errors('a file to probe with'), tempfile.NamedTemporaryFile(prefix='lwt-probe.') as file:
+        with files.local_errors('a file to probe with'), tempfile.NamedTemporaryFile(
+                prefix='lwt-probe.') as file:
             data = os.urandom(size)     # which nothing on the way can compress
             file.write(data)
             file.flush()
             digest = hashlib.sha256(data).hexdigest()
             with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
                 self._env.ready(run, self._place, session, self._chosen, told)
-                found = run.reports([self._flow(session, host, file.name, digest) for host in self._chosen])
-                told += [(one.host, one.load if one.verdict.ok else None, one.verdict.reason) for one in found]
+                found = run.reports(
+                    [self._flow(session, host, file.name, digest) for host in self._chosen])
+                told += [(one.host, one.load if one.verdict.ok else None, one.verdict.reason)
+                         for one in found]
         return found
 
     def _flow(self, session, host, path, digest):
         try:
-            return (yield from probe.probe(session, host, path, self._settings.probe_size, digest, self._rate))
+            return (yield from probe.probe(session, host, path, self._settings.probe_size, digest,
+                                           self._rate))
         except Cancelled:
             return probe.Probed(host.name, Verdict('killed', 130, 'interrupted', 'maybe'))
 
@@ -99,20 +110,25 @@ class _Round:
         listed = {host.name for host in candidates}
         with Store(self._place.database) as store:
             store.add_probes([(one.host, probe.to_json(one)) for one in found])
-            sick = {name: health for name, health in store.health().items() if not health.takes_tasks}
+            sick = {name: health
+                    for name, health in store.health().items() if not health.takes_tasks}
             lines = list(host_view.twin_lines(store, listed, found))
         good = {one.host for one in found if one.verdict.ok}
         probed = {host.name for host in self._chosen}
-        is_all = probed.issuperset(host.name for host in candidates)        # then the old list, whatever is in it, is no matter
+        # Then the old list, whatever is in it, is no matter.
+        is_all = probed.issuperset(host.name for host in candidates)
         before = set() if is_all else {host.name for host in self._place.available()}
         after = [host for host in candidates
-                 if (host.name in good if host.name in probed else host.name in before) and host.name not in sick]
+                 if (host.name in good if host.name in probed else host.name in before)
+                 and host.name not in sick]
         path = self._place.path('host.list.available')
         if not after:
             return lines + ['%d of %d hosts pass; %s is left as it is, for it would be empty'
                             % (len(good), len(found), path)]
-        files.write_atomic(path, '# %s: those that passed the last probe\n' % time.strftime('%Y-%m-%d %H:%M:%S') + ''.join(
-            '\t'.join((host.name, host.category, host.home) + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
+        files.write_atomic(path, '# %s: those that passed the last probe\n'
+                           % time.strftime('%Y-%m-%d %H:%M:%S') + ''.join(
+            '\t'.join((host.name, host.category, host.home)
+                      + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
             for host in after))
         waiting = sorted(good & set(sick))
         return lines + ['%d of %d hosts pass; %d available%s' % (

@@ -23,7 +23,8 @@ from lwt.workspace.nodeset import refuse
 BR_HOSTS = '/etc/br.hosts'      # where bashreduce looks for hosts
 PROGRESS_STEP = 0.5             # seconds between two looks at how far it has come
 READ_SIZE = 1 << 18
-PROBE = "printf 'b\\nA\\na\\nB\\n' | sort | tr -d '\\n'"     # what tells one language's order from another's
+# What tells one language's order from another's.
+PROBE = "printf 'b\\nA\\na\\nB\\n' | sort | tr -d '\\n'"
 
 EXAMPLES = '''examples:
   lwt reduce -w h1,h2 -i big.txt -o sorted.txt            sort by the first column
@@ -39,7 +40,8 @@ def main(name, argv, make_env):
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
-        raise UsageError('lwt reduce: unexpected word %s' % (words + (parsed.rest or []))[0], 'commands follow --map and -r')
+        raise UsageError('lwt reduce: unexpected word %s' % (words + (parsed.rest or []))[0],
+                         'commands follow --map and -r')
     order = _order(parsed, env.environ)
     if parsed.output is not None:
         files.check_replaceable(parsed.output)
@@ -59,20 +61,26 @@ def main(name, argv, make_env):
 
 
 def _parser(name):
+    # -t is bashreduce's here; --connect-timeout is there.
     parser = Parser(name, 'lwt reduce [-w HOSTS | -m "HOST HOST…"] [options] [-i IN] [-o OUT]',
-                    'Part lines by their key among hosts, sort them there and reduce them, and put what comes back together:\n'
-                    'the same as `sort -kCOL,COL IN | CMD > OUT`, if CMD treats each key by itself.  A key is never parted.\n'
+                    'Part lines by their key among hosts, sort them there and reduce them, and put '
+                    'what comes back together:\n'
+                    'the same as `sort -kCOL,COL IN | CMD > OUT`, if CMD treats each key by '
+                    'itself.  A key is never parted.\n'
                     'OUT appears when all of it is right, or not at all.', EXAMPLES,
-                    conflict_handler='resolve').add_selection()         # -t is bashreduce's here; --connect-timeout is there
+                    conflict_handler='resolve').add_selection()
     for flags, metavar, text in (
-            (('-m',), '"HOST…"', 'these, and one named twice does twice as much (default: %s)' % BR_HOSTS),
+            (('-m',), '"HOST…"',
+             'these, and one named twice does twice as much (default: %s)' % BR_HOSTS),
             (('-c', '--column'), 'COL', 'the column that is the key (default 1)'),
             (('-r', '--reduce'), 'CMD', 'run on each host, reads its sorted lines (default: none)'),
             (('-i', '--input'), 'IN', 'a file (default: standard input)'),
             (('-o', '--output'), 'OUT', 'a file (default: standard output)'),
             (('-S', '--memory'), 'MEM', 'for each sort, as sort -S has it'),
-            (('-t', '--tmp'), 'DIR', 'for temporary files, on the hosts and here (default: $TMPDIR there, or /tmp)'),
-            (('--map',), 'CMD', 'run on each host before lines are parted: reads its share of the input'),
+            (('-t', '--tmp'), 'DIR',
+             'for temporary files, on the hosts and here (default: $TMPDIR there, or /tmp)'),
+            (('--map',), 'CMD',
+             'run on each host before lines are parted: reads its share of the input'),
             (('--input-on-hosts',), 'GLOB', 'read the files that lie on the hosts, in place of IN'),
             (('--delimiter',), 'X', 'what stands between columns (default: blanks)')):
         dest = 'named' if flags == ('-m',) else flags[-1].strip('-').replace('-', '_')
@@ -81,7 +89,8 @@ def _parser(name):
                             type=files.user_path if is_path else str)
     parser.add_argument('--numeric', action='store_true', help='keys are numbers')
     parser.add_argument('--reverse', action='store_true', help='the largest key first')
-    parser.add_argument('--transport', choices=('ssh', 'nc'), default='ssh', help='how lines travel; nc: not encrypted')
+    parser.add_argument('--transport', choices=('ssh', 'nc'), default='ssh',
+                        help='how lines travel; nc: not encrypted')
     return parser.add_options('timeout', 'stall', 'grace', 'lease')
 
 
@@ -91,23 +100,32 @@ def _order(parsed, environ):
         column = config.positive(parsed.column or '1')
     except ValueError as error:
         raise UsageError('-c %s: %s' % (parsed.column, error))
-    delimiter = os.fsencode({'\\t': '\t', '\\0': '\0'}.get(parsed.delimiter, parsed.delimiter or ''))
+    delimiter = os.fsencode(
+        {'\\t': '\t', '\\0': '\0'}.get(parsed.delimiter, parsed.delimiter or ''))
     if parsed.delimiter is not None and (len(delimiter) != 1 or delimiter in b'\n\0'):
-        raise UsageError('--delimiter %r: expected one character' % parsed.delimiter, '\\t is a tab')
+        raise UsageError('--delimiter %r: expected one character' % parsed.delimiter,
+                         '\\t is a tab')
     if parsed.memory is not None and not re.fullmatch(r'\d+[%bKMGT]?', parsed.memory):
         raise UsageError('-S %s: expected a size, as 256M or 20%%' % parsed.memory)
     if parsed.input and parsed.input_on_hosts:
         raise UsageError('-i and --input-on-hosts exclude each other')
-    return partition.Order(column, delimiter, parsed.numeric, parsed.reverse, partition.collation(environ))
+    return partition.Order(column, delimiter, parsed.numeric, parsed.reverse,
+                           partition.collation(environ))
 
 
 def _hosts(parsed, env, place, br_hosts, settings=None):
-    """The hosts, one for each partition: the names of -m, or a selection, or those that bashreduce would take."""
+    """The hosts, one for each partition: the names of -m, or a selection, or those that bashreduce
+    would take.
+    """
     if parsed.named is not None and (parsed.hosts or parsed.categories or parsed.everything):
         raise UsageError('-m and -w, -g, -a exclude each other')
-    if parsed.named is None and (parsed.hosts or parsed.categories or parsed.everything or not os.path.exists(br_hosts)):
+    if (parsed.named is None
+        and (parsed.hosts or parsed.categories or parsed.everything
+             or not os.path.exists(br_hosts))):
         return env.select(parsed, place, settings)
-    where, text = ('-m', parsed.named) if parsed.named is not None else (br_hosts, files.read_text(br_hosts, hostlist.MAX_BYTES))
+    where, text = '-m', parsed.named
+    if parsed.named is None:
+        where, text = br_hosts, files.read_text(br_hosts, hostlist.MAX_BYTES)
     lines = [line.partition('#')[0] for line in text.splitlines()]
     candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
     chosen = []
@@ -126,7 +144,8 @@ def _exports(variables):
 
 def _user_text(command, environ):
     """A command of the user, with the locale that it would have here."""
-    return _exports({name: value for name, value in environ.items() if name == 'LANG' or name.startswith('LC_')}) + command
+    return _exports({name: value for name, value in environ.items()
+                     if name == 'LANG' or name.startswith('LC_')}) + command
 
 
 def _results(rounds, parsed, order, chosen, environ):
@@ -137,9 +156,12 @@ def _results(rounds, parsed, order, chosen, environ):
         found = rounds.do('map', first, _shares(pieces, chosen, first))
         pieces = [results.piece for results in found]
     parts = [reducers.Piece(rounds.temporary().fileno(), complete=False) for _ in chosen]
-    splitter = _reading(partition.splitter, order, [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
-    jobs = [reducers.Job('partition %d' % number, _from(number, chosen), part) for number, part in enumerate(parts, 1)]
-    found = rounds.do('reduce', _last_steps(parsed, order, rounds, environ), jobs, sum(map(len, pieces)),
+    splitter = _reading(partition.splitter, order,
+                        [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
+    jobs = [reducers.Job('partition %d' % number, _from(number, chosen), part)
+            for number, part in enumerate(parts, 1)]
+    found = rounds.do('reduce', _last_steps(parsed, order, rounds, environ), jobs,
+                      sum(map(len, pieces)),
                       reducers.part(pieces, splitter, parts))
     return found if order.is_by_bytes else [rounds.merged(found, order)]
 
@@ -163,7 +185,9 @@ def _sort_text(order, memory, rounds):
     """The text of sort on the hosts."""
     text = _exports(order.variables)
     if not order.has_plain_rules:
-        text += ('[ "$(%s)" = %s ] || { echo "lines sort by other rules here than by those of %s" >&2; exit 3; }\n'
+        text += (
+            '[ "$(%s)" = %s ] || { echo "lines sort by other rules here than by those of %s" >&2; '
+            'exit 3; }\n'
                  % (PROBE, rounds.order_here(order.variables), order.collate))
     words = [os.fsdecode(scripts.shell_quote(word)) for word in order.sort_words(memory)]
     return text + 'exec sort -T "$LWT_SCRATCH" ' + ' '.join(words)
@@ -174,7 +198,8 @@ def _shares(pieces, chosen, steps):
     if steps.pattern:
         return [reducers.Job('its files', (host,), None) for host in dict.fromkeys(chosen)]
     shares = [share for piece in pieces for share in _reading(reducers.cut, piece, len(chosen))]
-    return [reducers.Job('share %d' % number, _from(number, chosen), share) for number, share in enumerate(shares, 1)]
+    return [reducers.Job('share %d' % number, _from(number, chosen), share)
+            for number, share in enumerate(shares, 1)]
 
 
 def _reading(function, *arguments):
@@ -199,7 +224,9 @@ class _Failed(Exception):
 
 
 class _Rounds:
-    """Rounds of partitions under a run: their temporary files, how far they are, and what is said of them."""
+    """Rounds of partitions under a run: their temporary files, how far they are, and what is said
+    of them.
+    """
 
     def __init__(self, run, env, session, parsed):
         self._run = run
@@ -215,29 +242,33 @@ class _Rounds:
         self._left = 0                  # flows of the round
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
-        self._plan = reducers.Plan(session, self._netcat(session) if parsed.transport == 'nc' else None, parsed.tmp or '',
+        self._plan = reducers.Plan(session, self._netcat(session) if parsed.transport == 'nc'
+                                   else None, parsed.tmp or '',
                                  settings.timeout, self._complain, self._say)
 
     def _netcat(self, session):
         """The netcat of this machine."""
         found = self._run.report(rendezvous.here(session.transport))
         if found is None:
-            raise UsageError('no netcat found in PATH=%s' % session.transport.path, 'use --transport ssh')
+            raise UsageError('no netcat found in PATH=%s' % session.transport.path,
+                             'use --transport ssh')
         return found
 
     def temporary(self):
         """A file without a name; it is open as long as the run."""
-        with files.local_errors('a temporary file in %s' % (self._scratch or tempfile.gettempdir())):
+        with files.local_errors('a temporary file in %s'
+                                % (self._scratch or tempfile.gettempdir())):
             file = tempfile.TemporaryFile(dir=self._scratch, buffering=0)
         self._run.at_exit(file.close)
         return file
 
     def order_here(self, variables):
         """What tells the order of lines on this machine."""
-        result = self._run.report(_single(Command(('/bin/sh', '-c', PROBE), env=dict(self._env.environ, **variables))))
+        result = self._run.report(
+            _single(Command(('/bin/sh', '-c', PROBE), env=dict(self._env.environ, **variables))))
         return result.stdout.decode('ascii', 'replace')
 
-    # -- input --------------------------------------------------------------------------------------------------------
+    # -- input -------------------------------------------------------------------------------------
 
     def input(self, path):
         """The Piece that is the input: a file, or standard input where path is None."""
@@ -251,18 +282,22 @@ class _Rounds:
             raise UsageError('%s: %s' % (name, error.strerror))
         if stat.S_ISDIR(info.st_mode):
             raise UsageError('%s: a directory' % name)
-        if stat.S_ISREG(info.st_mode) and info.st_size:     # files of /proc have content, but no size
+        # Files of /proc have content, but no size.
+        if stat.S_ISREG(info.st_mode) and info.st_size:
             return reducers.Piece(fd, os.lseek(fd, 0, os.SEEK_CUR), info.st_size)
         if os.isatty(fd) and not self._env.quiet:
             writer.say('reading lines from the terminal')
         return self._kept(fd, name)
 
     def _kept(self, fd, name):
-        """What comes from a pipe, as a Piece: samples of all of it are needed, and it may have to be sent twice."""
+        """What comes from a pipe, as a Piece: samples of all of it are needed, and it may have to
+        be sent twice.
+        """
         piece = reducers.Piece(self.temporary().fileno())
 
         def take():
-            with files.local_errors('%s, which is kept in %s' % (name, self._scratch or tempfile.gettempdir())):
+            with files.local_errors('%s, which is kept in %s'
+                                    % (name, self._scratch or tempfile.gettempdir())):
                 data = os.read(fd, READ_SIZE)
                 piece.append(data)
             if not data:
@@ -280,14 +315,17 @@ class _Rounds:
         self._run.pool.on_cancel(lambda: None)
         return piece
 
-    # -- a round ------------------------------------------------------------------------------------------------------
+    # -- a round -----------------------------------------------------------------------------------
 
     def do(self, what, steps, jobs, expected=0, parting=None):
-        """Do the Steps to all Jobs, while the flow `parting` fills their Pieces; their Results, in order.
+        """Do the Steps to all Jobs, while the flow `parting` fills their Pieces; their Results, in
+        order.
 
-        what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was said.
+        what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was
+        said.
         """
-        tally = reducers.Tally(expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
+        tally = reducers.Tally(
+            expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
                              steps.keeps_lines)
         found = [reducers.Results(self.temporary(), tally) for _ in jobs]
         failures, bad = [], set()
@@ -343,18 +381,22 @@ class _Rounds:
     def _complain(self, host, data):
         """What a command there printed on standard error."""
         if host.name not in self._lines:
-            self._lines[host.name] = writer.WholeLines(self._out.err, writer.encoded(host.name + ': '))
+            self._lines[host.name] = writer.WholeLines(self._out.err,
+                                                       writer.encoded(host.name + ': '))
         self._lines[host.name].feed(data)
 
-    # -- output -------------------------------------------------------------------------------------------------------
+    # -- output ------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _paths(self, found):
-        """Paths of files that hold the Results; their own have no names, except where there is /proc."""
+        """Paths of files that hold the Results; their own have no names, except where there is
+        /proc.
+        """
         if os.path.isdir('/proc/self/fd'):
             yield ['/proc/%d/fd/%d' % (os.getpid(), results.file.fileno()) for results in found]
             return
-        with files.local_errors('results of reduce'), tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+        with files.local_errors('results of reduce'), tempfile.TemporaryDirectory(
+                dir=self._scratch) as folder:
             paths = [os.path.join(folder, str(number)) for number in range(len(found))]
             for path, results in zip(paths, found):
                 with open(path, 'wb') as copy:
@@ -370,7 +412,8 @@ class _Rounds:
             result = self._run.report(_single(
                 Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
         if merged.error is not None or not result.ok:
-            raise LocalError('sort -m: %s' % (merged.error or verdicts.printable_text(result.stderr.decode('utf-8', 'replace'))
+            raise LocalError('sort -m: %s' % (
+                merged.error or verdicts.printable_text(result.stderr.decode('utf-8', 'replace'))
                                               or 'exit code %d' % result.code))
         return merged
 
@@ -381,14 +424,19 @@ def _single(command):
 
 
 def progress_text(what, tally, elapsed):
-    """How far a round is after so many seconds; how long what comes back will take is known only where as much does."""
+    """How far a round is after so many seconds; how long what comes back will take is known only
+    where as much does.
+    """
     text = '%s %d/%d: %s of %s sent, %s back' % (
-        what, tally.done, tally.partitions, writer.size(tally.sent), writer.size(tally.expected), writer.size(tally.returned))
+        what, tally.done, tally.partitions, writer.size(tally.sent), writer.size(tally.expected),
+        writer.size(tally.returned))
     rate = (tally.sent + tally.returned) / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text
-    left = max(0, tally.expected - tally.sent) + max(0, tally.expected - tally.returned) * tally.keeps_lines
-    return '%s, %s/s%s' % (text, writer.size(rate), ', %s left' % writer.duration(left / rate) if left else '')
+    left = (max(0, tally.expected - tally.sent)
+            + max(0, tally.expected - tally.returned) * tally.keeps_lines)
+    return ('%s, %s/s%s'
+            % (text, writer.size(rate), ', %s left' % writer.duration(left / rate) if left else ''))
 
 
 def _opened(path):

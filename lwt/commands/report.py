@@ -19,16 +19,19 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt report [-o FILE.html]',
-                    'Write one page of HTML on the hosts, the queue, what ran where and when, and what went wrong.  It needs no\n'
+                    'Write one page of HTML on the hosts, the queue, what ran where and when, and '
+                    'what went wrong.  It needs no\n'
                     'script and no network, and is right for a phone and for paper.', EXAMPLES)
     parser.add_argument('-o', '--output', metavar='FILE', type=files.user_path,
                         help='the file to write (default: standard output)')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
-        raise UsageError('lwt report: unexpected word %s' % (words + (parsed.rest or []))[0], 'name the file with -o')
+        raise UsageError('lwt report: unexpected word %s' % (words + (parsed.rest or []))[0],
+                         'name the file with -o')
     if parsed.output is None and os.isatty(1):
-        raise UsageError('lwt report: a page of HTML is not for a terminal', 'lwt report -o FILE.html')
+        raise UsageError('lwt report: a page of HTML is not for a terminal',
+                         'lwt report -o FILE.html')
     place = env.require_workspace()
     env.settings(place)
     place.prepare()
@@ -45,9 +48,11 @@ def main(name, argv, make_env):
 def facts(place, store, now):
     """The Facts of a workspace."""
     found = store.all()
-    spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None, task.outcome or task.state,
+    spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None,
+                         task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
-    return report.Facts(os.path.basename(place.root), __version__, now, store.counts(), model.STATES, spans,
+    return report.Facts(os.path.basename(place.root), __version__, now, store.counts(),
+                        model.STATES, spans,
                         _hosts(place, store), _failures(store, found))
 
 
@@ -58,10 +63,12 @@ def _failures(store, found):
     for number, host, ended, end, code, reason in store.failed_attempts():
         tried.add(number)
         reason = reason or ('exit code %d' % code if end == 'failed' and code is not None else '')
-        failures.append(report.Failure(model.format_id(number), names.get(number, '?'), host, end, reason, ended))
-    return failures + [report.Failure(model.format_id(task.id), task.name, task.host, task.outcome, task.reason,
-                                      task.ended or task.added)
-                       for task in found if task.outcome not in ('', 'success') and task.id not in tried]
+        failures.append(report.Failure(model.format_id(number), names.get(number, '?'), host, end,
+                                       reason, ended))
+    return failures + [report.Failure(model.format_id(task.id), task.name, task.host, task.outcome,
+                                      task.reason, task.ended or task.added)
+                       for task in found
+                       if task.outcome not in ('', 'success') and task.id not in tried]
 
 
 def _hosts(place, store):
@@ -71,7 +78,8 @@ def _hosts(place, store):
         counted = hours.setdefault(name, {})
         well, failed = counted.get(hour, (0, 0))
         counted[hour] = (well + count, failed) if kind == 'ok' else (well, failed + count)
-    return [report.HostFacts(host.name, host.category, *_state(health.get(host.name), host.name in available),
+    return [report.HostFacts(host.name, host.category,
+                             *_state(health.get(host.name), host.name in available),
                              hours.get(host.name, {})) for host in place.candidates()]
 
 

@@ -1,4 +1,6 @@
-"""lwt stat: hosts and users, over the last sample and over all that is remembered; and what tasks took."""
+"""lwt stat: hosts and users, over the last sample and over all that is remembered; and what tasks
+took.
+"""
 
 import time
 
@@ -18,9 +20,12 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt stat [--tasks] [--json]',
-                    'Sum up what is remembered of hosts (for `keep` days): how often they answered, their rates and load, who\n'
-                    'uses them, and what failed, the most frequent first.  No host is asked.', EXAMPLES)
-    parser.add_argument('--tasks', action='store_true', help='what tasks took, by name and by host: attempts, how they ended, '
+                    'Sum up what is remembered of hosts (for `keep` days): how often they '
+                    'answered, their rates and load, who\n'
+                    'uses them, and what failed, the most frequent first.  No host is asked.',
+                    EXAMPLES)
+    parser.add_argument('--tasks', action='store_true',
+                        help='what tasks took, by name and by host: attempts, how they ended, '
                         'their time, cpu as far as hosts told it, and the bytes of their results')
     parser.add_argument('--json', action='store_true', help='one JSON object a line')
     parsed, words = parser.parse(argv)
@@ -35,11 +40,13 @@ def main(name, argv, make_env):
             return _tasks(store, parsed.json)
         hosts, users, failures = host_rows(place, store), user_rows(store), failure_rows(store)
     if parsed.json:
-        for kind, keys, rows in (('host', HOST_KEYS, hosts), ('user', USER_KEYS, users), ('failure', FAILURE_KEYS, failures)):
+        for kind, keys, rows in (('host', HOST_KEYS, hosts), ('user', USER_KEYS, users),
+                                 ('failure', FAILURE_KEYS, failures)):
             for row in rows:
                 writer.put_bytes(writer.json_line(dict(zip(keys, row), kind=kind)))
         return 0
-    paint = host_view.painter(lambda row: row[1] in ('in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
+    paint = host_view.painter(lambda row: row[1] in (
+        'in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
                                  env.environ)
     _put(writer.table(HOST_HEADER, hosts, paint))
     if users:
@@ -50,11 +57,13 @@ def main(name, argv, make_env):
 def _tasks(store, as_json):
     for number, by in enumerate(('name', 'host')):
         accounts = {account.key: account for account in store.accounts(by)}
-        accounts = [accounts[key] for key in (nodeset.ordered(accounts) if by == 'host' else accounts)]
+        accounts = [accounts[key]
+                    for key in (nodeset.ordered(accounts) if by == 'host' else accounts)]
         if as_json:
             for account in accounts:
                 told = account._asdict()
-                writer.put_bytes(writer.json_line(dict({'kind': 'tasks by ' + by, by: told.pop('key')}, **told)))
+                writer.put_bytes(
+                    writer.json_line(dict({'kind': 'tasks by ' + by, by: told.pop('key')}, **told)))
         else:
             _put([''] * number + task_view.accounts_table(by.upper(), accounts))
     return 0
@@ -66,7 +75,8 @@ def _put(lines):
     return 0
 
 
-HOST_KEYS = ('host', 'state', 'availability', 'operations', 'failures', 'cpu', 'mean_cpu', 'tasks', 'hello', 'put', 'get')
+HOST_KEYS = ('host', 'state', 'availability', 'operations', 'failures', 'cpu', 'mean_cpu', 'tasks',
+             'hello', 'put', 'get')
 HOST_HEADER = ('HOST', 'STATE', 'UP%', 'OPS', 'BAD', 'CPU%', 'MEAN', 'TASKS', 'HELLO', 'PUT', 'GET')
 USER_KEYS = ('user', 'hosts', 'cpu', 'memory', 'mean_cpu', 'mean_memory')
 USER_HEADER = ('USER', 'HOSTS', 'CPU%', 'GB', 'MEAN CPU%', 'MEAN GB')
@@ -75,22 +85,27 @@ FAILURE_HEADER = ('COUNT', 'HOST', 'CLASS', 'LAST', 'REASON')
 
 
 def host_rows(place, store):
-    """A row of HOST_KEYS for each candidate and each host that anything is remembered of; rates in KB/s, the mean of probes."""
+    """A row of HOST_KEYS for each candidate and each host that anything is remembered of; rates in
+    KB/s, the mean of probes.
+    """
     told, sick, samples = _by_host(store.endings()), store.health(), store.samples()
     means = {host: cpu for host, user, _count, cpu, _memory in store.usage() if user == ''}
     probes = {}
     for host, _when, values in store.probes():
         if values['class'] == 'ok':
             probes.setdefault(host, []).append(values)
-    names = dict.fromkeys([host.name for host in place.candidates()] + sorted(set(told) | set(sick) | set(samples)))
+    names = dict.fromkeys([host.name for host in place.candidates()]
+                          + sorted(set(told) | set(sick) | set(samples)))
     rows = []
     for name in names:
         kinds = told.get(name, {})
         total, good = sum(kinds.values()), kinds.get('ok', 0)
         load = samples[name][1] if name in samples else None
         rows.append((name, host_view.STATES[sick[name].state] if name in sick else 'well',
-                     100.0 * good / total if total else None, total, total - good, load and load.cpu, _whole(means.get(name)),
-                     load and load.tasks, _mean(probes, name, 'hello'), _rate(probes, name, 'put'), _rate(probes, name, 'get')))
+                     100.0 * good / total if total else None, total, total - good,
+                     load and load.cpu, _whole(means.get(name)),
+                     load and load.tasks, _mean(probes, name, 'hello'), _rate(probes, name, 'put'),
+                     _rate(probes, name, 'get')))
     return rows
 
 
@@ -116,9 +131,11 @@ def _rate(probes, name, key):
 
 
 def user_rows(store):
-    """A row of USER_KEYS for each user that was seen on a host, those that use most first; cpu and memory over all hosts.
+    """A row of USER_KEYS for each user that was seen on a host, those that use most first; cpu and
+    memory over all hosts.
 
-    Of now: of the last sample of each host.  The means are of all samples of the hosts on which the user was seen.
+    Of now: of the last sample of each host.  The means are of all samples of the hosts on which the
+    user was seen.
     """
     now, means = {}, {}
     for _when, load, _problem in store.samples().values():
@@ -129,7 +146,8 @@ def user_rows(store):
         if user:
             hosts, all_cpu, all_memory = means.get(user, (0, 0.0, 0.0))
             means[user] = (hosts + 1, all_cpu + cpu, all_memory + memory)
-    return sorted(((user, means[user][0], now.get(user, (0, 0))[0], host_view.gigabytes(now.get(user, (0, 0))[1]),
+    return sorted(((user, means[user][0], now.get(user, (0, 0))[0],
+                    host_view.gigabytes(now.get(user, (0, 0))[1]),
                     means[user][1], host_view.gigabytes(means[user][2])) for user in means),
                   key=lambda row: (-row[2], -row[4], row[0]))
 
@@ -142,6 +160,7 @@ def failure_rows(store):
         if kind != 'ok':
             last = sick.get(host)
             is_last = last is not None and last.kind == kind
-            rows.append((count, host, kind, host_view.ago(last.failed, time.time()) if is_last else None,
-                         last.reason if is_last else None))
+            rows.append(
+                (count, host, kind, host_view.ago(last.failed, time.time()) if is_last else None,
+                 last.reason if is_last else None))
     return sorted(rows, key=lambda row: (-row[0], row[1], row[2]))

@@ -37,7 +37,8 @@ EXAMPLES = '''examples:
   lwt task log -f 12                         what it printed, and prints
   lwt task kill 12 13'''
 
-USAGE = '''lwt task add NAME… [--each FILE | --array A-B[:STEP],…] [--after ID] [--unless-exists] [--KEY VALUE, for keys of desc]
+USAGE = '''lwt task add NAME… [--each FILE | --array A-B[:STEP],…] [--after ID] [--unless-exists]
+                    [--KEY VALUE, for keys of desc]
        lwt task update [--cron]
        lwt task run [--progress]
        lwt task show [ID…] [--state S,…] [--name N,…] [--host H,…] [--finished] [--count] [--json]
@@ -69,7 +70,9 @@ def main(name, argv, make_env):
 
 
 def _parse(name, argv):
-    """(verb, its parser, the options, the words after it).  What looks like a verb may be the value of an option before it."""
+    """(verb, its parser, the options, the words after it).  What looks like a verb may be the value
+    of an option before it.
+    """
     failure = None
     for verb in [word for word in argv if word in VERBS] + ['']:
         parser = _parser(name, verb)
@@ -86,15 +89,21 @@ def _parse(name, argv):
 
 
 def _parser(name, verb):
-    parser = Parser(name, USAGE, 'A task is a folder of description/ with a desc file that says what to run.  It is sent to a\n'
-                    'host that has room, run there, watched, and its results are brought home to task.finish/.', EXAMPLES)
+    parser = Parser(name, USAGE,
+                    'A task is a folder of description/ with a desc file that says what to run.  '
+                    'It is sent to a\n'
+                    'host that has room, run there, watched, and its results are brought home to '
+                    'task.finish/.', EXAMPLES)
     for flags, verbs, options in _FLAGS + (_DESC_FLAGS if verb == 'add' else ()):
-        if verb in verbs.split() or not verb:       # without a verb it is for --help only, and -f is the fanout there
+        # Without a verb it is for --help only, and -f is the fanout there.
+        if verb in verbs.split() or not verb:
             text = '%s: %s' % (', '.join(verbs.split()), options['help'])
-            parser.add_argument(*[flag for flag in flags if verb or flag != '-f'], **dict(options, help=text))
+            parser.add_argument(*[flag for flag in flags if verb or flag != '-f'],
+                                **dict(options, help=text))
     parser.set_defaults(cron=False, progress=False)
     keys = ('connect_timeout', 'hello_timeout', 'grace', 'lease', 'stall')
-    return parser.add_options(*(('fanout',) * (verb not in ('add', 'log')) + ('retries',) * (not verb) + keys))
+    return parser.add_options(
+        *(('fanout',) * (verb not in ('add', 'log')) + ('retries',) * (not verb) + keys))
 
 
 _FLAGS = (
@@ -102,22 +111,31 @@ _FLAGS = (
      dict(metavar='FILE', type=files.user_path, help='a task for each line of FILE')),
     (('--array',), 'add',
      dict(metavar='A-B,…', help='a task for each number: 5  1-100  1,3,7-9  0-99:10  001-100')),
-    (('--after',), 'add', dict(metavar='ID,…', action='append', default=[], help='only once these are done with success')),
-    (('--unless-exists',), 'add', dict(action='store_true', help='not those whose name and value are there already')),
-    (('--cron',), 'update', dict(action='store_true', help='silent unless something needs a person')),
+    (('--after',), 'add', dict(metavar='ID,…', action='append', default=[],
+                               help='only once these are done with success')),
+    (('--unless-exists',), 'add',
+     dict(action='store_true', help='not those whose name and value are there already')),
+    (('--cron',), 'update',
+     dict(action='store_true', help='silent unless something needs a person')),
     (('--progress',), 'run wait', dict(action='store_true', help='a line of progress')),
-    (('--state', '--outcome'), 'show', dict(metavar='S,…', action='append', default=[], help='only those in these states, or '
+    (('--state', '--outcome'), 'show',
+     dict(metavar='S,…', action='append', default=[], help='only those in these states, or '
                                            'that ended so')),
-    (('--name',), 'show', dict(metavar='N,…', action='append', default=[], help='only those of these names')),
-    (('--host',), 'show', dict(metavar='H,…', action='append', default=[], help='only those on these hosts')),
-    (('--finished',), 'show', dict(action='store_true', help='only those that are done, and what they took')),
+    (('--name',), 'show',
+     dict(metavar='N,…', action='append', default=[], help='only those of these names')),
+    (('--host',), 'show',
+     dict(metavar='H,…', action='append', default=[], help='only those on these hosts')),
+    (('--finished',), 'show',
+     dict(action='store_true', help='only those that are done, and what they took')),
     (('--count', '--counts'), 'show', dict(action='store_true', help='only how many')),
     (('--json',), 'show', dict(action='store_true', help='one JSON object a line')),
-    (('-f', '--follow'), 'log', dict(action='store_true', dest='follow', help='go on as long as it runs')),
+    (('-f', '--follow'), 'log',
+     dict(action='store_true', dest='follow', help='go on as long as it runs')),
     (('--results',), 'rm', dict(action='store_true', help='remove what came home as well')),
 )
 _DESC_FLAGS = tuple(
-    (('--' + key.replace('_', '-'),), 'add', dict(metavar='VALUE', dest='desc_' + key, help='in place of %s in desc' % key))
+    (('--' + key.replace('_', '-'),), 'add',
+     dict(metavar='VALUE', dest='desc_' + key, help='in place of %s in desc' % key))
     for key in model.Desc._fields)
 
 
@@ -153,7 +171,7 @@ class _Task:
             writer.say(text)
 
 
-# -- adding -----------------------------------------------------------------------------------------------------------------
+# -- adding ----------------------------------------------------------------------------------------
 
 
 def add(command, words):
@@ -163,7 +181,8 @@ def add(command, words):
     parsed = command.parsed
     args = _values(parsed)
     after = [task.id for task in queue.find(command.store, _split(parsed.after))]
-    overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-')) for key in model.Desc._fields
+    overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-'))
+                 for key in model.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
     reader = queue.Reader(command.place, command.settings.retries, overrides, tuple(args),
                           command.say)
@@ -195,7 +214,8 @@ def _new_orders(store, orders):
     known = {order.name: store.known_values(order.name) for order in orders}
     found = []
     for order in orders:
-        found.append(order._replace(args=tuple(arg for arg in order.args if arg not in known[order.name])))
+        found.append(
+            order._replace(args=tuple(arg for arg in order.args if arg not in known[order.name])))
         known[order.name].update(order.args)
     return [order for order in found if order.args]
 
@@ -213,7 +233,7 @@ def _split(texts):
     return [word for text in texts for word in text.replace(',', ' ').split()]
 
 
-# -- passes -----------------------------------------------------------------------------------------------------------------
+# -- passes ----------------------------------------------------------------------------------------
 
 
 def _clear_up(command):
@@ -230,9 +250,12 @@ def update(command, words):
     listed, session = command.listed()
     events.note('a pass begins')
     with command.running() as run:
-        reports = scheduler.one_pass(run, command.context(session, command.say, Troubles(command.say).hear), listed)
-    events.note('the pass ends: %d hosts, %d changes' % (len(reports), sum(report.changes for report in reports)))
-    for text in cron_log.overdue(command.place, [report.name for report in reports if report.busy], command.settings.overdue):
+        reports = scheduler.one_pass(
+            run, command.context(session, command.say, Troubles(command.say).hear), listed)
+    events.note('the pass ends: %d hosts, %d changes'
+                % (len(reports), sum(report.changes for report in reports)))
+    for text in cron_log.overdue(command.place, [report.name for report in reports if report.busy],
+                                 command.settings.overdue):
         writer.say(text)
     if reports and all(report.busy for report in reports):
         if command.parsed.cron:
@@ -267,7 +290,8 @@ def wait(command, words):
 def _work(command, numbers):
     """Passes until nothing is left to do, of all or of these tasks.
 
-    Returns an exit code: 3 where a host cannot be trusted, 1 where no host can take a task that waits, else 0.
+    Returns an exit code: 3 where a host cannot be trusted, 1 where no host can take a task that
+    waits, else 0.
     """
     listed, session = command.listed()
     progress = writer.Progress(True) if command.parsed.progress else None
@@ -275,10 +299,13 @@ def _work(command, numbers):
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
             troubles = Troubles(teller.remark)
             context = command.context(session, teller.tell, troubles.hear, teller.remark)
-            hopes = Prospects(command.store, context.health_log, command.settings, listed, time.time)
+            hopes = Prospects(command.store, context.health_log, command.settings, listed,
+                              time.time)
             scheduler.until_done(the_run, context, listed, numbers, hopes)
     except Interrupted:
-        command.say('interrupted; tasks that were started go on, and the next run or update looks after them')
+        command.say(
+            'interrupted; tasks that were started go on, and the next run or update looks after '
+            'them')
         raise
     stuck, told = _say_stuck(command, hopes, numbers)
     for line in troubles.lines(told):
@@ -338,17 +365,21 @@ def _say_stuck(command, hopes, numbers=None):
 
 def _say_waiting(command, numbers=None):
     """Say which tasks wait for somebody."""
-    waiting = [task for task in command.store.chosen(('killing', 'suspending', 'resuming', 'suspended', 'held'))
+    waiting = [task
+               for task in command.store.chosen(
+                       ('killing', 'suspending', 'resuming', 'suspended', 'held'))
                if numbers is None or task.id in numbers]
     for task in waiting[:10]:
         command.say('%s: %s' % (task.label, 'held: ' + task.reason if task.state == 'held' else
-                                'suspended on %s; lwt task resume %s' % (task.host, model.format_id(task.id))
-                                if task.state == 'suspended' else 'still %s on %s' % (task.state, task.host)))
+                                'suspended on %s; lwt task resume %s'
+                                % (task.host, model.format_id(task.id))
+                                if task.state == 'suspended'
+                                else 'still %s on %s' % (task.state, task.host)))
     if waiting[10:]:
         command.say('%d more wait; lwt task show lists them' % len(waiting[10:]))
 
 
-# -- looking ----------------------------------------------------------------------------------------------------------------
+# -- looking ---------------------------------------------------------------------------------------
 
 
 def show(command, words):
@@ -363,7 +394,8 @@ def show(command, words):
         chosen = _filtered(command, *filters) if is_filtered or not words else ()
         if words:
             through = {task.id for task in chosen}
-            chosen = [task for task in queue.find(command.store, words) if task.id in through or not is_filtered]
+            chosen = [task for task in queue.find(command.store, words)
+                      if task.id in through or not is_filtered]
         counts = {}
         for task in chosen:
             counts[task.outcome or task.state] = counts.get(task.outcome or task.state, 0) + 1
@@ -388,13 +420,15 @@ def _filtered(command, states, names, hosts):
     """The tasks that the filters of show let through."""
     for state in states:
         if state not in model.STATES + model.OUTCOMES:
-            raise UsageError('--state %s: no such state' % state, 'one of: ' + ' '.join(model.STATES + model.OUTCOMES))
+            raise UsageError('--state %s: no such state' % state,
+                             'one of: ' + ' '.join(model.STATES + model.OUTCOMES))
     if command.parsed.finished:
         states = [state for state in states or ['done'] if state in model.OUTCOMES + ('done',)]
         if not states:
             return []
     return command.store.chosen([state for state in states if state in model.STATES],
-                                [state for state in states if state in model.OUTCOMES], names, hosts)
+                                [state for state in states if state in model.OUTCOMES], names,
+                                hosts)
 
 
 def _show_counts(counts, as_object):
@@ -402,7 +436,8 @@ def _show_counts(counts, as_object):
         writer.put_bytes(writer.json_line(counts))
     else:
         words = [word for word in model.OUTCOMES + model.STATES if counts.get(word)]
-        for line in writer.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words] + [('all', sum(counts.values()))]):
+        for line in writer.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words]
+                                 + [('all', sum(counts.values()))]):
             writer.put_line(line)
 
 
@@ -477,7 +512,7 @@ def _log_from_host(command, task):
     return 0
 
 
-# -- wishes -----------------------------------------------------------------------------------------------------------------
+# -- wishes ----------------------------------------------------------------------------------------
 
 
 def _wish(verb, ing):
@@ -490,7 +525,8 @@ def _wish(verb, ing):
             try:
                 task = queue.wish(command.place, command.store, task, verb)
             except UsageError as error:
-                writer.say('%s: %s%s' % (task.label, error.message, ' (%s)' % error.hint if error.hint else ''))
+                writer.say('%s: %s%s' % (task.label, error.message,
+                                         ' (%s)' % error.hint if error.hint else ''))
                 code = EXIT_FAILED
                 continue
             if task.state in ing:
@@ -499,12 +535,16 @@ def _wish(verb, ing):
                 command.say('%s: %s' % (task.label, task.outcome or task.state))
         _see_to(command, verb, ing, pending)
         return code
-    function.__doc__ = 'Tasks to %s; what has to be done on hosts is done now if they can be reached.' % verb
+    function.__doc__ = ('Tasks to %s; what has to be done on hosts is done now if they can be '
+                        'reached.'
+                        % verb)
     return function
 
 
 def _see_to(command, verb, ing, numbers, names=()):
-    """Visit the hosts of tasks that are to do something about them now, and others; say which tasks still wait for that."""
+    """Visit the hosts of tasks that are to do something about them now, and others; say which tasks
+    still wait for that.
+    """
     names = {command.store.get(number).host for number in numbers} | set(names)
     if not names:
         return
@@ -517,7 +557,8 @@ def _see_to(command, verb, ing, numbers, names=()):
         task = command.store.get(number)
         if task is not None and task.state in ing:
             command.say('%s: %s pending on %s%s' % (task.label, verb, task.host, (
-                ' (another lwt is at it, and sees to it)' if task.host in busy else '; a later pass sees to it')))
+                ' (another lwt is at it, and sees to it)' if task.host in busy
+                else '; a later pass sees to it')))
 
 
 def remove(command, words):
@@ -542,6 +583,8 @@ def _expect_no_words(verb, words):
         raise UsageError('lwt task %s: unexpected word %s' % (verb, words[0]))
 
 
-VERBS = {'add': add, 'update': update, 'run': run, 'show': show, 'why': why, 'log': log, 'kill': _wish('kill', ('killing',)),
-         'suspend': _wish('suspend', ('suspending',)), 'resume': _wish('resume', ('resuming',)), 'retry': _wish('retry', ()),
+VERBS = {'add': add, 'update': update, 'run': run, 'show': show, 'why': why, 'log': log,
+         'kill': _wish('kill', ('killing',)),
+         'suspend': _wish('suspend', ('suspending',)), 'resume': _wish('resume', ('resuming',)),
+         'retry': _wish('retry', ()),
          'wait': wait, 'rm': remove}

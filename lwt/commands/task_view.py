@@ -9,7 +9,8 @@ from lwt.tasks import model, results
 from lwt.workspace import nodeset
 
 MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
-COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow', 'held': 'yellow'}
+COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow',
+           'held': 'yellow'}
 
 
 def table(chosen, environ, with_use=False):
@@ -17,8 +18,10 @@ def table(chosen, environ, with_use=False):
     def paint(row, text):
         return writer.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
 
-    header, use = ('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'), ('WALL', 'CPU') if with_use else ()
-    rows = [(model.format_id(task.id), task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
+    header = 'ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'
+    use = ('WALL', 'CPU') if with_use else ()
+    rows = [(model.format_id(task.id),
+             task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
              task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
             + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
             for task in chosen]
@@ -32,7 +35,8 @@ def _cut(text):
 def _span(task):
     if task.wall is not None:
         return writer.duration(task.wall)
-    return writer.duration(task.ended - task.started) if task.ended and task.started and task.ended >= task.started else '-'
+    return (writer.duration(task.ended - task.started)
+            if task.ended and task.started and task.ended >= task.started else '-')
 
 
 def _seconds(value):
@@ -41,12 +45,18 @@ def _seconds(value):
 
 def as_json(workspace, store, task):
     """A task as a dict for programs."""
-    attempts = [dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu', 'received'), row))
+    attempts = [
+        dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu',
+                  'received'), row))
                 for row in store.attempts(task.id)]
-    return {'id': model.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state, 'outcome': task.outcome,
-            'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason, 'added': task.added,
-            'started': task.started, 'ended': task.ended, 'wall': task.wall, 'cpu': task.cpu, 'attempts': attempts,
-            'after': [model.format_id(int(number)) for number in task.after.split()], 'desc': task.desc._asdict(),
+    return {'id': model.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state,
+            'outcome': task.outcome,
+            'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason,
+            'added': task.added,
+            'started': task.started, 'ended': task.ended, 'wall': task.wall, 'cpu': task.cpu,
+            'attempts': attempts,
+            'after': [model.format_id(int(number)) for number in task.after.split()],
+            'desc': task.desc._asdict(),
             'result': results.directory(workspace, task) if task.state == 'done' else None,
             'kept': [{'attempt': attempt, 'host': host, 'path': _kept_path(task, attempt, home)}
                      for attempt, host, home in store.kept(task)]}
@@ -65,11 +75,12 @@ def details(workspace, store, task, environ):
     if os.path.isdir(where):
         yield 'result : ' + where
     for attempt, host, home in store.kept(task):
-        yield 'kept : %s:%s (results that could not be fetched; removed by lwt task rm or retry)' % (
-            host, _kept_path(task, attempt, home))
+        yield ('kept : %s:%s (results that could not be fetched; removed by lwt task rm or retry)'
+               % (host, _kept_path(task, attempt, home)))
     attempts = store.attempts(task.id)
     if attempts:
-        yield from writer.table(('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
+        yield from writer.table(
+            ('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
             (number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
             for number, host, _started, _ended, end, code, reason, wall, cpu, received in attempts])
     for when, text in store.history(task.id):
@@ -83,13 +94,15 @@ ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL'
 def accounts_table(title, accounts):
     """store.Accounts as the lines of a table."""
     return writer.table((title,) + ACCOUNT, [
-        account[:-3] + (writer.duration(account.wall), writer.duration(account.cpu), writer.size(account.received))
+        account[:-3] + (writer.duration(account.wall), writer.duration(account.cpu),
+                        writer.size(account.received))
         for account in accounts])
 
 
 def summary(counts):
     """Counts as words: 12 success, 1 failed, 3 running."""
-    return ', '.join('%d %s' % (counts[word], word) for word in model.OUTCOMES + model.STATES if counts.get(word))
+    return ', '.join('%d %s' % (counts[word], word)
+                     for word in model.OUTCOMES + model.STATES if counts.get(word))
 
 
 def progress_text(counts, done_before, elapsed):
@@ -116,7 +129,9 @@ class Troubles:
         self._over_budget = {}          # name -> the reason, of hosts that passed a budget
 
     def hear(self, name, reason, is_over_budget=False):
-        """Hear why a host could not be visited, or '' where it could; is_over_budget: as a Verdict has it."""
+        """Hear why a host could not be visited, or '' where it could; is_over_budget: as a Verdict
+        has it.
+        """
         if is_over_budget:
             self._over_budget[name] = reason
         elif not reason:
@@ -141,11 +156,14 @@ class Troubles:
             if reason and name not in told and name not in self._over_budget:
                 by_reason.setdefault(reason, []).append(name)
         for reason, names in sorted(by_reason.items()):
-            yield '%d host%s still: %s: %s' % (len(names), 's' * (len(names) > 1), nodeset.fold(names), reason)
+            yield ('%d host%s still: %s: %s'
+                   % (len(names), 's' * (len(names) > 1), nodeset.fold(names), reason))
 
 
 class Teller:
-    """Tells how a run goes: by a line of progress, or by a line for each thing that happens.  Use as a context manager."""
+    """Tells how a run goes: by a line of progress, or by a line for each thing that happens.  Use
+    as a context manager.
+    """
 
     def __init__(self, store, say, progress):
         self._store = store

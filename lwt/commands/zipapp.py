@@ -1,7 +1,9 @@
-"""The zipapp: lwt as one file that `python3` runs anywhere, made so that the same sources always give the same bytes.
+"""The zipapp: lwt as one file that `python3` runs anywhere, made so that the same sources always
+give the same bytes.
 
-Nothing of the machine goes into it: names are sorted, times, owners and modes are constants, and nothing is compressed, for
-what a compressor makes depends on its version.  Where lwt itself runs from a zipapp, that file is what there is.
+Nothing of the machine goes into it: names are sorted, times, owners and modes are constants, and
+nothing is compressed, for what a compressor makes depends on its version.  Where lwt itself runs
+from a zipapp, that file is what there is.
 """
 
 import io
@@ -33,7 +35,9 @@ def archive():
 
 
 def program():
-    """The absolute path that starts this lwt when it is given to a Python: its zipapp, or its folder."""
+    """The absolute path that starts this lwt when it is given to a Python: its zipapp, or its
+    folder.
+    """
     return os.path.abspath(archive() or os.path.dirname(lwt.__file__))
 
 
@@ -45,7 +49,8 @@ def build():
     buffer = io.BytesIO(FIRST_LINE)
     buffer.seek(0, os.SEEK_END)
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as zipped:
-        for name, data in [('__main__.py', MAIN)] + sorted(_sources(os.path.dirname(os.path.abspath(lwt.__file__)))):
+        folder = os.path.dirname(os.path.abspath(lwt.__file__))
+        for name, data in [('__main__.py', MAIN)] + sorted(_sources(folder)):
             info = zipfile.ZipInfo(name, EPOCH)
             info.create_system, info.external_attr = UNIX, 0o100644 << 16
             zipped.writestr(info, data)

@@ -72,7 +72,8 @@ def identify(argument):
             entries = manifest.survey([os.path.join(directory, name)], 'refuse').entries
         except UsageError:
             continue
-        found[name] = [manifest.identity(entries, name), sum(1 for entry in entries if entry.digest)]
+        found[name] = [manifest.identity(entries, name),
+                       sum(1 for entry in entries if entry.digest)]
     return found
 
 
@@ -94,7 +95,8 @@ def accept(argument):
         if not delivery.may_replace and os.path.lexists(place):
             failures.append(existing_text(delivery.directory, one.name))
             continue
-        new, aside = os.path.join(delivery.part, 'new', one.name), os.path.join(delivery.part, 'old', one.name)
+        new, aside = os.path.join(delivery.part, 'new', one.name), os.path.join(delivery.part,
+                                                                                'old', one.name)
         with _blaming(delivery, failures):
             _swap(new, place, aside)
             copied += one.files
@@ -166,11 +168,14 @@ def _unpack(delivery):
 
 
 def _finder(announced):
-    """A function: the name of a member -> (path, name here) of the first thing announced that it belongs to, or ('', '').
+    """A function: the name of a member -> (path, name here) of the first thing announced that it
+    belongs to, or ('', '').
 
-    A member has few directories above it, and each is looked up: there may be many things, and many members.
+    A member has few directories above it, and each is looked up: there may be many things, and many
+    members.
     """
-    tops = {'/'.join(part for part in one.path.split('/') if part not in ('', '.')): one.name for one in announced}
+    tops = {'/'.join(part for part in one.path.split('/') if part not in ('', '.')): one.name
+            for one in announced}
     ranks = {root: rank for rank, root in enumerate(tops)}
     depths = sorted({root.count('/') + 1 for root in tops})
 
@@ -194,15 +199,18 @@ def _difference(delivery, one):
         return error.message
     count, size = sum(1 for entry in entries if entry.digest), sum(entry.size for entry in entries)
     if count < one.files or size < one.bytes:
-        return '%s: %d of %d files, %d of %d bytes arrived' % (CHANGED, count, one.files, size, one.bytes)
-    if os.path.islink(path) or one.digest == manifest.contents(entries, one.digest.partition(' ')[0]):
+        return ('%s: %d of %d files, %d of %d bytes arrived'
+                % (CHANGED, count, one.files, size, one.bytes))
+    if (os.path.islink(path)
+        or one.digest == manifest.contents(entries, one.digest.partition(' ')[0])):
         return ''
     return CHANGED
 
 
 def _says_changed(complaint):
     """Does tar say that a file changed while it was read?"""
-    return any(words in complaint for words in ('changed as we read', 'shrank', 'removed before', 'short read'))
+    return any(words in complaint
+               for words in ('changed as we read', 'shrank', 'removed before', 'short read'))
 
 
 def printable_path(path):
@@ -211,7 +219,8 @@ def printable_path(path):
 
 
 def _swap(new, place, aside):
-    """Put `new` in a place by rename; what is there is moved aside first, where one of them is a directory.
+    """Put `new` in a place by rename; what is there is moved aside first, where one of them is a
+    directory.
 
     Where it cannot be put there, what was moved aside is back.
     """
@@ -228,7 +237,9 @@ def _swap(new, place, aside):
 
 
 def discard(directory, part):
-    """Remove the directory `part` of a get, if it is there; what was moved aside in it is back before."""
+    """Remove the directory `part` of a get, if it is there; what was moved aside in it is back
+    before.
+    """
     restore(directory, part)
     files.remove_tree(part)
 
@@ -247,4 +258,5 @@ def restore(directory, part):
         try:
             os.rename(aside, place)
         except OSError as error:
-            raise LocalError('%s: cannot be moved back: %s' % (place, error.strerror or error), 'it is now %s' % aside)
+            raise LocalError('%s: cannot be moved back: %s' % (place, error.strerror or error),
+                             'it is now %s' % aside)

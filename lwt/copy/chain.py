@@ -1,19 +1,21 @@
-"""One file to many hosts, each fed by one before it while the file still arrives there; the master feeds the first.
+"""One file to many hosts, each fed by one before it while the file still arrives there; the master
+feeds the first.
 
 What is more than one file is a tar stream, which goes as a file does and is unpacked on each host.
 
-Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they become ready, so a host that never answers is in
-nobody's way.  One that is known to be slow (its last probe) waits a while for the faster ones, so that it does not stand before
-them.  A host that has joined is fed through netcat by the last one that has no successor.  When a link ends before its time, or
-is silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or, failing that, by the master
-through ssh.  Data from the master always goes through ssh.  Between hosts it is not encrypted; it
-moves when both ends of the link have proved that they know its tokens (see netcat.py).  Each host
-verifies what it has before it is in place.
+Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they become ready, so a
+host that never answers is in nobody's way.  One that is known to be slow (its last probe) waits a
+while for the faster ones, so that it does not stand before them.  A host that has joined is fed
+through netcat by the last one that has no successor.  When a link ends before its time, or is
+silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or,
+failing that, by the master through ssh.  Data from the master always goes through ssh.  Between
+hosts it is not encrypted; it moves when both ends of the link have proved that they know its tokens
+(see netcat.py).  Each host verifies what it has before it is in place.
 
 A host may say what it likes.  It is believed once for each order; others connect only to the
-address at which ssh reaches it.  It may also hand on other bytes than it got: the host behind it finds
-that out by the digest, and so does every host that got these bytes from that one in turn.  Each of them
-is sent the file once more, by the master alone, as by any other put.
+address at which ssh reaches it.  It may also hand on other bytes than it got: the host behind it
+finds that out by the digest, and so does every host that got these bytes from that one in turn.
+Each of them is sent the file once more, by the master alone, as by any other put.
 
 It knows nothing of what is printed.
 """
@@ -29,8 +31,10 @@ from lwt.copy import manifest, transfer
 from lwt.remote import budgets, call, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded, whole_seconds
 
-SILENCE = 10                # seconds without a byte after which a link is given up, if that is well before the stall
-CHUNK = 1 << 20             # bytes of a file that the master sends at a time: each costs the host a process
+# Seconds without a byte after which a link is given up, if that is well before the stall.
+SILENCE = 10
+# Bytes of a file that the master sends at a time: each costs the host a process.
+CHUNK = 1 << 20
 LARGE = 8 << 20             # bytes of a file that are worth a chain
 SLOWER = 2                  # times that a host is slower than one for which it waits
 PATIENCE = 5.0              # seconds that it waits
@@ -39,7 +43,8 @@ BEAT, MOST_BEATS = b'beat\n', 8     # an order, and how many of them may wait fo
 
 
 class Cargo(NamedTuple):
-    """What goes along a chain.  chunks(at) are its bytes from there on, and may raise manifest.Changed.
+    """What goes along a chain.  chunks(at) are its bytes from there on, and may raise
+    manifest.Changed.
 
     words: how sh/chain.sh is told of it.  files: how many it is.
     """
@@ -51,7 +56,9 @@ class Cargo(NamedTuple):
 
 
 def cargo(wanted):
-    """The Cargo that a Manifest is: a file or, where it is anything else, a tar stream, which is read once for its digest."""
+    """The Cargo that a Manifest is: a file or, where it is anything else, a tar stream, which is
+    read once for its digest.
+    """
     entries = wanted.entries
     if len(entries) == 1 and entries[0].digest:
         entry = entries[0]
@@ -90,7 +97,8 @@ class _Link:
 class Chain:
     """The links of one copy: who feeds whom.
 
-    names: the hosts.  rates: {name: bytes a second, as it was last seen}, of as many of them as are known.
+    names: the hosts.  rates: {name: bytes a second, as it was last seen}, of as many of them as are
+    known.
     """
 
     def __init__(self, wanted, target, terms, tally, names=(), rates=None, clock=time.monotonic):
@@ -114,22 +122,28 @@ class Chain:
     def admit(self):
         """Let those join that need wait for nobody."""
         for member in sorted(self._waiting, key=self._rate, reverse=True):
-            faster = any(self._rates.get(name, 0) > SLOWER * self._rate(member) for name in self._expected)
+            faster = any(self._rates.get(name, 0) > SLOWER * self._rate(member)
+                         for name in self._expected)
             if not faster or self._clock() - self._waiting[member] >= PATIENCE:
                 del self._waiting[member]
                 self.members.append(member)
                 self.find_feeder(member)
 
     def _rate(self, member):
-        """The rate of a member; one of which it is not known waits for nobody, and nobody for it."""
+        """The rate of a member; one of which it is not known waits for nobody, and nobody for it.
+        """
         return self._rates.get(member.name, float('inf'))
 
     def find_feeder(self, member):
-        """Have a member fed by the last one that has no successor and does not itself depend on it; else by the master."""
+        """Have a member fed by the last one that has no successor and does not itself depend on it;
+        else by the master.
+        """
         behind = {member}
-        for _ in self.members:          # a feeder stands before those it feeds, unless links were broken: hence again
+        # A feeder stands before those it feeds, unless links were broken: hence again.
+        for _ in self.members:
             behind |= {one for one in self.members if one.feeder in behind}
-        able = [one for one in self.members if one.can_feed and one not in behind and one not in member.tried]
+        able = [one for one in self.members
+                if one.can_feed and one not in behind and one not in member.tried]
         if able and member.can_feed and member.links < netcat.LISTENERS:
             member.follow(able[-1])
         else:
@@ -190,7 +204,7 @@ class Member:
         self.complaint = bytearray()
         self.wake = lambda: None
 
-    # -- what the chain asks --------------------------------------------------------------------------------------------
+    # -- what the chain asks -----------------------------------------------------------------------
 
     @property
     def can_feed(self):
@@ -229,7 +243,7 @@ class Member:
         self._is_over = True
         self.wake()
 
-    # -- the source of its session ----------------------------------------------------------------------------------------
+    # -- the source of its session -----------------------------------------------------------------
 
     def _order(self, *words):
         self._orders.append(' '.join(words).encode() + b'\n')
@@ -258,7 +272,7 @@ class Member:
             self._chunks.close()
             self._chunks = None
 
-    # -- what it says -----------------------------------------------------------------------------------------------------
+    # -- what it says ------------------------------------------------------------------------------
 
     def __call__(self, stream, data):
         """Take what the host says; true: no more is wanted."""
@@ -350,15 +364,18 @@ def put(chain, session, host):
     member, verdict = yield from _take_part(chain, session, host)
     if member.problem:
         return transfer.refused(member.problem)
-    if member.fed_by and not member.is_placed and (verdict.kind, verdict.reason) == ('failed', MISMATCH):
+    if (member.fed_by and not member.is_placed
+        and (verdict.kind, verdict.reason) == ('failed', MISMATCH)):
         chain.suspect(member.fed_by)
         chain.tally.say('%s: %s (fed by %s): copied again, from this machine'
                         % (host.name, MISMATCH, ', '.join(member.fed_by)))
-        return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms, chain.tally))
+        return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms,
+                                        chain.tally))
     if not verdict.ok and not member.is_placed:
         return verdicts.with_complaint(verdict, bytes(member.complaint))
     if not member.is_placed and not member.is_same:
-        return verdicts.Verdict('lost', verdicts.UNREACHABLE, 'it ended before the file was in place', 'maybe')
+        return verdicts.Verdict('lost', verdicts.UNREACHABLE,
+                                'it ended before the file was in place', 'maybe')
     copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
     chain.tally.copied += copied
     chain.tally.unchanged += unchanged
@@ -366,12 +383,15 @@ def put(chain, session, host):
 
 
 def _take_part(chain, session, host):
-    """Flow: a host's session of sh/chain.sh; returns its Member, which is gone from the chain, and the Verdict on the call."""
+    """Flow: a host's session of sh/chain.sh; returns its Member, which is gone from the chain, and
+    the Verdict on the call.
+    """
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
     addresses = yield from rendezvous.reached(session, host)
     digest, mode, stamp = chain.cargo.words
-    words = (host.home, chain.target, chain.wanted.single, whole_seconds(stall), str(chain.cargo.size), digest, mode, stamp,
+    words = (host.home, chain.target, chain.wanted.single, whole_seconds(stall),
+             str(chain.cargo.size), digest, mode, stamp,
              str(max(1, min(SILENCE, int(stall / 3)))), netcat.PROBE)
     member = None
 
@@ -386,7 +406,8 @@ def _take_part(chain, session, host):
         return command._replace(source=member, rate=chain.terms.rate, stall=2 * stall)
 
     try:
-        verdict = yield from call.call(session, make, lambda stream, data: member(stream, data), 'put')
+        verdict = yield from call.call(session, make, lambda stream, data: member(stream, data),
+                                       'put')
     finally:
         if member is not None:
             chain.left(member)

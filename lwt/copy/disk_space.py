@@ -1,4 +1,5 @@
-"""The room on this machine's disks for what hosts send, so that no host fills a disk of the user."""
+"""The room on this machine's disks for what hosts send, so that no host fills a disk of the user.
+"""
 
 import os
 from typing import NamedTuple

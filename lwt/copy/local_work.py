@@ -1,8 +1,8 @@
 """Work on this machine that may take long, in a child process, so that the loop goes on meanwhile.
 
 Hashing, unpacking, packing and syncing wait for the disk of this machine.  Done by lwt itself they
-would delay everything else: past the lease, guards on other hosts would end their commands for want of
-a heartbeat.  So the loop only ever does a small piece of such work.
+would delay everything else: past the lease, guards on other hosts would end their commands for want
+of a heartbeat.  So the loop only ever does a small piece of such work.
 
 A job is a function of the package that takes one argument and returns one value, both as JSON has
 them.  do() runs it at once if it is small, and in a Python of its own otherwise.  Where a small job
@@ -57,10 +57,11 @@ def job(function):
 
 
 def do(function, argument, size):
-    """Flow: run a @job function; returns its value, or raises what it raises (LwtError, OSError), or Crashed.
+    """Flow: run a @job function; returns its value, or raises what it raises (LwtError, OSError),
+    or Crashed.
 
-    argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known; of a
-    stream that a host sent, tarstream.work().
+    argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known; of
+    a stream that a host sent, tarstream.work().
     """
     is_small = size <= SMALL
     if is_small and not _Disk.is_slow:
@@ -89,7 +90,8 @@ def _at_once(function, argument):
     except (LwtError, OSError):
         raise
     except Exception as error:
-        raise Crashed('%s on this machine ended with %s: %s' % (function.__name__, type(error).__name__, error))
+        raise Crashed('%s on this machine ended with %s: %s'
+                      % (function.__name__, type(error).__name__, error))
 
 
 def remove(path):
@@ -105,7 +107,8 @@ def remove_tree(path):
 
 
 def _command(function, argument):
-    """The Command that runs a job.  Its process has what lwt was imported from as its only source."""
+    """The Command that runs a job.  Its process has what lwt was imported from as its only source.
+    """
     path = os.path.dirname(os.path.dirname(os.path.abspath(lwt.__file__)))
     argv = sys.executable, '-I', '-S', '-c', PROGRAM, path, function.__name__
     text = json.dumps([JOBS[function.__name__][0], argument])
@@ -125,7 +128,8 @@ def _answer(function, argument):
     try:
         return ['value', function(argument)]
     except LwtError as error:
-        kind = type(error).__name__ if type(error) in (errors.UsageError, LocalError) else 'LwtError'
+        kind = (type(error).__name__ if type(error) in (errors.UsageError, LocalError)
+                else 'LwtError')
         return [kind, error.message, error.hint]
     except OSError as error:
         return ['os', error.errno, error.strerror or str(error), error.filename]

@@ -1,7 +1,9 @@
-"""What is to be put: looked at once, hashed once, and sent to any number of hosts as tar streams made on the way.
+"""What is to be put: looked at once, hashed once, and sent to any number of hosts as tar streams
+made on the way.
 
-A manifest names each directory, file and, where these are kept, symbolic link by what it is to be called.  What is sent of a file
-is what was hashed: one that has changed meanwhile ends the stream early, so that no host takes it.
+A manifest names each directory, file and, where these are kept, symbolic link by what it is to be
+called.  What is sent of a file is what was hashed: one that has changed meanwhile ends the stream
+early, so that no host takes it.
 """
 
 import errno
@@ -27,8 +29,8 @@ _REVERSED = bytes(int('{:08b}'.format(byte)[::-1], 2) for byte in range(256))
 class Entry(NamedTuple):
     """A directory, file or symbolic link.
 
-    name: ./TOP/...; version: size and time of change when it was hashed; digest: '' for all but files; link: the target of a
-    symbolic link, '' for all else.
+    name: ./TOP/...; version: size and time of change when it was hashed; digest: '' for all but
+    files; link: the target of a symbolic link, '' for all else.
     """
 
     name: str
@@ -45,8 +47,10 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What is to be put.  single: what the only thing there is is called (its entries then begin with ./it), '.' for the contents
-    of a directory, or ''.  skipped: how many symbolic links were left out."""
+    """What is to be put.  single: what the only thing there is is called (its entries then begin
+    with ./it), '.' for the contents of a directory, or ''.  skipped: how many symbolic links were
+    left out.
+    """
 
     entries: tuple
     single: str
@@ -59,8 +63,10 @@ class Manifest(NamedTuple):
 
 
 def stamp(entry):
-    """The time of change of an Entry as touch -t has it, in UTC; '-' for one that touch cannot set."""
-    return '-' if not 0 <= entry.mtime < 1 << 37 else time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime))
+    """The time of change of an Entry as touch -t has it, in UTC; '-' for one that touch cannot set.
+    """
+    return ('-' if not 0 <= entry.mtime < 1 << 37
+            else time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime)))
 
 
 def written(name):
@@ -70,7 +76,8 @@ def written(name):
 
 def _line(entry):
     if entry.digest:
-        text = 'f %o %d %s %s %s/' % (entry.mode, entry.mtime, stamp(entry), entry.digest, written(entry.name))
+        text = ('f %o %d %s %s %s/'
+                % (entry.mode, entry.mtime, stamp(entry), entry.digest, written(entry.name)))
     elif entry.link:
         text = 'l - - - - %s//%s/' % (written(entry.name), written(entry.link))
     else:
@@ -79,12 +86,15 @@ def _line(entry):
 
 
 def survey(paths, links='follow'):
-    """The Manifest of local files and directories; all of them are read.  Raises UsageError for what cannot be put.
+    """The Manifest of local files and directories; all of them are read.  Raises UsageError for
+    what cannot be put.
 
-    A path that ends in . or .. stands for what is in that directory, as for `cp -r`.  links: what becomes of symbolic links:
-    'follow' or 'keep' them, 'skip' them, or 'refuse' them as what cannot be put.
+    A path that ends in . or .. stands for what is in that directory, as for `cp -r`.  links: what
+    becomes of symbolic links: 'follow' or 'keep' them, 'skip' them, or 'refuse' them as what cannot
+    be put.
     """
-    found = [os.path.realpath(path) if _is_contents(path) else os.path.abspath(path) for path in paths]
+    found = [os.path.realpath(path) if _is_contents(path) else os.path.abspath(path)
+             for path in paths]
     for raw, path in zip(paths, found):
         if _is_contents(raw) and os.path.lexists(path) and not os.path.isdir(path):
             raise UsageError('%s: not a directory' % printable(raw, 200))
@@ -102,7 +112,8 @@ def survey(paths, links='follow'):
         if names.count(name) > 1:
             raise UsageError('%s: two things of this name' % printable(name))
     walk = _Walk(links)
-    entries = tuple(entry for path, top in zip(found, ['it'] if single else names) for entry in walk.entries(path, './' + top))
+    entries = tuple(entry for path, top in zip(found, ['it'] if single else names)
+                    for entry in walk.entries(path, './' + top))
     return Manifest(entries, single, walk.skipped)
 
 
@@ -137,8 +148,8 @@ class _Walk:
     def _entry(self, path, name, above, children):
         """The Entry of a path, if it has one.
 
-        above: the real paths of the directories that led here.  children: a list, gets the same three of
-        all that is in a directory.
+        above: the real paths of the directories that led here.  children: a list, gets the same
+        three of all that is in a directory.
         """
         info = self._look_at(path)
         if stat.S_ISLNK(info.st_mode) and self._links == 'skip':
@@ -149,13 +160,19 @@ class _Walk:
             yield _file_entry(path, name)
         else:
             is_link = os.path.islink(path)
-            # Of all but links it follows from where they lie; realpath would look at each part of each path.
-            real = os.path.realpath(path) if is_link or not above else os.path.join(above[-1], os.path.basename(path))
-            if real in above or is_link and any((one + '/').startswith(real.rstrip('/') + '/') for one in above):
-                raise UsageError('%s: a link that leads back to a directory above' % printable(path, 200), LINKS_HINT)
+            # Of all but links it follows from where they lie; realpath would look at each part of
+            # each path.
+            real = (os.path.realpath(path) if is_link or not above
+                    else os.path.join(above[-1], os.path.basename(path)))
+            if (real in above
+                or is_link
+                and any((one + '/').startswith(real.rstrip('/') + '/') for one in above)):
+                raise UsageError('%s: a link that leads back to a directory above'
+                                 % printable(path, 200), LINKS_HINT)
             yield Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777 | 0o700, int(info.st_mtime))
             above += (real,)
-            children += [(os.path.join(path, child), name + '/' + child, above) for child in sorted(_names(path))]
+            children += [(os.path.join(path, child), name + '/' + child, above)
+                         for child in sorted(_names(path))]
 
     def _look_at(self, path):
         """The os.stat_result of a path.  Raises UsageError for what cannot be put."""
@@ -167,7 +184,8 @@ class _Walk:
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ELOOP) and os.path.islink(path):
                 raise UsageError('%s: %s link (to %s)' % (
-                    printable(path, 200), 'dangling' if error.errno == errno.ENOENT else 'looping', printable(os.readlink(path))),
+                    printable(path, 200), 'dangling' if error.errno == errno.ENOENT else 'looping',
+                    printable(os.readlink(path))),
                     LINKS_HINT)
             raise files.read_error(printable(path, 200), error)
         if is_link and self._links in ('keep', 'skip'):
@@ -186,7 +204,8 @@ def _file_entry(path, name):
             digest = sha256(iter(lambda: file.read(READ_SIZE), b''))
     except OSError as error:
         raise files.read_error(printable(path, 200), error)
-    return Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777, int(info.st_mtime), _version(info), digest)
+    return Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777, int(info.st_mtime), _version(info),
+                 digest)
 
 
 def _version(info):
@@ -215,13 +234,16 @@ def stream(entries):
 
 def _header(entry):
     info = tarfile.TarInfo(entry.name)
-    info.mode, info.mtime, info.size, info.linkname = entry.mode, entry.mtime, entry.size, entry.link
-    info.type = tarfile.REGTYPE if entry.digest else tarfile.SYMTYPE if entry.link else tarfile.DIRTYPE
+    info.mode, info.mtime = entry.mode, entry.mtime
+    info.size, info.linkname = entry.size, entry.link
+    info.type = (tarfile.REGTYPE if entry.digest else tarfile.SYMTYPE if entry.link
+                 else tarfile.DIRTYPE)
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
 def content(entry, at=0, most=CHUNK):
-    """The content of a file from a place on, no more and no less of it than was hashed, as chunks of so many bytes at most.
+    """The content of a file from a place on, no more and no less of it than was hashed, as chunks
+    of so many bytes at most.
 
     Raises Changed.
     """
@@ -252,14 +274,21 @@ def contents(entries, kind, known=None):
     if kind == 'sha256':
         lines = sorted(entry.digest.encode() + b'\n' for entry in files)
         return 'sha256 ' + (files[0].digest if is_one else sha256(lines))
-    sums = [(known[entry.path] if entry.path in known else cksum(content(entry)), entry.size) for entry in files]
-    return 'cksum %d' % (sums[0][0] if is_one else cksum(sorted(b'%d %d\n' % line for line in sums)))
+    sums = [(known[entry.path] if entry.path in known else cksum(content(entry)), entry.size)
+            for entry in files]
+    return ('cksum %d'
+            % (sums[0][0] if is_one else cksum(sorted(b'%d %d\n' % line for line in sums))))
 
 
 def identity(entries, name):
-    """What `identity` of sh/get.sh prints of a tree called so, the Entries of which are those of a single thing."""
-    names = sorted(b'\n'.join(os.fsencode('./' + name + entry.name[len('./it'):]) for entry in entries).split(b'\n'))
-    return 'sha256 ' + sha256([contents(entries, 'sha256').encode() + b'\n', b''.join(line + b'\n' for line in names)])
+    """What `identity` of sh/get.sh prints of a tree called so, the Entries of which are those of a
+    single thing.
+    """
+    names = sorted(b'\n'.join(os.fsencode('./' + name + entry.name[len('./it'):])
+                              for entry in entries).split(b'\n'))
+    return ('sha256 '
+            + sha256([contents(entries, 'sha256').encode() + b'\n',
+                      b''.join(line + b'\n' for line in names)]))
 
 
 def sha256(chunks):
@@ -271,7 +300,9 @@ def sha256(chunks):
 
 
 class Cksum:
-    """What cksum(1) prints of bytes: the CRC of zlib, its bits the other way round, with the length behind the data."""
+    """What cksum(1) prints of bytes: the CRC of zlib, its bits the other way round, with the length
+    behind the data.
+    """
 
     def __init__(self):
         self._crc = 0xffffffff

@@ -1,14 +1,20 @@
-"""Symbolic links in a fetched directory tree: which stay links, and which become copies of what they point to.  Pure.
+"""Symbolic links in a fetched directory tree: which stay links, and which become copies of what
+they point to.  Pure.
 
 The rules are those of `rsync --copy-unsafe-links` (rsync(1)), relative to what is fetched:
 
 - A relative link whose target lies within what is fetched stays a link.
-- Any other link becomes a copy of its target, a file or a whole directory, if the target lies inside the task's directory.
-  Links within that copy are judged by the place where the copy lies, so a link from one copied file to the next stays a link.
-- A link to a directory that encloses the link would be copied without end.  It becomes a relative link to that directory.
-- A link that dangles, loops or leads out of the task's directory cannot be resolved.  It is a Problem.
+- Any other link becomes a copy of its target, a file or a whole directory, if the target lies
+  inside the task's directory.
+  Links within that copy are judged by the place where the copy lies, so a link from one copied
+  file to the next stays a link.
+- A link to a directory that encloses the link would be copied without end.  It becomes a relative
+  link to that directory.
+- A link that dangles, loops or leads out of the task's directory cannot be resolved.  It is a
+  Problem.
 
-Paths are relative to the root of a Tree, without '.' and '..', their parts separated by '/'; '' is the root.
+Paths are relative to the root of a Tree, without '.' and '..', their parts separated by '/'; '' is
+the root.
 """
 
 from typing import NamedTuple
@@ -17,7 +23,9 @@ from lwt.remote import budgets
 
 
 class Tree:
-    """A directory tree with symbolic links, as it was on a host.  A base class; the methods raise nothing."""
+    """A directory tree with symbolic links, as it was on a host.  A base class; the methods raise
+    nothing.
+    """
 
     def kind(self, path):
         """'file', 'dir', 'link', or '' where there is nothing."""
@@ -59,8 +67,8 @@ class TooLarge(Exception):
 class Limits(NamedTuple):
     """How much may become of links.
 
-    steps: to make, links that cannot be resolved included.  bytes: of what is made, each step counting
-    for budgets.STEP besides.  looks: parts of paths to look at.
+    steps: to make, links that cannot be resolved included.  bytes: of what is made, each step
+    counting for budgets.STEP besides.  looks: parts of paths to look at.
     """
 
     steps: int
@@ -69,7 +77,8 @@ class Limits(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Something to make.  kind: 'link' (to source, a text), 'file' or 'dir' (a copy of source, a path in the Tree).
+    """Something to make.  kind: 'link' (to source, a text), 'file' or 'dir' (a copy of source, a
+    path in the Tree).
 
     place: where, relative to what is fetched.
     """
@@ -143,7 +152,9 @@ def _parts(text):
 
 
 def _follow(tree, link):
-    """(the directory where the target of a link starts, the parts of the target, the first one last)."""
+    """(the directory where the target of a link starts, the parts of the target, the first one
+    last).
+    """
     text = tree.target(link)
     if not text.startswith('/'):
         return parent(link), _parts(text)
@@ -154,8 +165,9 @@ def _follow(tree, link):
 
 
 class _Place(NamedTuple):
-    """A directory of what comes out: its name in the directory above, the directory in the Tree that it shows, and whether it
-    is (in) a copy that stands for a link."""
+    """A directory of what comes out: its name in the directory above, the directory in the Tree
+    that it shows, and whether it is (in) a copy that stands for a link.
+    """
 
     name: str
     source: str
@@ -182,7 +194,8 @@ class Planner:
     def plan(self, links):
         """Decide about links, the paths in the Tree of those that are fetched for themselves.
 
-        Afterwards `steps` tells what to make, in this order, and `problems` what cannot be.  Raises TooLarge.
+        Afterwards `steps` tells what to make, in this order, and `problems` what cannot be.  Raises
+        TooLarge.
         """
         for link in links:
             places = [_Place('', self._top, False)]
@@ -257,21 +270,25 @@ class Planner:
             raise TooLarge()
 
     def _stays(self, places, link, real):
-        """Does the text of a link lead to a place in what comes out that shows the same as its real target?
+        """Does the text of a link lead to a place in what comes out that shows the same as its real
+        target?
 
-        An answer is final, for other links may depend on it.  None means that it is just being found: whoever needs it meanwhile
-        is on the way to itself.
+        An answer is final, for other links may depend on it.  None means that it is just being
+        found: whoever needs it meanwhile is on the way to itself.
         """
         key = _path(places, link.rpartition('/')[2])
         if key not in self._stay:
             self._stay[key] = None
             text = self._tree.target(link)
             end = None if text.startswith('/') else self._walk(places, text)
-            self._stay[key] = bool(end and end[-1].source == real and (end[-1].is_copy or self._tree.is_fetched(real)))
+            self._stay[key] = bool(end and end[-1].source == real
+                                   and (end[-1].is_copy or self._tree.is_fetched(real)))
         return self._stay[key]
 
     def _walk(self, places, text):
-        """The places to which a relative target leads from a directory of what comes out; None where it leads out of it."""
+        """The places to which a relative target leads from a directory of what comes out; None
+        where it leads out of it.
+        """
         places, todo = list(places), _parts(text)
         while todo:
             self._look()
@@ -307,7 +324,9 @@ class Planner:
 
 
 def _enclosing(places, real):
-    """How many directories further up a directory is shown that encloses the last place; None where none does."""
+    """How many directories further up a directory is shown that encloses the last place; None where
+    none does.
+    """
     return next((ups for ups, place in enumerate(reversed(places)) if place.source == real), None)
 
 

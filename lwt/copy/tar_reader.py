@@ -1,15 +1,15 @@
 """Read a tar archive that a host sent.
 
-Hosts are not trusted, and the tarfile module is made for archives that are: a header of 400 MB is read
-into memory, a negative size moves the file position backwards, a sparse member of 10 kB becomes 20 MB.
-This reader knows only what `tar -cf` of GNU tar, bsdtar, busybox and pax write for files, directories
-and links.  It reads one block at a time, believes no number before it is checked, and refuses the whole
-archive when something is not as it must be.
+Hosts are not trusted, and the tarfile module is made for archives that are: a header of 400 MB is
+read into memory, a negative size moves the file position backwards, a sparse member of 10 kB
+becomes 20 MB. This reader knows only what `tar -cf` of GNU tar, bsdtar, busybox and pax write for
+files, directories and links.  It reads one block at a time, believes no number before it is
+checked, and refuses the whole archive when something is not as it must be.
 
 The formats: ustar (POSIX.1-1988), the long names of GNU tar (types L and K) and pax headers
 (POSIX.1-2001, type x), see tar(5) of libarchive.  Refused: sparse members in every format, parts of
-multi-volume archives, directories of incremental archives.  Devices, FIFOs and the like are members of
-the kind OTHER, for the caller to refuse by name.
+multi-volume archives, directories of incremental archives.  Devices, FIFOs and the like are members
+of the kind OTHER, for the caller to refuse by name.
 
 Pure but for reading the file.
 """
@@ -54,7 +54,9 @@ class Member(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """A block that is a header.  has_prefix: is it in the format in which names have a prefix field?"""
+    """A block that is a header.  has_prefix: is it in the format in which names have a prefix
+    field?
+    """
 
     block: bytes
 
@@ -83,7 +85,8 @@ class _Header(NamedTuple):
         return (prefix + b'/' if prefix else b'') + self.text(0, 100)
 
     def check(self) -> None:
-        """Raise Refused unless the checksum is right (as unsigned bytes, or signed as some wrote)."""
+        """Raise Refused unless the checksum is right (as unsigned bytes, or signed as some wrote).
+        """
         rest = self.block[:148] + b' ' * 8 + self.block[156:]
         unsigned = sum(rest)
         told = self.number(148, 8, 'the checksum')
@@ -169,7 +172,9 @@ class Reader:
         raise Refused('too many headers before a member')
 
     def _after_end(self):
-        """After the first block of zeros: the first block of the next archive, None if there is none."""
+        """After the first block of zeros: the first block of the next archive, None if there is
+        none.
+        """
         count = 1
         while True:
             block = self._file.read(BLOCK)
@@ -191,7 +196,8 @@ class Reader:
 
 
 def _pax_records(data):
-    """{key: value} of a pax header, those that lwt knows: "LENGTH KEY=VALUE", newline, and so on."""
+    """{key: value} of a pax header, those that lwt knows: "LENGTH KEY=VALUE", newline, and so on.
+    """
     found = {}
     while data:
         length, space, rest = data.partition(b' ')
@@ -217,12 +223,14 @@ def _member(header, size, overrides):
     if max(len(name), len(link)) > budgets.NAME:
         raise Refused('a name of more than %d bytes' % budgets.NAME)
     kind = _KINDS[header.kind]
-    if header.kind == b'\0' and name.endswith(b'/'):        # as archives of before 1988 have directories
+    # As archives of before 1988 have directories.
+    if header.kind == b'\0' and name.endswith(b'/'):
         kind = DIRECTORY
     if 'size' in overrides:
         size = _decimal(overrides['size'], 'a size')
     return Member(os.fsdecode(name), kind, size if kind == FILE else 0,
-                  header.number(100, 8, 'a mode') & 0o7777, _mtime(header, overrides), os.fsdecode(link))
+                  header.number(100, 8, 'a mode') & 0o7777, _mtime(header, overrides),
+                  os.fsdecode(link))
 
 
 def _mtime(header, overrides):

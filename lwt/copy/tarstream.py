@@ -1,14 +1,15 @@
 """Tar streams: packed for a host, and unpacked from one, which is not trusted.
 
-What a host sends is read by tar_reader and extracted by rules of our own: only into a new directory; no
-absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL, O_NOFOLLOW); hard links only
-to files that have come; symbolic links, if they stay inside, are made last, so that nothing is ever
-written through one.  Files never hold more bytes than were sent.  Directories are no more than the blocks
-that were sent, and some besides (budgets.DIRECTORIES): each is a member, or implied by the name of one.
-No member lies deeper than budgets.DEPTH.
+What a host sends is read by tar_reader and extracted by rules of our own: only into a new
+directory; no absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL,
+O_NOFOLLOW); hard links only to files that have come; symbolic links, if they stay inside, are made
+last, so that nothing is ever written through one.  Files never hold more bytes than were sent.
+Directories are no more than the blocks that were sent, and some besides (budgets.DIRECTORIES): each
+is a member, or implied by the name of one. No member lies deeper than budgets.DEPTH.
 
-Files and directories get the modes that they have on the host, within the umask, never setuid, setgid or sticky.  Their owner can
-always read files here, and read, write and enter directories, so that he can also remove them.
+Files and directories get the modes that they have on the host, within the umask, never setuid,
+setgid or sticky.  Their owner can always read files here, and read, write and enter directories, so
+that he can also remove them.
 """
 
 import contextlib
@@ -43,11 +44,14 @@ class Packed(NamedTuple):
 
 
 def check_input(directory):
-    """The names of the plain files at the top of a task's folder.  Raises UsageError for what cannot be sent to a host."""
+    """The names of the plain files at the top of a task's folder.  Raises UsageError for what
+    cannot be sent to a host.
+    """
     top = directory.count('/')
     for root, dirs, names in os.walk(directory, onerror=_raise):
         if root.count('/') - top >= budgets.DEPTH:
-            raise UsageError('%s: more than %d directories deep' % (printable(root, 200), budgets.DEPTH))
+            raise UsageError('%s: more than %d directories deep'
+                             % (printable(root, 200), budgets.DEPTH))
         for name in dirs + names:
             _check_entry(directory, os.path.join(root, name))
     return top_files(directory)
@@ -71,7 +75,8 @@ def _check_entry(directory, path):
     if stat.S_ISLNK(mode):
         target = os.readlink(path)
         if not stays_inside(os.path.relpath(path, directory), target):
-            raise UsageError('%s: the link leads out of the folder (to %s)' % (shown, printable(target)))
+            raise UsageError('%s: the link leads out of the folder (to %s)'
+                             % (shown, printable(target)))
     elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UsageError('%s: neither a file nor a directory' % shown)
     elif not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
@@ -79,9 +84,11 @@ def _check_entry(directory, path):
 
 
 def stays_inside(name, target):
-    """Does a link of this relative name, to this target, stay within the directory that name is relative to?
+    """Does a link of this relative name, to this target, stay within the directory that name is
+    relative to?
 
-    ".." is taken only at the beginning of a target: after a name, which may be a link itself, it may lead anywhere.
+    ".." is taken only at the beginning of a target: after a name, which may be a link itself, it
+    may lead anywhere.
     """
     parts = [part for part in target.split('/') if part not in ('', '.')]
     ups = len(parts) - len(list(itertools.dropwhile(lambda part: part == '..', parts)))
@@ -97,8 +104,8 @@ def copy_input(source, target):
 def pack(path, trees, texts, executable):
     """Write a tar file.
 
-    trees: {name in the archive: directory}.  texts: {name in the archive: str}.  executable: names whose files get an x bit.
-    Returns a Packed.
+    trees: {name in the archive: directory}.  texts: {name in the archive: str}.  executable: names
+    whose files get an x bit. Returns a Packed.
     """
     with open(path, 'wb') as file:
         _write(file, trees, texts, executable)
@@ -132,7 +139,9 @@ def sha256(path):
 
 
 def is_complete(path):
-    """Does a tar file end as one must, with two blocks of zeros?  (tarfile takes a cut one for a shorter one.)"""
+    """Does a tar file end as one must, with two blocks of zeros?  (tarfile takes a cut one for a
+    shorter one.)
+    """
     with open(path, 'rb') as file:
         file.seek(0, os.SEEK_END)
         if file.tell() < 1024:
@@ -156,8 +165,8 @@ def arrival_problem(path, digest):
 def work(path, enough):
     """How much work the unpacking of a stream is, in bytes of it, or at least `enough`.
 
-    A small stream may ask for many directories and links, so each thing that it makes counts
-    THING bytes.  Each of N links may lead to a directory that holds others, and becomes a copy of it:
+    A small stream may ask for many directories and links, so each thing that it makes counts THING
+    bytes.  Each of N links may lead to a directory that holds others, and becomes a copy of it:
     what is there then comes 3 ** (N / 3) times at most (as N / 3 directories with 3 links each).
     """
     size = os.path.getsize(path)
@@ -181,13 +190,13 @@ def work(path, enough):
 def unpack(path, target, place, links=None):
     """Extract what a host sent into target, a new directory.
 
-    path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives the
-    relative path for a member, or '' to leave it out; the name begins with ./ if the member's own has a
-    part '.' in the middle.  links: None, or a list that gets (name, target) of each symbolic link; none
-    is made then.
+    path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives
+    the relative path for a member, or '' to leave it out; the name begins with ./ if the member's
+    own has a part '.' in the middle.  links: None, or a list that gets (name, target) of each
+    symbolic link; none is made then.
 
-    Returns what was refused, a line each, the first budgets.REFUSALS.  Raises tar_reader.Refused for an archive that is not taken
-    at all, OSError when this machine cannot take it.
+    Returns what was refused, a line each, the first budgets.REFUSALS.  Raises tar_reader.Refused
+    for an archive that is not taken at all, OSError when this machine cannot take it.
     """
     with open(path, 'rb', CHUNK) as file:
         size = os.fstat(file.fileno()).st_size
@@ -207,16 +216,21 @@ class Unstorable(str):
     """A line about a member with which nothing is wrong, but that this machine cannot keep."""
 
 
-OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EFBIG})
+OURS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EFBIG})
 
 
 def is_ours(error, directory):
-    """Does an OSError while something is made in a directory come from this machine, and not from what a host sent?"""
+    """Does an OSError while something is made in a directory come from this machine, and not from
+    what a host sent?
+    """
     return error.errno in OURS or not os.access(directory, os.W_OK | os.X_OK)
 
 
 class _Extraction:
-    """What unpack does with the members of an archive.  refused: a line for each that was not taken."""
+    """What unpack does with the members of an archive.  refused: a line for each that was not
+    taken.
+    """
 
     def __init__(self, reader, target, place, told_links, size):
         self._reader = reader
@@ -238,7 +252,8 @@ class _Extraction:
         if name is None:
             self._refuse('%s: leads out of the directory' % printable(member.name))
         elif name.count('/') >= budgets.DEPTH:
-            self._refuse('%s: more than %d directories deep' % (printable(member.name), budgets.DEPTH))
+            self._refuse('%s: more than %d directories deep'
+                         % (printable(member.name), budgets.DEPTH))
         elif is_link and self._told_links is not None:
             self._count_parents(name)
             self._note_link(self._told_links, _marked(member.name, name), member.link)
@@ -269,7 +284,8 @@ class _Extraction:
         links.append((name, target))
 
     def make_links(self):
-        """Make the symbolic links, when everything else is there: nothing is written through one."""
+        """Make the symbolic links, when everything else is there: nothing is written through one.
+        """
         for where, link in self._links:
             self._attempt(where, self._link, where, link)
 
@@ -339,7 +355,8 @@ class _Extraction:
         self._copies -= info.st_size
         if self._copies < 0:
             raise _Refusal('hard links to more than this file system may copy')
-        with open(source, 'rb') as file, open(files.open_new(path, info.st_mode & 0o777), 'wb') as copy:
+        with open(source, 'rb') as file, open(files.open_new(path, info.st_mode & 0o777),
+                                              'wb') as copy:
             shutil.copyfileobj(file, _Writer(copy), CHUNK)
         os.utime(path, (info.st_mtime, info.st_mtime))
 
@@ -349,7 +366,8 @@ class _Extraction:
         parent = os.path.dirname(path)
         if not stays_inside(where, link):
             raise _Refusal('the link leads out of the directory')
-        expected = os.path.join(os.path.realpath(self._target), os.path.relpath(parent, self._target))
+        expected = os.path.join(os.path.realpath(self._target),
+                                os.path.relpath(parent, self._target))
         if os.path.realpath(parent) != os.path.normpath(expected):
             raise _Refusal('its way leads through a link')
         self._make_directories(parent)
@@ -359,7 +377,8 @@ class _Extraction:
 class _Writer:
     """Writes a file, and has the disk keep pace.
 
-    Otherwise gigabytes would wait in memory, and whoever synced a small file would wait for them too.
+    Otherwise gigabytes would wait in memory, and whoever synced a small file would wait for them
+    too.
     """
 
     def __init__(self, file):
@@ -377,7 +396,9 @@ class _Writer:
 
 
 def _marked(raw, name):
-    """The name of a member, marked if it is written with a part '.' in the middle: so a host can tell two kinds apart."""
+    """The name of a member, marked if it is written with a part '.' in the middle: so a host can
+    tell two kinds apart.
+    """
     return './' + name if '/./' in raw else name
 
 

@@ -1,13 +1,17 @@
 """Copies: put and get on one host, each one login and one flow that ends with a verdict.
 
-The bytes go as tar streams through the ssh of the call itself, not through scp: scp needs a login of its own, one script before
-it and one after it, tells nothing of how far it has come, and takes a round trip for each small file.  With the stream one
-script does it all: it compares, takes what is needed, verifies it, and moves it into place by rename; the bytes are under our
-own loop, so that they are counted, limited, and cut when none moves.
+The bytes go as tar streams through the ssh of the call itself, not through scp: scp needs a login
+of its own, one script before it and one after it, tells nothing of how far it has come, and takes a
+round trip for each small file.  With the stream one script does it all: it compares, takes what is
+needed, verifies it, and moves it into place by rename; the bytes are under our own loop, so that
+they are counted, limited, and cut when none moves.
 
-    put   sh/put.sh is sent the manifest; it answers what it needs; it is sent that, and what its digest is to be
-    get   sh/get.sh tells how much there is, and sends it, and then its digest; it is taken into a directory beside the place,
-          which is locked (one get at a time), and renamed when it is what was announced: a target is complete or not there
+    put   sh/put.sh is sent the manifest; it answers what it needs; it is sent that, and what its
+          digest is to be
+    get   sh/get.sh tells how much there is, and sends it, and then its digest; it is taken into a
+          directory beside the place,
+          which is locked (one get at a time), and renamed when it is what was announced: a target
+          is complete or not there
 """
 
 from __future__ import generator_stop
@@ -38,14 +42,17 @@ class Terms(NamedTuple):
 
 
 class GetOptions(NamedTuple):
-    """replace: may what is there already be replaced?  links: what becomes of symbolic links: 'follow', 'keep' or 'skip'."""
+    """replace: may what is there already be replaced?  links: what becomes of symbolic links:
+    'follow', 'keep' or 'skip'.
+    """
 
     replace: bool = False
     links: str = 'follow'
 
 
 class Tally:
-    """How far the copies of a run have come: bytes that are to move, and have moved; files sent, and those left alone.
+    """How far the copies of a run have come: bytes that are to move, and have moved; files sent,
+    and those left alone.
 
     say(text): tells the user at once what does not wait for the end of a copy.
     """
@@ -58,11 +65,13 @@ class Tally:
         self.unchanged = 0
 
 
-# -- put --------------------------------------------------------------------------------------------------------------------
+# -- put -------------------------------------------------------------------------------------------
 
 
 class _Sender:
-    """The input of sh/put.sh: the manifest and, when the host has said what it needs, that.  (See `source` of proc.Command.)"""
+    """The input of sh/put.sh: the manifest and, when the host has said what it needs, that.  (See
+    `source` of proc.Command.)
+    """
 
     def __init__(self, wanted, tally, cksums):
         self._entries = wanted.entries
@@ -74,7 +83,8 @@ class _Sender:
         self._text = wanted.text
         self._chunks = iter(())
         self.is_told = False
-        self._changed = ()              # how many files, and how many directories get another mode or time
+        # How many files, and how many directories get another mode or time.
+        self._changed = ()
         self.copied = self.unchanged = self.updated = 0
         self.problem = ''               # why what was sent is not all of it
         self.complaint = bytearray()
@@ -111,7 +121,8 @@ class _Sender:
         self.copied = sum(1 for entry in needed if entry.digest or entry.link)
         self.updated = sum(self._changed[:2])
         if kind == 'cksum':
-            self.lacking = [entry for entry in needed if entry.digest and entry.path not in self._cksums]
+            self.lacking = [entry
+                            for entry in needed if entry.digest and entry.path not in self._cksums]
             if sum(entry.size for entry in self.lacking) > local_work.SMALL:
                 return
             self.lacking = []
@@ -119,7 +130,8 @@ class _Sender:
         self.unchanged = max(0, count - self.copied - sum(self._changed[:1]))
         self._tally.expected += sum(entry.size for entry in needed)
         try:
-            yield ('%d %s\n' % (len(needed), manifest.contents(needed, kind, self._cksums))).encode()
+            yield ('%d %s\n'
+                   % (len(needed), manifest.contents(needed, kind, self._cksums))).encode()
             for chunk in manifest.stream(needed) if needed else ():
                 self._tally.moved += len(chunk)
                 yield chunk
@@ -138,7 +150,8 @@ class _Sender:
 
 
 def put(session, host, wanted, target, terms, tally):
-    """Flow: copy the files and directories of a Manifest to a host; returns a Verdict, whose reason tells what was done.
+    """Flow: copy the files and directories of a Manifest to a host; returns a Verdict, whose reason
+    tells what was done.
 
     target: as for cp: a directory to put them into, or a new name for a single one.
     """
@@ -151,14 +164,17 @@ def put(session, host, wanted, target, terms, tally):
     def make(frame):
         nonlocal sender
         sender = _Sender(wanted, tally, cksums)
-        return scripts.plain(session.transport, host, 'put', words, frame, limits)._replace(source=sender, rate=terms.rate)
+        return scripts.plain(session.transport, host, 'put', words, frame,
+                             limits)._replace(source=sender, rate=terms.rate)
 
     while True:
-        verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data), 'put')
+        verdict = yield from call.call(session, make, lambda stream, data: sender(stream, data),
+                                       'put')
         if not sender.lacking:
             break
         argument = [[entry.path, entry.version] for entry in sender.lacking]
-        numbers, problem = yield from local_work.do(find_cksums, argument, sum(entry.size for entry in sender.lacking))
+        numbers, problem = yield from local_work.do(find_cksums, argument,
+                                                    sum(entry.size for entry in sender.lacking))
         if problem:
             return refused(problem)
         cksums.update(zip((entry.path for entry in sender.lacking), numbers))
@@ -184,12 +200,14 @@ def find_cksums(argument):
 
 
 def done(copied, unchanged, updated=0, skipped=0):
-    """The Verdict on a copy that went well: so many files; updated: how many of those that are the same have another mode or time
-    now; skipped: how many symbolic links were left out."""
+    """The Verdict on a copy that went well: so many files; updated: how many of those that are the
+    same have another mode or time now; skipped: how many symbolic links were left out.
+    """
     text = '%d file%s copied' % (copied, '' if copied == 1 else 's')
     text += ', %d with another mode or time' % updated if updated else ''
     text += ', %d unchanged' % unchanged if unchanged else ''
-    text += ', %d symbolic link%s left out' % (skipped, '' if skipped == 1 else 's') if skipped else ''
+    text += (', %d symbolic link%s left out' % (skipped, '' if skipped == 1 else 's') if skipped
+             else '')
     return verdicts.Verdict('ok', 0, text)
 
 
@@ -198,13 +216,15 @@ def refused(reason):
     return verdicts.Verdict('failed', 1, reason)
 
 
-# -- get --------------------------------------------------------------------------------------------------------------------
+# -- get -------------------------------------------------------------------------------------------
 
 
 class _Receiver:
-    """Takes the output of sh/get.sh: what is announced, then the stream, into a file.  Used as a context manager.
+    """Takes the output of sh/get.sh: what is announced, then the stream, into a file.  Used as a
+    context manager.
 
-    problem: why nothing more is wanted; then the host is stopped.  failures: what does not come, and why, a line each.
+    problem: why nothing more is wanted; then the host is stopped.  failures: what does not come,
+    and why, a line each.
     """
 
     def __init__(self, patterns, directory, options, tally):
@@ -213,7 +233,8 @@ class _Receiver:
         self._options = options
         self._tally = tally
         self._lines = call.Lines(self._hear)
-        self._head = b''                # of standard output: the announcement, as far as it has no end
+        # Of standard output: the announcement, as far as it has no end.
+        self._head = b''
         self._tar = self._complaint = ''
         self._digests = []
         self._room = 0                  # bytes that the stream may still have
@@ -221,10 +242,13 @@ class _Receiver:
         self._file = None
         self.paths = {}                 # what comes: absolute path there -> name here
         self._watch = None              # of the room on this machine
-        self.have = {}                  # what is here already: name -> (its identity, how many files it is)
-        self.kept = []                  # the names of what is here and must not be replaced, as far as the host is told
+        # What is here already: name -> (its identity, how many files it is)
+        self.have = {}
+        # The names of what is here and must not be replaced, as far as the host is told.
+        self.kept = []
         self._same = set()              # the names of what does not come, for it is here
-        self._count, self._size = {}, {}    # what comes: name -> how many files, and at least how many bytes it is
+        # What comes: name -> how many files, and at least how many bytes it is.
+        self._count, self._size = {}, {}
         self.files = self.bytes = 0
         self.received = 0               # bytes of the stream
         self.part = ''
@@ -236,8 +260,11 @@ class _Receiver:
         return self
 
     def look_around(self):
-        """Flow: note what is here already: it need not come if it is the same, and may not if it must not be replaced."""
-        names = [name for name in _names(self._directory) if any(_may_be(name, pattern) for pattern in self._patterns)]
+        """Flow: note what is here already: it need not come if it is the same, and may not if it
+        must not be replaced.
+        """
+        names = [name for name in _names(self._directory)
+                 if any(_may_be(name, pattern) for pattern in self._patterns)]
         if not self._options.replace:
             self.kept = names[:MOST_KNOWN]
         if self._options.links == 'follow' and names:
@@ -255,7 +282,9 @@ class _Receiver:
                 self._lock.release()
 
     def discard(self):
-        """Flow: remove what came and is not in its place; what was moved aside for it is back before."""
+        """Flow: remove what came and is not in its place; what was moved aside for it is back
+        before.
+        """
         self.close()
         if self.part:
             arrival.restore(self._directory, self.part)
@@ -263,7 +292,8 @@ class _Receiver:
 
     def words(self):
         """The arguments of sh/get.sh."""
-        return (' '.join(identity for identity, _count in self.have.values()), self._options.links, str(len(self.kept)),
+        return (' '.join(identity for identity, _count in self.have.values()), self._options.links,
+                str(len(self.kept)),
                 ) + tuple(self.kept) + tuple(self._patterns)
 
     def __call__(self, stream, data):
@@ -304,7 +334,8 @@ class _Receiver:
         self.received += len(data)
         self._tally.moved += len(data)
         if self._watch.is_short(self.received):
-            self.problem = '%s: no room here for more than %d MB' % (self._directory, self.received >> 20)
+            self.problem = ('%s: no room here for more than %d MB'
+                            % (self._directory, self.received >> 20))
             return
         while data:                     # it may take less than all, and then say why
             data = data[self._file.write(data):]
@@ -345,7 +376,8 @@ class _Receiver:
         count, size, path = (rest.split(' ', 2) + [''] * 2)[:3]
         count, size, path = bounded(count, 0, 1 << 50), bounded(size, 0, 1 << 60), decoded(path)
         name = path.rpartition('/')[2]
-        if word != 'path' or None in (count, size) or path in self.paths or not path.startswith('/') or '\0' in path:
+        is_path = path.startswith('/') and '\0' not in path and path not in self.paths
+        if word != 'path' or None in (count, size) or not is_path:
             self.problem = UNREADABLE
         elif len(self.paths) >= budgets.PATHS:
             self.problem = 'more than %d things at a time' % budgets.PATHS
@@ -391,13 +423,15 @@ class _Receiver:
         self._watch = disk_space.Watch(self._directory)
         self.part = tempfile.mkdtemp(prefix='.part-', dir=self._directory)
         self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
-        self._room = self.bytes + (self.files + len(self.paths)) * budgets.MEMBER_ROOM + budgets.DIRECTORIES_ROOM
+        self._room = (self.bytes + (self.files + len(self.paths)) * budgets.MEMBER_ROOM
+                      + budgets.DIRECTORIES_ROOM)
         self._tally.expected += self.bytes
 
     def delivery(self):
         """What came, as an arrival.Delivery."""
         digests = dict(zip(self.paths, self._digests))
-        announced = [arrival.Announced(path, name, self._count.get(name, 0), self._size.get(name, 0), digests.get(path, ''))
+        announced = [arrival.Announced(path, name, self._count.get(name, 0),
+                                       self._size.get(name, 0), digests.get(path, ''))
                      for path, name in self.paths.items()]
         return arrival.Delivery(self._directory, self.part, announced, self._tar, self._complaint,
                                 self._options.replace, self._options.links != 'follow')
@@ -414,8 +448,10 @@ class _Receiver:
         copied = 0
         if self.paths:
             self.close()
-            if self.received >= budgets.ROOM_EVERY and disk_space.room(self._directory).free < self.received:
-                return refused('%s: no room here to unpack %d bytes' % (self._directory, self.received))
+            if (self.received >= budgets.ROOM_EVERY
+                and disk_space.room(self._directory).free < self.received):
+                return refused('%s: no room here to unpack %d bytes'
+                               % (self._directory, self.received))
             work = tarstream.work(arrival.stream_path(self.part), local_work.SMALL + 1)
             work = max(work, len(self.paths) * tarstream.THING)
             try:
@@ -427,7 +463,8 @@ class _Receiver:
         self._tally.copied += copied
         if self.failures:
             more = len(self.failures) - MOST_TOLD
-            return refused('; '.join(self.failures[:MOST_TOLD]) + ('; and %d more' % more if more > 0 else ''))
+            return refused('; '.join(self.failures[:MOST_TOLD])
+                           + ('; and %d more' % more if more > 0 else ''))
         return done(copied, unchanged)
 
 
@@ -463,9 +500,11 @@ def _clear(directory):
 
 
 def get(session, host, paths, directory, terms, options, tally):
-    """Flow: copy files and directories of a host into a local directory; returns a Verdict, whose reason tells what was done.
+    """Flow: copy files and directories of a host into a local directory; returns a Verdict, whose
+    reason tells what was done.
 
-    paths: * ? [ ] are expanded on the host.  options: GetOptions.  What cannot come is named, and everything else is there.
+    paths: * ? [ ] are expanded on the host.  options: GetOptions.  What cannot come is named, and
+    everything else is there.
     """
     session = session.at(host)
     # An OSError out of a flow would end the run; this one concerns the directory of one host.
@@ -485,7 +524,8 @@ def _receive(session, host, terms, receiver):
     limits = session.limits(terms.timeout, session.settings.stall)
     script = scripts.script_text(*scripts.LONG_SCRIPTS['get'])
     verdict = yield from call.call(session, lambda frame: scripts.guarded(
-        session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate), receiver, 'get')
+        session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate),
+                                   receiver, 'get')
     error = receiver.error
     if isinstance(error, LwtError):     # whatever its class: it comes too late to be one of usage
         raise LocalError(error.message, error.hint)

@@ -1,7 +1,8 @@
 """Capacity: how many tasks a host has room for, and why it takes none.  Pure.
 
-A limit is what the host's own line in the host list says, else what the section of its category in lwt.conf says, else the
-option.  Each limit has a value by day and one by night.  Cpu counts as ps and top have it: 100 is one core.
+A limit is what the host's own line in the host list says, else what the section of its category in
+lwt.conf says, else the option.  Each limit has a value by day and one by night.  Cpu counts as ps
+and top have it: 100 is one core.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,9 @@ NOT_ASKED = 'not asked yet'
 
 
 class Room(NamedTuple):
-    """slots: the task places of a host, those that are taken among them.  reasons: why it takes no task now, whatever task."""
+    """slots: the task places of a host, those that are taken among them.  reasons: why it takes no
+    task now, whatever task.
+    """
 
     slots: int
     reasons: tuple = ()
@@ -41,13 +44,15 @@ def room(host, sample, settings, hour):
     if slots is None:
         slots = setting('max_dtask_' + time, host, settings) or sample.cores or 1
     reasons = [] if slots else ['slots=0 in its line of the host list']
-    for key, used, whose in (('max_cpu_', sample.cpu, 'cpu in use'), ('max_cpu_me_', sample.own_cpu, 'cpu in use by you')):
+    for key, used, whose in (('max_cpu_', sample.cpu, 'cpu in use'),
+                             ('max_cpu_me_', sample.own_cpu, 'cpu in use by you')):
         most = setting(key + time, host, settings)
         if most and used is None:
             reasons.append('%s is not known, and %s%s is %d%%' % (whose, key, time, most))
         elif most and used > most:
             reasons.append('%s: %d%%, more than %s%s: %d%%' % (whose, used, key, time, most))
-    for key, free, what in (('min_memory', sample.free_memory, 'memory'), ('min_disk', sample.free_disk, 'disk')):
+    for key, free, what in (('min_memory', sample.free_memory, 'memory'),
+                            ('min_disk', sample.free_disk, 'disk')):
         least = setting(key, host, settings)
         if least and free is None:
             reasons.append('free %s is not known, and %s is %d MB' % (what, key, least))
@@ -58,11 +63,14 @@ def room(host, sample, settings, hour):
 
 def watches_cpu(host, settings):
     """Does any limit ask how much cpu is in use?  To measure that takes a moment."""
-    return any(setting(key, host, settings) for key in config.HOST_KEYS if key.startswith('max_cpu'))
+    return any(setting(key, host, settings)
+               for key in config.HOST_KEYS if key.startswith('max_cpu'))
 
 
 def needed_slots(desc, slots):
-    """How many of a host's slots a task takes: one that wants more than there are takes all of them."""
+    """How many of a host's slots a task takes: one that wants more than there are takes all of
+    them.
+    """
     return min(desc.slots, max(1, slots))
 
 
@@ -113,26 +121,30 @@ def accepts(host, desc):
 
 
 def better_place(host, avoided, peers, refuse):
-    """The name of another host for a task that ended badly on some, if this one is among them; '' where there is none.
+    """The name of another host for a task that ended badly on some, if this one is among them; ''
+    where there is none.
 
-    avoided: the names of those.  peers: all that may get tasks.  refuse(peer): why it takes it neither now nor soon, or ''.
+    avoided: the names of those.  peers: all that may get tasks.  refuse(peer): why it takes it
+    neither now nor soon, or ''.
     """
     if host.name not in avoided:
         return ''
-    return next((peer.name for peer in peers if peer.name not in avoided and refuse(peer) in ('', NOT_ASKED)), '')
+    return next((peer.name for peer in peers
+                 if peer.name not in avoided and refuse(peer) in ('', NOT_ASKED)), '')
 
 
 def refusal(host, health, told, used, desc, settings, hour):
     """Why a host does not take a task of this desc now, or ''.
 
-    health: its health.Health, or None.  told: (time, Sample or None, problem) as it was last heard of, or None.
-    used: the slots that tasks take there already.
+    health: its health.Health, or None.  told: (time, Sample or None, problem) as it was last heard
+    of, or None. used: the slots that tasks take there already.
     """
     never = mismatch(host, desc)
     if never:
         return never
     if health is not None and not health.takes_tasks:
-        return '%s: %s' % ('put out by hand' if health.state == 'held' else 'in quarantine', health.reason)
+        return ('%s: %s'
+                % ('put out by hand' if health.state == 'held' else 'in quarantine', health.reason))
     if told is None:
         return NOT_ASKED
     _when, sample, problem = told
@@ -143,8 +155,10 @@ def refusal(host, health, told, used, desc, settings, hour):
         return '; '.join(reasons)
     needed = needed_slots(desc, slots)
     if needed > slots - used:
-        return '%d of its %d slots %s taken, the task needs %d' % (used, slots, 'is' if used == 1 else 'are', needed)
-    for wanted, free, what in ((desc.memory, sample.free_memory, 'memory'), (desc.disk, sample.free_disk, 'disk')):
+        return ('%d of its %d slots %s taken, the task needs %d'
+                % (used, slots, 'is' if used == 1 else 'are', needed))
+    for wanted, free, what in ((desc.memory, sample.free_memory, 'memory'),
+                               (desc.disk, sample.free_disk, 'disk')):
         if free is not None and wanted > free:
             return 'free %s: %d KiB, the task needs %d' % (what, free, wanted)
     return ''

@@ -1,17 +1,20 @@
-"""Health: what it comes to when a host fails, and when it is asked again.  Pure: it is told the time, and given a die.
+"""Health: what it comes to when a host fails, and when it is asked again.  Pure: it is told the
+time, and given a die.
 
   well      nothing is against it
   doubtful  it failed; it is left alone until its retry is due, and one good answer makes it well
-  out       in quarantine: it failed too often, or in a way that no waiting cures; it gets no new task, is tried again as its
-            retries come due, each later than the one before, and is back after enough good answers in a row
+  out       in quarantine: it failed too often, or in a way that no waiting cures; it gets no new
+            task, is tried again as its
+            retries come due, each later than the one before, and is back after enough good answers
+            in a row
   held      a person put it out, and only a person puts it back
 
-Failures count in two ways.  Those in a row show a host that is gone.  Beside them there is a penalty, one for each failure, that
-fades with time and not by good answers: it shows a host that flaps, which answers every other time and so never fails often in a
-row.  Either throws it out.
+Failures count in two ways.  Those in a row show a host that is gone.  Beside them there is a
+penalty, one for each failure, that fades with time and not by good answers: it shows a host that
+flaps, which answers every other time and so never fails often in a row.  Either throws it out.
 
-A host may be reached well and yet be no place for tasks: see is_suspect.  That it answers proves nothing then, so good answers
-count only once its time is over.
+A host may be reached well and yet be no place for tasks: see is_suspect.  That it answers proves
+nothing then, so good answers count only once its time is over.
 """
 
 from typing import NamedTuple
@@ -24,15 +27,19 @@ NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that no waiting
 TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
 TASKS = 'tasks'         # the kind of a host on which tasks end badly that end well elsewhere
 HALF_LIFE = 300.0       # seconds in which half of a penalty fades
-FEWEST_TASKS, ODD = 3, 0.02     # tasks in a row that end badly; how improbable that must be if the host were like the others
+# Tasks in a row that end badly; how improbable that must be if the host were like the others.
+FEWEST_TASKS, ODD = 3, 0.02
 ODD_REPEATED = 1e-6     # the same, where the same failure is seen on other hosts as well
 MOST_PENDING = 5        # tasks in a row that will be tried elsewhere, before they count
 TASKS_WINDOW = 3600.0   # seconds for which the end of a task says something of its host
-BUSY_WAIT, BUSY_LONGEST = 5.0, 60.0     # seconds to the retries of a host with tasks on it: there is something to bring home
+# Seconds to the retries of a host with tasks on it: there is something to bring home.
+BUSY_WAIT, BUSY_LONGEST = 5.0, 60.0
 
 
 class Rules(NamedTuple):
-    """The numbers: failures that throw a host out, good answers that bring it back; seconds to its first and longest retry."""
+    """The numbers: failures that throw a host out, good answers that bring it back; seconds to its
+    first and longest retry.
+    """
 
     after: int = 3
     good: int = 2
@@ -46,9 +53,11 @@ class Rules(NamedTuple):
 
 
 class Health(NamedTuple):
-    """How a host is.  failures, goods: in a row.  kind, reason: of its last failure, or a person's reason.
+    """How a host is.  failures, goods: in a row.  kind, reason: of its last failure, or a person's
+    reason.
 
-    since: when it came into its state; failed: when it last failed; retry: when it may be asked again; seconds since 1970.
+    since: when it came into its state; failed: when it last failed; retry: when it may be asked
+    again; seconds since 1970.
     """
 
     host: str
@@ -78,7 +87,8 @@ class Health(NamedTuple):
 
 def rules(settings):
     """The Rules that the options say."""
-    return Rules(settings.quarantine_after, settings.quarantine_good, settings.quarantine_wait, settings.quarantine_longest)
+    return Rules(settings.quarantine_after, settings.quarantine_good, settings.quarantine_wait,
+                 settings.quarantine_longest)
 
 
 def counts(verdict):
@@ -86,13 +96,17 @@ def counts(verdict):
 
     A command's own end, whatever its code, is a good answer; so is its time-out, for it had begun.
     """
-    if verdict.kind in TRANSPORT and not (verdict.kind == 'timeout' and verdict.code == 124 and 'stalled' not in verdict.reason):
+    if (verdict.kind in TRANSPORT
+        and not (verdict.kind == 'timeout' and verdict.code == 124
+                 and 'stalled' not in verdict.reason)):
         return verdict.kind
     return '' if verdict.kind == 'killed' or (verdict.ran == 'no' and verdict.code == 127) else 'ok'
 
 
 def observe(health, kind, reason, now, numbers, die):
-    """The Health after an operation that ended with a kind: 'ok' or a class of TRANSPORT.  die: from 0 to 1."""
+    """The Health after an operation that ended with a kind: 'ok' or a class of TRANSPORT.  die:
+    from 0 to 1.
+    """
     event = 'good' if kind == 'ok' else 'grave' if kind in NEEDS_A_PERSON else 'bad'
     found = STEPS[health.state, event](health, now, numbers, die)
     if event == 'good' or health.state == 'held':
@@ -168,9 +182,10 @@ def suspicion(ends, own, alike):
 def is_suspect(in_a_row, good, bad, odd=ODD):
     """Is it the host's fault that tasks ended badly there?
 
-    in_a_row: how many different tasks did, the last ones there, without a success between them.  good, bad: how many of the same
-    names ended well, and badly, on other hosts meanwhile.  Tasks that often end badly may do so in a row anywhere: what counts is
-    how odd that would be, by what is seen elsewhere.
+    in_a_row: how many different tasks did, the last ones there, without a success between them.
+    good, bad: how many of the same names ended well, and badly, on other hosts meanwhile.  Tasks
+    that often end badly may do so in a row anywhere: what counts is how odd that would be, by what
+    is seen elsewhere.
     """
     rate = (bad + 1) / (good + bad + 2)
     return in_a_row >= FEWEST_TASKS and good > 0 and rate ** in_a_row < odd
@@ -191,7 +206,8 @@ def _fail(health, now, numbers, die):
     state = 'out' if is_out else 'doubtful'
     pause = min(numbers.longest, numbers.wait * 2.0 ** min(30, max(failures, int(penalty)) - 1))
     return health._replace(state=state, failures=failures, goods=0, penalty=penalty, failed=now,
-                           since=health.since if state == health.state else now, retry=now + pause * (0.75 + die / 2))
+                           since=health.since if state == health.state else now,
+                           retry=now + pause * (0.75 + die / 2))
 
 
 def _expel(health, now, numbers, die):
@@ -203,7 +219,8 @@ def _expel(health, now, numbers, die):
 def _distrust(health, now, numbers, die):
     penalty = faded(health, now) + numbers.after
     pause = min(numbers.longest, numbers.wait * 2.0 ** min(30, int(penalty)))
-    return health._replace(state='out', goods=0, penalty=penalty, failed=now, since=now, retry=now + pause * (0.75 + die / 2))
+    return health._replace(state='out', goods=0, penalty=penalty, failed=now, since=now,
+                           retry=now + pause * (0.75 + die / 2))
 
 
 def _clear(health, now, _numbers, _die):
@@ -212,7 +229,8 @@ def _clear(health, now, _numbers, _die):
 
 def _is_distrusted(health, now, numbers):
     """Is it out because tasks end badly there, and its time not over?"""
-    return health.state == 'out' and health.kind == TASKS and not clocks.is_due(health.retry, now, numbers.most)
+    return (health.state == 'out' and health.kind == TASKS
+            and not clocks.is_due(health.retry, now, numbers.most))
 
 
 def _earn(health, now, numbers, die):
@@ -232,11 +250,16 @@ def _forgive(health, now, _numbers, _die):
 
 
 STEPS = {
-    ('well', 'good'): _stay, ('doubtful', 'good'): _clear, ('out', 'good'): _earn, ('held', 'good'): _stay,
-    ('well', 'bad'): _fail, ('doubtful', 'bad'): _fail, ('out', 'bad'): _fail, ('held', 'bad'): _stay,
-    ('well', 'grave'): _expel, ('doubtful', 'grave'): _expel, ('out', 'grave'): _expel, ('held', 'grave'): _stay,
-    ('well', 'suspect'): _distrust, ('doubtful', 'suspect'): _distrust, ('out', 'suspect'): _stay, ('held', 'suspect'): _stay,
-    ('well', 'hold'): _hold, ('doubtful', 'hold'): _hold, ('out', 'hold'): _hold, ('held', 'hold'): _hold,
+    ('well', 'good'): _stay, ('doubtful', 'good'): _clear, ('out', 'good'): _earn,
+    ('held', 'good'): _stay,
+    ('well', 'bad'): _fail, ('doubtful', 'bad'): _fail, ('out', 'bad'): _fail,
+    ('held', 'bad'): _stay,
+    ('well', 'grave'): _expel, ('doubtful', 'grave'): _expel, ('out', 'grave'): _expel,
+    ('held', 'grave'): _stay,
+    ('well', 'suspect'): _distrust, ('doubtful', 'suspect'): _distrust, ('out', 'suspect'): _stay,
+    ('held', 'suspect'): _stay,
+    ('well', 'hold'): _hold, ('doubtful', 'hold'): _hold, ('out', 'hold'): _hold,
+    ('held', 'hold'): _hold,
     ('well', 'release'): _forgive, ('doubtful', 'release'): _forgive, ('out', 'release'): _forgive,
     ('held', 'release'): _forgive,
 }

@@ -1,12 +1,13 @@
-"""The health log: how the operations of one run ended on each host, counted and written to the database.
+"""The health log: how the operations of one run ended on each host, counted and written to the
+database.
 
 Every operation on a host notes its end in session.heard (see call.logging_in).  The log takes these
 notes and writes many of them in one transaction: failures at once, the rest at the end.  A failure
 outweighs the successes before it in the same transaction, so that a visit which logs in and then
 breaks off counts as a failure.
 
-The database decides: another lwt may count at the same time, and a user may exclude a host or take it
-back meanwhile.
+The database decides: another lwt may count at the same time, and a user may exclude a host or take
+it back meanwhile.
 """
 
 import os
@@ -22,7 +23,9 @@ LOOK_AGAIN = 1.0        # seconds that what was read is good for
 
 
 class HealthLog:
-    """What one run hears about its hosts.  heard: the list of session.heard.  history: an open History."""
+    """What one run hears about its hosts.  heard: the list of session.heard.  history: an open
+    History.
+    """
 
     def __init__(self, history, settings, heard, clock=time.time):
         self._history = history
@@ -59,7 +62,9 @@ class HealthLog:
         return self._known
 
     def watch_tasks(self, name):
-        """After tasks have ended on a host: put it into quarantine if it is its fault that they end badly; returns why, or ''."""
+        """After tasks have ended on a host: put it into quarantine if it is its fault that they end
+        badly; returns why, or ''.
+        """
         known, now = self._history.health().get(name, health.Health(name)), self._clock()
         if not known.takes_tasks:
             return ''
@@ -77,15 +82,19 @@ class HealthLog:
         if found is None:
             return ''
         in_a_row, good, bad = found
-        reason = '%d different tasks in a row ended badly there, and elsewhere %d of %d were successes' % (
-            in_a_row, good, good + bad)
-        self._history.change_health(name, lambda before: health.suspect(before, reason, now, self.rules, random.random()))
+        reason = ('%d different tasks in a row ended badly there, and elsewhere %d of %d were '
+                  'successes'
+                  % (in_a_row, good, good + bad))
+        self._history.change_health(
+            name, lambda before: health.suspect(before, reason, now, self.rules, random.random()))
         self._looked = -1e9
         return reason
 
     def settle(self):
-        """Write what cannot wait: a failure, or the answer of a host that has to make up for some."""
-        urgent = any(health.counts(verdict) != 'ok' or self._is_unwell(name) for name, verdict in self._heard)
+        """Write what cannot wait: a failure, or the answer of a host that has to make up for some.
+        """
+        urgent = any(health.counts(verdict) != 'ok' or self._is_unwell(name)
+                     for name, verdict in self._heard)
         if urgent or not 0 <= self._clock() - self._written < KEEP_WAITING:
             self.flush()
 
@@ -127,15 +136,18 @@ def _endings(heard):
     for name, verdict in heard:
         kind = health.counts(verdict)
         if kind:
-            by_host.setdefault(name, []).append((name, kind, '' if kind == 'ok' else verdict.reason))
+            by_host.setdefault(name,
+                               []).append((name, kind, '' if kind == 'ok' else verdict.reason))
     for found in by_host.values():
         yield from [ending for ending in found if ending[1] != 'ok'] or found[:1]
 
 
 def record(place, settings, heard, told, say):
-    """Count what a command heard that does not open the database otherwise.  say(text) hears why it cannot be written.
+    """Count what a command heard that does not open the database otherwise.  say(text) hears why it
+    cannot be written.
 
-    told: [(host, Sample or None, problem)].  Where all is well and no state is kept yet, there is nothing to keep.
+    told: [(host, Sample or None, problem)].  Where all is well and no state is kept yet, there is
+    nothing to keep.
     """
     is_fine = all(health.counts(verdict) in ('', 'ok') for _name, verdict in heard)
     if not told and (not heard or (is_fine and not os.path.exists(place.database))):
@@ -153,7 +165,9 @@ def record(place, settings, heard, told, say):
 
 
 def resting(place, names, settings):
-    """Those of these hosts that get no work: put out, or in quarantine and not to be asked again yet."""
+    """Those of these hosts that get no work: put out, or in quarantine and not to be asked again
+    yet.
+    """
     if not os.path.exists(place.database):
         return set()
     try:
@@ -167,7 +181,9 @@ def resting(place, names, settings):
 
 
 def rates(place, names):
-    """{name: bytes a second} of those of these hosts whose last probe told: the slower of its two ways."""
+    """{name: bytes a second} of those of these hosts whose last probe told: the slower of its two
+    ways.
+    """
     found = {}
     try:
         with History(place.database) as history:

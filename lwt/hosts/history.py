@@ -1,4 +1,6 @@
-"""What is remembered about hosts: their health, last samples, probes, and how work on them ended.  The only SQL about hosts."""
+"""What is remembered about hosts: their health, last samples, probes, and how work on them ended.
+The only SQL about hosts.
+"""
 
 import json
 
@@ -12,7 +14,8 @@ class History(Database):
     def health(self):
         """{name: Health} of the hosts that anything was ever held against."""
         with self._errors():
-            rows = self._db.execute('SELECT %s FROM health' % ', '.join(health.Health._fields)).fetchall()
+            rows = self._db.execute('SELECT %s FROM health'
+                                    % ', '.join(health.Health._fields)).fetchall()
         return {row[0]: health.Health(*row) for row in rows}
 
     def change_health(self, name, change):
@@ -22,23 +25,27 @@ class History(Database):
 
     def _change_health(self, name, change):
         fields = health.Health._fields
-        row = self._db.execute('SELECT %s FROM health WHERE host = ?' % ', '.join(fields), (name,)).fetchone()
+        row = self._db.execute('SELECT %s FROM health WHERE host = ?' % ', '.join(fields),
+                               (name,)).fetchone()
         before = health.Health(*row) if row else health.Health(name)
         after = change(before)
         if after != before:
-            self._db.execute('INSERT OR REPLACE INTO health VALUES (%s)' % ', '.join('?' * len(fields)), after)
+            self._db.execute('INSERT OR REPLACE INTO health VALUES (%s)'
+                             % ', '.join('?' * len(fields)), after)
         return after
 
     def add_endings(self, endings, told, change):
         """Keep what was heard of hosts.
 
-        endings: [(host, kind, reason)] of operations, change(health, kind, reason) gives what each comes to.
-        told: [(host, Sample or None, problem)]: what each said of itself, or why it takes no task whatever it says.
+        endings: [(host, kind, reason)] of operations, change(health, kind, reason) gives what each
+        comes to. told: [(host, Sample or None, problem)]: what each said of itself, or why it takes
+        no task whatever it says.
         """
         now = self._clock()
         with self.together():
             for name, kind, reason in endings:
-                self._change_health(name, lambda before, kind=kind, reason=reason: change(before, kind, reason))
+                self._change_health(
+                    name, lambda before, kind=kind, reason=reason: change(before, kind, reason))
                 self._add_up('ending', (name, int(now // 3600), kind), (1,))
             for name, taken, problem in told:
                 self._keep_sample(name, now, taken, problem)
@@ -49,7 +56,8 @@ class History(Database):
                              (name, now, json.dumps(sample.to_json(taken)), problem))
             for user, cpu, memory in _uses(taken):
                 self._add_up('usage', (name, int(now // 3600), user), (1, cpu, memory))
-        elif not self._db.execute('UPDATE sample SET problem = ? WHERE host = ?', (problem, name)).rowcount:
+        elif not self._db.execute('UPDATE sample SET problem = ? WHERE host = ?',
+                                  (problem, name)).rowcount:
             self._db.execute('INSERT INTO sample VALUES (?, ?, NULL, ?)', (name, now, problem))
 
     def _add_up(self, table, key, numbers):
@@ -60,31 +68,38 @@ class History(Database):
             table, ', '.join('%s = %s + ?' % (name, name) for name in columns[1]),
             ' AND '.join('%s = ?' % name for name in columns[0])), numbers + key)
         if not changed.rowcount:
-            self._db.execute('INSERT INTO %s VALUES (%s)' % (table, ', '.join('?' * len(key + numbers))), key + numbers)
+            self._db.execute('INSERT INTO %s VALUES (%s)'
+                             % (table, ', '.join('?' * len(key + numbers))), key + numbers)
 
     def samples(self):
         """{host: (time, Sample or None, problem)}: what each host told last."""
         with self._errors():
             rows = self._db.execute('SELECT host, time, told, problem FROM sample').fetchall()
-        return {host: (when, told and sample.from_json(json.loads(told)), problem) for host, when, told, problem in rows}
+        return {host: (when, told and sample.from_json(json.loads(told)), problem)
+                for host, when, told, problem in rows}
 
     def add_probes(self, told):
         """Keep the results of probes: [(host, a dict that json can write)]."""
         with self.together():
             self._db.executemany('INSERT OR REPLACE INTO probe VALUES (?, ?, ?)',
-                                 [(name, self._clock(), json.dumps(values)) for name, values in told])
+                                 [(name, self._clock(), json.dumps(values))
+                                  for name, values in told])
 
     def probes(self, name=None):
-        """[(host, time, dict)] of all probes that are remembered, the oldest first; name: of one host."""
+        """[(host, time, dict)] of all probes that are remembered, the oldest first; name: of one
+        host.
+        """
         with self._errors():
-            rows = self._db.execute('SELECT host, time, told FROM probe WHERE ? IS NULL OR host = ? ORDER BY time',
+            rows = self._db.execute(
+                'SELECT host, time, told FROM probe WHERE ? IS NULL OR host = ? ORDER BY time',
                                     (name, name)).fetchall()
         return [(host, when, json.loads(told)) for host, when, told in rows]
 
     def endings(self):
         """[(host, kind, count)] of all operations that are remembered."""
         with self._errors():
-            return self._db.execute('SELECT host, kind, sum(count) FROM ending GROUP BY host, kind').fetchall()
+            return self._db.execute(
+                'SELECT host, kind, sum(count) FROM ending GROUP BY host, kind').fetchall()
 
     def endings_by_hour(self):
         """[(host, hour since 1970, kind, count)] of the same."""
@@ -92,9 +107,12 @@ class History(Database):
             return self._db.execute('SELECT host, hour, kind, count FROM ending').fetchall()
 
     def usage(self):
-        """[(host, user, samples, mean cpu, mean memory)] of all samples that are remembered; user '' is all of them."""
+        """[(host, user, samples, mean cpu, mean memory)] of all samples that are remembered; user
+        '' is all of them.
+        """
         with self._errors():
-            return self._db.execute('SELECT host, user, sum(count), sum(cpu) / sum(count), sum(memory) / sum(count) '
+            return self._db.execute(
+                'SELECT host, user, sum(count), sum(cpu) / sum(count), sum(memory) / sum(count) '
                                     'FROM usage GROUP BY host, user').fetchall()
 
     def last_ends(self, host, since):
@@ -134,7 +152,9 @@ class History(Database):
         return own, {(name, end, code): times for name, end, code, times in rows}
 
     def failed_attempts(self):
-        """[(task's number, host, when it ended, how, code, reason)] of the attempts that were no success."""
+        """[(task's number, host, when it ended, how, code, reason)] of the attempts that were no
+        success.
+        """
         with self._errors():
             return self._db.execute('SELECT task, host, ended, "end", code, reason FROM attempt '
                                     "WHERE \"end\" NOT IN ('success', 'withdrawn')").fetchall()
@@ -142,7 +162,9 @@ class History(Database):
     def forget_hosts(self, before):
         """Forget probes, endings and usage from before a time (seconds since 1970)."""
         hour = before // 3600
-        if self._rows('SELECT 1 FROM probe WHERE time < ? UNION SELECT 1 FROM ending WHERE hour < ? UNION '
+        if self._rows(
+                'SELECT 1 FROM probe WHERE time < ? UNION SELECT 1 FROM ending WHERE hour < ? '
+                'UNION '
                       'SELECT 1 FROM usage WHERE hour < ? LIMIT 1', (before, hour, hour)):
             with self.together():
                 self._db.execute('DELETE FROM probe WHERE time < ?', (before,))

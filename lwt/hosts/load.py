@@ -1,4 +1,6 @@
-"""Monitor: how loaded hosts are now.  The host sums it up itself (sh/samplelib.sh) and answers with less than a kilobyte."""
+"""Monitor: how loaded hosts are now.  The host sums it up itself (sh/samplelib.sh) and answers with
+less than a kilobyte.
+"""
 
 from __future__ import generator_stop
 
@@ -27,6 +29,7 @@ def look(session, host):
         return Look(host.name, verdicts.with_complaint(answer.verdict, answer.stderr))
     taken = sample.at(host, sample.parse(answer.lines))
     if taken.cores is None:
-        return Look(host.name, verdicts.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
+        return Look(host.name,
+                    verdicts.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
             ', '.join(taken.nonsense) or 'nothing')))
     return Look(host.name, answer.verdict, taken)

@@ -1,8 +1,8 @@
-"""A probe: what a host is good for, found out in one login: a file of random bytes goes there and comes back, and the host tells
-what it has.
+"""A probe: what a host is good for, found out in one login: a file of random bytes goes there and
+comes back, and the host tells what it has.
 
-A host passes when all of it comes back as it was, each way within probe_time and at probe_rate or more.  Ping is not asked:
-many hosts filter it.
+A host passes when all of it comes back as it was, each way within probe_time and at probe_rate or
+more.  Ping is not asked: many hosts filter it.
 """
 
 from __future__ import generator_stop
@@ -20,9 +20,9 @@ from lwt.workspace.config import bounded, plain_seconds
 class Probed(NamedTuple):
     """How it went on a host.
 
-    hello: seconds from the start of ssh to the first word of the host.  put, get: bytes a second.  clock: seconds by which its
-    clock is ahead of ours, as far as a line can tell.  load: a sample.Sample.  python: (version, path); netcat: (dialect,
-    program); None where it has none.
+    hello: seconds from the start of ssh to the first word of the host.  put, get: bytes a second.
+    clock: seconds by which its clock is ahead of ours, as far as a line can tell.  load: a
+    sample.Sample.  python: (version, path); netcat: (dialect, program); None where it has none.
     """
 
     host: str
@@ -38,7 +38,8 @@ class Probed(NamedTuple):
 
 
 class Meter:
-    """Takes what sh/probe.sh says, and when.  times: {its first words: when they came}; lines: what it told of itself.
+    """Takes what sh/probe.sh says, and when.  times: {its first words: when they came}; lines: what
+    it told of itself.
 
     size: bytes of the file.  digest: of what came back.
     """
@@ -94,14 +95,17 @@ class Meter:
 def probe(session, host, path, size, digest, rate=0.0):
     """Flow: probe a host with a file; returns a Probed.
 
-    path, size, digest: the file, its bytes and its SHA-256.  rate: bytes a second each way at most, 0 for no limit.
+    path, size, digest: the file, its bytes and its SHA-256.  rate: bytes a second each way at most,
+    0 for no limit.
     """
     settings, meter, begun = session.settings, Meter(size), []
     session = session.at(host)
-    limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout, stall=settings.probe_time)
+    limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout,
+                            stall=settings.probe_time)
     words = [host.home, str(size), plain_seconds(max(1, settings.probe_time)), netcat.PROBE]
     verdict = yield from call.call(
-        session, lambda frame: scripts.plain(session.transport, host, 'probe', words, frame, limits, path)._replace(rate=rate),
+        session, lambda frame: scripts.plain(session.transport, host, 'probe', words, frame, limits,
+                                             path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
         verdict = verdicts.Verdict('failed', 1, budgets.passed(budgets.PROBE))
@@ -111,7 +115,9 @@ def probe(session, host, path, size, digest, rate=0.0):
 
 
 def read(name, verdict, meter, begun, now):
-    """The Probed of what a Meter took.  begun: when ssh was started, on the Meter's clock; now: seconds since 1970."""
+    """The Probed of what a Meter took.  begun: when ssh was started, on the Meter's clock; now:
+    seconds since 1970.
+    """
     told = {}
     for line in meter.lines:
         word, _space, rest = line.partition(' ')
@@ -120,13 +126,15 @@ def read(name, verdict, meter, begun, now):
     clock = bounded(told.get('clock', ''), 0, budgets.TIME)
     ahead = None if clock is None else round(clock + 0.5 - now)
     return Probed(
-        name, verdict, times['ready'] - begun if 'ready' in times else None, _rate(size, times, 'ready', 'put'),
+        name, verdict, times['ready'] - begun if 'ready' in times else None,
+        _rate(size, times, 'ready', 'put'),
         _rate(size, times, 'get', 'got'), 0 if ahead in (-1, 1) else ahead, told.get('boot', ''),
         sample.parse(meter.lines), _pair(told, 'python'), _netcat(meter.lines))
 
 
 def _rate(size, times, first, last):
-    return size / max(1e-3, times[last] - times[first]) if first in times and last in times else None
+    return (size / max(1e-3, times[last] - times[first]) if first in times and last in times
+            else None)
 
 
 def _pair(told, word):
@@ -145,10 +153,13 @@ def judged(probed, size, is_same, settings):
         return probed
     for way, rate in (('put', probed.put), ('get', probed.get)):
         if rate is None or not is_same:
-            return probed._replace(verdict=verdicts.Verdict('failed', 1, 'what came back is not what was sent'))
-        least = max(settings.probe_rate * 1000, size / settings.probe_time if settings.probe_time else 0)
+            return probed._replace(
+                verdict=verdicts.Verdict('failed', 1, 'what came back is not what was sent'))
+        least = max(settings.probe_rate * 1000,
+                    size / settings.probe_time if settings.probe_time else 0)
         if rate < least:
-            return probed._replace(verdict=verdicts.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
+            return probed._replace(
+                verdict=verdicts.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
                 way, rate / 1000, least / 1000)))
     return probed
 
@@ -156,6 +167,7 @@ def judged(probed, size, is_same, settings):
 def to_json(probed):
     """A Probed as a dict that json can write."""
     verdict = probed.verdict
-    told = dict(probed._asdict(), load=sample.to_json(probed.load), reason=verdict.reason, code=verdict.code)
+    told = dict(probed._asdict(), load=sample.to_json(probed.load), reason=verdict.reason,
+                code=verdict.code)
     del told['verdict']
     return dict(told, **{'class': verdict.kind})

@@ -1,6 +1,7 @@
 """A sample: what a host says of its load, as sh/samplelib.sh sums it up there.  Pure.
 
-A host is not trusted with numbers: each is a whole one within bounds or it is none, and what was none is named.
+A host is not trusted with numbers: each is a whole one within bounds or it is none, and what was
+none is named.
 """
 
 from typing import NamedTuple
@@ -22,11 +23,11 @@ class Use(NamedTuple):
 class Sample(NamedTuple):
     """What a host told; None where it told nothing, or nonsense.
 
-    load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.  free_disk: KiB in the home.
-    tasks: those that run there, of whatever master.  cpu, own_cpu: percent, 100 for each core in use, by all and by the
-    user that we are there.  users: those that use most.  nonsense: what could not be taken, as it was told.
-    space: KiB of the file system of the home.
-    machine: the same for all names of one machine, '' where that is not known.
+    load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.
+    free_disk: KiB in the home. tasks: those that run there, of whatever master.  cpu, own_cpu:
+    percent, 100 for each core in use, by all and by the user that we are there.  users: those that
+    use most.  nonsense: what could not be taken, as it was told. space: KiB of the file system of
+    the home. machine: the same for all names of one machine, '' where that is not known.
     """
 
     cores: int = None
@@ -51,7 +52,8 @@ def parse(lines):
         if word == 'sample':
             for part in rest.split(' '):
                 key, _equals, text = part.partition('=')
-                number = bounded(text, int(key == 'cores'), budgets.LOAD[key]) if key in budgets.LOAD else None
+                number = (bounded(text, int(key == 'cores'), budgets.LOAD[key])
+                          if key in budgets.LOAD else None)
                 if number is not None:
                     told[key] = number
                 elif len(nonsense) < budgets.LOAD_NONSENSE:
@@ -59,11 +61,13 @@ def parse(lines):
         elif word == 'user' and len(users) < budgets.LOAD_USERS:
             use = _use(rest.split(' '))
             users += [use] if use else []
-            nonsense += [] if use or len(nonsense) >= budgets.LOAD_NONSENSE else [printable(line, 30)]
+            nonsense += ([] if use or len(nonsense) >= budgets.LOAD_NONSENSE
+                         else [printable(line, 30)])
         elif word == 'machine' and rest.isprintable():
             machine = rest[:budgets.MACHINE]
     load = told.get('load')
-    return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'), told.get('free'),
+    return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'),
+                  told.get('free'),
                   told.get('disk'), told.get('tasks'), told.get('cpu'), told.get('me'),
                   tuple(users), tuple(nonsense),
                   machine, told.get('space'))
@@ -73,7 +77,8 @@ def _use(words):
     """The Use that these words tell, or None."""
     if len(words) != 4 or not 0 < len(words[0]) <= 32 or not words[0].isprintable():
         return None
-    numbers = [bounded(text, 0, most) for text, most in zip(words[1:], (budgets.LOAD['cpu'], budgets.KIB, 10 ** 7))]
+    numbers = [bounded(text, 0, most)
+               for text, most in zip(words[1:], (budgets.LOAD['cpu'], budgets.KIB, 10 ** 7))]
     return None if None in numbers else Use(words[0], *numbers)
 
 
@@ -86,9 +91,11 @@ def at(host, sample):
 
 def to_json(sample):
     """A Sample as a dict that json can write."""
-    return dict(sample._asdict(), users=[dict(use._asdict()) for use in sample.users], nonsense=list(sample.nonsense))
+    return dict(sample._asdict(), users=[dict(use._asdict()) for use in sample.users],
+                nonsense=list(sample.nonsense))
 
 
 def from_json(told):
     """The Sample of such a dict."""
-    return Sample(**dict(told, users=tuple(Use(**use) for use in told['users']), nonsense=tuple(told['nonsense'])))
+    return Sample(**dict(told, users=tuple(Use(**use) for use in told['users']),
+                         nonsense=tuple(told['nonsense'])))

@@ -1,8 +1,9 @@
-"""The local executor: jobs from an endless input, so many at a time, each to its end, and what became of them.
+"""The local executor: jobs from an endless input, so many at a time, each to its end, and what
+became of them.
 
-A job is admitted when there is a slot,
-the reader of the output is not behind, and the gates (delay, load, free memory) are open.  What a job prints goes to a speaker
-(floor.py); what it came to, to the records: job log, results, counts.
+A job is admitted when there is a slot, the reader of the output is not behind, and the gates
+(delay, load, free memory) are open.  What a job prints goes to a speaker (floor.py); what it came
+to, to the records: job log, results, counts.
 
 It knows nothing of options or templates: a job brings its command as a function of its slot.
 """
@@ -27,13 +28,17 @@ BACKOFF = (0.5, 30.0)           # seconds: before the first retry, and the longe
 LOOK_AGAIN = 1.0                # seconds between two looks at the load and at free memory
 SAMPLE = 1001                   # run times of successes that the median is taken of
 SHORTEST = 0.01                 # seconds between two looks at the ages of jobs
-MOST_WAITING = 4096             # jobs that are done and wait for the floor, before no new one is started
+# Jobs that are done and wait for the floor, before no new one is started.
+MOST_WAITING = 4096
 ENOUGH = 3                      # successes before a median means something
-FAILURES = ('failed', 'timeout', 'lost')        # kinds of ends; lost: it ended, and nobody knows how
+# Kinds of ends; lost: it ended, and nobody knows how.
+FAILURES = ('failed', 'timeout', 'lost')
 
 
 class Job(NamedTuple):
-    """A command to run.  text(slot): the command line as bytes.  label: goes before its lines, with --tag."""
+    """A command to run.  text(slot): the command line as bytes.  label: goes before its lines, with
+    --tag.
+    """
 
     number: int
     text: Callable
@@ -41,7 +46,9 @@ class Job(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """When to stop early: 'now' (end what runs) or 'soon' (let it end), after so many of an outcome, or percent of all."""
+    """When to stop early: 'now' (end what runs) or 'soon' (let it end), after so many of an
+    outcome, or percent of all.
+    """
 
     when: str = 'never'
     outcome: str = 'fail'
@@ -50,7 +57,9 @@ class Halt(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How to run jobs.  Times are seconds, 0 means none; median_percent: a time-out by the median run time of successes."""
+    """How to run jobs.  Times are seconds, 0 means none; median_percent: a time-out by the median
+    run time of successes.
+    """
 
     jobs: int
     timeout: float = 0.0
@@ -65,10 +74,11 @@ class Plan(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What became of a job.  kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or a halt), 'requeued' (for memory).
+    """What became of a job.  kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or a halt),
+    'requeued' (for memory).
 
-    code, signum: as a job log has them, -1 for what was ended.  started: seconds since 1970.  reason: for people.
-    is_cut: somebody still held its output when it was done.
+    code, signum: as a job log has them, -1 for what was ended.  started: seconds since 1970.
+    reason: for people. is_cut: somebody still held its output when it was done.
     """
 
     job: Job
@@ -96,13 +106,15 @@ class _Trial(NamedTuple):
 class Executor:
     """One run of jobs.
 
-    source: take() gives the next Job, None when there is none yet (call more() when there is) or no more; left(), how many
-    there are, and total(), how many there were, as far as anybody knows; close(), it is not read any more.  floor: gives
-    speakers.  environ: the commands' environment.  on_end(Ended) hears of each job; sink_of(job, speaker) may put something
-    between a command and its speaker.
+    source: take() gives the next Job, None when there is none yet (call more() when there is) or no
+    more; left(), how many there are, and total(), how many there were, as far as anybody knows;
+    close(), it is not read any more.  floor: gives speakers.  environ: the commands' environment.
+    on_end(Ended) hears of each job; sink_of(job, speaker) may put something between a command and
+    its speaker.
     """
 
-    def __init__(self, run, plan, floor, environ, source, on_end, sink_of=lambda _job, speaker: speaker):
+    def __init__(self, run, plan, floor, environ, source, on_end,
+                 sink_of=lambda _job, speaker: speaker):
         self._run = run
         self._plan = plan
         self._floor = floor
@@ -124,11 +136,12 @@ class Executor:
         self._runtimes = collections.deque(maxlen=SAMPLE)
         self.running = collections.OrderedDict()        # speaker -> (Job, loop time of its start)
         self.counts = collections.Counter()     # kind -> jobs
-        self.not_run = 0                # jobs that were left when it was closed; None where nobody knows
+        # Jobs that were left when it was closed; None where nobody knows.
+        self.not_run = 0
         self.halted = False
         self.closed = False             # nothing more is admitted
 
-    # -- admission ----------------------------------------------------------------------------------------------------
+    # -- admission ---------------------------------------------------------------------------------
 
     def more(self):
         """Admit what there is room for."""
@@ -150,8 +163,10 @@ class Executor:
         if self._run.pool.is_paused:
             return False
         if self._again and all(speaker.full for speaker in self.running):
-            return True                 # all that run wait for the floor, and this one may be who has it
-        return self._active < self._plan.jobs and (bool(self._again) or self._floor.backlog < MOST_WAITING)
+            # All that run wait for the floor, and this one may be who has it.
+            return True
+        return (self._active < self._plan.jobs
+                and (bool(self._again) or self._floor.backlog < MOST_WAITING))
 
     def _admit(self):
         if self._again:
@@ -198,7 +213,9 @@ class Executor:
         return 0
 
     def _watch_memory(self):
-        """While jobs run, see to it that the youngest makes room when memory is short: it has the least to lose."""
+        """While jobs run, see to it that the youngest makes room when memory is short: it has the
+        least to lose.
+        """
         if self._plan.memfree and self._memory_timer is None:
             self._memory_timer = self._run.loop.call_later(LOOK_AGAIN, self._check_memory)
 
@@ -210,7 +227,7 @@ class Executor:
         if self.running:
             self._watch_memory()
 
-    # -- a job --------------------------------------------------------------------------------------------------------
+    # -- a job -------------------------------------------------------------------------------------
 
     def _attempt(self, trial):
         """Flow: one attempt of a job; returns an Ended."""
@@ -218,19 +235,23 @@ class Executor:
         made = []
         result = yield Later(lambda: self._command(trial, made))
         if result.status == 'unspawnable' and result.command.executable is not None:
-            result = yield result.command._replace(executable=None, argv=self._shell(made[0][1]))     # it knows better
+            # It knows better.
+            result = yield result.command._replace(executable=None, argv=self._shell(made[0][1]))
         slot, text, began = made[0]
         if slot <= self._plan.jobs:
             heapq.heappush(self._slots, slot)
         self.running.pop(trial.speaker, None)
         kind, reason = _kind(result, self._run.loop.time() - began)
         code, signum = _log_codes(result)
-        events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost', trial.job.number, trial.number)
-        return Ended(trial.job, text, kind, code, signum, reason, started, result.elapsed, trial.speaker.received, trial.number,
+        events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost',
+                    trial.job.number, trial.number)
+        return Ended(trial.job, text, kind, code, signum, reason, started, result.elapsed,
+                     trial.speaker.received, trial.number,
                      result.incomplete)
 
     def _command(self, trial, made):
-        slot = heapq.heappop(self._slots) if self._slots else self._plan.jobs + 1      # (one over: see _has_room)
+        # (one over: see _has_room)
+        slot = heapq.heappop(self._slots) if self._slots else self._plan.jobs + 1
         text = trial.job.text(slot)
         began = self._run.loop.time()
         made.append((slot, text, began))
@@ -240,13 +261,17 @@ class Executor:
         self._watch_ages()
         self._watch_memory()
         number, place = b'%d' % trial.job.number, b'%d' % slot
-        variables = {b'LWT_SEQ': number, b'PARALLEL_SEQ': number, b'LWT_SLOT': place, b'PARALLEL_JOBSLOT': place}
-        path, argv = (None if self._plan.nice else self._programs.plain(text)) or (None, self._shell(text))
-        return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout, grace=self._plan.grace,
+        variables = {b'LWT_SEQ': number, b'PARALLEL_SEQ': number, b'LWT_SLOT': place,
+                     b'PARALLEL_JOBSLOT': place}
+        found = None if self._plan.nice else self._programs.plain(text)
+        path, argv = found or (None, self._shell(text))
+        return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout,
+                       grace=self._plan.grace,
                        sink=self._sink_of(trial.job, trial.speaker), label=trial.job.number)
 
     def _shell(self, text):
-        return (('nice', '-n', str(self._plan.nice)) if self._plan.nice else ()) + ('/bin/sh', '-c', '--', text)
+        return ((('nice', '-n', str(self._plan.nice)) if self._plan.nice else ())
+                + ('/bin/sh', '-c', '--', text))
 
     def _report(self, trial, report):
         self._active -= 1
@@ -260,7 +285,8 @@ class Executor:
         elif report.kind in ('failed', 'timeout') and trial.number <= self._plan.retries:
             trial = trial._replace(number=trial.number + 1, ended=report)
             self._resting += 1
-            self._run.pool.add(_pause(backoff(trial.number - 1)), lambda _slept: self._try_again(trial))
+            self._run.pool.add(
+                _pause(backoff(trial.number - 1)), lambda _slept: self._try_again(trial))
         else:
             self._end(trial, report)
         self.more()
@@ -289,7 +315,8 @@ class Executor:
     def _is_over(self, halt):
         if halt.when == 'never':
             return False
-        counts = {'fail': self.failed, 'success': self.counts['ok'], 'done': self.failed + self.counts['ok']}
+        counts = {'fail': self.failed, 'success': self.counts['ok'],
+                  'done': self.failed + self.counts['ok']}
         count = counts[halt.outcome]
         return count >= (halt.count * self._source.total() / 100 if halt.is_percent else halt.count)
 
@@ -298,19 +325,22 @@ class Executor:
         """How many jobs ended, and not well."""
         return sum(self.counts[kind] for kind in FAILURES)
 
-    # -- run times ----------------------------------------------------------------------------------------------------
+    # -- run times ---------------------------------------------------------------------------------
 
     @property
     def median(self):
         """The median run time of successes, in seconds; None as long as there are too few."""
-        return sorted(self._runtimes)[len(self._runtimes) // 2] if len(self._runtimes) >= ENOUGH else None
+        return (sorted(self._runtimes)[len(self._runtimes) // 2] if len(self._runtimes) >= ENOUGH
+                else None)
 
     def _watch_ages(self):
         """See to it that the oldest job is looked at when it will be too old."""
-        if self._plan.median_percent and self._age_timer is None and self.running and len(self._runtimes) >= ENOUGH:
+        if (self._plan.median_percent and self._age_timer is None and self.running
+            and len(self._runtimes) >= ENOUGH):
             limit = self._age_limit()
             left = [limit - age for _number, age in self._run.pool.ages if age < limit]
-            self._age_timer = self._run.loop.call_later(max(SHORTEST, min(left, default=limit)), self._check_ages)
+            self._age_timer = self._run.loop.call_later(max(SHORTEST, min(left, default=limit)),
+                                                        self._check_ages)
 
     def _age_limit(self):
         return self.median * self._plan.median_percent / 100
@@ -352,12 +382,14 @@ def _kind(result, age):
         return 'failed', 'cannot be run (%s)' % result.stderr.decode('utf-8', 'replace')
     if result.status == 'unknown':
         return 'lost', 'it ended, but its exit status is not known'
-    return ('requeued', 'made room for others') if result.status == 'memory' else ('stopped', 'interrupted')
+    return (('requeued', 'made room for others') if result.status == 'memory'
+            else ('stopped', 'interrupted'))
 
 
 def _log_codes(result):
-    """(exit code, signal) as a job log has them: -1 for what lwt ended and for an unknown end, 126 and 127 for what
-    could not be run."""
+    """(exit code, signal) as a job log has them: -1 for what lwt ended and for an unknown end, 126
+    and 127 for what could not be run.
+    """
     if result.status == 'exited':
         return result.code, 0
     if result.status == 'signaled':

@@ -1,6 +1,8 @@
-"""Where jobs come from: lines that are read through the loop, or the combinations of several sources of arguments.
+"""Where jobs come from: lines that are read through the loop, or the combinations of several
+sources of arguments.
 
-Input is read no further ahead than it is run, so that memory does not grow with it, and a slow one is run as it comes.
+Input is read no further ahead than it is run, so that memory does not grow with it, and a slow one
+is run as it comes.
 """
 
 import collections
@@ -17,9 +19,11 @@ MAX_LINE = 131071               # bytes of one argument, execve(2)
 
 
 class Style(NamedTuple):
-    """How input is read: what separates lines, whether a carriage return at their end is dropped, whether jobs get a label.
+    """How input is read: what separates lines, whether a carriage return at their end is dropped,
+    whether jobs get a label.
 
-    slots: how many there are.  whole: nothing is taken from the input before it has ended, so that its size is known.
+    slots: how many there are.  whole: nothing is taken from the input before it has ended, so that
+    its size is known.
     """
 
     separator: bytes
@@ -30,11 +34,14 @@ class Style(NamedTuple):
 
 
 class LineReader:
-    """Reads lines of a descriptor through the loop, and holds no more of them than one read gives, unless it is to read all."""
+    """Reads lines of a descriptor through the loop, and holds no more of them than one read gives,
+    unless it is to read all.
+    """
 
     def __init__(self, loop, source, style, longest, on_lines):
-        """source: (fd, name for messages).  longest: bytes of a line, of what is longer not all is kept; 0: no limit.
-        on_lines: called when there are new lines, or the end has come."""
+        """source: (fd, name for messages).  longest: bytes of a line, of what is longer not all is
+        kept; 0: no limit. on_lines: called when there are new lines, or the end has come.
+        """
         self._fd, self._name = source
         self._loop = loop
         self._separator = style.separator
@@ -61,7 +68,8 @@ class LineReader:
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode) or not self._lines_read:
             return None
-        return len(self._lines) + max(0, info.st_size - self._bytes_read) * self._lines_read // self._bytes_read
+        return (len(self._lines)
+                + max(0, info.st_size - self._bytes_read) * self._lines_read // self._bytes_read)
 
     def take(self):
         """The next line, without its end; None when there is none yet, or no more."""
@@ -126,9 +134,11 @@ class Input:
         if not sources or len(sources) == 1 and sources[0].path is not None:
             path = files.user_path(sources[0].path) if sources else ''
             fd_and_name = (self._open(run, path), path) if sources else (0, 'standard input')
-            self._reader = LineReader(run.loop, fd_and_name, style, 0 if place else MAX_LINE, lambda: self.more())
+            self._reader = LineReader(run.loop, fd_and_name, style,
+                                      0 if place else MAX_LINE, lambda: self.more())
         else:
-            values, linked = [self._values(source) for source in sources], [source.linked for source in sources]
+            values, linked = [self._values(source) for source in sources], [source.linked
+                                                                            for source in sources]
             self._combined = template.combined(values, linked)
             self._total = template.count(values, linked)
 
@@ -220,7 +230,8 @@ class Input:
         texts = map(fill, range(1, self._style.slots + 1)) if has_slot else (text,)
         if self.was_done(number, texts):
             return None
-        label = (text if place is None else b' '.join(arguments)) + b'\t' if self._style.tag else b''
+        label = ((text if place is None else b' '.join(arguments)) + b'\t' if self._style.tag
+                 else b'')
         return Job(number, fill if has_slot else lambda _slot: text, label)
 
     def _filling(self, arguments, number):

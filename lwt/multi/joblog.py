@@ -1,8 +1,10 @@
-"""Records of jobs.  The log: GNU parallel's columns, a row for each job as it ends; and which jobs an earlier run has done.
+"""Records of jobs.  The log: GNU parallel's columns, a row for each job as it ends; and which jobs
+an earlier run has done.
 
-A row is found again by its command and occurrence, not by its number, so that an edited input runs what is new.  Columns, as
-GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send Receive Exitval Signal Command, separated by tabs; Host
-is ":" for this machine, Exitval is -1 for what was ended by a time-out, a newline in Command is written as \\0.
+A row is found again by its command and occurrence, not by its number, so that an edited input runs
+what is new.  Columns, as GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send
+Receive Exitval Signal Command, separated by tabs; Host is ":" for this machine, Exitval is -1 for
+what was ended by a time-out, a newline in Command is written as \\0.
 """
 
 import collections
@@ -29,7 +31,8 @@ class JobLog:
         size = os.fstat(self._fd).st_size
         if size == 0:
             self._write(HEADER)
-        elif append and os.pread(self._fd, 1, size - 1) != b'\n':       # a row that was cut off stays by itself
+        # A row that was cut off stays by itself.
+        elif append and os.pread(self._fd, 1, size - 1) != b'\n':
             self._write(b'\n')
 
     def __enter__(self):
@@ -39,7 +42,9 @@ class JobLog:
         os.close(self._fd)
 
     def write(self, number, started, runtime, received, code, signum, command):
-        """Append a row, by one write.  started: seconds since 1970.  runtime: seconds.  received: bytes of output."""
+        """Append a row, by one write.  started: seconds since 1970.  runtime: seconds.  received:
+        bytes of output.
+        """
         self._write(b'%d\t:\t%.3f\t%10.3f\t0\t%d\t%d\t%d\t%s\n' % (
             number, started, runtime, received, code, signum, command.replace(b'\n', b'\0')))
 
@@ -56,7 +61,9 @@ class Done:
     """
 
     def __init__(self, path, only_successes):
-        """only_successes: what failed is run again.  A file that is not there is an empty one; raises UsageError."""
+        """only_successes: what failed is run again.  A file that is not there is an empty one;
+        raises UsageError.
+        """
         ended = {}                      # (digest, number) -> is it a success
         for place, line in enumerate(_lines(path), 1):
             fields = line.split(b'\t', 8)
@@ -65,10 +72,12 @@ class Done:
             if len(fields) != 9 and fields[0].isdigit():        # cut off by a crash or a full disk
                 continue
             if len(fields) != 9 or not fields[0].isdigit():
-                raise UsageError('%s:%d: not a row of a job log' % (path, place), 'give another --joblog, or remove the line')
+                raise UsageError('%s:%d: not a row of a job log' % (path, place),
+                                 'give another --joblog, or remove the line')
             key = _digest(fields[8].replace(b'\0', b'\n')), int(fields[0])
             ended[key] = ended.get(key, False) or (fields[6], fields[7]) == (b'0', b'0')
-        self._left = collections.defaultdict(list)      # digest -> numbers in the log, those to be left out first
+        # Digest -> numbers in the log, those to be left out first.
+        self._left = collections.defaultdict(list)
         self._redo = collections.defaultdict(list)
         for (digest, number), is_success in sorted(ended.items(), key=lambda item: item[0][1]):
             (self._left if is_success or not only_successes else self._redo)[digest].append(number)
@@ -76,7 +85,9 @@ class Done:
         self._last = max((number for _digest_, number in ended), default=0)
 
     def take(self, commands):
-        """Has this command, the next of its kind, been done?  commands: the forms in which the log may have it."""
+        """Has this command, the next of its kind, been done?  commands: the forms in which the log
+        may have it.
+        """
         for digest in map(_digest, commands):
             if self._left.get(digest):
                 self._left[digest].pop(0)
@@ -84,7 +95,9 @@ class Done:
         return False
 
     def number_of(self, command, number):
-        """The number that a job is to have in the log: its earlier one, its own, or one that no other occurrence has."""
+        """The number that a job is to have in the log: its earlier one, its own, or one that no
+        other occurrence has.
+        """
         digest = _digest(command)
         if self._redo.get(digest):
             return self._redo[digest].pop(0)
@@ -115,7 +128,8 @@ class Records:
     """All that is kept of jobs: the log, and the folder of results."""
 
     def __init__(self, done, log, folder):
-        """done: a Done or None.  log: a JobLog or None.  folder: the path of the results, or None."""
+        """done: a Done or None.  log: a JobLog or None.  folder: the path of the results, or None.
+        """
         self._done = done
         self._log = log
         self._folder = folder
@@ -129,30 +143,38 @@ class Records:
         """What is to take the output of a job."""
         if self._folder is None:
             return speaker
-        directory = self._open.pop(job.number).directory if job.number in self._open else self._directory(job)
+        directory = (self._open.pop(job.number).directory if job.number in self._open
+                     else self._directory(job))
         self._open[job.number] = _Tee(directory, speaker)
         return self._open[job.number]
 
     def _directory(self, job):
-        """Where the results of a job go: what an earlier run put there of another job stays, if this one goes on from it."""
+        """Where the results of a job go: what an earlier run put there of another job stays, if
+        this one goes on from it.
+        """
         path, again = os.path.join(self._folder, str(job.number)), 1
         while self._done is not None and os.path.lexists(path):
             path, again = os.path.join(self._folder, '%d.%d' % (job.number, again)), again + 1
         return path
 
     def write(self, ended):
-        """Keep what became of a job (executor.Ended); one that lwt stopped is none that was done."""
+        """Keep what became of a job (executor.Ended); one that lwt stopped is none that was done.
+        """
         tee = self._open.pop(ended.job.number, None)
         if tee is not None:
             tee.close()
         if ended.kind == 'stopped':
             return
         if self._log is not None:
-            number = ended.job.number if self._done is None else self._done.number_of(ended.command, ended.job.number)
-            self._log.write(number, ended.started, ended.runtime, ended.received, ended.code, ended.signum, ended.command)
+            number = (ended.job.number if self._done is None
+                      else self._done.number_of(ended.command, ended.job.number))
+            self._log.write(number, ended.started, ended.runtime, ended.received, ended.code,
+                            ended.signum, ended.command)
         if tee is not None:
-            meta = {'seq': ended.job.number, 'command': os.fsdecode(ended.command), 'status': ended.kind, 'exitval': ended.code,
-                    'signal': ended.signum, 'start': ended.started, 'runtime': ended.runtime, 'attempts': ended.attempts}
+            meta = {'seq': ended.job.number, 'command': os.fsdecode(ended.command),
+                    'status': ended.kind, 'exitval': ended.code,
+                    'signal': ended.signum, 'start': ended.started, 'runtime': ended.runtime,
+                    'attempts': ended.attempts}
             path = os.path.join(tee.directory, 'meta')
             with local_errors(path), _open_new(path, 'w') as file:
                 file.write(json.dumps(meta) + '\n')

@@ -44,9 +44,11 @@ _PLUS = re.compile(rb'(?<!\$)\{-?[0-9]*(?::[^}]+|##?[^#}][^}]*|%%?[^}%][^}]*|'
 
 
 class Source(NamedTuple):
-    """Where arguments come from: the words themselves, or the lines of a file ('-': standard input), by its path.
+    """Where arguments come from: the words themselves, or the lines of a file ('-': standard
+    input), by its path.
 
-    linked: its arguments go together with those of the source before it, and are not multiplied with them.
+    linked: its arguments go together with those of the source before it, and are not multiplied
+    with them.
     """
 
     words: tuple = ()
@@ -201,11 +203,13 @@ def split_sources(words):
         if word.startswith('::::'):
             if not group:
                 raise UsageError('%s: no file after it' % word)
-            sources += [Source(path=path, linked=word.endswith('+') and not place) for place, path in enumerate(group)]
+            sources += [Source(path=path, linked=word.endswith('+') and not place)
+                        for place, path in enumerate(group)]
         else:
             sources.append(Source(tuple(group), linked=word.endswith('+')))
     if sources and sources[0].linked:
-        raise UsageError('the first source of arguments cannot be linked to one before it', 'use ::: or ::::')
+        raise UsageError('the first source of arguments cannot be linked to one before it',
+                         'use ::: or ::::')
     return list(words[:at]), sources
 
 
@@ -224,14 +228,17 @@ def _groups(words):
 
 
 def combined(values, linked):
-    """All combinations of the values (iterables of bytes) of several sources, as tuples, the last one varying fastest.
+    """All combinations of the values (iterables of bytes) of several sources, as tuples, the last
+    one varying fastest.
 
-    linked: for each source, whether it goes together with the one before; of linked ones the shortest decides.
+    linked: for each source, whether it goes together with the one before; of linked ones the
+    shortest decides.
     """
     columns = _columns(values, linked)
     if len(columns) == 1:
         return zip(*columns[0])                 # nothing has to be kept: the input may be long
-    return (sum(combination, ()) for combination in itertools.product(*[zip(*column) for column in columns]))
+    return (sum(combination, ())
+            for combination in itertools.product(*[zip(*column) for column in columns]))
 
 
 def count(values, linked):

@@ -1,8 +1,10 @@
-"""How the output of many hosts is shown: a line at a time, in order, gathered, as differences, as JSON, in files.
+"""How the output of many hosts is shown: a line at a time, in order, gathered, as differences, as
+JSON, in files.
 
-A style has begin(output), before the loop; taker(host) -> on_payload(stream, data); done(host, verdict, warning), once
-for each host; and end(), after the loop.  says_failures: whether lwt says beside it which hosts failed.  kept(host, printed):
-how many of the bytes that a host has printed count against output_limit, because they may fill the disk.
+A style has begin(output), before the loop; taker(host) -> on_payload(stream, data); done(host,
+verdict, warning), once for each host; and end(), after the loop.  says_failures: whether lwt says
+beside it which hosts failed.  kept(host, printed): how many of the bytes that a host has printed
+count against output_limit, because they may fill the disk.
 """
 
 import codecs
@@ -61,7 +63,8 @@ class Ordered:
     def begin(self, out):
         self._floor = job_order.Ordered(out, live=True, holds_back=False)
         self._speakers = {
-            host: self._floor.begin(host.name.encode() + b': ' if self._label else b'') for host in self._chosen}
+            host: self._floor.begin(host.name.encode() + b': ' if self._label else b'')
+            for host in self._chosen}
 
     def taker(self, host):
         return self._speakers[host].feed
@@ -121,8 +124,8 @@ class _Spooled:
 class Gathered(_Spooled):
     """Equal output and code once, under the names of its hosts, when all are done.
 
-    Hosts that did not get to their end have groups of their own, by their reason.  differences: instead of each output, how
-    it differs from that of the largest group.
+    Hosts that did not get to their end have groups of their own, by their reason.  differences:
+    instead of each output, how it differs from that of the largest group.
     """
 
     def __init__(self, chosen, differences=False):
@@ -148,7 +151,8 @@ class Gathered(_Spooled):
         self._groups.setdefault(key, ([], spool))[0].append(host.name)
 
     def end(self):
-        groups = sorted(self._groups.items(), key=lambda item: (-len(item[1][0]), min(map(self._ranks.get, item[1][0]))))
+        groups = sorted(self._groups.items(),
+                        key=lambda item: (-len(item[1][0]), min(map(self._ranks.get, item[1][0]))))
         answered = [names_and_spool for key, names_and_spool in groups if key.is_whole]
         for key, (names, spool) in groups:
             if self._differences and key.is_whole:
@@ -161,12 +165,15 @@ class Gathered(_Spooled):
 
 
 def _new_digests():
-    import hashlib                      # here, and difflib below, for they take long and few ask for them
+    # Here, and difflib below, for they take long and few ask for them.
+    import hashlib
     return {stream: hashlib.sha256() for stream in STREAMS}
 
 
 def _content(spool):
-    """What a host printed, in pieces: standard output, then standard error, each ended by a newline if it has any."""
+    """What a host printed, in pieces: standard output, then standard error, each ended by a newline
+    if it has any.
+    """
     for stream in STREAMS:
         piece = b''
         for piece in spool.pieces(stream):
@@ -176,7 +183,9 @@ def _content(spool):
 
 
 def _put_group(key, names, spool):
-    """Print what all hosts of a group printed; piece by piece, for it may be more than there is memory."""
+    """Print what all hosts of a group printed; piece by piece, for it may be more than there is
+    memory.
+    """
     if not spool.size and key.kind == 'ok':
         return
     count = ' (%d)' % len(names) if len(names) > 1 else ''
@@ -190,12 +199,16 @@ def _difference(largest, other):
     import difflib
     before, after = (_joined(spool).splitlines(keepends=True) for _names, spool in (largest, other))
     names = [nodeset.fold(names).encode() for names, _spool in (largest, other)]
-    lines = difflib.diff_bytes(difflib.unified_diff, before, after, names[0], names[1], lineterm=b'\n')
-    return b''.join(line if line.endswith(b'\n') else line + b'\n\\ No newline at end of file\n' for line in lines)
+    lines = difflib.diff_bytes(difflib.unified_diff, before, after, names[0], names[1],
+                               lineterm=b'\n')
+    return b''.join(line if line.endswith(b'\n') else line + b'\n\\ No newline at end of file\n'
+                    for line in lines)
 
 
 def _joined(spool):
-    """What a host printed, with a newline between standard output and standard error, and only there."""
+    """What a host printed, with a newline between standard output and standard error, and only
+    there.
+    """
     stdout, stderr = (b''.join(spool.pieces(stream)) for stream in STREAMS)
     return stdout + (b'\n' if stdout and stderr and not stdout.endswith(b'\n') else b'') + stderr
 
@@ -207,7 +220,8 @@ class Json(_Spooled):
 
     def done(self, host, verdict, warning):
         spool = self._spool(host)
-        head = {'host': host.name, 'class': verdict.kind, 'code': verdict.code, 'reason': verdict.reason, 'warning': warning}
+        head = {'host': host.name, 'class': verdict.kind, 'code': verdict.code,
+                'reason': verdict.reason, 'warning': warning}
         self._out.out.write_from(_json_line(head, spool))
 
 
@@ -284,7 +298,9 @@ class WithFiles:
         return take
 
     def _write(self, stream, host, data):
-        """Write to the file of a host; one that cannot be written is given up, and the others are written."""
+        """Write to the file of a host; one that cannot be written is given up, and the others are
+        written.
+        """
         path = self._path(stream, host)
         if writer.is_lost(path):
             return
@@ -296,7 +312,8 @@ class WithFiles:
             writer.note_loss(path, error)
 
     def _path(self, stream, host):
-        return os.path.join(self._directories[stream], re.sub(r'[^\w.@:%\[\]-]', '_', host.name, re.ASCII))
+        return os.path.join(self._directories[stream],
+                            re.sub(r'[^\w.@:%\[\]-]', '_', host.name, re.ASCII))
 
     def _file(self, stream, host):
         if (stream, host) not in self._files:

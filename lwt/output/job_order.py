@@ -1,8 +1,9 @@
 """Whose output is shown when: of many commands that run at once, only one has the floor.
 
-A Speaker takes what one command prints and keeps it until its turn.  Grouped, its turn is when the command is done; in order,
-when all before it are done, and the first in the line speaks live.  A speaker whose spool is full (no room on the disk) asks
-for the floor, and its command is read no further until it has it: nothing is lost, and nothing grows.
+A Speaker takes what one command prints and keeps it until its turn.  Grouped, its turn is when the
+command is done; in order, when all before it are done, and the first in the line speaks live.  A
+speaker whose spool is full (no room on the disk) asks for the floor, and its command is read no
+further until it has it: nothing is lost, and nothing grows.
 """
 
 import collections
@@ -10,7 +11,8 @@ import collections
 from lwt.output.writer import Spool, WholeLines
 
 STREAMS = ('stdout', 'stderr')
-KEPT = 8 << 20                  # bytes in memory of all commands that are done and wait for their turn; the rest is in files
+# Bytes in memory of all commands that are done and wait for their turn; the rest is in files.
+KEPT = 8 << 20
 
 
 class Labelled:
@@ -37,8 +39,9 @@ class Labelled:
 class Speaker:
     """The output of one command; a sink for proc.Child.
 
-    received: bytes of standard output so far, of this attempt.  full: it takes no more until it has called room().
-    holds_back: may it be full?  Else what does not fit on the disk is dropped, and noted as a loss.
+    received: bytes of standard output so far, of this attempt.  full: it takes no more until it has
+    called room(). holds_back: may it be full?  Else what does not fit on the disk is dropped, and
+    noted as a loss.
     """
 
     started = True
@@ -94,7 +97,8 @@ class Speaker:
         self._out = out
         for stream in STREAMS:
             if self._lines:
-                out.stream(stream).write_from(self._lines[stream].pieces(self._spool.chunks(stream)))
+                out.stream(stream).write_from(
+                    self._lines[stream].pieces(self._spool.chunks(stream)))
             else:
                 self._spool.pour(stream, out.stream(stream))
         self.full = False
@@ -109,14 +113,16 @@ class Speaker:
 class Grouped:
     """Each command's output when it is done.
 
-    on_full: called when a speaker has no more room.  backlog: commands that are done and not shown yet.
+    on_full: called when a speaker has no more room.  backlog: commands that are done and not shown
+    yet.
     """
 
     def __init__(self, out):
         self._out = out
         self.on_full = lambda: None
         self._holder = None
-        self._waiting = collections.deque()     # speakers that are done, or have no room, while another has the floor
+        # Speakers that are done, or have no room, while another has the floor.
+        self._waiting = collections.deque()
 
     def begin(self, label):
         """The Speaker of another command."""
@@ -153,7 +159,9 @@ class Grouped:
 
 
 class Ordered:
-    """The output of each command in the order in which they began; the first one's as it comes, if live."""
+    """The output of each command in the order in which they began; the first one's as it comes, if
+    live.
+    """
 
     def __init__(self, out, live, holds_back=True):
         self._out = out

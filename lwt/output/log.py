@@ -1,7 +1,9 @@
-"""The log of lwt itself: for -v on standard error, and with the option log in a file, a line for each event.
+"""The log of lwt itself: for -v on standard error, and with the option log in a file, a line for
+each event.
 
-Each line has its time, host, task and attempt: as words KEY=VALUE, or with log_format json as one JSON object.  A file is begun
-anew when it has grown large, and a few of the earlier ones are kept: FILE.1 is the last.  Several lwt may write to one file.
+Each line has its time, host, task and attempt: as words KEY=VALUE, or with log_format json as one
+JSON object.  A file is begun anew when it has grown large, and a few of the earlier ones are kept:
+FILE.1 is the last.  Several lwt may write to one file.
 """
 
 import contextlib
@@ -22,7 +24,8 @@ FIELDS = ('host', 'task', 'attempt')
 
 
 def start(verbose, path, as_json):
-    """Listen to events from now on.  verbose: show them on standard error; path: of the file to write, or ''.
+    """Listen to events from now on.  verbose: show them on standard error; path: of the file to
+    write, or ''.
 
     A file that cannot be written is said, and keeps nobody from working.
     """
@@ -36,7 +39,8 @@ def start(verbose, path, as_json):
     if path:
         try:
             _rotate(path)
-            handler = _formatted(_File(path, encoding='utf-8'), _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S'))
+            handler = _formatted(_File(path, encoding='utf-8'),
+                                 _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S'))
             logger.addHandler(handler)
         except OSError as error:
             writer.say('the log cannot be written: %s: %s' % (path, error.strerror))
@@ -48,7 +52,9 @@ def _formatted(handler, formatter):
 
 
 def _rotate(path):
-    """Move a file that has grown large out of the way, and the earlier ones each one further; one lwt at a time."""
+    """Move a file that has grown large out of the way, and the earlier ones each one further; one
+    lwt at a time.
+    """
     fd = files.open_private(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -79,7 +85,8 @@ class _File(_Quiet, logging.handlers.WatchedFileHandler):
 
     def _open(self):
         flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK
-        return open(files.open_private(self.baseFilename, flags), 'a', encoding='utf-8', errors='backslashreplace')
+        return open(files.open_private(self.baseFilename, flags), 'a', encoding='utf-8',
+                    errors='backslashreplace')
 
 
 class _Shown(_Quiet, logging.Handler):
@@ -119,7 +126,8 @@ class _Words(logging.Formatter):
     def format(self, record):
         """A record as one line."""
         fields = ' '.join('%s=%s' % (name, getattr(record, name, '') or '-') for name in FIELDS)
-        return '%s%s %s %s' % (self._before, time.strftime(self._times, time.localtime(record.created)), fields,
+        when = time.strftime(self._times, time.localtime(record.created))
+        return '%s%s %s %s' % (self._before, when, fields,
                                writer.printable_line(writer.encoded(record.getMessage()), 1000))
 
 
@@ -129,4 +137,5 @@ class _Json(logging.Formatter):
     def format(self, record):
         """A record as one line."""
         fields = {name: getattr(record, name, '') or None for name in FIELDS}
-        return json.dumps(dict(fields, time=round(record.created, 3), pid=record.process, text=record.getMessage()))
+        return json.dumps(dict(fields, time=round(record.created, 3), pid=record.process,
+                               text=record.getMessage()))

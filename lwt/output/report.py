@@ -1,8 +1,10 @@
-"""The report: one HTML page on hosts, queue and failures.  Pure: it is given Facts and returns text.
+"""The report: one HTML page on hosts, queue and failures.  Pure: it is given Facts and returns
+text.
 
-The page needs no script and no network, and says so to the browser.  Everything that a host, a task or a file brought in is
-escaped.  It is made for any number of tasks: what would be too many marks is counted in slots of time instead, and what would
-be too many rows ends with how many are left out.
+The page needs no script and no network, and says so to the browser.  Everything that a host, a task
+or a file brought in is escaped.  It is made for any number of tasks: what would be too many marks
+is counted in slots of time instead, and what would be too many rows ends with how many are left
+out.
 """
 
 import collections
@@ -22,11 +24,14 @@ ROWS = 60               # of a table
 HEALTH_HOURS = 72
 MAX_TEXT = 1000         # characters of a reason or a name
 GOOD, BAD = 'success', 'bad'
-STATES = (('success', 'ok'), ('failed', 'bad'), ('timeout', 'bad'), ('lost', 'bad'), ('killed', 'warn'))
+STATES = (('success', 'ok'), ('failed', 'bad'), ('timeout', 'bad'), ('lost', 'bad'),
+          ('killed', 'warn'))
 
 
 class Span(NamedTuple):
-    """What ran: an attempt of a task on a host.  start, end: seconds since 1970; end is None while it runs."""
+    """What ran: an attempt of a task on a host.  start, end: seconds since 1970; end is None while
+    it runs.
+    """
 
     host: str
     start: float
@@ -36,7 +41,9 @@ class Span(NamedTuple):
 
 
 class HostFacts(NamedTuple):
-    """A host.  state: a word; reason: why, or ''.  hours: {hours since 1970: (operations that went well, that failed)}."""
+    """A host.  state: a word; reason: why, or ''.  hours: {hours since 1970: (operations that went
+    well, that failed)}.
+    """
 
     name: str
     category: str
@@ -57,7 +64,9 @@ class Failure(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that a page tells.  counts: {state or outcome: tasks}; open: is a count's key of tasks that are not done."""
+    """All that a page tells.  counts: {state or outcome: tasks}; open: is a count's key of tasks
+    that are not done.
+    """
 
     title: str
     version: str
@@ -79,7 +88,8 @@ def page(facts):
 
 
 def text(value):
-    """Any text, safe between tags and in attributes: escaped, cut, and without what cannot be seen."""
+    """Any text, safe between tags and in attributes: escaped, cut, and without what cannot be seen.
+    """
     shown = _short(str(value), MAX_TEXT)
     return html.escape(''.join(char if char.isprintable() else '?' for char in shown))
 
@@ -92,7 +102,8 @@ def _head(facts):
     return ('<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n'
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">\n'
+            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
+            '\'unsafe-inline\'">\n'
             '<title>lwt: %s</title>\n<style>%s</style>\n</head>\n<body>\n'
             '<header><h1>%s</h1>\n<p>%s · lwt %s</p></header>\n<main>' % (
                 text(facts.title), STYLE, text(facts.title), _when(facts.now), text(facts.version)))
@@ -107,7 +118,7 @@ def _kind(outcome):
     return dict(STATES).get(outcome, 'run')
 
 
-# -- numbers ----------------------------------------------------------------------------------------------------------------
+# -- numbers ---------------------------------------------------------------------------------------
 
 
 def _done(facts):
@@ -121,9 +132,11 @@ def _tiles(facts):
     last_hour = sum(1 for span in ended if span.end > facts.now - 3600)
     times = sorted(span.end - span.start for span in ended)
     tiles = [('tasks', total), ('done', '%d %%' % (100 * done // total) if total else '–'),
-             ('went well', '%d %%' % (100 * well // done) if done else '–'), ('ended in the last hour', last_hour),
+             ('went well', '%d %%' % (100 * well // done) if done else '–'),
+             ('ended in the last hour', last_hour),
              ('median time', writer.duration(times[len(times) // 2]) if times else '–'),
-             ('time left', writer.duration(_left(facts, total - done, ended)) if ended and total > done else '–')]
+             ('time left', writer.duration(_left(facts, total - done, ended))
+              if ended and total > done else '–')]
     return '<dl class="tiles">%s</dl>' % ''.join(
         '<div><dt>%s</dt><dd>%s</dd></div>' % (name, text(value)) for name, value in tiles)
 
@@ -140,9 +153,11 @@ def _queue(facts):
         return _section('Queue', '<p>No tasks. <code>lwt task add NAME</code> adds one.</p>')
     order = [name for name, _kind_of in STATES] + list(facts.open_states)
     present = [(name, facts.counts[name]) for name in order if facts.counts.get(name)]
-    bar = ''.join('<i class="%s" style="flex-grow:%d" title="%s"></i>' % (_fill(name), count, text('%d %s' % (count, name)))
+    bar = ''.join('<i class="%s" style="flex-grow:%d" title="%s"></i>'
+                  % (_fill(name), count, text('%d %s' % (count, name)))
                   for name, count in present)
-    legend = ''.join('<li><i class="%s"></i>%s <b>%d</b></li>' % (_fill(name), text(name), count) for name, count in present)
+    legend = ''.join('<li><i class="%s"></i>%s <b>%d</b></li>' % (_fill(name), text(name), count)
+                     for name, count in present)
     return _section('Queue', '<div class="bar">%s</div><ul class="legend">%s</ul>' % (bar, legend))
 
 
@@ -150,7 +165,7 @@ def _fill(name):
     return 'wait' if name in ('new', 'held') else _kind(name)
 
 
-# -- charts over time -------------------------------------------------------------------------------------------------------
+# -- charts over time ------------------------------------------------------------------------------
 
 
 def _range(facts):
@@ -184,7 +199,8 @@ def _rates(facts):
     slots = SLOTS // 4
     counted = collections.Counter()
     for span in _done(facts):
-        counted[min(slots - 1, int((span.end - start) / (end - start) * slots)), _kind(span.outcome)] += 1
+        counted[min(slots - 1, int((span.end - start) / (end - start) * slots)),
+                _kind(span.outcome)] += 1
     tops = [sum(counted[slot, kind] for kind in ('ok', 'warn', 'bad')) for slot in range(slots)]
     scale, marks = 80 / max(tops + [1]), []
     for slot in range(slots):
@@ -195,7 +211,8 @@ def _rates(facts):
             if height:
                 marks.append(_rect(slot, y, 0.9, height, kind))
     each = (end - start) / slots
-    return _section('Rate', '<p>Tasks that ended, in steps of %s; at most %d in one.</p>' % (writer.duration(each), max(tops)),
+    return _section('Rate', '<p>Tasks that ended, in steps of %s; at most %d in one.</p>'
+                    % (writer.duration(each), max(tops)),
                     '<div class="chart">%s%s</div>' % (_svg(slots, 80, marks), _axis(start, end)))
 
 
@@ -212,7 +229,8 @@ def _timeline(facts):
         draw = _drawn if len(spans) <= MARKS else _counted
         strips.append('<div class="strip"><h3>%s <small>%d</small></h3>%s</div>' % (
             text(name), len(spans), draw(spans, start, end, facts.now)))
-    return _section('Timeline', *strips, _axis(start, end), _more(len(by_host) - len(busiest), 'hosts with fewer tasks'))
+    return _section('Timeline', *strips, _axis(start, end),
+                    _more(len(by_host) - len(busiest), 'hosts with fewer tasks'))
 
 
 def _drawn(spans, start, end, now):
@@ -222,10 +240,13 @@ def _drawn(spans, start, end, now):
         lane = next((number for number, free in enumerate(lanes) if free <= span.start), len(lanes))
         lanes[lane:lane + 1] = [span.end or now]
         took = (span.end or now) - span.start
-        marks.append((lane % LANES, (span.start - start) * scale, max(1.5, took * scale), span, took))
+        marks.append(
+            (lane % LANES, (span.start - start) * scale, max(1.5, took * scale), span, took))
     height = max(8, 24 // min(LANES, len(lanes))) * min(LANES, len(lanes))
     each = height / min(LANES, len(lanes))
-    return _svg(1000, height, [_rect(min(x, 998.5), lane * each, width, each - 1, _kind(span.outcome), '%s: %s, %s' % (
+    return _svg(1000, height,
+                [_rect(min(x, 998.5), lane * each, width, each - 1, _kind(span.outcome),
+                       '%s: %s, %s' % (
         span.label, span.outcome, writer.duration(took))) for lane, x, width, span, took in marks])
 
 
@@ -233,7 +254,8 @@ def _counted(spans, start, end, now):
     """How many tasks ran in each slot of time, by how they ended."""
     steps = {kind: [0] * (SLOTS + 1) for kind in ('bad', 'warn', 'ok', 'run')}
     for span in spans:
-        first, last = (min(SLOTS - 1, int((when - start) / (end - start) * SLOTS)) for when in (span.start, span.end or now))
+        first, last = (min(SLOTS - 1, int((when - start) / (end - start) * SLOTS))
+                       for when in (span.start, span.end or now))
         steps[_kind(span.outcome)][first] += 1
         steps[_kind(span.outcome)][last + 1] -= 1
     levels = [(kind, list(itertools.accumulate(counts))) for kind, counts in steps.items()]
@@ -247,12 +269,15 @@ def _counted(spans, start, end, now):
     return _svg(SLOTS, 32, marks)
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def _table(heads, rows):
-    """A table; cells are HTML.  On a narrow screen each row becomes a block, with the heads before its cells."""
-    body = ''.join('<tr>%s</tr>' % ''.join('<td data-head="%s"><div>%s</div></td>' % cell for cell in zip(heads, row))
+    """A table; cells are HTML.  On a narrow screen each row becomes a block, with the heads before
+    its cells.
+    """
+    body = ''.join('<tr>%s</tr>' % ''.join('<td data-head="%s"><div>%s</div></td>' % cell
+                                           for cell in zip(heads, row))
                    for row in rows)
     return '<table><thead><tr>%s</tr></thead><tbody>%s</tbody></table>' % (
         ''.join('<th>%s</th>' % head for head in heads), body)
@@ -269,9 +294,13 @@ def _hosts(facts):
     for span in facts.spans:
         ends[span.host]['now' if span.end is None else 'ok' if span.outcome == GOOD else 'bad'] += 1
     last = int(facts.now // 3600)
-    rows = [('<b>%s</b> <small>%s</small>' % (text(host.name), text(host.category)), _state(host), ends[host.name]['now'],
-             ends[host.name]['ok'], ends[host.name]['bad'], _health(host.hours, last)) for host in facts.hosts[:ROWS]]
-    legend = '<p>Health: a bar for each of the last %d hours, red by the share of logins and copies that failed.</p>'
+    rows = [('<b>%s</b> <small>%s</small>' % (text(host.name), text(host.category)), _state(host),
+             ends[host.name]['now'],
+             ends[host.name]['ok'], ends[host.name]['bad'], _health(host.hours, last))
+            for host in facts.hosts[:ROWS]]
+    legend = ('<p>Health: a bar for each of the last %d hours, red by the share of logins and '
+              'copies '
+              'that failed.</p>')
     return _section('Hosts', legend % HEALTH_HOURS,
                     _table(('host', 'state', 'running', 'went well', 'not well', 'health'), rows),
                     _more(len(facts.hosts) - ROWS, 'hosts'))
@@ -312,10 +341,14 @@ def _failures(facts):
         groups[failure.outcome, failure.name, failure.reason].append(failure)
     largest = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [(_mark(_kind(outcome), outcome), len(found), text(name), text(reason or '–'),
-             text(_short(nodeset.fold({failure.host for failure in found if failure.host}), 200) or '–'),
-             text(_short(' '.join(failure.task for failure in found[:3]), 60) + (' …' if len(found) > 3 else '')),
-             _when(max(failure.when for failure in found))) for (outcome, name, reason), found in largest[:ROWS]]
-    return _section('Failures', _table(('end', 'attempts', 'task', 'reason', 'hosts', 'ids', 'last'), rows),
+             text(_short(nodeset.fold({failure.host for failure in found if failure.host}), 200)
+                  or '–'),
+             text(_short(' '.join(failure.task for failure in found[:3]), 60)
+                  + (' …' if len(found) > 3 else '')),
+             _when(max(failure.when for failure in found)))
+            for (outcome, name, reason), found in largest[:ROWS]]
+    return _section('Failures',
+                    _table(('end', 'attempts', 'task', 'reason', 'hosts', 'ids', 'last'), rows),
                     _more(len(largest) - ROWS, 'kinds of failures'))
 
 

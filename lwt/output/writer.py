@@ -1,8 +1,9 @@
 """What people and programs see: the only module, with cli, that prints.
 
-Results go to standard output, lwt's own words to standard error.  While a loop runs, both go through a Writer, which never
-blocks the loop and tells when its reader is slow, so that the children are read more slowly too.  On a terminal, nothing that
-a host sends can drive it; anywhere else bytes pass as they are.
+Results go to standard output, lwt's own words to standard error.  While a loop runs, both go
+through a Writer, which never blocks the loop and tells when its reader is slow, so that the
+children are read more slowly too.  On a terminal, nothing that a host sends can drive it; anywhere
+else bytes pass as they are.
 """
 
 import codecs
@@ -38,27 +39,36 @@ MAX_CELL = 1000                 # characters of a cell in a table
 
 
 def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
-    """Bytes with what could drive a terminal made visible as \\xNN.  decode: an incremental decoder keeps what is incomplete."""
+    """Bytes with what could drive a terminal made visible as \\xNN.  decode: an incremental decoder
+    keeps what is incomplete.
+    """
     text = decode(data)
-    if not text.translate(_HARMLESS).isprintable():     # the pattern takes long to compile, and is seldom needed
-        text = re.sub(_UNSAFE, lambda match: ''.join('\\x%02x' % byte for byte in encoded(match.group())), text)
+    # The pattern takes long to compile, and is seldom needed.
+    if not text.translate(_HARMLESS).isprintable():
+        text = re.sub(_UNSAFE, lambda match: ''.join('\\x%02x' % byte
+                                                     for byte in encoded(match.group())), text)
     return encoded(text)
 
 
 def encoded(text):
-    """Text as bytes, whatever the locale; bytes that were no text when lwt was given them are what they were."""
+    """Text as bytes, whatever the locale; bytes that were no text when lwt was given them are what
+    they were.
+    """
     return text.encode('utf-8', 'surrogateescape')
 
 
-# -- output that could not be written ----------------------------------------------------------------------------------------
+# -- output that could not be written --------------------------------------------------------------
 
 STREAMS = {1: 'standard output', 2: 'standard error'}
 _closed = set()                 # those of STREAMS that were closed when lwt was started
-_losses = {}                    # name of a stream or file -> its LocalError, in the order in which they failed
+# Name of a stream or file -> its LocalError, in the order in which they failed.
+_losses = {}
 
 
 def begin(closed=()):
-    """Forget what could not be written so far.  closed: the standard streams (1, 2) that lwt was started without."""
+    """Forget what could not be written so far.  closed: the standard streams (1, 2) that lwt was
+    started without.
+    """
     _losses.clear()
     _closed.clear()
     _closed.update(closed)
@@ -85,7 +95,8 @@ def is_lost(name):
 
 
 def _write_some(stream, fd, data):
-    """Write to a standard stream (1 or 2), by a descriptor for it; returns how many bytes are done with.
+    """Write to a standard stream (1 or 2), by a descriptor for it; returns how many bytes are done
+    with.
 
     What cannot be written is noted as a loss and is done with, and so is all that follows it.
     Raises BlockingIOError, and Interrupted where the reader of a pipe is gone.
@@ -110,28 +121,32 @@ def _write_some(stream, fd, data):
 class Writer:
     """Writes to a descriptor under a loop, at once where it takes the bytes, and else when it does.
 
-    pool is paused while more than HIGH_WATER bytes wait for a slow reader.  A pipe is opened anew, so that writing to it can be
-    non-blocking without making it so for those that share it; anything else is written PIPE_BUF bytes at a time when it is
-    ready, which never blocks.
+    pool is paused while more than HIGH_WATER bytes wait for a slow reader.  A pipe is opened anew,
+    so that writing to it can be non-blocking without making it so for those that share it; anything
+    else is written PIPE_BUF bytes at a time when it is ready, which never blocks.
     """
 
     def __init__(self, run, fd):
         self._run = run
         self._stream = fd
         self.is_tty = os.isatty(fd)
-        self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode      # a character may come in pieces
+        # A character may come in pieces.
+        self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
         mode = os.fstat(fd).st_mode
-        self._is_file = stat.S_ISREG(mode) or stat.S_ISCHR(mode) and not self.is_tty       # never blocks: /dev/null
+        # Never blocks: /dev/null.
+        self._is_file = stat.S_ISREG(mode) or stat.S_ISCHR(mode) and not self.is_tty
         own = reopened_pipe(fd)
         self._fd = fd if own is None else own
         self._most = select.PIPE_BUF if own is None and not self._is_file else CHUNK
         if own is not None:
             run.at_exit(lambda: os.close(own))
         self._waiting = bytearray()
-        self._sources = collections.deque()     # (iterator of bytes, bytes left) to be written after what is waiting
+        # (iterator of bytes, bytes left) to be written after what is waiting.
+        self._sources = collections.deque()
         self._held = False
         self._watched = False
-        self.progress = None            # a Progress on the same terminal, which makes room for what is written
+        # A Progress on the same terminal, which makes room for what is written.
+        self.progress = None
         self.is_trusted = False         # is what is written to a terminal to drive it?
         self.error = None               # Interrupted, when the reader of a pipe is gone
 
@@ -151,7 +166,8 @@ class Writer:
         self._watch()
 
     def write_from(self, chunks):
-        """Write what an iterator of bytes gives, taking from it no faster than it can be written."""
+        """Write what an iterator of bytes gives, taking from it no faster than it can be written.
+        """
         if not self.is_lost:
             self._sources.append(chunks)
             self._watch()
@@ -160,7 +176,8 @@ class Writer:
         if not self._watched and (self._waiting or self._sources):
             self._watched = True
             self._run.loop.add_writer(self._fd, self._flush)
-        if (len(self._waiting) > HIGH_WATER or len(self._sources) > MANY_SOURCES) and not self._held:
+        if ((len(self._waiting) > HIGH_WATER or len(self._sources) > MANY_SOURCES)
+            and not self._held):
             self._held = True
             self._run.pool.pause()
 
@@ -184,7 +201,9 @@ class Writer:
             self._run.pool.resume()
 
     def _take(self, data):
-        """Take bytes that are to be written next; of what is large, what can be written now is not copied first."""
+        """Take bytes that are to be written next; of what is large, what can be written now is not
+        copied first.
+        """
         if self.is_tty and not self.is_trusted:
             data = sanitised(data, self._decode)
         if not self._waiting and self._most == CHUNK:
@@ -217,7 +236,9 @@ class Writer:
 
 
 def reopened_pipe(fd):
-    """A descriptor of our own, non-blocking, for the pipe that fd is; None where it is none or cannot be had."""
+    """A descriptor of our own, non-blocking, for the pipe that fd is; None where it is none or
+    cannot be had.
+    """
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         return None
     try:
@@ -263,7 +284,9 @@ class Output:
 
 
 class WholeLines:
-    """Takes the bytes of one stream and writes them to a Writer as soon as a line is whole; a long one waits in a spool."""
+    """Takes the bytes of one stream and writes them to a Writer as soon as a line is whole; a long
+    one waits in a spool.
+    """
 
     def __init__(self, writer, label):
         self._writer = writer
@@ -271,7 +294,8 @@ class WholeLines:
         self._partial = Spool(self._on_full)
 
     def _on_full(self):
-        """No room for a line until it is whole: what there is of it goes now, which loses nothing."""
+        """No room for a line until it is whole: what there is of it goes now, which loses nothing.
+        """
         self._partial.pour('', self._writer)
 
     def feed(self, data):
@@ -300,10 +324,12 @@ class WholeLines:
 
 
 class Spool:
-    """Keeps the output of one command until its turn: in memory, and in unlinked files when it is much.
+    """Keeps the output of one command until its turn: in memory, and in unlinked files when it is
+    much.
 
-    It is a sink for proc.Child.  size: bytes kept.  on_full: called when there is no room on the disk; what came is kept in
-    memory, and nothing more should come before some was taken out.  Without it what came is dropped, and noted as a loss.
+    It is a sink for proc.Child.  size: bytes kept.  on_full: called when there is no room on the
+    disk; what came is kept in memory, and nothing more should come before some was taken out.
+    Without it what came is dropped, and noted as a loss.
     """
 
     started = True
@@ -311,7 +337,8 @@ class Spool:
     def __init__(self, on_full=None):
         self._on_full = on_full
         self._is_cut = False            # the disk was full: all that follows is dropped
-        self._chunks = {}               # stream -> [bytes], what is in memory; after what is in its file
+        # Stream -> [bytes], what is in memory; after what is in its file.
+        self._chunks = {}
         self._files = {}
         self.size = 0
         self.in_memory = 0
@@ -348,7 +375,8 @@ class Spool:
     def _drop(self, error):
         self._is_cut = True
         name = 'output that is to be shown later'
-        note_loss(name, LocalError('%s: %s' % (name, error.strerror), 'set TMPDIR to where there is room'))
+        note_loss(name, LocalError('%s: %s' % (name, error.strerror),
+                                   'set TMPDIR to where there is room'))
         self._chunks.clear()
         self.in_memory = 0
 
@@ -372,7 +400,9 @@ class Spool:
 
 
 def _chain(file, chunks, stays=False):
-    """What is in a file from its beginning, then chunks.  The file is closed at the end, unless it stays."""
+    """What is in a file from its beginning, then chunks.  The file is closed at the end, unless it
+    stays.
+    """
     try:
         at = 0
         while file is not None:
@@ -395,7 +425,7 @@ def printable_line(data, limit=60):
     return text if len(text) <= limit else text[:limit] + '…'
 
 
-# -- outside a loop ---------------------------------------------------------------------------------------------------------
+# -- outside a loop --------------------------------------------------------------------------------
 
 
 def put_line(text=''):
@@ -417,7 +447,9 @@ def clear_screen():
 
 
 def put_bytes(data, stream=1):
-    """Results, as bytes that may come from anywhere.  stream: 1 for standard output, 2 for standard error."""
+    """Results, as bytes that may come from anywhere.  stream: 1 for standard output, 2 for standard
+    error.
+    """
     _put(sanitised(data) if os.isatty(stream) else data, stream)
 
 
@@ -444,14 +476,17 @@ def json_line(value):
 
 
 def say(text):
-    """A line of lwt's own, on standard error.  Whoever closed that does not want it; a full disk is a loss."""
+    """A line of lwt's own, on standard error.  Whoever closed that does not want it; a full disk is
+    a loss.
+    """
     if 2 not in _closed:
         with contextlib.suppress(Interrupted, BlockingIOError):
             _put(_message(text), 2)
 
 
 def _message(text):
-    """A line of lwt's own as bytes: cut, and harmless to a terminal that it may be shown on later."""
+    """A line of lwt's own as bytes: cut, and harmless to a terminal that it may be shown on later.
+    """
     text = text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + '…'
     return sanitised(encoded('lwt: %s\n' % text))
 
@@ -475,9 +510,12 @@ def coloured(text, colour, environ):
 
 
 def table(header, rows, paint=None):
-    """Aligned columns, as lines; numbers (int, float) to the right.  paint(row, line) may colour a line."""
+    """Aligned columns, as lines; numbers (int, float) to the right.  paint(row, line) may colour a
+    line.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(line[column]) for line in [list(header)] + cells) for column in range(len(header))]
+    widths = [max(len(line[column]) for line in [list(header)] + cells)
+              for column in range(len(header))]
     lines = ['  '.join(title.ljust(width) for title, width in zip(header, widths)).rstrip()]
     for row, line in zip(rows, cells):
         text = '  '.join(cell.rjust(width) if isinstance(value, (int, float)) else cell.ljust(width)

@@ -1,15 +1,18 @@
-"""Lines by their key: what a key is, how sort is told, and which partition a line belongs to.  Pure but for reading samples.
+"""Lines by their key: what a key is, how sort is told, and which partition a line belongs to.  Pure
+but for reading samples.
 
-A partition is a range of keys, and the ranges follow each other in the order of sort: so what the partitions give, one after
-the other, is what `sort | reduce` of all the lines would have given, whatever the reducer prints, and nothing has to be merged.
-The bounds are taken from samples of all parts of the input.  Equal keys are always in one partition.
+A partition is a range of keys, and the ranges follow each other in the order of sort: so what the
+partitions give, one after the other, is what `sort | reduce` of all the lines would have given,
+whatever the reducer prints, and nothing has to be merged. The bounds are taken from samples of all
+parts of the input.  Equal keys are always in one partition.
 
-Only where keys are ordered by the rules of a language (LC_ALL=de_DE) is the order not ours to know: there a hash of the key
-decides, and sort has to merge.
+Only where keys are ordered by the rules of a language (LC_ALL=de_DE) is the order not ours to know:
+there a hash of the key decides, and sort has to merge.
 
-How the lines are parted was chosen by measuring: a bisection of each whole line against the bounds, in a list of lines, takes
-0.15 us, of which no way by awk and pipes or by several processes leaves anything on two cores.  It holds for keys that are
-the beginnings of lines, if no bound has a byte that sorts before a blank; other keys are cut out first.
+How the lines are parted was chosen by measuring: a bisection of each whole line against the bounds,
+in a list of lines, takes 0.15 us, of which no way by awk and pipes or by several processes leaves
+anything on two cores.  It holds for keys that are the beginnings of lines, if no bound has a byte
+that sorts before a blank; other keys are cut out first.
 
 It knows nothing of hosts or processes.
 """
@@ -34,8 +37,8 @@ NUMERIC = b'0123456789.- '
 class Order(NamedTuple):
     """How lines are sorted: by which column (from 1), by number or by bytes, and by whose rules.
 
-    delimiter: one byte, or b'' for blanks, as sort has it: a column begins with the blanks before it.  collate: the name of a
-    locale; '' where bytes decide.
+    delimiter: one byte, or b'' for blanks, as sort has it: a column begins with the blanks before
+    it.  collate: the name of a locale; '' where bytes decide.
     """
 
     column: int = 1
@@ -66,7 +69,8 @@ class Order(NamedTuple):
         """{variable: value} under which sort keeps to it."""
         if self.has_plain_rules:
             return {'LC_ALL': 'C'}
-        return {'LC_ALL': '', 'LC_COLLATE': self.collate, 'LC_CTYPE': self.collate, 'LC_NUMERIC': 'C'}
+        return {'LC_ALL': '', 'LC_COLLATE': self.collate, 'LC_CTYPE': self.collate,
+                'LC_NUMERIC': 'C'}
 
     @property
     def is_whole(self):
@@ -84,7 +88,8 @@ def _column(order):
     skipped = order.column - 1
     if order.delimiter:
         other = b'[^%s]*' % re.escape(order.delimiter)
-        return re.compile(rb'(?s)(?:(?:%s%s){%d}(%s))?' % (other, re.escape(order.delimiter), skipped, other))
+        return re.compile(rb'(?s)(?:(?:%s%s){%d}(%s))?'
+                          % (other, re.escape(order.delimiter), skipped, other))
     return re.compile(rb'(?s)(?:(?:[ \t]*[^ \t]+(?![^ \t])){%d}([ \t]*[^ \t]*))?' % skipped)
 
 
@@ -102,7 +107,9 @@ class Keys:
         self._find = _column(order).match
 
     def of(self, lines, block=None):
-        """The keys of lines, in their order.  block: the bytes that the lines are made of, for a quick look at them."""
+        """The keys of lines, in their order.  block: the bytes that the lines are made of, for a
+        quick look at them.
+        """
         order = self._order
         keys = self._quickly(lines, block) if block is not None else None
         if keys is None:
@@ -171,7 +178,9 @@ def _samples(inputs, places, size):
 
 
 class Splitter:
-    """Parts lines among `count` partitions, numbered in the order in which what they give is to follow each other."""
+    """Parts lines among `count` partitions, numbered in the order in which what they give is to
+    follow each other.
+    """
 
     def __init__(self, order, bounds_or_none, count):
         self._order = order
@@ -203,7 +212,9 @@ class Splitter:
 
 
     def whose(self, head):
-        """The number, from 0, of the partition of a line that begins so, or None where that cannot be told yet."""
+        """The number, from 0, of the partition of a line that begins so, or None where that cannot
+        be told yet.
+        """
         order, edges = self._order, self._bounds
         if order.is_whole and edges is not None:
             if len(head) <= max(map(len, edges), default=0):

@@ -1,18 +1,21 @@
-"""Reduce: lines go to hosts, partition by partition, through commands there, and come back; what is lost is never overlooked.
+"""Reduce: lines go to hosts, partition by partition, through commands there, and come back; what is
+lost is never overlooked.
 
-One partition is one attempt on one host: a session under the guard runs sh/reduce.sh, which counts what comes and what goes;
-the bytes themselves go both ways through a second child, an ssh that is attached to it or a netcat.  The attempt is good if
-all of this agrees:
+One partition is one attempt on one host: a session under the guard runs sh/reduce.sh, which counts
+what comes and what goes; the bytes themselves go both ways through a second child, an ssh that is
+attached to it or a netcat.  The attempt is good if all of this agrees:
 
-    the lines, bytes and cksum that were sent here and came there, and those that were sent back there and came here
+    the lines, bytes and cksum that were sent here and came there, and those that were sent back
+    there and came here
     the code of each command is 0
     the session said its end
 
-Else, if the host or the way to it is to blame, the same bytes are sent to another host, for they are kept here, in files
-without a name that are gone with lwt.  Who asked gets all results, or a reason with the partition's number and the host.
+Else, if the host or the way to it is to blame, the same bytes are sent to another host, for they
+are kept here, in files without a name that are gone with lwt.  Who asked gets all results, or a
+reason with the partition's number and the host.
 
-A reduce is one round of such partitions, or two: first `map` (or what lies on the hosts), whose results are then parted.
-It knows nothing of keys: what a partition holds is partition.py's to say.
+A reduce is one round of such partitions, or two: first `map` (or what lies on the hosts), whose
+results are then parted. It knows nothing of keys: what a partition holds is partition.py's to say.
 """
 
 from __future__ import generator_stop
@@ -39,9 +42,11 @@ HOST_STEPS = ('sort',)          # commands that fail because of the host, not of
 
 
 class Steps(NamedTuple):
-    """What is done to a partition: (name, text for sh) of one or two commands; pattern: files there to be read in its place.
+    """What is done to a partition: (name, text for sh) of one or two commands; pattern: files there
+    to be read in its place.
 
-    keeps_lines: nothing but the order of lines changes, so that their number and bytes are to come back.
+    keeps_lines: nothing but the order of lines changes, so that their number and bytes are to come
+    back.
     """
 
     commands: tuple = ()
@@ -50,9 +55,11 @@ class Steps(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How it is done.  connect: a netcat.Program of this machine, or None for ssh.  scratch: for temporary files on hosts, or ''.
+    """How it is done.  connect: a netcat.Program of this machine, or None for ssh.  scratch: for
+    temporary files on hosts, or ''.
 
-    complain(host, data): hears what the commands print on standard error.  say(text): hears of second attempts.
+    complain(host, data): hears what the commands print on standard error.  say(text): hears of
+    second attempts.
     """
 
     session: tuple
@@ -64,7 +71,8 @@ class Plan(NamedTuple):
 
 
 class Tally:
-    """How far a round has come: bytes that are to be sent, were sent, and came back; partitions done.
+    """How far a round has come: bytes that are to be sent, were sent, and came back; partitions
+    done.
 
     keeps_lines: as much will come back as was sent.
     """
@@ -161,12 +169,14 @@ class Feed:
 
 
 class Framing:
-    """The source of a netcat: the sender's token, then a Feed in frames, and the end, once all is back.
+    """The source of a netcat: the sender's token, then a Feed in frames, and the end, once all is
+    back.
 
     The Feed begins when the Proof has the listener's token.
 
-    (A half-closed connection would tell the end as well, but most listening netcats end when they see it.)
-    stall: seconds within which a byte has to come when the host says that it has sent everything.
+    (A half-closed connection would tell the end as well, but most listening netcats end when they
+    see it.) stall: seconds within which a byte has to come when the host says that it has sent
+    everything.
     """
 
     def __init__(self, feed, control, proof, token, stall):
@@ -251,7 +261,8 @@ class Proof:
 class Results:
     """What comes back of a partition, in a file.
 
-    most(): how many bytes may have come back so far, or None for any number.  is_over: did more come?
+    most(): how many bytes may have come back so far, or None for any number.  is_over: did more
+    come?
     """
 
     def __init__(self, file, tally):
@@ -341,7 +352,8 @@ class Control:
         word, *rest = line.decode('utf-8', 'replace').split(' ')
         if word == 'ready':
             directory = ' '.join(rest)
-            if directory.startswith('/') and directory.isprintable() and len(directory.encode()) <= budgets.NAME:
+            if (directory.startswith('/') and directory.isprintable()
+                and len(directory.encode()) <= budgets.NAME):
                 self.directory = directory
             else:
                 self.refused = 'it told no directory: ' + verdicts.printable_text(directory)
@@ -352,7 +364,8 @@ class Control:
         elif word == 'code' and len(rest) == 2 and len(self.codes) < budgets.COMMANDS:
             self.codes[verdicts.printable_text(rest[0])] = bounded(rest[1], 0, 255)
         elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
-            self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62) for part in rest[1:4] if part)
+            self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62)
+                                             for part in rest[1:4] if part)
 
     @property
     def failure(self):
@@ -369,8 +382,11 @@ class Control:
 
 
 def discrepancy(control, sent, came, keeps_lines):
-    """What does not agree, as a text, or ''.  sent, came: Counts of this side; sent is None where nothing was sent."""
-    for what, here, there in (('what was sent', sent, control.count('in')), ('what came back', came, control.count('out'))):
+    """What does not agree, as a text, or ''.  sent, came: Counts of this side; sent is None where
+    nothing was sent.
+    """
+    for what, here, there in (('what was sent', sent, control.count('in')),
+                              ('what came back', came, control.count('out'))):
         if here is not None and here.told != there:
             lines = there[0] if there else 0
             return '%s is not the same here and there (%d and %s lines)' % (what, here.lines, lines)
@@ -379,11 +395,13 @@ def discrepancy(control, sent, came, keeps_lines):
     return ''
 
 
-# -- one attempt ------------------------------------------------------------------------------------------------------------
+# -- one attempt -----------------------------------------------------------------------------------
 
 
 def _attempt(plan, host, steps, feed, results):
-    """Flow: do the steps to what feed gives (None: nothing) on a host; returns (Verdict, may another host do better?)."""
+    """Flow: do the steps to what feed gives (None: nothing) on a host; returns (Verdict, may
+    another host do better?).
+    """
     limit = plan.session.settings.output_limit * 1024
     results.most = lambda: most_back(steps, feed, limit)
     try:
@@ -401,12 +419,14 @@ def _attempt(plan, host, steps, feed, results):
         control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
         child = yield _control(plan, session, host, steps, control, offered)
         if isinstance(child, Result):
-            return _judged(verdicts.judge(child, control.frame), control, 'it ended before it was ready')
+            return _judged(verdicts.judge(child, control.frame), control,
+                           'it ended before it was ready')
         try:
             carry = _through_netcat if plan.connect is not None else _through_ssh
             told = yield from carry(plan, session, host, control, child, feed, results)
             if results.is_over:
-                return verdicts.Verdict('failed', 1, 'more came back than may (see output_limit)'), True
+                return verdicts.Verdict('failed', 1,
+                                        'more came back than may (see output_limit)'), True
             result = yield Ended(child)
         except HostError as error:
             return error.verdict, True
@@ -415,7 +435,8 @@ def _attempt(plan, host, steps, feed, results):
                 child.kill()
         control.frame.finish()
     if results.error is not None:
-        raise LocalError('results of reduce: %s' % results.error.strerror, 'set TMPDIR to where there is room')
+        raise LocalError('results of reduce: %s' % results.error.strerror,
+                         'set TMPDIR to where there is room')
     sent = None if steps.pattern else feed.sent
     problem = discrepancy(control, sent, results.came, steps.keeps_lines)
     return _judged(verdicts.judge(result, control.frame), control, problem, told)
@@ -430,7 +451,8 @@ def _control(plan, session, host, steps, control, listening):
     tokens = ' '.join(word for pair in control.tokens for word in pair).encode()
     payload = scripts.Payload(scratch=plan.scratch, input=tokens + b'\n' if tokens else b'')
     script = scripts.script_text(*scripts.LONG_SCRIPTS['reduce'])
-    command = scripts.guarded(session.transport, host, script, words, control.frame, limits, payload)
+    command = scripts.guarded(session.transport, host, script, words, control.frame, limits,
+                              payload)
     return command._replace(sink=control, gate=session.gate, beside='background')
 
 
@@ -450,7 +472,8 @@ def _judged(verdict, control, problem, carried=None):
         return verdicts.Verdict('failed', 1, control.refused), True
     if control.failure:
         name, code = control.failure
-        return verdicts.Verdict('failed', code or 1, '%s: exit code %s' % (name, code)), name in HOST_STEPS
+        return verdicts.Verdict('failed', code or 1,
+                                '%s: exit code %s' % (name, code)), name in HOST_STEPS
     if verdict.ok and problem and carried is not None and not carried.ok:
         return carried, True
     if verdict.ok and problem:
@@ -462,7 +485,8 @@ def _judged(verdict, control, problem, carried=None):
 def _through_ssh(plan, session, host, control, child, feed, results):
     """Flow: carry the bytes through an ssh; returns its Verdict."""
     frame = scripts.Framed(session.nonce(), results.feed)
-    command = scripts.plain(session.transport, host, 'attach', (control.directory,), frame, session.limits())
+    command = scripts.plain(session.transport, host, 'attach', (control.directory,), frame,
+                            session.limits())
     result = yield command._replace(source=feed, gate=session.gate, tied=child)
     check_input(result)
     frame.finish()
@@ -522,7 +546,9 @@ def _listening(control, child, number, patience):
 
 
 def _end_of(session, host, child):
-    """Flow: wait for the end of a session that has no connection.  Raises HostError after the stall."""
+    """Flow: wait for the end of a session that has no connection.  Raises HostError after the
+    stall.
+    """
     for _look in range(round(_stall(session) / ASK_EVERY)):
         if child.result is not None:
             return
@@ -531,11 +557,12 @@ def _end_of(session, host, child):
     raise HostError(host.name, lost)
 
 
-# -- one partition ----------------------------------------------------------------------------------------------------------
+# -- one partition ---------------------------------------------------------------------------------
 
 
 class Job(NamedTuple):
-    """A partition that is to be done.  name: for people.  hosts: those that may do it, the first one first.
+    """A partition that is to be done.  name: for people.  hosts: those that may do it, the first
+    one first.
 
     piece: what it is, or None where that is on the host already.
     """
@@ -546,7 +573,8 @@ class Job(NamedTuple):
 
 
 def partition(plan, steps, job, results, tally, bad):
-    """Flow: a Job to its end, on one host after the other, its Results filled; returns (host, Verdict).
+    """Flow: a Job to its end, on one host after the other, its Results filled; returns (host,
+    Verdict).
 
     bad: a set of hosts that failed; this flow adds to it, and leaves those out.
     """
@@ -555,7 +583,8 @@ def partition(plan, steps, job, results, tally, bad):
         if failed is not None and host in bad:
             continue
         if failed is not None:
-            plan.say('%s: %s: %s; it goes to %s' % (job.name, failed[0].name, failed[1].reason, host.name))
+            plan.say('%s: %s: %s; it goes to %s'
+                     % (job.name, failed[0].name, failed[1].reason, host.name))
             results.forget()
         feed = Feed(job.piece if job.piece is not None else Piece(-1), tally)
         verdict, may_retry = yield from _attempt(plan, host, steps, feed, results)
@@ -582,9 +611,12 @@ def unreadable(error):
 
 
 def _part(pieces, splitter, parts):
-    """Flow: part the lines of pieces among others, a block at a time; of a long line no more than its key has to be at hand."""
+    """Flow: part the lines of pieces among others, a block at a time; of a long line no more than
+    its key has to be at hand.
+    """
     for piece in pieces:
-        rest, known = [], None          # the last line, which has no end yet, or the partition into which it goes already
+        # The last line, which has no end yet, or the partition into which it goes already.
+        rest, known = [], None
         for at in range(piece.start, piece.end, BLOCK):
             data = os.pread(piece.fd, min(BLOCK, piece.end - at), at)
             if known is not None:
@@ -616,14 +648,17 @@ def _append(parts, texts):
             if text:
                 one.append(text)
     except OSError as error:
-        raise LocalError('partitions of reduce: %s' % error.strerror, 'set TMPDIR to where there is room')
+        raise LocalError('partitions of reduce: %s' % error.strerror,
+                         'set TMPDIR to where there is room')
 
 
 def cut(piece, count):
     """`count` Pieces of about the same size, cut after newlines."""
     edges = [piece.start]
     for number in range(1, count):
-        edges.append(max(edges[-1], _after_newline(piece, piece.start + (piece.end - piece.start) * number // count)))
+        edges.append(
+            max(edges[-1],
+                _after_newline(piece, piece.start + (piece.end - piece.start) * number // count)))
     edges.append(piece.end)
     return [Piece(piece.fd, start, end) for start, end in zip(edges, edges[1:])]
 

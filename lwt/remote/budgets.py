@@ -1,7 +1,8 @@
-"""How much lwt takes from a host.  A host that sends more fails, for itself alone; nobody else's work stops.
+"""How much lwt takes from a host.  A host that sends more fails, for itself alone; nobody else's
+work stops.
 
-docs/protocol.md has the table of these budgets.  What a user sets is not here: output_limit, and what is
-asked for with a task's results.
+docs/protocol.md has the table of these budgets.  What a user sets is not here: output_limit, and
+what is asked for with a task's results.
 """
 
 
@@ -39,20 +40,24 @@ LOAD = {                        # the largest numbers of a sample
 VISIT = 1 << 22                 # bytes of lines
 VISIT_LINES = 50000             # of these
 TASK_ANSWERS = 4                # of one task in one visit
-EMPTY_FILES = 16                # a stream of many empty files is so many times as long as the room that they take on their host
+# A stream of many empty files is so many times as long as the room that they take on their host.
+EMPTY_FILES = 16
 ROOM_EVERY = 1 << 24            # bytes of a stream between two looks at the room on this machine
-ROOM_KEPT = 1 << 30             # bytes that a stream leaves free here, or a twentieth of the file system
+# Bytes that a stream leaves free here, or a twentieth of the file system.
+ROOM_KEPT = 1 << 30
 
 # -- archives and links ----------------------------------------------------------------------------
 MEMBERS = 10 ** 6               # of what a host sends at once
 LINKS = 10 ** 5                 # symbolic links among them
 DEPTH = 100                     # parts of the name of one
-DIRECTORIES = 1000              # that they may make beside one for each block of 512 bytes that was sent
+# That they may make beside one for each block of 512 bytes that was sent.
+DIRECTORIES = 1000
 REFUSALS = 1000                 # lines about members that are not taken
 HEADER = 1 << 14                # bytes of a pax header or of a long name
 HEADERS = 4                     # of these before one member
 COPIES_OF_HARD_LINKS = 1 << 26  # bytes of copies for hard links, where a file system has none
-GROWTH = 16                     # times its own size that a result may grow by copies that stand for links
+# Times its own size that a result may grow by copies that stand for links.
+GROWTH = 16
 GROWTH_LEAST = 64 << 20         # bytes that such copies may have in any case
 STEP = 512                      # bytes for which each thing counts there, beside its content
 COPIES = 10 ** 6                # things that copies may consist of
@@ -60,7 +65,8 @@ COPIES_EACH = 16                # of these for each thing that came
 COPIES_LEAST = 500              # of these in any case
 COPIES_NAMES = 1 << 26          # bytes of their paths
 PATH_MAX = 4096                 # bytes of one, as in Linux (limits.h)
-LOOKS_EACH = 64                 # parts of paths that are looked at to resolve links, for each thing that came
+# Parts of paths that are looked at to resolve links, for each thing that came.
+LOOKS_EACH = 64
 LOOKS_LEAST = 10000             # of these in any case
 LINKS_FOLLOWED = 40             # in one path, as in Linux (path_resolution(7))
 PARTS_LOOKED_AT = 1000          # of one path, those of the links in it included

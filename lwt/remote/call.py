@@ -1,7 +1,8 @@
 """One call: a script or a command on one host, as a flow that ends with a verdict.
 
-A login that sshd dropped because too many knock at once is tried again, after a while that is never the same for all; for the
-frame tells for certain that nothing ran.  Everything else is the caller's to judge.
+A login that sshd dropped because too many knock at once is tried again, after a while that is never
+the same for all; for the frame tells for certain that nothing ran.  Everything else is the caller's
+to judge.
 """
 
 from __future__ import generator_stop
@@ -24,11 +25,12 @@ LONGEST_DELAY = 8.0
 
 
 class Session(NamedTuple):
-    """What a call needs to know: the settings in force, how hosts are reached, and where nonces come from.
+    """What a call needs to know: the settings in force, how hosts are reached, and where nonces
+    come from.
 
-    sockets: the directory for those of connections, or ''.  gates: {name of a host: its flow.Gate}, for logins.  heard: where
-    how each operation ended is noted, as (name of a host, Verdict), or None.  host, gate: those of the host that a Session is
-    for; see at().
+    sockets: the directory for those of connections, or ''.  gates: {name of a host: its flow.Gate},
+    for logins.  heard: where how each operation ended is noted, as (name of a host, Verdict), or
+    None.  host, gate: those of the host that a Session is for; see at().
     """
 
     settings: tuple
@@ -41,7 +43,9 @@ class Session(NamedTuple):
     gate: Gate = None
 
     def at(self, host):
-        """The Session for one host: it has the host's gate and, if connections are kept, its own socket."""
+        """The Session for one host: it has the host's gate and, if connections are kept, its own
+        socket.
+        """
         if self.host is not None:
             return self
         session = self._replace(host=host, gate=self.gates.get(host.name) if self.gates else None)
@@ -51,13 +55,15 @@ class Session(NamedTuple):
         if not (settings.persist and self.sockets):
             return session
         return session._replace(transport=self.transport._replace(
-            control_path=ssh.kept_socket(self.sockets, self.transport.config, host.name), persist=settings.persist,
+            control_path=ssh.kept_socket(self.sockets, self.transport.config, host.name),
+            persist=settings.persist,
             silence=settings.hello_timeout or self.transport.silence))
 
     def limits(self, timeout=0.0, stall=0.0):
         """The deadlines of a call."""
         settings = self.settings
-        return scripts.Limits(settings.connect_timeout + settings.hello_timeout, timeout, stall, settings.lease, settings.grace)
+        return scripts.Limits(settings.connect_timeout + settings.hello_timeout, timeout, stall,
+                              settings.lease, settings.grace)
 
 
 class Answer(NamedTuple):
@@ -74,7 +80,8 @@ class Answer(NamedTuple):
 
 
 class Collector:
-    """Keeps the payload of both streams, up to `most` bytes each; then it wants no more, and is full.
+    """Keeps the payload of both streams, up to `most` bytes each; then it wants no more, and is
+    full.
 
     Of standard error only the first `complaints` bytes are kept.
     """
@@ -131,14 +138,17 @@ class Lines:
 @functools.lru_cache(maxsize=1)
 def too_much(limit):
     """The Verdict on a host that printed more than `limit` KiB."""
-    return verdicts.Verdict('failed', EXIT_FAILED, 'more than %s of output' % config.size_text(limit), is_cut=True)
+    return verdicts.Verdict('failed', EXIT_FAILED,
+                            'more than %s of output' % config.size_text(limit), is_cut=True)
 
 
 def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):
-    """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream, data) gets the output.
+    """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream,
+    data) gets the output.
 
-    session: that of the host (see Session.at).  about: what the log calls it.  on_result(result) hears how each login went.
-    unwanted: the Verdict on a command that was ended because on_payload returned True, or None.
+    session: that of the host (see Session.at).  about: what the log calls it.  on_result(result)
+    hears how each login went. unwanted: the Verdict on a command that was ended because on_payload
+    returned True, or None.
     """
     def log_in():
         frame = scripts.Framed(session.nonce(), on_payload)
@@ -151,7 +161,8 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
         verdict = verdicts.judge(result, frame, is_shared=was_shared or is_shared(session))
         if unwanted is not None and result.status == 'unwanted':
             verdict = unwanted
-        events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed), command.label)
+        events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed),
+                    command.label)
         return verdict
 
     return (yield from logging_in(session, log_in))
@@ -164,7 +175,9 @@ def is_shared(session):
 
 
 def logging_in(session, log_in):
-    """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last Verdict, which is noted."""
+    """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last
+    Verdict, which is noted.
+    """
     for attempt in range(LOGIN_ATTEMPTS):
         verdict = yield from log_in()
         if attempt + 1 == LOGIN_ATTEMPTS or not verdicts.was_dropped(verdict):
@@ -176,34 +189,42 @@ def logging_in(session, log_in):
         yield Sleep(min(LONGEST_DELAY, LOGIN_DELAY * 2 ** attempt) * random.uniform(0.5, 1.5))
 
 
-def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0, most=budgets.ANSWER):
-    """Flow: run a short script of ours; returns an Answer.  most: bytes that it may say on each stream."""
+def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0,
+           most=budgets.ANSWER):
+    """Flow: run a short script of ours; returns an Answer.  most: bytes that it may say on each
+    stream.
+    """
     session = session.at(host)
     output = Collector(most)
     limits = session.limits(timeout, stall)
     verdict = yield from call(
-        session, lambda frame: scripts.plain(session.transport, host, name, arguments, frame, limits, stdin_path), output,
+        session, lambda frame: scripts.plain(session.transport, host, name, arguments, frame,
+                                             limits, stdin_path), output,
         name)
     if output.is_full:
         verdict = verdicts.Verdict('failed', 1, budgets.passed(most))
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 
-def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0, payload=scripts.Payload(),
+def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0,
+            payload=scripts.Payload(),
             on_held=lambda: None, unwanted=None):
     """Flow: run a command, or a long script of ours, under the guard; returns the Verdict.
 
-    on_held() is called when the command has ended, but a process that it left behind holds its output.
-    unwanted: the Verdict on a command that is ended because on_payload returns True, or None.
+    on_held() is called when the command has ended, but a process that it left behind holds its
+    output. unwanted: the Verdict on a command that is ended because on_payload returns True, or
+    None.
     """
     session = session.at(host)
     limits = session.limits(timeout, stall)
 
     def look_at(result):
-        # An ssh that has left a connection behind (option persist) may have left it its streams as well.
+        # An ssh that has left a connection behind (option persist) may have left it its streams as
+        # well.
         if result.status == 'over' or result.incomplete and not session.transport.persist:
             on_held()
 
     return (yield from call(
-        session, lambda frame: scripts.guarded(session.transport, host, text, arguments, frame, limits, payload), on_payload,
+        session, lambda frame: scripts.guarded(session.transport, host, text, arguments, frame,
+                                               limits, payload), on_payload,
         on_result=look_at, unwanted=unwanted))

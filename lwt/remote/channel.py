@@ -1,11 +1,12 @@
 """A talk: one script on a host that answers one request after the other, over one login.
 
-The first request logs in.  The script is on the host as long as the talk lasts, and each request is a line and its data on its
-standard input; the answer comes in a frame of its own, and the end of that frame is the end of the answer.  Where the script
-has ended meanwhile, the next request logs in anew; a request that was under way then is the caller's to judge.
+The first request logs in.  The script is on the host as long as the talk lasts, and each request is
+a line and its data on its standard input; the answer comes in a frame of its own, and the end of
+that frame is the end of the answer.  Where the script has ended meanwhile, the next request logs in
+anew; a request that was under way then is the caller's to judge.
 
-A script that has not been asked for a lease ends by itself: for all it knows, it is cut off.  So nothing is asked of one that
-may be about to.
+A script that has not been asked for a lease ends by itself: for all it knows, it is cut off.  So
+nothing is asked of one that may be about to.
 """
 
 from __future__ import generator_stop
@@ -21,8 +22,9 @@ from lwt.remote.call import is_shared, logging_in
 class Talk:
     """Requests to a script on a host; use as a context manager.
 
-    session: a call.Session.  name: of scripts.SHORT_SCRIPTS, one that answers many.  holds_slot: does the script hold a slot as
-    long as it is there?  Else it holds one while the login is under way.
+    session: a call.Session.  name: of scripts.SHORT_SCRIPTS, one that answers many.  holds_slot:
+    does the script hold a slot as long as it is there?  Else it holds one while the login is under
+    way.
     """
 
     def __init__(self, session, host, name, holds_slot):
@@ -45,23 +47,29 @@ class Talk:
                 self._child.kill()      # it would first do what it was asked
 
     def ask(self, arguments, data, on_payload, stall):
-        """Flow: ask once, with the arguments of the script and what follows them on its standard input; returns the Verdict.
+        """Flow: ask once, with the arguments of the script and what follows them on its standard
+        input; returns the Verdict.
 
         on_payload(stream, data) gets the answer.  stall: seconds in which a byte has to move.
         """
         def attempt():
             frame, began = scripts.Framed(self._session.nonce(), on_payload), time.monotonic()
             is_first, was_shared = not self._is_there(), is_shared(self._session)
-            result = yield from self._turn(frame, scripts.request(frame, arguments) + data, stall, is_first)
+            result = yield from self._turn(frame, scripts.request(frame, arguments) + data, stall,
+                                           is_first)
             frame.finish()
-            verdict = verdicts.judge(result or Result(None, 'exited'), frame, is_first, was_shared or is_shared(self._session))
-            events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok', time.monotonic() - began), self._host.name)
+            verdict = verdicts.judge(result or Result(None, 'exited'), frame, is_first,
+                                     was_shared or is_shared(self._session))
+            events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok',
+                                                 time.monotonic() - began), self._host.name)
             return verdict
 
         return (yield from logging_in(self._session, attempt))
 
     def _turn(self, frame, data, stall, is_first):
-        """Flow: one request and its answer; returns the Result of the script if it has ended, else None."""
+        """Flow: one request and its answer; returns the Result of the script if it has ended, else
+        None.
+        """
         if not is_first:
             self._line.ask(frame, data)
             self._child.expect(stall)
@@ -85,10 +93,13 @@ class Talk:
         return False
 
     def _log_in(self, frame, data, stall):
-        """Flow: start the script with a first request; returns its Result if it has not begun, else None."""
+        """Flow: start the script with a first request; returns its Result if it has not begun, else
+        None.
+        """
         self._line, self._child = _Line(frame, data), None
         session = self._session
-        command = scripts.conversation(session.transport, self._host, self._name, self._line, session.limits(stall=stall))
+        command = scripts.conversation(session.transport, self._host, self._name, self._line,
+                                       session.limits(stall=stall))
         began = yield command._replace(source=self._line, gate=session.gate, beside=self._beside)
         if isinstance(began, Result):
             return began
@@ -99,7 +110,9 @@ class Talk:
 
 
 class _Line:
-    """Both ends of a talk here: where the script's input comes from, and where its output goes (see proc.Command)."""
+    """Both ends of a talk here: where the script's input comes from, and where its output goes (see
+    proc.Command).
+    """
 
     def __init__(self, frame, data):
         self.on_answer = lambda: None

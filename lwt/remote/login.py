@@ -1,13 +1,18 @@
-"""Connections: where their sockets lie, one login for several steps on a host, and gates for the logins at one address.
+"""Connections: where their sockets lie, one login for several steps on a host, and gates for the
+logins at one address.
 
     plain     one step, one login; nothing is shared
-    shared    several steps: `connected` logs in, as a child in the background that ends with its flow, and they go through it
-    kept      option persist: the first step leaves a connection behind for that long, and every later one, of this run or of
-              the next, goes through it; ssh itself makes it, detached from everything of ours, and finds it again
+    shared    several steps: `connected` logs in, as a child in the background that ends with its
+              flow, and they go through it
+    kept      option persist: the first step leaves a connection behind for that long, and every
+              later one, of this run or of
+              the next, goes through it; ssh itself makes it, detached from everything of ours, and
+              finds it again
 
-In both cases ssh logs in by itself when the connection cannot be had (a stale socket, a master that has died before it opened
-the session, a host that lets no more sessions in): then nothing had run yet.  A kept connection whose host has not said a word
-for hello_timeout ends; whoever waits for it then logs in.
+In both cases ssh logs in by itself when the connection cannot be had (a stale socket, a master that
+has died before it opened the session, a host that lets no more sessions in): then nothing had run
+yet.  A kept connection whose host has not said a word for hello_timeout ends; whoever waits for it
+then logs in.
 """
 
 from __future__ import generator_stop
@@ -28,8 +33,10 @@ from lwt.remote import budgets, events, verdicts
 from lwt.remote.call import logging_in
 from lwt.workspace import files
 
-MAX_DIRECTORY = 90 - len('/01234567.') - 40     # of the 108 bytes of a socket's name, ssh takes 18 for the time of its making
-ASK_TIME, ASK_TIME_EACH = 10.0, 0.1     # seconds, and for each host: ssh -G takes 6 ms, unless its configuration asks others
+# Of the 108 bytes of a socket's name, ssh takes 18 for the time of its making.
+MAX_DIRECTORY = 90 - len('/01234567.') - 40
+# Seconds, and for each host: ssh -G takes 6 ms, unless its configuration asks others.
+ASK_TIME, ASK_TIME_EACH = 10.0, 0.1
 REMEMBERED = 3600.0             # seconds that an answer of ssh -G is good for
 _PLAIN = re.compile(r'/[A-Za-z0-9_./+-]*')
 
@@ -42,7 +49,9 @@ class Sockets(NamedTuple):
 
 
 def sockets(environ, uid):
-    """The Sockets of a user: a directory, 0700, that is made if need be, in $XDG_RUNTIME_DIR or in /tmp."""
+    """The Sockets of a user: a directory, 0700, that is made if need be, in $XDG_RUNTIME_DIR or in
+    /tmp.
+    """
     runtime = environ.get('XDG_RUNTIME_DIR', '')
     problem = ''
     for path in ([os.path.join(runtime, 'lwt')] if runtime else []) + ['/tmp/lwt-%d' % uid]:
@@ -68,7 +77,9 @@ def _why_not(path, uid):
 
 
 class _Greeting:
-    """What a master says: a line when it serves, words of ssh when it does not.  It stands for a frame in verdicts.judge."""
+    """What a master says: a line when it serves, words of ssh when it does not.  It stands for a
+    frame in verdicts.judge.
+    """
 
     code = failure = None
     cause = ''
@@ -114,8 +125,10 @@ def connected(session, host):
         nonlocal master
         greeting = _Greeting()
         answer = yield Command(
-            ssh.master_argv(transport, host), env=dict(transport.env or {}, SHELL='/bin/sh'), hello=session.limits().hello,
-            grace=session.settings.grace, sink=greeting, gate=session.gate, beside='background', label=host.name)
+            ssh.master_argv(transport, host), env=dict(transport.env or {}, SHELL='/bin/sh'),
+            hello=session.limits().hello,
+            grace=session.settings.grace, sink=greeting, gate=session.gate, beside='background',
+            label=host.name)
         if isinstance(answer, Result):
             return verdicts.judge(answer, greeting)
         master = answer
@@ -130,7 +143,7 @@ def connected(session, host):
     raise HostError(host.name, verdict)
 
 
-# -- gates ------------------------------------------------------------------------------------------------------------------
+# -- gates -----------------------------------------------------------------------------------------
 
 _ASK = """for host do
   printf 'asked %%s\\n' "$host"
@@ -139,7 +152,8 @@ done 2>/dev/null | sed -n -E '/^(asked|hostname|port|proxyjump) /p'"""
 
 
 def learn_gates(run, session, hosts):
-    """Ask ssh where hosts lie, and fill session.gates, if there may be more than `logins` under way at once.
+    """Ask ssh where hosts lie, and fill session.gates, if there may be more than `logins` under way
+    at once.
 
     Hosts to which a connection is kept are left out: they need no login.
     """
@@ -154,7 +168,8 @@ def learn_gates(run, session, hosts):
     unknown = [name for name in names if name not in ways]
     if unknown:
         askers = os.cpu_count() or 1
-        for found in run.reports([_ask(session, unknown[start::askers]) for start in range(askers)]):
+        for found in run.reports(
+                [_ask(session, unknown[start::askers]) for start in range(askers)]):
             ways.update(found)
         _remember(session, ways)
     gates = {}
@@ -167,13 +182,16 @@ def _memory(session):
 
 
 def _remembered(session):
-    """{name: way} of what ssh told in the last hour, unless its configuration is younger.  (If it has changed in a file that
-    is included, more logins may be under way than there should be, for an hour; no harm is done.)"""
+    """{name: way} of what ssh told in the last hour, unless its configuration is younger.  (If it
+    has changed in a file that is included, more logins may be under way than there should be, for
+    an hour; no harm is done.)
+    """
     import json                         # here, for it is not needed for few hosts
     path = _memory(session)
     try:
         told_at = os.stat(path).st_mtime
-        config = session.transport.config or os.path.join(session.transport.login_dir, '.ssh', 'config')
+        config = (session.transport.config
+                  or os.path.join(session.transport.login_dir, '.ssh', 'config'))
         changed_at = os.stat(config).st_mtime if os.path.exists(config) else 0
         if not changed_at < told_at <= time.time() < told_at + REMEMBERED:
             return {}

@@ -26,14 +26,18 @@ class End(NamedTuple):
 
 
 def end(session, host):
-    """Flow: the End that a host is.  Raises HostError where there is no netcat, or the host cannot be asked."""
+    """Flow: the End that a host is.  Raises HostError where there is no netcat, or the host cannot
+    be asked.
+    """
     output = call.Collector()
     verdict = yield from call.command(session, host, netcat.PROBE, (), output)
     if not verdict.ok:
         raise HostError(host.name, verdict)
     address, program = netcat.parse(output.stdout.decode('utf-8', 'replace'))
     if program is None:
-        raise HostError(host.name, verdicts.Verdict('failed', 1, 'no netcat there that lwt knows (%s)' % ', '.join(netcat.NAMES)))
+        raise HostError(host.name,
+                        verdicts.Verdict('failed', 1, 'no netcat there that lwt knows (%s)'
+                                         % ', '.join(netcat.NAMES)))
     return End(program, address)
 
 

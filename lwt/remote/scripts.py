@@ -1,13 +1,16 @@
 """Scripts on hosts: how one is sent, and how its answer is read.  Pure.
 
-A script is a POSIX sh file in lwt/remote/sh/.  It travels, with its arguments, as one encoded word of the command line:
+A script is a POSIX sh file in lwt/remote/sh/.  It travels, with its arguments, as one encoded word
+of the command line:
 
     exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<encoded>'
 
-What a login shell (sh, csh, fish) would read anything into between single quotes (' ! \\ and what is no visible ASCII) is
-\\0ooo, and standard input is left to data or to the lifeline.  What does not fit one argument is refused.
+What a login shell (sh, csh, fish) would read anything into between single quotes (' ! \\ and what
+is no visible ASCII) is \\0ooo, and standard input is left to data or to the lifeline.  What does
+not fit one argument is refused.
 
-Other users of a host can read command lines, so nothing secret is in them. The first line of standard input is
+Other users of a host can read command lines, so nothing secret is in them. The first line of
+standard input is
 
     lwt NONCE MARK
 
@@ -34,9 +37,11 @@ from lwt.proc import Command
 from lwt.remote import budgets, verdicts
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
-MAX_ENCODED = 120000        # Linux takes 131072 bytes an argument, and the whole command is one to the login shell
+# Linux takes 131072 bytes an argument, and the whole command is one to the login shell.
+MAX_ENCODED = 120000
 ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
-ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte for byte in range(256))
+ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte
+                for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
 
 # A function of a script: on one line, or ended by a brace at the beginning of one.
@@ -48,9 +53,12 @@ CAUSES = ('lease', 'timeout', 'closed', 'limit')
 
 # What ssh prints on standard error when a connection breaks, after whatever the command printed.
 SSH_LAST_WORDS = (
-    rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |Write failed: |'
-    rb'packet_write_\w+: |ssh_\w+: |ssh: |Bad packet length |Corrupted MAC |Received disconnect from |Disconnected from |'
-    rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |Transferred: sent |'
+    rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |'
+    rb'Write failed: |'
+    rb'packet_write_\w+: |ssh_\w+: |ssh: |Bad packet length |Corrupted MAC |'
+    rb'Received disconnect from |Disconnected from |'
+    rb'Disconnecting |Shared connection to |mux_client|Control master |Killed by signal |'
+    rb'Transferred: sent |'
     rb'Bytes per second: sent ')
 
 # The files of lwt/remote/sh/ that each script is made of: the guard, also of a command with input
@@ -60,12 +68,14 @@ STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'proclib', 'guard'
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
 SUDO = 'environment', 'lib', 'sudo'
 SHORT_SCRIPTS = {
-    'control': ('environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'),
+    'control': ('environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib',
+                'control'),
     'doctor': ('environment', 'lib', 'frame', 'once', 'samplelib', 'doctor'),
     'sample': ('environment', 'lib', 'frame', 'once', 'samplelib', 'sample'),
     'probe': ('environment', 'lib', 'frame', 'once', 'samplelib', 'probe'),
     'put': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'put'),
-    'chain': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'netlib', 'chain'),
+    'chain': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'netlib',
+              'chain'),
     'deploy': ('environment', 'lib', 'frame', 'once', 'deploy'),
     'attach': ('environment', 'lib', 'frame', 'once', 'attach'),
 }
@@ -77,7 +87,9 @@ LONG_SCRIPTS = {        # they run under the guard
 
 
 class Limits(NamedTuple):
-    """The deadlines of a call, in seconds (0: none); lease and grace are the host's to keep as well."""
+    """The deadlines of a call, in seconds (0: none); lease and grace are the host's to keep as
+    well.
+    """
 
     hello: float = 30.0
     timeout: float = 0.0
@@ -108,7 +120,9 @@ def source(*names):
 
 @functools.lru_cache(maxsize=None)
 def script_text(*names):
-    """The same as it goes over the wire: without comments, indentation, empty lines, and functions that nothing there names."""
+    """The same as it goes over the wire: without comments, indentation, empty lines, and functions
+    that nothing there names.
+    """
     text = re.sub(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$', '', source(*names))
     unused = True
     while unused:
@@ -153,14 +167,16 @@ def envelope(script, text=''):
     """
     encoded = _encoded(script) + _encoded(os.fsencode(text))
     if len(encoded) > MAX_ENCODED:
-        raise UsageError('the command is too long (%d bytes, encoded %d)' % (len(script), len(encoded)),
+        raise UsageError('the command is too long (%d bytes, encoded %d)'
+                         % (len(script), len(encoded)),
                          'put it into a file and use --script FILE')
     return ENVELOPE % encoded
 
 
 @functools.lru_cache(maxsize=32)
 def _line(text, words, ahead=b''):
-    """The same for one of our scripts with words as its arguments, which most hosts of a run get alike.
+    """The same for one of our scripts with words as its arguments, which most hosts of a run get
+    alike.
 
     ahead: what is run before it, bytes.
     """
@@ -170,15 +186,20 @@ def _line(text, words, ahead=b''):
 def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
     """The Command that runs a short script of ours on a host.
 
-    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin_path: a file for its input.
+    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin_path: a file for its
+    input.
     """
     line = _script_line(name, tuple(arguments))
-    return _command(transport, host, line, frame, limits, stdin=opening(frame), stdin_path=stdin_path)
+    return _command(transport, host, line, frame, limits, stdin=opening(frame),
+                    stdin_path=stdin_path)
 
 
 def conversation(transport, host, name, sink, limits):
-    """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its standard input."""
-    return _command(transport, host, _script_line(name, (plain_seconds(limits.lease),)), sink, limits)
+    """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its
+    standard input.
+    """
+    return _command(transport, host, _script_line(name, (plain_seconds(limits.lease),)), sink,
+                    limits)
 
 
 def _script_line(name, arguments):
@@ -186,29 +207,37 @@ def _script_line(name, arguments):
 
 
 def request(frame, arguments):
-    """The line, bytes, with which such a script is asked; frame: a Framed, which is to take the answer."""
+    """The line, bytes, with which such a script is asked; frame: a Framed, which is to take the
+    answer.
+    """
     return b' '.join(map(shell_quote, (frame.nonce,) + tuple(arguments))) + b'\n'
 
 
 def guarded(transport, host, command, arguments, frame, limits, payload=Payload()):
-    """The Command that runs a user's command, or a long script of ours, on a host under the guard (sh/guard.sh).
+    """The Command that runs a user's command, or a long script of ours, on a host under the guard
+    (sh/guard.sh).
 
     command: for sh -c, in the host's home; arguments are its $1, $2...
     """
     input_bytes = len(payload.input) + payload.input_bytes
-    words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home, str(len(payload.script)),
-             str(input_bytes), whole_seconds(limits.stall or limits.lease), _backstop(limits.timeout),
+    words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home,
+             str(len(payload.script)),
+             str(input_bytes), whole_seconds(limits.stall or limits.lease),
+             _backstop(limits.timeout),
              command) + tuple(arguments)
     text, first = script_text(*(STAGING_GUARD if payload.script or input_bytes else GUARD)), b''
     if payload.secret is not None:
         words = (host.home, text, 'yes' if payload.secret else '') + words
         text, first = script_text(*SUDO), _secret_lines(payload.secret, frame)
-    # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was asked for.
-    scratch = b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch) if payload.scratch else b''
+    # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was
+    # asked for.
+    scratch = (b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch)
+               if payload.scratch else b'')
     line = _line(text, words, scratch)
     return _command(
         transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
-        stdin=opening(frame) + first + payload.script + payload.input, stdin_path=payload.input_path)
+        stdin=opening(frame) + first + payload.script + payload.input,
+        stdin_path=payload.input_path)
 
 
 def opening(frame):
@@ -225,7 +254,9 @@ def _secret_lines(secret, frame):
 
 
 def _backstop(timeout):
-    """When the host ends the command by itself: a second after the master, who can say why; whole seconds, 0: never."""
+    """When the host ends the command by itself: a second after the master, who can say why; whole
+    seconds, 0: never.
+    """
     return str(math.ceil(timeout) + 1 if timeout else 0)
 
 
@@ -233,25 +264,28 @@ def _command(transport, host, line, frame, limits, **more):
     return Command(
         ssh.argv(transport, host, line), cwd=transport.login_dir if host.is_local else None,
         env=transport.local_env if host.is_local else transport.env, hello=limits.hello,
-        timeout=limits.timeout, stall=limits.stall, grace=limits.grace, sink=frame, label=host.name, **more)
+        timeout=limits.timeout, stall=limits.stall, grace=limits.grace, sink=frame, label=host.name,
+        **more)
 
 
 class Framed:
     """Reads the two framed streams of a script; a sink for proc.Child.
 
-    on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin was seen.  code: the exit
-    code that the end line told, or None.  failure: what a fail line told, or None.  cause: why the guard on the host ended
-    the command (of CAUSES), or '' where it ended by itself.
+    on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin
+    was seen.  code: the exit code that the end line told, or None.  failure: what a fail line told,
+    or None.  cause: why the guard on the host ended the command (of CAUSES), or '' where it ended
+    by itself.
 
-    While the begin was not seen: ssh_output is what came on standard error, of ssh and of the login shell; shell_output what
-    came on standard output, of the login shell alone.  Both are cut at budgets.NOISE bytes; is_output_cut tells whether they
-    were.
-    last_words: what ssh printed on standard error after everything else, when the connection broke.
+    While the begin was not seen: ssh_output is what came on standard error, of ssh and of the login
+    shell; shell_output what came on standard output, of the login shell alone.  Both are cut at
+    budgets.NOISE bytes; is_output_cut tells whether they were. last_words: what ssh printed on
+    standard error after everything else, when the connection broke.
     """
 
     def __init__(self, nonce, on_payload):
         self.nonce = nonce
-        self._streams = {'stdout': _FrameReader(nonce), 'stderr': _FrameReader(nonce, SSH_LAST_WORDS)}
+        self._streams = {'stdout': _FrameReader(nonce),
+                         'stderr': _FrameReader(nonce, SSH_LAST_WORDS)}
         self._on_payload = on_payload
 
     def feed(self, stream, data):
@@ -260,7 +294,9 @@ class Framed:
         return bool(payload) and self._on_payload(stream, payload) is True
 
     def finish(self):
-        """No more will come: hand on what was held back, for it might have been the beginning of a frame line."""
+        """No more will come: hand on what was held back, for it might have been the beginning of a
+        frame line.
+        """
         for stream, reader in self._streams.items():
             held = reader.finish()
             if held:
@@ -312,7 +348,8 @@ class Framed:
 class _FrameReader:
     """One stream: noise, begin, payload, end.
 
-    Bytes are held back only while they may be the beginning of a frame line, or somebody else's last words.
+    Bytes are held back only while they may be the beginning of a frame line, or somebody else's
+    last words.
     """
 
     def __init__(self, nonce, last_words=None):
@@ -406,7 +443,8 @@ class _FrameReader:
         while start > 0:
             line = self._buffer.rfind(b'\n', 0, start - 1) + 1
             is_line = line > 0 or self._at_line_start
-            if not is_line or end - line >= budgets.NOISE or not re.match(self._last_words, self._buffer[line:end]):
+            if (not is_line or end - line >= budgets.NOISE
+                or not re.match(self._last_words, self._buffer[line:end])):
                 break
             start = line
         return end - start

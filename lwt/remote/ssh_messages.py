@@ -1,20 +1,24 @@
 """What ssh prints when it fails, and what that proves.  Pure.
 
-ssh exits with 255 for every failure of its own, whether the remote command has run or not.  Only its
-messages tell the two apart, and most of them do not: "Connection reset by 10.0.0.1 port 22" is printed
-for a connection that broke during the key exchange as well as for one that broke while the command ran.
-So "nothing ran" is concluded from positive proof only:
+ssh exits with 255 for every failure of its own, whether the remote command has run or not.  Only
+its messages tell the two apart, and most of them do not: "Connection reset by 10.0.0.1 port 22" is
+printed for a connection that broke during the key exchange as well as for one that broke while the
+command ran. So "nothing ran" is concluded from positive proof only:
 
-- ssh runs with LogLevel=VERBOSE, at which it prints AUTHENTICATED as soon as the login is complete and
-  before it asks for the command to be run.  After that line nothing proves that the command did not run.
-- Over a connection that another ssh keeps, ssh never prints that line, and nothing of its own when the
+- ssh runs with LogLevel=VERBOSE, at which it prints AUTHENTICATED as soon as the login is complete
+  and
+  before it asks for the command to be run.  After that line nothing proves that the command did
+  not run.
+- Over a connection that another ssh keeps, ssh never prints that line, and nothing of its own when
+  the
   connection breaks.  Its messages then prove nothing, unless it could not use the connection.
 - Without that line, the message that ended ssh must be one of BEFORE_LOGIN.  These are printed only
-  while ssh reads its configuration, connects, exchanges identification strings, negotiates algorithms,
+  while ssh reads its configuration, connects, exchanges identification strings, negotiates
+  algorithms,
   checks the host key or authenticates.
 
-Everything else may have run.  Sources: ssh.c, readconf.c, sshconnect.c, sshconnect2.c, kex.c, packet.c
-and clientloop.c of OpenSSH 7.4 to 10.0, and the messages of 9.2 as they were provoked.
+Everything else may have run.  Sources: ssh.c, readconf.c, sshconnect.c, sshconnect2.c, kex.c,
+packet.c and clientloop.c of OpenSSH 7.4 to 10.0, and the messages of 9.2 as they were provoked.
 """
 
 import re

@@ -10,19 +10,19 @@ from typing import NamedTuple
 from lwt.remote import ssh_messages
 from lwt.workspace.hostlist import printable
 
-UNREACHABLE = 255       # a record's code for a host that could not be reached; its class stands beside it
+# A record's code for a host that could not be reached; its class stands beside it.
+UNREACHABLE = 255
 TIMED_OUT = 124         # a record's code for a time-out, as timeout(1) has it
 
 
 class Verdict(NamedTuple):
     """What became of a command on a host.
 
-    kind: 'ok', or the class of the failure: refused, timeout, dns, hostkey, auth, lost, killed, failed.
-    code: the command's own exit code, or 124, 255 and so on as design has them.
-    reason: for people.  ran: 'no' (certainly not started), 'maybe', 'yes'.
-    is_dropped: sshd dropped the login because it was busy; see ssh_messages.Failure.
-    is_cut: lwt ended the command because it printed too much.
-    is_over_budget: the host passed a budget, as no script of lwt's does; see budgets.
+    kind: 'ok', or the class of the failure: refused, timeout, dns, hostkey, auth, lost, killed,
+    failed. code: the command's own exit code, or 124, 255 and so on as design has them. reason: for
+    people.  ran: 'no' (certainly not started), 'maybe', 'yes'. is_dropped: sshd dropped the login
+    because it was busy; see ssh_messages.Failure. is_cut: lwt ended the command because it printed
+    too much. is_over_budget: the host passed a budget, as no script of lwt's does; see budgets.
     """
 
     kind: str
@@ -46,11 +46,13 @@ def was_dropped(verdict):
 def judge(result, frame, is_first=True, is_shared=False):
     """The Verdict on a Result whose output went through frame (scripts.Framed).
 
-    is_first: was it the first request over its login?  For a later one, ssh's messages prove nothing.
-    is_shared: did another ssh keep the connection?  This one then says nothing of its own when it breaks.
+    is_first: was it the first request over its login?  For a later one, ssh's messages prove
+    nothing. is_shared: did another ssh keep the connection?  This one then says nothing of its own
+    when it breaks.
     """
     if result.status == 'unspawnable':
-        return Verdict('failed', 127, 'cannot run %s' % printable(_first_line(result.stderr), 200), 'no')
+        return Verdict('failed', 127, 'cannot run %s' % printable(_first_line(result.stderr), 200),
+                       'no')
     if frame.code is not None:
         return _reported(result, frame)     # whatever happened to the connection after that
     if frame.failure is not None:
@@ -61,7 +63,9 @@ def judge(result, frame, is_first=True, is_shared=False):
 
 
 def _ended_here(result, code):
-    """The Verdict on what lwt itself ended after its begin, or None; code: what the command told in the end."""
+    """The Verdict on what lwt itself ended after its begin, or None; code: what the command told in
+    the end.
+    """
     if result.status == 'timeout':
         return Verdict('timeout', TIMED_OUT, 'timed out after %g s' % result.command.timeout)
     if result.status == 'stalled':
@@ -117,13 +121,16 @@ def _not_started(result, frame, is_shared):
     said = ssh_messages.shell_words(text) or _first_line(frame.shell_output)
     quoted = ': ' + printable_text(said) if said else ''
     if result.status in ('hello', 'timeout', 'stalled'):
-        limit = {'hello': result.command.hello, 'timeout': result.command.timeout, 'stalled': result.command.stall}
-        return Verdict('timeout', UNREACHABLE, 'unreachable (no answer in %g s%s)' % (limit[result.status], quoted), 'maybe')
+        limit = {'hello': result.command.hello, 'timeout': result.command.timeout,
+                 'stalled': result.command.stall}
+        return Verdict('timeout', UNREACHABLE, 'unreachable (no answer in %g s%s)'
+                       % (limit[result.status], quoted), 'maybe')
     if result.status != 'exited' or result.code == UNREACHABLE:
         is_proof = not is_shared or ssh_messages.has_fallen_back(text)
         failure = _before_login(result, frame, text) if is_proof else None
         return _lost(frame.ssh_output) if failure is None else Verdict(
-            failure.kind, UNREACHABLE, 'unreachable (%s)' % printable_text(failure.reason), 'no', failure.is_dropped)
+            failure.kind, UNREACHABLE, 'unreachable (%s)' % printable_text(failure.reason), 'no',
+            failure.is_dropped)
     return Verdict('refused', UNREACHABLE, 'unreachable (no answer from its shell, exit code %d%s)'
                    % (result.code, quoted), 'maybe')
 
@@ -147,7 +154,9 @@ def printable_text(text, limit=160):
 
 
 def with_complaint(verdict, stderr):
-    """The verdict on a script of ours; where it ended badly and gave no reason, the first line of its stderr is the reason."""
+    """The verdict on a script of ours; where it ended badly and gave no reason, the first line of
+    its stderr is the reason.
+    """
     complaint = printable_text(_first_line(stderr))
     gave_none = verdict.kind == 'failed' and verdict.ran == 'yes' and not verdict.is_over_budget
     return verdict._replace(reason=complaint) if gave_none and complaint else verdict

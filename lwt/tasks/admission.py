@@ -1,9 +1,11 @@
-"""The door: how many hosts are logged in to at once, of those where nothing is to be looked after yet.  Pure.
+"""The door: how many hosts are logged in to at once, of those where nothing is to be looked after
+yet.  Pure.
 
-A login takes cpu here, and of many at once none is quick.  So at each look two more may begin for each processor that had
-nothing to do, and, if all were busy, one for each every STEP.  Where the hosts that are there will soon have done all that is
-open, at the pace at which tasks ended just now, more hosts would help little: then it is one for each processor that had nothing
-to do, and none if all were busy.
+A login takes cpu here, and of many at once none is quick.  So at each look two more may begin for
+each processor that had nothing to do, and, if all were busy, one for each every STEP.  Where the
+hosts that are there will soon have done all that is open, at the pace at which tasks ended just
+now, more hosts would help little: then it is one for each processor that had nothing to do, and
+none if all were busy.
 """
 
 import collections
@@ -18,8 +20,8 @@ STEP = 0.5              # seconds after which some may begin, however busy the p
 class Door:
     """Says who may begin.
 
-    clock() gives seconds; cpu_times() gives (ticks in which a processor was idle, all ticks), or None where nobody can say.
-    open_count() gives the number of tasks that are not over.
+    clock() gives seconds; cpu_times() gives (ticks in which a processor was idle, all ticks), or
+    None where nobody can say. open_count() gives the number of tasks that are not over.
     """
 
     def __init__(self, clock, cpu_times, processors, open_count):

@@ -1,8 +1,10 @@
-"""Carrying: what is too large to go along with a visit goes by itself, a flow for each, while visits go on.
+"""Carrying: what is too large to go along with a visit goes by itself, a flow for each, while
+visits go on.
 
-A lock for each host sees to it that one thing at a time is carried to or from it, by whatever lwt.  A stream that moves no
-byte for `stall` seconds is cut, and what it brought is thrown away: it is carried anew.  A result is entered as any other,
-complete or not at all; an input appears on its host by a rename.
+A lock for each host sees to it that one thing at a time is carried to or from it, by whatever lwt.
+A stream that moves no byte for `stall` seconds is cut, and what it brought is thrown away: it is
+carried anew.  A result is entered as any other, complete or not at all; an input appears on its
+host by a rename.
 """
 
 from __future__ import generator_stop
@@ -15,7 +17,9 @@ from lwt.workspace import files
 
 
 def carry(context, item):
-    """Flow: carry an requests.Bulky; returns a visit.Report.  busy: another lwt is carrying something there."""
+    """Flow: carry an requests.Bulky; returns a visit.Report.  busy: another lwt is carrying
+    something there.
+    """
     host = item.host
     lock = context.workspace.lock('carry.' + host.name)
     if not lock.take():
@@ -25,7 +29,8 @@ def carry(context, item):
         yield from local_work.remove(scratch)
         files.make_dir(scratch)
         with (yield from login.connected(context.session, host)) as session:
-            yield from (_input if item.kind == 'input' else _result)(context._replace(session=session), item, scratch)
+            yield from (_input if item.kind == 'input'
+                        else _result)(context._replace(session=session), item, scratch)
         yield from local_work.remove(scratch)
     except HostError as error:
         context.tell(str(error))
@@ -52,9 +57,12 @@ def _result(context, item, scratch):
     if not verdict.ok:
         raise HostError(item.host.name, verdict)
     if inbox.is_absent():
-        return                          # the next visit is told so too, and knows what to make of it
-    parcel = yield from books.unpack(inbox, {task.key: (task.desc.d_fetch, task.code)}, item.host.name)
-    told = ['%s: %s: %s; to be fetched again' % (task.label, task.host, parcel.problem)] if parcel.problem else []
+        # The next visit is told so too, and knows what to make of it.
+        return
+    parcel = yield from books.unpack(inbox, {task.key: (task.desc.d_fetch, task.code)},
+                                     item.host.name)
+    told = (['%s: %s: %s; to be fetched again' % (task.label, task.host, parcel.problem)]
+            if parcel.problem else [])
     for ended in books.enter([task], parcel, inbox.complaint, context.session.settings.keep, told):
         books.close(ended)
     for text in told:
@@ -73,8 +81,10 @@ def _input(context, item, scratch):
     session = context.session.at(item.host)
     with inbox:
         verdict = yield from call.call(session, lambda frame: scripts.conversation(
-            session.transport, item.host, 'control', frame, session.limits(stall=settings.stall))._replace(
-                stdin=scripts.request(frame, words) + b'end\n', stdin_path=packed.path), inbox, 'control')
+            session.transport, item.host, 'control', frame,
+            session.limits(stall=settings.stall))._replace(
+                stdin=scripts.request(frame, words) + b'end\n', stdin_path=packed.path), inbox,
+                                       'control')
         verdict = inbox.judged(verdict)
     if not verdict.ok:
         raise HostError(item.host.name, verdicts.with_complaint(verdict, inbox.complaints()))

@@ -1,7 +1,7 @@
 """Who is next: which waiting tasks a host with room is given.  Pure.
 
-Higher priority first; among equals the name of which the fewest tasks are on hosts, so that one long sweep does not keep
-everybody else waiting; then the oldest.
+Higher priority first; among equals the name of which the fewest tasks are on hosts, so that one
+long sweep does not keep everybody else waiting; then the oldest.
 """
 
 import heapq
@@ -10,8 +10,9 @@ import heapq
 def picks(groups, active, take):
     """[(Group, count)] for one host.
 
-    groups: store.Groups that wait.  active: {name: how many of its tasks are on hosts}.  take(group) is asked for one task at a
-    time and says whether the host may have it, in which case it is counted as there.
+    groups: store.Groups that wait.  active: {name: how many of its tasks are on hosts}.
+    take(group) is asked for one task at a time and says whether the host may have it, in which case
+    it is counted as there.
     """
     active = dict(active)
     queue = [_place(group, 0, active, number) for number, group in enumerate(groups)]

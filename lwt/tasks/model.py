@@ -1,11 +1,13 @@
 """What a task is: its description, its states, and what each event does to it.  Pure.
 
-The automaton is one table, state and event to the next state.  Intent comes before effect: a state says what is intended and
-committed, and whoever finds a task in it, after whatever crash, knows what to do next:
+The automaton is one table, state and event to the next state.  Intent comes before effect: a state
+says what is intended and committed, and whoever finds a task in it, after whatever crash, knows
+what to do next:
 
   new          waiting for a host
   held         it waits for somebody: a user, or the task that it is to follow
-  launching    a host is chosen and the launch is intended; it may or may not be there, and may or may not have started
+  launching    a host is chosen and the launch is intended; it may or may not be there, and may or
+               may not have started
   withdrawing  it did not start where it was placed; it is being cancelled there, to go elsewhere
   running      the host said so
   suspending   somebody wants it stopped; the host has not confirmed
@@ -15,8 +17,8 @@ committed, and whoever finds a task in it, after whatever crash, knows what to d
   fetching     it ended, or died; its results are still on the host
   done         see its outcome
 
-So a user's verb is a change of state and never waits: the next visit does what the state says.  The table says what follows;
-conclude() says whether an attempt that ended is followed by another.
+So a user's verb is a change of state and never waits: the next visit does what the state says.  The
+table says what follows; conclude() says whether an attempt that ended is followed by another.
 """
 
 import math
@@ -28,7 +30,8 @@ from lwt.errors import UsageError
 from lwt.workspace.config import bounded, count, nearest, plain_seconds, positive, seconds, size
 from lwt.workspace.hostlist import printable
 
-STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended', 'resuming', 'killing', 'fetching',
+STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended',
+          'resuming', 'killing', 'fetching',
           'done')
 KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')  # of a task's directory on a host; see Task.key
 OUTCOMES = ('success', 'failed', 'killed', 'lost', 'timeout')
@@ -40,38 +43,49 @@ ANSWERS = ('waiting', 'running', 'suspended', 'exited', 'cancelled', 'died', 're
 WISHES = ('kill', 'suspend', 'resume', 'retry')
 EVENTS = ('place', 'unplaced', 'refused', 'stuck', 'fetched') + WISHES + ANSWERS
 
-SETTLE = 'settle'       # the attempt is over and nothing of it is wanted any more: conclude() knows the next state
+# The attempt is over and nothing of it is wanted any more: conclude() knows the next state.
+SETTLE = 'settle'
 
 # What every answer that tells of an end does to a task that may be running.
-_ENDS = {'exited': 'fetching', 'cancelled': SETTLE, 'died': 'fetching', 'rebooted': 'fetching', 'absent': SETTLE}
+_ENDS = {'exited': 'fetching', 'cancelled': SETTLE, 'died': 'fetching', 'rebooted': 'fetching',
+         'absent': SETTLE}
 
 _TABLE = {
     'new': {'place': 'launching', 'kill': SETTLE, 'suspend': 'held'},
     'held': {'resume': 'new', 'kill': SETTLE, 'suspend': 'held'},
-    # absent: it never arrived, or was removed; what may still be on its way there must find its fate decided
-    'launching': dict(_ENDS, absent='withdrawing', unplaced='new', refused=SETTLE, waiting='launching', stuck='withdrawing',
+    # absent: it never arrived, or was removed; what may still be on its way there must find its
+    # fate decided
+    'launching': dict(_ENDS, absent='withdrawing', unplaced='new', refused=SETTLE,
+                      waiting='launching', stuck='withdrawing',
                       running='running', kill='killing', suspend='suspending'),
-    'withdrawing': dict(_ENDS, waiting='withdrawing', running='running', kill='killing', suspend='suspending'),
+    'withdrawing': dict(_ENDS, waiting='withdrawing', running='running', kill='killing',
+                        suspend='suspending'),
     'running': dict(_ENDS, running='running', kill='killing', suspend='suspending'),
-    'suspending': dict(_ENDS, waiting='suspending', running='suspending', suspended='suspended', kill='killing',
+    'suspending': dict(_ENDS, waiting='suspending', running='suspending', suspended='suspended',
+                       kill='killing',
                        resume='resuming'),
     'suspended': dict(_ENDS, suspended='suspended', kill='killing', resume='resuming'),
-    'resuming': dict(_ENDS, waiting='withdrawing', running='running', kill='killing', suspend='suspending'),
+    'resuming': dict(_ENDS, waiting='withdrawing', running='running', kill='killing',
+                     suspend='suspending'),
     'killing': dict(_ENDS, waiting='killing', running='killing', kill='killing'),
     'fetching': {'fetched': SETTLE, 'absent': SETTLE},
     'done': {'retry': 'new'},
 }
-TRANSITIONS = {(state, event): end for state, events in _TABLE.items() for event, end in events.items()}
+TRANSITIONS = {(state, event): end for state, events in _TABLE.items()
+               for event, end in events.items()}
 
 # A user's wish that comes too late, too early, or twice: refused with a reason, and no bug.
 REFUSED = frozenset((state, wish) for state in STATES for wish in WISHES) - frozenset(TRANSITIONS)
 
-# Pairs that the protocol excludes; meeting one is a bug of lwt.  (A running task whose fate is gone, for one, is reported by
-# its host as waiting: somebody edited the directory; it is not launched again.)
-IMPOSSIBLE = frozenset((state, event) for state in STATES for event in EVENTS) - frozenset(TRANSITIONS) - REFUSED
+# Pairs that the protocol excludes; meeting one is a bug of lwt.  (A running task whose fate is
+# gone, for one, is reported by its host as waiting: somebody edited the directory; it is not
+# launched again.)
+IMPOSSIBLE = frozenset((state, event) for state in STATES
+                       for event in EVENTS) - frozenset(TRANSITIONS) - REFUSED
 
 # What a host is asked to do about a task that is in this state: a verb of sh/control.sh.
-ASKED = {'launching': 'launch', 'withdrawing': 'withdraw', 'running': 'poll', 'suspending': 'suspend', 'suspended': 'suspend',
+ASKED = {'launching': 'launch', 'withdrawing': 'withdraw', 'running': 'poll',
+         'suspending': 'suspend', 'suspended': 'suspend',
          'resuming': 'resume', 'killing': 'cancel', 'fetching': 'poll'}
 
 HELD_AFTER_HOSTS = 3        # hosts on which a task ended badly, before it is held
@@ -79,14 +93,17 @@ HELD_AFTER_WITHDRAWN = 5    # placements in which it did not even start
 
 
 def step(state, event):
-    """The next state, or SETTLE.  Raises UsageError for a wish that cannot be granted, AssertionError for the impossible."""
+    """The next state, or SETTLE.  Raises UsageError for a wish that cannot be granted,
+    AssertionError for the impossible.
+    """
     if (state, event) in REFUSED:
         raise UsageError('it is %s%s' % (_SHOWN.get(state, state), ' already' * (event != 'retry')))
     assert (state, event) in TRANSITIONS, 'a task that is %s met %s' % (state, event)
     return TRANSITIONS[state, event]
 
 
-_SHOWN = {'fetching': 'at its end', 'killing': 'being killed', 'suspending': 'being suspended', 'resuming': 'going on',
+_SHOWN = {'fetching': 'at its end', 'killing': 'being killed', 'suspending': 'being suspended',
+          'resuming': 'going on',
           'withdrawing': 'being withdrawn'}
 
 
@@ -95,7 +112,8 @@ def event_of(word, state):
     if word == 'waiting' and state == 'launching':
         return 'stuck'
     if word == 'waiting' and state in ('running', 'suspended', 'fetching'):
-        return 'absent'                 # its fate is gone: somebody was at its directory; it must not run a second time
+        # Its fate is gone: somebody was at its directory; it must not run a second time.
+        return 'absent'
     return word
 
 
@@ -107,17 +125,21 @@ def ending(event, detail, state):
     if event == 'exited':
         code = bounded(detail, 0, 255)
         unusual = {'timeout': ('timeout', 124), 'killed': ('killed', 143)}
-        return ('success' if code == 0 else 'failed', code) if code is not None else unusual.get(detail, ('failed', 1))
+        return (('success' if code == 0 else 'failed', code) if code is not None
+                else unusual.get(detail, ('failed', 1)))
     if event == 'kill' or state == 'killing':
         return 'killed', None
-    if event == 'refused' or (event == 'cancelled' and state in ('withdrawing', 'suspending', 'resuming')):
+    if (event == 'refused'
+        or (event == 'cancelled' and state in ('withdrawing', 'suspending', 'resuming'))):
         return 'withdrawn', None
     return 'lost', None
 
 
 class Past(NamedTuple):
-    """What is known of the attempts of a task that are over: the hosts on which they ended badly, and how many could not be
-    started for a reason (what was withdrawn because a pass or a connection ended has none)."""
+    """What is known of the attempts of a task that are over: the hosts on which they ended badly,
+    and how many could not be started for a reason (what was withdrawn because a pass or a
+    connection ended has none).
+    """
 
     hosts: tuple = ()
     withdrawn: int = 0
@@ -139,16 +161,18 @@ def conclude(end, task, past):
     else:
         return 'done', task.failures, ''
     if len(past.hosts) >= HELD_AFTER_HOSTS:
-        return 'held', again, 'it ended badly on %d hosts: %s' % (len(past.hosts), ' '.join(past.hosts))
+        reason = 'it ended badly on %d hosts: %s' % (len(past.hosts), ' '.join(past.hosts))
+        return 'held', again, reason
     return 'new', again, ''
 
 
-# -- desc -------------------------------------------------------------------------------------------------------------------
+# -- desc ------------------------------------------------------------------------------------------
 
 
 class Desc(NamedTuple):
-    """What a desc file says.  timeout: seconds, 0 for none; hosts, category: '' for any; retry_on: of OUTCOMES; memory and disk:
-    KiB that are to be free on its host."""
+    """What a desc file says.  timeout: seconds, 0 for none; hosts, category: '' for any; retry_on:
+    of OUTCOMES; memory and disk: KiB that are to be free on its host.
+    """
 
     exec: str
     kill: str = ''
@@ -191,13 +215,17 @@ def _command(text):
     return text
 
 
-_READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': seconds, 'retries': count,
-            'retry_on': _retry_on, 'slots': positive, 'priority': priority, 'category': str, 'hosts': str, 'memory': size,
+_READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': seconds,
+            'retries': count,
+            'retry_on': _retry_on, 'slots': positive, 'priority': priority, 'category': str,
+            'hosts': str, 'memory': size,
             'disk': size}
 
 
 def parse_desc(text, origin, default_retries, overrides=()):
-    """The Desc of a desc file's text.  overrides: (key, text, origin), which win.  Raises UsageError with the line's number."""
+    """The Desc of a desc file's text.  overrides: (key, text, origin), which win.  Raises
+    UsageError with the line's number.
+    """
     values, seen = {'retries': default_retries}, set()
     for where, key, value in _desc_lines(text, origin):
         if key in seen:
@@ -242,13 +270,14 @@ def _read_value(key, value, where):
         raise UsageError('%s: %s: %s' % (where, key, error))
 
 
-# -- names and ids ----------------------------------------------------------------------------------------------------------
+# -- names and ids ---------------------------------------------------------------------------------
 
 
 def check_name(name):
     """Raise UsageError unless name is that of a folder in description/."""
     if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}', name, re.ASCII):
-        raise UsageError('bad task name %s' % printable(name), 'the name of a folder in description/, not a path')
+        raise UsageError('bad task name %s' % printable(name),
+                         'the name of a folder in description/, not a path')
 
 
 def format_id(number):
@@ -257,26 +286,32 @@ def format_id(number):
 
 
 def match_ids(text, numbers):
-    """The task numbers that an id typed by a user may mean: itself, else its value and all that it begins.  Raises UsageError."""
+    """The task numbers that an id typed by a user may mean: itself, else its value and all that it
+    begins.  Raises UsageError.
+    """
     if not re.fullmatch(r'\d{1,12}', text, re.ASCII):
-        raise UsageError('bad task id %s' % printable(text), 'ids are numbers, as lwt task show lists them')
+        raise UsageError('bad task id %s' % printable(text),
+                         'ids are numbers, as lwt task show lists them')
     exact = [number for number in numbers if number == int(text)]
     if exact and (len(text) >= 6 or not text.startswith('0')):
         return exact
-    return exact + [number for number in numbers if format_id(number).startswith(text) and number not in exact]
+    return (exact
+            + [number
+               for number in numbers if format_id(number).startswith(text) and number not in exact])
 
 
-# -- what a host is given ---------------------------------------------------------------------------------------------------
+# -- what a host is given --------------------------------------------------------------------------
 
 
 class Task(NamedTuple):
     """A task as it is kept.  Times are seconds since 1970, None where it has not come to that.
 
-    uuid: 32 random hex digits.  input: the name of its folder under task/.  arg: its value of --each or --array, or None.
-    attempt: 1 for the first.  end: how the attempt ended, while its results are being fetched.  host, home, boot: where it
-    is, kept here because a host may leave the list while its task runs.  failures: attempts that counted against retries.
-    avoid: hosts on which it ended badly, separated by blanks.  after: the numbers of tasks that it waits for, likewise.
-    wall, cpu: seconds of the attempt as its host measured them, or None.
+    uuid: 32 random hex digits.  input: the name of its folder under task/.  arg: its value of
+    --each or --array, or None. attempt: 1 for the first.  end: how the attempt ended, while its
+    results are being fetched.  host, home, boot: where it is, kept here because a host may leave
+    the list while its task runs.  failures: attempts that counted against retries. avoid: hosts on
+    which it ended badly, separated by blanks.  after: the numbers of tasks that it waits for,
+    likewise. wall, cpu: seconds of the attempt as its host measured them, or None.
     """
 
     id: int
@@ -318,8 +353,8 @@ class Task(NamedTuple):
 def command_text(command, arg, input_files):
     """What sh runs for exec or kill.
 
-    {} stands for the task's value.  A first word that names a file of the folder means that file, as it did in the older
-    system, whether or not it is written with ./
+    {} stands for the task's value.  A first word that names a file of the folder means that file,
+    as it did in the older system, whether or not it is written with ./
     """
     text = command if arg is None else command.replace('{}', shlex.quote(arg))
     means_file = file_word(text) in input_files and not text.startswith('./')
@@ -327,13 +362,17 @@ def command_text(command, arg, input_files):
 
 
 def file_word(command):
-    """The first word of a command line, if it may name a file at the top of the task's folder; without its ./"""
+    """The first word of a command line, if it may name a file at the top of the task's folder;
+    without its ./
+    """
     match = re.match(r'(?:\./)?([A-Za-z0-9_.+-]+)(?=\s|$)', command)
     return match.group(1) if match else ''
 
 
 def clock_steps(timeout):
-    """The steps in which a time-out is waited for: at most twenty, whole seconds where it lasts that long."""
+    """The steps in which a time-out is waited for: at most twenty, whole seconds where it lasts
+    that long.
+    """
     step = max(1, -(-int(timeout) // 20))
     whole = min(19, int(timeout) // step)
     return [step] * whole + [timeout - step * whole] * (timeout > step * whole)
@@ -341,7 +380,8 @@ def clock_steps(timeout):
 
 def settings_text(task, grace):
     """The sh file that the runner reads: the limits, and the environment of the task."""
-    exports = {'LWT_ID': task.key, 'LWT_TASK': format_id(task.id), 'LWT_ATTEMPT': str(task.attempt), 'LWT_HOST': task.host}
+    exports = {'LWT_ID': task.key, 'LWT_TASK': format_id(task.id), 'LWT_ATTEMPT': str(task.attempt),
+               'LWT_HOST': task.host}
     if task.arg is not None:
         exports['LWT_ARG'] = task.arg
     lines = ['task_timeout=' + plain_seconds(task.desc.timeout), 'task_grace=%d' % math.ceil(grace),

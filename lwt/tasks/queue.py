@@ -16,8 +16,10 @@ from lwt.workspace.hostlist import printable
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
-MAX_VALUE = 120000      # bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word
-# What lwt itself puts into task.finish/ (and database.INPUT into task/); whatever else lies there is the user's.
+# Bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word.
+MAX_VALUE = 120000
+# What lwt itself puts into task.finish/ (and database.INPUT into task/); whatever else lies there
+# is the user's.
 _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
 _OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
@@ -59,13 +61,16 @@ class Reader(NamedTuple):
 
 def _descriptions(place):
     try:
-        return sorted(entry.name for entry in os.scandir(place.path('description')) if entry.is_dir())
+        return sorted(entry.name
+                      for entry in os.scandir(place.path('description')) if entry.is_dir())
     except OSError:
         return []
 
 
 class Order(NamedTuple):
-    """Tasks that are to be queued: their name, Desc and folder, and a value for each of them (None for none)."""
+    """Tasks that are to be queued: their name, Desc and folder, and a value for each of them (None
+    for none).
+    """
 
     name: str
     desc: model.Desc
@@ -74,10 +79,11 @@ class Order(NamedTuple):
 
 
 def add(place, store, orders, after=()):
-    """Copy the folders of Orders as the inputs of new tasks, and queue these: all of them, or none; returns their numbers.
+    """Copy the folders of Orders as the inputs of new tasks, and queue these: all of them, or none;
+    returns their numbers.
 
-    The copies are complete and durable before the first row is there, so no task ever lacks its input.  after: the numbers of
-    tasks that they wait for.
+    The copies are complete and durable before the first row is there, so no task ever lacks its
+    input.  after: the numbers of tasks that they wait for.
     """
     own = identity.read(place).name
     inputs = ['%s.%s.%s' % (order.name, own, os.urandom(6).hex()) for order in orders]
@@ -112,14 +118,18 @@ def _copy(folder, part):
 
 
 def _lock(place):
-    """Whoever makes something in task/ that no task names yet shares it; who sweeps there has it alone."""
+    """Whoever makes something in task/ that no task names yet shares it; who sweeps there has it
+    alone.
+    """
     return place.lock('task')
 
 
 def sweep(place, store):
-    """Finish what an lwt that was killed left half done on this machine, and remove what it left behind.
+    """Finish what an lwt that was killed left half done on this machine, and remove what it left
+    behind.
 
-    Whatever another lwt is working on is left to it, and to the next sweep.  Returns what could not be done, a line each.
+    Whatever another lwt is working on is left to it, and to the next sweep.  Returns what could not
+    be done, a line each.
     """
     problems = []
     _sweep_tasks(place, store, problems)
@@ -150,7 +160,8 @@ def _noting(problems):
 def half_done(place, store):
     """The paths of what sweep() would finish or remove."""
     found = list(_spare_inputs(place, store)) + [path for path, _task in _waiting(place, store)]
-    return (found if _lock(place).is_free() else []) + [path for path, lock in _scratch(place) if lock.is_free()]
+    return ((found if _lock(place).is_free() else [])
+            + [path for path, lock in _scratch(place) if lock.is_free()])
 
 
 def _names(folder):
@@ -166,7 +177,9 @@ def _spare_inputs(place, store):
 
 
 def _waiting(place, store):
-    """(path, Task or None) of results of earlier attempts that wait for a task which is over, or not known any more."""
+    """(path, Task or None) of results of earlier attempts that wait for a task which is over, or
+    not known any more.
+    """
     for name in _names(place.path('task.finish')):
         match, path = _ATTEMPT.fullmatch(name), place.path('task.finish', name)
         if match and os.path.isdir(path) and not os.path.islink(path):
@@ -201,7 +214,8 @@ def _scratch(place):
         for name in _names(folder):
             owner = name[len(prefix):]
             if name.startswith(prefix) and _OWNER.fullmatch(owner):
-                yield os.path.join(folder, name), place.lock(owner if owner.startswith('carry.') else 'host.' + owner)
+                yield os.path.join(folder, name), place.lock(owner if owner.startswith('carry.')
+                                                             else 'host.' + owner)
 
 
 def values_of_file(path):
@@ -212,7 +226,8 @@ def values_of_file(path):
         if '\0' in value:
             raise UsageError('%s: a NUL byte in %s' % (path, printable(value)))
         if len(os.fsencode(value)) > MAX_VALUE:
-            raise UsageError('%s: a value of %d bytes: %s…' % (path, len(os.fsencode(value)), printable(value[:20])),
+            raise UsageError('%s: a value of %d bytes: %s…'
+                             % (path, len(os.fsencode(value)), printable(value[:20])),
                              'at most %d; larger ones go into files of the input' % MAX_VALUE)
     if not values:
         raise UsageError('%s: no lines' % path)
@@ -264,7 +279,9 @@ def _values_of_part(part, text):
 
 
 def find(store, words):
-    """The tasks that ids on the command line mean, each once.  Raises UsageError with the candidates."""
+    """The tasks that ids on the command line mean, each once.  Raises UsageError with the
+    candidates.
+    """
     numbers = store.numbers()
     found = []
     for word in words:
@@ -273,16 +290,18 @@ def find(store, words):
             raise UsageError('no task %s' % word, 'lwt task show lists them')
         if len(matches) > 1:
             raise UsageError('task id %s is ambiguous' % word,
-                             'it may be ' + ' '.join(map(model.format_id, matches[:10])) + ' …' * (len(matches) > 10))
+                             'it may be ' + ' '.join(map(model.format_id, matches[:10]))
+                             + ' …' * (len(matches) > 10))
         found += matches
     return [store.get(number) for number in dict.fromkeys(found)]
 
 
 def wish(place, store, task, verb):
-    """Record what a user wants of a task: 'kill', 'suspend', 'resume' or 'retry'; returns the task as it is then.
+    """Record what a user wants of a task: 'kill', 'suspend', 'resume' or 'retry'; returns the task
+    as it is then.
 
-    Nothing is waited for: where its host has to do something, the next visit there sees to it.  Raises UsageError when the
-    task is not in a state for that.
+    Nothing is waited for: where its host has to do something, the next visit there sees to it.
+    Raises UsageError when the task is not in a state for that.
     """
     while True:
         changed = _WISHES[verb](place, store, task)
@@ -297,7 +316,8 @@ def _kill(place, store, task):
         if settled is not None:
             results.tidy(place, store, settled)
         return settled
-    return task if task.state == 'killing' else store.advance(task, 'kill', 'to be killed on %s' % task.host)
+    return (task if task.state == 'killing'
+            else store.advance(task, 'kill', 'to be killed on %s' % task.host))
 
 
 def _suspend(_place, store, task):
@@ -310,9 +330,12 @@ def _suspend(_place, store, task):
 
 
 def _resume(_place, store, task):
-    if task.state == 'held' and task.after and task.reason == 'suspended':      # it waits again, as before
-        return store.advance(task, 'suspend', 'to go on, when it may', reason=after_text(task.after.split()))
-    return store.advance(task, 'resume', 'to go on' + (' on ' + task.host if task.host else ''), reason='', after='')
+    # It waits again, as before.
+    if task.state == 'held' and task.after and task.reason == 'suspended':
+        return store.advance(task, 'suspend', 'to go on, when it may',
+                             reason=after_text(task.after.split()))
+    return store.advance(task, 'resume', 'to go on' + (' on ' + task.host if task.host else ''),
+                         reason='', after='')
 
 
 def _retry(place, store, task):
@@ -328,9 +351,11 @@ _WISHES = {'kill': _kill, 'suspend': _suspend, 'resume': _resume, 'retry': _retr
 
 
 def remove(place, store, task, with_results):
-    """Have a task forgotten: now if it is done or has not started, else as soon as its host has ended it.
+    """Have a task forgotten: now if it is done or has not started, else as soon as its host has
+    ended it.
 
-    with_results: what came home of it is removed too.  Returns the task where it is not forgotten yet, else None.
+    with_results: what came home of it is removed too.  Returns the task where it is not forgotten
+    yet, else None.
     """
     if task.state not in ('done', 'fetching', 'killing'):
         task = wish(place, store, task, 'kill')

@@ -1,13 +1,17 @@
-"""What lies on hosts: looked at by a script that only looks, told apart by whose it is, and handed to the queue.
+"""What lies on hosts: looked at by a script that only looks, told apart by whose it is, and handed
+to the queue.
 
     known     an open task is there, or it is to be removed in time: the queue sees to it
     home      its results are here already, or there are none: it is removed
-    waiting   a task of ours that waits was found there (the state is older than the host): it is looked after there
-    unknown   of ours, and nobody knows it (the state was lost): it becomes a task "found", so that its results come home
+    waiting   a task of ours that waits was found there (the state is older than the host): it is
+              looked after there
+    unknown   of ours, and nobody knows it (the state was lost): it becomes a task "found", so that
+              its results come home
     missing   an open task is not there: the next visit finds that out, and makes it lost
 
-Whose it is is told by its name alone, which begins with that of its master: what another master made is counted, and never
-touched.  Nothing is removed here: what is to be is committed as a leftover or a task, and the next visit does it, under its lock.
+Whose it is is told by its name alone, which begins with that of its master: what another master
+made is counted, and never touched.  Nothing is removed here: what is to be is committed as a
+leftover or a task, and the next visit does it, under its lock.
 """
 
 from __future__ import generator_stop
@@ -29,8 +33,8 @@ BEGUN = ('begun', 'ended')      # there may be results
 class Seen(NamedTuple):
     """What a host told.
 
-    tasks: {key: kind}, as sh/doctor.sh has them.  processes: {key: how many carry it}.  kib: of .lwt.
-    has_home: is the home there?
+    tasks: {key: kind}, as sh/doctor.sh has them.  processes: {key: how many carry it}.  kib: of
+    .lwt. has_home: is the home there?
     """
 
     host: Host
@@ -46,7 +50,9 @@ class Seen(NamedTuple):
 
 
 class Strange(NamedTuple):
-    """What should not be so on a host.  kind: as above, 'process' or 'input'; name: a key or an input."""
+    """What should not be so on a host.  kind: as above, 'process' or 'input'; name: a key or an
+    input.
+    """
 
     kind: str
     name: str
@@ -62,7 +68,9 @@ class Known(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What is on a host: of open tasks, traces, what is to be removed in time, of other masters; and what should not be so."""
+    """What is on a host: of open tasks, traces, what is to be removed in time, of other masters;
+    and what should not be so.
+    """
 
     open: int
     traces: int
@@ -73,7 +81,8 @@ class Judgement(NamedTuple):
 
 def look(session, host):
     """Flow: look at a home; returns a Seen."""
-    answer = yield from call.script(session, host, 'doctor', [host.home], stall=session.settings.stall, most=budgets.LEFTOVERS)
+    answer = yield from call.script(session, host, 'doctor', [host.home],
+                                    stall=session.settings.stall, most=budgets.LEFTOVERS)
     if not answer.verdict.ok:
         return Seen(host, verdicts.with_complaint(answer.verdict, answer.stderr))
     return parse(host, answer.verdict, answer.lines)
@@ -92,7 +101,8 @@ def parse(host, verdict, lines):
             processes[words[2]] = processes.get(words[2], 0) + 1
         elif len(words) == 2:
             told[words[0]] = words[1][:budgets.ID]
-    return Seen(host, verdict, told.get('boot', ''), told.get('id', ''), bounded(told.get('kib', ''), 0, 1 << 50) or 0,
+    return Seen(host, verdict, told.get('boot', ''), told.get('id', ''),
+                bounded(told.get('kib', ''), 0, 1 << 50) or 0,
                 sample.parse(lines), tasks, tuple(inputs), processes, 'no' not in told)
 
 
@@ -124,7 +134,8 @@ def without_files(judgement):
 
 
 def at_home(store, looks):
-    """{key: the Hosts where processes of it belong}: its directory is there, or it was placed there.
+    """{key: the Hosts where processes of it belong}: its directory is there, or it was placed
+    there.
 
     Two hosts may be one machine, and see each other's processes.
     """
@@ -148,17 +159,22 @@ def judge(store, master, seen, before, homes):
     now = known(store)
     may_be, open_keys = before.all | now.all, before.open | now.open
     here = [task for task in store.on_host(seen.host.name) if task.home == seen.host.home]
-    strange = [_of_directory(store, key, kind) for key, kind in sorted(seen.tasks.items()) if is_ours(key) and key not in may_be]
+    strange = [_of_directory(store, key, kind)
+               for key, kind in sorted(seen.tasks.items()) if is_ours(key) and key not in may_be]
     strange += [Strange('input', name) for name in seen.inputs
                 if is_ours(name) and name not in may_be and not store.input_is_wanted(name)]
     strange += [Strange('missing', task.key, task) for task in here
-                if task.key in before.all and task.key not in seen.tasks and task.state not in ('launching', 'withdrawing')]
+                if task.key in before.all and task.key not in seen.tasks
+                and task.state not in ('launching', 'withdrawing')]
     named = {item.name for item in strange}
     strange += [Strange('process', key, store.of_key(key)[0]) for key in sorted(seen.processes)
-                if is_ours(key) and key not in open_keys | named and seen.host in homes.get(key, (seen.host,))]
-    others = sum(not is_ours(name) and name not in may_be for name in list(seen.tasks) + list(seen.inputs))
+                if is_ours(key) and key not in open_keys | named
+                and seen.host in homes.get(key, (seen.host,))]
+    others = sum(not is_ours(name) and name not in may_be
+                 for name in list(seen.tasks) + list(seen.inputs))
     traces = sum(kind == 'trace' and is_ours(key) for key, kind in seen.tasks.items())
-    return Judgement(len(here), traces, len(store.leftovers(seen.host.name)), others, tuple(strange))
+    return Judgement(len(here), traces, len(store.leftovers(seen.host.name)), others,
+                     tuple(strange))
 
 
 def _of_directory(store, key, kind):
@@ -179,7 +195,8 @@ def hand_over(store, seen, strange):
     elif strange.kind == 'unknown':
         store.adopt_unknown(name, host, seen.boot, seen.host_id)
     elif strange.kind != 'missing':
-        store.leave(Leftover(name, host.name, host.home, host.category, 'drop' if strange.kind == 'input' else 'purge'))
+        store.leave(Leftover(name, host.name, host.home, host.category,
+                             'drop' if strange.kind == 'input' else 'purge'))
 
 
 # kind: how several of it are told; what --fix has done about them in the end.

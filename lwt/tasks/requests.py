@@ -1,7 +1,9 @@
-"""Errands: what a visit sends to a host in one call of sh/control.sh, and takes from it.  No loop and no processes.
+"""Errands: what a visit sends to a host in one call of sh/control.sh, and takes from it.  No loop
+and no processes.
 
-What is sent is one line for each request and, behind them, a tar stream with the inputs that the host lacks and with what each
-new task has besides.  What comes is lines, and behind them a tar stream with the results of what has ended.
+What is sent is one line for each request and, behind them, a tar stream with the inputs that the
+host lacks and with what each new task has besides.  What comes is lines, and behind them a tar
+stream with the results of what has ended.
 """
 
 from __future__ import generator_stop
@@ -19,12 +21,16 @@ from lwt.tasks import model
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
 
-MOST_OWN = 1 << 16          # bytes of an input that may come to a host once more, if another attempt of its task does
-MOST_COPIED = 1 << 12       # bytes of one that comes again for each task: less work than a process there that copies it
+# Bytes of an input that may come to a host once more, if another attempt of its task does.
+MOST_OWN = 1 << 16
+# Bytes of one that comes again for each task: less work than a process there that copies it.
+MOST_COPIED = 1 << 12
 
 
 class Errand(NamedTuple):
-    """The input of a call: its bytes, and the size and digest of the stream at their end (0 and '-' for none)."""
+    """The input of a call: its bytes, and the size and digest of the stream at their end (0 and '-'
+    for none).
+    """
 
     data: bytes
     size: int = 0
@@ -32,8 +38,9 @@ class Errand(NamedTuple):
 
 
 class Bulky(NamedTuple):
-    """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task) or 'input' (name: that of the
-    input, of: the store.Group that wants it)."""
+    """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task)
+    or 'input' (name: that of the input, of: the store.Group that wants it).
+    """
 
     kind: str
     name: str
@@ -42,8 +49,9 @@ class Bulky(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The names of the inputs that are to be sent along: those that stay on the host for other tasks, and those that each task
-    gets for its own."""
+    """The names of the inputs that are to be sent along: those that stay on the host for other
+    tasks, and those that each task gets for its own.
+    """
 
     shared: frozenset = frozenset()
     own: frozenset = frozenset()
@@ -73,8 +81,9 @@ def sort_inputs(workspace, groups, needed, here):
 def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
     """Flow: the Errand about tasks on a host.
 
-    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the Inputs that go with them.
-    is_carried(task): is its result on its way already?  scratch: a directory for a large stream; it is made then.
+    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the
+    Inputs that go with them. is_carried(task): is its result on its way already?  scratch: a
+    directory for a large stream; it is made then.
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
@@ -100,7 +109,8 @@ def _packed(path, trees, texts, executable):
     """Flow: write the tar file with these trees and texts; returns the tarstream.Packed."""
     size = sum(map(tree_bytes, trees.values())) + sum(map(len, texts.values()))
     try:
-        return tarstream.Packed(*(yield from do(pack_file, [path, trees, texts, sorted(executable)], size)))
+        return tarstream.Packed(
+            *(yield from do(pack_file, [path, trees, texts, sorted(executable)], size)))
     except OSError as error:
         raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))
 
@@ -114,14 +124,19 @@ def pack_file(argument):
 
 
 def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
-    """The arguments of a request to sh/control.sh, which says what they mean.  stream: what has a size and a digest."""
+    """The arguments of a request to sh/control.sh, which says what they mean.  stream: what has a
+    size and a digest.
+    """
     settings = session.settings
-    return [home, session.nonce(), whole_seconds(settings.stall or settings.lease), plain_seconds(settings.grace), str(wait),
+    return [home, session.nonce(), whole_seconds(settings.stall or settings.lease),
+            plain_seconds(settings.grace), str(wait),
             str(limit), str(stream.size), stream.digest, watched, places]
 
 
 def pack_input(workspace, path, group):
-    """Flow: write the stream that brings the input of a store.Group to a host into a file; returns an tarstream.Packed."""
+    """Flow: write the stream that brings the input of a store.Group to a host into a file; returns
+    an tarstream.Packed.
+    """
     trees, executable = {}, set()
     _add_input(workspace, 'i/%s/work' % group.input, group, trees, executable)
     return (yield from _packed(path, trees, {}, executable))
@@ -185,9 +200,10 @@ def tree_bytes(path):
 class Inbox:
     """Takes what a host says in a call: a sink for call.call.  Use as a context manager.
 
-    directory: where the stream is kept, if one comes; it is made then.  most_kib: what it may bring, in
-    KiB as they are counted on a host; None: as much as there is room for.  problem: why no more is taken.
-    unfit: the keys of the tasks whose results were not taken, because more came than most_kib.
+    directory: where the stream is kept, if one comes; it is made then.  most_kib: what it may
+    bring, in KiB as they are counted on a host; None: as much as there is room for.  problem: why
+    no more is taken. unfit: the keys of the tasks whose results were not taken, because more came
+    than most_kib.
     """
 
     def __init__(self, directory, has_words=True, most_kib=None):
@@ -223,8 +239,10 @@ class Inbox:
     def _begin(self):
         try:
             files.make_dir(os.path.dirname(self.path))
-            self._file = open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb')
-        except (OSError, LwtError) as error:    # in a sink, it would end the loop: __exit__ raises it
+            self._file = open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+                                      | os.O_CLOEXEC, 0o600), 'wb')
+        # In a sink, it would end the loop: __exit__ raises it.
+        except (OSError, LwtError) as error:
             self._error = error
 
     def __call__(self, stream, data):
@@ -261,7 +279,8 @@ class Inbox:
             self._check_size()
             if not self.problem:
                 self._file.write(data)
-        except OSError as error:        # the disk is full: take the rest and forget it; the flow is told at the end
+        # The disk is full: take the rest and forget it; the flow is told at the end.
+        except OSError as error:
             self._error = error
 
     def _check_size(self):
@@ -275,8 +294,8 @@ class Inbox:
     def judged(self, verdict):
         """The Verdict on the call: a failure where more came than may.
 
-        What is unfit may come by itself: as a file with holes, it may be longer than the room that it
-        takes.  The words ahead of it are whole.
+        What is unfit may come by itself: as a file with holes, it may be longer than the room that
+        it takes.  The words ahead of it are whole.
         """
         if self.unfit and self._most:
             return verdicts.Verdict('ok', 0)
@@ -286,7 +305,8 @@ class Inbox:
 
     def lines(self):
         """The lines before the stream."""
-        return self._words.decode('utf-8', 'replace').split('\n', budgets.VISIT_LINES)[:budgets.VISIT_LINES]
+        return self._words.decode('utf-8',
+                                  'replace').split('\n', budgets.VISIT_LINES)[:budgets.VISIT_LINES]
 
     def sent(self):
         """The keys of the tasks whose results are in the stream."""
@@ -294,10 +314,12 @@ class Inbox:
 
     def complaints(self):
         """What was said on standard error, but what is told of the stream."""
-        return b'\n'.join(line for line in bytes(self._told).splitlines() if not line.startswith((b'tar ', b'digest ')))
+        return b'\n'.join(line for line in bytes(self._told).splitlines()
+                          if not line.startswith((b'tar ', b'digest ')))
 
     def _fact(self, word):
-        found = [line.partition(' ')[2] for line in self._told.decode('utf-8', 'replace').splitlines()
+        found = [line.partition(' ')[2]
+                 for line in self._told.decode('utf-8', 'replace').splitlines()
                  if line.startswith(word + ' ')]
         return found[-1] if found else ''
 
@@ -320,11 +342,16 @@ class Inbox:
         if self._complaints is None:
             self._complaints = self._read_complaints()
         general, by_key = self._complaints
-        return verdicts.printable_text(by_key.get(key, general).replace(key + '/', ''), budgets.TEXT)
+        return verdicts.printable_text(by_key.get(key, general).replace(key + '/', ''),
+                                       budgets.TEXT)
 
     def _read_complaints(self):
-        """(What could not be read of tasks that none names, {key: the first complaint that names it})."""
-        lines = [line for line in self.complaints().split(b'\n', budgets.REFUSALS)[:budgets.REFUSALS] if line]
+        """(What could not be read of tasks that none names, {key: the first complaint that names
+        it}).
+        """
+        lines = [line
+                 for line in self.complaints().split(b'\n', budgets.REFUSALS)[:budgets.REFUSALS]
+                 if line]
         lines = [line[:budgets.LINE].decode('utf-8', 'replace') for line in lines]
         by_key = {}
         for line in lines:

@@ -1,8 +1,10 @@
-"""Unpack the results of tasks from what their host sent: a pure function of files and values, so that it can run anywhere.
+"""Unpack the results of tasks from what their host sent: a pure function of files and values, so
+that it can run anywhere.
 
-A host sends the tree that d_fetch names (without d_fetch, what is new in the task's directory) and, besides, what symbolic links
-in it lead to elsewhere in the task's directory.  The first goes to result/.  The second is kept aside in BEYOND until the links
-are resolved (see symlinks), and is then removed.
+A host sends the tree that d_fetch names (without d_fetch, what is new in the task's directory) and,
+besides, what symbolic links in it lead to elsewhere in the task's directory.  The first goes to
+result/.  The second is kept aside in BEYOND until the links are resolved (see symlinks), and is
+then removed.
 """
 
 import os
@@ -16,13 +18,16 @@ from lwt.errors import printable
 from lwt.remote import budgets
 from lwt.workspace import files
 
-BEYOND = '.beyond'          # of a task: what was sent for the sake of links; hidden, for it never stays
+# Of a task: what was sent for the sake of links; hidden, for it never stays.
+BEYOND = '.beyond'
 OWN = ('run.stdout', 'run.stderr')
 
 
 class Arrived(NamedTuple):
-    """What came of one task.  is_found: did anything come of what was to be fetched?  missing: what could not be had or kept,
-    a line each.  refused: what the host should not have sent, a line each."""
+    """What came of one task.  is_found: did anything come of what was to be fetched?  missing: what
+    could not be had or kept, a line each.  refused: what the host should not have sent, a line
+    each.
+    """
 
     is_found: bool = False
     missing: tuple = ()
@@ -30,10 +35,11 @@ class Arrived(NamedTuple):
 
 
 def place(name, is_directory, d_fetch):
-    """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into result/.
+    """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into
+    result/.
 
-    name: as tarstream.unpack gives it.  What a host sends beside d_fetch (without d_fetch: under a name that begins with ./) goes
-    into BEYOND.
+    name: as tarstream.unpack gives it.  What a host sends beside d_fetch (without d_fetch: under a
+    name that begins with ./) goes into BEYOND.
     """
     beside = name.startswith('./')
     name = name[2:] if beside else name
@@ -50,16 +56,18 @@ def place(name, is_directory, d_fetch):
 
 
 def unpack(tar_path, part, wanted):
-    """Unpack the results of some tasks, each into part/KEY, where its result/ and its standard streams are afterwards.
+    """Unpack the results of some tasks, each into part/KEY, where its result/ and its standard
+    streams are afterwards.
 
-    part: a directory that is not there yet.  wanted: {key: d_fetch}.  Returns {key: Arrived}; where the
-    archive is not taken, that is the reason for all of them.  Raises OSError when this machine cannot
-    take it.
+    part: a directory that is not there yet.  wanted: {key: d_fetch}.  Returns {key: Arrived}; where
+    the archive is not taken, that is the reason for all of them.  Raises OSError when this machine
+    cannot take it.
     """
     links = {key: {} for key in wanted}
     for key in wanted:
         os.makedirs(os.path.join(part, key, 'result'), mode=0o700)
-    found, single = set(), set()        # keys: something of d_fetch came; what came as d_fetch is a file
+    # Keys: something of d_fetch came; what came as d_fetch is a file.
+    found, single = set(), set()
 
     def where(name, is_directory):
         mark, path = _split_mark(name)
@@ -81,9 +89,11 @@ def unpack(tar_path, part, wanted):
         key, _slash, rest = path.partition('/')
         if key in links:
             links[key].setdefault(mark + rest, target)
-    trees = {key: ResultTree(os.path.join(part, key), key, wanted[key], links[key], key in found, key in single)
+    trees = {key: ResultTree(os.path.join(part, key), key, wanted[key], links[key], key in found,
+                             key in single)
              for key in wanted}
-    return {key: _finish(trees[key], [_without_key(line, key) for line in refused if key in line]) for key in wanted}
+    return {key: _finish(trees[key], [_without_key(line, key) for line in refused if key in line])
+            for key in wanted}
 
 
 def _nothing(folder, refusal):
@@ -123,7 +133,8 @@ def _finish(tree, refused):
     for name in OWN:
         if os.path.isfile(os.path.join(tree.folder, name)):
             os.chmod(os.path.join(tree.folder, name), 0o600)
-    return Arrived(tree.is_found, tuple(missing), tuple(line for line in refused if not isinstance(line, tarstream.Unstorable)))
+    return Arrived(tree.is_found, tuple(missing),
+                   tuple(line for line in refused if not isinstance(line, tarstream.Unstorable)))
 
 
 def _resolve_links(tree):
@@ -132,7 +143,8 @@ def _resolve_links(tree):
     planner.plan(sorted(tree.fetched_links))
     missing = [_problem(tree, problem.path, problem.reason) for problem in planner.problems]
     links = [step for step in planner.steps if step.kind == 'link']
-    for step in [step for step in planner.steps if step.kind != 'link'] + links:     # nothing is written through a link
+    # Nothing is written through a link.
+    for step in [step for step in planner.steps if step.kind != 'link'] + links:
         try:
             _make(tree, step, os.path.join(tree.folder, 'result', step.place))
         except OSError as error:
@@ -183,10 +195,12 @@ def _shown(path):
 
 
 class ResultTree(symlinks.Tree):
-    """The directory of one task, as far as its host sent it: files and directories in folder, and links.
+    """The directory of one task, as far as its host sent it: files and directories in folder, and
+    links.
 
-    named: the path that d_fetch names; top: where that leads, the real path of what is fetched.  links: {path: target} of all.
-    fetched_links: the paths of those that were fetched for themselves.  is_found: is there what was to be fetched?
+    named: the path that d_fetch names; top: where that leads, the real path of what is fetched.
+    links: {path: target} of all. fetched_links: the paths of those that were fetched for
+    themselves.  is_found: is there what was to be fetched?
     """
 
     def __init__(self, folder, key, d_fetch, links, is_found, is_single):
@@ -199,7 +213,8 @@ class ResultTree(symlinks.Tree):
         self._is_single = is_single             # is what is fetched a file?
         self._aside = {_split_mark(name)[1] for name in links if _split_mark(name)[0]}
         self._above_aside = set(self._aside)    # with the directories that lead to them
-        self._names = {}                        # directory -> names in it, as far as links and what is fetched tell them
+        # Directory -> names in it, as far as links and what is fetched tell them.
+        self._names = {}
         for path in list(self.links) + [self.named]:
             self._note(path)
         for path in self._aside:
@@ -216,18 +231,22 @@ class ResultTree(symlinks.Tree):
             path = symlinks.parent(path)
 
     def find_top(self):
-        """Follow d_fetch where it is a link, or leads through one, and put what is there into result/.  Raises Unresolved."""
+        """Follow d_fetch where it is a link, or leads through one, and put what is there into
+        result/.  Raises Unresolved.
+        """
         if any(symlinks.is_below(self.named, path) for path in self.links):
             self.top = symlinks.resolve(self, self.named)
             self._note(self.top)
             self._move_to_result()
             self.is_found = True
         self.fetched_links = [path for path in self.links
-                              if symlinks.is_below(path, self.top) and path != self.top and path not in self._aside]
+                              if symlinks.is_below(path, self.top) and path != self.top
+                              and path not in self._aside]
 
     def _move_to_result(self):
         """Move what d_fetch leads to from BEYOND to result/."""
-        source, result = os.path.join(self.folder, BEYOND, self.top), os.path.join(self.folder, 'result')
+        source, result = os.path.join(self.folder, BEYOND, self.top), os.path.join(self.folder,
+                                                                                   'result')
         self._is_single = os.path.isfile(source)
         if self._is_single:
             os.rename(source, os.path.join(result, self.named.rpartition('/')[2]))
@@ -239,10 +258,12 @@ class ResultTree(symlinks.Tree):
         """Where a path of the tree may be on this machine."""
         result, aside = os.path.join(self.folder, 'result'), os.path.join(self.folder, BEYOND, path)
         if self._is_single:
-            return [os.path.join(result, self.named.rpartition('/')[2]) if path == self.top else aside]
+            return [os.path.join(result, self.named.rpartition('/')[2]) if path == self.top
+                    else aside]
         if not symlinks.is_below(path, self.top):
             return [aside]
-        return [os.path.join(result, path[len(self.top) + 1:]) if path != self.top else result, aside]
+        return [os.path.join(result, path[len(self.top) + 1:]) if path != self.top else result,
+                aside]
 
     def local(self, path):
         """The path on this machine of a file or directory of the tree."""
@@ -260,7 +281,8 @@ class ResultTree(symlinks.Tree):
         if path in self.links:
             return 'link'
         place = self.local(path)
-        return 'dir' if path in self._names or os.path.isdir(place) else 'file' if os.path.isfile(place) else ''
+        return ('dir' if path in self._names or os.path.isdir(place) else 'file'
+                if os.path.isfile(place) else '')
 
     def target(self, path):
         return self.links[path]
@@ -280,6 +302,7 @@ class ResultTree(symlinks.Tree):
         return rest if own else None
 
     def is_fetched(self, path):
-        if not symlinks.is_below(path, self.top) or os.path.lexists(os.path.join(self.folder, BEYOND, path)):
+        if (not symlinks.is_below(path, self.top)
+            or os.path.lexists(os.path.join(self.folder, BEYOND, path))):
             return False
         return path not in self._above_aside

@@ -1,10 +1,12 @@
 """What came back: how results are put into task.finish/, complete or not at all.
 
-    task.finish/NAME.TIME.ID/    result/ run.stdout run.stderr run.code, and attempt.N/ with the same for earlier attempts
-    task.finish/.attempt.ID.N/   where the results of an attempt wait while the task is being tried again
+    task.finish/NAME.TIME.ID/    result/ run.stdout run.stderr run.code, and attempt.N/ with the
+                                 same for earlier attempts
+    task.finish/.attempt.ID.N/   where the results of an attempt wait while the task is being tried
+                                 again
 
-All of it is in one directory, which may be on another file system.  TIME is when the task was added, so that whoever finds a task
-half fetched knows where its results are, or would be.
+All of it is in one directory, which may be on another file system.  TIME is when the task was
+added, so that whoever finds a task half fetched knows where its results are, or would be.
 """
 
 import os
@@ -41,8 +43,8 @@ def attempt_directory(workspace, task):
 class Came(NamedTuple):
     """The results of one task that were unpacked and synced, but are not in their place yet.
 
-    code: of the task, as its run.code has it.  problems: the first line about what could not be had, or
-    was refused; count: how many there are.  size: bytes.
+    code: of the task, as its run.code has it.  problems: the first line about what could not be
+    had, or was refused; count: how many there are.  size: bytes.
     """
 
     code: object
@@ -53,7 +55,9 @@ class Came(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """What came from a host at once.  problem: why nothing of it can be used, or ''; came: {key: Came}."""
+    """What came from a host at once.  problem: why nothing of it can be used, or ''; came: {key:
+    Came}.
+    """
 
     problem: str = ''
     came: dict = {}
@@ -79,7 +83,8 @@ def unpack_part(argument):
 
 
 def _unpack(path, part, wanted):
-    arrived = result_files.unpack(path, part, {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
+    arrived = result_files.unpack(path, part,
+                                  {key: d_fetch for key, (d_fetch, _code) in wanted.items()})
     came = {}
     for key, (_d_fetch, code) in wanted.items():
         with open(files.open_new(os.path.join(part, key, 'run.code'), 0o600), 'w') as file:
@@ -107,9 +112,10 @@ class Books:
         yield from local_work.remove(self._part)
 
     def unpack(self, inbox, wanted, host):
-        """Flow: check what came in an requests.Inbox, unpack it beside its place, and sync it; returns a
-        Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError for what this machine cannot do;
-        what the host is to blame for is the problem of the Parcel."""
+        """Flow: check what came in an requests.Inbox, unpack it beside its place, and sync it;
+        returns a Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError for what this
+        machine cannot do; what the host is to blame for is the problem of the Parcel.
+        """
         if not wanted:
             return Parcel()
         if not inbox.has_stream:
@@ -123,22 +129,24 @@ class Books:
             yield from self.clear()
             return Parcel(error.message)
         except OSError as error:
-            raise LocalError('%s: %s' % (error.filename or self._part, error.strerror or error), STILL_THERE % host)
+            raise LocalError('%s: %s' % (error.filename or self._part, error.strerror or error),
+                             STILL_THERE % host)
         except LocalError as error:
             raise LocalError(error.message, STILL_THERE % host)
         return Parcel(problem, {key: Came(wanted[key][1], *values) for key, values in came.items()})
 
     def enter(self, fetched, parcel, complaint, keep_days, told):
-        """Put what unpack prepared into its place, and note that it is here; returns the Tasks as they are
-        then, which are to be closed.
+        """Put what unpack prepared into its place, and note that it is here; returns the Tasks as
+        they are then, which are to be closed.
 
-        fetched: Tasks.  complaint(key) says what could not be read on the host.  What is incomplete is no
-        success, and stays on its host until the task is removed or retried; if a later attempt is a
-        success, for keep_days.  told: a list, gets what is to be said.  Raises LocalError; nothing is
-        committed then.
+        fetched: Tasks.  complaint(key) says what could not be read on the host.  What is incomplete
+        is no success, and stays on its host until the task is removed or retried; if a later
+        attempt is a success, for keep_days.  told: a list, gets what is to be said.  Raises
+        LocalError; nothing is committed then.
         """
         # If somebody else has changed a task meanwhile, run.code may be wrong.
-        fetched = [task for task in fetched if task.key in parcel.came and parcel.came[task.key].code == task.code]
+        fetched = [task for task in fetched
+                   if task.key in parcel.came and parcel.came[task.key].code == task.code]
         came = {task.key: parcel.came[task.key] for task in fetched}
         ends = {task.key: _judge(task, complaint(task.key), came[task.key]) for task in fetched}
         try:
@@ -150,7 +158,8 @@ class Books:
         with self._store.together():
             for task in fetched:
                 end, reason, is_whole = ends[task.key]
-                after = self._store.settle(task, 'fetched', end, task.code, reason, 'clean' if is_whole else 'keep', keep_days,
+                after = self._store.settle(task, 'fetched', end, task.code, reason,
+                                           'clean' if is_whole else 'keep', keep_days,
                                            came[task.key].size)
                 if after is not None:
                     settled.append(after)
@@ -159,22 +168,28 @@ class Books:
 
     def _put_into_place(self, fetched, ends):
         for task in fetched:
-            is_last = model.conclude(ends[task.key][0], task, self._store.past(task, ends[task.key][0]))[0] == 'done'
+            is_last = model.conclude(ends[task.key][0], task,
+                                     self._store.past(task, ends[task.key][0]))[0] == 'done'
             target = (directory if is_last else attempt_directory)(self._workspace, task)
-            if not os.path.isdir(os.path.join(target, 'result')):  # else fetched by a pass that ended before it could say so
+            # Else fetched by a pass that ended before it could say so.
+            if not os.path.isdir(os.path.join(target, 'result')):
                 os.rename(os.path.join(self._part, task.key), target)
         files.remove_tree(self._part)           # it is empty, unless somebody was faster
         if fetched:
             files.sync_dir(self._workspace.path('task.finish'))
 
     def close(self, task):
-        """After the end of a task: put earlier attempts beside its results, and remove its input if nobody needs it."""
+        """After the end of a task: put earlier attempts beside its results, and remove its input if
+        nobody needs it.
+        """
         if task.state == 'done':
             tidy(self._workspace, self._store, task)
 
 
 def _judge(task, complaint, came):
-    """(how it ended, the reason, is all of it here) of an attempt whose results came.  came: its Came."""
+    """(how it ended, the reason, is all of it here) of an attempt whose results came.  came: its
+    Came.
+    """
     problem, count = came.problem, came.count
     if complaint:
         problem, count = complaint, count + 1
@@ -184,7 +199,8 @@ def _judge(task, complaint, came):
         return task.end, task.reason, True
     more = ' and %d more' % (count - 1) if count > 1 else ''
     end = 'failed' if task.end == 'success' else task.end
-    return end, '; '.join(filter(None, (task.reason, 'result incomplete: ' + problem + more))), False
+    return end, '; '.join(
+        filter(None, (task.reason, 'result incomplete: ' + problem + more))), False
 
 
 def tell(task, text, told):
@@ -198,12 +214,15 @@ def ended_text(task, after, reason):
     end = after.end
     words = '%s (exit code %d)' % (end, after.code) if end == 'failed' and after.code else end
     more = {'new': ', to be tried again', 'held': ', held: ' + after.reason}.get(after.state, '')
-    return '%s: %s%s%s%s' % (task.label, words, ' on ' + task.host if task.host else '', ': ' + reason if reason else '', more)
+    return ('%s: %s%s%s%s'
+            % (task.label, words, ' on ' + task.host if task.host else '',
+               ': ' + reason if reason else '', more))
 
 
 def tidy(workspace, store, task):
-    """After the end of a task: put earlier attempts beside its results, remove its input if nobody needs it, and forget it if
-    that was asked for."""
+    """After the end of a task: put earlier attempts beside its results, remove its input if nobody
+    needs it, and forget it if that was asked for.
+    """
     gather(workspace, task)
     forget_input(workspace, store, task)
     for _task, with_results in store.doomed(task.id):
@@ -222,7 +241,8 @@ def forget(workspace, store, task, with_results):
 def gather(workspace, task):
     """Put what waits of a task that is done into its place: earlier attempts beside its results.
 
-    What waits of its last attempt are its results: a retry had set them aside, and did not come further.
+    What waits of its last attempt are its results: a retry had set them aside, and did not come
+    further.
     """
     target = directory(workspace, task)
     with files.local_errors(target):
@@ -237,7 +257,9 @@ def gather(workspace, task):
 
 
 def forget_input(workspace, store, task):
-    """Remove the input of a task, from hosts if no task is open that needs it, and from here if none may be tried again."""
+    """Remove the input of a task, from hosts if no task is open that needs it, and from here if
+    none may be tried again.
+    """
     if not store.input_is_wanted(task.input):
         store.drop_input(task.input)
     if not store.input_is_wanted(task.input, even_failed=True):
@@ -245,7 +267,9 @@ def forget_input(workspace, store, task):
 
 
 def set_aside(workspace, task):
-    """Before a task that is done is tried again: what came of it so far waits, as that of any earlier attempt."""
+    """Before a task that is done is tried again: what came of it so far waits, as that of any
+    earlier attempt.
+    """
     source = directory(workspace, task)
     with files.local_errors(source):
         if not os.path.isdir(source):
@@ -254,6 +278,7 @@ def set_aside(workspace, task):
             match = _EARLIER.fullmatch(name)
             if match and os.path.isdir(os.path.join(source, name)):
                 number = int(match.group(1))
-                os.rename(os.path.join(source, name), attempt_directory(workspace, task._replace(attempt=number)))
+                os.rename(os.path.join(source, name),
+                          attempt_directory(workspace, task._replace(attempt=number)))
         os.rename(source, attempt_directory(workspace, task))
         files.sync_dir(workspace.path('task.finish'))

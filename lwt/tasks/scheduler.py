@@ -1,8 +1,9 @@
 """Passes: which hosts are visited, and how often.
 
-A pass visits, at the same time, every host on which there is something, and, while tasks wait, every available host that may
-take one; tasks are placed as hosts answer, and no host waits for another.  `run` goes on like that, each host at its own pace,
-until no task is open.  What is bulky is carried beside the visits.
+A pass visits, at the same time, every host on which there is something, and, while tasks wait,
+every available host that may take one; tasks are placed as hosts answer, and no host waits for
+another.  `run` goes on like that, each host at its own pace, until no task is open.  What is bulky
+is carried beside the visits.
 """
 
 from __future__ import generator_stop
@@ -24,19 +25,21 @@ from lwt.workspace.hostlist import Host
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
-CARRY_AGAIN = (2.0, 120.0)      # seconds between two tries to carry something, doubled each time, and at most
+# Seconds between two tries to carry something, doubled each time, and at most.
+CARRY_AGAIN = (2.0, 120.0)
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
 PATIENCE = 3.0                  # seconds that a login may take when nothing is open any more
 REMARK_AFTER = 5.0              # seconds in which no task is anywhere, though some wait
-MOST_WAITING = 250              # hosts that may each have a child that waits: it holds no slot, but three descriptors
+# Hosts that may each have a child that waits: it holds no slot, but three descriptors.
+MOST_WAITING = 250
 
 
 def targets(store, listed, ill, now, rules, may_place=True, only=None):
-    """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be given new tasks; only: one
-    name.
+    """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be
+    given new tasks; only: one name.
 
-    ill: {name: Health}.  rules: health.Rules.
-    A host that is not due to be asked again is left out, and one in quarantine is asked but given nothing.
+    ill: {name: Health}.  rules: health.Rules. A host that is not due to be asked again is left out,
+    and one in quarantine is asked but given nothing.
     """
     by_name = {host.name: host for host in listed}
     waiting = [group.desc for group in store.waiting()] if may_place else []
@@ -66,18 +69,22 @@ def _as_listed(listed, host):
 
 
 def unplaceable(store, listed, numbers=None):
-    """The Tasks, of all or of those with these numbers, that no available host may take, whatever the weather."""
+    """The Tasks, of all or of those with these numbers, that no available host may take, whatever
+    the weather.
+    """
     inputs = {group.input: group.name for group in store.waiting()
               if not any(accepts(host, group.desc) for host in listed)}
     waiting = store.chosen(('new',), names=tuple(set(inputs.values()))) if inputs else ()
-    return [task for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
+    return [task
+            for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
 
 
 class _Carriers:
-    """What is being carried: each thing by one flow, and no more hosts than there are tasks for an input.
+    """What is being carried: each thing by one flow, and no more hosts than there are tasks for an
+    input.
 
-    after(item, report) is called when one has ended.  What did not get through is not tried again at once, but after a while that
-    grows.
+    after(item, report) is called when one has ended.  What did not get through is not tried again
+    at once, but after a while that grows.
     """
 
     def __init__(self, run, context, after):
@@ -85,11 +92,13 @@ class _Carriers:
         self._context = context
         self._after = after
         self._items = []
-        self._failed = {}               # (name, host) -> (how often it failed, when it may be tried again)
+        # (name, host) -> (how often it failed, when it may be tried again)
+        self._failed = {}
 
     def context(self):
         """The Context of visits that carry what is bulky this way."""
-        return self._context._replace(wake=self._pool.wake, carry=self.start, is_carried=self.is_carried)
+        return self._context._replace(wake=self._pool.wake, carry=self.start,
+                                      is_carried=self.is_carried)
 
     def is_carried(self, name):
         """Is it on its way?"""
@@ -109,7 +118,8 @@ class _Carriers:
         self._items.remove(item)
         if isinstance(report, LwtError) or report.problem:
             times = self._failed.get((item.name, item.host), (0, 0))[0] + 1
-            self._failed[item.name, item.host] = times, self._context.clock() + min(CARRY_AGAIN[1], CARRY_AGAIN[0] * 2 ** times)
+            delay = min(CARRY_AGAIN[1], CARRY_AGAIN[0] * 2 ** times)
+            self._failed[item.name, item.host] = times, self._context.clock() + delay
         else:
             self._failed.pop((item.name, item.host), None)
         self._after(item, report)
@@ -117,7 +127,9 @@ class _Carriers:
 
 
 def one_pass(run, context, listed, only=None):
-    """One pass; returns the Reports of its visits.  only: names of hosts to look after, without giving them new tasks."""
+    """One pass; returns the Reports of its visits.  only: names of hosts to look after, without
+    giving them new tasks.
+    """
     reports = []
 
     def after(item, report):
@@ -148,9 +160,12 @@ def until_done(run, context, listed, numbers=None, prospects=None):
                                        listed,
                                        context.clock)
     reports, failures = [], []
-    context = _Carriers(run, context, lambda _item, report: failures.extend([report] * isinstance(report, LwtError))).context()
+    context = _Carriers(run,
+                        context, lambda _item, report: failures.extend(
+                            [report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
-    names = dict.fromkeys([host.name for host in listed] + [name for name, _home, _category in context.store.busy_hosts()])
+    names = dict.fromkeys([host.name for host in listed]
+                          + [name for name, _home, _category in context.store.busy_hosts()])
     server = _Server(run.pool, context, listed, len(names) <= MOST_WAITING, numbers, prospects)
     for name in names:
         run.pool.add(server.serve(name), reports.append)
@@ -161,13 +176,17 @@ def until_done(run, context, listed, numbers=None, prospects=None):
 
 
 class _Server:
-    """Looks after hosts until there is nothing open any more; a host that has let nobody in by then is not waited for."""
+    """Looks after hosts until there is nothing open any more; a host that has let nobody in by then
+    is not waited for.
+    """
 
     def __init__(self, pool, context, listed, is_roomy, numbers, prospects):
         self._pool = pool
-        self._door = admission.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1, context.store.going_count)
+        self._door = admission.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1,
+                                    context.store.going_count)
         self._answered = set()          # the names of hosts that have
-        self._knocking = {}             # name -> since when it is logged in to, of those that have not
+        # Name -> since when it is logged in to, of those that have not.
+        self._knocking = {}
         self._given_up = set()          # of these
         self._serving = set()           # the names of hosts that are looked after
         self._ended = False             # it was over once
@@ -194,9 +213,12 @@ class _Server:
             self._knocking.pop(name, None)
 
     def _enter(self, target):
-        """Flow: wait until a host may be logged in to; where there is something of ours, or no login, that is at once."""
+        """Flow: wait until a host may be logged in to; where there is something of ours, or no
+        login, that is at once.
+        """
         is_idle = not self._store.on_host(target.name) and not self._store.leftovers(target.name)
-        while is_idle and not target.homes[0].is_local and not self._ended and not self._door.admits(target.name):
+        while (is_idle and not target.homes[0].is_local and not self._ended
+               and not self._door.admits(target.name)):
             yield Sleep(admission.LOOK)
 
     def _stay(self, target):
@@ -216,7 +238,8 @@ class _Server:
         finally:
             self._knocking.pop(name, None)
         if name in self._given_up:
-            self._context.trouble(name, 'unreachable (no answer in %g s, and nothing more to do)' % PATIENCE)
+            self._context.trouble(name, 'unreachable (no answer in %g s, and nothing more to do)'
+                                  % PATIENCE)
         return report
 
     def _end(self):
@@ -237,7 +260,9 @@ class _Server:
             yield Sleep(admission.LOOK)
 
     def remark(self):
-        """Flow: where tasks wait though none is under way, say so once of each name: nobody has room for them."""
+        """Flow: where tasks wait though none is under way, say so once of each name: nobody has
+        room for them.
+        """
         busy_at, said = self._pool.loop.time(), set()
         while self._serving:
             yield Sleep(1.0)
@@ -253,7 +278,9 @@ class _Server:
                 said.update(waiting)
 
     def serve(self, name):
-        """Flow: visit one host again and again, more slowly while nothing happens there; returns the last Report."""
+        """Flow: visit one host again and again, more slowly while nothing happens there; returns
+        the last Report.
+        """
         self._serving.add(name)
         try:
             return (yield from self._serve(name))

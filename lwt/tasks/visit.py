@@ -1,14 +1,19 @@
-"""A visit: all that is done on one host in one pass, as a flow: one login, and at most two round trips.
+"""A visit: all that is done on one host in one pass, as a flow: one login, and at most two round
+trips.
 
-    first    removals, launches and cancels that were intended, a look at all its tasks, and the results of what has ended
-    second   new tasks as its slots allow, the inputs that it lacks, their launches, and the removal of what came home
+    first    removals, launches and cancels that were intended, a look at all its tasks, and the
+             results of what has ended
+    second   new tasks as its slots allow, the inputs that it lacks, their launches, and the
+             removal of what came home
 
-`stay` goes on with the second one again and again, and lets the host wait in it until something ends.
+`stay` goes on with the second one again and again, and lets the host wait in it until something
+ends.
 
-The order within each is what makes it safe: the intent is committed, then the host is told; a lost answer is asked for again by
-the next visit, which does not need to know how far this one came.  What is large goes another way, so that nobody waits for it:
-Context.carry takes it to a flow of its own (see carry).  A lock for each host keeps visits apart; they are
-otherwise independent, so that one slow host is its own problem.
+The order within each is what makes it safe: the intent is committed, then the host is told; a lost
+answer is asked for again by the next visit, which does not need to know how far this one came.
+What is large goes another way, so that nobody waits for it: Context.carry takes it to a flow of its
+own (see carry).  A lock for each host keeps visits apart; they are otherwise independent, so that
+one slow host is its own problem.
 """
 
 from __future__ import generator_stop
@@ -35,23 +40,29 @@ CALL_GRACE = 30.0       # seconds that a call may take, over what it is known to
 KILL_TIME = 3           # a cancel may take so many times the grace, and a few seconds
 MOST_AT_ONCE = 500      # new tasks in one call
 BULKY = 4096            # KiB: results and inputs that are larger are carried by themselves
-LONGEST_WAIT = 5        # seconds that a host is asked to wait for an end: a user's wish may come meanwhile
-FIRST_WAIT = 2          # as long as there are new tasks in the call: whoever looks is to see that they run
+# Seconds that a host is asked to wait for the end of a task, and while a request brings new tasks.
+# Meanwhile nothing else can be asked of it, such as a kill.
+LONGEST_WAIT = 5
+FIRST_WAIT = 2
 PACE = (0.25, 5.0)      # seconds between two round trips where the host has nothing to wait for
 CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
 SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
 RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
-QUICK = FIRST_WAIT / 2  # seconds: where all new tasks end within a call of this length, the next one brings more than there
-MOST_ROUNDS = 4         # are slots for, at most so many times; the host starts them one after the other, as slots become free
+# Where all new tasks end within QUICK seconds, the next request brings up to MOST_ROUNDS times as
+# many tasks as there are slots; the host starts them one after the other, as slots become free.
+QUICK = FIRST_WAIT / 2
+MOST_ROUNDS = 4
 
 
 class Context(NamedTuple):
-    """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since 1970.
+    """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since
+    1970.
 
-    health_log: takes what is heard of the host.  wake() is called when there is something new for other hosts to do.
-    carry(bulky) gets what is to be carried, unless it says by is_carried(name) that it is at it already.  trouble(host, reason,
-    is_over_budget) hears why a visit to a host came to nothing, and '' when it answers.
-    remark(text) hears what people are to know even if they do not want to hear of each step.
+    health_log: takes what is heard of the host.  wake() is called when there is something new for
+    other hosts to do. carry(bulky) gets what is to be carried, unless it says by is_carried(name)
+    that it is at it already.  trouble(host, reason, is_over_budget) hears why a visit to a host
+    came to nothing, and '' when it answers. remark(text) hears what people are to know even if they
+    do not want to hear of each step.
     """
 
     workspace: object
@@ -68,8 +79,10 @@ class Context(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A host to visit.  homes: Hosts of its name, one for each home in which there are tasks.  place: the Host that may get
-    new tasks, or None.  peers: all Hosts that may get new tasks.  rivals: how many hosts are asking for what waits."""
+    """A host to visit.  homes: Hosts of its name, one for each home in which there are tasks.
+    place: the Host that may get new tasks, or None.  peers: all Hosts that may get new tasks.
+    rivals: how many hosts are asking for what waits.
+    """
 
     name: str
     homes: tuple
@@ -79,8 +92,9 @@ class Target(NamedTuple):
 
 
 class Report(NamedTuple):
-    """How a visit went.  busy: another lwt was there.  changes: the number of things that happened.  problem: why it ended
-    early, or ''; kind: the class of that."""
+    """How a visit went.  busy: another lwt was there.  changes: the number of things that happened.
+    problem: why it ended early, or ''; kind: the class of that.
+    """
 
     name: str
     busy: bool = False
@@ -103,12 +117,15 @@ def visit(context, target):
 
 
 def stay(context, target, find_target, is_over, lingers):
-    """Flow: visit a host again and again, for the Targets that find_target() gives; returns a Report.
+    """Flow: visit a host again and again, for the Targets that find_target() gives; returns a
+    Report.
 
-    is_over(): is nothing more to be expected, anywhere?  lingers: may the connection be kept until then, and the host be asked to
-    wait for an end?  Else it is left as soon as there is nothing to do.
+    is_over(): is nothing more to be expected, anywhere?  lingers: may the connection be kept until
+    then, and the host be asked to wait for an end?  Else it is left as soon as there is nothing to
+    do.
     """
-    return (yield from _locked(context, target, not lingers, lambda visitor: visitor.again(find_target, is_over, lingers)))
+    return (yield from _locked(
+        context, target, not lingers, lambda visitor: visitor.again(find_target, is_over, lingers)))
 
 
 def _locked(context, target, holds_slot, serve):
@@ -126,7 +143,8 @@ def _locked(context, target, holds_slot, serve):
         if error.verdict.kind != 'killed':      # that was us, and says nothing of the host
             context.trouble(target.name, error.verdict.reason, error.verdict.is_over_budget)
             context.health_log.note(target.name, None, error.verdict.reason)
-        return Report(target.name, changes=visitor.changes, problem=error.verdict.reason, kind=error.verdict.kind)
+        return Report(target.name, changes=visitor.changes, problem=error.verdict.reason,
+                      kind=error.verdict.kind)
     finally:
         context.health_log.settle()
         lock.release()
@@ -146,13 +164,16 @@ class _Visitor:
         self._books = results.Books(context.workspace, context.store, target.name)
         self._facts = {}                # Host -> Facts
         self._sampled = {}              # Host -> when it told of its load
-        self._rounds = {}               # Host -> how many times its slots the tasks of one call may be
+        # Host -> how many times its slots the tasks of one call may be.
+        self._rounds = {}
         self._ended = []                # tasks whose attempt is over
         self._went_wrong = False        # did one of the last of them end badly?
         self.changes = 0
 
     def begin(self):
-        """Flow: remove what a visit left that was killed, once it is certain that nobody else is here."""
+        """Flow: remove what a visit left that was killed, once it is certain that nobody else is
+        here.
+        """
         yield from local_work.remove(self._scratch)
         yield from self._books.clear()
 
@@ -182,11 +203,15 @@ class _Visitor:
                 return
             pace = PACE[0] if self.changes != changes else min(PACE[1], 2 * pace)
             waited = self.changes != changes or self._context.clock() - began >= PACE[0]
-            if (not waited or self._went_wrong) and not (is_over() and not self._has_leftovers(target)):
-                yield Sleep(pace)       # where tasks end badly, others first show whether it is the host's fault
+            if ((not waited or self._went_wrong)
+                and not (is_over() and not self._has_leftovers(target))):
+                # Where tasks end badly, others first show whether it is the host's fault.
+                yield Sleep(pace)
 
     def _look_after(self, host, may_wait):
-        """Flow: a round trip about a home, and one before it if the host has not said yet what it has room for."""
+        """Flow: a round trip about a home, and one before it if the host has not said yet what it
+        has room for.
+        """
         is_new = host not in self._facts
         if is_new:
             yield from self._exchange(host, [], 0, True)
@@ -200,9 +225,12 @@ class _Visitor:
                 self._learn_pace(host, placed, self._context.clock() - began)
 
     def _learn_pace(self, host, placed, took):
-        """The tasks that were placed in a call of some seconds: have they all ended?  Then the next call may bring more."""
+        """The tasks that were placed in a call of some seconds: have they all ended?  Then the next
+        call may bring more.
+        """
         there = {task.key for task in self._asked(host) if task.state != 'fetching'}
-        is_quick = took < QUICK and not self._went_wrong and not any(task.key in there for task in placed)
+        is_quick = (took < QUICK and not self._went_wrong
+                    and not any(task.key in there for task in placed))
         self._rounds[host] = min(MOST_ROUNDS, 2 * self._rounds.get(host, 1)) if is_quick else 1
 
     def _has_work(self, target):
@@ -211,7 +239,7 @@ class _Visitor:
     def _has_leftovers(self, target):
         return any(self._leftovers(host) for host in target.homes)
 
-    # -- one round trip -----------------------------------------------------------------------------------------------
+    # -- one round trip ----------------------------------------------------------------------------
 
     def _tasks(self, host):
         return [task for task in self._store.on_host(host.name) if task.home == host.home]
@@ -223,10 +251,11 @@ class _Visitor:
         return [left for left in self._store.leftovers(host.name) if left.home == host.home]
 
     def _exchange(self, host, placed, wait, wants_results, inputs=requests.Inputs()):
-        """Flow: one call of sh/control.sh about all that there is in a home; then what it answered is taken.
+        """Flow: one call of sh/control.sh about all that there is in a home; then what it answered
+        is taken.
 
-        placed: tasks that were placed just now; inputs: the requests.Inputs that go with them.  wait: seconds that the host may
-        wait for an end.
+        placed: tasks that were placed just now; inputs: the requests.Inputs that go with them.
+        wait: seconds that the host may wait for an end.
         """
         asked, left = self._asked(host), self._leftovers(host)
         inbox = requests.Inbox(self._scratch, most_kib=BULKY if wants_results else 0)
@@ -245,11 +274,14 @@ class _Visitor:
             files.discard(self._scratch)
 
     def _call(self, host, errand, kill_time, wait, wants_results, inbox):
-        """Flow: the call itself; returns its Verdict.  kill_time: seconds that what it asks for may take to end tasks."""
+        """Flow: the call itself; returns its Verdict.  kill_time: seconds that what it asks for may
+        take to end tasks.
+        """
         settings = self._settings
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
-        words = requests.control_words(self._context.session, host.home, errand, wait, BULKY if wants_results else 0, watched,
+        words = requests.control_words(self._context.session, host.home, errand, wait,
+                                       BULKY if wants_results else 0, watched,
                                       self._places(host))
         stall = wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0)
         return (yield from self._talk.ask(words, errand.data, inbox, stall))
@@ -259,11 +291,14 @@ class _Visitor:
         return not 0 <= self._context.clock() - self._sampled.get(host, -SAMPLE_AGE) < SAMPLE_AGE
 
     def _places(self, host):
-        """How many tasks that are launched may be under way at the same time, or '-' where none is, or that is not known."""
+        """How many tasks that are launched may be under way at the same time, or '-' where none is,
+        or that is not known.
+        """
         there = self._tasks(host)
         if not any(task.state == 'launching' for task in there):
             return '-'
-        load = self._facts[host].load if host in self._facts else self._store.samples().get(host.name, (0, None, ''))[1]
+        load = (self._facts[host].load if host in self._facts
+                else self._store.samples().get(host.name, (0, None, ''))[1])
         if load is None:
             return '-'
         slots = self._room(host, load).slots
@@ -278,7 +313,8 @@ class _Visitor:
         return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)
 
     def _kill_time(self, asked, left):
-        is_killing = any(model.ASKED[task.state] == 'cancel' for task in asked) or any(item.verb == 'purge' for item in left)
+        is_killing = (any(model.ASKED[task.state] == 'cancel' for task in asked)
+                      or any(item.verb == 'purge' for item in left))
         return KILL_TIME * (self._settings.grace + 2) if is_killing else 0
 
     def _is_restless(self, host):
@@ -293,11 +329,12 @@ class _Visitor:
                     self._store.unplace(task, verdict.reason, was_sent=verdict.kind == 'failed')
             self._context.wake()
 
-    # -- answers ------------------------------------------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------------
 
     def _take(self, host, asked, left, inputs, inbox):
-        """Flow: take all that a host answered, its words and the results, in one transaction: of a pass
-        that is killed before its end the host is asked again."""
+        """Flow: take all that a host answered, its words and the results, in one transaction: of a
+        pass that is killed before its end the host is asked again.
+        """
         facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
         by_key = {task.key: task for task in asked}
         ended = _ended(by_key, answers)
@@ -318,7 +355,8 @@ class _Visitor:
                 for name in inputs.shared:
                     self._store.missing(name, host)
                 told.append('%s: %s' % (host.name, stage_problem))
-            current = {key: self._apply(by_key[key], answer, facts, host, told) for key, answer in answers if key in by_key}
+            current = {key: self._apply(by_key[key], answer, facts, host, told)
+                       for key, answer in answers if key in by_key}
             came = [current[key] for key in inbox.sent() if current.get(key) is not None]
             self._take_results(host, came, parcel, inbox, told)
         self._say(told)
@@ -326,7 +364,8 @@ class _Visitor:
         failed_before = {name for task in self._ended for name in task.avoid.split()}
         self._close_ended()
         self._note_bulky(host, current, list(sizes) + list(inbox.unfit))
-        if any(task is None or task.state != by_key[key].state for key, task in current.items()) or inbox.sent():
+        if (any(task is None or task.state != by_key[key].state for key, task in current.items())
+            or inbox.sent()):
             for name in sorted(failed_before | {host.name}):
                 watch_tasks(self._context, name)
         if any(task is not None and task.state == 'new' for task in current.values()):
@@ -336,7 +375,8 @@ class _Visitor:
         self._sampled[host] = self._context.clock()
         self._context.health_log.note(host.name, load)
         if load.nonsense:
-            told.append('%s: nonsense in what it tells of its load: %s' % (host.name, ', '.join(load.nonsense)))
+            told.append('%s: nonsense in what it tells of its load: %s'
+                        % (host.name, ', '.join(load.nonsense)))
 
     def _take_removal(self, host, left, answer, told):
         if answer == 'cleaned':
@@ -345,9 +385,12 @@ class _Visitor:
             told.append('%s: cannot remove what is left: %s' % (host.name, answer))
 
     def _apply(self, task, answer, facts, host, told):
-        """Take a host's answer about a task; returns the task as it is then, None where somebody else changed it."""
+        """Take a host's answer about a task; returns the task as it is then, None where somebody
+        else changed it.
+        """
         event, _space, detail = answer.partition(' ')
-        if event in ('unstaged', 'noinput'):        # there was no room for it, or not its input, whatever we thought
+        # There was no room for it, or not its input, whatever we thought.
+        if event in ('unstaged', 'noinput'):
             self._store.missing(task.input, host)
             return self._settle(task, 'refused', detail or 'its input is not there', told)
         if event == 'crowded' and task.state == 'launching':
@@ -362,7 +405,8 @@ class _Visitor:
             return task
         state = model.TRANSITIONS[task.state, event]
         if event == 'absent' and facts.host_id != task.host_id:
-            return self._settle(self._as_running(task), event, 'the home is not the one where it was placed', told, '')
+            return self._settle(self._as_running(task), event,
+                                'the home is not the one where it was placed', told, '')
         if state == model.SETTLE:
             reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
             return self._settle(task, event, reason, told, '' if event == 'absent' else 'clean')
@@ -372,17 +416,24 @@ class _Visitor:
             end, code = model.ending(event, detail.partition(' ')[0], task.state)
             words = detail.split(' ')[1:]
             wall, cpu = usage(words)
-            failures = task.desc.retries if task.state == 'killing' else task.failures      # what was killed is not retried
-            return self._advance(task, event, 'ended on %s' % task.host, told, end=end, code=code, wall=wall, cpu=cpu,
-                                 failures=failures, reason=_REASONS.get(event, '') or left_text(words),
+            # What was killed is not retried.
+            failures = task.desc.retries if task.state == 'killing' else task.failures
+            return self._advance(task, event, 'ended on %s' % task.host, told, end=end, code=code,
+                                 wall=wall, cpu=cpu,
+                                 failures=failures,
+                                 reason=_REASONS.get(event, '') or left_text(words),
                                  ended=self._context.clock())
         if state != task.state:
-            return self._advance(task, event, '%s on %s' % (state, task.host), told, reason=_REASONS.get(event, ''))
+            return self._advance(task, event, '%s on %s' % (state, task.host), told,
+                                 reason=_REASONS.get(event, ''))
         return task
 
     def _as_running(self, task):
-        """A task that may have run where its directory was: what became of it cannot be known any more."""
-        return self._store.advance(task, 'running', '') or task if task.state == 'launching' else task
+        """A task that may have run where its directory was: what became of it cannot be known any
+        more.
+        """
+        return (self._store.advance(task, 'running', '') or task if task.state == 'launching'
+                else task)
 
     def _settle(self, task, event, reason, told, leave='clean'):
         end, code = model.ending(event, '', task.state)
@@ -403,7 +454,7 @@ class _Visitor:
         for text in told:
             self._context.tell(text)
 
-    # -- results ------------------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     def _note_bulky(self, host, current, keys):
         for key in keys:
@@ -416,37 +467,45 @@ class _Visitor:
         if parcel.problem:
             told.append('%s: %s; to be fetched again' % (host.name, parcel.problem))
         elif fetched:
-            self._ended += self._books.enter(fetched, parcel, inbox.complaint, self._settings.keep, told)
+            self._ended += self._books.enter(fetched, parcel, inbox.complaint, self._settings.keep,
+                                             told)
             self._context.wake()
 
     def _close_ended(self):
         """What follows the end of a task, once that is committed."""
         ended, self._ended = self._ended, []
-        self._went_wrong = any(task.outcome not in ('', 'success') or self._target.name in task.avoid.split() for task in ended)
-        with self._store.together():    # of what is not done before a crash, the next pass makes an end
+        self._went_wrong = any(task.outcome not in ('', 'success')
+                               or self._target.name in task.avoid.split() for task in ended)
+        # Of what is not done before a crash, the next pass makes an end.
+        with self._store.together():
             for task in ended:
                 self._books.close(task)
 
-    # -- placing ------------------------------------------------------------------------------------------------------
+    # -- placing -----------------------------------------------------------------------------------
 
     def _place(self, host):
-        """Give the host new tasks, as many as it has room for; returns them, launching, and the requests.Inputs for them."""
+        """Give the host new tasks, as many as it has room for; returns them, launching, and the
+        requests.Inputs for them.
+        """
         groups = self._store.waiting() if host == self._target.place and host in self._facts else ()
         if not groups:
             return [], requests.Inputs()
         facts = self._facts[host]
         has = self._room(host, facts.load)
-        share = sum(group.count for group in groups) // max(1, self._target.rivals)     # no more, or others would stand idle
+        # No more, or others would stand idle.
+        share = sum(group.count for group in groups) // max(1, self._target.rivals)
         more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
         there = self._tasks(host) + self._twin_tasks(host)
         left = _Left(has, facts.load, there, self._context.clock(), more)
         here, loads = self._store.copies(host), requests.Loads(self._context.workspace, BULKY << 10)
 
         def take(group):
-            if left.is_over or not accepts(host, group.desc) or self._is_avoided(host, group) or not left.has(group.desc):
+            if (left.is_over or not accepts(host, group.desc) or self._is_avoided(host, group)
+                or not left.has(group.desc)):
                 return False
             if not self._context.workspace.has_input(group.input):
-                self._hold(group, 'its input is gone: task/%s; put it back and resume, or kill it' % group.input)
+                self._hold(group, 'its input is gone: task/%s; put it back and resume, or kill it'
+                           % group.input)
                 return False
             if group.input not in here and not loads.take(group.input):
                 if loads.is_bulky(group.input):
@@ -460,7 +519,8 @@ class _Visitor:
             return [], requests.Inputs()
         with self._store.together():
             placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-            inputs = requests.sort_inputs(self._context.workspace, groups, {task.input for task in placed}, here)
+            inputs = requests.sort_inputs(self._context.workspace, groups,
+                                          {task.input for task in placed}, here)
             self._store.sent(inputs.shared, host)
         told = []
         for task in placed:
@@ -478,23 +538,29 @@ class _Visitor:
         self._say(told)
 
     def _is_avoided(self, host, group):
-        """Did these tasks end badly there, while there is another host that takes them, now or when its tasks have ended?"""
+        """Did these tasks end badly there, while there is another host that takes them, now or when
+        its tasks have ended?
+        """
         hour = time.localtime(self._context.clock()).tm_hour
 
         def refuse(peer):
             known = self._context.health_log.look().get(peer.name)
-            return refusal(peer, known, self._store.samples().get(peer.name), 0, group.desc, self._settings, hour)
+            return refusal(peer, known, self._store.samples().get(peer.name), 0, group.desc,
+                           self._settings, hour)
 
         return better_place(host, group.avoid.split(), self._target.peers, refuse) != ''
 
 
 class _Left:
-    """What a host has left while tasks are given to it: of its Room, and of its memory and disk where it told of them."""
+    """What a host has left while tasks are given to it: of its Room, and of its memory and disk
+    where it told of them.
+    """
 
     def __init__(self, has, load, there, now, more):
         self._all = 0 if has.reasons else has.slots
         self._slots = self._all - _slots_of(there, self._all)
-        self._more = more if all(task.desc.slots == 1 for task in there) else 0     # that take one slot, after others
+        # That take one slot, after others.
+        self._more = more if all(task.desc.slots == 1 for task in there) else 0
         self._memory = math.inf if load.free_memory is None else load.free_memory
         self._disk = math.inf if load.free_disk is None else load.free_disk
         self._count = 0
@@ -510,7 +576,8 @@ class _Left:
     def has(self, desc):
         """Is there room for one more task of this desc?"""
         slots = self._slots + self._more * (desc.slots == 1)
-        return (slots >= needed_slots(desc, self._all) and self._all > 0 and desc.memory <= self._memory
+        return (slots >= needed_slots(desc, self._all) and self._all > 0
+                and desc.memory <= self._memory
                 and desc.disk <= self._disk)
 
     def take(self, desc):
@@ -537,13 +604,16 @@ def watch_tasks(context, name):
         context.tell('%s: in quarantine: %s' % (name, reason))
 
 
-_REASONS = {'died': 'it died without a word', 'rebooted': 'the host was started anew', 'absent': 'its directory is gone',
+_REASONS = {'died': 'it died without a word', 'rebooted': 'the host was started anew',
+            'absent': 'its directory is gone',
             'stuck': 'it did not start in time'}
 
 
 def parse(lines):
-    """(Facts, why the inputs were not taken, [(key, answer)], {key: what became of its removal}, {key: KiB of a result that is
-    too large to be sent along}) of what sh/control.sh printed; lines that are none of these are passed over."""
+    """(Facts, why the inputs were not taken, [(key, answer)], {key: what became of its removal},
+    {key: KiB of a result that is too large to be sent along}) of what sh/control.sh printed; lines
+    that are none of these are passed over.
+    """
     facts, problem, answers, removed, sizes = Facts('', ''), '', [], {}, {}
     counts = collections.Counter()
     for line in lines:
@@ -565,11 +635,14 @@ def parse(lines):
 
 
 def left_text(words):
-    """A remark about processes that a task left running, if what sh/control.sh says in its `usage` tells of any."""
+    """A remark about processes that a task left running, if what sh/control.sh says in its `usage`
+    tells of any.
+    """
     count = bounded(words[4], 1, 10 ** 6) if len(words) > 4 else None
     if count is None:
         return ''
-    return '1 process left running was ended' if count == 1 else '%d processes left running were ended' % count
+    return ('1 process left running was ended' if count == 1
+            else '%d processes left running were ended' % count)
 
 
 def _ended(by_key, answers):
@@ -584,15 +657,19 @@ def _ended(by_key, answers):
         if task.state == 'fetching':
             found[key] = task.desc.d_fetch, task.code
         elif model.TRANSITIONS.get((task.state, event)) == 'fetching':
-            found[key] = task.desc.d_fetch, model.ending(event, detail.partition(' ')[0], task.state)[1]
+            found[key] = task.desc.d_fetch, model.ending(event, detail.partition(' ')[0],
+                                                         task.state)[1]
     return found
 
 
 def usage(words):
-    """(wall, cpu) in seconds of what `usage` of sh/control.sh prints; None for what it could not tell."""
+    """(wall, cpu) in seconds of what `usage` of sh/control.sh prints; None for what it could not
+    tell.
+    """
     try:
         wall = float(words[1]) - float(words[0])
-        cpu = sum(float(minutes) * 60 + float(rest) for minutes, rest in (word.rstrip('s').split('m') for word in words[2:4]))
+        cpu = sum(float(minutes) * 60 + float(rest)
+                  for minutes, rest in (word.rstrip('s').split('m') for word in words[2:4]))
     except (ValueError, IndexError):
         return None, None
     return (wall if 0 <= wall < 1e9 else None), (cpu if 0 <= cpu < 1e9 else None)

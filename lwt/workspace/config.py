@@ -1,7 +1,9 @@
-"""Options: ONE table gives each its default, its key in lwt.conf, its LWT_ variable, its flag and its help.
+"""Options: ONE table gives each its default, its key in lwt.conf, its LWT_ variable, its flag and
+its help.
 
-Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody knows is an error with the nearest name.
-This module knows what an option is called and how its value is read, and nothing of what it does.
+Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody knows is an error
+with the nearest name. This module knows what an option is called and how its value is read, and
+nothing of what it does.
 """
 
 import functools
@@ -85,10 +87,12 @@ def slots(text):
 
 def size(text):
     """An amount: 500M, 2G, or a number of KiB.  Returns KiB."""
-    match = re.fullmatch(r'(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:i?B)?', text.strip(), re.ASCII | re.IGNORECASE)
+    match = re.fullmatch(r'(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:i?B)?', text.strip(),
+                         re.ASCII | re.IGNORECASE)
     if not match:
         raise ValueError('expected a number, or one with K, M, G or T')
-    return math.ceil(float(match.group(1)) * {'': 1, 'K': 1, 'M': 1 << 10, 'G': 1 << 20, 'T': 1 << 30}[match.group(2).upper()])
+    return math.ceil(float(match.group(1)) * {'': 1, 'K': 1, 'M': 1 << 10, 'G': 1 << 20,
+                                              'T': 1 << 30}[match.group(2).upper()])
 
 
 def size_text(kib):
@@ -101,7 +105,9 @@ def size_text(kib):
 
 
 def hours(text):
-    """Hours of the day, FROM-TO, that may pass midnight: 23-8 is from 23:00 until 08:59.  Returns (from, to)."""
+    """Hours of the day, FROM-TO, that may pass midnight: 23-8 is from 23:00 until 08:59.  Returns
+    (from, to).
+    """
     match = re.fullmatch(r'(\d{1,2})-(\d{1,2})', text.strip(), re.ASCII)
     if not match or max(int(match.group(1)), int(match.group(2))) > 23:
         raise ValueError('expected hours FROM-TO, each 0 to 23')
@@ -126,7 +132,8 @@ def log_format(text):
 
 
 class Option(NamedTuple):
-    """One option.  default is written as a user would; flags are those that commands show it under."""
+    """One option.  default is written as a user would; flags are those that commands show it under.
+    """
 
     key: str
     read: Callable
@@ -140,47 +147,65 @@ OPTIONS = (
     Option('fanout', count, '32', 'N', ('-f', '--fanout'),
            'maximum number of parallel processes; 0: as many as possible'),
     Option('connect_timeout', seconds, '10', 'SEC', ('-t', '--connect-timeout'), 'to reach a host'),
-    Option('hello_timeout', seconds, '20', 'SEC', ('--hello-timeout',), 'for its shell to answer, over the connect timeout'),
-    Option('timeout', seconds, '0', 'SEC', ('-u', '--timeout'), 'for the whole command; 0: no limit'),
-    Option('idle', seconds, '0', 'SEC', ('--idle',), 'without a byte of output before a command is ended; 0: no limit'),
+    Option('hello_timeout', seconds, '20', 'SEC', ('--hello-timeout',),
+           'for its shell to answer, over the connect timeout'),
+    Option('timeout', seconds, '0', 'SEC', ('-u', '--timeout'),
+           'for the whole command; 0: no limit'),
+    Option('idle', seconds, '0', 'SEC', ('--idle',),
+           'without a byte of output before a command is ended; 0: no limit'),
     Option('grace', seconds, '5', 'SEC', ('--grace',), 'between TERM and KILL'),
-    Option('lease', positive_seconds, '60', 'SEC', ('--lease',), 'that a host does without a heartbeat before it ends a command'),
+    Option('lease', positive_seconds, '60', 'SEC', ('--lease',),
+           'that a host does without a heartbeat before it ends a command'),
     Option('output_limit', size, '1G', 'SIZE', ('--output-limit',),
            'most output of one host in one command: 500M, 2G, or KiB; 0: no limit'),
     Option('stall', seconds, '120', 'SEC', ('--stall',), 'without a byte before a transfer is cut'),
     Option('logins', positive, '8', 'N', (), 'logins under way at one address or jump host'),
-    Option('persist', seconds, '0', 'SEC', (), 'that connections are kept for the next run; 0: until the end of this one'),
-    Option('retries', count, '1', 'N', ('--retries',), 'further attempts of a task, where its desc names no number'),
-    Option('max_cpu_day', count, '0', '%', (), 'cpu in use on a host, 100 a core, with which it gets a task by day; 0: any'),
+    Option('persist', seconds, '0', 'SEC', (),
+           'that connections are kept for the next run; 0: until the end of this one'),
+    Option('retries', count, '1', 'N', ('--retries',),
+           'further attempts of a task, where its desc names no number'),
+    Option('max_cpu_day', count, '0', '%', (),
+           'cpu in use on a host, 100 a core, with which it gets a task by day; 0: any'),
     Option('max_cpu_night', count, '0', '%', (), 'the same by night'),
-    Option('max_cpu_me_day', count, '0', '%', (), 'cpu in use there by you, the same by day; 0: any'),
+    Option('max_cpu_me_day', count, '0', '%', (),
+           'cpu in use there by you, the same by day; 0: any'),
     Option('max_cpu_me_night', count, '0', '%', (), 'the same by night'),
-    Option('max_dtask_day', count, '0', 'N', (), 'tasks on a host by day; 0: as many as it has cores'),
-    Option('max_dtask_night', count, '0', 'N', (), 'tasks on a host by night; 0: as many as it has cores'),
+    Option('max_dtask_day', count, '0', 'N', (),
+           'tasks on a host by day; 0: as many as it has cores'),
+    Option('max_dtask_night', count, '0', 'N', (),
+           'tasks on a host by night; 0: as many as it has cores'),
     Option('night', hours, '23-8', 'H-H', (), 'the hours of night, on this machine\'s clock'),
     Option('min_memory', count, '0', 'MB', (), 'free memory that a host must have to get a task'),
-    Option('min_disk', count, '10', 'MB', (), 'free disk space that the home there must have to get a task'),
-    Option('quarantine_after', positive, '3', 'N', (), 'failures in a row that put a host into quarantine'),
+    Option('min_disk', count, '10', 'MB', (),
+           'free disk space that the home there must have to get a task'),
+    Option('quarantine_after', positive, '3', 'N', (),
+           'failures in a row that put a host into quarantine'),
     Option('quarantine_good', positive, '2', 'N', (), 'good answers in a row that bring it back'),
-    Option('quarantine_wait', positive_seconds, '15', 'SEC', (), 'until a host that failed is asked again; doubled each time'),
+    Option('quarantine_wait', positive_seconds, '15', 'SEC', (),
+           'until a host that failed is asked again; doubled each time'),
     Option('quarantine_longest', positive_seconds, '1h', 'SEC', (), 'the most that this becomes'),
     Option('probe_size', probe_size, '1700000', 'BYTES', (),
            'of the file that a probe sends and takes back'),
     Option('probe_time', positive_seconds, '40', 'SEC', (), 'that each way of it may take'),
     Option('probe_rate', count, '10', 'KB/s', (), 'that each way of it must reach'),
-    Option('keep', count, '7', 'DAYS', (), 'that a finished task is remembered here and on its host'),
+    Option('keep', count, '7', 'DAYS', (),
+           'that a finished task is remembered here and on its host'),
     Option('log', path, '', 'FILE', ('--log',),
            'a file for a line on each thing that happens, with host, task and attempt'),
-    Option('log_format', log_format, 'text', 'FORMAT', ('--log-format',), 'of those lines: text or json'),
-    Option('overdue', seconds, '1h', 'SEC', (), 'that a pass may be at a host before the next one warns; 0: never'),
+    Option('log_format', log_format, 'text', 'FORMAT', ('--log-format',),
+           'of those lines: text or json'),
+    Option('overdue', seconds, '1h', 'SEC', (),
+           'that a pass may be at a host before the next one warns; 0: never'),
     Option('ssh_config', path, '', 'FILE', (),
            'a configuration for ssh and scp, in place of the user\'s'),
 )
 
 BY_KEY = {option.key: option for option in OPTIONS}
 
-# What a host's line in the host list (key=value) and a section [category NAME] of lwt.conf may say in their own way.
-HOST_KEYS = tuple(option.key for option in OPTIONS if option.key.startswith(('max_', 'min_'))) + ('night',)
+# What a host's line in the host list (key=value) and a section [category NAME] of lwt.conf may say
+# in their own way.
+HOST_KEYS = (tuple(option.key for option in OPTIONS if option.key.startswith(('max_', 'min_')))
+             + ('night',))
 
 # Other keys of a host's line that have a meaning, and how they are read.  Any further key is a
 # column of the user's own, for %{KEY} of exec.
@@ -209,8 +234,9 @@ def _nearest_word(given, words, likeness=0.8):
 def load(conf_path, environ, overrides):
     """The Settings in force.
 
-    conf_path: an lwt.conf, or None.  environ: a mapping with LWT_… variables.  overrides: (key, text, origin) triples, later
-    ones win; origin is how an error names the place.  Raises UsageError.
+    conf_path: an lwt.conf, or None.  environ: a mapping with LWT_… variables.  overrides: (key,
+    text, origin) triples, later ones win; origin is how an error names the place.  Raises
+    UsageError.
     """
     values = {option.key: option.read(option.default) for option in OPTIONS}
     items, sections = _from_file(conf_path)
@@ -233,7 +259,8 @@ def _read_categories(sections):
 def host_value(key, text, origin):
     """The value of an option that a host or a category has in its own way.  Raises UsageError."""
     if key in BY_KEY and key not in HOST_KEYS:
-        raise UsageError('%s: this is an option of the section [lwt] only' % origin, 'here: ' + ' '.join(HOST_KEYS))
+        raise UsageError('%s: this is an option of the section [lwt] only' % origin,
+                         'here: ' + ' '.join(HOST_KEYS))
     return _read(key, text, origin)
 
 
@@ -302,7 +329,8 @@ def _from_file(conf):
         if section != 'lwt' and not (kind == 'category' and category.strip()):
             raise UsageError('%s: unknown section [%s]' % (_at(conf, lines.get((section, ''))),
                                                            section),
-                             'options are in the section [lwt], those of a category of hosts in [category NAME]')
+                             'options are in the section [lwt], those of a category of hosts in '
+                             '[category NAME]')
         for key, value in parser[section].items():
             where = _at(conf, lines.get((section, key)))
             if section == 'lwt':
@@ -340,7 +368,9 @@ def _from_environ(environ):
 
 def template():
     """The text of a new lwt.conf: every option at its default, commented out."""
-    lines = ['# Options of this workspace.  A variable LWT_KEY or --set KEY=VALUE wins over what stands here.', '[lwt]']
+    lines = [
+        '# Options of this workspace.  A variable LWT_KEY or --set KEY=VALUE wins over what stands '
+        'here.', '[lwt]']
     for option in OPTIONS:
         lines += ['', '# ' + option.help, '#%s = %s' % (option.key, option.default)]
     return '\n'.join(lines) + '\n'

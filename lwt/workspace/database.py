@@ -1,7 +1,8 @@
-"""The database of a workspace, .lwt/state.db: one SQLite file, its tables, and what to do when it is damaged.
+"""The database of a workspace, .lwt/state.db: one SQLite file, its tables, and what to do when it
+is damaged.
 
-journal_mode TRUNCATE and synchronous EXTRA: what is committed survives kill -9 and a power cut (a WAL
-does not work on network file systems, and a DELETE journal may lose the last commit with the
+journal_mode TRUNCATE and synchronous EXTRA: what is committed survives kill -9 and a power cut (a
+WAL does not work on network file systems, and a DELETE journal may lose the last commit with the
 directory's entry).
 
 tasks/store.py has the queries about tasks, hosts/history.py those about hosts.  Errors of the file
@@ -25,7 +26,8 @@ except ImportError:         # a Python that was built without it; all but tasks 
     sqlite3 = None
 
 SCHEMA = 2
-BUSY_TIMEOUT = 10.0     # seconds that a short transaction waits for another; heartbeats of a run wait meanwhile
+# Seconds that a short transaction waits for another; heartbeats of a run wait meanwhile.
+BUSY_TIMEOUT = 10.0
 PATIENCE = 60.0         # the same for a command that has nothing else to do
 BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
 UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
@@ -34,46 +36,62 @@ WAY_OUT = 'lwt doctor --fix keeps a copy, and saves what can be read'
 INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
 
 _TABLES = '''
-CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL, desc TEXT NOT NULL);
+CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL,
+    desc TEXT NOT NULL);
 CREATE TABLE task (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL, batch INTEGER NOT NULL REFERENCES batch (id), arg TEXT,
-    state TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL DEFAULT 1, "end" TEXT NOT NULL DEFAULT '',
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL,
+    batch INTEGER NOT NULL REFERENCES batch (id), arg TEXT,
+    state TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL DEFAULT 1,
+    "end" TEXT NOT NULL DEFAULT '',
     host TEXT NOT NULL DEFAULT '', home TEXT NOT NULL DEFAULT '', category TEXT NOT NULL DEFAULT '',
-    boot TEXT NOT NULL DEFAULT '', host_id TEXT NOT NULL DEFAULT '', code INTEGER, reason TEXT NOT NULL DEFAULT '',
-    failures INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL, started REAL, ended REAL, avoid TEXT NOT NULL DEFAULT '',
+    boot TEXT NOT NULL DEFAULT '', host_id TEXT NOT NULL DEFAULT '', code INTEGER,
+    reason TEXT NOT NULL DEFAULT '',
+    failures INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL, started REAL, ended REAL,
+    avoid TEXT NOT NULL DEFAULT '',
     after TEXT NOT NULL DEFAULT '', wall REAL, cpu REAL, doomed INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX task_by_state ON task (state, host);
 CREATE INDEX task_by_outcome ON task (state, outcome);
 CREATE INDEX task_by_batch ON task (batch, state);
 CREATE INDEX task_waiting ON task (batch, avoid, id) WHERE state = 'new';
 CREATE TABLE attempt (
-    task INTEGER NOT NULL REFERENCES task (id), number INTEGER NOT NULL, host TEXT NOT NULL, started REAL, ended REAL NOT NULL,
-    "end" TEXT NOT NULL, code INTEGER, reason TEXT NOT NULL, wall REAL, cpu REAL, received INTEGER NOT NULL,
+    task INTEGER NOT NULL REFERENCES task (id), number INTEGER NOT NULL, host TEXT NOT NULL,
+    started REAL, ended REAL NOT NULL,
+    "end" TEXT NOT NULL, code INTEGER, reason TEXT NOT NULL, wall REAL, cpu REAL,
+    received INTEGER NOT NULL,
     PRIMARY KEY (task, number, host, ended));
 CREATE INDEX attempt_by_host ON attempt (host, ended);
 CREATE TABLE leftover (
-    key TEXT NOT NULL, host TEXT NOT NULL, home TEXT NOT NULL, category TEXT NOT NULL, verb TEXT NOT NULL,
+    key TEXT NOT NULL, host TEXT NOT NULL, home TEXT NOT NULL, category TEXT NOT NULL,
+    verb TEXT NOT NULL,
     due REAL NOT NULL, PRIMARY KEY (key, host, home));
 CREATE TABLE copy (
-    input TEXT NOT NULL, host TEXT NOT NULL, home TEXT NOT NULL, category TEXT NOT NULL, PRIMARY KEY (input, host, home));
-CREATE TABLE event (task INTEGER NOT NULL REFERENCES task (id), time REAL NOT NULL, text TEXT NOT NULL);
+    input TEXT NOT NULL, host TEXT NOT NULL, home TEXT NOT NULL, category TEXT NOT NULL,
+    PRIMARY KEY (input, host, home));
+CREATE TABLE event (task INTEGER NOT NULL REFERENCES task (id), time REAL NOT NULL,
+    text TEXT NOT NULL);
 CREATE INDEX event_by_task ON event (task);
 CREATE TABLE health (
-    host TEXT PRIMARY KEY, state TEXT NOT NULL, failures INTEGER NOT NULL, goods INTEGER NOT NULL, penalty REAL NOT NULL,
-    kind TEXT NOT NULL, reason TEXT NOT NULL, since REAL NOT NULL, failed REAL NOT NULL, retry REAL NOT NULL);
+    host TEXT PRIMARY KEY, state TEXT NOT NULL, failures INTEGER NOT NULL, goods INTEGER NOT NULL,
+    penalty REAL NOT NULL,
+    kind TEXT NOT NULL, reason TEXT NOT NULL, since REAL NOT NULL, failed REAL NOT NULL,
+    retry REAL NOT NULL);
 CREATE TABLE sample (host TEXT PRIMARY KEY, time REAL NOT NULL, told TEXT, problem TEXT NOT NULL);
-CREATE TABLE probe (host TEXT NOT NULL, time REAL NOT NULL, told TEXT NOT NULL, PRIMARY KEY (host, time));
+CREATE TABLE probe (host TEXT NOT NULL, time REAL NOT NULL, told TEXT NOT NULL, PRIMARY KEY (host,
+    time));
 CREATE TABLE ending (
-    host TEXT NOT NULL, hour INTEGER NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (host, hour, kind));
+    host TEXT NOT NULL, hour INTEGER NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (host, hour, kind));
 CREATE TABLE usage (
-    host TEXT NOT NULL, hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, cpu REAL NOT NULL,
+    host TEXT NOT NULL, hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL,
+    cpu REAL NOT NULL,
     memory REAL NOT NULL, PRIMARY KEY (host, hour, user));
 '''
 
 
 class Examined(NamedTuple):
-    """What state.db is found to be.  schema: its version, 0 if it has none.  journal: the bytes that a writer left there who
-    died.  problems: what is wrong with it, a line each."""
+    """What state.db is found to be.  schema: its version, 0 if it has none.  journal: the bytes
+    that a writer left there who died.  problems: what is wrong with it, a line each.
+    """
 
     schema: int
     tasks: int
@@ -157,7 +175,9 @@ class Database:
 
     @contextlib.contextmanager
     def together(self):
-        """All that is written in this `with` is one transaction: it is all there afterwards, or nothing of it."""
+        """All that is written in this `with` is one transaction: it is all there afterwards, or
+        nothing of it.
+        """
         if self._depth:
             yield
             return
@@ -168,7 +188,8 @@ class Database:
                 yield
                 self._db.execute('COMMIT')
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):        # it may have been rolled back already
+                # It may have been rolled back already.
+                with contextlib.suppress(sqlite3.Error):
                     self._db.execute('ROLLBACK')
                 raise
             finally:
@@ -296,7 +317,9 @@ def sqlite_version():
 
 
 def examine(path):
-    """The Examined of a database that is there.  Raises BusyError, and LocalError when it cannot be read at all."""
+    """The Examined of a database that is there.  Raises BusyError, and LocalError when it cannot be
+    read at all.
+    """
     require_sqlite()
     journal = os.path.getsize(path + '-journal') if os.path.exists(path + '-journal') else 0
     with _errors(path):
@@ -310,20 +333,25 @@ def examine(path):
             problems = ['no tables'] if schema == 0 else []
             if _missing_bytes(db, path):
                 problems.append('%d bytes are missing' % _missing_bytes(db, path))
-            problems += [row[0] for row in db.execute('PRAGMA integrity_check(5)') if row[0] != 'ok']
-            problems += ['%s: a row without its %s' % (row[0], row[2]) for row in db.execute('PRAGMA foreign_key_check')][:5]
+            problems += [row[0]
+                         for row in db.execute('PRAGMA integrity_check(5)') if row[0] != 'ok']
+            problems += ['%s: a row without its %s' % (row[0], row[2])
+                         for row in db.execute('PRAGMA foreign_key_check')][:5]
             count = db.execute('SELECT count(*) FROM task').fetchone()[0] if schema == SCHEMA else 0
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
             return Examined(0, 0, journal, (str(error),))
-    return Examined(schema, count, journal, tuple(problem.replace('\n', ' ') for problem in problems))
+    return Examined(schema, count, journal,
+                    tuple(problem.replace('\n', ' ') for problem in problems))
 
 
 def rescue(path, kept):
-    """Make a damaged database anew, of all that can be read of it; the damaged one is kept at another path, with its journal.
+    """Make a damaged database anew, of all that can be read of it; the damaged one is kept at
+    another path, with its journal.
 
-    Returns (the number of rows, whether all of every table could be read).  Nobody else may have it open.
+    Returns (the number of rows, whether all of every table could be read).  Nobody else may have it
+    open.
     """
     new = path + '.new'
     with _errors(path):
@@ -332,9 +360,11 @@ def rescue(path, kept):
                 shutil.copy2(path + end, kept + end)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(new + end)
-        with Database(new, anew=True) as fresh, contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as old:
+        with Database(new, anew=True) as fresh, contextlib.closing(
+                sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as old:
             fresh._db.execute('PRAGMA foreign_keys = OFF')
-            saved = [_save_table(old, fresh._db, table) for table in re.findall(r'CREATE TABLE (\w+)', _TABLES)]
+            saved = [_save_table(old, fresh._db, table)
+                     for table in re.findall(r'CREATE TABLE (\w+)', _TABLES)]
             for table in ('attempt', 'event'):      # what is left of a task that is lost
                 fresh._db.execute('DELETE FROM %s WHERE task NOT IN (SELECT id FROM task)' % table)
             fresh._db.execute('DELETE FROM task WHERE batch NOT IN (SELECT id FROM batch)')
@@ -348,13 +378,16 @@ def rescue(path, kept):
 
 
 def _save_table(old, new, table):
-    """Copy what can be read of a table, from its beginning and, where that breaks off, from its end."""
+    """Copy what can be read of a table, from its beginning and, where that breaks off, from its
+    end.
+    """
     before = new.total_changes
     for order in ('', 'ORDER BY rowid', 'ORDER BY rowid DESC'):
         try:
             new.execute('BEGIN')
             for row in old.execute('SELECT * FROM %s %s' % (table, order)):
-                new.execute('INSERT OR IGNORE INTO %s VALUES (%s)' % (table, ', '.join('?' * len(row))), row)
+                new.execute('INSERT OR IGNORE INTO %s VALUES (%s)'
+                            % (table, ', '.join('?' * len(row))), row)
             return new.total_changes - before, order == ''
         except sqlite3.DatabaseError:
             continue

@@ -1,7 +1,8 @@
 """Files on this machine: read with a limit, written so that they appear complete or not at all.
 
-Everything is written beside its place, synced, renamed, and the directory synced: a name that exists holds what it should,
-whatever the power did.  Modes are 0600 and 0700 whatever the umask says.
+Everything is written beside its place, synced, renamed, and the directory synced: a name that
+exists holds what it should, whatever the power did.  Modes are 0600 and 0700 whatever the umask
+says.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ from lwt.workspace import ownership
 
 BOM = b'\xef\xbb\xbf'           # the byte order mark U+FEFF in UTF-8
 UTF_16 = (b'\xff\xfe', b'\xfe\xff')
-MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)     # say nothing of the file that was to be opened
+# Say nothing of the file that was to be opened.
+MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def read_error(path, error):
@@ -26,8 +28,9 @@ def read_error(path, error):
 
 
 def read_bytes(path, max_bytes):
-    """The content of a small regular file.  Raises UsageError, or LocalError where the file is not to blame; never blocks on a
-    FIFO, never reads a device."""
+    """The content of a small regular file.  Raises UsageError, or LocalError where the file is not
+    to blame; never blocks on a FIFO, never reads a device.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -142,11 +145,12 @@ def write_target(path, text):
 
 @contextlib.contextmanager
 def replacing(path, special=None):
-    """A descriptor to write what shall be at path: at the end of the `with` it is there, synced; after an error it is not.
+    """A descriptor to write what shall be at path: at the end of the `with` it is there, synced;
+    after an error it is not.
 
-    Until then it has no name, where the system can do that, so that nothing is left behind whatever happens.  What is no
-    regular file (see is_special) is written to as it is.  special: the descriptor of such a file,
-    if it has been opened before.
+    Until then it has no name, where the system can do that, so that nothing is left behind whatever
+    happens.  What is no regular file (see is_special) is written to as it is.  special: the
+    descriptor of such a file, if it has been opened before.
     """
     ownership.check_links(path)
     if special is not None or is_special(path):
@@ -242,15 +246,20 @@ def _descriptor(path):
 
 
 def _nameless(path, part):
-    """(descriptor, has it a name?) of a new file beside path: without a name or, where that cannot be, called part."""
+    """(descriptor, has it a name?) of a new file beside path: without a name or, where that cannot
+    be, called part.
+    """
     if os.path.isdir('/proc/self/fd'):          # without, it could not be given a name later
         with contextlib.suppress(OSError, AttributeError):
-            return os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), False
+            return os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC,
+                           0o600), False
     return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), True
 
 
 def _give_name(fd, path):
-    """Link a file that has no name yet.  (Without a directory's descriptor os.link would link the link in /proc.)"""
+    """Link a file that has no name yet.  (Without a directory's descriptor os.link would link the
+    link in /proc.)
+    """
     links = os.open('/proc/self/fd', os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.link(str(fd), path, src_dir_fd=links)
@@ -286,7 +295,8 @@ def walk(path, ignored=()):
     descriptor moves down by name, and up by "..", where it checks that it is back.
     """
     fd, names = _listed(path, None, ignored)
-    above = []              # of each directory on the way: (its identity, names to come, the one taken)
+    # Of each directory on the way: (its identity, names to come, the one taken)
+    above = []
     try:
         while names or above:
             if not names:
@@ -313,10 +323,13 @@ def walk(path, ignored=()):
 
 
 def _listed(path, dir_fd, ignored):
-    """(descriptor, names) of a directory; (None, []) of one that cannot be read for an ignored error."""
+    """(descriptor, names) of a directory; (None, []) of one that cannot be read for an ignored
+    error.
+    """
     fd = None
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                     dir_fd=dir_fd)
         return fd, os.listdir(fd)
     except OSError as error:
         if fd is not None:
@@ -327,7 +340,9 @@ def _listed(path, dir_fd, ignored):
 
 
 def _back(fd, above):
-    """Leave a directory: (names to come in the one above, (name, os.stat_result) of this one, descriptor)."""
+    """Leave a directory: (names to come in the one above, (name, os.stat_result) of this one,
+    descriptor).
+    """
     up = os.open('..', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
     identity, names, entry = above.pop()
     if _identity(up) != identity:
@@ -342,7 +357,8 @@ def _identity(fd):
     return info.st_dev, info.st_ino
 
 
-UNSEEN = (FileNotFoundError, NotADirectoryError, PermissionError)   # directories that a look passes over
+# Directories that a look passes over.
+UNSEEN = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
 def sync_tree(path):
@@ -351,7 +367,8 @@ def sync_tree(path):
         if stat.S_ISDIR(info.st_mode):
             with contextlib.suppress(*UNSEEN):
                 sync_dir(name, fd)
-        elif stat.S_ISREG(info.st_mode) and info.st_size:       # of an empty file, there is but the name
+        # Of an empty file, there is but the name.
+        elif stat.S_ISREG(info.st_mode) and info.st_size:
             _sync(name, os.O_NOFOLLOW, fd)
     sync_dir(path)
 
@@ -363,10 +380,13 @@ def tree_size(path, each=0):
 
 
 def remove_tree(path):
-    """Remove what is there, if anything, whoever else removes it at the same time; never follows a link."""
+    """Remove what is there, if anything, whoever else removes it at the same time; never follows a
+    link.
+    """
     with local_errors(path):
         while os.path.lexists(path):
-            with contextlib.suppress(FileNotFoundError):        # somebody was faster, with this or with all of it
+            # Somebody was faster, with this or with all of it.
+            with contextlib.suppress(FileNotFoundError):
                 if os.path.isdir(path) and not os.path.islink(path):
                     for fd, name, info in walk(path):
                         with contextlib.suppress(FileNotFoundError):
@@ -393,7 +413,9 @@ def discard(path):
 
 
 class Lock:
-    """A lock that the kernel frees when its holder dies, in whatever way: flock on a directory, or a file that stays there."""
+    """A lock that the kernel frees when its holder dies, in whatever way: flock on a directory, or
+    a file that stays there.
+    """
 
     def __init__(self, path):
         self._path = path
@@ -417,7 +439,9 @@ class Lock:
 
     @contextlib.contextmanager
     def shared(self):
-        """Have it together with others who do not need it for themselves; waits for one who has taken it."""
+        """Have it together with others who do not need it for themselves; waits for one who has
+        taken it.
+        """
         with local_errors(self._path):
             self._open()
         try:

@@ -1,7 +1,8 @@
 """Hosts: the words of a host list, and which of them a command means.
 
-A host list has one line a host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...], and # comments.  A name is all that ssh
-is given; everything else about reaching it belongs in the user's ssh configuration.  This module is pure: it is given text.
+A host list has one line a host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...], and #
+comments.  A name is all that ssh is given; everything else about reaching it belongs in the user's
+ssh configuration.  This module is pure: it is given text.
 """
 
 import os
@@ -15,7 +16,8 @@ from lwt.workspace import nodeset
 LOCAL = 'local'                         # the category of this machine: run with sh, without ssh
 MAX_BYTES = 16 << 20
 
-# Never an option, never a shell's word: ssh itself only refuses such names since 9.6, and a ProxyCommand may hold %h.
+# Never an option, never a shell's word: ssh itself only refuses such names since 9.6, and a
+# ProxyCommand may hold %h.
 _PART = r'(?![-.])[A-Za-z0-9_.:%-]+'
 _NAME = re.compile('(?=.{1,255}$)(?:%s@)?%s' % (_PART, _PART))
 
@@ -27,7 +29,9 @@ _WORD = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 
 
 class Host(NamedTuple):
-    """One host.  home: where lwt works there; ~ and relative paths are the login directory's.  extra: (key, value) pairs."""
+    """One host.  home: where lwt works there; ~ and relative paths are the login directory's.
+    extra: (key, value) pairs.
+    """
 
     name: str
     category: str = ''
@@ -80,7 +84,8 @@ def parse(text, origin, check=_no_check, warn=lambda text: None):
                 warn(problem)
         found[host.name] = host
     if not found:
-        raise UsageError('no hosts in %s' % origin, 'one line a host: NAME <tab> CATEGORY <tab> HOME')
+        raise UsageError('no hosts in %s' % origin,
+                         'one line a host: NAME <tab> CATEGORY <tab> HOME')
     return list(found.values())
 
 
@@ -88,7 +93,8 @@ def _parse_line(line, where):
     fields = [field.strip(' ') for field in line.rstrip('\t ').split('\t')]
     if len(fields) < 3:
         raise UsageError('%s: expected NAME <tab> CATEGORY <tab> HOME, found %d column%s'
-                         % (where, len(fields), 's' * (len(fields) > 1)), 'separate the columns by a TAB')
+                         % (where, len(fields), 's' * (len(fields) > 1)),
+                         'separate the columns by a TAB')
     category, home = fields[1:3]
     name = bare(fields[0])
     check_name(name, where)
@@ -133,7 +139,8 @@ def check_home(home, where, name=''):
         raise UsageError('%s: HOME is empty' % where, 'use ~ for the login directory')
     user = home.partition('/')[0][1:] if home.startswith('~') else ''
     if home.strip('/') == '' or user and user != (name.rpartition('@')[0] or _own_name()):
-        raise UsageError('%s: bad HOME %s' % (where, printable(home)), 'use ~ or a directory of your own')
+        raise UsageError('%s: bad HOME %s' % (where, printable(home)),
+                         'use ~ or a directory of your own')
     if '..' in home.split('/') or any(ord(char) < 32 or ord(char) == 127 for char in home):
         raise UsageError('%s: bad HOME %s' % (where, printable(home)))
 
@@ -146,20 +153,24 @@ def _own_name():
 
 
 def select(selection, candidates, available, read=nodeset.refuse):
-    """The hosts that a command is for, each once, in hostset's order; there may be none.  Raises UsageError.
+    """The hosts that a command is for, each once, in hostset's order; there may be none.  Raises
+    UsageError.
 
-    candidates: what host.list holds (empty without a workspace); a name of -w that is not among them is any name ssh knows.
-    available: called for the hosts that the last probe passed, which -a, -g, @CATEGORY and web* mean; may raise UsageError.
-    read: called with FILE of ^FILE, returns its text.
+    candidates: what host.list holds (empty without a workspace); a name of -w that is not among
+    them is any name ssh knows. available: called for the hosts that the last probe passed, which
+    -a, -g, @CATEGORY and web* mean; may raise UsageError. read: called with FILE of ^FILE, returns
+    its text.
     """
     if not (selection.hosts or selection.categories or selection.everything):
-        raise UsageError('no hosts named', 'use -w HOSTS, -g CATEGORY or -a for all that are available')
+        raise UsageError('no hosts named',
+                         'use -w HOSTS, -g CATEGORY or -a for all that are available')
     known = {host.name: host for host in candidates}
 
     def members(category):
         found = {host.name: host for host in available() if category in ('*', host.category)}
         if not found:
-            raise UsageError('%s: no host of this category' % printable('@' + category), 'it is the second column of host.list')
+            raise UsageError('%s: no host of this category' % printable('@' + category),
+                             'it is the second column of host.list')
         known.update(found)
         return found
 

@@ -1,7 +1,7 @@
 """The workspace: a directory with lwt.conf, host.list, descriptions, open tasks and finished ones.
 
-It is -C, else $LWT_WORKSPACE, else the nearest directory upward that holds lwt.conf.  This module knows where things lie,
-and nothing of what is in them.
+It is -C, else $LWT_WORKSPACE, else the nearest directory upward that holds lwt.conf.  This module
+knows where things lie, and nothing of what is in them.
 """
 
 import os
@@ -14,8 +14,8 @@ SAMPLE_DESC = '''\
 exec : sh run.sh
 d_fetch : output
 ---
-A first task.  The lines above say what runs on the host, in a copy of this folder, and what to bring back; what stands
-below the three dashes is free text.  Try it:
+A first task.  The lines above say what runs on the host, in a copy of this folder, and what to
+bring back.  The text below the three dashes is free.  Try it:
 
     lwt task add sample
     lwt task run
@@ -69,7 +69,9 @@ class Workspace(NamedTuple):
         return _read_hosts(self.path('host.list'), self.warn)
 
     def available(self):
-        """The hosts of host.list.available, as the last probe wrote it; all candidates where there is none yet."""
+        """The hosts of host.list.available, as the last probe wrote it; all candidates where there
+        is none yet.
+        """
         path = self.path('host.list.available')
         return _read_hosts(path, lambda text: None) if os.path.lexists(path) else self.candidates()
 
@@ -89,7 +91,8 @@ def find(option, environ):
     if named:
         root = os.path.abspath(files.user_path(named))
         if not os.path.isfile(os.path.join(root, 'lwt.conf')):
-            raise UsageError('%s: not a workspace (no lwt.conf)' % root, 'make one with: lwt init %s' % named)
+            raise UsageError('%s: not a workspace (no lwt.conf)' % root,
+                             'make one with: lwt init %s' % named)
         ownership.check_workspace(root)
         return Workspace(root)
     root = start = _current_directory()
@@ -112,12 +115,15 @@ def require(option, environ):
     """The workspace in force; raises UsageError when there is none."""
     workspace = find(option, environ)
     if workspace is None:
-        raise UsageError('no workspace here', 'make one with: lwt init; or name one with -C or LWT_WORKSPACE')
+        raise UsageError('no workspace here',
+                         'make one with: lwt init; or name one with -C or LWT_WORKSPACE')
     return workspace
 
 
 def init(directory):
-    """Make a workspace; what is there already is kept.  Returns (workspace, the files that are new)."""
+    """Make a workspace; what is there already is kept.  Returns (workspace, the files that are
+    new).
+    """
     workspace = Workspace(os.path.abspath(files.user_path(directory)))
     ownership.check_new_workspace(workspace.root)
     files.make_dir(workspace.root)

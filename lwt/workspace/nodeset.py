@@ -1,7 +1,10 @@
-"""Host sets: the notation for many hosts in one word, as ClusterShell's nodeset reads and writes it.
+"""Host sets: the notation for many hosts in one word, as ClusterShell's nodeset reads and writes
+it.
 
-    h[1-9,12]  h[01-20/2]  r[1-2]n[1-4]      ranges, their padding kept, with a step, in several places
-    a,b  a!b  a&b  a^b                       and, without, both, one but not both; from left to right, no precedence
+    h[1-9,12]  h[01-20/2]  r[1-2]n[1-4]      ranges, their padding kept, with a step, in several
+               places
+    a,b  a!b  a&b  a^b                       and, without, both, one but not both; from left to
+         right, no precedence
     @CATEGORY  @*  web*                      what the caller's host list holds
     ^FILE                                    the expressions in a file
 
@@ -9,9 +12,9 @@ With `selected` and `excluded`, items between commas may also have the forms of 
 
     a,-b  a,-^FILE  a,/RE/  a,-/RE/          exclude; keep only or exclude what matches a pattern
 
-A set of names has one order and one folded form, whatever was written: names that differ in their numbers only are folded
-along every number, and names come in the order of the folded form.  This module is pure: lists and files are the caller's.
-It does not check that a name can be given to ssh.
+A set of names has one order and one folded form, whatever was written: names that differ in their
+numbers only are folded along every number, and names come in the order of the folded form.  This
+module is pure: lists and files are the caller's. It does not check that a name can be given to ssh.
 """
 
 import bisect
@@ -38,9 +41,11 @@ _ADDRESS = re.compile(r'\[[^\[\]]*:[^\[\]]*\]')         # [::1] is a name
 # comma outside brackets; or "-" and an operand.
 _PDSH = re.compile(r'(?:^|(?<=[\s,]))(-?)(?:/(.*?)/(?=[\s,]|$)|/((?:[^,\s\[]+|\[[^\]]*\]?)*)|'
                    r'(?<=-)((?:[^,\s\[]+|\[[^\]]*\]?)*))')
-_OPERAND = re.compile(r'[\w.:@%^*?\[\],!&/~+-]*', re.ASCII)    # after "-": a set of hosts, @CATEGORY or ^FILE
+# After "-": a set of hosts, @CATEGORY or ^FILE.
+_OPERAND = re.compile(r'[\w.:@%^*?\[\],!&/~+-]*', re.ASCII)
 _NUMBER = re.compile(r'([0-9]+)')
-_APPLY = {',': set.update, '!': set.difference_update, '&': set.intersection_update, '^': set.symmetric_difference_update}
+_APPLY = {',': set.update, '!': set.difference_update, '&': set.intersection_update,
+          '^': set.symmetric_difference_update}
 
 
 def refuse(name):
@@ -49,10 +54,12 @@ def refuse(name):
 
 
 def expand(text, members=refuse, read=refuse):
-    """The names that an expression means, each once, in the order of the folded form.  Each line of text is one expression.
+    """The names that an expression means, each once, in the order of the folded form.  Each line of
+    text is one expression.
 
-    members: called with a category, or '*' for every host; returns names, or raises UsageError for what is not known.
-    read: called with FILE; returns its text.  Raises UsageError with the part of text that is wrong.
+    members: called with a category, or '*' for every host; returns names, or raises UsageError for
+    what is not known. read: called with FILE; returns its text.  Raises UsageError with the part of
+    text that is wrong.
     """
     return ordered(union(text.splitlines(), members, read))
 
@@ -65,11 +72,14 @@ def ordered(names):
 
 def fold(names):
     """The shortest expression for a set of names, as nodeset -f prints it: 'a,h[1-9,12]'."""
-    return ','.join(pattern % tuple(map(_bracketed, vector)) for pattern, vectors in _folded(set(names)) for vector in vectors)
+    return ','.join(pattern % tuple(map(_bracketed, vector))
+                    for pattern, vectors in _folded(set(names)) for vector in vectors)
 
 
 def union(expressions, members=refuse, read=refuse):
-    """The set of the names that any of these expressions means; arguments and errors are those of expand."""
+    """The set of the names that any of these expressions means; arguments and errors are those of
+    expand.
+    """
     found = set()
     for expression in expressions:
         found |= _evaluate(expression, members, read)
@@ -128,7 +138,8 @@ class _Terms:
             self.filters.append((_matcher(pattern, line), not minus))
         elif operand:
             if not _OPERAND.fullmatch(operand):
-                raise UsageError('%s: bad host name %s' % (printable(line), printable(item.group())),
+                raise UsageError('%s: bad host name %s'
+                                 % (printable(line), printable(item.group())),
                                  'letters, digits and . _ - : @ only, and no - or . first')
             self.excluded |= _evaluate(operand, members, read)
         else:
@@ -155,7 +166,8 @@ def _evaluate(line, members, read):
             sign, caret = '', sign
         operand = operand.strip()
         if (sign and not place) or (sign + caret and not operand):
-            raise UsageError('%s: nothing stands %s %s' % (printable(line), 'after' if place else 'beside', sign + caret))
+            raise UsageError('%s: nothing stands %s %s'
+                             % (printable(line), 'after' if place else 'beside', sign + caret))
         if operand:
             _APPLY[sign or ','](found, _operand(caret + operand, members, read))
             _check_count(len(found), line)
@@ -166,7 +178,8 @@ def _evaluate(line, members, read):
 def _operand(text, members, read):
     """The names of h[1-3], @CATEGORY, web* or ^FILE."""
     if text.startswith('^'):
-        return union((line.partition('#')[0] for line in read(text[1:]).splitlines()), members, refuse)
+        return union((line.partition('#')[0] for line in read(text[1:]).splitlines()), members,
+                     refuse)
     names = _product(text)
     if text.startswith('@'):
         return {name for category in names for name in members(category[1:])}
@@ -185,8 +198,10 @@ def _product(text):
     """The names of r[1-2]n[1-4]: every combination of what is in the brackets."""
     pieces = _BRACKETS.split(text)
     for literal in pieces[::2]:
-        if '[' in _ADDRESS.sub('', literal) or ']' in _ADDRESS.sub('', literal) or '' in pieces[2:-1:2]:
-            raise UsageError('%s: brackets must come in pairs, and something between pairs' % printable(text))
+        if ('[' in _ADDRESS.sub('', literal) or ']' in _ADDRESS.sub('', literal)
+            or '' in pieces[2:-1:2]):
+            raise UsageError('%s: brackets must come in pairs, and something between pairs'
+                             % printable(text))
     axes = [[piece] for piece in pieces]
     size = 1
     for at in range(1, len(pieces), 2):
@@ -207,39 +222,48 @@ def _span(part, text):
     first, to, step = found.groups('') if found else ('', '', '')
     last, step = to or first, int(step or 1)
     padded = any(len(number) > 1 and number.startswith('0') for number in (first, last))
-    if not found or int(first) > int(last) or (padded and len(first) != len(last)) or step < 1 or (step > 1 and not to):
+    if (not found or int(first) > int(last) or (padded and len(first) != len(last)) or step < 1
+        or (step > 1 and not to)):
         raise UsageError('%s: bad range %s' % (printable(text), printable(part)),
-                         'like 1-9, 01-20 or 0-20/2: from the lower number to the higher, equally padded')
+                         'like 1-9, 01-20 or 0-20/2: from the lower number to the higher, equally '
+                         'padded')
     _check_count((int(last) - int(first)) // step + 1, text)
     return range(int(first), int(last) + 1, step), len(first) if padded else 0
 
 
 def _refuse_carry(numbers, text):
-    """a1[9-10] is a19 and a110 to pdsh but a19-a110, 92 hosts, to ClusterShell: neither can be what is meant for certain."""
+    """a1[9-10] is a19 and a110 to pdsh but a19-a110, 92 hosts, to ClusterShell: neither can be what
+    is meant for certain.
+    """
     for number in numbers:
         if not number.strip('9') and str(int(number) + 1) in numbers:
-            raise UsageError('%s: a digit before [ and %s and %d in it' % (printable(text), number, int(number) + 1),
-                             'other tools do not agree on what this means: write a[19,110] for a1[9-10]')
+            raise UsageError('%s: a digit before [ and %s and %d in it'
+                             % (printable(text), number, int(number) + 1),
+                             'other tools do not agree on what this means: write a[19,110] for '
+                             'a1[9-10]')
 
 
 def _folded(names):
     """[(pattern, vectors)] of a set of names, in the order of patterns.
 
-    A pattern has %s for every number.  A vector has, for each %s, a list of numbers in their order; it stands for every
-    combination of them, and the vectors of a pattern have none in common.
+    A pattern has %s for every number.  A vector has, for each %s, a list of numbers in their order;
+    it stands for every combination of them, and the vectors of a pattern have none in common.
     """
     points = collections.defaultdict(list)
     for name in names:
-        parts = _NUMBER.split(name.replace('%', '%%')) if '[' not in name else [name.replace('%', '%%')]
+        text = name.replace('%', '%%')
+        parts = [text] if '[' in text else _NUMBER.split(text)
         points['%s'.join(parts[::2])].append(tuple(parts[1::2]))
     return [(pattern, _vectors(points[pattern])) for pattern in sorted(points)]
 
 
 def _vectors(points):
-    """The vectors that cover distinct points.  They are nodeset's: a pass joins vectors that differ along one axis only.
+    """The vectors that cover distinct points.  They are nodeset's: a pass joins vectors that differ
+    along one axis only.
 
-    Neighbours are joined first, and when that does no more, each vector with all that follow, until nothing can be joined.
-    The order before each pass decides what is joined with what; so it is that of nodeset, numbers as text and all.
+    Neighbours are joined first, and when that does no more, each vector with all that follow, until
+    nothing can be joined. The order before each pass decides what is joined with what; so it is
+    that of nodeset, numbers as text and all.
     """
     axes = [sorted(set(column), key=_natural) for column in zip(*points)]
     if len(points) == _size(axes):
@@ -248,14 +272,16 @@ def _vectors(points):
     vectors = [tuple(map(dict.__getitem__, ranks, point)) for point in sorted(points)]
 
     def place(vector):
-        return -_size(vector), tuple((-len(part), axis[min(part)], axis[max(part)]) for part, axis in zip(vector, axes))
+        return -_size(vector), tuple((-len(part), axis[min(part)], axis[max(part)])
+                                     for part, axis in zip(vector, axes))
 
     for join in (_join_neighbours, _join_all):
         joined = join(vectors)
         while len(joined) < len(vectors):
             vectors = sorted(joined, key=place)
             joined = join(vectors)
-    return [[[axis[rank] for rank in sorted(part)] for part, axis in zip(vector, axes)] for vector in vectors]
+    return [[[axis[rank] for rank in sorted(part)] for part, axis in zip(vector, axes)]
+            for vector in vectors]
 
 
 def _natural(number):
@@ -283,12 +309,15 @@ def _join_neighbours(vectors):
 
 
 def _join_all(vectors):
-    """Each vector takes in, in their order, those after it that differ along one axis.  Found by what is the same."""
+    """Each vector takes in, in their order, those after it that differ along one axis.  Found by
+    what is the same.
+    """
     places = collections.defaultdict(list)
     for place, vector in enumerate(vectors):
         for key in _rests(vector):
             places[key].append(place)
-    if len(places) == len(vectors) * len(vectors[0]):       # none has anything in common with another
+    # None has anything in common with another.
+    if len(places) == len(vectors) * len(vectors[0]):
         return vectors
     joined, gone = [], set()
     for place, vector in enumerate(vectors):
@@ -298,7 +327,8 @@ def _join_all(vectors):
 
 
 def _take_in(vector, place, vectors, places, gone):
-    """vector, joined with all that it can be of those after place; their places are added to gone."""
+    """vector, joined with all that it can be of those after place; their places are added to gone.
+    """
     while True:
         place = min(_next(places.get(key, ()), place, gone) for key in _rests(vector))
         if place == math.inf:
@@ -308,7 +338,9 @@ def _take_in(vector, place, vectors, places, gone):
 
 
 def _next(places, place, gone):
-    """The first of these places that comes after place and is not gone; infinity when there is none."""
+    """The first of these places that comes after place and is not gone; infinity when there is
+    none.
+    """
     later = (places[at] for at in range(bisect.bisect(places, place), len(places)))
     return next((found for found in later if found not in gone), math.inf)
 
@@ -319,7 +351,9 @@ def _rests(vector):
 
 
 def _bracketed(numbers):
-    """'7' or '[1-9,12]'.  What is padded follows only its own width: 09 and 10, but not 9 and 10 after 08."""
+    """'7' or '[1-9,12]'.  What is padded follows only its own width: 09 and 10, but not 9 and 10
+    after 08.
+    """
     runs = []
     for number in numbers:
         if runs and _follows(number, *runs[-1]):
@@ -331,5 +365,6 @@ def _bracketed(numbers):
 
 
 def _follows(number, first, last):
-    fits = len(number) == len(first) if first.startswith('0') and len(first) > 1 else not number.startswith('0')
+    fits = (len(number) == len(first) if first.startswith('0') and len(first) > 1
+            else not number.startswith('0'))
     return fits and int(number) == int(last) + 1

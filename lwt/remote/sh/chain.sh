@@ -1,9 +1,12 @@
-# Take a file, from the master or from another host, and hand it on to the next one while it still comes.
+# Take a file, from the master or from another host, and hand it on to the next one while it still
+# comes.
 #
-# $1-$4 as for putlib.sh  $5 bytes  $6 sha256  $7 mode, or "tar": it is a tar stream, to be unpacked
-# $8 time of change, as touch -t has it, UTC  $9 seconds of a link's silence  ${10} what tells which netcat there is
+# $1-$4 as for putlib.sh $5 bytes $6 sha256 $7 mode, or "tar": it is a tar stream, to be unpacked $8
+# time of change, as touch -t has it, UTC $9 seconds of a link's silence ${10} what tells which
+# netcat there is
 #
-# It says that (see netcat.py) and "ready", or "same" where the file is there already; and is told, line by line:
+# It says that (see netcat.py) and "ready", or "same" where the file is there already; and is told,
+# line by line:
 #   data N                   so many bytes come behind this line
 #   listen SENDER LISTENER ARGV...
 #                            take what is missing from a netcat, from who knows the tokens (see
@@ -11,9 +14,11 @@
 #                            "failed HAVE stranger" or "failed HAVE nobody" if none such connected
 #   feed AT SENDER LISTENER ARGV...
 #                            hand on what there is and what will come, from AT on, to a netcat
-#   beat                     who is fed by it gets on, even if nothing comes here: see watch in putlib.sh
+#   beat                     who is fed by it gets on, even if nothing comes here: see watch in
+#                            putlib.sh
 #   finish                   verify it and move it into place: it says "placed"
-# Meanwhile it says "have N", each second.  The end of its input is its own end, and that of all that it has started.
+# Meanwhile it says "have N", each second.  The end of its input is its own end, and that of all
+# that it has started.
 size=$5 wanted=$6 mode=$7 stamp=$8 silence=$9
 [ "$kind" = sha256 ] || refuse "no sha256sum there"
 # is_same: is that file here, under its own name, and ours, so that it can get its mode and time?
@@ -30,14 +35,16 @@ file=$part/old/it
 exec 9<>"$part/more"
 at_exit() {
   kill -TERM 0
-  say end >&9                           # to `summed`: a shell that has just been forked may lose that signal
+  # To `summed`: a shell that has just been forked may lose that signal.
+  say end >&9
   cd / && rm -rf "${part:?}"
 }
 
 # have: $have is how much there is.
 have() { have=$(wc -c <"$file") && have=$((have)); }
 
-# summed: the digest of the file, taken a line of "more" at a time, so that little is left to do when it is whole.
+# summed: the digest of the file, taken a line of "more" at a time, so that little is left to do
+# when it is whole.
 summed() {
   while read -r word <&9; do
     cat
@@ -51,8 +58,8 @@ esac
 summed <"$file" | digest >"$part/sum" 9<&- &
 summer=$!
 
-# take SENDER LISTENER ARGV...: what is missing, from who sends the token SENDER; it ends when nothing
-# comes for a while.
+# take SENDER LISTENER ARGV...: what is missing, from who sends the token SENDER; it ends when
+# nothing comes for a while.
 take() {
   take_sender=$1 take_listener=$2
   shift 2
@@ -111,7 +118,8 @@ feed() {
   mkfifo "$feed_to" "$feed_from" || return
   "$@" <"$feed_to" >"$feed_from" &
   feed_netcat=$!
-  trap '' PIPE                          # a netcat that cannot connect has ended before it is told anything
+  # A netcat that cannot connect has ended before it is told anything.
+  trap '' PIPE
   exec 7>"$feed_to" 5<"$feed_from"
   rm -f "$feed_to" "$feed_from"
   feed_watch "$feed_netcat" 5<&- 7>&- &
@@ -147,7 +155,8 @@ finish() {
     TZ=UTC0 touch -t "$stamp" "$file" 2>/dev/null
     ln "$file" it || refuse "$directory/$name: cannot be placed"
   fi
-  place_all                             # the file has a second name as long as others are fed from it
+  # The file has a second name as long as others are fed from it.
+  place_all
   rm -f "$part/busy"
   say placed
 }

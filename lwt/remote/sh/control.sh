@@ -1,24 +1,27 @@
-# Everything that a master asks of the tasks on a host: one request after the other, over one login.  Each is one round trip: removals,
-# inputs, launches and cancels, a look at all that is there, if wanted a wait until something ends, and the results of what has
-# ended.  The next one comes when the answer to the last one has been read.
+# Everything that a master asks of the tasks on a host: one request after the other, over one login.
+# Each is one round trip: removals, inputs, launches and cancels, a look at all that is there, if
+# wanted a wait until something ends, and the results of what has ended.  The next one comes when
+# the answer to the last one has been read.
 #
-# $1 lease, s: a host that does not hear of its master for so long lets it go
-# Standard input: for each request a line of words for sh, which sets $1 to ${11}; a line "VERB KEY BOOT INPUT /D_FETCH" for each
-# thing that is asked; a line "end"; the stream.
+# $1 lease, s: a host that does not hear of its master for so long lets it go Standard input: for
+# each request a line of words for sh, which sets $1 to ${11}; a line "VERB KEY BOOT INPUT /D_FETCH"
+# for each thing that is asked; a line "end"; the stream.
 #
-# $1 the nonce of the answer's frame
-# $2 home  $3 a random word, the host's id if it has none yet  $4 stall, s  $5 grace, s  $6 wait, s
-# $7 KiB of results that may be sent along, of one task and of all  $8 bytes of a tar stream  $9 its digest
-# ${10} seconds that the host watches its cpu (see samplelib.sh), or - where nobody asks for its load
-# ${11} how many of those that are to be launched may be under way at the same time, or - for all
+# $1 the nonce of the answer's frame $2 home $3 a random word, the host's id if it has none yet $4
+# stall, s $5 grace, s $6 wait, s $7 KiB of results that may be sent along, of one task and of all
+# $8 bytes of a tar stream $9 its digest ${10} seconds that the host watches its cpu (see
+# samplelib.sh), or - where nobody asks for its load ${11} how many of those that are to be launched
+# may be under way at the same time, or - for all
 #
 #   clean     remove what it has here, but keep what tells that it ran
 #   purge     end whatever still runs of it first
 #   forget    remove what clean kept
 #   drop      remove the input KEY, which no task needs any more
-#   launch    start it, unless its fate is decided; refused if the host was started anew since BOOT.  If no place becomes free
+#   launch    start it, unless its fate is decided; refused if the host was started anew since
+#             BOOT.  If no place becomes free
 #             for it within the wait, it must not run
-#   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else ended: its own kill command,
+#   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else
+#             ended: its own kill command,
 #             TERM, KILL after the grace
 #   withdraw  it must not run, as for cancel, but a task that has begun goes on
 #   suspend   stop it; if it has not begun, it must not run
@@ -26,9 +29,10 @@
 #   poll      how is it?  If it has ended, its results are sent
 #   look      how is it?
 #
-# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has besides, with t/KEY/work if it is not
-# to be copied from the one that is shared.  What is shared stays here, for tasks that come later, and to tell what is new in
-# results.  The removals come first: they may be what makes room for the rest.
+# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has
+# besides, with t/KEY/work if it is not to be copied from the one that is shared.  What is shared
+# stays here, for tasks that come later, and to tell what is new in results.  The removals come
+# first: they may be what makes room for the rest.
 
 # to_tasks: change to where the tasks are.  One of them may have locked it, or what is above it.
 to_tasks() {
@@ -60,8 +64,8 @@ split() {
 # can_detach: may a task be in a process group of its own?
 can_detach() { command -v setsid || command -v perl || command -v python3; } >/dev/null 2>&1
 
-# detached COMMAND...: run it in a session of its own, by whatever the host has.  It has a clean environment, as this shell has, and
-# is told what restore_environment is to bring back.
+# detached COMMAND...: run it in a session of its own, by whatever the host has.  It has a clean
+# environment, as this shell has, and is told what restore_environment is to bring back.
 detached() {
   lwt_v_d_home=${base%/.lwt} lwt_v_d_working=$PWD/work
   for lwt_name in d_home d_working; do
@@ -70,7 +74,8 @@ detached() {
   export lwt_saved lwt_functions lwt_function_names
   # shellcheck disable=SC2163  # it is the name that is expanded
   for lwt_name in $lwt_saved; do export "lwt_v_$lwt_name"; done
-  unset LWT_ID                          # the marker of this call, where the host is the master: the task is none of it
+  # The marker of this call, where the host is the master: the task is none of it.
+  unset LWT_ID
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
   elif command -v perl >/dev/null 2>&1; then exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
   elif command -v python3 >/dev/null 2>&1; then
@@ -83,7 +88,8 @@ detached() {
 # has_run: did the task of this directory begin, whoever has removed its fate?
 has_run() { [ -e run.stdout ]; }
 
-# report: set $state, of the task in this directory: waiting, running PID, exited CODE, cancelled, died, rebooted.
+# report: set $state, of the task in this directory: waiting, running PID, exited CODE, cancelled,
+# died, rebooted.
 report() {
   if ended; then state="exited $ended"; return; fi
   [ -e fate ] || { state=waiting; ! has_run || state=died; return; }
@@ -96,14 +102,15 @@ report() {
       state=died
       if [ "$fate_boot" != "$boot" ]; then state=rebooted
       elif has_start "$pid" "$start"; then state="running $pid"; fi
-      case $state in running*) ;; *) ! ended || state="exited $ended" ;; esac    # it may have ended between the two looks
+      # It may have ended between the two looks.
+      case $state in running*) ;; *) ! ended || state="exited $ended" ;; esac
       ;;
     *) state=died ;;
   esac
 }
 
-# usage: set $used to what the task of this directory took, as far as it is known: uptimes, user and system time, and how many
-# processes it left, if any.
+# usage: set $used to what the task of this directory took, as far as it is known: uptimes, user and
+# system time, and how many processes it left, if any.
 usage() {
   begun='' over='' user='' system='' left=''
   { read -r begun over; read -r _; read -r user system; } 2>/dev/null <usage
@@ -112,10 +119,12 @@ usage() {
   used="${begun:--} ${over:--} ${user:--} ${system:--}${left:+ $left}"
 }
 
-# -- what tasks leave running --------------------------------------------------------------------------------------------------
+# -- what tasks leave running
+#
+#  --------------------------------------------------------------------------------------------------
 
-# end_left REQUEST...: of tasks whose command has ended by itself, end what it left running: results must not change while they are
-# sent.  The file "left" tells how many processes that were.
+# end_left REQUEST...: of tasks whose command has ended by itself, end what it left running: results
+# must not change while they are sent.  The file "left" tells how many processes that were.
 end_left() {
   over_keys='' recent='' lowest='' highest='' is_long=''
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
@@ -140,13 +149,14 @@ end_left() {
   [ -z "$enders" ] || { busy; wait $enders; }
 }
 
-# note_age: of the task of this directory: did it end so recently that its group is still its own (see $recent), did it take so long
-# that numbers of processes may have begun anew?
+# note_age: of the task of this directory: did it end so recently that its group is still its own
+# (see $recent), did it take so long that numbers of processes may have begun anew?
 note_age() {
   pid='' group=''
   { read -r _ pid _ _ group _ <fate; } 2>/dev/null
   case $pid$group in '' | *[!0-9]*) is_long=1; return ;; esac
-  wait "$pid" 2>/dev/null               # where it is a child of this shell, it is in its group until then
+  # Where it is a child of this shell, it is in its group until then.
+  wait "$pid" 2>/dev/null
   [ "$pid" -gt "${lowest:-$pid}" ] || lowest=$pid
   [ "$pid" -lt "${highest:-$pid}" ] || highest=$pid
   usage
@@ -160,14 +170,16 @@ note_age() {
   esac
 }
 
-# find_left: set $left_keys to those of $over_keys of which something still runs, in its group or anywhere with its marker.  Only
-# processes that are younger than the tasks are looked at, by their numbers, unless these may have begun anew since.
+# find_left: set $left_keys to those of $over_keys of which something still runs, in its group or
+# anywhere with its marker.  Only processes that are younger than the tasks are looked at, by their
+# numbers, unless these may have begun anew since.
 find_left() {
   left_keys=''
   for found in $recent; do
     pid=${found#*:} pid=${pid%%:*} tries=20
     lives "${found%%:*}" || continue
-    while find_start "$pid" && [ -n "$stat_start" ] && [ "$tries" -gt 0 ]; do   # its runner is about to end
+    # Its runner is about to end.
+    while find_start "$pid" && [ -n "$stat_start" ] && [ "$tries" -gt 0 ]; do
       tries=$((tries - 1))
       nap
     done
@@ -190,7 +202,8 @@ find_left() {
   to_tasks
 }
 
-# list_since: set $numbers to a pattern of the numbers from $lowest to $last, and a few others; of all, where $is_long says so.
+# list_since: set $numbers to a pattern of the numbers from $lowest to $last, and a few others; of
+# all, where $is_long says so.
 list_since() {
   numbers='[0-9]*' common=$lowest
   [ -z "$is_long" ] && [ ${#lowest} -eq ${#last} ] && [ "$lowest" -lt "$last" ] || return
@@ -241,7 +254,8 @@ signal_rest() {
 }
 is_left() { { [ -n "$group" ] && lives "$group"; } || [ -n "$(marked "LWT_ID=$key")" ]; }
 
-# lives GROUP: is there a process in it that is more than a zombie?  (Some hosts take their time to reap them.)
+# lives GROUP: is there a process in it that is more than a zombie?  (Some hosts take their time to
+# reap them.)
 lives() {
   kill -0 "-$1" && { [ ! -r /proc/self/stat ] || grep -qs ") [^ZX] [0-9]* $1 " /proc/[0-9]*/stat; }
 }
@@ -251,7 +265,8 @@ lives() {
 # What there is of every task, so that one process removes it of many.
 ours='work cancel command kill run.sh settings run.stdout run.stderr usage left'
 
-# remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove them.
+# remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove
+# them.
 remnants() {
   set -- "$1"
   for name in * .[!.]* ..?*; do
@@ -264,7 +279,8 @@ remnants() {
   [ -z "$1" ] || { shift; rm -rf "$@" 2>/dev/null; }
 }
 
-# settle: the fate of the task of this directory is decided from now on; what it is to lose goes into $doomed.
+# settle: the fate of the task of this directory is decided from now on; what it is to lose goes
+# into $doomed.
 settle() {
   if [ ! -e fate ]; then
     # shellcheck disable=SC2094  # a word and a file
@@ -290,15 +306,18 @@ removed() {
 
 # -- inputs -----------------------------------------------------------------------------------------------------------------
 
-# unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets $problem.
+# unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets
+# $problem.
 unpack() {
   problem="no room left"
   mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" && true >"$part/began" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
   take_stream || return
-  digest=''                             # of a host that cannot tell, the size is all there is to compare
+  # Of a host that cannot tell, the size is all there is to compare.
+  digest=''
   find_digest <"$part/stream"
-  if [ "${digest%% *}" != "${expected%% *}" ] || [ "$digest" != "$expected" ]; then   # only then is it worth a look
+  # Only then is it worth a look.
+  if [ "${digest%% *}" != "${expected%% *}" ] || [ "$digest" != "$expected" ]; then
     arrived "$part/stream" "$bytes" || return
     problem="the input is not what was sent"
     [ "${digest%% *}" != "${expected%% *}" ] || return
@@ -335,7 +354,8 @@ take_stream() {
   busy
 }
 
-# outdate FILE: wait until what is made now is newer than FILE: what is new in a task is told by that.
+# outdate FILE: wait until what is made now is newer than FILE: what is new in a task is told by
+# that.
 outdate() {
   true >tick || return
   while [ -z "$(find tick -newer "$1")" ]; do
@@ -345,7 +365,8 @@ outdate() {
   rm -f tick
 }
 
-# assemble: see to it that what was sent of the task $key has its input, and note it in $whole.  Sets $problem and $stamped.
+# assemble: see to it that what was sent of the task $key has its input, and note it in $whole.
+# Sets $problem and $stamped.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
   [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
@@ -359,7 +380,9 @@ assemble() {
   problem='' whole="$whole $key"
 }
 
-# -- launches and cancels ---------------------------------------------------------------------------------------------------
+# -- launches and cancels
+#
+#  ---------------------------------------------------------------------------------------------------
 
 # launch: start the task of this directory, unless it is decided.  Sets $refused.
 launch() {
@@ -370,14 +393,16 @@ launch() {
   launched="$launched $key"
 }
 
-# harden: a power cut must not forget what has run.  Nothing waits for that: a launch of before the cut is refused.
+# harden: a power cut must not forget what has run.  Nothing waits for that: a launch of before the
+# cut is refused.
 harden() {
   set --
   for key in $launched; do set -- "$@" "$key/fate" "$key"; done
   [ $# -eq 0 ] || ( sync "$@" || sync ) </dev/null >/dev/null 2>&1 &
 }
 
-# has_place: is there a place for the task of this directory, or is it running already?  Waits for one.
+# has_place: is there a place for the task of this directory, or is it running already?  Waits for
+# one.
 has_place() {
   while [ "$places" != - ] && [ ! -e fate ]; do
     taken=0
@@ -416,7 +441,8 @@ resume() {
   case $state in running*) signal_all CONT ;; esac
 }
 
-# cancel: decide that the task must not run, whether or not it is here yet; end it if it runs, unless it is only withdrawn.
+# cancel: decide that the task must not run, whether or not it is here yet; end it if it runs,
+# unless it is only withdrawn.
 cancel() {
   enter "$key" || { mkdir "$tasks/$key" && cd "$tasks/$key"; } 2>/dev/null || return
   # A cancel that was killed may have left the directory empty.
@@ -473,7 +499,8 @@ facts() {
 
 # -- waiting ----------------------------------------------------------------------------------------------------------------
 
-# listen: from now on, hear when something happens to a task, and each second: forget what was told before.
+# listen: from now on, hear when something happens to a task, and each second: forget what was told
+# before.
 listen() {
   ticks=0 rung=''
   [ -p "$bell" ] || return 0
@@ -522,7 +549,8 @@ lasting() {
 
 # -- results ----------------------------------------------------------------------------------------------------------------
 
-# choose: of the tasks that have ended, set $sent to those whose results are small enough; say the size of the others.
+# choose: of the tasks that have ended, set $sent to those whose results are small enough; say the
+# size of the others.
 choose() {
   room=$limit sent=''
   # shellcheck disable=SC2086  # keys
@@ -538,7 +566,8 @@ choose() {
   done
 }
 
-# -- a request, in this order -------------------------------------------------------------------------------------------------
+# -- a request, in this order
+#  -------------------------------------------------------------------------------------------------
 
 # answer ARGUMENT...: take one request and answer it.
 answer() {
@@ -615,14 +644,15 @@ stage() {
     assemble
     [ -z "$problem" ] || not_launched
   done
-  # What changes from now on is told from the input by its time (see list_changed in sendlib.sh).  A file is written that is there
-  # already, and has its block on the disk.
+  # What changes from now on is told from the input by its time (see list_changed in sendlib.sh).  A
+  # file is written that is there already, and has its block on the disk.
   for key in $stamped; do say "cancel $tools" 1<>"$part/new/t/$key/cancel"; done 2>/dev/null
   # shellcheck disable=SC2086  # keys
   [ -z "$whole" ] || (cd "$part/new/t" && mv $whole "$tasks/") 2>/dev/null
 }
 
-# act REQUEST...: launch and cancel, stop and let go on; until it is settled for each whether it runs.
+# act REQUEST...: launch and cancel, stop and let go on; until it is settled for each whether it
+# runs.
 act() {
   launched='' cancels=''
   listen
@@ -666,7 +696,8 @@ await() {
   done
   listen
   while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
-  ! lasting || nap                      # where one ends, others of its kind often do: one answer for all of them
+  # Where one ends, others of its kind often do: one answer for all of them.
+  ! lasting || nap
 }
 
 # tell REQUEST...: say how each task is.
@@ -693,7 +724,8 @@ tell() {
           esac
           ;;
       esac
-      # Where the host was started anew, it may have forgotten that the task had run, and a cancel have found nothing.
+      # Where the host was started anew, it may have forgotten that the task had run, and a cancel
+      # have found nothing.
       [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
       case $verb:$state in
         suspend:running*) state=suspended ;;
@@ -747,7 +779,8 @@ take_request() {
   return 1
 }
 
-# come_in HOME NEW-ID: go to where the tasks are, which is made if need be, and set what all requests use.  Sets $unfit if it cannot.
+# come_in HOME NEW-ID: go to where the tasks are, which is made if need be, and set what all
+# requests use.  Sets $unfit if it cannot.
 come_in() {
   home=$1
   if ! enter_home "$home"; then
@@ -777,8 +810,9 @@ come_in() {
   { mkfifo "$bell" "$pipe" && exec 4<>"$bell"; } 2>/dev/null
 }
 
-# tidy: remove what is left of a talk that was killed so that it could not clean up.  (Homes may be shared between hosts.)
-# It is done on the way out as well: a talk that was ending while this one came in may have been killed since.
+# tidy: remove what is left of a talk that was killed so that it could not clean up.  (Homes may be
+# shared between hosts.) It is done on the way out as well: a talk that was ending while this one
+# came in may have been killed since.
 tidy() {
   for left in part.* bell.* pipe.*; do
     [ -e "$left" ] || continue
@@ -819,9 +853,10 @@ unwatch() {
   [ -z "$lwt_watch" ] || { kill -KILL "$lwt_watch"; wait "$lwt_watch"; } 2>/dev/null
 }
 
-# watch BUSY: in the background, tell the talk when a second is over, and see that it is not here for ever, should the network be cut
-# off: sshd would not notice for hours.  Signals tell when it is busy (USR1), and when it waits for its master (USR2).  Of two that
-# come at once it is the second that counts, whatever their order; so whoever is busy says so again.
+# watch BUSY: in the background, tell the talk when a second is over, and see that it is not here
+# for ever, should the network be cut off: sshd would not notice for hours.  Signals tell when it is
+# busy (USR1), and when it waits for its master (USR2).  Of two that come at once it is the second
+# that counts, whatever their order; so whoever is busy says so again.
 watch() {
   unwatch
   (
@@ -841,12 +876,14 @@ watch() {
       [ "$quiet" -lt "$lease" ] || kill -TERM $$
       [ "$quiet" -lt $((lease + 5)) ] || kill -KILL "$all"
     done
-    [ ! -p "$bell" ] || say x >&4       # a request that is under way has nobody any more who would tell it the time
+    # A request that is under way has nobody any more who would tell it the time.
+    [ ! -p "$bell" ] || say x >&4
   ) >/dev/null 2>&1 &
   lwt_watch=$!
 }
 
-# hear_watch: wait until it is there: it would not hear a signal that comes before, and believe for ever that the talk is busy.
+# hear_watch: wait until it is there: it would not hear a signal that comes before, and believe for
+# ever that the talk is busy.
 hear_watch() {
   [ ! -p "$bell" ] || while read -r rung <&4 && [ "$rung" != r ]; do :; done
 }
@@ -859,8 +896,8 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 watch ''
 
-# Each request in a shell of its own: its directory, its variables and its traps go with it.  Where one was refused, the rest of
-# it may still be under way, and nothing more can be understood.
+# Each request in a shell of its own: its directory, its variables and its traps go with it.  Where
+# one was refused, the rest of it may still be under way, and nothing more can be understood.
 while take_request; do
   eval "set -- $words"
   if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then

@@ -1,4 +1,5 @@
-# The first part of each script: it cleans the environment.  POSIX sh; tried in dash, bash and busybox.
+# The first part of each script: it cleans the environment.  POSIX sh; tried in dash, bash and
+# busybox.
 #
 # sshd (SetEnv, AcceptEnv), PAM, ~/.ssh/environment and the rc files of a login shell may export
 #
@@ -39,7 +40,8 @@ set_aside() {
     GREP_* | TAR_* | LS_* | PS_* | CMD_ENV | I_WANT_A_BROKEN_PS) ;;
     *) return ;;
   esac
-  eval "[ -n \"\${$1+set}\" ]" || return 0     # else a line of a value that only looks like a variable
+  # Else a line of a value that only looks like a variable.
+  eval "[ -n \"\${$1+set}\" ]" || return 0
   eval "lwt_v_$1=\$$1"
   unset "$1"
   lwt_saved="$lwt_saved $1"

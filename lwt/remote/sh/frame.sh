@@ -1,4 +1,5 @@
-# The frame of an answer: a begin and an end line on both streams, which say who spoke and who failed.
+# The frame of an answer: a begin and an end line on both streams, which say who spoke and who
+# failed.
 
 # frame NONCE: begin; the end comes with that of this shell.
 frame() {
@@ -13,10 +14,12 @@ frame() {
     printf "\036%s end %s\n" "$lwt_nonce" "$lwt_code" >&2' EXIT
   trap 'exit 129' HUP
   trap 'exit 143' TERM
-  trap 'exit 141' PIPE                  # nobody listens any more; a handler, for an ignored signal would be inherited
+  # Nobody listens any more; a handler, for an ignored signal would be inherited.
+  trap 'exit 141' PIPE
 }
 
-# at_exit: a script may put its own clean-up here; a signal that comes now does not stop it half way.
+# at_exit: a script may put its own clean-up here; a signal that comes now does not stop it half
+# way.
 at_exit() { :; }
 
 # refuse REASON: the script cannot do what it was asked; nothing was done.

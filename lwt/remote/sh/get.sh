@@ -1,9 +1,9 @@
 # Send files and directories: what comes, and tar archives, one after the other.
 #
-# It is run under the guard, in the host's home, and writes no file, for the disk may be full.
-# $1 what the master has already: identities, separated by blanks  $2 symbolic links: follow, keep or skip
-# $3 a number, and as many names that are there and must not be replaced  then paths, in which * ? [ ] are expanded; ~ and relative
-# ones are as everywhere
+# It is run under the guard, in the host's home, and writes no file, for the disk may be full. $1
+# what the master has already: identities, separated by blanks $2 symbolic links: follow, keep or
+# skip $3 a number, and as many names that are there and must not be replaced then paths, in which *
+# ? [ ] are expanded; ~ and relative ones are as everywhere
 #
 # On standard output, each PATH as namelib.sh writes it:
 #   "path FILES BYTES PATH"  it comes
@@ -11,8 +11,8 @@
 #   "differs PATH"           it is there, is not the same, and must not be replaced
 #   "except TEXT"            something cannot come: its path, and why
 #   "send"                   that was all; then the stream
-# On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh) for each path that was told, in that
-# order; now and then "tick"; any other line is a complaint.
+# On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh) for
+# each path that was told, in that order; now and then "tick"; any other line is a complaint.
 LIMIT=1048576                           # bytes of a file whose size the system does not tell
 have=$1 links=$2 kept=$newline files='' liars='' trees=''
 [ "$links" = follow ] || follow=''
@@ -95,7 +95,8 @@ find_problem() {
   problem=${problem%%"$newline"*}
 }
 
-# find_loop PATH: name a symbolic link, it or one in it, that cannot be followed: it dangles, or leads back to a directory above.
+# find_loop PATH: name a symbolic link, it or one in it, that cannot be followed: it dangles, or
+# leads back to a directory above.
 find_loop() {
   if [ -L "$1" ] && [ ! -e "$1" ]; then set -- "$1"
   elif [ -d "$1" ]; then set -- "$1/"
@@ -169,10 +170,11 @@ take() {
   elif [ ! -L "$1" ] || [ "$links" != skip ]; then trees=$trees$encoded$newline; fi
 }
 
-# -- files whose size the system does not tell: those of /proc and /sys, and others ---------------------------------------------------
+# -- files whose size the system does not tell: those of /proc and /sys, and others
+#  ---------------------------------------------------
 
-# find_liars PATH...: set $lies to those of them, and of what is in them: the system says that they are empty, or have as many bytes
-# as a page of memory, and that is not so.
+# find_liars PATH...: set $lies to those of them, and of what is in them: the system says that they
+# are empty, or have as many bytes as a page of memory, and that is not so.
 find_liars() {
   # shellcheck disable=SC2016  # for the inner shell
   lies=$(
@@ -208,7 +210,8 @@ has_liar() {
   case $newline$lies in *"$newline$encoded/"*) ;; *) false ;; esac
 }
 
-# header NAME SIZE TYPE: that of a member of a tar archive (ustar); a name that is too long has a member of its own (GNU).
+# header NAME SIZE TYPE: that of a member of a tar archive (ustar); a name that is too long has a
+# member of its own (GNU).
 header() {
   if [ ${#1} -gt 100 ]; then
     header ././@LongLink $((${#1} + 1)) L
@@ -230,7 +233,8 @@ header() {
 
 zeros() { [ "$1" -eq 0 ] || head -c "$1" /dev/zero; }
 
-# send_liar FILE: as an archive of its own; it is read once, and what was read is noted in $liar_sums.
+# send_liar FILE: as an archive of its own; it is read once, and what was read is noted in
+# $liar_sums.
 send_liar() {
   data=$(head -c $((LIMIT + 1)) <"$1" | od -An -v -to1 | tr -d ' \t\n' | sed 's/.../\\0&/g')
   size=$((${#data} / 5))
@@ -247,7 +251,8 @@ send_liar() {
   zeros $(((512 - size % 512) % 512 + 1024))
 }
 
-# honest_in TREE [CONDITIONS]: what there is but liars, each name with a NUL behind it, relative to the root directory.
+# honest_in TREE [CONDITIONS]: what there is but liars, each name with a NUL behind it, relative to
+# the root directory.
 honest_in() {
   tree=./${1#/}
   shift
@@ -382,7 +387,8 @@ if [ -n "$files$liars$trees" ]; then
   cd / || exit 1
   options='' arguments='' tar_code=0 liar_sums=$newline now=$(date +%s)
   [ "$links" != follow ] || options=-h
-  ! tar --no-unquote --version >/dev/null 2>&1 || options="--no-unquote $options"      # GNU tar would read escapes in names
+  # GNU tar would read escapes in names.
+  ! tar --no-unquote --version >/dev/null 2>&1 || options="--no-unquote $options"
   each note_argument "$files$liars$trees"
   send_rest
   say "tar $tar_code" >&2

@@ -1,26 +1,32 @@
 # The guard on a host: it runs one command and ends all of it when the master loses interest.
 #
-# Standard input is the lifeline: a newline is a heartbeat.  End-of-file means that the master has given up or is gone; no
-# heartbeat for the lease means that it is cut off.  Then, and when the command's time is over, the command's process group
-# gets TERM and CONT and, when it has ended or after the grace, KILL.  That KILL is also for every process that left the group
-# and can still be found (see proclib.sh).  Killing ssh alone would leave the command running.
+# Standard input is the lifeline: a newline is a heartbeat.  End-of-file means that the master has
+# given up or is gone; no heartbeat for the lease means that it is cut off.  Then, and when the
+# command's time is over, the command's process group gets TERM and CONT and, when it has ended or
+# after the grace, KILL.  That KILL is also for every process that left the group and can still be
+# found (see proclib.sh).  Killing ssh alone would leave the command running.
 #
 # Processes:
 #   this shell ($$)  starts the others, waits for the command and prints the end of the frame
-#   command          in a session of its own where the host has setsid(1), so that its group can be killed at once
+#   command          in a session of its own where the host has setsid(1), so that its group can be
+#                    killed at once
 #   watcher          keeps the time, and ends the command
-#   reader           turns the lifeline into signals to the watcher: USR1 a heartbeat, USR2 end-of-file
+#   reader           turns the lifeline into signals to the watcher: USR1 a heartbeat, USR2
+#                    end-of-file
 #
-# Signals to this shell from the watcher, before it ends the command: USR1 the lease ran out, USR2 the time is over, ALRM
-# end-of-file.  The end line then has a word behind the exit code: lease, timeout, closed.
+# Signals to this shell from the watcher, before it ends the command: USR1 the lease ran out, USR2
+# the time is over, ALRM end-of-file.  The end line then has a word behind the exit code: lease,
+# timeout, closed.
 #
-# A host may be at its limit of processes because of the command itself.  dash and busybox end a shell that cannot fork, and
-# run its EXIT trap, in which another failed fork would be the end.  So that trap ends the command by builtins alone.
+# A host may be at its limit of processes because of the command itself.  dash and busybox end a
+# shell that cannot fork, and run its EXIT trap, in which another failed fork would be the end.  So
+# that trap ends the command by builtins alone.
 #
 # begin.sh goes ahead of this, and stage.sh where there is a script or input.
 #
-# $1 grace, s  $2 lease, s  $3 home  $4 bytes of a script  $5 bytes of input for the command  $6 stall, s
-# $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only its name)    then its arguments
+# $1 grace, s $2 lease, s $3 home $4 bytes of a script $5 bytes of input for the command $6 stall, s
+# $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only
+# its name)    then its arguments
 exec 3<&0 4>&2 </dev/null 2>/dev/null   # the shell's own "Killed" is not the command's output
 main=$$ command_text=$command command='' can_fork='' why='' again='' code='' watcher='' reader='' is_bash=''
 # shellcheck disable=SC3028  # for bash alone; the first version whose read takes fractions
@@ -49,7 +55,8 @@ unguarded() {
   [ ! -d "$staged" ] || exec rm -rf "$staged"   # there may be no place for another process
 }
 
-# find_command: tell find_rest where to begin, and that what is in this session is none of the command's.
+# find_command: tell find_rest where to begin, and that what is in this session is none of the
+# command's.
 find_command() {
   rest_root=$command
   ! read_stat self || rest_guard=$main rest_spared=$stat_session
@@ -112,7 +119,8 @@ die() {
   end_timer
   find_command
   trap finish EXIT
-  # What it starts while it is looked for would be missed, and have no parent any more after the TERM.
+  # What it starts while it is looked for would be missed, and have no parent any more after the
+  # TERM.
   [ -z "$setsid" ] || signal_command STOP
   find_rest
   find_marked "LWT_ID=$id"
@@ -140,14 +148,16 @@ pause() {
   else false; fi
 }
 
-# nap_of_bash: wait a little without a process: nothing ever comes through that socket, and nothing is sent.
+# nap_of_bash: wait a little without a process: nothing ever comes through that socket, and nothing
+# is sent.
 nap_of_bash() {
   # shellcheck disable=SC3025,SC3045  # for bash alone
   read -r -t 0.05 _ </dev/udp/127.0.0.1/9
   [ $? -gt 128 ] || nap
 } 2>/dev/null
 
-# is_group_there: does a process of the command's group live?  (Some hosts take their time to collect zombies.)
+# is_group_there: does a process of the command's group live?  (Some hosts take their time to
+# collect zombies.)
 is_group_there() {
   [ -n "$setsid" ] || return 0
   kill -0 "-$command" || return
@@ -168,8 +178,8 @@ finish() {
 
 # stuck: the watcher cannot start its timer.  It looks at the clock until it is told to end.
 #
-# It runs in an EXIT trap.  There, dash sets $? to the code of the exit after each trap of a signal; so a condition may come
-# out false at any time, and must then do no harm.
+# It runs in an EXIT trap.  There, dash sets $? to the code of the exit after each trap of a signal;
+# so a condition may come out false at any time, and must then do no harm.
 stuck() {
   can_fork=''
   case $has_clock in '') die USR1 ;; esac
@@ -226,8 +236,8 @@ watch() {
   leave
 }
 
-# await_beat: wait for a heartbeat, at most $span seconds.  bash needs no process for that, and no reader: it would try for 15
-# seconds to start one where there is no place.
+# await_beat: wait for a heartbeat, at most $span seconds.  bash needs no process for that, and no
+# reader: it would try for 15 seconds to start one where there is no place.
 await_beat() {
   if [ -n "$is_bash" ]; then
     # shellcheck disable=SC3045  # for bash alone
@@ -256,7 +266,8 @@ read_lifeline() {
   exec >/dev/null 4>&-
   trap '' TERM HUP INT
   while read -r _ <&3; do kill -USR1 "$watcher" || exit; done
-  # A signal that comes right before a wait does not end it; hence again, by builtins where sleep cannot be started.
+  # A signal that comes right before a wait does not end it; hence again, by builtins where sleep
+  # cannot be started.
   trap 'for _ in 1 2 3 4 5 6 7 8 9 10; do kill -USR2 "$watcher"; done' EXIT
   while kill -USR2 "$watcher"; do nap; done
   trap '' EXIT
@@ -287,5 +298,6 @@ case $reader:$why in
   *) kill -ALRM "$watcher"; kill -KILL "$reader" ;;
 esac
 wait "$watcher"
-[ ! -d "$staged" ] || exec rm -rf "$staged"     # the command may have left no place for another process
+# The command may have left no place for another process.
+[ ! -d "$staged" ] || exec rm -rf "$staged"
 exit 0

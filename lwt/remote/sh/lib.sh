@@ -1,11 +1,13 @@
 # What several scripts use: functions.  POSIX sh; tried in dash, bash and busybox.
 #
 # Assumptions, numbered:
-#   1. /bin/sh is a POSIX shell; printf, head -c, find, sed, ln, mv, rm, mkdir, wc and tar are there.
+#   1. /bin/sh is a POSIX shell; printf, head -c, find, sed, ln, mv, rm, mkdir, wc and tar are
+#      there.
 #   2. A no-pty ssh session is a session leader, so that "kill 0" reaches the command and no more.
 #   3. The group form of kill that all three shells know is the builtin "kill -TERM -PGID".
 #   4. Without /proc there is no search for processes that left their group; all else works.
-#   5. A file that may not come into being is made by true, not by ":", with which a POSIX shell would end there and then.
+#   5. A file that may not come into being is made by true, not by ":", with which a POSIX shell
+#      would end there and then.
 
 # restore_environment: as it was found, for what the user runs.  It may change any variable, so what
 # is needed after it has to be in positional parameters.
@@ -47,8 +49,8 @@ expand() {
   esac
 }
 
-# find_home HOME: set $home_path to the directory where lwt works; ~ and relative paths are the login
-# directory's.
+# find_home HOME: set $home_path to the directory where lwt works; ~ and relative paths are the
+# login directory's.
 find_home() {
   expand "$1"
   case $expanded in
@@ -83,8 +85,8 @@ find_scratch() {
 
 # read_opening: take the first line of standard input, "lwt NONCE MARK"; set $nonce and $mark.
 #
-# The nonce is secret: printf, with which it is printed, is a builtin, so no other user can read it in
-# the list of processes.  Where something else has eaten that line, nothing may be run.
+# The nonce is secret: printf, with which it is printed, is a builtin, so no other user can read it
+# in the list of processes.  Where something else has eaten that line, nothing may be run.
 read_opening() {
   IFS=' ' read -r opening nonce mark
   [ "$opening" = lwt ] && [ -n "$mark" ] || exit 1
@@ -99,8 +101,8 @@ find_boot() {
     boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
 }
 
-# read_stat PID: set stat_parent, stat_group, stat_session and stat_start; false if it is gone or a zombie.
-# The name of a process may hold anything, a newline as well.
+# read_stat PID: set stat_parent, stat_group, stat_session and stat_start; false if it is gone or a
+# zombie. The name of a process may hold anything, a newline as well.
 read_stat() {
   stat_text=''
   while IFS= read -r stat_line || [ -n "$stat_line" ]; do
@@ -113,8 +115,8 @@ read_stat() {
   stat_parent=$2 stat_group=$3 stat_session=$4 stat_start=${20}
 } 2>/dev/null
 
-# find_start PID: set $stat_start to when it started (against reuse of its number), and $stat_group to its
-# process group; to nothing if it does not live.  Without a fork where there is /proc.
+# find_start PID: set $stat_start to when it started (against reuse of its number), and $stat_group
+# to its process group; to nothing if it does not live.  Without a fork where there is /proc.
 find_start() {
   stat_start='' stat_group=''
   if [ -r /proc/self/stat ]; then
@@ -131,8 +133,8 @@ has_start() {
   [ -n "$stat_start" ] && [ "$stat_start" = "$2" ]
 }
 
-# kill_marked ENTRY: kill the processes whose environment has this entry, wherever they hide.  They are
-# stopped first, so that none of them starts another one meanwhile.
+# kill_marked ENTRY: kill the processes whose environment has this entry, wherever they hide.  They
+# are stopped first, so that none of them starts another one meanwhile.
 kill_marked() {
   kill_last='' kill_round=0
   while [ "$((kill_round += 1))" -le 20 ]; do
@@ -147,15 +149,15 @@ kill_marked() {
   [ -z "$marked" ] || kill -KILL $marked        # there are ever new ones; none stays stopped
 } 2>/dev/null
 
-# find_marked ENTRY: set $marked to the numbers of these processes.  proclib.sh has another one, which
-# needs no process.
+# find_marked ENTRY: set $marked to the numbers of these processes.  proclib.sh has another one,
+# which needs no process.
 find_marked() { marked=$(marked "$1"); }
 
 # marked ENTRY: the numbers of the processes whose environment has this entry.
 marked() { marked_files "$1" | tr -dc '0-9\n'; }
 
-# marked_files ENTRY: the paths of these environments.  A process that just begins another program has none, so where nothing is
-# found there is another look.
+# marked_files ENTRY: the paths of these environments.  A process that just begins another program
+# has none, so where nothing is found there is another look.
 marked_files() {
   marked_paths=$(look_for_marked "$1")
   if [ -z "$marked_paths" ]; then
@@ -165,9 +167,9 @@ marked_files() {
   [ -z "$marked_paths" ] || say "$marked_paths"
 }
 
-# await_programs ENVIRONMENT...: wait until those of these processes that are about to begin another program have begun it, for a
-# second at most.  Until then they have neither an environment nor a command line.  Nor has a thread of the kernel, which has no
-# program at all.
+# await_programs ENVIRONMENT...: wait until those of these processes that are about to begin another
+# program have begun it, for a second at most.  Until then they have neither an environment nor a
+# command line.  Nor has a thread of the kernel, which has no program at all.
 await_programs() {
   programs_tries=20
   while [ "$programs_tries" -gt 0 ]; do
@@ -195,14 +197,15 @@ look_for_marked() {
   fi
 }
 
-# receive FILE BYTES STALL: take so many bytes from standard input; fewer, where there are no more or none come for STALL seconds.
-# FILE is an absolute path.
+# receive FILE BYTES STALL: take so many bytes from standard input; fewer, where there are no more
+# or none come for STALL seconds. FILE is an absolute path.
 #
-# It is not to be called with redirections: dash keeps a copy of what they replace, the watch would inherit it, and the call that
-# waits for the end of that stream would last a second longer.
+# It is not to be called with redirections: dash keeps a copy of what they replace, the watch would
+# inherit it, and the call that waits for the end of that stream would last a second longer.
 receive() {
   { true >"$1"; } 2>/dev/null || return 1
-  exec 6<&0                             # dash gives what runs in the background /dev/null, whatever "<&0" asks for
+  # Dash gives what runs in the background /dev/null, whatever "<&0" asks for.
+  exec 6<&0
   head -c "$2" <&6 >>"$1" 2>/dev/null &
   receive_head=$!
   exec 6<&-
@@ -213,8 +216,9 @@ receive() {
 # arrived FILE BYTES: are all of them there?
 arrived() { [ "$(wc -c <"$1")" -eq "$2" ]; }
 
-# receive_watch FILE STALL PID: end PID when FILE has not grown for STALL seconds.  It is never signalled: a bash that has
-# just been forked would still run the EXIT trap of its parent.  It ends by itself, a second after PID at the latest.
+# receive_watch FILE STALL PID: end PID when FILE has not grown for STALL seconds.  It is never
+# signalled: a bash that has just been forked would still run the EXIT trap of its parent.  It ends
+# by itself, a second after PID at the latest.
 receive_watch() {
   receive_size=-1 receive_quiet=0
   while kill -0 "$3"; do

@@ -1,7 +1,8 @@
-# What a host is good for: one login.  The file comes first, so that its time is that of the line and of nothing else.
+# What a host is good for: one login.  The file comes first, so that its time is that of the line
+# and of nothing else.
 #
-# $1 home  $2 bytes of the file that comes on standard input  $3 seconds without a byte before it gives up
-# $4 what tells which netcat there is (see netcat.py); it comes last
+# $1 home $2 bytes of the file that comes on standard input $3 seconds without a byte before it
+# gives up $4 what tells which netcat there is (see netcat.py); it comes last
 #
 #   "ready"               it begins
 #   "put"                 the file is here

@@ -1,6 +1,7 @@
-# Finding and killing what a command has started.  The host may be at its limit of processes because of that command, so all of
-# it can be done by builtins alone.  They read byte by byte, which takes seconds where a thousand processes live; so another
-# process reads while one can be started.  bash needs none, and would try for 15 seconds to start it.
+# Finding and killing what a command has started.  The host may be at its limit of processes because
+# of that command, so all of it can be done by builtins alone.  They read byte by byte, which takes
+# seconds where a thousand processes live; so another process reads while one can be started.  bash
+# needs none, and would try for 15 seconds to start it.
 #
 # A process of the command is one that
 #
@@ -8,13 +9,17 @@
 #   - is an orphan that came to the guard;
 #   - has LWT_ID in its environment (find_marked).
 #
-# The first two need no look at environments, which a process can overwrite or hide.  They are looked for before the first
-# signal: when a parent dies, its children get another one, and the descent cannot be seen any more.
+# The first two need no look at environments, which a process can overwrite or hide.  They are
+# looked for before the first signal: when a parent dies, its children get another one, and the
+# descent cannot be seen any more.
 #
-# can_fork      not empty: a process may be started.  Where it cannot, dash and busybox end this shell, or the one of a $(...);
+# can_fork      not empty: a process may be started.  Where it cannot, dash and busybox end this
+#               shell, or the one of a $(...);
 #               so it is empty meanwhile, for an EXIT trap that goes on
-# rest_known    what was found: words PID:START; the start time tells a process from a later one with its number
-# rest_root     the command's number, which is that of its session as well where it has one of its own
+# rest_known    what was found: words PID:START; the start time tells a process from a later one
+#               with its number
+# rest_root     the command's number, which is that of its session as well where it has one of its
+#               own
 # rest_guard    whose children are the command's, unless they are in the session $rest_spared
 # rest_alive    numbers of those that were found and live
 # rest_table    words PID:START:PARENT:SESSION:GROUP of others that live
@@ -36,7 +41,8 @@ list_processes() {
     ! read_stat "$rest_pid" || rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
   done
 } 2>/dev/null
-# grep prints the path before each line; the fields follow the name, which may hold anything but is too short to hold them all.
+# grep prints the path before each line; the fields follow the name, which may hold anything but is
+# too short to hold them all.
 stat_to_word='s|^/proc/\([0-9]*\)/stat:.*) [^ZX] \([0-9]*\) \([0-9]*\) \([0-9]*\) \([-0-9]* \)\{15\}\([0-9]*\) .*|\1:\6:\2:\4:\3|p'
 
 # split_entry WORD: set rest_pid, rest_word, stat_parent and stat_session from a word of rest_table.
@@ -46,7 +52,8 @@ split_entry() {
   rest_word=${stat_parent%:*} stat_parent=${stat_parent##*:}
 }
 
-# find_rest: look for the command's processes; add them to rest_known, and set rest_alive.  True if there are new ones.
+# find_rest: look for the command's processes; add them to rest_known, and set rest_alive.  True if
+# there are new ones.
 find_rest() {
   list_processes
   rest_others='' rest_alive=' ' rest_sessions=' ' rest_is_new=1
@@ -68,8 +75,8 @@ find_rest() {
   return "$rest_is_new"
 }
 
-# is_root: is the process that was read the command, or in its session?  (Asked the first time only: its number may be given
-# to another process when all of these are gone.)
+# is_root: is the process that was read the command, or in its session?  (Asked the first time only:
+# its number may be given to another process when all of these are gone.)
 is_root() { [ "$rest_pid" = "$rest_root" ] || [ "$stat_session" = "$rest_root" ]; }
 
 # know PIDS: add processes to rest_known, with what descends from them.
@@ -93,7 +100,8 @@ found_rest() {
   esac
 }
 
-# follow_rest: of those in the table, find those whose parent or session was found; true if there were any.
+# follow_rest: of those in the table, find those whose parent or session was found; true if there
+# were any.
 follow_rest() {
   rest_more=1 rest_others=''
   for rest_entry in $rest_table; do
@@ -107,7 +115,8 @@ follow_rest() {
   return "$rest_more"
 }
 
-# kill_rest: kill the command's processes.  They are stopped first, so that none of them starts another one meanwhile.
+# kill_rest: kill the command's processes.  They are stopped first, so that none of them starts
+# another one meanwhile.
 kill_rest() {
   kill_round=0
   while [ "$((kill_round += 1))" -le 10 ]; do
@@ -124,8 +133,8 @@ kill_rest() {
   done
 } 2>/dev/null
 
-# find_marked ENTRY: set $marked to the numbers of the processes with this entry in their environments.  (A shell that reads
-# skips NUL, so to builtins the entries come as one line.)
+# find_marked ENTRY: set $marked to the numbers of the processes with this entry in their
+# environments.  (A shell that reads skips NUL, so to builtins the entries come as one line.)
 find_marked() {
   marked='' marked_files=''
   if [ -n "$can_fork" ]; then

@@ -1,33 +1,41 @@
-# Receive a copy, in one login: into a directory beside the target, verified, and moved into place by rename.
+# Receive a copy, in one login: into a directory beside the target, verified, and moved into place
+# by rename.
 #
-# $1 home  $2 target  $3 what a single thing is called, '.' for the contents of a directory, '' where there are several  $4 stall, s
+# $1 home $2 target $3 what a single thing is called, '.' for the contents of a directory, '' where
+# there are several $4 stall, s
 #
 # What it says, and what is then sent to its standard input (each NAME as namelib.sh writes it):
-#   "manifest"    "BYTES", and so many bytes, a line for each thing: "d MODE - - - NAME/" for a directory,
-#                 "f MODE MTIME STAMP SHA256 NAME/" for a file (STAMP: MTIME as touch -t has it, in UTC), "l - - - - NAME//TARGET/" for a
+#   "manifest"    "BYTES", and so many bytes, a line for each thing: "d MODE - - - NAME/" for a
+#                 directory,
+#                 "f MODE MTIME STAMP SHA256 NAME/" for a file (STAMP: MTIME as touch -t has it, in
+#                 UTC), "l - - - - NAME//TARGET/" for a
 #                 symbolic link.  NAME is ./it or ./it/... of a single thing.
 #   "need NAME"   nothing: of the manifest, what is not here or not the same
 #   "all"         nothing: all of it is needed; there is no manifest then
 #   "set F D"     nothing: so many files and directories that are the same get another mode or time
-#   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of copylib.sh), and a tar stream
+#   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of
+#                 copylib.sh), and a tar stream
 
 no_room() { refuse "$directory/: no room left"; }
 
-# compare: ask for the manifest; which of its names are needed: those that are not here, or are not the same.
+# compare: ask for the manifest; which of its names are needed: those that are not here, or are not
+# the same.
 compare() {
   say manifest
   read -r bytes || refuse "the copy was cut off"
   case $bytes in '' | *[!0-9]*) refuse "the copy was cut off" ;; esac
   head -c "$bytes" >"$part/manifest" || no_room
   true >"$part/busy" || no_room
-  # A file is named in the lists only if it is one here, which we can read: so each list has as many lines as the others.
+  # A file is named in the lists only if it is one here, which we can read: so each list has as many
+  # lines as the others.
   while IFS=' ' read -r type mode mtime stamp sum file; do
     decode "${file%/}"
     own=1
     [ -O "$decoded" ] || own=0
     case $type in
       d)
-        [ "$name$decoded" != ../it ] || continue    # the directory itself is not part of its contents
+        # The directory itself is not part of its contents.
+        [ "$name$decoded" != ../it ] || continue
         if [ -d "$decoded" ]; then
           { printf '%s\0' "$decoded" >&5 && say "- $mode - - $own $file" >&6; } || no_room
         else say "need ${file%/}"; fi
@@ -61,7 +69,8 @@ compare() {
   rm -f "$part/busy"
 }
 
-# is_plain: is $decoded a file here, and no link to one?  (A link in the target's place is replaced.)
+# is_plain: is $decoded a file here, and no link to one?  (A link in the target's place is
+# replaced.)
 is_plain() {
   { [ -f "$decoded" ] && [ -r "$decoded" ]; } || return
   if [ "$decoded" = ./it ]; then [ ! -L "$directory/$name" ]
@@ -86,8 +95,9 @@ tell_modes() {
   fi 2>/dev/null
 }
 
-# differences: of lines "SUM MODE MTIME" of what is, and behind these "SUM MODE MTIME STAMP OWN NAME/" of what is to be, say what is
-# needed, and write what gets another mode or time to a file: "MODE STAMP NAME/", and "end" behind all of it.
+# differences: of lines "SUM MODE MTIME" of what is, and behind these "SUM MODE MTIME STAMP OWN
+# NAME/" of what is to be, say what is needed, and write what gets another mode or time to a file:
+# "MODE STAMP NAME/", and "end" behind all of it.
 differences() {
   changes=$part/changes awk '
     {

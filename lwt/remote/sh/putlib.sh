@@ -1,6 +1,8 @@
-# What put.sh and chain.sh share: where a copy goes, a directory beside that place for what comes, and how it is moved there.
+# What put.sh and chain.sh share: where a copy goes, a directory beside that place for what comes,
+# and how it is moved there.
 #
-# $1 home  $2 target  $3 what a single thing is called, '.' for the contents of a directory, '' where there are several  $4 stall, s
+# $1 home $2 target $3 what a single thing is called, '.' for the contents of a directory, '' where
+# there are several $4 stall, s
 home=$1 target=$2 name=$3 stall=$4 watcher=''
 umask 077
 [ "$kind" != none ] || refuse "$no_digest"
@@ -17,8 +19,8 @@ directory=${PWD%/}
 [ -w . ] || refuse "$PWD: cannot be written"
 part=$directory/.lwt-put.$mark
 
-# is_left DIRECTORY: is it of a copy of ours that was killed so that it could not clean up?  (Homes may be shared between hosts, and
-# others may write here: their FIFO would never answer.)
+# is_left DIRECTORY: is it of a copy of ours that was killed so that it could not clean up?  (Homes
+# may be shared between hosts, and others may write here: their FIFO would never answer.)
 is_left() {
   { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } || return
   left_boot=''
@@ -41,7 +43,8 @@ mkdir "$part" "$part/new" "$part/old" 2>/dev/null || refuse "$PWD: no room left"
 find_start $$
 say "$$ $stat_start $boot" >"$part/owner" || refuse "$PWD: no room left"
 
-# watch: end it all when nothing has come for $stall seconds; while files are looked at ("busy"), say that it goes on.
+# watch: end it all when nothing has come for $stall seconds; while files are looked at ("busy"),
+# say that it goes on.
 watch() {
   watch_time=0 watch_quiet=0 watch_last='' watch_step=$((${stall%.*} / 4 + 1))
   cd / || return                        # its sleep may live a second longer than all else
@@ -65,7 +68,8 @@ watcher=$!
 # is_directory PATH: and no link to one.
 is_directory() { [ -d "$1" ] && [ ! -L "$1" ]; }
 
-# merge FROM TO: a directory into one that is there.  What is in both and a directory is merged; the rest is renamed.
+# merge FROM TO: a directory into one that is there.  What is in both and a directory is merged; the
+# rest is renamed.
 merge() (
   cd "$1" || exit
   for entry in * .[!.]* ..?*; do
@@ -84,8 +88,9 @@ merge() (
 
 clash() { say "$1: a directory and a file cannot replace each other" >&2; exit 1; }
 
-# place FROM NAME: move what came to where it belongs.  A directory or a link is renamed under its own name, into the directory where
-# it belongs: so, when a directory is there or is put there meanwhile, or a link to one, it does not end up inside that one.
+# place FROM NAME: move what came to where it belongs.  A directory or a link is renamed under its
+# own name, into the directory where it belongs: so, when a directory is there or is put there
+# meanwhile, or a link to one, it does not end up inside that one.
 place() {
   if is_directory "$1" && [ ! -e "$directory/$2" ] && [ ! -L "$directory/$2" ]; then
     [ "$1" = "./$2" ] || mv "$1" "./$2" || exit 1

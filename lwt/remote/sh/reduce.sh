@@ -1,18 +1,17 @@
-# One partition: data comes, goes through one or two commands, and what they print goes back; both ways it is counted.
+# One partition: data comes, goes through one or two commands, and what they print goes back; both
+# ways it is counted.
 #
-# It is run under the guard, in the host's home; the guard removes the directory that it makes.
-# $1 how the data comes and goes: "attach" (by attach.sh, in another session) or "listen" (by a netcat)
-# $2 a pattern: the files here that are read, in place of data that comes; or ''
-# $3 name, $4 text of the first command  $5 name, $6 text of the second; a text may be '': none
-# $7 seconds for whoever connects to prove that he knows the token; then, for "listen", the netcat's
-# command line
+# It is run under the guard, in the host's home; the guard removes the directory that it makes. $1
+# how the data comes and goes: "attach" (by attach.sh, in another session) or "listen" (by a netcat)
+# $2 a pattern: the files here that are read, in place of data that comes; or '' $3 name, $4 text of
+# the first command $5 name, $6 text of the second; a text may be '': none $7 seconds for whoever
+# connects to prove that he knows the token; then, for "listen", the netcat's command line
 #
 # Standard input: for "listen", the tokens of the listeners (see netcat.py), "SENDER LISTENER" for
-# each, all in one line.
-# It says: "refused REASON"; "ready DIR", or "listen PORT" (again, if a stranger came first), or
-# "ready DIR" in the end, if strangers came to all listeners: then the data comes and goes as for
-# "attach";
-# "code NAME N" of each command; "lines in N", "sum in CRC BYTES", "lines out N", "sum out CRC BYTES".
+# each, all in one line. It says: "refused REASON"; "ready DIR", or "listen PORT" (again, if a
+# stranger came first), or "ready DIR" in the end, if strangers came to all listeners: then the data
+# comes and goes as for "attach"; "code NAME N" of each command; "lines in N", "sum in CRC BYTES",
+# "lines out N", "sum out CRC BYTES".
 mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6 patience=$7 tokens='' netcat=''
 shift 7
 IFS= read -r tokens
@@ -69,7 +68,8 @@ count() {
   wait
 }
 
-# step NAME TEXT: run a command, and say its code; what it does not want to read is read, for it has to be counted.
+# step NAME TEXT: run a command, and say its code; what it does not want to read is read, for it has
+# to be counted.
 step() {
   step_code=0
   (

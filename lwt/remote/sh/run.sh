@@ -1,14 +1,17 @@
-# The runner: it is staged with the task, started detached by a launch, and runs the task's command at most once.
+# The runner: it is staged with the task, started detached by a launch, and runs the task's command
+# at most once.
 #
-# It is the leader of the task's process group; the task's standard streams are files.  The command's end is the name of a
-# file.  Its working directory is the task's directory.  It starts as few processes as it can: many tasks are short.
+# It is the leader of the task's process group; the task's standard streams are files.  The
+# command's end is the name of a file.  Its working directory is the task's directory.  It starts as
+# few processes as it can: many tasks are short.
 trap '' HUP
-# The local guard of a killed lwt lists processes, then sends TERM.  One of them may have become this
-# runner in between.
+# The local guard of a killed lwt lists processes, then sends TERM.  One of them may have become
+# this runner in between.
 trap : TERM
 umask 077
 
-# ring: tell those that wait that something has happened here.  (Opened to read as well, a FIFO never blocks.)
+# ring: tell those that wait that something has happened here.  (Opened to read as well, a FIFO
+# never blocks.)
 ring() {
   for bell in ../bell.*; do
     [ ! -p "$bell" ] || say r 1<>"$bell"
@@ -32,15 +35,17 @@ regain_all() {
   regain "$here"
 }
 
-# is_later: has the clock moved on since the task's input was copied?  Not every shell compares more than seconds.
+# is_later: has the clock moved on since the task's input was copied?  Not every shell compares more
+# than seconds.
 is_later() {
   # shellcheck disable=SC3013  # where test has no -nt, find answers
   if [ "$told" = stat ]; then [ "$(stat -c %y "$candidate")" != "$(stat -c %y cancel)" ]
   else [ "$candidate" -nt cancel ] || { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer cancel)" ]; }; fi
 } 2>/dev/null
 
-# expire: no process can be started to wait for the end of the time, or to end the task: perhaps it is the task that has taken
-# all places.  dash and busybox end a shell that cannot fork, so this is a trap, and uses builtins until the task is dead.
+# expire: no process can be started to wait for the end of the time, or to end the task: perhaps it
+# is the task that has taken all places.  dash and busybox end a shell that cannot fork, so this is
+# a trap, and uses builtins until the task is dead.
 expire() {
   trap '' EXIT
   can_fork=''
@@ -57,8 +62,10 @@ candidate=c.$$ told='' tries=0 is_late='' can_fork=''
 find_start $$
 start=$stat_start group=$stat_group
 find_boot
-say "run $$ $start $boot $group" >"$candidate" || exit 71             # disk full: never started, and that is certain
-# What the task changes is told from its input by the time of the change (see list_changed in sendlib.sh).
+# Disk full: never started, and that is certain.
+say "run $$ $start $boot $group" >"$candidate" || exit 71
+# What the task changes is told from its input by the time of the change (see list_changed in
+# sendlib.sh).
 { read -r _ told <cancel; } 2>/dev/null
 until [ "${told:-content}" = content ] || is_later || [ "$tries" -gt 50 ]; do
   tries=$((tries + 1))
@@ -66,14 +73,16 @@ until [ "${told:-content}" = content ] || is_later || [ "$tries" -gt 50 ]; do
   [ "$tries" -le 3 ] || sleep 0.005 2>/dev/null || sleep 1
   say >>"$candidate" || exit 71         # its time is a later one now
 done
-decide "$candidate" || { rm -f "$candidate"; exit 0; }                    # another runner, or a cancel, was first
+# Another runner, or a cancel, was first.
+decide "$candidate" || { rm -f "$candidate"; exit 0; }
 ring
 . ./settings
 now
 begun=$up
 
-# The time-out: the reason first, then TERM to the group, then KILL; this runner survives the TERM to record the end.  The clock
-# goes in steps, so that the time for which the task is stopped counts for one step at most.
+# The time-out: the reason first, then TERM to the group, then KILL; this runner survives the TERM
+# to record the end.  The clock goes in steps, so that the time for which the task is stopped counts
+# for one step at most.
 if [ "$task_timeout" != 0 ]; then
   trap 'is_late=1' USR2
   (
@@ -108,7 +117,8 @@ fi
 
 (
   trap - HUP
-  cd -P work || exit 70                 # -P: by its name alone, as other tasks may have locked what is above it
+  # -P: by its name alone, as other tasks may have locked what is above it.
+  cd -P work || exit 70
   umask 022
   restore_environment
   exec sh ../command >../run.stdout 2>../run.stderr </dev/null

@@ -1,14 +1,16 @@
-# What a host says of its load.  It is summed up here: a few lines go over the wire, and no list of processes.
+# What a host says of its load.  It is summed up here: a few lines go over the wire, and no list of
+# processes.
 
-# take_sample INTERVAL: print a line "sample KEY=NUMBER..."; with an INTERVAL (seconds) also how much cpu is in use during it,
-# and lines "user NAME CPU MEMORY PROCESSES" for those who use most; and a line "machine WORDS".
-# The working directory is the home.
+# take_sample INTERVAL: print a line "sample KEY=NUMBER..."; with an INTERVAL (seconds) also how
+# much cpu is in use during it, and lines "user NAME CPU MEMORY PROCESSES" for those who use most;
+# and a line "machine WORDS". The working directory is the home.
 #
 #   cores  load (hundredths)  memory  free (KiB)  space  disk (KiB in the home: in all, free)
 #   tasks (running)  cpu  me (percent of a core)
 take_sample() {
   sample_interval=$1
-  # shellcheck disable=SC2046  # to be split: a header of seven words, and FILE-SYSTEM BLOCKS USED FREE ...
+  # To be split: a header of seven words, and FILE-SYSTEM BLOCKS USED FREE ...
+  # shellcheck disable=SC2046
   set -- $(df -Pk . 2>/dev/null)
   sample_disk="${11:-0} space=${9:-0}"
   sample_cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1)
@@ -45,7 +47,8 @@ sample_machine() {
   say "machine $boot ${sample_spaces:--} ${sample_port:-22} $sample_node $HOME"
 }
 
-# sample_load: the line, from /proc and what comes in: two looks at all processes, and whose they are.
+# sample_load: the line, from /proc and what comes in: two looks at all processes, and whose they
+# are.
 sample_load() {
   awk -v line="$sample_line" -v cores="$sample_cores" '
     BEGIN {

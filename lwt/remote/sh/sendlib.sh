@@ -1,11 +1,13 @@
-# How results are sent: what is to come of each task, and the stream.  Used by control.sh and fetch.sh, in ~/.lwt/t.
+# How results are sent: what is to come of each task, and the stream.  Used by control.sh and
+# fetch.sh, in ~/.lwt/t.
 #
-# Of a task comes the tree that d_fetch names or, without d_fetch, whatever in its directory is new or different from its input.
-# Besides comes what symbolic links in that lead to, as far as it lies in the task's directory: the master resolves them.  Where there
-# is no d_fetch, the names of this second kind are written KEY/./work/NAME.
+# Of a task comes the tree that d_fetch names or, without d_fetch, whatever in its directory is new
+# or different from its input. Besides comes what symbolic links in that lead to, as far as it lies
+# in the task's directory: the master resolves them.  Where there is no d_fetch, the names of this
+# second kind are written KEY/./work/NAME.
 #
-# A list holds a path in each line, as namelib.sh writes them.  A function that prints a list with a path that is not written as it is
-# prints a line "/" first.
+# A list holds a path in each line, as namelib.sh writes them.  A function that prints a list with a
+# path that is not written as it is prints a line "/" first.
 trees='' works='' basics='' is_encoded='' tools='' one_by_one=''
 
 # want KEY INPUT D_FETCH: the results of this task are to be sent.
@@ -26,8 +28,9 @@ make_readable() {
     -o -type f ! -perm -400 -exec chmod u+r {} \; 2>/dev/null
 }
 
-# send FIFO: what was wanted, as a tar stream on standard output, and on standard error "tar CODE" and "digest KIND VALUE" (left out
-# where there is no such FIFO); any other line there is a complaint of tar.  It writes no file, for the disk may be full.
+# send FIFO: what was wanted, as a tar stream on standard output, and on standard error "tar CODE"
+# and "digest KIND VALUE" (left out where there is no such FIFO); any other line there is a
+# complaint of tar.  It writes no file, for the disk may be full.
 send() {
   gather
   if [ -p "$1" ]; then
@@ -40,7 +43,8 @@ send() {
   fi
 }
 
-# gather: set $whole to a list of files and trees, and $single to a list of files and directories without what is in them.
+# gather: set $whole to a list of files and trees, and $single to a list of files and directories
+# without what is in them.
 gather() {
   IFS=$newline
   set -f
@@ -68,8 +72,8 @@ gather() {
   unset IFS
 }
 
-# find_tools: set $tools to a word that says which options those of this host know: how changes are told (see list_changed), and
-# whether tar takes directories one by one.
+# find_tools: set $tools to a word that says which options those of this host know: how changes are
+# told (see list_changed), and whether tar takes directories one by one.
 find_tools() {
   if find . -prune -cnewer . >/dev/null 2>&1; then tools='find'
   elif stat -c %z . >/dev/null 2>&1; then tools='stat'
@@ -130,14 +134,16 @@ list_links() {
   fi 2>/dev/null
 }
 
-# is_strange DIRECTORY...: has the path or the target of any link there a newline or a backslash?  (GNU find only.)
+# is_strange DIRECTORY...: has the path or the target of any link there a newline or a backslash?
+# (GNU find only.)
 is_strange() {
   strange="*[$newline$backslash$backslash]*"
   [ -n "$(find "$@" -type l '(' -path "$strange" -o -lname "$strange" ')' -print -quit 2>/dev/null)" ]
 }
 
-# What awk needs to follow links.  target: {link: its text}.  resolve(path) gives the real path, "" where it leads out of the task's
-# directory, and notes the links on the way in passed.  add(path) makes it a root; covered(path): is it in one?
+# What awk needs to follow links.  target: {link: its text}.  resolve(path) gives the real path, ""
+# where it leads out of the task's directory, and notes the links on the way in passed.  add(path)
+# makes it a root; covered(path): is it in one?
 follow='
   function resolve(path,   key, todo, at, name, i, hops, text) {
     key = path
@@ -188,7 +194,8 @@ follow='
         for (link in target) if (index(link, queue[i] "/") == 1) add(resolve(link))
   }'
 
-# closure KEY TREE: a list of what a tree is and of what its links lead to, so that nothing in it is in another thing in it.
+# closure KEY TREE: a list of what a tree is and of what its links lead to, so that nothing in it is
+# in another thing in it.
 closure() {
   list_links "$1/work" | tree=$2 LC_ALL=C awk "$follow"'
     NR % 2 { link = $0; next }
@@ -216,7 +223,8 @@ existing() {
 }
 
 # find_new: set $found to a list of what is new or different in the directories of the tasks $keys,
-# which began as copies of $input, of the directories that lead there, and of what links in it lead to.
+# which began as copies of $input, of the directories that lead there, and of what links in it lead
+# to.
 find_new() {
   with_links=$is_encoded
   found=$(list_new)
@@ -278,7 +286,8 @@ list_new() {
     }'
 }
 
-# find_names PATH... [CONDITIONS]: a list of what find finds: without directories, where tar cannot take one by itself.
+# find_names PATH... [CONDITIONS]: a list of what find finds: without directories, where tar cannot
+# take one by itself.
 find_names() {
   [ -n "$one_by_one" ] || set -- "$@" ! -type d
   # shellcheck disable=SC2016  # for the inner shell
@@ -286,9 +295,10 @@ find_names() {
   else find "$@"; fi
 }
 
-# list_changed: a list of what in the directories of the tasks $keys is not as it was when they began, as far as its name is not
-# new.  Whatever a task does to a file or to its place sets the time of its last change of status, and no task can set that back.
-# So what changed after "cancel" was written is different (see run.sh), and so is what seems to be older than the input: the clock
+# list_changed: a list of what in the directories of the tasks $keys is not as it was when they
+# began, as far as its name is not new.  Whatever a task does to a file or to its place sets the
+# time of its last change of status, and no task can set that back. So what changed after "cancel"
+# was written is different (see run.sh), and so is what seems to be older than the input: the clock
 # was set back.
 list_changed() {
   by_find='' by_stat='' by_content=''
@@ -318,7 +328,8 @@ changed_by_find() {
   for work; do
     case $work in */work) set -- "$@" -o -path "$work*" -cnewer "${work%work}cancel" ;; esac
   done
-  find_names "$@" ')' || for key in $keys; do changed_by_content "$key"; done       # it may be another find now
+  # It may be another find now.
+  find_names "$@" ')' || for key in $keys; do changed_by_content "$key"; done
 }
 
 # changed_by_stat KEY...: where there is `stat -c` (busybox).
@@ -378,7 +389,8 @@ changed_by_content() {
     }'
 }
 
-# signatures: of all that is in this directory, a line or two each.  (Hard links are no difference: cp makes files of them.)
+# signatures: of all that is in this directory, a line or two each.  (Hard links are no difference:
+# cp makes files of them.)
 signatures() {
   find . -exec ls -ldn {} + | sed 's/^\([^ ]* *\)[0-9]* */\1/'
   for sum in sha256sum md5sum cksum; do
@@ -402,7 +414,8 @@ send_tar() {
   shift
   case $send_list in *[!"$newline"]*) ;; *) return 0 ;; esac
   if [ -n "$is_encoded" ]; then
-    ! tar --no-unquote -cf /dev/null . 2>/dev/null || set -- --no-unquote "$@"      # GNU tar would read escapes in names
+    # GNU tar would read escapes in names.
+    ! tar --no-unquote -cf /dev/null . 2>/dev/null || set -- --no-unquote "$@"
     printf %s "$send_list" | while IFS= read -r line; do
       decode "$line"
       printf '%s\0' "$decoded"

@@ -1,4 +1,5 @@
-# A part of guard.sh, for a command that gets a script or input: they come over the lifeline, ahead of the heartbeats.
+# A part of guard.sh, for a command that gets a script or input: they come over the lifeline, ahead
+# of the heartbeats.
 mask=$(umask)
 umask 077
 trap 'rm -rf "$staged"; exit 143' TERM HUP

@@ -1,9 +1,9 @@
-# The guard as root, by sudo.  The password comes over the lifeline, ahead of everything else, and goes to sudo by a pipe: it is
-# never an argument, in the environment or in a file.
+# The guard as root, by sudo.  The password comes over the lifeline, ahead of everything else, and
+# goes to sudo by a pipe: it is never an argument, in the environment or in a file.
 #
-# It comes twice: this shell takes the first line and tries it, so that a wrong one is told from a command that fails; the second
-# is for sudo itself, which inherits the lifeline, or not, where it asks for none.  So a line with the mark follows, and behind
-# that all that the guard reads.
+# It comes twice: this shell takes the first line and tries it, so that a wrong one is told from a
+# command that fails; the second is for sudo itself, which inherits the lifeline, or not, where it
+# asks for none.  So a line with the mark follows, and behind that all that the guard reads.
 #
 # $1 home  $2 the guard's text  $3 not empty: a password comes    $4... the guard's arguments
 read_opening

@@ -1,9 +1,10 @@
 # The local guard: it kills lwt's children when lwt is killed by -9.
 #
-# Standard input is a pipe that only lwt holds open: "+ PGID" and "- PGID" say which process groups are alive, "bye" that all is
-# well.  End-of-file without it means that lwt is gone, in whatever way; what is still on the list, and all that carries lwt's
-# marker in its environment, then gets TERM and CONT and, after the grace, KILL.  It runs in a session of its own, so that
-# what kills lwt's group does not kill its guard.
+# Standard input is a pipe that only lwt holds open: "+ PGID" and "- PGID" say which process groups
+# are alive, "bye" that all is well.  End-of-file without it means that lwt is gone, in whatever
+# way; what is still on the list, and all that carries lwt's marker in its environment, then gets
+# TERM and CONT and, after the grace, KILL.  It runs in a session of its own, so that what kills
+# lwt's group does not kill its guard.
 #
 # $1  grace, seconds  $2  the beginning of the value of LWT_ID in lwt's children
 trap '' INT TERM HUP QUIT
