@@ -77,7 +77,8 @@ def remove_stale_users():
 
 
 def processes_left(uid):
-    """The processes of a user that are still there after a while: a `sleep` may outlive its shell."""
+    """The processes of a user that are still there after a while: a `sleep` may outlive its shell.
+    """
     for _look in range(150):
         found = processes_of(uid)
         if not found:

@@ -2,7 +2,8 @@
 
     python3 -m bench [-n ROUNDS] [AREA…]        all areas where none is named
 
-A peer that is not installed is named, not guessed at.  Work on hosts needs root (network namespaces) and is left out without.
+A peer that is not installed is named, not guessed at.  Work on hosts needs root (network
+namespaces) and is left out without.
 """
 
 import argparse
@@ -22,11 +23,13 @@ def main(argv):
     parser.add_argument('-n', dest='rounds', type=int, default=3)
     parser.add_argument('areas', nargs='*', metavar='AREA', help=' '.join(AREAS))
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)       # as an interrupt: what was started is to be ended
+    # As an interrupt: what was started is to be ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for area in options.areas:
         if area not in AREAS:
             parser.error('no such area: %s (%s)' % (area, ' '.join(AREAS)))
-    print('Python %s, %d cores, best of %d' % (sys.version.split()[0], os.cpu_count() or 1, options.rounds))
+    print('Python %s, %d cores, best of %d'
+          % (sys.version.split()[0], os.cpu_count() or 1, options.rounds))
     for area in options.areas or AREAS:
         importlib.import_module('bench.' + area).measure(options.rounds, environment())
     return 0

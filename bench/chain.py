@@ -1,4 +1,6 @@
-"""lwt put to sixteen hosts, every link 100 Mbit/s: from host to host, beside one host alone and beside all from here."""
+"""lwt put to sixteen hosts, every link 100 Mbit/s: from host to host, beside one host alone and
+beside all from here.
+"""
 
 import os
 import subprocess
@@ -27,7 +29,8 @@ def measure(rounds, env):
         one = _best(rounds, '%s; %s put -w h1 %s copy' % (clean, LWT, source), env)
         chain = _best(rounds, '%s; %s put -w %s %s copy' % (clean, LWT, everybody, source), env)
         star = _best(1, '%s; %s put --star -w %s %s copy' % (clean, LWT, everybody, source), env)
-        title = 'put %d MB to %d hosts at 100 Mbit/s; one host alone takes %.1f s' % (SIZE / 1e6, HOSTS, one)
+        title = ('put %d MB to %d hosts at 100 Mbit/s; one host alone takes %.1f s'
+                 % (SIZE / 1e6, HOSTS, one))
         report(title, chain / one, 'x one host', '%.1f or less' % BAR, chain <= BAR * one)
         print('  %-14s %8.3f x one host' % ('lwt --star', star / one))
 
@@ -41,5 +44,6 @@ def _slow_links(hosts):
     """Both directions of each host's link, and this machine's own link."""
     for name in hosts.names:
         hosts.inside(name, 'tc', 'qdisc', 'replace', 'dev', 'eth0', *LINK)
-        subprocess.run(('tc', 'qdisc', 'replace', 'dev', 'lwt%so%s' % (hosts.tag, name[1:])) + LINK, check=True)
+        subprocess.run(('tc', 'qdisc', 'replace', 'dev', 'lwt%so%s' % (hosts.tag, name[1:])) + LINK,
+                       check=True)
     subprocess.run(('tc', 'qdisc', 'replace', 'dev', hosts._bridge) + LINK, check=True)

@@ -32,5 +32,6 @@ def measure(rounds, env):
                     Peer('clush', "%s; clush -o '%s' -f 32 -w %s --copy %s --dest copy.clush"
                          % (clean, options, names, source), 1)), rounds, env)
         compare('the same file again', '%s put -w %s %s copy.lwt' % (LWT, names, source), (
-            Peer('xargs', 'xargs -P%d -I{} scp -q %s %s {}:copy.xargs < %s' % (HOSTS, options, source, listing), 1),), rounds,
+            Peer('xargs', 'xargs -P%d -I{} scp -q %s %s {}:copy.xargs < %s'
+                 % (HOSTS, options, source, listing), 1),), rounds,
             env)

@@ -1,4 +1,6 @@
-"""lwt exec beside xargs+ssh, pdsh, clush, pssh and GNU parallel on lab hosts; and what lwt itself costs, with a stub for ssh."""
+"""lwt exec beside xargs+ssh, pdsh, clush, pssh and GNU parallel on lab hosts; and what lwt itself
+costs, with a stub for ssh.
+"""
 
 import os
 import subprocess
@@ -30,14 +32,16 @@ def measure(rounds, env):
     _own_cost(env)
     if not has_lab():
         return
-    with lab.Lab(HOSTS, max_startups='200') as hosts, tempfile.TemporaryDirectory(dir='/tmp') as runtime:
+    with lab.Lab(HOSTS,
+                 max_startups='200') as hosts, tempfile.TemporaryDirectory(dir='/tmp') as runtime:
         names = ','.join(hosts.names)
         listing = hosts.path('list')
         with open(listing, 'w') as file:
             file.write('\n'.join(hosts.names) + '\n')
         env = dict(env, LWT_SSH_CONFIG=hosts.ssh_config, XDG_RUNTIME_DIR=runtime)
         ours = '%s exec -f %d -w "h[1-%d]"' % (LWT, FANOUT, HOSTS)
-        compare('echo on %d hosts, fanout %d, cold; lwt with its guard on each' % (HOSTS, FANOUT), ours + ' -- echo x',
+        compare('echo on %d hosts, fanout %d, cold; lwt with its guard on each' % (HOSTS, FANOUT),
+                ours + ' -- echo x',
                 _peers(hosts.ssh_config, names, listing, (1 / 1.2, 1, 1)), rounds, env)
         kept = dict(env, LWT_PERSIST='60')
         use_of(ours + ' -- true', kept)
@@ -49,11 +53,13 @@ def _peers(config, names, listing, bars):
     options = '-F %s' % config
     commands = (
         ('xargs', 'xargs -P%d -I{} ssh %s {} echo x < %s' % (FANOUT, options, listing)),
-        ('pdsh', "PDSH_SSH_ARGS='%s -a -x %%h' pdsh -R ssh -f %d -w %s echo x" % (options, FANOUT, names)),
+        ('pdsh',
+         "PDSH_SSH_ARGS='%s -a -x %%h' pdsh -R ssh -f %d -w %s echo x" % (options, FANOUT, names)),
         ('parallel-ssh', "parallel-ssh -x '%s' -p %d -h %s echo x" % (options, FANOUT, listing)),
         ('clush', "clush -o '%s' -f %d -w %s echo x" % (options, FANOUT, names)),
         ('parallel', 'parallel -j%d ssh %s {} echo x :::: %s' % (FANOUT, options, listing)))
-    return [Peer(program, command, bar) for (program, command), bar in zip(commands, bars + (0,) * len(commands))]
+    return [Peer(program, command, bar)
+            for (program, command), bar in zip(commands, bars + (0,) * len(commands))]
 
 
 def _own_cost(env):
@@ -64,13 +70,16 @@ def _own_cost(env):
         os.chmod(stub, 0o755)
         env = dict(env, PATH=scratch + ':' + env['PATH'])
         few, many = _own_cpu(1000, env), _own_cpu(10000, env)
-        report('1,000 hosts through a stub for ssh: cpu of lwt itself', few, 'ms a host', '<= 1', few <= CPU_BAR)
-        report('10,000 hosts: the same', many, 'ms a host', '<= 1.2 x that of 1,000', many <= 1.2 * few)
+        report('1,000 hosts through a stub for ssh: cpu of lwt itself', few, 'ms a host', '<= 1',
+               few <= CPU_BAR)
+        report('10,000 hosts: the same', many, 'ms a host', '<= 1.2 x that of 1,000',
+               many <= 1.2 * few)
         used = use_of('exec %s exec -f 100 -w "h[1-1000]" -- echo x' % LWT, env)
         report('fanout 100: peak memory', used.memory, 'MB', '<= 40', used.memory <= MEMORY_BAR)
 
 
 def _own_cpu(count, env):
-    done = subprocess.run([sys.executable, '-c', OWN_CPU, 'exec', '-w', 'h[1-%d]' % count, '--', 'echo x'], env=env, check=True,
+    done = subprocess.run([sys.executable, '-c', OWN_CPU, 'exec', '-w', 'h[1-%d]' % count, '--',
+                           'echo x'], env=env, check=True,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     return float(done.stderr.split()[-1]) / count * 1000

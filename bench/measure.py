@@ -1,4 +1,5 @@
-"""Timing of commands side by side: the best of several rounds, in which each command has its turn."""
+"""Timing of commands side by side: the best of several rounds, in which each command has its turn.
+"""
 
 import os
 import resource
@@ -18,8 +19,8 @@ LWT = '%s -m lwt' % sys.executable
 class Peer(NamedTuple):
     """A rival: the programs that it needs (the first one names it), the shell command, and the bar.
 
-    bar: how many times lwt's time it is to take at least, or 0 where none was set.  needed: the programs, where `programs` is
-    only a name for the table.
+    bar: how many times lwt's time it is to take at least, or 0 where none was set.  needed: the
+    programs, where `programs` is only a name for the table.
     """
 
     programs: str
@@ -35,11 +36,14 @@ class Peer(NamedTuple):
     @property
     def missing(self):
         """The programs that are not there."""
-        return [program for program in (self.needed or self.programs).split() if shutil.which(program) is None]
+        return [program for program in (self.needed or self.programs).split()
+                if shutil.which(program) is None]
 
 
 class Used(NamedTuple):
-    """What a command took: wall seconds, cpu seconds, and the largest resident size of one of its processes, in MB."""
+    """What a command took: wall seconds, cpu seconds, and the largest resident size of one of its
+    processes, in MB.
+    """
 
     wall: float
     cpu: float
@@ -47,8 +51,11 @@ class Used(NamedTuple):
 
 
 def environment(**more):
-    """The environment of every measurement; lwt is compiled beforehand, as an installed one is, into a place of its own."""
-    env = dict(os.environ, PYTHONPATH=ROOT, PYTHONPYCACHEPREFIX=tempfile.gettempdir() + '/lwt-bench.pyc', **more)
+    """The environment of every measurement; lwt is compiled beforehand, as an installed one is,
+    into a place of its own.
+    """
+    env = dict(os.environ, PYTHONPATH=ROOT,
+               PYTHONPYCACHEPREFIX=tempfile.gettempdir() + '/lwt-bench.pyc', **more)
     env.pop('PYTHONDONTWRITEBYTECODE', None)
     return env
 
@@ -56,20 +63,24 @@ def environment(**more):
 def use_of(command, env):
     """Run a shell command once; returns what it Used, or None when it failed, which is printed."""
     began = time.monotonic()
-    popen = subprocess.Popen(['bash', '-c', command], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    popen = subprocess.Popen(['bash', '-c', command], env=env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE)
     with popen.stderr:
         errors = popen.stderr.read()
     _pid, status, usage = os.wait4(popen.pid, 0)
     popen.returncode = status
     if status:
-        print('  failed: %s\n%s' % (command[:200], errors.decode('utf-8', 'replace')[:500]), file=sys.stderr)
+        print('  failed: %s\n%s' % (command[:200], errors.decode('utf-8', 'replace')[:500]),
+              file=sys.stderr)
         return None
     return Used(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def compare(title, ours, peers, rounds, env):
-    """Time our command and each Peer's, and print a line for each: seconds, how often ours goes into theirs, and the bar."""
+    """Time our command and each Peer's, and print a line for each: seconds, how often ours goes
+    into theirs, and the bar.
+    """
     print(title)
     present = []
     for peer in peers:
@@ -85,13 +96,16 @@ def compare(title, ours, peers, rounds, env):
     mine = min(times[0])
     print('  %-14s %8.3f s' % ('lwt', mine))
     for peer, theirs in zip(present, map(min, times[1:])):
-        verdict = '' if not peer.bar else '   bar %.2f %s' % (peer.bar, 'met' if theirs / mine >= peer.bar else 'MISSED')
+        verdict = ('' if not peer.bar
+                   else '   bar %.2f %s'
+                   % (peer.bar, 'met' if theirs / mine >= peer.bar else 'MISSED'))
         print('  %-14s %8.3f s   %6.2f x lwt%s' % (peer.name, theirs, theirs / mine, verdict))
 
 
 def report(title, value, unit, bar, met):
     """Print one number that has a bar of its own."""
-    print('%s\n  %-14s %8.3f %s   bar %s %s' % (title, 'lwt', value, unit, bar, 'met' if met else 'MISSED'))
+    print('%s\n  %-14s %8.3f %s   bar %s %s'
+          % (title, 'lwt', value, unit, bar, 'met' if met else 'MISSED'))
 
 
 def has_lab():

@@ -1,6 +1,8 @@
-"""The queue of tasks beside GNU parallel with file transfer, on lab hosts, and what a long queue costs.
+"""The queue of tasks beside GNU parallel with file transfer, on lab hosts, and what a long queue
+costs.
 
-LWT_PERL=DIR names the folder of the old Perl system (its task-update.pl); without it, that peer is missing.
+LWT_PERL=DIR names the folder of the old Perl system (its task-update.pl); without it, that peer is
+missing.
 """
 
 import os
@@ -35,11 +37,14 @@ def measure(rounds, env):
 
 
 def _workspace(hosts, scratch, name, env, count=HOSTS):
-    """A new workspace whose hosts are those of the lab; returns (its path, the environment for it)."""
+    """A new workspace whose hosts are those of the lab; returns (its path, the environment for it).
+    """
     path = os.path.join(scratch, name)
     env = dict(env, LWT_WORKSPACE=path)
-    subprocess.run(['bash', '-c', '%s -q init %s' % (LWT, path)], env=env, check=True, stdout=subprocess.DEVNULL)
-    _write(path, 'host.list', ''.join('%s\tlab\t~\tslots=%d\n' % (host, SLOTS) for host in hosts.names[:count]))
+    subprocess.run(['bash', '-c', '%s -q init %s' % (LWT, path)], env=env, check=True,
+                   stdout=subprocess.DEVNULL)
+    _write(path, 'host.list',
+           ''.join('%s\tlab\t~\tslots=%d\n' % (host, SLOTS) for host in hosts.names[:count]))
     return path, env
 
 
@@ -52,7 +57,7 @@ def _write(*names_and_text):
     return path
 
 
-# -- 200 files out, 200 results back ------------------------------------------------------------------------------------
+# -- 200 files out, 200 results back ---------------------------------------------------------------
 
 def _measure_files(hosts, scratch, rounds, env):
     path, env = _workspace(hosts, scratch, 'files', env)
@@ -61,9 +66,11 @@ def _measure_files(hosts, scratch, rounds, env):
         _write(path, 'description', name, 'desc', 'exec : cat input > output\nd_fetch : output\n')
         _write(path, 'description', name, 'input', name * 1000)
         _write(path, 'files', name, name * 1000)
-    ours = '{lwt} -q task add {names} > /dev/null && {lwt} -q task run'.format(lwt=LWT, names=' '.join(names))
+    ours = '{lwt} -q task add {names} > /dev/null && {lwt} -q task run'.format(
+        lwt=LWT, names=' '.join(names))
     options = '-o ControlMaster=auto -o ControlPersist=60 -o ControlPath=%s/%%C ' % hosts.path('')
-    compare('%d tasks, an input and a result each, %d hosts of %d slots' % (FILES, HOSTS, SLOTS), ours, (
+    compare('%d tasks, an input and a result each, %d hosts of %d slots' % (FILES, HOSTS, SLOTS),
+            ours, (
         Peer('parallel rsync', _parallel(hosts, path, 'cold', ''), 10),
         Peer('parallel rsync', _parallel(hosts, path, 'kept', options), 4)), rounds, env)
     print('  (parallel first with a login for each step, then with ControlMaster on)')
@@ -71,10 +78,17 @@ def _measure_files(hosts, scratch, rounds, env):
 
 
 def _parallel(hosts, path, name, options):
-    """What one would do today: GNU parallel that sends a file, runs, brings the result back and cleans."""
-    logins = _write(path, name, ''.join('%d/ssh -F %s %s%s\n' % (SLOTS, hosts.ssh_config, options, host) for host in hosts.names))
-    return ("cd {0}/files && printf '%s\\n' in.* | parallel --sshloginfile {1} --transferfile {{}} --return {{}}.out --cleanup "
-            "'cat {{}} > {{}}.out' && [ $(ls in.*.out | wc -l) = {2} ] && rm -f in.*.out").format(path, logins, FILES)
+    """What one would do today: GNU parallel that sends a file, runs, brings the result back and
+    cleans.
+    """
+    logins = _write(path, name,
+                    ''.join('%d/ssh -F %s %s%s\n' % (SLOTS, hosts.ssh_config, options, host)
+                            for host in hosts.names))
+    return (
+        "cd {0}/files && printf '%s\\n' in.* | parallel --sshloginfile {1} --transferfile {{}} "
+        "--return {{}}.out --cleanup "
+            "'cat {{}} > {{}}.out' && [ $(ls in.*.out | wc -l) = {2} ] && rm -f in.*.out").format(
+                path, logins, FILES)
 
 
 def _are_right(path, names, rounds):
@@ -86,14 +100,16 @@ def _are_right(path, names, rounds):
     return sorted(texts) == sorted([name * 1000 for name in names] * rounds)
 
 
-# -- short tasks, and a long queue --------------------------------------------------------------------------------------
+# -- short tasks, and a long queue -----------------------------------------------------------------
 
 def _measure_short(hosts, scratch, rounds, env):
     path, env = _workspace(hosts, scratch, 'short', env)
     _write(path, 'description', 'true', 'desc', 'exec : true\n')
-    work = '{lwt} -q task add true --array 1-{count} > /dev/null && {lwt} -q task run'.format(lwt=LWT, count=SHORT)
+    work = '{lwt} -q task add true --array 1-{count} > /dev/null && {lwt} -q task run'.format(
+        lwt=LWT, count=SHORT)
     best = min(_wall(work, env) for _round in range(rounds))
-    report('%d times `true` over %d hosts of %d slots, end to end' % (SHORT, HOSTS, SLOTS), SHORT / best, 'tasks/s',
+    report('%d times `true` over %d hosts of %d slots, end to end' % (SHORT, HOSTS, SLOTS),
+           SHORT / best, 'tasks/s',
            '%d or more' % SPEED, SHORT / best >= SPEED)
 
 
@@ -101,7 +117,8 @@ def _measure_waiting(hosts, scratch, rounds, env):
     path, env = _workspace(hosts, scratch, 'long', env)
     _write(path, 'description', 'long', 'desc', 'exec : sleep 1000\n')
     _write(path, 'description', 'wide', 'desc', 'exec : sleep 1000\nslots : %d\n' % SLOTS)
-    use_of('{lwt} -q task add wide --array 1-{count} > /dev/null && {lwt} -q task update'.format(lwt=LWT, count=HOSTS), env)
+    use_of('{lwt} -q task add wide --array 1-{count} > /dev/null && {lwt} -q task update'.format(
+        lwt=LWT, count=HOSTS), env)
     update = LWT + ' -q task update'
     none = min(_wall(update, env) for _round in range(rounds + 1))
     added = _wall('%s -q task add long --array 1-%d > /dev/null' % (LWT, LONG), env)
@@ -109,9 +126,11 @@ def _measure_waiting(hosts, scratch, rounds, env):
     counted = min(_wall(LWT + ' task show --count', env) for _round in range(rounds))
     report('count them', counted, 's', '%.1f or less' % COUNTED, counted <= COUNTED)
     some = min(_wall(update, env) for _round in range(rounds + 1))
-    report('a pass over busy hosts with %d that wait, beside one with none (%.2f s)' % (LONG, none), some / none, 'x',
+    report('a pass over busy hosts with %d that wait, beside one with none (%.2f s)' % (LONG, none),
+           some / none, 'x',
            '%.1f or less' % WAITING, some / none <= WAITING)
-    use_of('{lwt} -q task kill $(seq {last}) && {update}'.format(lwt=LWT, last=HOSTS, update=update), env)
+    use_of('{lwt} -q task kill $(seq {last}) && {update}'.format(lwt=LWT, last=HOSTS,
+                                                                 update=update), env)
 
 
 def _wall(command, env):
@@ -127,7 +146,8 @@ def _measure_logins(hosts, scratch, env):
         hosts.inside(name, 'iptables', '-w', '-I', *SYN)
     use_of(LWT + ' -q task update', env)
     most = max(_packets(hosts, name) for name in hosts.names)
-    report('logins of a pass that stages, launches, polls and fetches, on the host that saw most', most, '', '1', most <= 1)
+    report('logins of a pass that stages, launches, polls and fetches, on the host that saw most',
+           most, '', '1', most <= 1)
     use_of(LWT + ' -q task run', env)
 
 
@@ -137,31 +157,39 @@ def _packets(hosts, name):
     return int(next(line for line in listing.splitlines() if 'logins' in line).split()[0])
 
 
-# -- the old system -----------------------------------------------------------------------------------------------------
+# -- the old system --------------------------------------------------------------------------------
 
 def _measure_old(hosts, scratch, rounds, env):
     path, env = _workspace(hosts, scratch, 'old', env, OLD_HOSTS)
     _write(path, 'description', 'sample', 'desc', 'exec : sleep 1000\n')
     folder = os.environ.get('LWT_PERL', '')
     old = _old_workspace(hosts, scratch, folder) if folder else ''
-    compare('a pass over %d hosts that launches one task' % OLD_HOSTS, '{lwt} -q task add sample && {lwt} -q task update'.format(
-        lwt=LWT), (Peer('perl' if folder else 'task-update.pl', 'cd %s && PATH=%s/bin:$PATH && ./task-add.pl sample && '
-                        './task-update.pl' % (old, old), 3),), min(rounds, 2), env)
-    use_of('{lwt} -q task kill $({lwt} -q task show | grep -o ^0[0-9]*) && {lwt} -q task update'.format(lwt=LWT), env)
+    compare('a pass over %d hosts that launches one task' % OLD_HOSTS,
+            '{lwt} -q task add sample && {lwt} -q task update'.format(
+        lwt=LWT),
+            (Peer('perl' if folder else 'task-update.pl',
+                  'cd %s && PATH=%s/bin:$PATH && ./task-add.pl sample && '
+                  './task-update.pl' % (old, old), 3),), min(rounds, 2), env)
+    use_of('{lwt} -q task kill $({lwt} -q task show | grep -o ^0[0-9]*) && {lwt} -q task '
+           'update'.format(lwt=LWT), env)
 
 
 def _old_workspace(hosts, scratch, folder):
-    """A copy of the old system, deployed on the same hosts; its ssh and scp are told where these are."""
+    """A copy of the old system, deployed on the same hosts; its ssh and scp are told where these
+    are.
+    """
     old = os.path.join(scratch, 'perl')
     subprocess.run(['cp', '-a', folder, old], check=True)
     names = hosts.names[:OLD_HOSTS]
     for name in ('host.list', 'host.list.available'):
         _write(old, name, ''.join('%s\tlab\t/tmp/lwt.old\n' % host for host in names))
     for name in ('ssh', 'scp'):
-        os.chmod(_write(old, 'bin', name, '#!/bin/sh\nexec /usr/bin/%s -F %s "$@"\n' % (name, hosts.ssh_config)), 0o755)
+        os.chmod(_write(old, 'bin', name, '#!/bin/sh\nexec /usr/bin/%s -F %s "$@"\n'
+                        % (name, hosts.ssh_config)), 0o755)
     _write(old, 'description', 'sample', 'desc', 'exec: ./myrun.sh\n')
     os.chmod(_write(old, 'description', 'sample', 'myrun.sh', '#!/bin/sh\nsleep 1000\n'), 0o755)
     for host in names:
         subprocess.run(['bin/ssh', host, 'mkdir -p /tmp/lwt.old'], cwd=old, check=True)
-        subprocess.run(['bin/scp', '-q', '-r', 'tools', host + ':/tmp/lwt.old/'], cwd=old, check=True)
+        subprocess.run(['bin/scp', '-q', '-r', 'tools', host + ':/tmp/lwt.old/'], cwd=old,
+                       check=True)
     return old

@@ -1,9 +1,11 @@
-"""lwt reduce beside the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on lab hosts.
+"""lwt reduce beside the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on lab
+hosts.
 
-BASHREDUCE=PATH names the br that is to be measured, BASHREDUCE_HELPERS=DIR where its C helpers are, brp and brm, if they are
-not in PATH: it is measured with awk and with them.  Without, the table says that it is missing.  It needs Hobbit's netcat
-(nc.traditional), here and, under the name of nc, on the hosts.  It does not always end, for it connects to netcats that may not
-listen yet: after BR_TIME such a round counts as failed, and what it left on the hosts is ended.
+BASHREDUCE=PATH names the br that is to be measured, BASHREDUCE_HELPERS=DIR where its C helpers are,
+brp and brm, if they are not in PATH: it is measured with awk and with them.  Without, the table
+says that it is missing.  It needs Hobbit's netcat (nc.traditional), here and, under the name of nc,
+on the hosts.  It does not always end, for it connects to netcats that may not listen yet: after
+BR_TIME such a round counts as failed, and what it left on the hosts is ended.
 """
 
 import os
@@ -38,7 +40,8 @@ def measure(rounds, env):
             return
         with lab.Lab(2) as hosts:
             _give_old_netcat(hosts)
-            _measure_hosts(hosts, source, rounds, dict(env, LWT_SSH_CONFIG=hosts.ssh_config, LC_ALL='C', TMPDIR=directory))
+            _measure_hosts(hosts, source, rounds,
+                           dict(env, LWT_SSH_CONFIG=hosts.ssh_config, LC_ALL='C', TMPDIR=directory))
 
 
 def _write_input(path):
@@ -47,7 +50,8 @@ def _write_input(path):
     words = ['%x' % rng.getrandbits(36) for _ in range(WORDS)]
     with open(path, 'w') as file:
         for start in range(0, LINES, 10000):
-            file.write(''.join('%s %d %s\n' % (rng.choice(words), number, 'x' * 28) for number in range(start, start + 10000)))
+            file.write(''.join('%s %d %s\n' % (rng.choice(words), number, 'x' * 28)
+                               for number in range(start, start + 10000)))
 
 
 def _give_old_netcat(hosts):
@@ -76,8 +80,10 @@ def _measure_parting(path):
 def _measure_hosts(hosts, source, rounds, env):
     directory = os.path.dirname(source)
     out = os.path.join(directory, 'out')
-    for title, reducer in (('sort 2 million lines, 94 MB, on 2 hosts', ''), ('count the words of the same', COUNT)):
-        ours = '%s reduce -w h1,h2 -i %s -o %s' % (LWT, source, out) + (' -r %s' % shlex.quote(reducer) if reducer else '')
+    for title, reducer in (('sort 2 million lines, 94 MB, on 2 hosts', ''),
+                           ('count the words of the same', COUNT)):
+        ours = ('%s reduce -w h1,h2 -i %s -o %s' % (LWT, source, out)
+                + (' -r %s' % shlex.quote(reducer) if reducer else ''))
         pipe = ' | ' + reducer if reducer else ''
         compare(title, ours, (
             Peer('sort', 'sort -k1,1 %s%s > %s.local' % (source, pipe, out)),
@@ -92,12 +98,15 @@ def _measure_hosts(hosts, source, rounds, env):
             one.seek(0)
             file.write(one.read())
     memory = _memory_of('%s reduce -w h1,h2 -i %s -o %s' % (LWT, large, out), env)
-    report('memory of lwt for %.1f GB' % (os.path.getsize(large) / 1e9), memory, 'MB', '%d or less' % MOST_MEMORY,
+    report('memory of lwt for %.1f GB' % (os.path.getsize(large) / 1e9), memory, 'MB',
+           '%d or less' % MOST_MEMORY,
            memory <= MOST_MEMORY)
 
 
 def _memory_of(command, env):
-    """The most memory, in MB, of what a command runs; asked in a small process, for a child begins with its parent's."""
+    """The most memory, in MB, of what a command runs; asked in a small process, for a child begins
+    with its parent's.
+    """
     asker = 'import resource, subprocess, sys; subprocess.run(sys.argv[1].split(), check=True); ' \
             'print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)'
     done = subprocess.run([sys.executable, '-c', asker, command], env=env, stdout=subprocess.PIPE)
@@ -105,15 +114,22 @@ def _memory_of(command, env):
 
 
 def _by_hand(hosts, source, out, pipe):
-    """What one would write without a tool: half of the lines to each host, and a merge; keys are counted after it."""
+    """What one would write without a tool: half of the lines to each host, and a merge; keys are
+    counted after it.
+    """
     ssh = 'ssh -F %s' % hosts.ssh_config
-    return ('split -n l/2 {src} {src}.part. && {{ {ssh} h1 LC_ALL=C sort -k1,1 < {src}.part.aa > {out}.1 & '
-            '{ssh} h2 LC_ALL=C sort -k1,1 < {src}.part.ab > {out}.2; wait; sort -m -k1,1 {out}.1 {out}.2{pipe} > {out}.hand; }}'
+    return (
+        'split -n l/2 {src} {src}.part. && {{ {ssh} h1 LC_ALL=C sort -k1,1 < {src}.part.aa > '
+        '{out}.1 & '
+            '{ssh} h2 LC_ALL=C sort -k1,1 < {src}.part.ab > {out}.2; wait; sort -m -k1,1 {out}.1 '
+            '{out}.2{pipe} > {out}.hand; }}'
             ).format(src=source, out=out, ssh=ssh, pipe=pipe)
 
 
 def _bashreduce(hosts, name, source, out, reducer, bar):
-    """The Peer that bashreduce is.  It reaches hosts by ssh and nc under one name: by their addresses."""
+    """The Peer that bashreduce is.  It reaches hosts by ssh and nc under one name: by their
+    addresses.
+    """
     program = os.environ.get('BASHREDUCE', 'br')
     helpers = os.path.dirname(shutil.which('brp') or '') or os.environ.get('BASHREDUCE_HELPERS', '')
     needed = ['bash', program, 'nc.traditional', 'pv', 'uuidgen']
@@ -126,7 +142,8 @@ def _bashreduce(hosts, name, source, out, reducer, bar):
     words = 'timeout %d %s -m "%s" -c 1 -i %s -o %s.br' % (BR_TIME, program, addresses, source, out)
     # Of a pipe it would redirect the last command alone, and its ssh would wait for the others.
     words += ' -r %s' % shlex.quote('{ %s; }' % reducer) if reducer else ''
-    return Peer(name, '%s PATH=%s %s 2>/dev/null' % (_sweep(hosts), shlex.quote(path), words), bar, ' '.join(needed))
+    return Peer(name, '%s PATH=%s %s 2>/dev/null' % (_sweep(hosts), shlex.quote(path), words), bar,
+                ' '.join(needed))
 
 
 def _programs_for_br(hosts):
@@ -135,7 +152,8 @@ def _programs_for_br(hosts):
     if not os.path.isdir(directory):
         os.mkdir(directory)
         with open(os.path.join(directory, 'ssh'), 'w') as file:
-            file.write('#!/bin/sh\nexec /usr/bin/ssh -F none -i {lab}/user_key -o IdentitiesOnly=yes '
+            file.write(
+                '#!/bin/sh\nexec /usr/bin/ssh -F none -i {lab}/user_key -o IdentitiesOnly=yes '
                        '-o UserKnownHostsFile={lab}/known_hosts "$@"\n'.format(lab=hosts.directory))
         os.chmod(file.name, 0o755)
         os.symlink(shutil.which('nc.traditional') or 'missing', os.path.join(directory, 'nc'))
@@ -145,4 +163,5 @@ def _programs_for_br(hosts):
 def _sweep(hosts):
     """A command that ends what a br before it left on the hosts."""
     pids = ' '.join('$(ip netns pids %s)' % hosts.namespace(name) for name in hosts.names)
-    return 'for pid in %s; do case $(cat /proc/$pid/comm) in nc|tail) kill -KILL $pid; esac; done 2>/dev/null;' % pids
+    return ('for pid in %s; do case $(cat /proc/$pid/comm) in nc|tail) kill -KILL $pid; esac; done '
+            '2>/dev/null;' % pids)

@@ -1,4 +1,6 @@
-"""lwt monitor beside xargs+ssh on lab hosts; and what sick hosts cost a pass, against the same pass with all alive."""
+"""lwt monitor beside xargs+ssh on lab hosts; and what sick hosts cost a pass, against the same pass
+with all alive.
+"""
 
 import os
 import shutil
@@ -17,13 +19,17 @@ def measure(rounds, env):
     """Print the tables of `lwt monitor` and of passes in bad weather."""
     if not has_lab():
         return
-    with lab.Lab(MONITORED, max_startups='200') as hosts, tempfile.TemporaryDirectory(dir='/tmp') as runtime:
-        env = dict(env, LWT_SSH_CONFIG=hosts.ssh_config, XDG_RUNTIME_DIR=runtime, LWT_CONNECT_TIMEOUT=str(CONNECT_TIMEOUT))
+    with lab.Lab(MONITORED,
+                 max_startups='200') as hosts, tempfile.TemporaryDirectory(dir='/tmp') as runtime:
+        env = dict(env, LWT_SSH_CONFIG=hosts.ssh_config, XDG_RUNTIME_DIR=runtime,
+                   LWT_CONNECT_TIMEOUT=str(CONNECT_TIMEOUT))
         listing = hosts.path('list')
         with open(listing, 'w') as file:
             file.write('\n'.join(hosts.names) + '\n')
-        compare('the load of %d hosts, cold' % MONITORED, '%s -q monitor -w "h[1-%d]"' % (LWT, MONITORED), [
-            Peer('xargs', 'xargs -P32 -I{} ssh -F %s {} true < %s' % (hosts.ssh_config, listing), 1 / 1.3)], rounds, env)
+        compare('the load of %d hosts, cold' % MONITORED,
+                '%s -q monitor -w "h[1-%d]"' % (LWT, MONITORED), [
+            Peer('xargs', 'xargs -P32 -I{} ssh -F %s {} true < %s' % (hosts.ssh_config, listing),
+                 1 / 1.3)], rounds, env)
         alive = [min(times) for times in zip(*(_passes(hosts, env) for _ in range(rounds)))]
         for name in hosts.names[:BLACK_HOLES]:
             hosts.black_hole(name)
@@ -34,12 +40,15 @@ def measure(rounds, env):
             hosts.heal(name)
     title = 'a pass over %d hosts, %d black holes, %d refusing' % (VISITED, BLACK_HOLES, REFUSING)
     print('passes with all alive: %.3f s, then %.3f s' % tuple(alive))
-    report(title, sick[0], 's', '<= 4 s + 1.5 x all alive', sick[0] <= CONNECT_TIMEOUT + 1.5 * alive[0])
+    report(title, sick[0], 's', '<= 4 s + 1.5 x all alive',
+           sick[0] <= CONNECT_TIMEOUT + 1.5 * alive[0])
     report('the next pass', sick[1] / alive[1], 'x all alive', '<= 1.2', sick[1] <= 1.2 * alive[1])
 
 
 def _passes(hosts, env):
-    """Seconds of the first two passes of a new workspace, each with a task for every host that is well."""
+    """Seconds of the first two passes of a new workspace, each with a task for every host that is
+    well.
+    """
     place = tempfile.mkdtemp(prefix='lwt-bench.')
     try:
         use_of('%s -q init %s' % (LWT, place), env)

@@ -6,10 +6,15 @@ __lwt_root() {
   while [ ! -f "$2/lwt.conf" ] && [ -n "$2" ]; do set -- '' "${2%/*}"; done
   printf '%s\n' "${2:-/}"
 }
-__lwt_column() { awk -F '\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' "$(__lwt_root "$1")/host.list" 2>/dev/null | sort -u; }
+__lwt_column() {
+  awk -F '\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' \
+    "$(__lwt_root "$1")/host.list" 2>/dev/null | sort -u
+}
 __lwt_hosts() { __lwt_column "$1" 1; __lwt_column "$1" 2 | sed 's/^/@/'; }
 __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); }
-__lwt_ids() { lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'; }
+__lwt_ids() {
+  lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'
+}
 __lwt_valued='--after --array --back --batch --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --links --load --log --log-format --map --memfree --memory --name --nice --out --outcome --outdir --output --output-limit --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
 __lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease output_limit stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config'
 __lwt_flags() {
@@ -147,9 +152,11 @@ __lwt_words() {
   esac
 }
 _lwt() {
-  local word='' command='' verb='' root='' kind='' i cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+  local word='' command='' verb='' root='' kind='' i
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
-  if [ "$prev" = @ ]; then cur=@$cur prev=${COMP_WORDS[COMP_CWORD-2]}; fi     # bash parts words there
+  # bash splits words at @.
+  if [ "$prev" = @ ]; then cur=@$cur prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in

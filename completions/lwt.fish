@@ -14,7 +14,8 @@ function __lwt_root
     end
 end
 function __lwt_column
-    awk -F '\t' -v n=$argv[1] '!/^#/ && NF > 2 { print $n }' (__lwt_root)/host.list 2>/dev/null | sort -u
+    awk -F '\t' -v n=$argv[1] '!/^#/ && NF > 2 { print $n }' \
+        (__lwt_root)/host.list 2>/dev/null | sort -u
 end
 function __lwt_hosts
     __lwt_column 1

@@ -1,4 +1,5 @@
-"""Run the tests: python3 -m tests [-v] [-j N] [NAME…].  Ends with a line "N passed, N failed, N skipped".
+"""Run the tests: python3 -m tests [-v] [-j N] [NAME…].  Ends with a line "N passed, N failed, N
+skipped".
 
 Each class runs in a process of its own (tests/supervise.py), N of them at once: most tests wait for
 something.  A NAME is a part of a test's id; with names, or with -j 1, the tests run in this
@@ -111,9 +112,13 @@ def cases(suite):
 
 
 def longest_first(tests):
-    """The names of the classes of tests; those that say so (slow), then those with processes, then by number of tests."""
+    """The names of the classes of tests; those that say so (slow), then those with processes, then
+    by number of tests.
+    """
     sizes = collections.Counter(tests_class(test) for test in tests)
-    return [name for name, _slow, _processes in sorted(sizes, key=lambda kind: (kind[1:], sizes[kind]), reverse=True)]
+    return [name
+            for name, _slow, _processes in sorted(sizes, key=lambda kind: (kind[1:], sizes[kind]),
+                                                  reverse=True)]
 
 
 def tests_class(test):
@@ -124,10 +129,12 @@ def tests_class(test):
 
 def run_here(tests, verbose):
     """Run tests in this process; returns (passed, failed, skipped)."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)       # as an interrupt: what was started is to be ended
+    # As an interrupt: what was started is to be ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     faulthandler.register(signal.SIGUSR1, all_threads=True)     # see `end` of tests/supervise.py
     planned = {test.id() for test in tests}
-    result = unittest.TextTestRunner(verbosity=2 if verbose else 1, resultclass=Result).run(unittest.TestSuite(tests))
+    result = unittest.TextTestRunner(verbosity=2 if verbose else 1,
+                                     resultclass=Result).run(unittest.TestSuite(tests))
     for test, reason in result.skipped:
         print('skipped: %s: %s' % (test.id(), reason))
     if verbose:
@@ -222,8 +229,8 @@ def find(names):
 
 def main(argv):
     """Run all tests, or those named; returns an exit code."""
-    # A shell starts what runs in the background with the first two ignored, and nohup with the last, and lwt keeps ignored what
-    # was so when it started.
+    # A shell starts what runs in the background with the first two ignored, and nohup with the
+    # last, and lwt keeps ignored what was so when it started.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

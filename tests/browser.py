@@ -1,4 +1,6 @@
-"""A real browser without a screen: pictures of a page, and what of it is cut or stands out, at any width."""
+"""A real browser without a screen: pictures of a page, and what of it is cut or stands out, at any
+width.
+"""
 
 import html
 import json
@@ -8,32 +10,39 @@ import shutil
 import subprocess
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
-WRAPPER = '''<!DOCTYPE html><meta charset="utf-8"><style>body { margin: 0 } iframe { border: 0; display: block }</style>
+WRAPPER = '''<!DOCTYPE html><meta charset="utf-8">
+<style>body { margin: 0 } iframe { border: 0; display: block }</style>
 <iframe id="f" width="%d" height="%d" srcdoc="%s"></iframe><pre id="found"></pre><script>
 onload = () => {
-  const doc = document.getElementById('f').contentDocument, width = doc.documentElement.clientWidth, found = [];
-  if (doc.documentElement.scrollWidth > width) found.push('the page is ' + doc.documentElement.scrollWidth + ' wide');
+  const doc = document.getElementById('f').contentDocument, found = [];
+  const width = doc.documentElement.clientWidth, whole = doc.documentElement.scrollWidth;
+  if (whole > width) found.push('the page is ' + whole + ' wide');
   let texts = 0, rects = doc.querySelectorAll('rect').length;
   for (const element of doc.body.querySelectorAll('*')) {
     if (element.closest('svg') || element.matches('style')) continue;
-    const box = element.getBoundingClientRect(), name = element.tagName + '.' + element.className + ' ' +
+    const box = element.getBoundingClientRect();
+    const name = element.tagName + '.' + element.className + ' ' +
       element.textContent.slice(0, 40);
     if (box.right > width + 1 || box.left < -1) found.push('stands out: ' + name);
-    if (element.scrollWidth > element.clientWidth + 1 && element.clientWidth) found.push('is cut: ' + name);
+    if (element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
+      found.push('is cut: ' + name);
     for (const child of element.childNodes) if (child.nodeType == 3 && child.data.trim()) {
       texts += 1;
       const range = doc.createRange();
       range.selectNodeContents(child);
-      if (child.data.trim().length < 14 && !child.data.trim().includes(' ') && range.getClientRects().length > 1)
+      const word = child.data.trim();
+      if (word.length < 14 && !word.includes(' ') && range.getClientRects().length > 1)
         found.push('broken in the middle: ' + name);
       for (const line of range.getClientRects())
-        if (line.width && (line.right > box.right + 2 || line.left < box.left - 2 || line.bottom > box.bottom + 8))
+        if (line.width && (line.right > box.right + 2 || line.left < box.left - 2 ||
+            line.bottom > box.bottom + 8))
           found.push('text out of its box: ' + name);
     }
   }
   document.getElementById('found').textContent = JSON.stringify({
-    found: found, texts: texts, rects: rects, scripts: doc.scripts.length, height: doc.documentElement.scrollHeight,
-    back: getComputedStyle(doc.body).backgroundColor, heads: Array.from(doc.querySelectorAll('h2'), h => h.textContent)});
+    found: found, texts: texts, rects: rects, scripts: doc.scripts.length,
+    height: doc.documentElement.scrollHeight, back: getComputedStyle(doc.body).backgroundColor,
+    heads: Array.from(doc.querySelectorAll('h2'), h => h.textContent)});
 };
 </script>'''
 
@@ -44,9 +53,11 @@ def program():
 
 
 def _run(folder, *words):
-    argv = [program(), '--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--no-first-run',
+    argv = [program(), '--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
+            '--no-first-run',
             '--user-data-dir=' + os.path.join(folder, 'profile'), '--virtual-time-budget=5000']
-    done = subprocess.run(argv + list(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    done = subprocess.run(argv + list(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE,
                           timeout=120, env=dict(os.environ, HOME=folder))
     return done.stdout.decode('utf-8', 'replace')
 
@@ -59,9 +70,12 @@ def _wrapped(folder, page, width, height):
 
 
 def look(folder, page, width, dark=False):
-    """What the browser finds in a page, as a dict: `found` lists what is wrong.  folder: for scratch."""
+    """What the browser finds in a page, as a dict: `found` lists what is wrong.  folder: for
+    scratch.
+    """
     words = ['--blink-settings=preferredColorScheme=0'] if dark else []
-    dom = _run(folder, '--window-size=1600,1200', *words, '--dump-dom', _wrapped(folder, page, width, 1200))
+    dom = _run(folder, '--window-size=1600,1200', *words, '--dump-dom',
+               _wrapped(folder, page, width, 1200))
     return json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', dom, re.S).group(1)))
 
 

@@ -1,13 +1,16 @@
-"""lwt that dies, or is refused, at its n-th step.  The product has no hook for this: its effects are wrapped from outside.
+"""lwt that dies, or is refused, at its n-th step.  The product has no hook for this: its effects
+are wrapped from outside.
 
-A step is what changes something: a transaction that is about to be committed, a name made or removed in the file system, a sync,
-a file opened to be written, a process started.  In a process of its own lwt is run as always, and at step N it is killed, or
-the step fails with an error of the machine, once or from then on.
+A step is what changes something: a transaction that is about to be committed, a name made or
+removed in the file system, a sync, a file opened to be written, a process started.  In a process of
+its own lwt is run as always, and at step N it is killed, or the step fails with an error of the
+machine, once or from then on.
 
 By hand, to look at one case (the steps go to standard error):
 
     python3 -m tests.crashing 17 kill -- task run
-    python3 -m tests.crashing 17 ENOSPC -- task run         # also EIO, EMFILE; with a + behind it, from then on
+    python3 -m tests.crashing 17 ENOSPC -- task run         # also EIO, EMFILE; with a + behind it,
+    from then on
 """
 
 import builtins
@@ -24,14 +27,18 @@ from typing import NamedTuple
 from lwt import cli, proc
 from lwt.workspace import database
 
-importlib.import_module('lwt.commands.task')         # that a run need not: each is a fork of this process
+# That a run need not: each is a fork of this process.
+importlib.import_module('lwt.commands.task')
 FAULTS = ('kill', 'ENOSPC', 'EIO', 'EMFILE')
-_SQLITE = {'ENOSPC': 'database or disk is full', 'EIO': 'disk I/O error', 'EMFILE': 'unable to open database file'}
+_SQLITE = {'ENOSPC': 'database or disk is full', 'EIO': 'disk I/O error',
+           'EMFILE': 'unable to open database file'}
 _NAMES = ('rename', 'replace', 'mkdir', 'rmdir', 'unlink', 'link', 'symlink', 'fsync')
 
 
 class Plan(NamedTuple):
-    """What happens at step `at` (0: nothing): 'kill', or the name of an errno; for_ever: at every later step as well."""
+    """What happens at step `at` (0: nothing): 'kill', or the name of an errno; for_ever: at every
+    later step as well.
+    """
 
     at: int = 0
     fault: str = 'kill'
@@ -39,7 +46,9 @@ class Plan(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a run ended.  code: as a shell tells it, None where it hung; steps: the names of those that it came to."""
+    """How a run ended.  code: as a shell tells it, None where it hung; steps: the names of those
+    that it came to.
+    """
 
     code: int
     steps: list
@@ -50,7 +59,9 @@ class Ended(NamedTuple):
 
 
 class _Steps:
-    """Counts steps, writes each down, and has the plan carried out.  It is used after the fork only."""
+    """Counts steps, writes each down, and has the plan carried out.  It is used after the fork
+    only.
+    """
 
     def __init__(self, plan, trace):
         self._plan = plan
@@ -87,8 +98,10 @@ class _Steps:
     def _opening(self, function):
         def stepping(path, *args, **options):
             how = args[0] if args else options.get('mode', options.get('flags', 'r'))
-            writes = how & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if isinstance(how, int) else set(how) & set('wax+')
-            is_file = isinstance(path, (str, bytes)) and not os.fsdecode(path).startswith((os.devnull, '/proc/'))
+            writes = (how & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if isinstance(how, int)
+                      else set(how) & set('wax+'))
+            is_file = (isinstance(path, (str, bytes))
+                       and not os.fsdecode(path).startswith((os.devnull, '/proc/')))
             if is_file and (writes or self._plan.fault == 'EMFILE'):
                 self('open %s' % path)
             return function(path, *args, **options)
@@ -111,7 +124,9 @@ def _os_error(fault):
 
 
 def run(argv, environ, directory, plan=Plan(), timeout=180.0):
-    """Run lwt with a plan, in a directory, and wait for its end; returns an Ended.  timeout: seconds, after which it hangs."""
+    """Run lwt with a plan, in a directory, and wait for its end; returns an Ended.  timeout:
+    seconds, after which it hangs.
+    """
     trace, output = os.path.join(directory, '.trace'), os.path.join(directory, '.output')
     pid = os.fork()
     if not pid:
@@ -121,7 +136,8 @@ def run(argv, environ, directory, plan=Plan(), timeout=180.0):
         finally:
             os._exit(code)
     code = _await(pid, timeout)
-    with open(trace, encoding='utf-8', errors='replace') as steps, open(output, encoding='utf-8', errors='replace') as said:
+    with open(trace, encoding='utf-8', errors='replace') as steps, open(output, encoding='utf-8',
+                                                                        errors='replace') as said:
         return Ended(code, steps.read().splitlines(), said.read())
 
 
@@ -129,7 +145,8 @@ def _in_child(argv, environ, directory, plan, trace, output):
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environ)
-    null, said = os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    null, said = os.open(os.devnull,
+                         os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for fd, target in ((null, 0), (said, 1), (said, 2)):
         os.dup2(fd, target)
     os.closerange(3, 256)               # what the tests have open is not lwt's
@@ -142,7 +159,9 @@ def _in_child(argv, environ, directory, plan, trace, output):
 
 
 def _await(pid, timeout):
-    """The exit code of a child as a shell tells it, None when it had to be killed after timeout seconds."""
+    """The exit code of a child as a shell tells it, None when it had to be killed after timeout
+    seconds.
+    """
     end = time.monotonic() + timeout
     while True:
         found, status = os.waitpid(pid, os.WNOHANG)
@@ -157,7 +176,8 @@ def _await(pid, timeout):
 
 def main(argv):
     """The command; returns an exit code."""
-    if len(argv) < 4 or not argv[0].isdigit() or argv[1].rstrip('+') not in FAULTS or argv[2] != '--':
+    if (len(argv) < 4 or not argv[0].isdigit() or argv[1].rstrip('+') not in FAULTS
+        or argv[2] != '--'):
         print(__doc__, file=sys.stderr)
         return 2
     trace = os.dup(2)

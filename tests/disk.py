@@ -32,7 +32,8 @@ def make_scratch(environ):
     environ['LWT_TEST_LABS'] = labs
     environ['TMPDIR'] = tempfile.mkdtemp(prefix='lwt-tests.')
     os.chmod(environ['TMPDIR'], 0o711)  # for the tests that root runs as another user
-    environ['LWT_TEST_RUNTIME'] = environ['TMPDIR']     # where lwt keeps its sockets, else /tmp/lwt-UID
+    # Where lwt keeps its sockets, else /tmp/lwt-UID.
+    environ['LWT_TEST_RUNTIME'] = environ['TMPDIR']
     return environ['TMPDIR'], labs
 
 

@@ -1,30 +1,37 @@
-"""Documents as programs: the commands that a Markdown file shows, what it says they print, and what it needs for that.
+"""Documents as programs: the commands that a Markdown file shows, what it says they print, and what
+it needs for that.
 
-    a line "$ COMMAND" in a block of code      is run; the lines after it are what it prints, on both streams
+    a line "$ COMMAND" in a block of code      is run; the lines after it are what it prints, on
+    both streams
     before the first of these in its block,    is run, and must exit with 0
       or where there is none, a line that
       begins with the name of a program
     a line with [-x], [NAME] or … among its    is a synopsis, and not run
       words, as long as it has no "$ "
     a block of Python                          is a part of one program, which is the whole document
-    <!-- run: LINES -->                        is run as well, and not seen: it makes what the reader is taken to have
+    <!-- run: LINES -->                        is run as well, and not seen: it makes what the
+                                               reader is taken to have
     <!-- not run: WHY -->                      before a block: it is not run
 
-What is printed is compared without regard to numbers and the width of blanks; "..." stands for any text, and a line of it for
-any lines.  /home/me is the home, /home/me/sweep the directory in which all begins.
+What is printed is compared without regard to numbers and the width of blanks; "..." stands for any
+text, and a line of it for any lines.  /home/me is the home, /home/me/sweep the directory in which
+all begins.
 """
 
 import re
 import textwrap
 from typing import NamedTuple
 
-PROGRAMS = tuple('lwt python3 make printf seq ls mkdir export cd find echo cp man . sort cat'.split())
+PROGRAMS = tuple(
+    'lwt python3 make printf seq ls mkdir export cd find echo cp man . sort cat'.split())
 SYNOPSIS = re.compile(r'\[-{1,2}[a-zA-Z]|\[[A-Z]{2,}|\[options\]|…|VERB')
 PYTHON = re.compile(r'(import|from|def) ')
 
 
 class Command(NamedTuple):
-    """Something to run.  printed: the lines it is said to print, or None where nothing is said.  line: of the document."""
+    """Something to run.  printed: the lines it is said to print, or None where nothing is said.
+    line: of the document.
+    """
 
     text: str
     printed: tuple
@@ -33,7 +40,9 @@ class Command(NamedTuple):
 
 
 def blocks(text):
-    """(line, kind, lines) of each block of code, 'code', and each comment for the runner, 'run' and 'not run'."""
+    """(line, kind, lines) of each block of code, 'code', and each comment for the runner, 'run' and
+    'not run'.
+    """
     lines = text.split('\n')
     at = 0
     while at < len(lines):
@@ -42,8 +51,8 @@ def blocks(text):
         if comment:
             while '-->' not in lines[at]:
                 at += 1
-            yield start + 1, comment.group(1), '\n'.join(lines[start:at + 1])[len('<!-- ' + comment.group(1)) + 1:].replace(
-                '-->', '').strip().split('\n')
+            text = '\n'.join(lines[start:at + 1])[len('<!-- ' + comment.group(1)) + 1:]
+            yield start + 1, comment.group(1), text.replace('-->', '').strip().split('\n')
         elif lines[at].startswith('```'):
             at += 1
             while not lines[at].startswith('```'):
@@ -51,7 +60,8 @@ def blocks(text):
             yield start + 2, 'code', lines[start + 1:at]
         elif lines[at].startswith('    ') and (at == 0 or not lines[at - 1].strip()):
             while at + 1 < len(lines) and (lines[at + 1].startswith('    ') or (
-                    not lines[at + 1].strip() and at + 2 < len(lines) and lines[at + 2].startswith('    '))):
+                    not lines[at + 1].strip() and at + 2 < len(lines)
+                    and lines[at + 2].startswith('    '))):
                 at += 1
             yield start + 1, 'code', textwrap.dedent('\n'.join(lines[start:at + 1])).split('\n')
         at += 1
@@ -67,7 +77,8 @@ def commands(text):
         if kind == 'run':
             yield Command('\n'.join(lines), None, number, True)
         elif not is_left_out and not PYTHON.match(lines[0]):
-            first = next((rank for rank, line in enumerate(lines) if line.startswith('$ ')), len(lines))
+            first = next((rank for rank, line in enumerate(lines) if line.startswith('$ ')),
+                         len(lines))
             yield from _plain(number, lines[:first])
             yield from _shown(number + first, lines[first:])
         is_left_out = False
@@ -99,14 +110,16 @@ def _plain(number, lines):
 
 def python(text):
     """The program that the blocks of Python of a document make."""
-    return '\n'.join('\n'.join(lines) for _number, kind, lines in blocks(text) if kind == 'code' and PYTHON.match(lines[0]))
+    return '\n'.join('\n'.join(lines) for _number, kind, lines in blocks(text)
+                     if kind == 'code' and PYTHON.match(lines[0]))
 
 
 def script(found):
     """The text for bash that runs Commands, and tells of each when it begins and how it ends."""
     parts = []
     for rank, command in enumerate(found):
-        parts.append("printf '\\n\\036begin %d\\n'\n%s\nprintf '\\n\\036end %%d\\n' $?\n" % (rank, command.text))
+        parts.append("printf '\\n\\036begin %d\\n'\n%s\nprintf '\\n\\036end %%d\\n' $?\n"
+                     % (rank, command.text))
     return ''.join(parts)
 
 
@@ -130,7 +143,9 @@ def _pattern(line):
 
 def is_as_shown(printed, lines):
     """Is this what was to be printed?"""
-    pattern = ''.join(r'(?:.*\n)*' if line.strip() == '...' else _pattern(line) for line in printed if line.strip())
+    pattern = ''.join(r'(?:.*\n)*' if line.strip() == '...' else _pattern(line)
+                      for line in printed if line.strip())
     found = [normal(line) for line in lines if line.strip()]
+    # Two streams, in any order.
     return (re.fullmatch(pattern, ''.join(line + '\n' for line in found)) is not None
-            or sorted(found) == sorted(normal(line) for line in printed if line.strip()))      # two streams, in any order
+            or sorted(found) == sorted(normal(line) for line in printed if line.strip()))

@@ -1,4 +1,6 @@
-"""A TCP relay on loopback that spoils a connection after so many bytes: for tests of what a bad network does, without root."""
+"""A TCP relay on loopback that spoils a connection after so many bytes: for tests of what a bad
+network does, without root.
+"""
 
 import selectors
 import socket
@@ -10,10 +12,11 @@ FAULTS = ('black_hole', 'reset', 'close', 'stall', 'throttle', 'flip')
 
 
 class FaultProxy:
-    """Relays connections to a port of this machine.  Use as a context manager; `port` is where to connect.
+    """Relays connections to a port of this machine.  Use as a context manager; `port` is where to
+    connect.
 
-    fault: of FAULTS, or '' for none.  after: bytes from the server that pass unspoiled, of each connection.  value: seconds of
-    a stall, bytes a second of a throttle.
+    fault: of FAULTS, or '' for none.  after: bytes from the server that pass unspoiled, of each
+    connection.  value: seconds of a stall, bytes a second of a throttle.
     """
 
     def __init__(self, target_port, fault='', after=0, value=1.0):
@@ -51,7 +54,8 @@ class FaultProxy:
             self._spawn(self._relay, client)
 
     def _relay(self, client):
-        with client, socket.create_connection(self._target) as server, selectors.DefaultSelector() as selector:
+        with client, socket.create_connection(
+                self._target) as server, selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ, server)
             selector.register(server, selectors.EVENT_READ, client)
             passed = 0
@@ -89,11 +93,12 @@ class FaultProxy:
 
 
 class CutProxy:
-    """Relays connections to one port of this machine through many ports, each of which cuts elsewhere.
+    """Relays connections to one port of this machine through many ports, each of which cuts
+    elsewhere.
 
-    cuts: [(kind, after)]: kind is 'close' or 'reset', after the number of bytes of the server's stream
-    that pass; exactly so many, on each connection.  ports: in the order of cuts.  Use as a context
-    manager.  One thread serves all of it.
+    cuts: [(kind, after)]: kind is 'close' or 'reset', after the number of bytes of the server's
+    stream that pass; exactly so many, on each connection.  ports: in the order of cuts.  Use as a
+    context manager.  One thread serves all of it.
     """
 
     def __init__(self, target_port, cuts):
@@ -106,10 +111,12 @@ class CutProxy:
             listener = socket.socket()
             listener.bind(('127.0.0.1', 0))
             listener.listen(16)
-            self._selector.register(listener, selectors.EVENT_READ, lambda one=listener, cut=cut: self._accept(one, cut))
+            self._selector.register(listener, selectors.EVENT_READ,
+                                    lambda one=listener, cut=cut: self._accept(one, cut))
             self._listeners.append(listener)
         self.ports = [listener.getsockname()[1] for listener in self._listeners]
-        self.counts = {port: [] for port in self.ports}     # bytes of the server's stream, of each connection
+        # Bytes of the server's stream, of each connection.
+        self.counts = {port: [] for port in self.ports}
         self._thread = threading.Thread(target=self._serve)
 
     def heal(self):

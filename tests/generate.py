@@ -1,7 +1,8 @@
-"""The manual page and the completions, made from the tables of commands and options: python3 -m tests.generate [--check]
+"""The manual page and the completions, made from the tables of commands and options: python3 -m
+tests.generate [--check]
 
-What is made is kept in the repository (man/, completions/), so that nobody needs this to use it.  --check writes nothing and
-says what differs.
+What is made is kept in the repository (man/, completions/), so that nobody needs this to use it.
+--check writes nothing and says what differs.
 """
 
 import argparse
@@ -19,15 +20,19 @@ from tests.support import ROOT
 
 MAN_WIDTH = 70          # of what is not filled in the manual page
 FILES = ('FILE', 'DIR', 'LOCAL', 'IN', 'OUT')
-KINDS = {'-w': 'hosts', '-x': 'hosts', '-m': 'hosts', '-g': 'categories', '-C': 'directory', '--set': 'key',
+KINDS = {'-w': 'hosts', '-x': 'hosts', '-m': 'hosts', '-g': 'categories', '-C': 'directory',
+         '--set': 'key',
          '--log-format': 'format'}
 # What the words of a command are, beside verbs; and those after a verb.
-WORDS = {'init': 'directory', 'put': 'file', 'get': 'file', 'exec': 'program', 'multi': 'program', 'add': 'description'}
+WORDS = {'init': 'directory', 'put': 'file', 'get': 'file', 'exec': 'program', 'multi': 'program',
+         'add': 'description'}
 ID_VERBS = ('show', 'why', 'log', 'kill', 'suspend', 'resume', 'retry', 'wait', 'rm')
 
 
 class Flag(NamedTuple):
-    """One option.  names: as it may be written; metavar: '' where it takes no value; repeats: may it be given again?"""
+    """One option.  names: as it may be written; metavar: '' where it takes no value; repeats: may
+    it be given again?
+    """
 
     names: tuple
     metavar: str
@@ -37,7 +42,8 @@ class Flag(NamedTuple):
 
     @property
     def kind(self):
-        """What its value is: hosts, categories, file, ..., or '' for none that could be completed."""
+        """What its value is: hosts, categories, file, ..., or '' for none that could be completed.
+        """
         known = next((KINDS[name] for name in self.names if name in KINDS), '')
         return known or ('file' if self.metavar in FILES else '')
 
@@ -76,8 +82,10 @@ def _flags(parser):
         for action in group._group_actions:
             if action.help is not argparse.SUPPRESS and action.option_strings:
                 takes_value = action.nargs != 0
-                yield Flag(tuple(action.option_strings), (action.metavar or action.dest.upper()) if takes_value else '',
-                           formatter._expand_help(action), group.title, type(action).__name__ == '_AppendAction')
+                yield Flag(tuple(action.option_strings),
+                           (action.metavar or action.dest.upper()) if takes_value else '',
+                           formatter._expand_help(action), group.title,
+                           type(action).__name__ == '_AppendAction')
 
 
 def commands():
@@ -87,7 +95,8 @@ def commands():
         parser = _parser_of(module, name)
         verbs = tuple(getattr(module, 'VERBS', ()))
         fill = parser._get_formatter()._fill_text
-        yield Command(name, summary, fill(parser.usage, MAN_WIDTH, ''), parser.description, fill(parser.epilog, MAN_WIDTH, ''),
+        yield Command(name, summary, fill(parser.usage, MAN_WIDTH, ''), parser.description,
+                      fill(parser.epilog, MAN_WIDTH, ''),
                       tuple(_flags(parser)), verbs)
 
 
@@ -95,7 +104,7 @@ ALL = tuple(commands())
 KEYS = tuple(option.key for option in config.OPTIONS)
 
 
-# -- the manual page --------------------------------------------------------------------------------------------------------
+# -- the manual page -------------------------------------------------------------------------------
 
 MAN_HEAD = '''.\\" Made by python3 -m tests.generate; do not edit.
 .TH LWT 1 "" "lwt %s" "User Commands"
@@ -103,21 +112,25 @@ MAN_HEAD = '''.\\" Made by python3 -m tests.generate; do not edit.
 lwt \\- run commands, copy files and carry a queue of tasks on whatever machines you can ssh to
 .SH SYNOPSIS
 .B lwt
-[\\fB\\-C\\fR \\fIWORKSPACE\\fR] [\\fB\\-q\\fR | \\fB\\-v\\fR] [\\fB\\-\\-set\\fR \\fIKEY\\fR=\\fIVALUE\\fR] \\fICOMMAND\\fR ...
+[\\fB\\-C\\fR \\fIWORKSPACE\\fR] [\\fB\\-q\\fR | \\fB\\-v\\fR]
+[\\fB\\-\\-set\\fR \\fIKEY\\fR=\\fIVALUE\\fR] \\fICOMMAND\\fR ...
 .SH DESCRIPTION
-lwt is for one person with one master machine and some hosts: without root, agent or shared file system, and with a network
-that may fail at any moment. Hosts need a POSIX shell and nothing else. What times out, is interrupted or loses its master is
-ended on the host; a task starts at most once per attempt, and no result is lost.
+lwt is for one person with one master machine and some hosts: without root, agent or shared file
+system, and with a network that may fail at any moment. Hosts need a POSIX shell and nothing else.
+What times out, is interrupted or loses its master is ended on the host; a task
+starts at most once per attempt, and no result is lost.
 .PP
-Options may come before or after the words of a command; everything after \\fB\\-\\-\\fR is the user's command.
+Options may come before or after the words of a command; everything after \\fB\\-\\-\\fR is the
+user's command.
 .SH COMMANDS
 '''
 
 MAN_TAIL = '''.SH HOSTS
 \\fB\\-w\\fR takes a set in the notation of ClusterShell and pdsh:
 \\fBh[1\\-9,12]\\fR, \\fBh[01\\-20/2]\\fR, \\fBr[1\\-2]n[1\\-4]\\fR,
-\\fBa,b\\fR (or), \\fBa!b\\fR (but not), \\fBa&b\\fR (both), \\fBa^b\\fR (one of them), \\fB@CATEGORY\\fR, \\fBweb*\\fR,
-\\fB^FILE\\fR, \\fB^\\-\\fR (standard input). Without \\fB\\-w\\fR, \\fB\\-g\\fR or \\fB\\-a\\fR there is no command on any host.
+\\fBa,b\\fR (or), \\fBa!b\\fR (but not), \\fBa&b\\fR (both), \\fBa^b\\fR (one of them),
+\\fB@CATEGORY\\fR, \\fBweb*\\fR, \\fB^FILE\\fR, \\fB^\\-\\fR (standard input).
+Without \\fB\\-w\\fR, \\fB\\-g\\fR or \\fB\\-a\\fR there is no command on any host.
 .SH FILES
 .TP
 .B lwt.conf
@@ -138,7 +151,8 @@ what came home of a task
 .B .lwt/
 the queue, locks and logs
 .SH ENVIRONMENT
-Each option has a variable, \\fBLWT_\\fR and its key in capitals. \\fBLWT_WORKSPACE\\fR names the workspace. \\fBNO_COLOR\\fR
+Each option has a variable, \\fBLWT_\\fR and its key in capitals.
+\\fBLWT_WORKSPACE\\fR names the workspace. \\fBNO_COLOR\\fR
 switches colours off.
 .SH EXIT STATUS
 .TP
@@ -183,7 +197,8 @@ def manual():
     parts = [MAN_HEAD % __version__]
     for command in ALL:
         parts.append('.SS "lwt %s"\n' % command.name)
-        parts.append('.nf\n%s\n.fi\n.PP\n%s\n' % (roff(command.usage), roff(re.sub(r'\s+', ' ', command.description))))
+        parts.append('.nf\n%s\n.fi\n.PP\n%s\n'
+                     % (roff(command.usage), roff(re.sub(r'\s+', ' ', command.description))))
         known = {name for flag in _common() for name in flag.names}
         parts += [_man_flag(flag) for flag in command.flags if not known & set(flag.names)]
         if command.examples:
@@ -191,10 +206,12 @@ def manual():
             parts.append('.PP\n%s:\n.PP\n.nf\n%s\n.fi\n' % (head.capitalize(), roff(body)))
     parts.append('.SH OPTIONS OF EVERY COMMAND\n' + ''.join(map(_man_flag, _common())))
     parts.append('.SH KEYS\nThe keys of \\fBlwt.conf\\fR and of \\fB\\-\\-set\\fR; '
-                 'the order of precedence is the default, lwt.conf, the variable, \\-\\-set, the flag.\n')
+                 'the order of precedence is the default, lwt.conf, the variable, \\-\\-set, the '
+                 'flag.\n')
     for option in config.OPTIONS:
         default = ' (default %s)' % option.default if option.default else ''
-        parts.append('.TP\n\\fB%s\\fR = \\fI%s\\fR\n%s%s\n' % (roff(option.key), roff(option.metavar), roff(option.help),
+        parts.append('.TP\n\\fB%s\\fR = \\fI%s\\fR\n%s%s\n'
+                     % (roff(option.key), roff(option.metavar), roff(option.help),
                                                             roff(default)))
     return ''.join(parts) + MAN_TAIL
 
@@ -206,12 +223,13 @@ def _common():
 
 
 def _man_flag(flag):
-    names = ', '.join('\\fB%s\\fR' % roff(name) + (' \\fI%s\\fR' % roff(flag.metavar) if flag.metavar else '')
+    names = ', '.join('\\fB%s\\fR' % roff(name)
+                      + (' \\fI%s\\fR' % roff(flag.metavar) if flag.metavar else '')
                       for name in flag.names)
     return '.TP\n%s\n%s\n' % (names, roff(flag.help))
 
 
-# -- completions ------------------------------------------------------------------------------------------------------------
+# -- completions -----------------------------------------------------------------------------------
 
 HEAD = '# Completion of lwt for %s.  Made by python3 -m tests.generate; do not edit.\n'
 
@@ -223,17 +241,24 @@ __lwt_root() {
   while [ ! -f "$2/lwt.conf" ] && [ -n "$2" ]; do set -- '' "${2%/*}"; done
   printf '%s\\n' "${2:-/}"
 }
-__lwt_column() { awk -F '\\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' "$(__lwt_root "$1")/host.list" 2>/dev/null | sort -u; }
+__lwt_column() {
+  awk -F '\\t' -v n="$2" '!/^#/ && NF > 2 { print $n }' \\
+    "$(__lwt_root "$1")/host.list" 2>/dev/null | sort -u
+}
 __lwt_hosts() { __lwt_column "$1" 1; __lwt_column "$1" 2 | sed 's/^/@/'; }
 __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); }
-__lwt_ids() { lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'; }
+__lwt_ids() {
+  lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'
+}
 '''
 
 BASH = '''\
 _lwt() {
-  local word='' command='' verb='' root='' kind='' i cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+  local word='' command='' verb='' root='' kind='' i
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
-  if [ "$prev" = @ ]; then cur=@$cur prev=${COMP_WORDS[COMP_CWORD-2]}; fi     # bash parts words there
+  # bash splits words at @.
+  if [ "$prev" = @ ]; then cur=@$cur prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
@@ -278,7 +303,8 @@ complete -F _lwt lwt lwt.pyz
 
 def _case(subject, rows):
     """A case of sh that prints a text for each pattern."""
-    return '  case %s in\n%s  esac\n' % (subject, ''.join("    %s) echo '%s' ;;\n" % row for row in rows))
+    lines = ''.join("    %s) echo '%s' ;;\n" % row for row in rows)
+    return '  case %s in\n%s  esac\n' % (subject, lines)
 
 
 def _names(flags):
@@ -286,15 +312,20 @@ def _names(flags):
 
 
 def tables():
-    """What there is to complete, as functions of sh: __lwt_flags COMMAND, __lwt_kind COMMAND FLAG, __lwt_words COMMAND VERB."""
-    valued = sorted({name for command in ALL for flag in command.flags if flag.metavar for name in flag.names})
-    rows = [(command.name, _names(command.flags)) for command in ALL] + [('*', _names(_common()) + ' --version')]
+    """What there is to complete, as functions of sh: __lwt_flags COMMAND, __lwt_kind COMMAND FLAG,
+    __lwt_words COMMAND VERB.
+    """
+    valued = sorted(
+        {name for command in ALL for flag in command.flags if flag.metavar for name in flag.names})
+    rows = ([(command.name, _names(command.flags)) for command in ALL]
+            + [('*', _names(_common()) + ' --version')])
     kinds = []
     for command in ALL:
         by_kind = {}
         for flag in command.flags:
             if flag.kind:
-                by_kind.setdefault(flag.kind, []).extend('"%s %s"' % (command.name, name) for name in flag.names)
+                by_kind.setdefault(flag.kind, []).extend('"%s %s"' % (command.name, name)
+                                                         for name in flag.names)
         kinds += [(' | '.join(patterns), kind) for kind, patterns in sorted(by_kind.items())]
     shared = {}
     for flag in _common():
@@ -316,7 +347,8 @@ def tables():
 
 def bash():
     """The completion for bash."""
-    return HEAD % 'bash' + '# shellcheck shell=bash disable=SC2207,SC2012,SC2016\n' + LOOK + tables() + BASH
+    return (HEAD % 'bash' + '# shellcheck shell=bash disable=SC2207,SC2012,SC2016\n' + LOOK
+            + tables() + BASH)
 
 
 def _fish_quote(text):
@@ -328,7 +360,8 @@ def _fish_flag(flag, condition):
     for name in flag.names:
         words.append('-l ' + name[2:] if name.startswith('--') else '-s ' + name[1:])
     if flag.metavar:
-        what = {'hosts': '(__lwt_list (__lwt_hosts))', 'categories': '(__lwt_list (__lwt_column 2))', 'key': '(__lwt_keys)',
+        what = {'hosts': '(__lwt_list (__lwt_hosts))',
+                'categories': '(__lwt_list (__lwt_column 2))', 'key': '(__lwt_keys)',
                 'format': 'text json', 'directory': '(__fish_complete_directories)'}.get(flag.kind)
         words.append('-r -F' if flag.kind == 'file' else '-x')
         words += ['-a ' + _fish_quote(what)] if what else []
@@ -351,7 +384,8 @@ function __lwt_root
     end
 end
 function __lwt_column
-    awk -F '\\t' -v n=$argv[1] '!/^#/ && NF > 2 { print $n }' (__lwt_root)/host.list 2>/dev/null | sort -u
+    awk -F '\\t' -v n=$argv[1] '!/^#/ && NF > 2 { print $n }' \\
+        (__lwt_root)/host.list 2>/dev/null | sort -u
 end
 function __lwt_hosts
     __lwt_column 1
@@ -398,25 +432,32 @@ end
 
 def fish():
     """The completion for fish."""
-    valued = sorted({name for command in ALL for flag in command.flags if flag.metavar for name in flag.names})
+    valued = sorted(
+        {name for command in ALL for flag in command.flags if flag.metavar for name in flag.names})
     lines = [HEAD % 'fish' + FISH + 'set -g __lwt_valued %s' % ' '.join(valued),
-             'function __lwt_keys\n    printf \'%%s=\\n\' %s\nend' % ' '.join(KEYS), 'complete -c lwt -f',
-             "complete -c lwt -n 'contains -- -- (commandline -opc)' -F -a '(__fish_complete_command)'"]
+             'function __lwt_keys\n    printf \'%%s=\\n\' %s\nend' % ' '.join(KEYS),
+             'complete -c lwt -f',
+             "complete -c lwt -n 'contains -- -- (commandline -opc)' -F -a "
+             "'(__fish_complete_command)'"]
     lines += [_fish_flag(flag, '') for flag in _common()]
     known = {name for flag in _common() for name in flag.names}
     for command in ALL:
         at = '__lwt_at 1 ' + command.name
-        lines.append('complete -c lwt -n \'__lwt_at 0\' -a %s -d %s' % (command.name, _fish_quote(command.summary)))
+        lines.append('complete -c lwt -n \'__lwt_at 0\' -a %s -d %s'
+                     % (command.name, _fish_quote(command.summary)))
         lines += [_fish_flag(flag, at) for flag in command.flags if not known & set(flag.names)]
         if command.verbs:
-            lines.append("complete -c lwt -n '%s; and not __lwt_at 2' -a %s" % (at, _fish_quote(' '.join(command.verbs))))
+            lines.append("complete -c lwt -n '%s; and not __lwt_at 2' -a %s"
+                         % (at, _fish_quote(' '.join(command.verbs))))
         for verb in command.verbs:
             if verb in ID_VERBS or verb in WORDS:
                 what = '(__lwt_ids)' if verb in ID_VERBS else '(__lwt_descriptions)'
-                lines.append("complete -c lwt -n '__lwt_at 2 %s %s' -a '%s'" % (command.name, verb, what))
+                lines.append("complete -c lwt -n '__lwt_at 2 %s %s' -a '%s'"
+                             % (command.name, verb, what))
         kind = WORDS.get(command.name)
         if kind:
-            what = {'file': '-F', 'directory': "-a '(__fish_complete_directories)'", 'program': "-a '(__fish_complete_command)'"}
+            what = {'file': '-F', 'directory': "-a '(__fish_complete_directories)'",
+                    'program': "-a '(__fish_complete_command)'"}
             lines.append("complete -c lwt -n '%s' %s" % (at, what[kind]))
     return '\n'.join(lines) + '\n'
 
@@ -465,7 +506,8 @@ def zsh():
     return '#compdef lwt lwt.pyz\n' + HEAD % 'zsh' + look + tables() + ZSH + '_lwt "$@"\n'
 
 
-MADE = {'man/lwt.1': manual, 'completions/lwt.bash': bash, 'completions/_lwt': zsh, 'completions/lwt.fish': fish}
+MADE = {'man/lwt.1': manual, 'completions/lwt.bash': bash, 'completions/_lwt': zsh,
+        'completions/lwt.fish': fish}
 
 
 def main(argv):

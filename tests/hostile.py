@@ -1,9 +1,10 @@
 """A trial by hostile hosts: python3 -m tests.hostile [SECONDS [TASKS]].
 
-First all tests of attacks (SR-1, SR-2, ...). Then, for five minutes or so many seconds, lwt runs 300
-tasks on twenty hosts, five of which are hostile, each in another way every ten seconds. Then every task
-is accounted for: each attempt was started at most once on the honest hosts, memory, disk and what was
-printed have kept their bounds, and the honest tasks are a success. Exits with 0 if all of that holds.
+First all tests of attacks (SR-1, SR-2, ...). Then, for five minutes or so many seconds, lwt runs
+300 tasks on twenty hosts, five of which are hostile, each in another way every ten seconds. Then
+every task is accounted for: each attempt was started at most once on the honest hosts, memory, disk
+and what was printed have kept their bounds, and the honest tasks are a success. Exits with 0 if all
+of that holds.
 """
 
 import collections
@@ -59,15 +60,18 @@ class Trial:
 
     def lwt(self, *words):
         """Run lwt to its end; returns its standard output."""
-        return subprocess.run([sys.executable, '-m', 'lwt', *words], cwd=self._root, env=self._env, stdin=subprocess.DEVNULL,
+        return subprocess.run([sys.executable, '-m', 'lwt', *words], cwd=self._root, env=self._env,
+                              stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, check=True).stdout.decode()
 
     def prepare(self, tasks):
         """Make the workspace."""
         os.mkdir(os.path.join(self._root, 'tmp'))
         self.lwt('init', '.')
-        self._write('host.list', ''.join('%s\tlab\t%s\n' % (name, self._hosts.home(name)) for name in self._hosts.names))
-        self._write('lwt.conf', '[lwt]\n' + ''.join('%s = %s\n' % item for item in SETTINGS.items()))
+        self._write('host.list', ''.join('%s\tlab\t%s\n' % (name, self._hosts.home(name))
+                                         for name in self._hosts.names))
+        self._write('lwt.conf',
+                    '[lwt]\n' + ''.join('%s = %s\n' % item for item in SETTINGS.items()))
         os.makedirs(os.path.join(self._root, 'description', 't'))
         self._write('description/t/desc', DESC)
         self._write('description/t/run.sh', RUN)
@@ -90,14 +94,17 @@ class Trial:
         for hosts in re.findall('^lwt: [0-9]+ hosts? still: (.*?): ', said, re.M):
             named += nodeset.expand(hosts)
         for name in self._hosts.hostile:
-            self.check(named.count(name) == 1, '%s is named %d times in the end' % (name, named.count(name)))
+            self.check(named.count(name) == 1,
+                       '%s is named %d times in the end' % (name, named.count(name)))
         return code, said
 
     def _run_once(self, latest):
         path = os.path.join(self._root, 'said')
         with open(path, 'wb') as said:
-            popen = subprocess.Popen([sys.executable, '-m', 'lwt', 'task', 'run'], cwd=self._root, env=self._env,
-                                     stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+            popen = subprocess.Popen([sys.executable, '-m', 'lwt', 'task', 'run'], cwd=self._root,
+                                     env=self._env,
+                                     stdin=subprocess.DEVNULL, stdout=said,
+                                     stderr=subprocess.STDOUT)
             most_disk, most_memory = 0, 0
             while popen.poll() is None:
                 time.sleep(0.2)
@@ -111,25 +118,30 @@ class Trial:
             text = file.read()
         self.check(most_memory < MOST_MEMORY, 'memory: %d KiB' % most_memory)
         self.check(most_disk < MOST_DISK, 'disk: %d bytes' % most_disk)
-        self.check('Traceback' not in text and not UNSAFE.findall(text.replace('\n', '')), 'printed: %r' % text[-2000:])
+        self.check('Traceback' not in text and not UNSAFE.findall(text.replace('\n', '')),
+                   'printed: %r' % text[-2000:])
         return popen.returncode, text
 
     def account(self, tasks):
-        """Compare what was started on honest hosts with what lwt says; returns how many tasks had which outcome."""
+        """Compare what was started on honest hosts with what lwt says; returns how many tasks had
+        which outcome.
+        """
         starts = collections.Counter()
         for name in self._hosts.names[:HONEST]:
             path = os.path.join(self._hosts.home(name), 'starts')
             if os.path.exists(path):
                 with open(path) as file:
                     starts.update(file.read().split())
-        self.check(starts and max(starts.values()) == 1, 'started twice: %s' % [key for key in starts if starts[key] > 1])
+        self.check(starts and max(starts.values()) == 1,
+                   'started twice: %s' % [key for key in starts if starts[key] > 1])
         shown = [json.loads(line) for line in self.lwt('task', 'show', '--json').splitlines()]
         self.check(len(shown) == tasks, '%d tasks are known' % len(shown))
         honest = [task for task in shown if task['host'] not in self._hosts.hostile]
         bad = [task['id'] for task in honest if task['outcome'] != 'success']
         self.check(not bad, 'no success on an honest host: %s' % bad)
-        return collections.Counter('%s%s' % ('hostile host: ' if task['host'] in self._hosts.hostile else '',
-                                             task['outcome'] or task['state']) for task in shown)
+        return collections.Counter(
+            '%s%s' % ('hostile host: ' if task['host'] in self._hosts.hostile else '',
+                      task['outcome'] or task['state']) for task in shown)
 
 
 def main(argv):

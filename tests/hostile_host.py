@@ -1,8 +1,8 @@
 """What a hostile host answers, in place of the script that it was sent.
 
-A sshd runs it as a forced command: python3 hostile_host.py FILE, where FILE names the way in which it
-is hostile (see WAYS); it may change at any time. It never writes more than MOST_BYTES, and ends after
-LONGEST seconds, whatever lwt does.
+A sshd runs it as a forced command: python3 hostile_host.py FILE, where FILE names the way in which
+it is hostile (see WAYS); it may change at any time. It never writes more than MOST_BYTES, and ends
+after LONGEST seconds, whatever lwt does.
 """
 
 import itertools
@@ -23,7 +23,9 @@ class Enough(Exception):
 
 
 class Host:
-    """One session. kind: 'control' for a talk, else 'script'. keys: of the tasks that it is asked about."""
+    """One session. kind: 'control' for a talk, else 'script'. keys: of the tasks that it is asked
+    about.
+    """
 
     def __init__(self):
         self._ends_at = time.monotonic() + LONGEST
@@ -35,7 +37,8 @@ class Host:
         self.keys = self._read_keys() if self.kind == 'control' else []
 
     def _read_keys(self):
-        lines = itertools.takewhile(lambda line: line not in (b'', b'end\n'), iter(sys.stdin.buffer.readline, None))
+        lines = itertools.takewhile(lambda line: line not in (b'', b'end\n'),
+                                    iter(sys.stdin.buffer.readline, None))
         return [line.split(b' ')[1] for line in lines if line.count(b' ') > 3]
 
     def put(self, data, fd=1):
@@ -87,7 +90,8 @@ def endless_words(host):
     """Lines as each of lwt's readers may expect them, none of them twice."""
     host.frame(b'begin')
     host.for_ever(b''.join(
-        b'need f%d\npath 1 1 /f%d\ntask 00.%d state running\nlines in %d\ncode c%d 0\nlisten %d\nsample a%d=1\nprocess %d 0.1\n'
+        b'need f%d\npath 1 1 /f%d\ntask 00.%d state running\nlines in %d\ncode c%d 0\nlisten '
+        b'%d\nsample a%d=1\nprocess %d 0.1\n'
         % ((number,) * 8) for number in range(at, at + 200)) for at in itertools.count(0, 200))
 
 
@@ -116,7 +120,9 @@ def dead(host):
 def huge_numbers(host):
     host.frame(b'begin')
     for number in (b'-1', b'9' * 400, b'1e400', b'0x10', b''):
-        host.put(b'path %s %s /f\ntask 00.1 size %s\nsample cores=%s load=%s disk=%s\nget %s\nclock %s\nsum in %s %s\nhave %s\n'
+        host.put(
+            b'path %s %s /f\ntask 00.1 size %s\nsample cores=%s load=%s disk=%s\nget %s\nclock '
+            b'%s\nsum in %s %s\nhave %s\n'
                  % ((number,) * 11))
     host.frame(b'end ' + b'9' * 400)
 
@@ -124,7 +130,8 @@ def huge_numbers(host):
 def escapes(host):
     host.put(ESCAPES + b'\n', 2)
     host.frame(b'begin')
-    host.put(b'stage ' + ESCAPES * 2000 + b'\nrefused ' + ESCAPES * 2000 + b'\nexcept ' + ESCAPES * 2000 + b'\n')
+    host.put(b'stage ' + ESCAPES * 2000 + b'\nrefused ' + ESCAPES * 2000 + b'\nexcept '
+             + ESCAPES * 2000 + b'\n')
     host.put(ESCAPES * 2000, 2)
     host.frame(b'fail ' + ESCAPES * 2000)
 
@@ -134,7 +141,8 @@ def huge_words(host):
     word = b'A' * (1 << 19)
     host.put(b'facts %s %s\nboot %s\nid %s\nmachine %s\npython %s %s\n' % ((word,) * 7))
     for key in host.keys:
-        host.put(b'task %s state exited %s\n' % (key, word) + b'task %s state nonsense\n' % key * 1000)
+        host.put(b'task %s state exited %s\n' % (key, word) + b'task %s state nonsense\n'
+                 % key * 1000)
     host.frame(b'end 0')
 
 
@@ -163,7 +171,8 @@ def late(host):
 
 
 WAYS = {way.__name__: way for way in (
-    endless_line, endless_lines, endless_words, endless_complaints, endless_noise, endless_last_words, silent,
+    endless_line, endless_lines, endless_words, endless_complaints, endless_noise,
+    endless_last_words, silent,
     dead, huge_numbers, escapes, huge_words, endless_archive, forged, late)}
 
 

@@ -1,4 +1,5 @@
-"""A lab of hosts that are really there: sshd, network, hostname, home and scratch of their own, and faults by name.
+"""A lab of hosts that are really there: sshd, network, hostname, home and scratch of their own, and
+faults by name.
 
 As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home
 and /tmp.  As any user, LoopbackLab makes one sshd for each host on a loopback port, with a HOME of
@@ -13,7 +14,8 @@ As a command:
     python3 -m tests.lab heal DIRECTORY HOST
     python3 -m tests.lab down DIRECTORY
 
-Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id, stop_sshd.
+Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id,
+stop_sshd.
 """
 
 import atexit
@@ -43,7 +45,8 @@ def _home_of_root():
 # The HOME of a login of root: that of the password database, whatever HOME the tests have.
 ROOT_HOME = _home_of_root()
 FULL_DISK_KIB = 64
-QUICK_KEY_EXCHANGE = 'curve25519-sha256'        # what OpenSSH 9 prefers takes the client 0.13 s of processor time
+# What OpenSSH 9 prefers takes the client 0.13 s of processor time.
+QUICK_KEY_EXCHANGE = 'curve25519-sha256'
 SSHD = shutil.which('sshd', path='/usr/sbin:/sbin:/usr/local/sbin:' + os.environ.get('PATH', ''))
 
 SSHD_CONFIG = '''\
@@ -91,7 +94,8 @@ def _new_directory():
 
 def run(*argv, **options):
     """Run a program to its end; raises with its output when it fails."""
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **options)
     if done.returncode:
         raise RuntimeError('%s: %s' % (' '.join(argv), done.stdout.decode('utf-8', 'replace')))
     return done.stdout.decode()
@@ -141,8 +145,10 @@ class SshdLab:
         with open(self.ssh_config, 'w') as config, open(self.path('known_hosts'), 'w') as known:
             for name in self.names:
                 address, port = self.address(name)
-                known.write('%s %s\n' % (address if port == 22 else '[%s]:%d' % (address, port), host_key))
-                config.write(SSH_CONFIG.format(name=name, address=address, port=port, directory=self.directory))
+                known.write('%s %s\n'
+                            % (address if port == 22 else '[%s]:%d' % (address, port), host_key))
+                config.write(SSH_CONFIG.format(name=name, address=address, port=port,
+                                               directory=self.directory))
                 os.makedirs(self.home(name))
                 os.mkdir(self.path(name, 'tmp'))
                 os.chmod(self.path(name, 'tmp'), 0o1777)         # whatever the umask
@@ -188,11 +194,13 @@ class Lab(SshdLab):
 
     def up(self):
         """Start all hosts."""
-        atexit.register(self.down)                      # a run that is interrupted between two tests is over without a tearDown
+        # A run that is interrupted between two tests is over without a tearDown.
+        atexit.register(self.down)
         self._make_keys()
         os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         with open('/run/lwt-lab.lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)            # two labs that start at once must not choose the same network
+            # Two labs that start at once must not choose the same network.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             self._net = self._free_net()
             self._make_network()
         with open(self.path('lab.json'), 'w') as file:
@@ -209,7 +217,8 @@ class Lab(SshdLab):
             saved = json.load(file)
         lab = Lab(saved['count'], directory)
         lab.tag, lab._net = saved['tag'], saved['net']
-        lab.listeners = {name: lab._read_pid(name) for name in lab.names if os.path.exists(lab.home(name) + '.pid')}
+        lab.listeners = {name: lab._read_pid(name)
+                         for name in lab.names if os.path.exists(lab.home(name) + '.pid')}
         return lab
 
     @staticmethod
@@ -229,7 +238,8 @@ class Lab(SshdLab):
         return 'lwt%s' % self.tag
 
     def _make_network(self):
-        lines = ['link add %s type bridge' % self._bridge, 'addr add 10.213.%d.1/24 dev %s' % (self._net, self._bridge),
+        lines = ['link add %s type bridge' % self._bridge,
+                 'addr add 10.213.%d.1/24 dev %s' % (self._net, self._bridge),
                  'link set %s up' % self._bridge]
         lines += ['netns add %s' % self.namespace(name) for name in self.names]
         self._batch(lines)
@@ -241,19 +251,25 @@ class Lab(SshdLab):
                       'link set %s netns %s name eth0' % (inside, self.namespace(name))]
         self._batch(lines)
         for name in self.names:
-            self._batch(['addr add %s/24 dev eth0' % self.address(name)[0], 'link set eth0 up', 'link set lo up'],
+            self._batch(['addr add %s/24 dev eth0' % self.address(name)[0], 'link set eth0 up',
+                         'link set lo up'],
                         '-n', self.namespace(name))
 
     @staticmethod
     def _batch(lines, *options):
-        subprocess.run(('ip',) + options + ('-batch', '-'), input='\n'.join(lines).encode() + b'\n', check=True)
+        subprocess.run(('ip',) + options + ('-batch', '-'), input='\n'.join(lines).encode() + b'\n',
+                       check=True)
 
     def _start_sshd(self, name):
-        # The lab itself may lie in /tmp, which the host's own then hides; -c, for the path of "." is hidden as well.
-        script = ('mount --make-rprivate / && mount --bind {home} {root} && mount --bind {tmp} /tmp && '
-                  '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && hostname {name} && cd / && '
+        # The lab itself may lie in /tmp, which the host's own then hides; -c, for the path of "."
+        # is hidden as well.
+        script = (
+            'mount --make-rprivate / && mount --bind {home} {root} && mount --bind {tmp} /tmp && '
+                  '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && '
+                  'hostname {name} && cd / && '
                   'umask 022 && exec {sshd} -f {config}')
-        run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c', script.format(
+        run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c',
+            script.format(
             tmp=self.path(name, 'tmp'), home=self.home(name), root=ROOT_HOME, name=name, sshd=SSHD,
             lab=self.directory, config=self.path(name, 'sshd_config')), cwd=self.directory)
 
@@ -295,7 +311,7 @@ class Lab(SshdLab):
         """Undo mount_home, although a process that is ending may still be in it."""
         self.inside(name, 'umount', '-l', ROOT_HOME)
 
-    # -- faults -------------------------------------------------------------------------------------------------------
+    # -- faults ------------------------------------------------------------------------------------
 
     def black_hole(self, name):
         """No packet comes in or goes out; nobody is told."""
@@ -304,17 +320,20 @@ class Lab(SshdLab):
 
     def refuse(self, name):
         """New connections are refused; those that there are go on."""
-        self.inside(name, 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '-j', 'REJECT', '--reject-with', 'tcp-reset')
+        self.inside(name, 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '-j', 'REJECT',
+                    '--reject-with', 'tcp-reset')
 
     def loss(self, name, probability='0.05'):
         """Packets are lost, both ways."""
         for chain in ('INPUT', 'OUTPUT'):
-            self.inside(name, 'iptables', '-w', '-I', chain, '-m', 'statistic', '--mode', 'random', '--probability',
+            self.inside(name, 'iptables', '-w', '-I', chain, '-m', 'statistic', '--mode', 'random',
+                        '--probability',
                         probability, '-j', 'DROP')
 
     def rate(self, name, kbit='16'):
         """The link is slow."""
-        self.inside(name, 'tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', 'tbf', 'rate', kbit + 'kbit', 'burst', '4kb',
+        self.inside(name, 'tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', 'tbf', 'rate',
+                    kbit + 'kbit', 'burst', '4kb',
                     'latency', '400ms')
 
     def kill_sessions(self, name):
@@ -352,11 +371,12 @@ class Lab(SshdLab):
     def heal(self, name):
         """Undo what can be undone."""
         self.inside(name, 'iptables', '-w', '-F')
-        subprocess.run(['nsenter', '-t', str(self.listeners[name]), '--net', 'tc', 'qdisc', 'del', 'dev', 'eth0', 'root'],
+        subprocess.run(['nsenter', '-t', str(self.listeners[name]), '--net', 'tc', 'qdisc', 'del',
+                        'dev', 'eth0', 'root'],
                        stderr=subprocess.DEVNULL)
         os.kill(self.listeners[name], signal.SIGCONT)
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def down(self):
         """End every process of every host, and remove all that was made."""
@@ -382,7 +402,9 @@ class Lab(SshdLab):
 
 
 class LoopbackLab(SshdLab):
-    """One sshd for each host, on loopback ports; for anybody.  The homes are for the host list: home(name)."""
+    """One sshd for each host, on loopback ports; for anybody.  The homes are for the host list:
+    home(name).
+    """
 
     def __init__(self, count, directory=None, max_startups='100'):
         super().__init__(count, directory, max_startups)
@@ -416,7 +438,8 @@ class LoopbackLab(SshdLab):
         """End the listeners, their sessions and what those run, and remove all that was made."""
         atexit.unregister(self.down)
         for name in self.names:
-            if os.path.exists(self.home(name) + '.pid'):    # up() may have been interrupted before it read that
+            # up() may have been interrupted before it read that.
+            if os.path.exists(self.home(name) + '.pid'):
                 pid = self._read_pid(name)
                 for each in [pid] + descendants(pid):
                     _kill(each)
@@ -426,9 +449,11 @@ class LoopbackLab(SshdLab):
 
 
 def reserve_port():
-    """(port of loopback, reservation): nothing listens there, and no test takes it until the reservation is closed.
+    """(port of loopback, reservation): nothing listens there, and no test takes it until the
+    reservation is closed.
 
-    It is none of those that the system gives to connections: one of these could take it before anything listens.
+    It is none of those that the system gives to connections: one of these could take it before
+    anything listens.
     """
     with open('/proc/sys/net/ipv4/ip_local_port_range') as file:
         lowest = int(file.read().split()[0])
@@ -583,8 +608,9 @@ def main(argv):
             lab.down()
             raise
         atexit.unregister(lab.down)     # it stays until it is ended by name
-        print('# %d hosts, h1 to %s; to end them: python3 -m tests.lab down %s' % (len(lab.names), lab.names[-1],
-                                                                                   lab.directory))
+        print('# %d hosts, h1 to %s; to end them: python3 -m tests.lab down %s'
+              % (len(lab.names), lab.names[-1],
+                 lab.directory))
         print('export LWT_SSH_CONFIG=%s' % lab.ssh_config)
     elif argv[:1] == ['down'] and len(argv) == 2:
         Lab.open(argv[1]).down()

@@ -1,7 +1,8 @@
 """The ledger of a workspace: every task accounted for, on the master and on its hosts.
 
-It is used after crashes, when lwt says that there is nothing more to do.  The tasks are those of `describe`: each writes down
-that it was started, with its attempt, in a file of its host's home, and makes a result by which it is known.
+It is used after crashes, when lwt says that there is nothing more to do.  The tasks are those of
+`describe`: each writes down that it was started, with its attempt, in a file of its host's home,
+and makes a result by which it is known.
 """
 
 import collections
@@ -20,12 +21,14 @@ RUN = '''\
 echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"
 mkdir output && echo "$LWT_TASK.$LWT_ATTEMPT" >output/id
 '''
-STARTED = {'success': (1,), 'failed': (1,), 'timeout': (1,), 'killed': (0, 1), 'lost': (0, 1), 'withdrawn': (0,)}
+STARTED = {'success': (1,), 'failed': (1,), 'timeout': (1,), 'killed': (0, 1), 'lost': (0, 1),
+           'withdrawn': (0,)}
 
 
 class Entry(NamedTuple):
-    """What became of one task.  ends: how its attempts ended, in order, the last one first of all its outcome; starts: how
-    often each attempt was started; problems: what is wrong with it."""
+    """What became of one task.  ends: how its attempts ended, in order, the last one first of all
+    its outcome; starts: how often each attempt was started; problems: what is wrong with it.
+    """
 
     number: int
     outcome: str
@@ -41,7 +44,9 @@ class Entry(NamedTuple):
 
 
 def entries(root, starts_files):
-    """The Entries of all tasks of a workspace.  starts_files: where those tasks wrote down that they were started."""
+    """The Entries of all tasks of a workspace.  starts_files: where those tasks wrote down that
+    they were started.
+    """
     starts = _starts(starts_files)
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
         return [_entry(Workspace(root), store, task, starts) for task in store.all()]
@@ -61,15 +66,18 @@ def _entry(workspace, store, task, starts):
     ends = {row[0]: row[4] for row in store.attempts(task.id)}
     if task.state == 'done':
         ends.setdefault(task.attempt, task.outcome)
-    counts = {number: starts['%s.%d' % (model.format_id(task.id), number)] for number in range(1, task.attempt + 1)}
+    counts = {number: starts['%s.%d' % (model.format_id(task.id), number)]
+              for number in range(1, task.attempt + 1)}
     problems = [] if task.state == 'done' else ['it is %s' % task.state]
     for number, count in counts.items():
         if count not in STARTED.get(ends.get(number), (0,)):
-            problems.append('attempt %d, %s, was started %d times' % (number, ends.get(number, 'open'), count))
+            problems.append('attempt %d, %s, was started %d times'
+                            % (number, ends.get(number, 'open'), count))
     for number, end in sorted(ends.items()):
         if end in ('success', 'failed'):
             problems += _wrong_result(workspace, task, number)
-    return Entry(task.id, task.outcome, tuple(ends.get(number, '?') for number in counts), tuple(counts.values()),
+    return Entry(task.id, task.outcome, tuple(ends.get(number, '?') for number in counts),
+                 tuple(counts.values()),
                  tuple(problems))
 
 
@@ -84,22 +92,27 @@ def _wrong_result(workspace, task, number):
             os.stat(os.path.join(where, name))
     except OSError as error:
         return ['no result of attempt %d (%s)' % (number, error)]
-    return [] if text == '%s.%d\n' % (model.format_id(task.id), number) else ['the result of attempt %d is %r' % (number, text)]
+    return ([] if text == '%s.%d\n' % (model.format_id(task.id), number)
+            else ['the result of attempt %d is %r' % (number, text)])
 
 
 def remains(root, homes):
-    """What should not be there any more, a line each: on the master, on hosts, in the state, or a lock that somebody has.
+    """What should not be there any more, a line each: on the master, on hosts, in the state, or a
+    lock that somebody has.
 
     homes: {host: its home, as this machine sees it}.
     """
     found = []
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
         known = {os.path.basename(results.directory(Workspace(root), task)) for task in store.all()}
-        wanted = {task.input for task in store.all() if store.input_is_wanted(task.input, even_failed=True)}
+        wanted = {task.input
+                  for task in store.all() if store.input_is_wanted(task.input, even_failed=True)}
         copied = {task.input for task in store.all() if store.input_is_wanted(task.input)}
-    found += _unexpected(root, 'task', wanted) + _unexpected(root, 'task.finish', known) + _unexpected(root, '.lwt/tmp', ())
+    found += (_unexpected(root, 'task', wanted) + _unexpected(root, 'task.finish', known)
+              + _unexpected(root, '.lwt/tmp', ()))
     with sqlite3.connect(os.path.join(root, '.lwt', 'state.db')) as db:
-        found += ['state.db: %s' % row for row in db.execute('PRAGMA integrity_check') if row != ('ok',)]
+        found += ['state.db: %s' % row
+                  for row in db.execute('PRAGMA integrity_check') if row != ('ok',)]
         found += ['to be removed on %s: %s %s' % row for row in
                   db.execute("SELECT host, verb, key FROM leftover WHERE verb <> 'forget'")]
     db.close()
@@ -115,7 +128,8 @@ def remains(root, homes):
 
 
 def _unexpected(root, folder, expected):
-    return ['%s/%s' % (folder, name) for name in sorted(set(os.listdir(os.path.join(root, folder))) - set(expected))]
+    return ['%s/%s' % (folder, name)
+            for name in sorted(set(os.listdir(os.path.join(root, folder))) - set(expected))]
 
 
 def _on_host(home, inputs):
@@ -126,5 +140,6 @@ def _on_host(home, inputs):
     for key in os.listdir(os.path.join(base, 't')):
         is_task = re.fullmatch(r'[0-9a-f]{32}\.\d+', key)
         names = os.listdir(os.path.join(base, 't', key)) if is_task else ['']
-        found += ['t/%s/%s' % (key, name) for name in names if name != 'fate' and not name.startswith('exit.')]
+        found += ['t/%s/%s' % (key, name)
+                  for name in names if name != 'fate' and not name.startswith('exit.')]
     return found

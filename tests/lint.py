@@ -1,4 +1,5 @@
-"""What `make lint` looks at: unknown names, unused imports, long lines and functions, shellcheck."""
+"""What `make lint` looks at: unknown names, unused imports, long lines and functions, shellcheck.
+"""
 
 import ast
 import builtins
@@ -13,7 +14,7 @@ import sys
 from lwt.remote import scripts
 from tests.support import ROOT
 
-MAX_LINE = 130
+MAX_LINE = 100
 MAX_FUNCTION = 50
 FOLDERS = ('lwt', 'tests', 'bench')
 REPLACED = ('at_exit', 'find_marked')    # functions of which a later script has a better one
@@ -45,7 +46,8 @@ def look_at(path):
         yield '%s:%d: nothing defines %s' % (shown, number, name)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and last_line(node) - node.lineno >= MAX_FUNCTION:
-            yield '%s:%d: %s is longer than %d lines' % (shown, node.lineno, node.name, MAX_FUNCTION)
+            yield ('%s:%d: %s is longer than %d lines'
+                   % (shown, node.lineno, node.name, MAX_FUNCTION))
     if not ast.get_docstring(tree):
         yield '%s:1: no docstring' % shown
 
@@ -54,7 +56,8 @@ def unused_imports(tree):
     """(name, line) of what a module imports and never names."""
     imported = {}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and getattr(node, 'module', '') != '__future__':
+        if (isinstance(node, (ast.Import, ast.ImportFrom))
+            and getattr(node, 'module', '') != '__future__'):
             for alias in node.names:
                 imported[(alias.asname or alias.name).partition('.')[0]] = node.lineno
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -73,7 +76,8 @@ def unknown_names(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id not in known:
             yield node.id, node.lineno
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.partition('.')[0] in FOLDERS:
+        elif (isinstance(node, ast.ImportFrom) and node.module
+              and node.module.partition('.')[0] in FOLDERS):
             theirs = names_of_module(node.module)
             for alias in node.names:
                 if alias.name not in theirs:
@@ -115,7 +119,8 @@ def last_line(node):
 
 def sh_files():
     """(name, text) of each script of lwt/remote/sh/ as it runs, and of the other shell files."""
-    made = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD, sudo=scripts.SUDO,
+    made = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD,
+                sudo=scripts.SUDO,
                 run=scripts.RUNNER, watch=('watch',), **scripts.LONG_SCRIPTS)
     for name, parts in sorted(made.items()):
         text = ''
@@ -130,13 +135,17 @@ def sh_files():
 def defined_twice(name, text):
     """The functions that a script defines twice: the first one is lost."""
     names = collections.Counter(re.findall(r'(?m)^(\w+)\(\)', text))
-    return ['sh/%s: %s is defined twice' % (name, function) for function, times in sorted(names.items())
+    return ['sh/%s: %s is defined twice' % (name, function)
+            for function, times in sorted(names.items())
             if times > 1 and function not in REPLACED]
 
 
 def shellcheck(name, text):
-    """What shellcheck says of a script.  Excluded: functions that only other scripts call, and what a sourced file sets."""
-    done = subprocess.run(['shellcheck', '-s', 'sh', '-e', 'SC2317,SC2034,SC1091,SC2154', '-f', 'gcc', '-'],
+    """What shellcheck says of a script.  Excluded: functions that only other scripts call, and what
+    a sourced file sets.
+    """
+    done = subprocess.run(
+        ['shellcheck', '-s', 'sh', '-e', 'SC2317,SC2034,SC1091,SC2154', '-f', 'gcc', '-'],
                           input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return ['sh/%s: %s' % (name, line) for line in done.stdout.decode().splitlines()]
 
@@ -151,7 +160,8 @@ def main():
         print('shellcheck is not installed: the scripts were not looked at')
     for line in wrong:
         print(line)
-    print('%d thing%s to mend' % (len(wrong), '' if len(wrong) == 1 else 's') if wrong else 'lint: nothing to mend')
+    print('%d thing%s to mend' % (len(wrong), '' if len(wrong) == 1 else 's') if wrong
+          else 'lint: nothing to mend')
     return 1 if wrong else 0
 
 

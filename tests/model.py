@@ -1,12 +1,13 @@
 """A model of one task on an unreliable world, for a search through everything that can happen.
 
-The master's side is the real one: the table of lwt/tasks/model.py, what a state asks of a host, how an attempt ended and
-what follows.
-The host's side says what sh/control.sh and sh/run.sh promise.  Between them everything goes wrong: lwt is killed between any two
-steps, an answer is lost, a request arrives late, or again, after others; the task ends, or dies; the host starts anew and may
+The master's side is the real one: the table of lwt/tasks/model.py, what a state asks of a host, how
+an attempt ended and what follows. The host's side says what sh/control.sh and sh/run.sh promise.
+Between them everything goes wrong: lwt is killed between any two steps, an answer is lost, a
+request arrives late, or again, after others; the task ends, or dies; the host starts anew and may
 forget what it had not synced; the user kills, suspends and resumes at any time.
 
-A request, once sent, may arrive any number of times at any later moment.  Attempts are two at most: the search ends there.
+A request, once sent, may arrive any number of times at any later moment.  Attempts are two at most:
+the search ends there.
 """
 
 import collections
@@ -21,8 +22,10 @@ PLAIN = ('launch', 'withdraw', 'cancel', 'suspend', 'resume', 'clean')
 
 
 class There(NamedTuple):
-    """An attempt on its host.  fate: '', 'run' or 'cancel'; process: '', 'runs', 'stopped' or 'gone'; end: the recorded end;
-    runners: launched, and not decided yet; starts: how often the command was started."""
+    """An attempt on its host.  fate: '', 'run' or 'cancel'; process: '', 'runs', 'stopped' or
+    'gone'; end: the recorded end; runners: launched, and not decided yet; starts: how often the
+    command was started.
+    """
 
     is_there: bool = False
     has_results: bool = False
@@ -34,9 +37,11 @@ class There(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything.  state, attempt, end, failures, boot: the task's row; home: attempts whose results are here; leftovers: those
-    that are to be cleaned; said: how attempts ended, as far as the master says; call: the request whose answer is waited for,
-    and the state in which it was sent; sent: all that may still arrive; boots: how often the host started."""
+    """Everything.  state, attempt, end, failures, boot: the task's row; home: attempts whose
+    results are here; leftovers: those that are to be cleaned; said: how attempts ended, as far as
+    the master says; call: the request whose answer is waited for, and the state in which it was
+    sent; sent: all that may still arrive; boots: how often the host started.
+    """
 
     state: str = 'new'
     attempt: int = 1
@@ -55,9 +60,11 @@ class World(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What may be broken, to see that the search finds it.  table: the automaton; tombstones: cleaning keeps the fate; claims: a
-    runner starts only what is undecided; spares: a withdrawal ends nothing that runs; knows_boot: launch and cancel look at
-    the boot id; power: the host may start anew; wishes: how many of a user's."""
+    """What may be broken, to see that the search finds it.  table: the automaton; tombstones:
+    cleaning keeps the fate; claims: a runner starts only what is undecided; spares: a withdrawal
+    ends nothing that runs; knows_boot: launch and cancel look at the boot id; power: the host may
+    start anew; wishes: how many of a user's.
+    """
 
     table: dict = model.TRANSITIONS
     tombstones: bool = True
@@ -75,11 +82,13 @@ def change(world, attempt, **changes):
     return world._replace(there=tuple(there))
 
 
-# -- the host ---------------------------------------------------------------------------------------------------------------
+# -- the host --------------------------------------------------------------------------------------
 
 
 def arrive(world, request, rules):
-    """(the world after a request arrived, the host's answer).  request: (verb, attempt, boot, with what it needs?)."""
+    """(the world after a request arrived, the host's answer).  request: (verb, attempt, boot, with
+    what it needs?).
+    """
     after, answer = done(world, request, rules)
     is_forgetful = answer == 'cancelled' and rules.knows_boot and request[2] != world.boots
     return after, 'rebooted' if is_forgetful else answer
@@ -126,9 +135,11 @@ def cancel(world, attempt, spares=False):
 def clean(world, attempt, rules):
     """What is removed; what tells that it ran is kept."""
     if not rules.tombstones:
-        return change(world, attempt, is_there=False, has_results=False, fate='', end='', process='')
+        return change(world, attempt, is_there=False, has_results=False, fate='', end='',
+                      process='')
     here = world.there[attempt - 1]
-    return change(world, attempt, has_results=False, fate=here.fate or ('cancel' if here.is_there else ''))
+    return change(world, attempt, has_results=False,
+                  fate=here.fate or ('cancel' if here.is_there else ''))
 
 
 def report(world, attempt, verb):
@@ -155,7 +166,8 @@ def of_host(world, rules):
         if here.runners:
             after = change(world, attempt, runners=here.runners - 1)
             if here.is_there and (not here.fate or not rules.claims) and not here.end:
-                after = change(after, attempt, fate='run', process='runs', has_results=True, starts=min(2, here.starts + 1))
+                after = change(after, attempt, fate='run', process='runs', has_results=True,
+                               starts=min(2, here.starts + 1))
             yield 'a runner of attempt %d decides' % attempt, after
         if here.process == 'runs':
             yield 'attempt %d ends' % attempt, change(world, attempt, process='gone', end='0')
@@ -171,12 +183,13 @@ def of_host(world, rules):
             yield 'the host starts anew' + ' and forgets' * forgets, after
 
 
-# -- the master -------------------------------------------------------------------------------------------------------------
+# -- the master ------------------------------------------------------------------------------------
 
 
 def as_task(world):
     """The task's row, as lwt.tasks.model wants it."""
-    return model.Task(1, 'ab' * 16, 'name', 'input', None, DESC, world.state, world.outcome, world.attempt, world.end, 'h', '~',
+    return model.Task(1, 'ab' * 16, 'name', 'input', None, DESC, world.state, world.outcome,
+                      world.attempt, world.end, 'h', '~',
                       '', str(world.boot), '', None, '', world.failures, 0.0, None, None)
 
 
@@ -186,12 +199,15 @@ def of_master(world, rules):
         yield 'lwt is killed, or the answer is lost', world._replace(call=None)
         return
     if world.state == 'new':
-        again = ((world.attempt, 'again', ''),) * any(request[:2] == ('launch', world.attempt) for request in world.sent)
-        placed = world._replace(said=world.said + again, state=rules.table['new', 'place'], boot=world.boots, end='')
+        again = ((world.attempt, 'again', ''),) * any(request[:2] == ('launch', world.attempt)
+                                                      for request in world.sent)
+        placed = world._replace(said=world.said + again, state=rules.table['new', 'place'],
+                                boot=world.boots, end='')
         yield 'placed', placed
         yield 'placed and launched', send(placed, ('launch', world.attempt, world.boots, True))
     if world.state in model.ASKED:
-        yield model.ASKED[world.state], send(world, (model.ASKED[world.state], world.attempt, world.boot, False))
+        yield model.ASKED[world.state], send(
+            world, (model.ASKED[world.state], world.attempt, world.boot, False))
     for attempt in world.leftovers:
         yield 'clean', send(world, ('clean', attempt, world.boots, False))
     if world.state == 'fetching' and world.attempt in world.home:
@@ -226,7 +242,8 @@ def answered(world, answer, rules):
     word, _space, detail = answer.partition(' ')
     event = model.event_of(word, state)
     if state == 'fetching' and event != 'absent':
-        return world._replace(home=world.home | {attempt}) if world.there[attempt - 1].has_results or not gone(world) else world
+        return (world._replace(home=world.home | {attempt})
+                if world.there[attempt - 1].has_results or not gone(world) else world)
     if (state, event) not in rules.table:
         return world
     after = rules.table[state, event]
@@ -234,7 +251,8 @@ def answered(world, answer, rules):
     if after == model.SETTLE:
         return settle(world, event, end)
     failures = DESC.retries if state == 'killing' else world.failures
-    return world._replace(state=after, end=end, failures=failures) if after == 'fetching' else world._replace(state=after)
+    return (world._replace(state=after, end=end, failures=failures) if after == 'fetching'
+            else world._replace(state=after))
 
 
 def gone(world):
@@ -247,14 +265,16 @@ def settle(world, event, end):
     """The attempt is over."""
     task = as_task(world)
     state, failures, _reason = model.conclude(end, task, model.Past())
-    leftovers = world.leftovers if event in ('absent', 'kill') else world.leftovers | {world.attempt}
-    world = world._replace(said=world.said + ((world.attempt, end, event),), leftovers=leftovers, failures=failures, end='')
+    leftovers = (world.leftovers if event in ('absent', 'kill')
+                 else world.leftovers | {world.attempt})
+    world = world._replace(said=world.said + ((world.attempt, end, event),), leftovers=leftovers,
+                           failures=failures, end='')
     if state == 'done' or world.attempt == ATTEMPTS:
         return world._replace(state='done', outcome=end)
     return world._replace(state=state, attempt=world.attempt + 1)
 
 
-# -- the search -------------------------------------------------------------------------------------------------------------
+# -- the search ------------------------------------------------------------------------------------
 
 
 def successors(world, rules):
@@ -294,8 +314,9 @@ def violation(world):
 
 
 class Found(NamedTuple):
-    """What a search came to.  worlds: how many there are; problem: the first violation, or ''; trace: how it came to that;
-    stuck: a world from which nothing leads to an end."""
+    """What a search came to.  worlds: how many there are; problem: the first violation, or '';
+    trace: how it came to that; stuck: a world from which nothing leads to an end.
+    """
 
     worlds: int
     problem: str

@@ -1,11 +1,14 @@
-"""A soak: five hundred tasks over thirty lab hosts in bad weather, while lwt is killed every few seconds; then the ledger.
+"""A soak: five hundred tasks over thirty lab hosts in bad weather, while lwt is killed every few
+seconds; then the ledger.
 
-    python3 -m tests.soak [SECONDS [TASKS [HOSTS]]]         ten minutes, 500 and 30; make soak SECONDS=120
+    python3 -m tests.soak [SECONDS [TASKS [HOSTS]]]         ten minutes, 500 and 30; make soak
+    SECONDS=120
 
-As root.  The weather, by a seed: black holes, broken connections, lost packets, hosts that start anew, full disks; a user who
-adds, kills, suspends and resumes; and kill -9 of every pass.  When the time is over the sky clears, and lwt has to bring all of
-it to an end.  Then every task is accounted for: how often each attempt was started, how it ended, whether its result is here
-and right, and what is left anywhere.  The exit code is 0 if all of that is as it must be.
+As root.  The weather, by a seed: black holes, broken connections, lost packets, hosts that start
+anew, full disks; a user who adds, kills, suspends and resumes; and kill -9 of every pass.  When the
+time is over the sky clears, and lwt has to bring all of it to an end.  Then every task is accounted
+for: how often each attempt was started, how it ended, whether its result is here and right, and
+what is left anywhere.  The exit code is 0 if all of that is as it must be.
 """
 
 import collections
@@ -26,10 +29,12 @@ RUN = '''\
 echo "$LWT_TASK.$LWT_ATTEMPT" >>/tmp/starts
 sleep $((LWT_ARG % 15 + 3))
 until mkdir -p output && echo "$LWT_TASK.$LWT_ATTEMPT" >output/id; do sleep 1; done 2>/dev/null
-[ $((LWT_ARG % 7)) -ne 0 ] || until head -c 300000 /dev/zero >output/large; do sleep 1; done 2>/dev/null
+[ $((LWT_ARG % 7)) -ne 0 ] ||
+  until head -c 300000 /dev/zero >output/large; do sleep 1; done 2>/dev/null
 [ $((LWT_ARG % 50)) -ne 0 ] || exit 3
 '''
-OPTIONS = dict(connect_timeout='3', hello_timeout='4', stall='15', grace='1', lease='10', fanout='40', quarantine_wait='2',
+OPTIONS = dict(connect_timeout='3', hello_timeout='4', stall='15', grace='1', lease='10',
+               fanout='40', quarantine_wait='2',
                quarantine_longest='10', max_dtask_day='2', max_dtask_night='2', min_disk='4')
 DISK_MIB = 24           # of a host's home
 ROUNDS = 40             # of passes at the end, under a clear sky
@@ -60,7 +65,8 @@ class SoakLab(lab.Lab):
             pass
 
     def reboot(self, name):
-        """All that runs there is gone at once, and its boot id is another; its sshd listens again."""
+        """All that runs there is gone at once, and its boot id is another; its sshd listens again.
+        """
         for pid in self.pids(name):
             if pid != self.listeners[name]:
                 lab._kill(pid)
@@ -97,10 +103,13 @@ class Weather(threading.Thread):
             self._lab.heal(name)
 
     def _spoil(self, name, now):
-        kind = self._rng.choice(('black hole', 'reset', 'reset', 'loss', 'refusal', 'new start', 'full disk'))
+        kind = self._rng.choice(
+            ('black hole', 'reset', 'reset', 'loss', 'refusal', 'new start', 'full disk'))
         self.counts[kind] += 1
-        act = {'black hole': self._lab.black_hole, 'reset': self._lab.kill_sessions, 'refusal': self._lab.refuse,
-               'loss': lambda host: self._lab.loss(host, '0.1'), 'new start': self._lab.reboot, 'full disk': self._lab.fill}
+        act = {'black hole': self._lab.black_hole, 'reset': self._lab.kill_sessions,
+               'refusal': self._lab.refuse,
+               'loss': lambda host: self._lab.loss(host, '0.1'), 'new start': self._lab.reboot,
+               'full disk': self._lab.fill}
         act[kind](name)
         self._sick[name] = now + self._rng.uniform(1, 12)
 
@@ -129,10 +138,12 @@ class User:
         """share: how much of the time is over, from 0 to 1."""
         if self._left and share * ADDS * 1.5 >= self.added // self._part:
             first, count = self.added + 1, min(self._part, self._left)
-            if self._lwt('task', 'add', 'soak', '--array', '%d-%d' % (first, first + count - 1)) == 0:
+            if self._lwt('task', 'add', 'soak', '--array',
+                         '%d-%d' % (first, first + count - 1)) == 0:
                 self._left -= count
         elif self.added:
-            number, verb = self._rng.randrange(1, self.added + 1), self._rng.choice(('suspend', 'resume', 'resume', 'kill'))
+            number, verb = self._rng.randrange(1, self.added + 1), self._rng.choice(
+                ('suspend', 'resume', 'resume', 'kill'))
             self.killed.update([number] if verb == 'kill' else [])
             self._lwt('-q', 'task', verb, '%06d' % number)
 
@@ -151,15 +162,18 @@ class Soak:
     def make(self):
         """The workspace."""
         self.lwt('init', '.')
-        for name, text in (('host.list', ''.join('%s\tlab\t~\n' % name for name in self._lab.names)),
-                           ('lwt.conf', '[lwt]\n' + ''.join('%s = %s\n' % item for item in OPTIONS.items())),
+        for name, text in (
+                ('host.list', ''.join('%s\tlab\t~\n' % name for name in self._lab.names)),
+                           ('lwt.conf',
+                            '[lwt]\n' + ''.join('%s = %s\n' % item for item in OPTIONS.items())),
                            ('description/soak/desc', DESC), ('description/soak/run.sh', RUN)):
             os.makedirs(os.path.dirname(os.path.join(self.root, name)), exist_ok=True)
             with open(os.path.join(self.root, name), 'w') as file:
                 file.write(text)
 
     def start(self, *words):
-        return subprocess.Popen((sys.executable, '-m', 'lwt') + words, cwd=self.root, env=self._env, stdin=subprocess.DEVNULL,
+        return subprocess.Popen((sys.executable, '-m', 'lwt') + words, cwd=self.root, env=self._env,
+                                stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def _heard(self, err):
@@ -198,7 +212,8 @@ class Soak:
         return {name: self._lab.home(name) for name in self._lab.names}
 
     def finish(self, numbers):
-        """Under a clear sky: run until nothing is open and nothing is left; what is held is let go."""
+        """Under a clear sky: run until nothing is open and nothing is left; what is held is let go.
+        """
         for name in self._lab.names:
             self.lwt('hosts', '--back', name)
         for _round in range(ROUNDS):
@@ -208,23 +223,28 @@ class Soak:
                 return
 
     def remains(self):
-        """(what should not be there any more, what calls left that were cut off: the next call there removes it, or, if the host
-        has started anew meanwhile, the first one after a day)."""
+        """(what should not be there any more, what calls left that were cut off: the next call
+        there removes it, or, if the host has started anew meanwhile, the first one after a day).
+        """
         found = ledger.remains(self.root, self.homes())
-        cut = [line for line in found if any(': t/' + name in line for name in ('part.', 'bell.', 'pipe.'))]
+        cut = [line for line in found
+               if any(': t/' + name in line for name in ('part.', 'bell.', 'pipe.'))]
         return [line for line in found if line not in cut], cut
 
     def entries(self):
-        return ledger.entries(self.root, [self._lab.path(name, 'tmp', 'starts') for name in self._lab.names])
+        return ledger.entries(self.root,
+                              [self._lab.path(name, 'tmp', 'starts') for name in self._lab.names])
 
 
 def wrong(entries, user):
     """What became of tasks that should have become something else."""
     found = []
     for entry in entries:
-        expected = {'failed' if entry.number % 50 == 0 else 'success'} | ({'killed'} if entry.number in user.killed else set())
+        expected = ({'failed' if entry.number % 50 == 0 else 'success'}
+                    | ({'killed'} if entry.number in user.killed else set()))
         if entry.outcome not in expected:
-            found.append('%06d: %s, not %s' % (entry.number, entry.outcome or 'open', ' or '.join(sorted(expected))))
+            found.append('%06d: %s, not %s'
+                         % (entry.number, entry.outcome or 'open', ' or '.join(sorted(expected))))
     return found
 
 
@@ -233,20 +253,27 @@ def report(soak, weather, user, began):
     entries = soak.entries()
     for entry in entries:
         print(entry)
-    problems = ['%06d: %s' % (entry.number, problem) for entry in entries for problem in entry.problems]
+    problems = ['%06d: %s' % (entry.number, problem) for entry in entries
+                for problem in entry.problems]
     left, cut = soak.remains()
     problems += wrong(entries, user) + left + ['a bug was told'] * soak.said['bug']
     if len(entries) != user.added:
         problems.append('%d tasks were added, %d are there' % (user.added, len(entries)))
     ends = collections.Counter(end for entry in entries for end in entry.ends)
-    print('\n%d tasks: %s' % (len(entries), ', '.join('%d %s' % (count, outcome or 'open') for outcome, count in
-                                                     collections.Counter(entry.outcome for entry in entries).most_common())))
-    print('%d attempts: %s' % (sum(ends.values()), ', '.join('%d %s' % (count, end) for end, count in ends.most_common())))
-    print('%d starts, none of an attempt twice' % sum(sum(entry.starts) for entry in entries) if not problems else
+    print('\n%d tasks: %s'
+          % (len(entries), ', '.join('%d %s' % (count, outcome or 'open') for outcome, count in
+                                                     collections.Counter(
+                                                         entry.outcome
+                                                         for entry in entries).most_common())))
+    print('%d attempts: %s' % (
+        sum(ends.values()), ', '.join('%d %s' % (count, end) for end, count in ends.most_common())))
+    print('%d starts, none of an attempt twice' % sum(sum(entry.starts) for entry in entries)
+          if not problems else
           'NOT RIGHT:\n  ' + '\n  '.join(problems))
     print('on hosts %d remnants of calls that were cut off wait for the next call' % len(cut))
     print('%d passes, %d of them killed; weather: %s; %.0f s' % (
-        soak.passes, soak.kills, ', '.join('%d %s' % (count, kind) for kind, count in weather.counts.most_common()),
+        soak.passes, soak.kills,
+        ', '.join('%d %s' % (count, kind) for kind, count in weather.counts.most_common()),
         time.monotonic() - began))
     return len(problems)
 

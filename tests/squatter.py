@@ -1,4 +1,6 @@
-"""A stranger at the port of a netcat, for tests: it spoils a listener, takes its port, and keeps what it is sent."""
+"""A stranger at the port of a netcat, for tests: it spoils a listener, takes its port, and keeps
+what it is sent.
+"""
 
 import contextlib
 import os
@@ -56,10 +58,14 @@ echo {wrong} | {real} "$@" >/dev/null 2>&1
 exec {real} "$@"
 '''
 
-# A netcat that changes one byte of what it passes on, far behind the token (which head would keep back).
+# A netcat that changes one byte of what it passes on, far behind the token (which head would keep
+# back).
 CORRUPTING = r'''#!/bin/sh
 case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
-{{ read -r token; echo "$token"; head -c 100000; head -c 1 | tr '\000-\377' '\001-\377\000'; cat; }} | {real} "$@"
+{{
+  read -r token; echo "$token"; head -c 100000
+  head -c 1 | tr '\000-\377' '\001-\377\000'; cat
+}} | {real} "$@"
 '''
 
 # A netcat that takes a while to tell what it is: its host is ready later than others.
@@ -83,8 +89,10 @@ def spoil(address, port, text=b'0' * 32 + b'\n'):
 def squatting(namespace, address, port, path, text='', times=1):
     """Take a port of a host, in its network namespace; what comes is written to the file `path`."""
     with open(path, 'wb') as file:
-        popen = subprocess.Popen(['ip', 'netns', 'exec', namespace, sys.executable, '-c', PROGRAM, address, str(port), text,
-                                  str(times)], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE)
+        popen = subprocess.Popen(['ip', 'netns', 'exec', namespace, sys.executable, '-c', PROGRAM,
+                                  address, str(port), text,
+                                  str(times)], stdin=subprocess.DEVNULL, stdout=file,
+                                 stderr=subprocess.PIPE)
     try:
         if popen.stderr.readline() != b'ready\n':
             raise AssertionError('the port cannot be taken')
@@ -95,10 +103,13 @@ def squatting(namespace, address, port, path, text='', times=1):
 
 
 def replace_netcat(lab, name, text, **words):
-    """Put a script in the place of a host's netcat, which it knows as {real}; returns the path that undo_netcat wants."""
+    """Put a script in the place of a host's netcat, which it knows as {real}; returns the path that
+    undo_netcat wants.
+    """
     there = os.path.realpath(shutil.which('nc'))
     script = text.format(real='/tmp/real-nc', directory='/tmp', **words)
-    lab.inside(name, 'sh', '-c', 'cp "$1" /tmp/real-nc && printf %s "$0" >/tmp/nc && chmod 755 /tmp/nc && '
+    lab.inside(name, 'sh', '-c',
+               'cp "$1" /tmp/real-nc && printf %s "$0" >/tmp/nc && chmod 755 /tmp/nc && '
                'mount --bind /tmp/nc "$1"', script, there)
     return there
 
@@ -106,4 +117,6 @@ def replace_netcat(lab, name, text, **words):
 def undo_netcat(lab, name, there):
     """Give a host its netcat back, and remove what the script has left."""
     wait_for(lambda: not lab.commands(name))
-    lab.inside(name, 'sh', '-c', 'umount -l "$0"; rm -rf /tmp/nc /tmp/real-nc /tmp/first /tmp/told /tmp/go /tmp/spoiled', there)
+    lab.inside(name, 'sh', '-c',
+               'umount -l "$0"; rm -rf /tmp/nc /tmp/real-nc /tmp/first /tmp/told /tmp/go '
+               '/tmp/spoiled', there)

@@ -13,12 +13,14 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'fake')
-MARK = 'LWT_TEST_MARK'          # a variable that everything a test starts carries in its environment
+# A variable that everything a test starts carries in its environment.
+MARK = 'LWT_TEST_MARK'
 ALL_STEPS = os.environ.get('LWT_TEST_ALL_STEPS') == '1'     # make crash: all steps, not a sample
 # Bounds against hangs, no measurements: seconds to wait for a condition, and for a run of lwt.
 SETTLE = 60.0
 PATIENCE = 240.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
+           signal.SIGPIPE)
 
 
 def wait_for(condition, seconds=SETTLE):
@@ -40,14 +42,17 @@ def marked(mark):
                 if wanted not in file.read().split(b'\0') or int(pid) == os.getpid():
                     continue
             with open('/proc/%s/cmdline' % pid, 'rb') as file:
-                found[int(pid)] = file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+                found[int(pid)] = file.read().replace(b'\0', b' ').decode('utf-8',
+                                                                          'replace').strip()
         except OSError:
             continue
     return found
 
 
 class LeakCheckedTestCase(unittest.TestCase):
-    """After each test: no descriptor, child, zombie, signal handler, wake-up fd or marked process is left."""
+    """After each test: no descriptor, child, zombie, signal handler, wake-up fd or marked process
+    is left.
+    """
 
     def setUp(self):
         self.mark = uuid.uuid4().hex
@@ -58,7 +63,8 @@ class LeakCheckedTestCase(unittest.TestCase):
         left = wait_for(lambda: not marked(self.mark))
         self.assertTrue(left, 'processes left: %s' % marked(self.mark))
         self.assertEqual(open_fds(), self._fds, 'descriptors left open')
-        self.assertEqual([signal.getsignal(signum) for signum in SIGNALS], self._handlers, 'signal handlers left')
+        self.assertEqual([signal.getsignal(signum) for signum in SIGNALS], self._handlers,
+                         'signal handlers left')
         wakeup = signal.set_wakeup_fd(-1)
         self.assertEqual(wakeup, -1, 'wake-up fd left')
         with self.assertRaises(ChildProcessError, msg='a child or zombie left'):
@@ -66,7 +72,8 @@ class LeakCheckedTestCase(unittest.TestCase):
 
 
 def tree_of(path):
-    """{relative name: content, None for a directory, ('link', target)} of what is in a directory."""
+    """{relative name: content, None for a directory, ('link', target)} of what is in a directory.
+    """
     found = {}
     for root, dirs, names in os.walk(path):
         for name in dirs + names:
@@ -116,7 +123,8 @@ class ProgramTestCase(LeakCheckedTestCase):
         self.scratch = self._scratch.name
         self.home = self.path('home')
         os.mkdir(self.home)
-        self.env = {'PATH': os.environ['PATH'], 'HOME': self.home, 'PYTHONPATH': ROOT, MARK: self.mark}
+        self.env = {'PATH': os.environ['PATH'], 'HOME': self.home, 'PYTHONPATH': ROOT,
+                    MARK: self.mark}
         if 'LWT_TEST_RUNTIME' in os.environ:
             self.env['XDG_RUNTIME_DIR'] = os.environ['LWT_TEST_RUNTIME']
 
@@ -153,8 +161,10 @@ class ProgramTestCase(LeakCheckedTestCase):
         except subprocess.TimeoutExpired:
             popen.kill()
             out, err = popen.communicate()
-            self.fail('lwt %s did not end in %g s\n%s\n%s' % (' '.join(map(str, argv)), timeout, out, err))
-        return Done(popen.returncode, (out or b'').decode('utf-8', 'replace'), (err or b'').decode('utf-8', 'replace'))
+            self.fail('lwt %s did not end in %g s\n%s\n%s'
+                      % (' '.join(map(str, argv)), timeout, out, err))
+        return Done(popen.returncode, (out or b'').decode('utf-8', 'replace'),
+                    (err or b'').decode('utf-8', 'replace'))
 
     def assert_refused(self, done, code, *words):
         """It ended with this code, and one line of it has all these words; no traceback."""
@@ -171,7 +181,8 @@ class ProgramTestCase(LeakCheckedTestCase):
 
     def change_state(self, *statements):
         """Change state.db behind the back of lwt."""
-        with contextlib.closing(sqlite3.connect(self.path('.lwt', 'state.db'))) as database, database:
+        with contextlib.closing(
+                sqlite3.connect(self.path('.lwt', 'state.db'))) as database, database:
             for statement in statements:
                 database.execute(statement)
 
@@ -182,7 +193,8 @@ class ProgramTestCase(LeakCheckedTestCase):
         if host_list is not None:
             self.write('host.list', ''.join('\t'.join(line) + '\n' for line in host_list))
         if options:
-            self.write('lwt.conf', '[lwt]\n' + ''.join('%s = %s\n' % item for item in options.items()))
+            self.write('lwt.conf',
+                       '[lwt]\n' + ''.join('%s = %s\n' % item for item in options.items()))
 
     def describe(self, name, desc, **files):
         """Make a folder of description/; files: name with _ for . = content."""

@@ -33,7 +33,8 @@ print(lwt.counts(), [(task.id, task.name, task.state, task.outcome) for task in 
 WRONG = '''\
 import os
 from lwt import api
-for make in (lambda: api.open(fanuot=3), lambda: api.open('nowhere'), lambda: api.open(environ={}).tasks(),
+for make in (lambda: api.open(fanuot=3), lambda: api.open('nowhere'),
+             lambda: api.open(environ={}).tasks(),
              lambda: api.open(environ={}).hosts('h[')):
     try:
         make()
@@ -41,7 +42,8 @@ for make in (lambda: api.open(fanuot=3), lambda: api.open('nowhere'), lambda: ap
         print(error.message)
 '''
 
-# A program that embeds lwt, with a handler that reaps every child as soon as the guard and two commands are there.
+# A program that embeds lwt, with a handler that reaps every child as soon as the guard and two
+# commands are there.
 REAPS_ALL = '''\
 import os, signal, sys
 from lwt.cli import main
@@ -72,7 +74,8 @@ class Program(ProgramTestCase):
     """On this machine."""
 
     def run_python(self, code):
-        done = subprocess.run([sys.executable, '-c', code], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
+        done = subprocess.run([sys.executable, '-c', code], cwd=self.scratch, env=self.env,
+                              stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=60)
         self.assertEqual((done.returncode, done.stderr), (0, b''))
         return done.stdout.decode()
@@ -82,7 +85,8 @@ class Program(ProgramTestCase):
         self.assertEqual(self.run_python(QUEUE), '{} []\n')
         self.lwt('task', 'add', 'sample')
         self.lwt('task', 'run')
-        self.assertEqual(self.run_python(QUEUE), "{'success': 1} [(1, 'sample', 'done', 'success')]\n")
+        self.assertEqual(self.run_python(QUEUE),
+                         "{'success': 1} [(1, 'sample', 'done', 'success')]\n")
 
     def test_what_is_wrong_is_an_error_with_a_message(self):
         lines = self.run_python(WRONG).splitlines()
@@ -93,7 +97,9 @@ class Program(ProgramTestCase):
 
     def test_a_program_hears_the_log_by_its_own_handlers(self):
         self.make_workspace([('localhost', 'local', '~')])
-        code = ('import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(host)s %(message)s")\n'
+        code = (
+            'import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout, '
+            'format="%(host)s %(message)s")\n'
                 'from lwt import api; api.open().run("true")')
         self.assertRegex(self.run_python(code), r'^localhost command: ok after \d+\.\d\d s\n$')
 
@@ -102,22 +108,29 @@ class Program(ProgramTestCase):
         self.assertEqual(self.run_python(INHERITABLE), 'True False\n')
 
     def reaping(self, *argv):
-        """Run lwt in a program that reaps its first two children; returns (exit code, stdout, stderr)."""
-        done = subprocess.run((sys.executable, '-c', REAPS_ALL) + argv, cwd=self.scratch, env=self.env, timeout=60,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        """Run lwt in a program that reaps its first two children; returns (exit code, stdout,
+        stderr).
+        """
+        done = subprocess.run((sys.executable, '-c', REAPS_ALL) + argv, cwd=self.scratch,
+                              env=self.env, timeout=60,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def test_a_job_that_the_program_reaped_is_lost_and_not_a_success(self):
-        code, _out, err = self.reaping('multi', '-j2', '--joblog', 'log', ':::', 'sleep 1', 'sleep 1; exit 4', 'exit 5')
+        code, _out, err = self.reaping('multi', '-j2', '--joblog', 'log', ':::', 'sleep 1',
+                                       'sleep 1; exit 4', 'exit 5')
         self.assertEqual(code, 3, err)
         self.assertNotIn('Traceback', err)
         self.assertIn('2 it ended, but its exit status is not known', err)
         with open(self.path('log')) as file:
             rows = sorted(line.split('\t')[6:9] for line in file if line[0].isdigit())
-        self.assertEqual(rows, [['-1', '0', 'sleep 1\n'], ['-1', '0', 'sleep 1; exit 4\n'], ['5', '0', 'exit 5\n']])
+        self.assertEqual(rows, [['-1', '0', 'sleep 1\n'], ['-1', '0', 'sleep 1; exit 4\n'],
+                                ['5', '0', 'exit 5\n']])
 
     def test_importing_lwt_itself_costs_nothing(self):
-        code = 'import sys; before = set(sys.modules); import lwt; print(sorted(set(sys.modules) - before))'
+        code = ('import sys; before = set(sys.modules); import lwt; print(sorted(set(sys.modules) '
+                '- before))')
         self.assertEqual(self.run_python(code), "['lwt']\n")
 
 
@@ -130,11 +143,13 @@ class OnHosts(LabTestCase):
         self.make_lab_workspace()
         self.lab.black_hole('h3')
         self.lab.refuse('h4')
-        done = subprocess.run([sys.executable, '-c', ON_HOSTS], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
+        done = subprocess.run([sys.executable, '-c', ON_HOSTS], cwd=self.scratch, env=self.env,
+                              stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=60)
         self.assertEqual((done.returncode, done.stderr), (0, b''))
         self.assertEqual(done.stdout.decode().splitlines(), [
-            "h1 ok 0 True ['h1']", "h2 failed 1 False ['h2']", 'h3 timeout 255 False []', 'h4 refused 255 False []',
+            "h1 ok 0 True ['h1']", "h2 failed 1 False ['h2']", 'h3 timeout 255 False []',
+            'h4 refused 255 False []',
             "[('h1', True), ('h2', True)]", "['h1', 'h2', 'h3', 'h4'] ['~']"])
         for name in ('h1', 'h2'):
             os.unlink(os.path.join(self.lab.home(name), 'kept'))

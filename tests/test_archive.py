@@ -53,9 +53,13 @@ class InDirectory(unittest.TestCase):
 
     @staticmethod
     def names(top, but=None):
-        """The relative paths of all that is below a directory, but not of what is in the directory `but`."""
-        return sorted(os.path.relpath(os.path.join(root, name), top) for root, dirs, files in os.walk(top)
-                      for name in dirs + files if but is None or not (root + '/').startswith(but + '/'))
+        """The relative paths of all that is below a directory, but not of what is in the directory
+        `but`.
+        """
+        return sorted(os.path.relpath(os.path.join(root, name), top)
+                      for root, dirs, files in os.walk(top)
+                      for name in dirs + files
+                      if but is None or not (root + '/').startswith(but + '/'))
 
     def content(self, name):
         with open(os.path.join(self.target, name), 'rb') as file:
@@ -67,7 +71,8 @@ class InDirectory(unittest.TestCase):
         inside = os.path.realpath(self.target)
         for name in self.names(self.target):
             real = os.path.realpath(os.path.join(self.target, name))
-            self.assertTrue(real == inside or real.startswith(inside + '/'), '%s leads to %s' % (name, real))
+            self.assertTrue(real == inside or real.startswith(inside + '/'),
+                            '%s leads to %s' % (name, real))
 
 
 class Unpacking(InDirectory):
@@ -90,24 +95,28 @@ class Unpacking(InDirectory):
                 self.assert_nothing_outside()
 
     def test_S_6_a_link_that_leads_out_is_refused(self):
-        for name, link in (('l', '..'), ('l', '/etc/passwd'), ('l', '../x'), ('d/l', '../../x'), ('l', 'a/../../x'),
+        for name, link in (('l', '..'), ('l', '/etc/passwd'), ('l', '../x'), ('d/l', '../../x'),
+                           ('l', 'a/../../x'),
                            ('l', '/')):
             with self.subTest(name=name, link=link):
                 self.assertEqual(len(self.unpack(member(name, SYM, link=link))), 1)
                 self.assertEqual(self.names(self.target), [])
 
     def test_a_link_that_leads_out_only_through_another_link_is_refused(self):
-        self.assertNotEqual(self.unpack(member('a/b/up', SYM, link='../..'), member('out', SYM, link='a/b/up/../..')), [])
+        self.assertNotEqual(self.unpack(member('a/b/up', SYM, link='../..'),
+                                        member('out', SYM, link='a/b/up/../..')), [])
         self.assert_nothing_outside()
 
     def test_S_7_nothing_is_made_through_a_link(self):
         up = member('a/b/up', SYM, link='../..')
         for name, members in (
-                ('a file through a link out', (member('l', SYM, link='..'), member('l/x', content=b'x'))),
+                ('a file through a link out',
+                 (member('l', SYM, link='..'), member('l/x', content=b'x'))),
                 ('a file through a link inside', (member('d', DIR), member('l', SYM, link='d'),
                                                   member('l/x', content=b'x'))),
                 ('a link through a link', (up, member('a/b/up/out', SYM, link='../..'))),
-                ('a link outside', (up, member('a/b/up/out', SYM, link='../..'), member('a/b/up/out/x', SYM, link='y'))),
+                ('a link outside', (up, member('a/b/up/out', SYM, link='../..'),
+                                    member('a/b/up/out/x', SYM, link='y'))),
                 ('a directory outside', (up, member('a/b/up/out', SYM, link='../..'),
                                          member('a/b/up/out/d/x', SYM, link='y')))):
             with self.subTest(name):
@@ -123,10 +132,13 @@ class Unpacking(InDirectory):
                 self.assertEqual(len(self.unpack(member('h', HARD, link=link))), 1)
                 self.assertEqual(self.names(self.target), [])
         self.unpack(member('f', content=b'x'), member('h', HARD, link='f'))
-        self.assertEqual((self.content('h'), os.stat(os.path.join(self.target, 'h')).st_nlink), (b'x', 2))
+        self.assertEqual((self.content('h'), os.stat(os.path.join(self.target, 'h')).st_nlink),
+                         (b'x', 2))
 
     def test_SR_6_hard_links_take_no_room(self):
-        """SR-6: 2,000 hard links to one file are no copies; where there are none, copies have a bound."""
+        """SR-6: 2,000 hard links to one file are no copies; where there are none, copies have a
+        bound.
+        """
         links = [member('h%d' % number, HARD, link='f') for number in range(2000)]
         self.assertEqual(self.unpack(member('f', content=b'x' * 100000), *links), [])
         self.assertEqual(os.stat(os.path.join(self.target, 'f')).st_nlink, 2001)
@@ -138,7 +150,8 @@ class Unpacking(InDirectory):
         self.assertIn('may copy', refused[0])
 
     def test_a_hard_link_to_a_link_to_itself_is_refused(self):
-        self.assertEqual(len(self.unpack(member('s', SYM, link='s'), member('h', HARD, link='s'))), 1)
+        self.assertEqual(len(self.unpack(member('s', SYM, link='s'), member('h', HARD, link='s'))),
+                         1)
 
     def test_S_10_a_fifo_or_a_device_is_refused(self):
         for kind in (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE):
@@ -147,9 +160,12 @@ class Unpacking(InDirectory):
                 self.assertEqual(self.names(self.target), [])
 
     def test_S_11_a_name_that_is_there_twice_keeps_its_first_content(self):
-        for name, second in (('a file', member('f', content=b'2')), ('a link', member('f', SYM, link='g')),
-                             ('a hard link', member('f', HARD, link='g')), ('a directory', member('f', DIR)),
-                             ('a file below', member('f/x', content=b'2')), ('a link below', member('f/x', SYM, link='g'))):
+        for name, second in (('a file', member('f', content=b'2')),
+                             ('a link', member('f', SYM, link='g')),
+                             ('a hard link', member('f', HARD, link='g')),
+                             ('a directory', member('f', DIR)),
+                             ('a file below', member('f/x', content=b'2')),
+                             ('a link below', member('f/x', SYM, link='g'))):
             with self.subTest(name):
                 refused = self.unpack(member('g', content=b'g'), member('f', content=b'1'), second,
                                       member('last', content=b'3'))
@@ -175,19 +191,24 @@ class Unpacking(InDirectory):
         """FR-36: never setuid, setgid or sticky."""
         old = os.umask(0o027)
         self.addCleanup(os.umask, old)
-        self.unpack(*[member('f%o' % mode, mode=mode) for mode in (0, 0o644, 0o4755, 0o2777, 0o1700)],
+        self.unpack(
+            *[member('f%o' % mode, mode=mode) for mode in (0, 0o644, 0o4755, 0o2777, 0o1700)],
                     member('d', DIR, mode=0o777), member('d/e/f', mode=0o666))
-        modes = {name: stat.S_IMODE(os.stat(os.path.join(self.target, name)).st_mode) for name in self.names(self.target)}
-        self.assertEqual(modes, {'f0': 0o400, 'f644': 0o640, 'f4755': 0o750, 'f2777': 0o750, 'f1700': 0o700,
-                                 'd': 0o750, 'd/e': 0o750, 'd/e/f': 0o640})
+        modes = {name: stat.S_IMODE(os.stat(os.path.join(self.target, name)).st_mode)
+                 for name in self.names(self.target)}
+        self.assertEqual(
+            modes, {'f0': 0o400, 'f644': 0o640, 'f4755': 0o750, 'f2777': 0o750, 'f1700': 0o700,
+                    'd': 0o750, 'd/e': 0o750, 'd/e/f': 0o640})
 
     def test_SR_4_what_lies_too_deep_is_refused(self):
-        """SR-4: names that nest 300, 600, ... directories are refused; as deep as may be is fine."""
+        """SR-4: names that nest 300, 600, ... directories are refused; as deep as may be is fine.
+        """
         deep = ['/'.join('d' * level) for level in range(300, 2100, 300)]
         last = '/'.join('e' * budgets.DEPTH)
         for kind in (FILE, DIR, SYM, HARD):
             with self.subTest(kind=kind):
-                refused = self.unpack(*[member(name, kind, link='x') for name in deep], member(last), member(last + '/f'))
+                refused = self.unpack(*[member(name, kind, link='x') for name in deep],
+                                      member(last), member(last + '/f'))
                 self.assertEqual(len(refused), len(deep) + 1)
                 self.assertIn('more than 100 directories deep', refused[0])
                 self.assertEqual(len(self.names(self.target)), budgets.DEPTH)
@@ -200,7 +221,8 @@ class Unpacking(InDirectory):
         with self.assertRaises(Refused) as caught:
             self.unpack(*[member(chain(number), DIR) for number in range(60)])
         self.assertRegex(str(caught.exception), '^more than 1[0-9]{3} directories$')
-        self.assertLess(len(self.names(self.target)), budgets.DIRECTORIES + os.path.getsize(self.tar) // 512 + 1)
+        self.assertLess(len(self.names(self.target)),
+                        budgets.DIRECTORIES + os.path.getsize(self.tar) // 512 + 1)
         self.assertEqual(self.unpack(*[member(chain(number), DIR) for number in range(10)]), [])
         many = [member('d%d' % number, DIR) for number in range(budgets.DIRECTORIES + 500)]
         self.assertEqual(self.unpack(*many), [])
@@ -212,9 +234,11 @@ class Unpacking(InDirectory):
         deep = [member('/'.join(['%d' % number] + ['d'] * 90)) for number in range(4)]
         task = [member(name) for name in ('k/run.stdout', 'k/run.stderr', 'k/work/out/f')]
         for name, members, is_much in (
-                ('a result', task, False), ('with two links', task + links[:2], False), ('links', links, True),
+                ('a result', task, False), ('with two links', task + links[:2], False),
+                ('links', links, True),
                 ('copies', hard_links, True), ('directories', deep, True),
-                ('the same name', [member('f')] * 300, True), ('many files', [member('f%d' % n) for n in range(300)], True)):
+                ('the same name', [member('f')] * 300, True),
+                ('many files', [member('f%d' % n) for n in range(300)], True)):
             with self.subTest(name):
                 self.write(*members)
                 self.assertLess(os.path.getsize(self.tar), 1 << 18)
@@ -228,7 +252,8 @@ class Unpacking(InDirectory):
     def test_a_link_in_a_directory_with_a_dot_at_the_end_is_made(self):
         for where in ('v1.', 'x/v1.', 'x/...', 'x./y'):
             with self.subTest(where=where):
-                self.assertEqual(self.unpack(member(where + '/f'), member(where + '/l', SYM, link='f')), [])
+                self.assertEqual(
+                    self.unpack(member(where + '/f'), member(where + '/l', SYM, link='f')), [])
                 self.assertEqual(os.readlink(os.path.join(self.target, where, 'l')), 'f')
                 self.assert_nothing_outside()
 
@@ -239,21 +264,25 @@ class Unpacking(InDirectory):
             self.write(member(name, content=name.encode() * 3000))
             with open(self.tar, 'rb') as file:
                 whole += file.read()
-        for data, is_fine in ((whole, True), (whole + b'x' * 1024, False), (whole[:-10240] + b'x' * 1024, False)):
+        for data, is_fine in ((whole, True), (whole + b'x' * 1024, False),
+                              (whole[:-10240] + b'x' * 1024, False)):
             with open(self.tar, 'wb') as file:
                 file.write(data)
             self.target = tempfile.mkdtemp(dir=os.path.dirname(self.target))
             with contextlib.ExitStack() as stack:
                 if not is_fine:
                     stack.enter_context(self.assertRaises(Refused))
-                self.assertEqual(tarstream.unpack(self.tar, self.target, lambda name, is_directory: name), [])
+                self.assertEqual(
+                    tarstream.unpack(self.tar, self.target, lambda name, is_directory: name), [])
             if is_fine:
                 self.assertEqual(self.names(self.target), ['a', 'b', 'c'])
 
     def test_place_says_where_a_member_goes_and_may_leave_it_out(self):
-        self.write(member('work/x', content=b'1'), member('work/l', SYM, link='x'), member('other', content=b'2'))
+        self.write(member('work/x', content=b'1'), member('work/l', SYM, link='x'),
+                   member('other', content=b'2'))
         places = {'work/x': 'result/x', 'work/l': 'result/l', 'other': ''}
-        self.assertEqual(tarstream.unpack(self.tar, self.target, lambda name, is_directory: places[name]), [])
+        self.assertEqual(
+            tarstream.unpack(self.tar, self.target, lambda name, is_directory: places[name]), [])
         self.assertEqual(self.names(self.target), ['result', 'result/l', 'result/x'])
 
     def test_what_is_no_tar_file_is_refused(self):
@@ -261,11 +290,13 @@ class Unpacking(InDirectory):
             with self.subTest(data=data[:4]):
                 with open(self.tar, 'wb') as file:
                     file.write(data)
-                self.assertRaises(Refused, tarstream.unpack, self.tar, self.target, lambda name, is_directory: name)
+                self.assertRaises(Refused, tarstream.unpack, self.tar,
+                                  self.target, lambda name, is_directory: name)
 
     def test_S_12_names_of_refused_members_are_harmless(self):
         self.assertTrue(all(line.isprintable() for line in self.unpack(member('../\x1b[2J'),
-                                                                       member('\x1b]0;x', tarfile.FIFOTYPE))))
+                                                                       member('\x1b]0;x',
+                                                                              tarfile.FIFOTYPE))))
 
 
 class Completeness(InDirectory):
@@ -291,7 +322,8 @@ class Packing(InDirectory):
             file.write('true\n')
         os.chmod(os.path.join(self.target, 'run'), 0o4640)
         os.symlink('run', os.path.join(self.target, 'l'))
-        packed = tarstream.pack(self.tar, {'k/work': self.target}, {'k/kill': '\xe9\udcff'}, {'k/work/run'})
+        packed = tarstream.pack(self.tar, {'k/work': self.target}, {'k/kill': '\xe9\udcff'},
+                                {'k/work/run'})
         self.assertEqual((packed.path, packed.size), (self.tar, os.path.getsize(self.tar)))
         self.assertEqual(packed.digest, 'sha256 ' + tarstream.sha256(self.tar))
         self.assertTrue(tarstream.is_complete(self.tar))
@@ -300,12 +332,14 @@ class Packing(InDirectory):
             self.assertEqual(tar.getmember('k/work/run').mode, 0o740)
             self.assertEqual(tar.getmember('k/work/l').linkname, 'run')
             self.assertEqual(tar.extractfile('k/kill').read(), b'\xc3\xa9\xff')
-            self.assertEqual({(info.uid, info.gid, info.uname, info.gname) for info in tar}, {(0, 0, '', '')})
+            self.assertEqual({(info.uid, info.gid, info.uname, info.gname) for info in tar},
+                             {(0, 0, '', '')})
 
     def test_the_digest_is_sha_256(self):
         with open(self.tar, 'wb') as file:
             file.write(b'abc')
-        self.assertEqual(tarstream.sha256(self.tar), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+        self.assertEqual(tarstream.sha256(self.tar),
+                         'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
 
 
 class Input(InDirectory):
@@ -314,7 +348,8 @@ class Input(InDirectory):
     def setUp(self):
         super().setUp()
         os.makedirs(os.path.join(self.target, 'd'))
-        with open(os.path.join(self.target, 'd', 'f\nx'), 'w'), open(os.path.join(self.target, 'run.sh'), 'w'):
+        with open(os.path.join(self.target, 'd', 'f\nx'),
+                  'w'), open(os.path.join(self.target, 'run.sh'), 'w'):
             pass
 
     def refused(self):
@@ -326,7 +361,8 @@ class Input(InDirectory):
         self.assertEqual(tarstream.check_input(self.target), {'run.sh'})
 
     def test_D_5_links_inside_may_dangle_and_loop(self):
-        for name, link in (('a', 'nosuch'), ('d/b', '../run.sh'), ('loop', 'loop'), ('d/top', '..')):
+        for name, link in (('a', 'nosuch'), ('d/b', '../run.sh'), ('loop', 'loop'),
+                           ('d/top', '..')):
             os.symlink(link, os.path.join(self.target, name))
         self.assertEqual(tarstream.check_input(self.target), {'run.sh'})
 

@@ -21,27 +21,34 @@ class LyingSsh(ProgramTestCase):
         self.use_fake_ssh()
 
     def test_N_1_each_way_not_to_be_reached_is_said_in_one_line(self):
-        said = {('down-1', 'refused'): 'unreachable (connection refused)', ('dns-1', 'dns'): 'unreachable (name not known)',
-                ('key-1', 'hostkey'): 'unreachable (host key not known)', ('auth-1', 'auth'): 'unreachable (login refused)',
+        said = {('down-1', 'refused'): 'unreachable (connection refused)',
+                ('dns-1', 'dns'): 'unreachable (name not known)',
+                ('key-1', 'hostkey'): 'unreachable (host key not known)',
+                ('auth-1', 'auth'): 'unreachable (login refused)',
                 ('hang-1', 'timeout'): 'unreachable (no answer in 6 s)'}
         names = ','.join(host for host, _kind in said)
-        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w', names + ',fine', '--', 'echo ran')
+        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w',
+                        names + ',fine', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, 'fine: ran\n'), done)
         lines = ['lwt: %s: %s' % (host, reason) for (host, _kind), reason in said.items()]
-        lines += ['lwt: %s: 1 host: %s: %s' % (kind.replace('timeout', 'timeout, not reached'), host, reason)
+        lines += ['lwt: %s: 1 host: %s: %s'
+                  % (kind.replace('timeout', 'timeout, not reached'), host, reason)
                   for (host, kind), reason in said.items()]
         self.assertEqual(sorted(done.err.splitlines()), sorted(lines))
 
     def test_R_1_a_login_shell_that_says_no_is_quoted(self):
         done = self.lwt('exec', '-w', 'nologin-1', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, ''))
-        self.assertEqual(done.err, 'lwt: nologin-1: unreachable (no answer from its shell, exit code 1: '
+        self.assertEqual(done.err,
+                         'lwt: nologin-1: unreachable (no answer from its shell, exit code 1: '
                          'This account is currently not available.)\n')
 
     def test_R_2_a_host_that_runs_something_else_is_no_success(self):
         done = self.lwt('exec', '-w', 'forced-1', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, ''))
-        self.assertIn('lwt: forced-1: unreachable (no answer from its shell, exit code 0: Only backups here.)', done.err)
+        self.assertIn(
+            'lwt: forced-1: unreachable (no answer from its shell, exit code 0: Only backups '
+            'here.)', done.err)
 
     def test_R_1_noise_of_a_login_shell_is_no_output(self):
         done = self.lwt('exec', '-w', 'noise-1', '--', 'echo ran')
@@ -52,10 +59,13 @@ class LyingSsh(ProgramTestCase):
         self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''))
 
     def test_N_12_one_of_seventy_that_says_nothing_holds_up_nobody(self):
-        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w', 'h[1-69],hang-1',
+        done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w',
+                        'h[1-69],hang-1',
                         '--subst', '--', 'echo %h')
         self.assertEqual((done.code, len(done.out.splitlines())), (3, 69), done)
-        self.assertEqual(done.err.splitlines()[-1], 'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 6 s)')
+        self.assertEqual(done.err.splitlines()[-1],
+                         'lwt: timeout, not reached: 1 host: hang-1: unreachable (no answer in 6 '
+                         's)')
 
     def test_N_12_a_run_that_has_nothing_more_to_do_leaves_a_host_that_says_nothing(self):
         self.make_workspace([('fine', 'fake', '~'), ('hang-1', 'fake', '~')], grace='0.5')
@@ -66,7 +76,8 @@ class LyingSsh(ProgramTestCase):
         said = 'hang-1: unreachable (no answer in 3 s, and nothing more to do)'
         self.assertEqual([line for line in done.err.splitlines() if 'hang-1' in line],
                          ['lwt: ' + said, 'lwt: 1 host still: ' + said])
-        self.assertEqual(self.lwt('hosts', '-a').out, 'fine\nhang-1\n')        # nothing is held against it
+        # Nothing is held against it.
+        self.assertEqual(self.lwt('hosts', '-a').out, 'fine\nhang-1\n')
 
     def test_N_12_hosts_that_were_not_needed_are_not_called_unreachable(self):
         self.make_workspace([('h%d' % number, 'fake', '~') for number in range(1, 31)], grace='0.5')
@@ -86,7 +97,9 @@ class LyingSsh(ProgramTestCase):
         for host in ('lost-1', 'twice-1', 'late-1'):
             with self.subTest(host=host):
                 self.make_workspace([(host, 'fake', '~')], grace='1', lease='2')
-                self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts; echo x > out\nd_fetch : out\n')
+                self.describe('count',
+                              'exec : echo $LWT_TASK >> ../../../../starts; echo x > out\nd_fetch '
+                              ': out\n')
                 numbers = self.lwt('task', 'add', 'count', '--array', '1-2').out.split()
                 done = self.lwt('task', 'run', timeout=120)
                 self.assertEqual(done.code, 0, done)
@@ -96,8 +109,10 @@ class LyingSsh(ProgramTestCase):
                     self.assertEqual(self.read(where, 'result', 'out'), 'x\n')
 
     def test_X_3_each_request_of_a_visit_is_lost_late_or_carried_out_twice(self):
-        names = ['nth-%s-%d' % (kind, number) for kind in ('lost', 'late', 'twice') for number in range(1, 5)]
-        self.make_workspace([(name, 'fake', '~', 'slots=1') for name in names], grace='1', lease='2', quarantine_wait='1',
+        names = ['nth-%s-%d' % (kind, number) for kind in ('lost', 'late', 'twice')
+                 for number in range(1, 5)]
+        self.make_workspace([(name, 'fake', '~', 'slots=1') for name in names], grace='1',
+                            lease='2', quarantine_wait='1',
                             quarantine_longest='2')
         self.describe('count', ledger.DESC, run_sh=ledger.RUN)
         for name in names:
@@ -105,10 +120,12 @@ class LyingSsh(ProgramTestCase):
         done = self.lwt('task', 'run', timeout=120)
         self.assertEqual(done.code, 0, done)
         found = ledger.entries(self.scratch, [self.path('fake', name, 'starts') for name in names])
-        self.assertEqual([str(entry) for entry in found if entry.problems or entry.outcome != 'success'], [])
+        self.assertEqual(
+            [str(entry) for entry in found if entry.problems or entry.outcome != 'success'], [])
         self.assertEqual(len(found), 2 * len(names))
         for name in names:              # each of them did suffer what it was to
-            self.assertGreaterEqual(len(self.read('fake', 'requests.' + name).split()), int(name[-1]), name)
+            self.assertGreaterEqual(len(self.read('fake', 'requests.' + name).split()),
+                                    int(name[-1]), name)
 
 
 class SpoiledNetwork(ProgramTestCase):
@@ -122,7 +139,8 @@ class SpoiledNetwork(ProgramTestCase):
 
     def spoiled(self, fault, after, value=1.0):
         """Run a command through the relay; it makes output until it is cut off.  Returns a Done."""
-        with lab.LoopbackLab(1) as one, FaultProxy(one.address('h1')[1], fault, after, value) as proxy:
+        with lab.LoopbackLab(1) as one, FaultProxy(one.address('h1')[1], fault, after,
+                                                   value) as proxy:
             with open(one.ssh_config) as file:
                 config = file.read().replace('Port %d' % one.address('h1')[1],
                                              'HostKeyAlias h1\n    Port %d' % proxy.port)
@@ -134,8 +152,10 @@ class SpoiledNetwork(ProgramTestCase):
                 file.write(config)
             mark = uuid.uuid4().hex     # of its own, for others run beside it
             env = dict(self.env, LWT_SSH_CONFIG=one.ssh_config, **{MARK: mark})
-            done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-u', '9', '-w', 'h1', '--',
-                            'for i in 1 2 3 4 5 6 7 8; do head -c 20000 /dev/zero; sleep 0.1; done', env=env)
+            done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-u', '9',
+                            '-w', 'h1', '--',
+                            'for i in 1 2 3 4 5 6 7 8; do head -c 20000 /dev/zero; sleep 0.1; done',
+                            env=env)
             self.assertTrue(wait_for(lambda: not marked(mark)), marked(mark))
             return done
 
@@ -149,7 +169,8 @@ class SpoiledNetwork(ProgramTestCase):
             ('black_hole', 10, 'unreachable (connection timed out)'),
             ('reset', 60000, 'connection lost'), ('close', 60000, 'connection lost'),
             ('black_hole', 60000, 'timed out after 9 s'))
-        with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:        # most of it is waiting for another login
+        # Most of it is waiting for another login.
+        with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
             ends = list(pool.map(lambda case: self.spoiled(*case[:2]), cases))
         for (fault, after, said), done in zip(cases, ends):
             with self.subTest(fault=fault, after=after):

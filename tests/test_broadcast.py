@@ -1,4 +1,6 @@
-"""A chain without any host: who feeds whom, as the hosts say that they are ready, and what a Cargo is."""
+"""A chain without any host: who feeds whom, as the hosts say that they are ready, and what a Cargo
+is.
+"""
 
 import hashlib
 import os
@@ -24,7 +26,8 @@ class Orders(unittest.TestCase):
         file.flush()
         wanted = manifest.survey([file.name])
         return chain.Chain(wanted, 'there', transfer.Terms(), transfer.Tally(), list(rates),
-                               {name: rate for name, rate in rates.items() if rate}, clock=lambda: self.now)
+                               {name: rate for name, rate in rates.items() if rate},
+                           clock=lambda: self.now)
 
     @staticmethod
     def ready(shared, name, addresses=None):
@@ -65,16 +68,21 @@ class Orders(unittest.TestCase):
         for line in (b'have 10\n', b'have 10\n', b'have 20\n'):
             second('stdout', line)
         first.close()
-        self.assertEqual([first.read(99), first.read(99), first.read(99)], [b'beat\n', b'beat\n', None])
+        self.assertEqual([first.read(99), first.read(99), first.read(99)],
+                         [b'beat\n', b'beat\n', None])
 
 
     def orders(self, member):
-        """The orders that wait for a member, as lists of words; those of the master's data left out."""
+        """The orders that wait for a member, as lists of words; those of the master's data left
+        out.
+        """
         member.close()
         return [words for words in iter(lambda: (member.read(99) or b'').split(), [])]
 
     def linked(self, addresses):
-        """(sender, receiver) of a chain whose receiver was told to listen, and the words of that order."""
+        """(sender, receiver) of a chain whose receiver was told to listen, and the words of that
+        order.
+        """
         shared = self.chain({'h1': None, 'h2': None})
         first = self.ready(shared, 'h1')
         second = self.ready(shared, 'h2', addresses)
@@ -90,17 +98,21 @@ class Orders(unittest.TestCase):
         for at in range(netcat.LISTENERS):
             second('stdout', b'listen 0 5000\n')
             (feed,) = self.orders(first)
-            self.assertEqual((feed[:2], feed[2:4], feed[-2:]), ([b'feed', b'0'], order[1:3], [b'10.0.0.2', b'5000']))
+            self.assertEqual((feed[:2], feed[2:4], feed[-2:]),
+                             ([b'feed', b'0'], order[1:3], [b'10.0.0.2', b'5000']))
             self.assertRegex(b' '.join(order[1:3]), rb'^[0-9a-f]{32} [0-9a-f]{32}$')
             seen.update(order[1:3])
             second('stdout', b'failed 0 stranger\n')
             if at + 1 < netcat.LISTENERS:
                 (order,) = self.orders(second)
-        self.assertEqual((len(seen), second.feeder), (2 * netcat.LISTENERS, None))  # then the master feeds it
+        # Then the master feeds it.
+        self.assertEqual((len(seen), second.feeder), (2 * netcat.LISTENERS, None))
         self.assertFalse(first.is_suspect)
 
     def test_SR_13_one_listen_for_each_order(self):
-        """SR-13: a member that says `listen` again and again has one connection made for each order."""
+        """SR-13: a member that says `listen` again and again has one connection made for each
+        order.
+        """
         first, second, _order = self.linked(('10.0.0.2',))
         for port in range(2000, 2150):
             second('stdout', b'listen 0 %d\n' % port)
@@ -113,7 +125,8 @@ class Orders(unittest.TestCase):
 
     def test_SR_13_who_fed_a_member_is_who_sent_it_something(self):
         """SR-13: the host that is named when other bytes arrived, and then feeds nobody else."""
-        for lines, fed_by in ((b'listen 0 5000\ngot 100\n', ['h1']), (b'listen 0 5000\ngot 50\n', ['h1']),
+        for lines, fed_by in ((b'listen 0 5000\ngot 100\n', ['h1']),
+                              (b'listen 0 5000\ngot 50\n', ['h1']),
                               (b'listen 0 5000\nfailed 0 stranger\n', []), (b'got 100\n', []),
                               (b'listen 0 22\ngot 100\n', [])):
             with self.subTest(lines=lines):
@@ -125,8 +138,11 @@ class Orders(unittest.TestCase):
         self.assertFalse(first.can_feed)
 
     def test_SR_13_others_connect_to_the_address_that_ssh_knows(self):
-        """SR-13: others connect to the address at which ssh reaches a member, not to one that it names."""
-        for addresses, wanted in ((('192.0.2.7',), b'192.0.2.7'), (('192.0.2.7', '10.0.0.1'), b'10.0.0.1'),
+        """SR-13: others connect to the address at which ssh reaches a member, not to one that it
+        names.
+        """
+        for addresses, wanted in ((('192.0.2.7',), b'192.0.2.7'),
+                                  (('192.0.2.7', '10.0.0.1'), b'10.0.0.1'),
                                   (('h2.example.org',), b'h2.example.org')):
             first, second, _order = self.linked(addresses)
             second('stdout', b'address 192.0.2.99\nlisten 0 5000\n')
@@ -134,7 +150,8 @@ class Orders(unittest.TestCase):
 
     def test_SR_13_a_port_that_cannot_be_is_not_taken(self):
         """SR-13: the port is a number that the kernel gives to a listener."""
-        for rest in (b'0 22', b'0 70000', b'0 -5', b'0 5000 x', b'0', b'-1 5000', b'0 5e3', b'0 ::1', b'200 5000'):
+        for rest in (b'0 22', b'0 70000', b'0 -5', b'0 5000 x', b'0', b'-1 5000', b'0 5e3',
+                     b'0 ::1', b'200 5000'):
             first, second, _order = self.linked(('10.0.0.2',))
             second('stdout', b'listen ' + rest + b'\n')
             self.assertEqual(self.orders(first), [], rest)
@@ -158,7 +175,8 @@ class Cargoes(unittest.TestCase):
             for paths in ([os.path.join(directory, 'a')], [directory]):
                 cargo = chain.cargo(manifest.survey(paths))
                 whole = b''.join(cargo.chunks(0))
-                self.assertEqual((len(whole), hashlib.sha256(whole).hexdigest()), (cargo.size, cargo.words[0]))
+                self.assertEqual((len(whole), hashlib.sha256(whole).hexdigest()),
+                                 (cargo.size, cargo.words[0]))
                 for at in (1, 700, cargo.size):
                     self.assertEqual(b''.join(cargo.chunks(at)), whole[at:])
 

@@ -1,4 +1,5 @@
-"""Every way in which bytes of a host come in has a budget, and docs/protocol.md names each budget."""
+"""Every way in which bytes of a host come in has a budget, and docs/protocol.md names each budget.
+"""
 
 import ast
 import os
@@ -9,7 +10,8 @@ from lwt.remote import budgets, call
 from tests.support import ROOT
 from tests.test_layers import trees
 
-# Who is given what a host sends, and what bounds it there: names of budgets, or words for a bound that depends on the call.
+# Who is given what a host sends, and what bounds it there: names of budgets, or words for a bound
+# that depends on the call.
 ENTRIES = {
     ('api', 'command'): 'output_limit',
     ('copy.chain', '_take_part'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
@@ -31,13 +33,15 @@ ENTRIES = {
     ('reduce.reducers', '_through_ssh'): 'what was sent, or output_limit',
     ('remote.channel', 'ask'): 'its callers, each with an entry here',
     ('remote.channel', 'attempt'): ('NOISE',),
-    ('copy.transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM', 'DIRECTORIES_ROOM',
+    ('copy.transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
+                                    'DIRECTORIES_ROOM',
                               'ROOM_EVERY', 'ROOM_KEPT'),
     ('copy.transfer', 'put'): ('LINE', 'NAME'),
     ('tasks.visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }
 # Calls that take a sink for bytes of a host.
-TAKERS = re.compile(r'(call\.(call|command|script)|(scripts\.)?Framed|.*_(talk|line)\.ask|(?<!\.)self\.ask)$')
+TAKERS = re.compile(
+    r'(call\.(call|command|script)|(scripts\.)?Framed|.*_(talk|line)\.ask|(?<!\.)self\.ask)$')
 
 
 def entries():
@@ -47,7 +51,8 @@ def entries():
         for function in ast.walk(tree):
             for node in ast.walk(function) if isinstance(function, ast.FunctionDef) else ():
                 name = dotted(node.func) if isinstance(node, ast.Call) else ''
-                if TAKERS.match(name) or module == 'remote.call' and name in ('call', 'command', 'script'):
+                if (TAKERS.match(name)
+                    or module == 'remote.call' and name in ('call', 'command', 'script')):
                     found.add((module, function.name))
     return found
 
@@ -73,7 +78,8 @@ class Completeness(unittest.TestCase):
     """SR-7 and SR-15: no way in without a budget."""
 
     def test_SR_7_each_way_in_is_known(self):
-        own = {('remote.channel', '__init__'), ('remote.channel', '_turn')}         # they ask for their own frames
+        # They ask for their own frames.
+        own = {('remote.channel', '__init__'), ('remote.channel', '_turn')}
         self.assertEqual(entries() - own, set(ENTRIES))
 
     def test_SR_7_each_budget_is_used(self):
@@ -88,12 +94,14 @@ class Completeness(unittest.TestCase):
     def test_SR_7_the_document_has_each_budget_with_its_value(self):
         with open(os.path.join(ROOT, 'docs', 'protocol.md'), encoding='utf-8') as file:
             rows = dict(re.findall(r'^\| `([A-Z_]+)` \| ([0-9,]*) ', file.read(), re.M))
-        expected = {name: written(value) for name, value in values().items() if isinstance(value, int)}
+        expected = {name: written(value)
+                    for name, value in values().items() if isinstance(value, int)}
         expected['LOAD'] = ''
         self.assertEqual(rows, expected)
 
     def test_what_is_kept_of_standard_error_is_the_callers_to_say(self):
-        for kept, most in ((call.Collector(), budgets.COMPLAINTS), (call.Collector(1 << 24, 1 << 24), 1 << 24)):
+        for kept, most in ((call.Collector(), budgets.COMPLAINTS),
+                           (call.Collector(1 << 24, 1 << 24), 1 << 24)):
             while not kept('stderr', b'x' * (1 << 16)):
                 pass
             self.assertEqual(len(kept.stderr), most)

@@ -1,4 +1,5 @@
-"""The completions in real shells, and that they and the manual page are what the tables make them."""
+"""The completions in real shells, and that they and the manual page are what the tables make them.
+"""
 
 import os
 import shutil
@@ -14,8 +15,10 @@ ZSH = r'''
 zmodload zsh/zpty
 zpty z zsh -f -i
 zpty -w z "PS1='%% '; autoload -U compinit && compinit -u -D; source $1"
-zpty -w z "zle -C all complete-word _all; _all() { compadd() { [[ \$1 == (-O|-A|-D) ]] && { builtin compadd \"\$@\"; return }
-  local -a got; builtin compadd -O got \"\$@\"; print -l -- '<'\$^got'>' >>$3; builtin compadd \"\$@\" }; _main_complete }
+zpty -w z "zle -C all complete-word _all; _all() { compadd() {
+  [[ \$1 == (-O|-A|-D) ]] && { builtin compadd \"\$@\"; return }
+  local -a got; builtin compadd -O got \"\$@\"; print -l -- '<'\$^got'>' >>$3
+  builtin compadd \"\$@\" }; _main_complete }
   bindkey '^X^X' all; print re''ady"
 zpty -r z x '*ready*'
 zpty -w -n z "$2"$'\C-X\C-X'
@@ -24,7 +27,8 @@ sleep 0.2
 zpty -d z
 '''
 
-BASH = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lwt 2>/dev/null; printf "%s\\n" "${COMPREPLY[@]}"'
+BASH = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lwt 2>/dev/null; printf '
+        '"%s\\n" "${COMPREPLY[@]}"')
 
 EVERYTHING = [name for name, _module, _summary in COMMANDS]
 
@@ -34,7 +38,8 @@ class Made(unittest.TestCase):
 
     def test_the_manual_page_and_the_completions_are_made_anew_when_the_tables_change(self):
         for name, make in generate.MADE.items():
-            with self.subTest(name=name), open(os.path.join(ROOT, *name.split('/')), encoding='utf-8') as file:
+            with self.subTest(name=name), open(os.path.join(ROOT, *name.split('/')),
+                                               encoding='utf-8') as file:
                 self.assertEqual(file.read(), make(), 'run: python3 -m tests.generate')
 
     def test_the_manual_page_has_every_command_option_and_key(self):
@@ -50,10 +55,13 @@ class Made(unittest.TestCase):
         if shutil.which('mandoc') is None:
             self.skipTest('not installed: mandoc')
         path = os.path.join(ROOT, 'man', 'lwt.1')
-        done = subprocess.run(['mandoc', '-T', 'lint', '-W', 'error', path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(['mandoc', '-T', 'lint', '-W', 'error', path], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
         self.assertEqual((done.returncode, done.stdout), (0, b''))
-        done = subprocess.run(['mandoc', '-T', 'utf8', '-O', 'width=78', path], stdout=subprocess.PIPE, check=True)
-        text = subprocess.run(['col', '-b'], input=done.stdout, stdout=subprocess.PIPE).stdout.decode('utf-8', 'replace')
+        done = subprocess.run(['mandoc', '-T', 'utf8', '-O', 'width=78', path],
+                              stdout=subprocess.PIPE, check=True)
+        text = subprocess.run(['col', '-b'], input=done.stdout,
+                              stdout=subprocess.PIPE).stdout.decode('utf-8', 'replace')
         self.assertEqual([line for line in text.splitlines() if len(line) > 80], [])
 
 
@@ -92,7 +100,8 @@ class InShells(ProgramTestCase):
     def run_shell(self, *argv):
         if shutil.which(argv[0]) is None:
             self.skipTest('not installed: ' + argv[0])
-        return subprocess.run(argv, cwd=self.scratch, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.run(argv, cwd=self.scratch, env=self.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=60).stdout.decode().splitlines()
 
     def check(self, complete):
@@ -111,7 +120,8 @@ class InShells(ProgramTestCase):
     def test_fish(self):
         path = os.path.join(ROOT, 'completions', 'lwt.fish')
         self.check(lambda words: [line.partition('\t')[0] for line in self.run_shell(
-            'fish', '--no-config', '-c', "source '%s'; complete -C '%s'" % (path, ' '.join(words)))])
+            'fish', '--no-config', '-c',
+            "source '%s'; complete -C '%s'" % (path, ' '.join(words)))])
 
     def test_zsh(self):
         path, script = os.path.join(ROOT, 'completions', '_lwt'), self.write('complete.zsh', ZSH)
@@ -122,14 +132,17 @@ class InShells(ProgramTestCase):
                 os.unlink(out)
             self.run_shell('zsh', '-f', script, path, ' '.join(words), out)
             before, comma, _last = words[-1].rpartition(',')
-            equals = '=' if words[-2] == '--set' else ''        # zsh tells what it puts behind apart
+            # Zsh tells what it puts behind apart.
+            equals = '=' if words[-2] == '--set' else ''
             return [before + comma + line[1:-1] + equals for line in self.read('out').splitlines()]
         self.check(complete)
 
     def test_files_are_completed_where_files_are_meant(self):
-        self.assertIn('host.list', self.run_shell('fish', '--no-config', '-c', "source '%s'; complete -C 'lwt put -a host.'" % (
+        self.assertIn('host.list', self.run_shell('fish', '--no-config', '-c',
+                                                  "source '%s'; complete -C 'lwt put -a host.'" % (
             os.path.join(ROOT, 'completions', 'lwt.fish'))))
-        self.assertIn('uname', self.run_shell('bash', '--norc', '-c', BASH, 'bash', os.path.join(ROOT, 'completions', 'lwt.bash'),
+        self.assertIn('uname', self.run_shell('bash', '--norc', '-c', BASH, 'bash',
+                                              os.path.join(ROOT, 'completions', 'lwt.bash'),
                                               'lwt', 'exec', '-a', '--', 'unam'))
 
 

@@ -14,13 +14,17 @@ class Values(unittest.TestCase):
     ACCEPTED = (
         (config.seconds, '90', 90.0), (config.seconds, '1.5', 1.5), (config.seconds, '.5', 0.5),
         (config.seconds, '90s', 90.0),
-        (config.seconds, '5m', 300.0), (config.seconds, '2h', 7200.0), (config.seconds, '1d', 86400.0),
-        (config.seconds, ' 0 ', 0.0), (config.count, '0', 0), (config.count, '12', 12), (config.count, '1e6', 1000000),
+        (config.seconds, '5m', 300.0), (config.seconds, '2h', 7200.0),
+        (config.seconds, '1d', 86400.0),
+        (config.seconds, ' 0 ', 0.0), (config.count, '0', 0), (config.count, '12', 12),
+        (config.count, '1e6', 1000000),
         (config.positive, '1', 1), (config.positive, '1e3', 1000), (config.hours, '23-8', (23, 8)),
-        (config.hours, '0-23', (0, 23)), (config.hours, ' 9-17 ', (9, 17)), (config.word, ' as it is ', ' as it is '),
+        (config.hours, '0-23', (0, 23)), (config.hours, ' 9-17 ', (9, 17)),
+        (config.word, ' as it is ', ' as it is '),
     )
     REFUSED = (
-        (config.seconds, ('', 's', '-1', 'nan', 'inf', '1d2', '1e2', '5 m', '5M', '1.', '+1', '1,5', '\u0661', '9' * 400)),
+        (config.seconds, ('', 's', '-1', 'nan', 'inf', '1d2', '1e2', '5 m', '5M', '1.', '+1', '1,5',
+                          '\u0661', '9' * 400)),
         (config.count, ('', '-1', '1.5', 'x', '1e', 'e5', '1 0', '\u0662', '\xb2', '1' * 13)),
         (config.positive, ('', '0', '-1', 'x', '0e5')),
         (config.hours, ('', '23', '24-8', '8-24', '-1-8', '8-', '8:00-9:00')),
@@ -59,13 +63,16 @@ class Precedence(unittest.TestCase):
     def test_each_place_wins_over_the_one_before(self):
         path = self.conf('[lwt]\nfanout = 2\n')
         flags = (('fanout', '4', '--set'), ('fanout', '5', '-f'))
-        for expected, arguments in ((32, (None, {}, ())), (2, (path, {}, ())), (3, (path, {'LWT_FANOUT': '3'}, ())),
-                                    (4, (path, {'LWT_FANOUT': '3'}, flags[:1])), (5, (path, {'LWT_FANOUT': '3'}, flags))):
+        for expected, arguments in ((32, (None, {}, ())), (2, (path, {}, ())),
+                                    (3, (path, {'LWT_FANOUT': '3'}, ())),
+                                    (4, (path, {'LWT_FANOUT': '3'}, flags[:1])),
+                                    (5, (path, {'LWT_FANOUT': '3'}, flags))):
             with self.subTest(expected=expected):
                 self.assertEqual(config.load(*arguments).fanout, expected)
 
     def test_an_absent_file_and_an_empty_variable_say_nothing(self):
-        self.assertEqual(config.load(self.path, {'LWT_FANOUT': '', 'LWT_OTHER': 'x'}, ()), config.load(None, {}, ()))
+        self.assertEqual(config.load(self.path, {'LWT_FANOUT': '', 'LWT_OTHER': 'x'}, ()),
+                         config.load(None, {}, ()))
 
     def test_an_unknown_key_is_an_error_with_the_nearest_name(self):
         self.conf('[lwt]\nfannout = 2\n')
@@ -85,7 +92,8 @@ class Precedence(unittest.TestCase):
                 self.assertIn('expected seconds', message)
 
     def test_a_file_that_is_none_is_refused_in_one_line(self):
-        for text in ('fanout = 2\n', '[other]\nfanout = 2\n', '[lwt]\nfanout\n', '[lwt]\nfanout=1\nfanout=2\n',
+        for text in ('fanout = 2\n', '[other]\nfanout = 2\n', '[lwt]\nfanout\n',
+                     '[lwt]\nfanout=1\nfanout=2\n',
                      '[DEFAULT]\nfanout = 2\n'):
             with self.subTest(text=text):
                 self.conf(text)
@@ -99,21 +107,26 @@ class Precedence(unittest.TestCase):
         self.assertIn(self.path, self.error().message)
 
     def test_a_percent_sign_means_itself(self):
-        self.assertEqual(config.load(self.conf('[lwt]\nssh_config = /a/%h\n'), {}, ()).ssh_config, '/a/%h')
+        self.assertEqual(config.load(self.conf('[lwt]\nssh_config = /a/%h\n'), {}, ()).ssh_config,
+                         '/a/%h')
 
     def test_the_template_with_every_comment_sign_removed_says_the_defaults(self):
         lines = config.template().split('\n')
-        given = [line[1:] if line.startswith('#') and not line.startswith('# ') else line for line in lines]
+        given = [line[1:] if line.startswith('#') and not line.startswith('# ') else line
+                 for line in lines]
         self.assertNotEqual(given, lines)
-        self.assertEqual(config.load(self.conf('\n'.join(given)), {}, ()), config.load(None, {}, ()))
-        self.assertEqual(config.load(self.conf(config.template()), {}, ()), config.load(None, {}, ()))
+        self.assertEqual(config.load(self.conf('\n'.join(given)), {}, ()),
+                         config.load(None, {}, ()))
+        self.assertEqual(config.load(self.conf(config.template()), {}, ()),
+                         config.load(None, {}, ()))
 
 
 class Assignments(unittest.TestCase):
     """--set KEY=VALUE."""
 
     def test_key_and_value_are_split_at_the_first_equals_sign(self):
-        for text, key, value in (('a=b', 'a', 'b'), (' a = b ', 'a', 'b'), ('a=', 'a', ''), ('a=b=c', 'a', 'b=c')):
+        for text, key, value in (('a=b', 'a', 'b'), (' a = b ', 'a', 'b'), ('a=', 'a', ''),
+                                 ('a=b=c', 'a', 'b=c')):
             with self.subTest(text=text):
                 self.assertEqual(config.assignment(text), (key, value, '--set ' + key))
 

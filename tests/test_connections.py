@@ -1,4 +1,6 @@
-"""Connections: gates for logins, one login for several steps, connections that are kept, and what is left of them: nothing."""
+"""Connections: gates for logins, one login for several steps, connections that are kept, and what
+is left of them: nothing.
+"""
 
 import contextlib
 import os
@@ -38,10 +40,13 @@ class EngineTestCase(LeakCheckedTestCase):
         self.scratch = scratch.name
 
     def command(self, text, **options):
-        return Command(('/bin/sh', '-c', text), cwd=self.scratch, env=dict(os.environ, **{MARK: self.mark}), **options)
+        return Command(('/bin/sh', '-c', text), cwd=self.scratch,
+                       env=dict(os.environ, **{MARK: self.mark}), **options)
 
     def most_inside(self):
-        """The largest number of children that were between their + and their - at once; 0 when none came."""
+        """The largest number of children that were between their + and their - at once; 0 when none
+        came.
+        """
         most = inside = 0
         with open(os.path.join(self.scratch, 'log')) as file:
             for line in file:
@@ -73,7 +78,8 @@ class Gates(EngineTestCase):
 
     def test_who_never_begins_is_on_the_way_until_the_end(self):
         gate = Gate(2)
-        reports = self.run_flows([self.one(self.command(ENTER + 'exit 255', gate=gate, sink=Sink())) for _ in range(6)])
+        reports = self.run_flows(
+            [self.one(self.command(ENTER + 'exit 255', gate=gate, sink=Sink())) for _ in range(6)])
         self.assertEqual([report.code for report in reports], [255] * 6)
         self.assertEqual((self.most_inside(), gate.inside), (2, 0))
 
@@ -81,7 +87,8 @@ class Gates(EngineTestCase):
         closed = Gate(1)
 
         def flow(name, gate, condition):
-            # Each begins on a condition.  One that held up another that it waits for would do so for ever.
+            # Each begins on a condition.  One that held up another that it waits for would do so
+            # for ever.
             text = 'until %s; do sleep 0.05; done; touch %s; echo' % (condition, name)
             return (yield self.command(text, gate=gate, sink=Sink())).code
 
@@ -96,13 +103,15 @@ class Gates(EngineTestCase):
         gate = Gate(4)
         for _ in range(9):
             gate.narrow()
-        self.assertEqual(len(self.run_flows([self.one(self.command(ENTER + 'echo', gate=gate, sink=Sink()))
-                                             for _ in range(8)])), 8)
+        self.assertEqual(
+            len(self.run_flows([self.one(self.command(ENTER + 'echo', gate=gate, sink=Sink()))
+                                for _ in range(8)])), 8)
         self.assertEqual((self.most_inside(), gate.limit), (1, 1))
 
     def test_those_behind_one_that_cannot_be_run_come_in(self):
         gate = Gate(1)
-        reports = self.run_flows([self.one(Command(('/nonexistent',), gate=gate)) for _ in range(5)])
+        reports = self.run_flows(
+            [self.one(Command(('/nonexistent',), gate=gate)) for _ in range(5)])
         self.assertEqual([report.status for report in reports], ['unspawnable'] * 5)
 
     def test_an_interrupt_ends_those_that_wait(self):
@@ -130,7 +139,8 @@ class Background(EngineTestCase):
 
     def test_it_lives_beside_what_follows_and_holds_no_slot(self):
         def flow():
-            child = yield self.command('echo begun; exec sleep 60', beside='background', sink=Sink())
+            child = yield self.command('echo begun; exec sleep 60', beside='background',
+                                       sink=Sink())
             try:
                 return (yield self.command('echo step')).stdout
             finally:
@@ -154,13 +164,16 @@ class Background(EngineTestCase):
         self.assertEqual(self.run_flows([flow()]), ['done'])
 
     def test_what_has_not_begun_in_time_gets_no_grace(self):
-        command = self.command('trap "echo TERM >> log" TERM; while :; do sleep 0.1; done', hello=0.3, sink=Sink())
-        self.assertEqual(self.run_flows([self.one(command._replace(grace=60.0))])[0].status, 'hello')
+        command = self.command('trap "echo TERM >> log" TERM; while :; do sleep 0.1; done',
+                               hello=0.3, sink=Sink())
+        self.assertEqual(self.run_flows([self.one(command._replace(grace=60.0))])[0].status,
+                         'hello')
         self.assertEqual(os.listdir(self.scratch), [])
 
     def test_its_end_can_be_waited_for_before_and_after_it(self):
         def flow(pause):
-            child = yield self.command('echo begun; sleep 0.2; exit 7', beside='background', sink=Sink())
+            child = yield self.command('echo begun; sleep 0.2; exit 7', beside='background',
+                                       sink=Sink())
             yield Sleep(pause)
             return (yield Ended(child)).code
 
@@ -168,9 +181,11 @@ class Background(EngineTestCase):
 
     def test_what_is_tied_to_it_ends_with_it_only_when_it_fails(self):
         def flow(end, pause):
-            child = yield self.command('echo begun; sleep 0.2; ' + end, beside='background', sink=Sink())
+            child = yield self.command('echo begun; sleep 0.2; ' + end, beside='background',
+                                       sink=Sink())
             yield Sleep(pause)
-            return (yield self.command('sleep 0.6; echo whole; [ %s != "exit 7" ] || sleep 60' % repr(end), tied=child)).status
+            return (yield self.command('sleep 0.6; echo whole; [ %s != "exit 7" ] || sleep 60'
+                                       % repr(end), tied=child)).status
 
         self.assertEqual(self.run_flows([flow('exit 7', 0)]), ['over'])
         self.assertEqual(self.run_flows([flow('exit 7', 0.5)]), ['over'])
@@ -178,7 +193,8 @@ class Background(EngineTestCase):
 
     def test_an_interrupt_reaches_who_waits_for_its_end(self):
         def flow(run):
-            child = yield self.command('echo begun; exec sleep 60', beside='background', sink=Sink())
+            child = yield self.command('echo begun; exec sleep 60', beside='background',
+                                       sink=Sink())
             run.loop.call_later(0.1, run.interrupt, signal.SIGTERM)
             try:
                 yield Ended(child)
@@ -200,7 +216,8 @@ class Background(EngineTestCase):
                 return self.parts.pop(0)
 
             def go_on(self):
-                if self.parts[:1] == [None]:    # a source is asked again when its child answers: this may be the second call
+                # A source is asked again when its child answers: this may be the second call.
+                if self.parts[:1] == [None]:
                     self.parts.pop(0)
                     self.wake()
 
@@ -208,11 +225,13 @@ class Background(EngineTestCase):
                 pass
 
         with running(1, 1.0) as run:
-            self.assertEqual(run.report(self.one(Command(('cat',), source=Slow()))).stdout, b'one two')
+            self.assertEqual(run.report(self.one(Command(('cat',), source=Slow()))).stdout,
+                             b'one two')
 
     def test_an_interrupt_ends_it_with_its_flow(self):
         def flow(run):
-            child = yield self.command('echo begun; exec sleep 60', beside='background', sink=Sink())
+            child = yield self.command('echo begun; exec sleep 60', beside='background',
+                                       sink=Sink())
             try:
                 yield Sleep(0.1)
                 run.interrupt(signal.SIGTERM)
@@ -275,9 +294,12 @@ class Ways(unittest.TestCase):
 
     def test_hosts_of_one_address_or_jump_host_have_one_way(self):
         self.assertEqual(login.parse_ways(
-            'asked a\nhostname 10.0.0.1\nport 22\nasked b\nport 22\nhostname 10.0.0.1\nproxyjump none\n'
-            'asked c\nhostname 10.0.0.1\nport 23\nasked d\nhostname x\nproxyjump j,k\nport 22\nasked e\n'),
-            {'a': '10.0.0.1 port 22', 'b': '10.0.0.1 port 22', 'c': '10.0.0.1 port 23', 'd': 'by j'})
+            'asked a\nhostname 10.0.0.1\nport 22\nasked b\nport 22\nhostname 10.0.0.1\nproxyjump '
+            'none\n'
+            'asked c\nhostname 10.0.0.1\nport 23\nasked d\nhostname x\nproxyjump j,k\nport '
+            '22\nasked e\n'),
+            {'a': '10.0.0.1 port 22', 'b': '10.0.0.1 port 22', 'c': '10.0.0.1 port 23',
+             'd': 'by j'})
 
 
 class OnHosts(LabTestCase):
@@ -298,7 +320,9 @@ class OnHosts(LabTestCase):
         super().tearDown()
 
     def masters(self):
-        """The pids of those that serve a kept connection: they have written its name over what they were called."""
+        """The pids of those that serve a kept connection: they have written its name over what they
+        were called.
+        """
         found = []
         for pid in filter(str.isdigit, os.listdir('/proc')):
             with contextlib.suppress(OSError), open('/proc/%s/cmdline' % pid) as file:
@@ -311,12 +335,15 @@ class OnHosts(LabTestCase):
         rule = ('INPUT', '-p', 'tcp', '--syn', '-m', 'comment', '--comment', 'logins')
         self.lab.inside(name, 'iptables', '-w', '-I', *rule)
         work()
-        told = next(line for line in self.lab.inside(name, 'iptables', '-w', '-nvxL', 'INPUT').splitlines() if 'logins' in line)
+        told = next(line for line in self.lab.inside(name, 'iptables', '-w', '-nvxL',
+                                                     'INPUT').splitlines() if 'logins' in line)
         self.lab.inside(name, 'iptables', '-w', '-D', *rule)
         return int(told.split()[0])
 
     def run_kept(self, text='echo ran', *options):
-        """Run a command on h1 with a connection that is kept; it must succeed, and say nothing but its output."""
+        """Run a command on h1 with a connection that is kept; it must succeed, and say nothing but
+        its output.
+        """
         done = self.lwt('--set', 'persist=30', 'exec', *options, '-w', 'h1', '--', text)
         self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''), done)
 
@@ -331,12 +358,15 @@ class OnHosts(LabTestCase):
         self.assertEqual(os.listdir(self.sockets), [])
 
     def test_what_ssh_tells_of_many_hosts_is_remembered_until_its_configuration_changes(self):
-        self.write('bin/ssh', '#!/bin/sh\ncase " $* " in *" -G "*) echo asked >> "$FAKE_ROOT/asked" ;; esac\n'
+        self.write('bin/ssh',
+                   '#!/bin/sh\ncase " $* " in *" -G "*) echo asked >> "$FAKE_ROOT/asked" ;; esac\n'
                               'exec %s/ssh "$@"\n' % FAKE, 0o755)
         config = self.write('config', '')
         os.mkdir(self.path('fake'))
-        env = dict(self.env, FAKE_ROOT=self.path('fake'), PATH=self.path('bin') + ':' + self.env['PATH'], LWT_SSH_CONFIG=config)
-        for hosts, stamp, asked in (('n[1-9]', 1, 9), ('n[1-9]', 1, 9), ('n[1-11]', 1, 11), ('n[1-8]', 1, 11),
+        env = dict(self.env, FAKE_ROOT=self.path('fake'),
+                   PATH=self.path('bin') + ':' + self.env['PATH'], LWT_SSH_CONFIG=config)
+        for hosts, stamp, asked in (('n[1-9]', 1, 9), ('n[1-9]', 1, 9), ('n[1-11]', 1, 11),
+                                    ('n[1-8]', 1, 11),
                                     ('n[1-9]', 2000000000 * 10, 20)):
             os.utime(config, (stamp, stamp))
             self.assertEqual(self.lwt('exec', '-w', hosts, '--', 'true', env=env).code, 0)
@@ -346,10 +376,13 @@ class OnHosts(LabTestCase):
         self.assertEqual(self.logins('h1', self.run_kept), 1)
         self.assertEqual(self.logins('h1', self.run_kept), 0)
         master, = self.masters()
-        self.assertEqual([os.readlink('/proc/%d/fd/%d' % (master, fd)) for fd in range(3)], ['/dev/null'] * 3)
+        self.assertEqual([os.readlink('/proc/%d/fd/%d' % (master, fd)) for fd in range(3)],
+                         ['/dev/null'] * 3)
         self.write('file', 'x')
-        self.assertEqual(self.logins('h1', lambda: self.lwt('--set', 'persist=30', 'put', '-w', 'h1', 'file', '/tmp/')), 0)
-        self.assertEqual(self.logins('h1', lambda: self.lwt('exec', '-w', 'h1', '--', 'rm /tmp/file')), 1)
+        self.assertEqual(self.logins(
+            'h1', lambda: self.lwt('--set', 'persist=30', 'put', '-w', 'h1', 'file', '/tmp/')), 0)
+        self.assertEqual(
+            self.logins('h1', lambda: self.lwt('exec', '-w', 'h1', '--', 'rm /tmp/file')), 1)
 
     def test_N_9_a_kept_connection_that_is_gone_is_made_anew(self):
         self.run_kept()
@@ -360,12 +393,14 @@ class OnHosts(LabTestCase):
         self.assertTrue(wait_for(lambda: not self.masters()))
         self.assertEqual(self.logins('h1', self.run_kept), 1)
 
-    def test_N_9_a_kept_connection_that_has_fallen_silent_is_replaced_within_the_hello_timeout(self):
+    def test_N_9_a_kept_connection_that_has_fallen_silent_is_replaced_within_the_hello_timeout(
+            self):
         self.run_kept('echo ran', '--hello-timeout', '3')
         for pid in self.lab.pids('h1'):
             os.kill(pid, signal.SIGSTOP)
         try:
-            self.assertEqual(self.logins('h1', lambda: self.run_kept('echo ran', '--hello-timeout', '3')), 1)
+            self.assertEqual(
+                self.logins('h1', lambda: self.run_kept('echo ran', '--hello-timeout', '3')), 1)
         finally:
             for pid in self.lab.pids('h1'):
                 os.kill(pid, signal.SIGCONT)
@@ -373,8 +408,10 @@ class OnHosts(LabTestCase):
     def test_N_9_a_host_that_is_gone_with_its_kept_connection_is_a_time_out(self):
         self.run_kept()
         self.lab.black_hole('h1')
-        done = self.lwt('--set', 'persist=30', 'exec', '-t', '1', '--hello-timeout', '1', '-w', 'h1', '--', 'echo no')
-        self.assertEqual((done.code, done.out, done.err), (3, '', 'lwt: h1: unreachable (no answer in 2 s)\n'))
+        done = self.lwt('--set', 'persist=30', 'exec', '-t', '1', '--hello-timeout', '1', '-w',
+                        'h1', '--', 'echo no')
+        self.assertEqual((done.code, done.out, done.err),
+                         (3, '', 'lwt: h1: unreachable (no answer in 2 s)\n'))
 
     def test_kill_9_and_interrupts_in_a_visit_leave_no_connection(self):
         self.make_lab_workspace(['h1'])
@@ -390,7 +427,8 @@ class OnHosts(LabTestCase):
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
                 self.assertEqual(os.listdir(self.sockets), [])
                 self.lab.heal('h1')
-        self.assertTrue(wait_for(lambda: not self.lab.pids('h1')), 'sshd waits for who does not come back')
+        self.assertTrue(wait_for(lambda: not self.lab.pids('h1')),
+                        'sshd waits for who does not come back')
 
 
 class CrowdedHosts(ProgramTestCase):
@@ -410,7 +448,8 @@ class CrowdedHosts(ProgramTestCase):
                 config = file.read().replace('Host h1\n', 'Host %s\n' % ' '.join(names))
             env = dict(self.env, LWT_SSH_CONFIG=self.write('ssh_config', config))
             done = self.lwt('exec', '-w', 'n[0-39]', '--', 'echo ran', env=env, timeout=180)
-        self.assertEqual(sorted(done.out.split('\n')[:-1]), sorted('%s: ran' % name for name in names))
+        self.assertEqual(sorted(done.out.split('\n')[:-1]),
+                         sorted('%s: ran' % name for name in names))
         self.assertEqual((done.code, done.err), (0, ''))
 
     def test_N_8_a_host_that_lets_one_session_in_serves_the_others_by_logins_of_their_own(self):

@@ -26,7 +26,8 @@ from tests.test_flow import HOST, drive, says, session, unreached
 from tests.test_shells import SHELLS, path_without
 
 LOCAL = Host('localhost', 'local')
-ODD = ['a b', "it's", '-x', '*', 'new\nline', 'back\\slash', '$(touch x)', '"', os.fsdecode(b'\xff\xfe'), '.hidden', '..x', ' ',
+ODD = ['a b', "it's", '-x', '*', 'new\nline', 'back\\slash', '$(touch x)', '"',
+       os.fsdecode(b'\xff\xfe'), '.hidden', '..x', ' ',
        'é', '~', '#']
 
 
@@ -52,7 +53,9 @@ def tree(path):
 
 
 def environments(scratch):
-    """(name, shell, PATH) of the hosts that are played: every shell with all tools, and one with nothing but busybox."""
+    """(name, shell, PATH) of the hosts that are played: every shell with all tools, and one with
+    nothing but busybox.
+    """
     for shell in SHELLS:
         yield ' '.join(shell), ' '.join(shell), os.environ['PATH']
     if shutil.which('busybox'):
@@ -106,17 +109,21 @@ class CopyTestCase(LeakCheckedTestCase):
             return run.report(self.played(flow))
 
     def session(self, **settings):
-        return call.Session(config.load(None, {}, ())._replace(**settings), ssh.Transport('', '', login_dir=self.home))
+        return call.Session(config.load(None, {}, ())._replace(**settings),
+                            ssh.Transport('', '', login_dir=self.home))
 
     def put(self, paths, target, terms=transfer.Terms(), links='follow', **settings):
         self.tally = transfer.Tally()
-        return self.run_flow(transfer.put(self.session(**settings), self.host, manifest.survey(paths, links), target, terms,
+        return self.run_flow(transfer.put(self.session(**settings), self.host,
+                                          manifest.survey(paths, links), target, terms,
                                           self.tally))
 
-    def get(self, paths, directory, replace=False, terms=transfer.Terms(), links='follow', **settings):
+    def get(self, paths, directory, replace=False, terms=transfer.Terms(), links='follow',
+            **settings):
         self.tally = transfer.Tally()
-        return self.run_flow(transfer.get(self.session(**settings), self.host, paths, directory, terms,
-                                          transfer.GetOptions(replace, links), self.tally))
+        return self.run_flow(
+            transfer.get(self.session(**settings), self.host, paths, directory, terms,
+                         transfer.GetOptions(replace, links), self.tally))
 
     def in_each(self, test):
         """Call test() for every host that is played, each with a new home."""
@@ -157,7 +164,8 @@ class Puts(CopyTestCase):
         def there_and_back():
             self.assert_ok(self.put([self.source()], '.'), '%d files copied' % count)
             self.assertEqual(tree(self.at_home('source')), tree(self.source()))
-            modes = [os.stat(self.at_home('source', name)).st_mode & 0o777 for name in ('run', 'big', 'empty')]
+            modes = [os.stat(self.at_home('source', name)).st_mode & 0o777
+                     for name in ('run', 'big', 'empty')]
             self.assertEqual(modes, [0o755, 0o600, 0o644])
             back = tempfile.mkdtemp(dir=self.scratch)
             self.assert_ok(self.get(['source'], back), '%d files copied' % count)
@@ -174,7 +182,8 @@ class Puts(CopyTestCase):
                 write(os.path.join(root, 'tree', name), name.encode())
             os.mkdir(os.path.join(root, 'tree', 'empty'))
             self.assert_ok(self.put([os.path.join(root, 'tree')], 'tree'), '4 files copied')
-            self.assert_ok(self.put([os.path.join(root, 'tree')], '.'), '0 files copied, 4 unchanged')
+            self.assert_ok(self.put([os.path.join(root, 'tree')], '.'),
+                           '0 files copied, 4 unchanged')
             self.assertEqual(self.tally.moved, 0)
             write(os.path.join(root, 'tree', 'c'), b'C')                # of the same size
             os.chmod(os.path.join(root, 'tree', 'run'), 0o755)
@@ -187,7 +196,8 @@ class Puts(CopyTestCase):
         self.in_each(again)
 
     def test_several_things_go_into_a_directory_and_each_is_compared(self):
-        paths = [write(self.path('from', name), name.encode()) for name in ('one', '-two', 'the third')]
+        paths = [write(self.path('from', name), name.encode())
+                 for name in ('one', '-two', 'the third')]
 
         def several():
             self.assertEqual(self.put(paths, 'nosuch').reason, './nosuch: no such directory')
@@ -206,7 +216,8 @@ class Puts(CopyTestCase):
             write(self.at_home('t', 'both'), b'old')
             write(self.at_home('t', 'sub', 'old'), b'old')
             self.assert_ok(self.put([self.path('t')], '.'))
-            self.assertEqual(tree(self.at_home('t')), {'sub': None, 'both': b'new', 'sub/new': b'new', 'sub/old': b'old'})
+            self.assertEqual(tree(self.at_home('t')),
+                             {'sub': None, 'both': b'new', 'sub/new': b'new', 'sub/old': b'old'})
             write(self.at_home('u', 'sub'), b'a file')
             write(self.at_home('v', 'both', 'x'), b'in a directory')
             for name in ('u', 'v'):
@@ -229,7 +240,8 @@ class Puts(CopyTestCase):
 
     def test_targets_that_cannot_be(self):
         source = write(self.path('file'), b'x')
-        for target, said in (('no/such', './no: no such directory'), ('new/', './new/: no such directory'),
+        for target, said in (('no/such', './no: no such directory'),
+                             ('new/', './new/: no such directory'),
                              ('/proc/x', '/proc: '), ('..x/..', 'no such directory')):
             with self.subTest(target=target):
                 self.assertIn(said, self.put([source], target).reason)
@@ -244,14 +256,16 @@ class Puts(CopyTestCase):
         self.assertEqual(tree(self.scratch)['outside'], b'untouched')
 
     def test_a_source_that_changes_after_it_was_looked_at_is_named_and_nothing_appears(self):
-        for name, change in (('longer', b'longer than before'), ('shorter', b''), ('same', b'12345')):
+        for name, change in (('longer', b'longer than before'), ('shorter', b''),
+                             ('same', b'12345')):
             with self.subTest(name):
                 source = write(self.path('file'), b'12346')
                 wanted = manifest.survey([source])
                 write(source, change)
                 os.utime(source, (1, 1))
-                verdict = self.run_flow(transfer.put(self.session(), self.host, wanted, 'there', transfer.Terms(),
-                                                     transfer.Tally()))
+                verdict = self.run_flow(
+                    transfer.put(self.session(), self.host, wanted, 'there', transfer.Terms(),
+                                 transfer.Tally()))
                 self.assertEqual(verdict.kind, 'failed')
                 self.assertIn('file\': changed while it was read', verdict.reason)
                 self.assertEqual(os.listdir(self.home), [])
@@ -270,10 +284,12 @@ class Puts(CopyTestCase):
         write(self.at_home('.lwt-put.dead', 'owner'), ('999999 1 %s\n' % boot).encode())
         with open('/proc/self/stat') as file:
             start = file.read().rpartition(') ')[2].split()[19]
-        write(self.at_home('.lwt-put.alive', 'owner'), ('%d %s %s\n' % (os.getpid(), start, boot)).encode())
+        write(self.at_home('.lwt-put.alive', 'owner'),
+              ('%d %s %s\n' % (os.getpid(), start, boot)).encode())
         write(self.at_home('.lwt-put.elsewhere', 'owner'), b'1 1 another-boot\n')
         self.assert_ok(self.put([self.path('file')], '.'))
-        self.assertEqual(sorted(os.listdir(self.home)), ['.lwt-put.alive', '.lwt-put.elsewhere', 'file'])
+        self.assertEqual(sorted(os.listdir(self.home)),
+                         ['.lwt-put.alive', '.lwt-put.elsewhere', 'file'])
         os.utime(self.at_home('.lwt-put.elsewhere'), (1, 1))
         self.assert_ok(self.put([self.path('file')], '.'))
         self.assertEqual(sorted(os.listdir(self.home)), ['.lwt-put.alive', 'file'])
@@ -301,7 +317,8 @@ class Puts(CopyTestCase):
             return verdict.ok
 
         def put():
-            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', self.home], check=True)
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', self.home],
+                           check=True)
             try:
                 ends = [put_with_room(pages) for pages in range(20)]
             finally:
@@ -321,11 +338,14 @@ class Puts(CopyTestCase):
 
     def test_N_5_an_input_that_stands_still_is_cut_by_the_host_itself(self):
         def stalled():
-            command = next(transfer.put(self.session(stall=1.0), self.host, manifest.survey([self.path('file')]), 'there',
+            command = next(transfer.put(self.session(stall=1.0), self.host,
+                                        manifest.survey([self.path('file')]), 'there',
                                         transfer.Terms(), transfer.Tally()))
             line = command.argv[2].replace('exec /bin/sh', 'exec ' + self.shell, 1)
-            popen = subprocess.Popen(('/bin/sh', '-c', line), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     stderr=subprocess.DEVNULL, cwd=self.home, env=self.environment(), start_new_session=True)
+            popen = subprocess.Popen(('/bin/sh', '-c', line), stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL, cwd=self.home,
+                                     env=self.environment(), start_new_session=True)
             with popen.stdout, popen.stdin:
                 popen.stdin.write(command.stdin)
                 popen.stdin.flush()
@@ -343,7 +363,8 @@ class Puts(CopyTestCase):
         write(self.at_home('file'), b'12345')
         self.search = path_without(self.scratch, 'sha256sum', 'shasum', 'cksum')
         for verdict in (self.put([self.source()], '.'), self.get(['file'], self.path('there'))):
-            self.assertEqual((verdict.kind, verdict.reason), ('failed', 'there is none of sha256sum, shasum and cksum'))
+            self.assertEqual((verdict.kind, verdict.reason),
+                             ('failed', 'there is none of sha256sum, shasum and cksum'))
         self.assertEqual(os.listdir(self.home), ['file'])
 
     def test_a_host_without_sha256_verifies_by_cksum(self):
@@ -353,7 +374,8 @@ class Puts(CopyTestCase):
             with mock.patch.object(manifest, 'cksum', lambda chunks: 1):
                 self.assertEqual(self.put(paths, '.').reason, 'what arrived is not what was sent')
         os.mkdir(self.at_home('more'))
-        large = write(self.path('large'), bytes(local_work.SMALL + 1))      # its sums take a process of their own
+        # Its sums take a process of their own.
+        large = write(self.path('large'), bytes(local_work.SMALL + 1))
         self.assert_ok(self.put([large, self.source()], 'more'), None)
         self.assertEqual(tree(self.at_home('more'))['large'], bytes(local_work.SMALL + 1))
         self.assertEqual(tree(self.at_home('source')), tree(self.source()))
@@ -372,9 +394,11 @@ class Gets(CopyTestCase):
             self.home, self.host = home, LOCAL._replace(home=home)
             back = tempfile.mkdtemp(dir=self.scratch)
             self.assert_ok(self.get(['*.log', 'd?r', '~/x y'], back))
-            self.assertEqual(tree(back), {'a.log': b'a.log', 'b.log': b'b.log', 'dir': None, 'dir/c': b'dir/c', 'x y': b'x y'})
+            self.assertEqual(tree(back), {'a.log': b'a.log', 'b.log': b'b.log', 'dir': None,
+                                          'dir/c': b'dir/c', 'x y': b'x y'})
             more = os.path.join(back, 'more')
-            self.assertEqual(self.get(['*.log', '*.txt'], more).reason, home + '/*.txt: no such file')
+            self.assertEqual(self.get(['*.log', '*.txt'], more).reason,
+                             home + '/*.txt: no such file')
             self.assertEqual(sorted(tree(more)), ['a.log', 'b.log'])
         home = self.home
         self.in_each(expanded)
@@ -385,8 +409,10 @@ class Gets(CopyTestCase):
         write(self.at_home('e', 'f', 'g'))
         os.symlink('nowhere', self.at_home('dangling'))
         write(self.at_home('new\nline'))
-        for path, said in (('d', 'd/fifo: neither a file nor a directory'), ('dangling', 'dangling link (to nowhere)'),
-                           ('/', '/: cannot be fetched'), ('e/.', 'as a whole'), ('e/f/..', 'as a whole')):
+        for path, said in (('d', 'd/fifo: neither a file nor a directory'),
+                           ('dangling', 'dangling link (to nowhere)'),
+                           ('/', '/: cannot be fetched'), ('e/.', 'as a whole'),
+                           ('e/f/..', 'as a whole')):
             with self.subTest(path=path):
                 verdict = self.get([path], self.path('back'))
                 self.assertEqual(verdict.kind, 'failed')
@@ -408,7 +434,8 @@ class Gets(CopyTestCase):
             os.makedirs(self.at_home('dir', 'empty'))
             back = tempfile.mkdtemp(dir=self.scratch)
             self.assert_ok(self.get(['*.log', 'dir', 'one'], back), '5 files copied')
-            self.assert_ok(self.get(['*.log', 'dir', 'one'], back, replace=True), '0 files copied, 5 unchanged')
+            self.assert_ok(self.get(['*.log', 'dir', 'one'], back, replace=True),
+                           '0 files copied, 5 unchanged')
             self.assertEqual(self.tally.moved, 0)
             os.mkdir(self.at_home('none'))
             self.assert_ok(self.get(['none'], back), '0 files copied')
@@ -416,8 +443,10 @@ class Gets(CopyTestCase):
             os.rmdir(self.at_home('none'))
             os.rmdir(os.path.join(back, 'none'))
             write(self.at_home('b.log'), b'changed')
-            os.rename(self.at_home('dir', 'x y'), self.at_home('dir', 'z'))         # the same contents
-            self.assert_ok(self.get(['*.log', 'dir', 'one'], back, replace=True), '3 files copied, 2 unchanged')
+            # The same contents.
+            os.rename(self.at_home('dir', 'x y'), self.at_home('dir', 'z'))
+            self.assert_ok(self.get(['*.log', 'dir', 'one'], back, replace=True),
+                           '3 files copied, 2 unchanged')
             self.assertEqual(tree(back), tree(self.home))
             self.assert_nothing_left()
         self.in_each(again)
@@ -442,7 +471,8 @@ class Gets(CopyTestCase):
         write(self.at_home('x', 'f'), b'new')
         rename = os.rename
         for error, times, caught in ((OSError(5, 'Input/output error'), 1, LocalError),
-                                     (OSError(5, 'Input/output error'), 2, LocalError), (Cancelled(), 1, Cancelled)):
+                                     (OSError(5, 'Input/output error'), 2, LocalError),
+                                     (Cancelled(), 1, Cancelled)):
             with self.subTest(error=error, times=times):
                 back = tempfile.mkdtemp(dir=self.scratch)
                 write(os.path.join(back, 'x', 'f'), b'old')
@@ -466,7 +496,8 @@ class Gets(CopyTestCase):
             if os.path.dirname(new) == self.path('back'):
                 raise OSError(5, 'Input/output error')
             rename(old, new)
-        with mock.patch.object(os, 'rename', failing), self.assertRaisesRegex(LocalError, 'cannot be moved back') as caught:
+        with mock.patch.object(os, 'rename', failing), self.assertRaisesRegex(
+                LocalError, 'cannot be moved back') as caught:
             self.get(['x'], self.path('back'), replace=True)
         with open(os.path.join(caught.exception.hint.replace('it is now ', ''), 'f')) as file:
             self.assertEqual(file.read(), 'old')
@@ -476,14 +507,18 @@ class Gets(CopyTestCase):
     def test_no_room_here_is_said_before_anything_comes(self):
         write(self.at_home('x'), b'x' * 1000)
         real = os.statvfs(self.scratch)
-        with mock.patch.object(os, 'statvfs', lambda path: mock.Mock(f_bavail=0, f_frsize=real.f_frsize, f_blocks=9)):
+        with mock.patch.object(os,
+                               'statvfs', lambda path: mock.Mock(f_bavail=0, f_frsize=real.f_frsize,
+                                                                 f_blocks=9)):
             verdict = self.get(['x'], self.path('back'))
-        self.assertIn('no room here for 1000 bytes: 2000 bytes are needed, 0 are free', verdict.reason)
+        self.assertIn('no room here for 1000 bytes: 2000 bytes are needed, 0 are free',
+                      verdict.reason)
         self.assertEqual(os.listdir(self.path('back')), [])
 
     def test_a_disk_that_is_full_after_all_is_this_machines_fault_and_leaves_nothing(self):
         write(self.at_home('x'), b'x' * 1000)
-        with mock.patch.object(transfer._Receiver, '_write', side_effect=OSError(28, 'No space left on device')):
+        with mock.patch.object(transfer._Receiver, '_write',
+                               side_effect=OSError(28, 'No space left on device')):
             with self.assertRaises(LocalError) as caught:
                 self.get(['x'], self.path('back'))
         self.assertIn('No space left', caught.exception.message)
@@ -518,12 +553,16 @@ class HostileHosts(unittest.TestCase):
         self.into = os.path.join(directory.name, 'into')
 
     def get(self, announced, members, patterns=('x',), told=None, stream=None, replace=False):
-        """Drive a get; told: what is said after the stream, by default what is right of a single file."""
+        """Drive a get; told: what is said after the stream, by default what is right of a single
+        file.
+        """
         stream = packed(members) if stream is None else stream
         content = next((content for content in members.values() if isinstance(content, bytes)), b'')
-        told = b'tar 0\ndigest sha256 %s\n' % manifest.sha256([content]).encode() if told is None else told
+        told = (b'tar 0\ndigest sha256 %s\n' % manifest.sha256([content]).encode() if told is None
+                else told)
         verdict, _requests = drive(
-            transfer.get(session(), HOST, patterns, self.into, transfer.Terms(), transfer.GetOptions(replace),
+            transfer.get(session(), HOST, patterns, self.into, transfer.Terms(),
+                         transfer.GetOptions(replace),
                          transfer.Tally()),
             [says(announced + stream, stderr=told)])
         return verdict, tree(self.into) if os.path.isdir(self.into) else {}
@@ -534,10 +573,14 @@ class HostileHosts(unittest.TestCase):
         self.assertEqual(came, {'x': b'abc'})
 
     def test_S_6_members_that_lead_out_or_are_no_files_are_refused_and_nothing_appears(self):
-        for members in ({'r/x': b'abc', '../evil': b''}, {'r/x': b'abc', '/evil': b''}, {'r/x': b'abc', 'r/evil': b''},
-                        {'r/x': b'abc', 'r/x/../../e': b''}, {'r/x': special('r/x', tarfile.SYMTYPE, '/etc/passwd')},
-                        {'r/x': special('r/x', tarfile.SYMTYPE, 'y')}, {'r/x': special('r/x', tarfile.FIFOTYPE)},
-                        {'r/x': special('r/x', tarfile.CHRTYPE)}, {'r/x': special('r/x', tarfile.LNKTYPE, '/etc/passwd')}):
+        for members in ({'r/x': b'abc', '../evil': b''}, {'r/x': b'abc', '/evil': b''},
+                        {'r/x': b'abc', 'r/evil': b''},
+                        {'r/x': b'abc', 'r/x/../../e': b''},
+                        {'r/x': special('r/x', tarfile.SYMTYPE, '/etc/passwd')},
+                        {'r/x': special('r/x', tarfile.SYMTYPE, 'y')},
+                        {'r/x': special('r/x', tarfile.FIFOTYPE)},
+                        {'r/x': special('r/x', tarfile.CHRTYPE)},
+                        {'r/x': special('r/x', tarfile.LNKTYPE, '/etc/passwd')}):
             with self.subTest(members=list(members)):
                 verdict, came = self.get(b'path 1 3 /r/x\nsend\n', members)
                 self.assertEqual((verdict.kind, came), ('failed', {}))
@@ -548,17 +591,22 @@ class HostileHosts(unittest.TestCase):
         for stream, told, reason in (
                 (packed({'r/x': b'ab'}), None, '2 of 3 bytes'), (packed({}), None, 'did not come'),
                 (b'nonsense' * 999, None, 'tar'),
-                (right[:700], None, ''), (right, b'tar 2\ntar: x: cannot open\n', 'tar: x: cannot open'),
-                (right, b'tar 0\n', 'changed'), (right, b'', 'tar failed'), (right, b'tar 0\ndigest sha256 00\n', 'changed'),
-                (packed({'r/x': b'x' * (2 << 20)}), None, 'more than it announced'), (right, digest, 'tar failed')):
+                (right[:700], None, ''),
+                (right, b'tar 2\ntar: x: cannot open\n', 'tar: x: cannot open'),
+                (right, b'tar 0\n', 'changed'), (right, b'', 'tar failed'),
+                (right, b'tar 0\ndigest sha256 00\n', 'changed'),
+                (packed({'r/x': b'x' * (2 << 20)}), None, 'more than it announced'),
+                (right, digest, 'tar failed')):
             with self.subTest(told=told, reason=reason):
                 with mock.patch.object(budgets, 'DIRECTORIES_ROOM', 1 << 20):
-                    verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, told=told, stream=stream)
+                    verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, told=told,
+                                             stream=stream)
                 self.assertEqual((verdict.kind, came), ('failed', {}))
                 self.assertIn(reason, verdict.reason)
 
     def test_S_5_names_that_nobody_asked_for_are_refused(self):
-        for announced, patterns in ((b'path 1 3 /r/.bashrc\n', ('x',)), (b'path 1 3 /r/x.sh\n', ('*.log',)),
+        for announced, patterns in ((b'path 1 3 /r/.bashrc\n', ('x',)),
+                                    (b'path 1 3 /r/x.sh\n', ('*.log',)),
                                     (b'path 1 3 /r/x\npath 1 3 /r/y\n', ('x',))):
             with self.subTest(announced=announced):
                 verdict, came = self.get(announced + b'send\n', {}, patterns)
@@ -566,7 +614,8 @@ class HostileHosts(unittest.TestCase):
                 self.assertEqual(came, {})
 
     def test_S_26_an_announcement_that_is_none_is_the_hosts_failure(self):
-        for line in (b'nonsense', b'path 1 2', b'path x y /r/x', b'path \xc2\xb2 1 /r/x', b'path -1 1 /r/x', b'path 1 1 x',
+        for line in (b'nonsense', b'path 1 2', b'path x y /r/x', b'path \xc2\xb2 1 /r/x',
+                     b'path -1 1 /r/x', b'path 1 1 x',
                      b'path 1 ' + b'9' * 6000 + b' /r/x', b'path 1 1 /', b'path 1 1 /r/\0x',
                      b'path 1 1 /r/..', b'path 1 1 /r/.', b'', b'x' * 99999,
                      b'path 1 1 /a/x\npath 1 1 /b/x'):
@@ -576,7 +625,8 @@ class HostileHosts(unittest.TestCase):
 
     def test_SR_4_a_stream_with_deep_directories(self):
         """SR-4: it is refused, nothing is left, and the next get finds its way."""
-        deep = {'r/x/' + '/'.join('d' * level): special('r/x/' + '/'.join('d' * level), tarfile.DIRTYPE)
+        deep = {'r/x/'
+                + '/'.join('d' * level): special('r/x/' + '/'.join('d' * level), tarfile.DIRTYPE)
                 for level in range(300, 1900, 300)}
         verdict, came = self.get(b'path 1 3 /r/x\nsend\n', dict(deep, **{'r/x/f': b'abc'}))
         self.assertEqual((verdict.kind, came), ('failed', {}))
@@ -584,7 +634,9 @@ class HostileHosts(unittest.TestCase):
         self.assertTrue(self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'})[0].ok)
 
     def test_SR_7_what_cannot_be_taken_fails_for_its_host(self):
-        """SR-7: an error that is not of this machine, or that nobody expected; what was there stays."""
+        """SR-7: an error that is not of this machine, or that nobody expected; what was there
+        stays.
+        """
         os.makedirs(os.path.join(self.into, 'x'))
         rename = os.rename
 
@@ -600,7 +652,8 @@ class HostileHosts(unittest.TestCase):
                 verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
             self.assertEqual((verdict.kind, came), ('failed', {'x': None}))
             self.assertIn(words, verdict.reason)
-        with mock.patch('lwt.copy.tarstream.unpack', side_effect=OSError(errno.ENOSPC, 'full')), self.assertRaises(LocalError):
+        with mock.patch('lwt.copy.tarstream.unpack',
+                        side_effect=OSError(errno.ENOSPC, 'full')), self.assertRaises(LocalError):
             self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, replace=True)
         self.assertEqual(tree(self.into), {'x': None})
 
@@ -619,7 +672,8 @@ class HostileHosts(unittest.TestCase):
             command.sink.feed('stdout', mark + b' begin\npath 1 3 /r/x\nsend\nhalf')
             raise Cancelled()
         with self.assertRaises(Cancelled), contextlib.suppress(StopIteration):
-            drive(transfer.get(session(), HOST, ['x'], self.into, transfer.Terms(), transfer.GetOptions(), transfer.Tally()),
+            drive(transfer.get(session(), HOST, ['x'], self.into, transfer.Terms(),
+                               transfer.GetOptions(), transfer.Tally()),
                   [broken])
         self.assertEqual(os.listdir(self.into), [])
 
@@ -632,7 +686,8 @@ class HostileHosts(unittest.TestCase):
         self.assertLess(len(receiver._head), 1 << 16)
 
     def receiver(self, patterns, replace=False):
-        return transfer._Receiver(patterns, self.into, transfer.GetOptions(replace), transfer.Tally())
+        return transfer._Receiver(patterns, self.into, transfer.GetOptions(replace),
+                                  transfer.Tally())
 
     def announced(self, text, free=1 << 50, blocks=1 << 40):
         """The problem of a _Receiver that was told this, where so many bytes are free."""
@@ -647,18 +702,23 @@ class HostileHosts(unittest.TestCase):
         problem, room = self.announced(b'path %d 0 /x\nsend\n' % most)
         self.assertEqual(problem, '')
         self.assertLess(room, 8 << 30)
-        for text in (b'path 1000000000000 0 /x\n', b'path %d 0 /x\n' % (most + 1), b'path %d 0 /x\npath 1 0 /y\n' % most,
+        for text in (b'path 1000000000000 0 /x\n', b'path %d 0 /x\n' % (most + 1),
+                     b'path %d 0 /x\npath 1 0 /y\n' % most,
                      b'path %d 0 /a/x\npath 1 0 /b/x\n' % most):
             with self.subTest(text=text):
-                self.assertEqual(self.announced(text + b'send\n')[0], 'more than 1000000 files at a time')
+                self.assertEqual(self.announced(text + b'send\n')[0],
+                                 'more than 1000000 files at a time')
 
     def test_SR_7_a_get_needs_room_for_the_stream_and_for_what_is_unpacked(self):
         large, kept = 1 << 24, (1 << 30) // 20
         for size, free, needed in ((1000, 2000, 0), (1000, 1999, 2000), (large, large + kept, 0),
-                                   (large, large + kept - 1, large + kept), (4 * large, 8 * large - 1, 8 * large)):
+                                   (large, large + kept - 1, large + kept),
+                                   (4 * large, 8 * large - 1, 8 * large)):
             with self.subTest(size=size, free=free):
                 problem, _room = self.announced(b'path 1 %d /x\nsend\n' % size, free, 1 << 30)
-                self.assertEqual(problem, needed and '%s: no room here for %d bytes: %d bytes are needed, %d are free' % (
+                self.assertEqual(problem,
+                                 needed and '%s: no room here for %d bytes: %d bytes are needed, '
+                                            '%d are free' % (
                     self.into, size, needed, free) or '')
 
     def test_SR_7_a_get_leaves_room_on_the_disk(self):
@@ -666,7 +726,9 @@ class HostileHosts(unittest.TestCase):
         with self.receiver(['x']) as receiver:
             receiver('stdout', b'path 1000000 0 /x\nsend\n')
             self.assertEqual((receiver.problem, receiver.error), ('', None))
-            with mock.patch.object(os, 'statvfs', return_value=mock.Mock(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)):
+            with mock.patch.object(os, 'statvfs',
+                                   return_value=mock.Mock(f_bavail=1 << 10, f_frsize=4096,
+                                                          f_blocks=1 << 20)):
                 while not receiver('stdout', b'x' * (1 << 16)) and taken < 1 << 30:
                     taken += 1 << 16
         self.assertLess(taken, budgets.ROOM_EVERY + 1)
@@ -689,8 +751,10 @@ class HostileHosts(unittest.TestCase):
         announced = [arrival.Announced(path, name, 0, 0, '') for path, name in (
             ('/r//b/./c', 'c'), ('/r/b', 'b'), ('/r/b/c/d', 'd'), ('/s/x', ''))]
         find = arrival._finder(announced)
-        for name, found in (('r/b/c/d/e', ('r/b/c', 'c')), ('r/b/c', ('r/b/c', 'c')), ('r/b/e', ('r/b', 'b')), ('r/bc', ('', '')),
-                            ('r', ('', '')), ('', ('', '')), ('/r/b', ('', '')), ('s/x/y', ('s/x', ''))):
+        for name, found in (('r/b/c/d/e', ('r/b/c', 'c')), ('r/b/c', ('r/b/c', 'c')),
+                            ('r/b/e', ('r/b', 'b')), ('r/bc', ('', '')),
+                            ('r', ('', '')), ('', ('', '')), ('/r/b', ('', '')),
+                            ('s/x/y', ('s/x', ''))):
             with self.subTest(name=name):
                 self.assertEqual(find(name), found)
 
@@ -699,8 +763,10 @@ class HostileHosts(unittest.TestCase):
         open(self.into, 'w').close()
         refused = UsageError('into: a link of somebody else')
         for patch, said in ((contextlib.suppress(), 'into: File exists'),
-                            (mock.patch('lwt.workspace.files.make_dir', side_effect=refused), 'into: a link'),
-                            (mock.patch('lwt.workspace.files.make_dir', side_effect=OSError(28, 'No space')), 'into: No space')):
+                            (mock.patch('lwt.workspace.files.make_dir', side_effect=refused),
+                             'into: a link'),
+                            (mock.patch('lwt.workspace.files.make_dir',
+                                        side_effect=OSError(28, 'No space')), 'into: No space')):
             with self.subTest(said=said), patch, self.assertRaisesRegex(LocalError, said):
                 self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'})
 
@@ -713,10 +779,13 @@ class HostileHosts(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as file:
             wanted = manifest.survey([file.name])
             for answer, kind, reason in ((says(code=1, stderr=b'mv: no\n'), 'failed', 'mv: no'),
-                                         (says(b'all\n'), 'failed', 'an answer that cannot be read'),
-                                         (unreached(), 'refused', 'unreachable (connection refused)')):
+                                         (says(b'all\n'), 'failed',
+                                          'an answer that cannot be read'),
+                                         (unreached(), 'refused',
+                                          'unreachable (connection refused)')):
                 with self.subTest(reason=reason):
-                    verdict, _requests = drive(transfer.put(session(), HOST, wanted, 't', transfer.Terms(), transfer.Tally()),
+                    verdict, _requests = drive(transfer.put(session(), HOST, wanted, 't',
+                                                            transfer.Terms(), transfer.Tally()),
                                                [answer])
                     self.assertEqual((verdict.kind, verdict.reason), (kind, reason))
 
@@ -745,7 +814,8 @@ class Sources(unittest.TestCase):
         os.makedirs(os.path.join(self.root, 'e', 'f'))
         for paths in (['nosuch'], ['fifo'], ['loop'], ['d/f', 'e/f'], ['l']):
             with self.subTest(paths=paths):
-                self.assertRaises(UsageError, manifest.survey, [os.path.join(self.root, path) for path in paths])
+                self.assertRaises(UsageError, manifest.survey,
+                                  [os.path.join(self.root, path) for path in paths])
         self.assertRaises(UsageError, manifest.survey, ['/'])
 
     @unittest.skipUnless(shutil.which('cksum'), 'no cksum')
@@ -759,7 +829,8 @@ class Sources(unittest.TestCase):
         data = b''.join(manifest.stream(found.entries))
         self.assertEqual(len(data) % manifest.RECORD, 0)
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            self.assertEqual([(member.name, member.size) for member in tar], [('./it', 0), ('./it/e', 0), ('./it/f', 3)])
+            self.assertEqual([(member.name, member.size) for member in tar],
+                             [('./it', 0), ('./it/e', 0), ('./it/f', 3)])
 
 
 if __name__ == '__main__':

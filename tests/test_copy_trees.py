@@ -1,4 +1,6 @@
-"""put and get of what is not a plain tree: links, odd names, modes, files that change or have no size, parts that cannot come."""
+"""put and get of what is not a plain tree: links, odd names, modes, files that change or have no
+size, parts that cannot come.
+"""
 
 import os
 import shutil
@@ -33,7 +35,8 @@ class FilesThatChange(TreeTestCase):
 
     def test_FR_13_a_file_that_grows_or_shrinks_is_named(self):
         tar = shutil.which('tar')
-        for when, change in (('after', 'echo more >> "$HOME/log"'), ('before', 'echo more >> "$HOME/log"'),
+        for when, change in (('after', 'echo more >> "$HOME/log"'),
+                             ('before', 'echo more >> "$HOME/log"'),
                              ('before', ': > "$HOME/log"'), ('after', ': > "$HOME/log"')):
             with self.subTest(when=when, change=change):
                 first, last = (change, '') if when == 'before' else ('', change)
@@ -48,15 +51,19 @@ class FilesThatChange(TreeTestCase):
                         self.assert_ok(verdict)
                         continue
                     self.assertEqual(verdict.kind, 'failed')
-                    self.assertRegex(verdict.reason, '^%s/log: changed while it was read' % self.home)
+                    self.assertRegex(verdict.reason,
+                                     '^%s/log: changed while it was read' % self.home)
                     self.assertEqual(sorted(tree_of(back)), paths[1:])
 
     def test_FR_13_what_tar_says_of_a_file_that_changes_is_told_in_our_words(self):
-        for said in ('file changed as we read it', 'File shrank by 5 bytes; padding with zeros', 'short read'):
+        for said in ('file changed as we read it', 'File shrank by 5 bytes; padding with zeros',
+                     'short read'):
             with self.subTest(said=said):
-                self.with_tool('tar', 'echo "tar: .$HOME/log: %s" >&2\n%s "$@"\nexit 1\n' % (said, shutil.which('tar')))
+                self.with_tool('tar', 'echo "tar: .$HOME/log: %s" >&2\n%s "$@"\nexit 1\n'
+                               % (said, shutil.which('tar')))
                 write(self.at_home('log'), b'x')
-                self.assertEqual(self.get(['log'], self.back()).reason, self.at_home('log') + ': changed while it was read')
+                self.assertEqual(self.get(['log'], self.back()).reason,
+                                 self.at_home('log') + ': changed while it was read')
 
 
 class FilesWithoutSize(TreeTestCase):
@@ -71,10 +78,12 @@ class FilesWithoutSize(TreeTestCase):
             with open('/proc/version', 'rb') as file:
                 version = file.read()
             for paths, names in ((['/proc/version'], ['version']), ([long_name], ['version']),
-                                 (['/proc/version', '/proc/cpuinfo', home + '/empty', home + '/page'],
+                                 (['/proc/version', '/proc/cpuinfo', home + '/empty',
+                                   home + '/page'],
                                   ['cpuinfo', 'empty', 'page', 'version'])):
                 back = self.back()
-                self.assert_ok(self.get(paths, back), '%d file%s copied' % (len(names), 's' * (len(names) > 1)))
+                self.assert_ok(self.get(paths, back),
+                               '%d file%s copied' % (len(names), 's' * (len(names) > 1)))
                 came = tree_of(back)
                 self.assertEqual(sorted(came), names)
                 self.assertEqual(came['version'], version)
@@ -149,8 +158,10 @@ class PartsThatCannotCome(TreeTestCase):
             verdict = self.get(['*'], back)
             self.assertEqual((verdict.kind, verdict.code), ('failed', 1))
             self.assertEqual(verdict.reason, '; '.join(
-                '%s: is there already, and differs; --force replaces it' % os.path.join(back, name) for name in 'bd'))
-            self.assertEqual(tree_of(back), {'a': b'new a', 'b': b'mine', 'c': b'new c', 'd': None, 'd/mine': b'mine'})
+                '%s: is there already, and differs; --force replaces it' % os.path.join(back, name)
+                for name in 'bd'))
+            self.assertEqual(tree_of(back), {'a': b'new a', 'b': b'mine', 'c': b'new c', 'd': None,
+                                             'd/mine': b'mine'})
             self.assert_ok(self.get(['*'], back, replace=True), '2 files copied, 2 unchanged')
             self.assert_nothing_left()
         home, host = self.home, self.host
@@ -164,7 +175,8 @@ class PartsThatCannotCome(TreeTestCase):
             back = self.back()
             self.assert_ok(self.get(['*'], back), '%d files copied' % (2 * len(STRANGE)))
             self.assertEqual(tree_of(back), tree_of(self.home))
-            self.assert_ok(self.get(['*'], back, replace=True), '0 files copied, %d unchanged' % (2 * len(STRANGE)))
+            self.assert_ok(self.get(['*'], back, replace=True),
+                           '0 files copied, %d unchanged' % (2 * len(STRANGE)))
         self.in_each(fetched)
 
 
@@ -187,11 +199,14 @@ class FetchedLinks(TreeTestCase):
             self.make()
             back = self.back()
             self.assert_ok(self.get(['d'], back), '3 files copied')
-            self.assertEqual(tree_of(back), {'d': None, 'd/f': b'x', 'd/in': b'x', 'd/out': None, 'd/out/g': b'y'})
+            self.assertEqual(tree_of(back),
+                             {'d': None, 'd/f': b'x', 'd/in': b'x', 'd/out': None, 'd/out/g': b'y'})
             verdict = self.get(['e', 'loop', 'self', 'other'], back)
             self.assertEqual(verdict.kind, 'failed')
-            self.assertIn('%s: dangling link (to user@host.123)' % self.at_home('e', '.#x'), verdict.reason)
-            self.assertIn('%s: a link that leads back to a directory above' % self.at_home('loop', 'in', 'up'), verdict.reason)
+            self.assertIn('%s: dangling link (to user@host.123)' % self.at_home('e', '.#x'),
+                          verdict.reason)
+            self.assertIn('%s: a link that leads back to a directory above'
+                          % self.at_home('loop', 'in', 'up'), verdict.reason)
             self.assertIn('%s: dangling link (to self)' % self.at_home('self'), verdict.reason)
             self.assertEqual(sorted(os.listdir(back)), ['d', 'other'])
         self.in_each(fetched)
@@ -212,8 +227,10 @@ class FetchedLinks(TreeTestCase):
         def fetched():
             self.make()
             back = self.back()
-            self.assert_ok(self.get(['d', 'e', 'loop', 'other', 'self'], back, links='skip'), '4 files copied')
-            self.assertEqual(tree_of(back), {name: content for name, content in tree_of(self.home).items()
+            self.assert_ok(self.get(['d', 'e', 'loop', 'other', 'self'], back, links='skip'),
+                           '4 files copied')
+            self.assertEqual(tree_of(back),
+                             {name: content for name, content in tree_of(self.home).items()
                                           if not isinstance(content, tuple)})
         self.in_each(fetched)
 
@@ -230,7 +247,8 @@ class PutLinks(TreeTestCase):
         os.symlink('../other', os.path.join(self.tree, 'out'))
 
     def test_FR_23_what_cannot_be_followed_is_named_as_a_link(self):
-        for target, said in (('user@host.123', "dangling link (to 'user@host.123')"), ('.#x', "looping link (to '.#x')"),
+        for target, said in (('user@host.123', "dangling link (to 'user@host.123')"),
+                             ('.#x', "looping link (to '.#x')"),
                              ('..', 'a link that leads back to a directory above')):
             with self.subTest(target=target):
                 link = os.path.join(self.tree, '.#x')
@@ -249,8 +267,10 @@ class PutLinks(TreeTestCase):
             os.symlink('nosuch\n\\/', os.path.join(self.tree, 'odd\n'))
             self.assert_ok(self.put([self.tree], 'keep', links='keep'), '4 files copied')
             self.assertEqual(tree_of(self.at_home('keep')), tree_of(self.tree))
-            self.assert_ok(self.put([os.path.join(self.tree, '.')], 'keep', links='keep'), '0 files copied, 4 unchanged')
-            self.assert_ok(self.put([self.tree], 'skip', links='skip'), '1 file copied, 3 symbolic links left out')
+            self.assert_ok(self.put([os.path.join(self.tree, '.')], 'keep', links='keep'),
+                           '0 files copied, 4 unchanged')
+            self.assert_ok(self.put([self.tree], 'skip', links='skip'),
+                           '1 file copied, 3 symbolic links left out')
             self.assertEqual(tree_of(self.at_home('skip')), {'d': None, 'd/f': b'x'})
             os.unlink(os.path.join(self.tree, 'odd\n'))
             self.assert_nothing_left()
@@ -272,7 +292,8 @@ class PutLinks(TreeTestCase):
             self.assertEqual(os.readlink(self.at_home('in')), 'd')
             os.unlink(self.at_home('in'))
             os.makedirs(self.at_home('in'))
-            self.assertIn('cannot replace each other', self.put([link, self.tree], '.', links='keep').reason)
+            self.assertIn('cannot replace each other',
+                          self.put([link, self.tree], '.', links='keep').reason)
         self.in_each(put)
 
 
@@ -289,7 +310,8 @@ class PutLikeCp(TreeTestCase):
         def put():
             self.addCleanup(os.chdir, os.getcwd())
             os.chdir(self.path('from', 'src'))
-            for source in ('.', './', self.path('from', 'src', '.'), '../src/.', 'sub/..', './sub/../.'):
+            for source in ('.', './', self.path('from', 'src', '.'), '../src/.', 'sub/..',
+                           './sub/../.'):
                 with self.subTest(source=source):
                     self.assert_ok(self.put([source], 'new'), '2 files copied')
                     self.assertEqual(tree_of(self.at_home('new')), inside)
@@ -314,7 +336,8 @@ class PutLikeCp(TreeTestCase):
 
 
 class PutModes(TreeTestCase):
-    """FR-22, UR-20: what is the same is not sent again, and has the mode and time that it has here."""
+    """FR-22, UR-20: what is the same is not sent again, and has the mode and time that it has here.
+    """
 
     def test_FR_22_modes_and_times_are_updated_without_content(self):
         def put():
@@ -323,22 +346,26 @@ class PutModes(TreeTestCase):
             self.assert_ok(self.put([key], 'p'), '1 file copied')
             os.chmod(key, 0o600)
             self.assert_ok(self.put([key], 'p'), '0 files copied, 1 with another mode or time')
-            self.assertEqual((os.stat(self.at_home('p')).st_mode & 0o777, self.tally.moved), (0o600, 0))
+            self.assertEqual((os.stat(self.at_home('p')).st_mode & 0o777, self.tally.moved),
+                             (0o600, 0))
             os.utime(key, (1, 981173106))
             self.assert_ok(self.put([key], 'p'), '0 files copied, 1 with another mode or time')
             self.assertEqual(os.stat(self.at_home('p')).st_mtime, 981173106)
             self.assert_ok(self.put([key], 'p'), '0 files copied, 1 unchanged')
             for name in STRANGE:
                 write(os.path.join(root, 'tree', name, name), b'x')
-            self.assert_ok(self.put([os.path.join(root, 'tree')], '.'), '%d files copied' % len(STRANGE))
+            self.assert_ok(self.put([os.path.join(root, 'tree')], '.'),
+                           '%d files copied' % len(STRANGE))
             for name in STRANGE:
                 os.chmod(os.path.join(root, 'tree', name, name), 0o750)
             os.chmod(os.path.join(root, 'tree', STRANGE[0]), 0o711)     # which no usual umask makes
             write(os.path.join(root, 'tree', 'new'), b'x', 0o640)
             self.assert_ok(self.put([os.path.join(root, 'tree')], '.'),
                            '1 file copied, %d with another mode or time' % (len(STRANGE) + 1))
-            modes = [[os.lstat(os.path.join(where, name)).st_mode for where, dirs, names in sorted(os.walk(top))
-                      for name in sorted(dirs + names)] for top in (os.path.join(root, 'tree'), self.at_home('tree'))]
+            modes = [[os.lstat(os.path.join(where, name)).st_mode
+                      for where, dirs, names in sorted(os.walk(top))
+                      for name in sorted(dirs + names)]
+                     for top in (os.path.join(root, 'tree'), self.at_home('tree'))]
             self.assertEqual(*modes)
         self.in_each(put)
 
@@ -367,13 +394,15 @@ class AsAProgram(ProgramTestCase):
         self.write('out/d.localhost/a', 'mine')
         done = self.lwt('get', '-a', 'a', 'b', 'out')
         self.assertEqual((done.code, done.err), (
-            1, 'lwt: localhost: %s: is there already, and differs; --force replaces it\n' % self.path('out', 'd.localhost', 'a')))
+            1, 'lwt: localhost: %s: is there already, and differs; --force replaces it\n'
+            % self.path('out', 'd.localhost', 'a')))
         self.assertEqual(self.read('out', 'd.localhost', 'b'), 'new')
 
     def test_FR_23_the_option_for_links(self):
         self.write('tree/f', 'x')
         os.symlink('nosuch', self.path('tree', '.#f'))
-        self.assert_refused(self.lwt('put', '-a', 'tree', '.'), 2, '.#f', 'dangling link', '--links keep')
+        self.assert_refused(self.lwt('put', '-a', 'tree', '.'), 2, '.#f', 'dangling link',
+                            '--links keep')
         self.assertEqual(self.lwt('put', '-a', '--links', 'keep', 'tree', '.').code, 0)
         self.assertEqual(os.readlink(os.path.join(self.home, 'tree', '.#f')), 'nosuch')
         self.assert_refused(self.lwt('get', '-a', 'tree', 'out'), 1, '.#f', 'dangling link')

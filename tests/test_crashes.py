@@ -1,9 +1,12 @@
-"""The crash loop: lwt is killed, or refused by the machine, at each of its steps, and everything must be right afterwards.
+"""The crash loop: lwt is killed, or refused by the machine, at each of its steps, and everything
+must be right afterwards.
 
-Right: no attempt was started twice, nor one that is said not to have run; every result is home, whole; nothing lies about here
-or on the host; no lock is held; the state is sound.  See crashing (how) and ledger (what is right).
+Right: no attempt was started twice, nor one that is said not to have run; every result is home,
+whole; nothing lies about here or on the host; no lock is held; the state is sound.  See crashing
+(how) and ledger (what is right).
 
-In the suite the steps of the longer cases are sampled, with a seed; `make crash` goes through all of them.
+In the suite the steps of the longer cases are sampled, with a seed; `make crash` goes through all
+of them.
 """
 
 import itertools
@@ -18,7 +21,8 @@ from lwt.workspace.layout import Workspace
 from tests import crashing, ledger
 from tests.support import ALL_STEPS, ProgramTestCase
 
-SLOW_RUN = 'echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nwhile [ ! -e "$d_home/go" ]; do sleep 0.02; done\n'
+SLOW_RUN = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nwhile [ ! -e "$d_home/go" ]; do '
+            'sleep 0.02; done\n')
 MOST_STEPS = 1000
 
 
@@ -31,16 +35,20 @@ def sampled(stride, seed):
 
 
 class CrashLoop(ProgramTestCase):
-    """Workspaces whose only host is this machine, all made of one; a case is run in a fresh one for each step."""
+    """Workspaces whose only host is this machine, all made of one; a case is run in a fresh one for
+    each step.
+    """
 
     slow = True                         # so that it is started first
-    scratch_in = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None     # in memory: it is about steps, not about a power cut
+    # In memory: it is about steps, not about a power cut.
+    scratch_in = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
 
     def setUp(self):
         super().setUp()
         self.make_workspace([('localhost', 'local', '~')], grace='1')
         self.describe('count', ledger.DESC, run_sh=ledger.RUN)
-        self.describe('fails', ledger.DESC, run_sh=ledger.RUN + '[ "$(grep -c "^$LWT_TASK" "$d_home/starts")" = 2 ]\n')
+        self.describe('fails', ledger.DESC,
+                      run_sh=ledger.RUN + '[ "$(grep -c "^$LWT_TASK" "$d_home/starts")" = 2 ]\n')
         self.describe('slow', ledger.DESC, run_sh=SLOW_RUN + ledger.RUN.partition('\n')[2])
         self.fresh_number = 0
 
@@ -66,7 +74,8 @@ class CrashLoop(ProgramTestCase):
             with open(path) as file:
                 name, machine, _inode, _path = file.read().split(' ', 3)
             with open(path, 'w') as file:
-                file.write('%s %s %d %s\n' % (name, machine, os.stat(os.path.dirname(path)).st_ino, root))
+                file.write('%s %s %d %s\n'
+                           % (name, machine, os.stat(os.path.dirname(path)).st_ino, root))
 
     def run_in(self, root, words, plan=crashing.Plan()):
         """Run lwt in a workspace; a hang, a traceback or a code that it should not have fails."""
@@ -78,7 +87,9 @@ class CrashLoop(ProgramTestCase):
         return ended
 
     def settle(self, root, about):
-        """Run until nothing is left to do; then the books must be right.  Returns {number: outcome}."""
+        """Run until nothing is left to do; then the books must be right.  Returns {number:
+        outcome}.
+        """
         for _round in range(3):
             ended = self.run_in(root, 'task run')
             if not any('to be removed' in line for line in self.remains(root)):
@@ -92,10 +103,12 @@ class CrashLoop(ProgramTestCase):
         return ledger.remains(root, {'localhost': os.path.join(root, 'home')})
 
     def loop(self, words, outcomes, before=(), after=(), fault='kill', for_ever=False, steps=None):
-        """A case: for each of some steps, run lwt with these words in a fresh workspace and have that step go wrong.
+        """A case: for each of some steps, run lwt with these words in a fresh workspace and have
+        that step go wrong.
 
-        before, after: what is run in it first, and between the fault and the last runs; '!' is a Python function of the root.
-        outcomes: what each task must come to: one word, or those that it may be.  Returns how many steps were tried.
+        before, after: what is run in it first, and between the fault and the last runs; '!' is a
+        Python function of the root. outcomes: what each task must come to: one word, or those that
+        it may be.  Returns how many steps were tried.
         """
         tried = 0
         for at in steps or itertools.count(1):
@@ -108,7 +121,8 @@ class CrashLoop(ProgramTestCase):
                 self.do(root, each)
             found = self.settle(root, about)
             for number, allowed in outcomes.items():
-                self.assertIn(found.get(number, 'gone'), allowed.split(), '%d: %s' % (number, about))
+                self.assertIn(found.get(number, 'gone'), allowed.split(),
+                              '%d: %s' % (number, about))
             shutil.rmtree(root)
             if len(ended.steps) < at:
                 return tried
@@ -161,19 +175,24 @@ class KilledWishes(CrashLoop):
 
     def test_X_1_killed_at_each_step_of_a_kill(self):
         self.lwt('task', 'add', 'slow', 'count')
-        self.loop('task kill 1 2', {1: 'killed success', 2: 'killed success'}, ['task update'], [go],
+        self.loop('task kill 1 2', {1: 'killed success', 2: 'killed success'}, ['task update'],
+                  [go],
                   steps=self.some(1))
-        self.loop('task kill 1 2', {1: 'killed', 2: 'killed success'}, ['task update'], ['task kill 1', 'task kill 2'],
+        self.loop('task kill 1 2', {1: 'killed', 2: 'killed success'}, ['task update'],
+                  ['task kill 1', 'task kill 2'],
                   steps=self.some(2))
 
     def test_X_1_killed_at_each_step_of_suspending_and_resuming(self):
         self.lwt('task', 'add', 'slow')
-        self.loop('task suspend 1', {1: 'success'}, ['task update'], ['task resume 1', go], steps=self.some(3))
-        self.loop('task resume 1', {1: 'success'}, ['task update', 'task suspend 1'], ['task resume 1', go], steps=self.some(4))
+        self.loop('task suspend 1', {1: 'success'}, ['task update'], ['task resume 1', go],
+                  steps=self.some(3))
+        self.loop('task resume 1', {1: 'success'}, ['task update', 'task suspend 1'],
+                  ['task resume 1', go], steps=self.some(4))
 
     def test_X_1_killed_at_each_step_of_a_removal(self):
         self.lwt('task', 'add', 'slow', 'count')
-        self.loop('task rm 1 2 --results', {1: 'gone', 2: 'gone'}, ['task update'] * 2, [remove_again], steps=self.some(5))
+        self.loop('task rm 1 2 --results', {1: 'gone', 2: 'gone'}, ['task update'] * 2,
+                  [remove_again], steps=self.some(5))
 
     def test_X_1_killed_at_each_step_of_a_retry(self):
         self.describe('ends', ledger.DESC, run_sh=ledger.RUN + 'exit 3\n')
@@ -191,7 +210,8 @@ class Refused(CrashLoop):
 
     def refuse(self, fault, for_ever, seed):
         self.lwt('task', 'add', 'count', 'fails')
-        return self.loop('task run', {1: 'success', 2: 'success'}, fault=fault, for_ever=for_ever, steps=sampled(25, seed))
+        return self.loop('task run', {1: 'success', 2: 'success'}, fault=fault, for_ever=for_ever,
+                         steps=sampled(25, seed))
 
     def test_X_1_a_full_disk_at_each_step(self):
         self.refuse('ENOSPC', False, 11)

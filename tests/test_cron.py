@@ -1,4 +1,6 @@
-"""cron: the line in the crontab, what it does in cron's bare environment, real cron, and passes that are late."""
+"""cron: the line in the crontab, what it does in cron's bare environment, real cron, and passes
+that are late.
+"""
 
 import os
 import re
@@ -26,10 +28,12 @@ case $1 in
 esac
 '''
 
-# A cron of its own: a spool, a /run and a /etc/cron.d that nobody else sees; $1 is the directory of them, $2 what to run there.
+# A cron of its own: a spool, a /run and a /etc/cron.d that nobody else sees; $1 is the directory of
+# them, $2 what to run there.
 PRIVATE = '''\
 mount --make-rprivate / && mkdir -p "$1/spool" "$1/run" "$1/etc" && : >"$1/empty" &&
-mount --bind "$1/spool" /var/spool/cron/crontabs && mount --bind "$1/run" /run && mount --bind "$1/etc" /etc/cron.d &&
+mount --bind "$1/spool" /var/spool/cron/crontabs && mount --bind "$1/run" /run &&
+mount --bind "$1/etc" /etc/cron.d &&
 mount --bind "$1/empty" /etc/crontab && chmod 1730 /var/spool/cron/crontabs && shift && exec "$@"
 '''
 
@@ -40,9 +44,12 @@ class Text(unittest.TestCase):
     ROOT = "/my dir/50% it's"
 
     def test_how_often(self):
-        for text, minutes, fields in (('1', 1, '* * * * *'), ('5', 5, '*/5 * * * *'), ('59m', 59, '*/59 * * * *'),
-                                      ('60', 60, '0 * * * *'), ('2h', 120, '0 */2 * * *'), ('24h', 1440, '0 0 * * *')):
-            self.assertEqual((crontab.every(text), crontab.schedule(minutes)), (minutes, fields), text)
+        for text, minutes, fields in (('1', 1, '* * * * *'), ('5', 5, '*/5 * * * *'),
+                                      ('59m', 59, '*/59 * * * *'),
+                                      ('60', 60, '0 * * * *'), ('2h', 120, '0 */2 * * *'),
+                                      ('24h', 1440, '0 0 * * *')):
+            self.assertEqual((crontab.every(text), crontab.schedule(minutes)), (minutes, fields),
+                             text)
         for text in ('0', '61', '25h', '-5', '1.5', '', 'x', '5s'):
             with self.assertRaises(ValueError, msg=text):
                 crontab.every(text)
@@ -52,11 +59,14 @@ class Text(unittest.TestCase):
 
     def test_a_line_is_read_by_cron_and_then_by_sh_as_it_was_meant(self):
         line = crontab.line(5, shutil.which('env'), [('PATH', '/usr/bin:/bin')], [
-            sys.executable, '-c', 'import sys; print(sys.argv[1:])', "100% of 'it'", '$HOME', '%', '', 'a\\b'], self.ROOT)
+            sys.executable, '-c', 'import sys; print(sys.argv[1:])', "100% of 'it'", '$HOME', '%',
+            '', 'a\\b'], self.ROOT)
         command = as_cron(line)
         self.assertNotIn('\n', command)
-        done = subprocess.run(['/bin/sh', '-c', command], stdout=subprocess.PIPE, env={}, check=True)
-        self.assertEqual(done.stdout.decode(), repr(["100% of 'it'", '$HOME', '%', '', 'a\\b']) + '\n')
+        done = subprocess.run(['/bin/sh', '-c', command], stdout=subprocess.PIPE, env={},
+                              check=True)
+        self.assertEqual(done.stdout.decode(),
+                         repr(["100% of 'it'", '$HOME', '%', '', 'a\\b']) + '\n')
 
     def test_only_lines_of_the_workspace_are_touched(self):
         new, other = self.line(), crontab.line(5, '/env', (), ('x',), '/other')
@@ -75,7 +85,8 @@ class Text(unittest.TestCase):
     def test_SR_23_marks_are_compared_whole(self):
         """SR-23: the path of a workspace ends like the mark of another one, or contains it."""
         roots = ['/b', '/a' + crontab.MARK + '/b', '/c/b', "/it's" + crontab.MARK + '/b',
-                 '/100%' + crontab.MARK + '/b', '/"' + crontab.MARK + '/b', '/b ', '/b' + crontab.MARK,
+                 '/100%' + crontab.MARK + '/b', '/"' + crontab.MARK + '/b', '/b ',
+                 '/b' + crontab.MARK,
                  '/a' + crontab.MARK]
         lines = [crontab.line(5, '/usr/bin/env', [('PATH', '/bin')], ['lwt', '-C', root], root)
                  for root in roots]
@@ -100,17 +111,21 @@ class Text(unittest.TestCase):
         import tempfile
         with tempfile.TemporaryDirectory() as folder:
             paths = [os.path.join(folder, 'lwt-1.' + kind) for kind in ('service', 'timer')]
-            for path, text in zip(paths, crontab.units(5, [('PATH', '/bin:/50% $X "y" \\z')], ['/bin/sh', '-c', 'a $b'], '/w%s')):
+            for path, text in zip(paths, crontab.units(5, [('PATH', '/bin:/50% $X "y" \\z')],
+                                                       ['/bin/sh', '-c', 'a $b'], '/w%s')):
                 with open(path, 'w') as file:
                     file.write(text)
                 os.chmod(path, 0o644)           # systemd complains of what everybody may write
-            done = subprocess.run([program, 'verify', '--man=no'] + paths, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            done = subprocess.run([program, 'verify', '--man=no'] + paths, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT)
             complaints = [line for line in done.stdout.decode().splitlines() if 'lwt-1' in line]
             self.assertEqual((done.returncode, complaints), (0, []), done.stdout.decode())
 
 
 def as_cron(line):
-    """What cron gives to sh of a line: the command, escaped percent signs as such, others as newlines."""
+    """What cron gives to sh of a line: the command, escaped percent signs as such, others as
+    newlines.
+    """
     command = line.split(' ', 5)[5]
     return re.sub(r'(?<!\\)%', '\n', command).replace('\\%', '%')
 
@@ -132,8 +147,10 @@ class Installed(ProgramTestCase):
         """Run the installed line as cron does; returns (code, out, err)."""
         lines = [line for line in self.crontab().splitlines() if '# lwt cron' in line]
         self.assertEqual(len(lines), 1)
-        bare = dict({'HOME': self.home, 'LOGNAME': 'me', 'SHELL': '/bin/sh', 'PATH': '/usr/bin:/bin'}, **options)
-        done = subprocess.run(['/bin/sh', '-c', as_cron(lines[0])], cwd=self.home, stdin=subprocess.DEVNULL, env=bare,
+        bare = dict({'HOME': self.home, 'LOGNAME': 'me', 'SHELL': '/bin/sh',
+                     'PATH': '/usr/bin:/bin'}, **options)
+        done = subprocess.run(['/bin/sh', '-c', as_cron(lines[0])], cwd=self.home,
+                              stdin=subprocess.DEVNULL, env=bare,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
@@ -179,11 +196,13 @@ class Installed(ProgramTestCase):
         self.assertIn('is cron running?', self.lwt('cron', 'show').err)
 
     def test_a_copied_zipapp_is_what_the_line_runs(self):
-        code = "import sys; from lwt.commands import zipapp; open('lwt.pyz', 'wb').write(zipapp.build())"
+        code = ("import sys; from lwt.commands import zipapp; open('lwt.pyz', "
+                "'wb').write(zipapp.build())")
         subprocess.run([sys.executable, '-c', code], cwd=self.scratch, env=self.env, check=True)
         env = dict(self.env)
         del env['PYTHONPATH']
-        subprocess.run([sys.executable, 'lwt.pyz', 'cron', 'install'], cwd=self.scratch, env=env, check=True,
+        subprocess.run([sys.executable, 'lwt.pyz', 'cron', 'install'], cwd=self.scratch, env=env,
+                       check=True,
                        stdout=subprocess.DEVNULL)
         self.assertIn(self.path('lwt.pyz'), self.crontab())
         self.assertEqual(self.tick(), (0, '', ''))
@@ -226,7 +245,8 @@ class Installed(ProgramTestCase):
         self.assertEqual(self.lwt('cron', 'remove').code, 0)
         self.assertEqual(os.listdir(os.path.dirname(timer)), [])
         self.write('bin/systemctl', '#!/bin/sh\necho no bus >&2\nexit 1\n', 0o755)
-        self.assert_refused(self.lwt('cron', 'install', '--systemd'), 1, 'not enabled: no bus', 'hint: systemctl --user')
+        self.assert_refused(self.lwt('cron', 'install', '--systemd'), 1, 'not enabled: no bus',
+                            'hint: systemctl --user')
 
 
 class Overlapping(ProgramTestCase):
@@ -241,7 +261,8 @@ class Overlapping(ProgramTestCase):
         self.lwt('task', 'add', 'sample', 'sample', 'sample')
         popen = self.start('task', 'update')
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('.lwt', 'lock', 'host.localhost'))
-                                 and self.read('.lwt', 'lock', 'host.localhost').strip() == str(popen.pid)))
+                                 and self.read('.lwt', 'lock',
+                                               'host.localhost').strip() == str(popen.pid)))
         popen.send_signal(signal.SIGSTOP)
         self.assertTrue(wait_for(lambda: procfs.processes()[popen.pid].state == b'T'))
         return popen
@@ -279,7 +300,8 @@ class RealCron(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        missing = [name for name in ('cron', 'crontab', 'unshare') if shutil.which(name, path='/usr/sbin:/usr/bin:/bin') is None]
+        missing = [name for name in ('cron', 'crontab', 'unshare')
+                   if shutil.which(name, path='/usr/sbin:/usr/bin:/bin') is None]
         if missing:
             self.skipTest('not installed: ' + ' '.join(missing))
         if lab.why_not_unshare():
@@ -290,10 +312,12 @@ class RealCron(ProgramTestCase):
 
     def private(self, *words):
         """The argv of a command that sees a cron of its own."""
-        return ['unshare', '--mount', 'sh', '-c', PRIVATE, 'private', self.path('cron')] + list(words)
+        return (['unshare', '--mount', 'sh', '-c', PRIVATE, 'private', self.path('cron')]
+                + list(words))
 
     def run_private(self, *words):
-        done = subprocess.run(self.private(*words), cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
+        done = subprocess.run(self.private(*words), cwd=self.scratch, env=self.env,
+                              stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
@@ -307,10 +331,12 @@ class RealCron(ProgramTestCase):
             self.assertEqual((code, err), (0, ''))
         self.assertEqual(self.run_private('crontab', '-l'), (0, before + out, ''))
         self.lwt('task', 'add', 'sample')
-        daemon = subprocess.Popen(self.private('/usr/sbin/cron', '-f'), env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
+        daemon = subprocess.Popen(self.private('/usr/sbin/cron', '-f'),
+                                  env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            self.assertTrue(wait_for(lambda: os.path.exists(self.path('.lwt', 'cron.log')), 300), 'no pass in five minutes')
+            self.assertTrue(wait_for(lambda: os.path.exists(self.path('.lwt', 'cron.log')), 300),
+                            'no pass in five minutes')
             self.assertTrue(wait_for(lambda: 'the pass ends' in self.read('.lwt', 'cron.log')))
         finally:
             daemon.kill()

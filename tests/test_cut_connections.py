@@ -16,7 +16,8 @@ STEP = 64                       # bytes between two cuts
 # One of so many cuts is made, where each costs one login and where it costs several.
 STRIDE, LONG_STRIDE = (1, 1) if ALL_STEPS else (4, 40)
 NEVER = 1 << 40
-MOST_HOSTS = 100                # in one workspace: they are all this machine, which has to log in to itself
+# In one workspace: they are all this machine, which has to log in to itself.
+MOST_HOSTS = 100
 
 ALIAS = '''\
 Host {name}
@@ -46,7 +47,8 @@ def some_cuts(longest, stride):
 
 
 class CutConnections(ProgramTestCase):
-    """One sshd behind a proxy with a port for each cut; each port is a host with a home of its own."""
+    """One sshd behind a proxy with a port for each cut; each port is a host with a home of its own.
+    """
 
     slow = True
 
@@ -78,7 +80,8 @@ class CutConnections(ProgramTestCase):
         for name in names:
             os.makedirs(self.path('homes', name))
         self.make_workspace([(name, 'cut', self.path('homes', name)) for name in names],
-                            ssh_config=self.path('ssh_config'), connect_timeout=20, quarantine_wait=1,
+                            ssh_config=self.path('ssh_config'), connect_timeout=20,
+                            quarantine_wait=1,
                             quarantine_longest=2)
         return proxy
 
@@ -162,7 +165,8 @@ class CutConnections(ProgramTestCase):
         self.assertEqual({count for count in started.values()}, {1})
         self.assertEqual(len(started), len(cuts))
         self.assertEqual(len([path for path in self.results()
-                              if os.path.exists(os.path.join(path, 'result', 'result'))]), len(cuts))
+                              if os.path.exists(os.path.join(path, 'result', 'result'))]),
+                         len(cuts))
 
     def test_a_reduce_runs_its_command_once_on_a_host(self):
         self.write('lines', 'b\na\n')

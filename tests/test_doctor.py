@@ -1,4 +1,6 @@
-"""lwt doctor: what it finds and mends, here and on hosts; and what tasks do to themselves, to their hosts and to each other."""
+"""lwt doctor: what it finds and mends, here and on hosts; and what tasks do to themselves, to their
+hosts and to each other.
+"""
 
 import json
 import os
@@ -31,20 +33,26 @@ class Pure(unittest.TestCase):
     """What is made of what is told."""
 
     def test_F_15_the_kind_of_a_file_system_is_that_of_the_longest_mount(self):
-        for path, kind in (('/srv/x', 'ext4'), ('/home/you', 'nfs4'), ('/home/me/my disk/w', 'ext4'), ('/homework', 'ext4'),
+        for path, kind in (('/srv/x', 'ext4'), ('/home/you', 'nfs4'),
+                           ('/home/me/my disk/w', 'ext4'), ('/homework', 'ext4'),
                            ('/tmp', 'tmpfs'), ('/var/lib/box/w', 'overlay'), ('/', 'ext4')):
             self.assertEqual(checks.kind_of(path, MOUNTS), kind, path)
         self.assertEqual(checks.kind_of('/x', ''), '')
         kinds = ('nfs4', 'nfs', 'ext4', 'fuse.sshfs', 'cifs', 'xfs')
-        self.assertEqual([kind for kind in kinds if checks.NETWORK.fullmatch(kind)], ['nfs4', 'nfs', 'fuse.sshfs', 'cifs'])
+        self.assertEqual([kind for kind in kinds if checks.NETWORK.fullmatch(kind)],
+                         ['nfs4', 'nfs', 'fuse.sshfs', 'cifs'])
 
     def test_what_a_host_tells_is_taken_only_where_it_makes_sense(self):
         seen = remote_audit.parse(Host('h'), Verdict('ok', 0), [
-            'boot b', 'id i', 'kib 12', 'task %s ended' % KEY, 'task ../../etc ended', 'task %sx ended' % KEY, 'input a.b',
-            'input ../x', 'process 12 ' + KEY, 'process 13 ' + KEY, 'process 14 x', 'nonsense', 'task', ''])
-        self.assertEqual((seen.boot, seen.host_id, seen.kib, seen.tasks, seen.inputs, seen.processes),
+            'boot b', 'id i', 'kib 12', 'task %s ended' % KEY, 'task ../../etc ended',
+            'task %sx ended' % KEY, 'input a.b',
+            'input ../x', 'process 12 ' + KEY, 'process 13 ' + KEY, 'process 14 x', 'nonsense',
+            'task', ''])
+        self.assertEqual(
+            (seen.boot, seen.host_id, seen.kib, seen.tasks, seen.inputs, seen.processes),
                          ('b', 'i', 12, {KEY: 'ended'}, ('a.b',), {KEY: 2}))
-        self.assertEqual(remote_audit.parse(Host('h'), Verdict('ok', 0), ['kib 9e9', 'kib -1']).kib, 0)
+        self.assertEqual(remote_audit.parse(Host('h'), Verdict('ok', 0), ['kib 9e9', 'kib -1']).kib,
+                         0)
 
 
 class DoctorTestCase(TaskTestCase):
@@ -55,12 +63,14 @@ class DoctorTestCase(TaskTestCase):
         done = self.lwt('doctor', '--json', *words)
         self.assertEqual(done.code, code, done)
         found = [json.loads(line) for line in done.out.splitlines()]
-        return [(told['status'], told['what'], told['finding']) for told in found if told['status'] != 'ok'
+        return [(told['status'], told['what'], told['finding'])
+                for told in found if told['status'] != 'ok'
                 and told['what'] not in ('netcat', 'file system')]
 
     def assert_found(self, findings, *wanted):
         """There are so many findings; each wanted one is (status, what, a part of what is said)."""
-        self.assertEqual([finding[:2] for finding in findings], [each[:2] for each in wanted], findings)
+        self.assertEqual([finding[:2] for finding in findings], [each[:2] for each in wanted],
+                         findings)
         for finding, each in zip(findings, wanted):
             self.assertIn(each[2], finding[2])
 
@@ -74,7 +84,8 @@ class Here(DoctorTestCase):
         self.add('quick')
         self.lwt('task', 'run')
         done = self.lwt('doctor')
-        for what in ('lwt.conf', 'state.db     sound', 'locks', 'host list', 'disk', 'master', 'files', 'ssh ', 'scp', 'Python',
+        for what in ('lwt.conf', 'state.db     sound', 'locks', 'host list', 'disk', 'master',
+                     'files', 'ssh ', 'scp', 'Python',
                      'limits', 'host localhost'):
             self.assertRegex(done.out, '(?m)^ok     ' + what)
         self.assertNotIn('FAIL', done.out)
@@ -98,7 +109,8 @@ class Here(DoctorTestCase):
         self.assertEqual(len(self.findings(code=1)), 2)
         self.findings('--fix')
         self.assertEqual(self.shown(), [])
-        self.assertTrue(os.listdir(self.path('task')), 'the input of what was lost is kept beside the damaged state')
+        self.assertTrue(os.listdir(self.path('task')),
+                        'the input of what was lost is kept beside the damaged state')
 
     def test_a_holder_of_a_lock_that_is_stopped_is_named(self):
         self.describe('slow', 'exec : sleep 30\n')
@@ -128,26 +140,31 @@ class Here(DoctorTestCase):
         os.mkdir(self.path('task', 'mine'))
         told = ('warn', 'files', 'nothing of lwt: mine')
         self.assert_found(self.findings(code=1), ('FAIL', 'files', 'task/' + spare), told)
-        self.assert_found(self.findings('--fix'), ('fixed', 'files', 'finished, put aside or removed'), told)
+        self.assert_found(self.findings('--fix'),
+                          ('fixed', 'files', 'finished, put aside or removed'), told)
         self.assert_found(self.findings(), told)
-        self.assertEqual([name[:17] for name in os.listdir(self.path('task.finish'))], ['attempt.000099.1.'])
+        self.assertEqual([name[:17] for name in os.listdir(self.path('task.finish'))],
+                         ['attempt.000099.1.'])
         for name in os.listdir(self.path('task')):
             if name != 'mine':
                 shutil.rmtree(self.path('task', name))
-        self.assert_found(self.findings('--fix', code=1), ('FAIL', 'files', 'the input of 000001 is missing'), told)
+        self.assert_found(self.findings('--fix', code=1),
+                          ('FAIL', 'files', 'the input of 000001 is missing'), told)
 
     def test_lists_and_options_that_are_wrong_are_named_and_the_rest_is_checked(self):
         self.write('lwt.conf', '[lwt]\nfanuot = 3\n')
         self.write('host.list', 'h1 lab ~\n')
         found = self.findings(code=1)
-        self.assertEqual([each[:2] for each in found], [('FAIL', 'lwt.conf'), ('FAIL', 'host list')])
+        self.assertEqual([each[:2] for each in found],
+                         [('FAIL', 'lwt.conf'), ('FAIL', 'host list')])
 
     def test_R_12_a_copy_of_a_workspace_is_refused_for_it_would_run_the_same_tasks_again(self):
         self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts\n')
         self.add('count')
         copy = self.path('copied')
         shutil.copytree(self.scratch, copy, ignore=shutil.ignore_patterns('home', 'copied'))
-        self.assert_refused(self.lwt('-C', copy, 'task', 'run'), 74, 'a copy of ' + os.path.realpath(self.scratch), 'remove')
+        self.assert_refused(self.lwt('-C', copy, 'task', 'run'), 74,
+                            'a copy of ' + os.path.realpath(self.scratch), 'remove')
         done = self.lwt('-C', copy, 'doctor', '--fix')
         self.assertEqual((done.code, 'FAIL   master       ' + copy in done.out), (1, True), done)
         self.assertEqual(self.lwt('task', 'run').code, 0)
@@ -162,13 +179,17 @@ class Here(DoctorTestCase):
         for name in ('lower', 'over'):
             os.mkdir(self.path(name))
         for kind, options in (('tmpfs', ''), ('overlay', 'lowerdir=%s,upperdir=%s,workdir=%s' % (
-                self.path('lower'), self.path('over', 'mem', 'upper'), self.path('over', 'mem', 'work')))):
-            mount = 'mkdir -p over/mem && mount -t tmpfs tmpfs over/mem && mkdir over/mem/upper over/mem/work over/mem/seen && '
-            mount += 'mount -t %s %s %s over/mem/seen' % (kind, '-o ' + options if options else '', kind)
+                self.path('lower'), self.path('over', 'mem', 'upper'),
+                self.path('over', 'mem', 'work')))):
+            mount = ('mkdir -p over/mem && mount -t tmpfs tmpfs over/mem && mkdir over/mem/upper '
+                     'over/mem/work over/mem/seen && ')
+            mount += ('mount -t %s %s %s over/mem/seen'
+                      % (kind, '-o ' + options if options else '', kind))
             done = subprocess.run(
                 ['unshare', '--mount', 'sh', '-c', mount + ' && cd over/mem/seen && '
                  'chmod 755 . && %s -m lwt init . && %s -m lwt doctor'
-                 % (sys.executable, sys.executable)], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
+                 % (sys.executable, sys.executable)], cwd=self.scratch, env=self.env,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE)
             self.assertEqual(done.returncode, 0, done)
             self.assertRegex(done.stdout.decode(), '(?m)^warn   file system  %s: it' % kind)
@@ -196,9 +217,11 @@ class OnThisHost(DoctorTestCase):
         self.assert_found(self.findings(code=1), *[('FAIL',) + each for each in wanted])
         self.assert_found(self.findings('--fix'), *[('fixed',) + each for each in wanted])
         self.assertEqual(self.findings(), [])
-        self.assertEqual(sorted(os.listdir(self.path('home', '.lwt', 't', key))), ['exit.0', 'fate'])
+        self.assertEqual(sorted(os.listdir(self.path('home', '.lwt', 't', key))),
+                         ['exit.0', 'fate'])
         self.assertEqual(os.listdir(self.path('home', '.lwt', 't', other)), ['work'])
-        self.assertEqual(os.listdir(self.path('home', '.lwt', 'i')), ['quick.%s.%s' % ('12' * 6, '12' * 6)])
+        self.assertEqual(os.listdir(self.path('home', '.lwt', 'i')),
+                         ['quick.%s.%s' % ('12' * 6, '12' * 6)])
         self.assertIn('2 of other masters', self.lwt('doctor').out)
 
     def test_what_runs_and_what_has_ended_there_is_found_again_when_the_state_was_lost(self):
@@ -208,30 +231,41 @@ class OnThisHost(DoctorTestCase):
         shutil.copy(self.path('.lwt', 'state.db'), self.path('before'))
         self.add('slow', '--array', '2-2')
         self.lwt('task', 'update')
-        self.assertTrue(wait_for(lambda: any('exit.0' in os.listdir(self.path('home', '.lwt', 't', key)) for key in self.keys())))
+        self.assertTrue(
+            wait_for(lambda: any('exit.0' in os.listdir(self.path('home', '.lwt', 't', key))
+                                 for key in self.keys())))
         shutil.copy(self.path('before'), self.path('.lwt', 'state.db'))
         found = self.findings(code=1)
-        self.assertIn(('FAIL', 'host localhost', 'there, though it waits: 000001 slow 000002 slow'), found)
+        self.assertIn(('FAIL', 'host localhost', 'there, though it waits: 000001 slow 000002 slow'),
+                      found)
         self.assertTrue(any('of ours, but of no task: ' in text for _status, _what, text in found))
         self.findings('--fix')
         self.assertEqual(self.lwt('task', 'run').code, 0)
-        self.assertEqual([self.read(where, 'result', 'result') for where in self.results()], ['2\n', '0\n', '1\n'])
+        self.assertEqual([self.read(where, 'result', 'result') for where in self.results()],
+                         ['2\n', '0\n', '1\n'])
         self.assertEqual([task['name'] for task in self.shown()], ['slow', 'slow', 'found'])
         self.assertEqual(self.findings(), [])
 
-    def test_D_11_and_FR_4_what_a_task_leaves_running_is_ended_and_what_escapes_is_told_by_doctor(self):
-        """FR-4: a daemon is ended before the results come; one whose task nobody can look after any more is doctor's."""
+    def test_D_11_and_FR_4_what_a_task_leaves_running_is_ended_and_what_escapes_is_told_by_doctor(
+            self):
+        """FR-4: a daemon is ended before the results come; one whose task nobody can look after any
+        more is doctor's.
+        """
         self.describe('daemon', 'exec : setsid sleep 9971 & echo begun\n')
         self.add('daemon')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'begun\n')
         self.assertEqual(self.shown()[0]['reason'], '1 process left running was ended')
         self.assertEqual(self.findings(), [])
-        self.describe('daemon', 'exec : setsid sleep 9971 & rm -rf ../../$(basename $(dirname $PWD))\nretries : 0\n')
+        self.describe('daemon',
+                      'exec : setsid sleep 9971 & rm -rf ../../$(basename $(dirname '
+                      '$PWD))\nretries : 0\n')
         self.lwt('task', 'rm', '1')
         self.add('daemon')
         self.lwt('task', 'run')
-        self.assert_found(self.findings(code=1), ('FAIL', 'host localhost', 'processes of tasks that are over: 000002 daemon'))
+        self.assert_found(self.findings(code=1),
+                          ('FAIL', 'host localhost',
+                           'processes of tasks that are over: 000002 daemon'))
         self.assert_found(self.findings('--fix'), ('fixed', 'host localhost', 'ended'))
         self.assertEqual(self.findings(), [])
 
@@ -241,7 +275,8 @@ class OnThisHost(DoctorTestCase):
         self.lwt('task', 'update')
         self.change_state("UPDATE task SET state = 'running', outcome = ''")
         shutil.rmtree(self.path('home', '.lwt', 't'))
-        self.assert_found(self.findings(code=1), ('FAIL', 'host localhost', 'open tasks that are not there: 000001 slow'))
+        self.assert_found(self.findings(code=1),
+                          ('FAIL', 'host localhost', 'open tasks that are not there: 000001 slow'))
         self.findings('--fix')
         self.assertEqual([task['outcome'] for task in self.shown()], ['lost'])
 
@@ -252,15 +287,21 @@ class TasksThatMisbehave(DoctorTestCase):
     def test_D_8_odd_names_many_files_and_paths_that_are_too_long(self):
         self.describe('names', 'exec : mkdir out; cd out; : > "$(printf "a\\377b")"; mkdir d; '
                                ': > "$(printf "d/n\\nl")"\nd_fetch : out\n')
-        self.describe('many', 'exec : mkdir out; cd out; seq 3000 | xargs touch; seq 3000 > all\nd_fetch : out\n')
-        self.describe('deep', 'exec : mkdir out; cd out; echo top > top; p=%s; for n in $(seq 50); do mkdir $p; cd -P $p; done; '
+        self.describe('many',
+                      'exec : mkdir out; cd out; seq 3000 | xargs touch; seq 3000 > all\nd_fetch : '
+                      'out\n')
+        self.describe('deep',
+                      'exec : mkdir out; cd out; echo top > top; p=%s; for n in $(seq 50); do '
+                      'mkdir $p; cd -P $p; done; '
                               'echo low > low\nd_fetch : out\n' % ('d' * 99))
         self.add('names', 'many', 'deep')
         self.assertEqual(self.lwt('task', 'run').code, 1)
         names, many, deep = self.shown()
-        self.assertEqual(sorted(os.listdir(os.fsencode(names['result']) + b'/result')), [b'a\xffb', b'd'])
+        self.assertEqual(sorted(os.listdir(os.fsencode(names['result']) + b'/result')),
+                         [b'a\xffb', b'd'])
         self.assertEqual(os.listdir(os.path.join(names['result'], 'result', 'd')), ['n\nl'])
-        self.assertEqual((many['outcome'], len(os.listdir(os.path.join(many['result'], 'result')))), ('success', 3001))
+        self.assertEqual((many['outcome'], len(os.listdir(os.path.join(many['result'], 'result')))),
+                         ('success', 3001))
         self.assertEqual(deep['outcome'], 'failed')
         self.assertRegex(deep['reason'], 'result incomplete: .*File name too long')
         self.assertEqual(self.read(deep['result'], 'result', 'top'), 'top\n')
@@ -269,7 +310,8 @@ class TasksThatMisbehave(DoctorTestCase):
         self.assertEqual(len(kept), 1, 'what is not here whole stays there')
 
     def test_D_9_a_task_that_destroys_its_own_directory_is_an_outcome_with_a_reason(self):
-        for name, command in (('all', 'echo start >> ~/starts; rm -rf ../../$(basename $(dirname $PWD))'),
+        for name, command in (
+                ('all', 'echo start >> ~/starts; rm -rf ../../$(basename $(dirname $PWD))'),
                               ('work', 'rm -rf ../work; exit 3'),
                               ('mode', 'mkdir out; echo x > out/x; chmod 000 out .. .'),
                               ('fate', 'rm ../fate; sleep 9981')):
@@ -277,10 +319,12 @@ class TasksThatMisbehave(DoctorTestCase):
             self.add(name)
         self.lwt('task', 'run')
         self.assertEqual([(task['name'], task['outcome']) for task in self.shown()],
-                         [('all', 'lost'), ('work', 'failed'), ('mode', 'success'), ('fate', 'lost')])
+                         [('all', 'lost'), ('work', 'failed'), ('mode', 'success'),
+                          ('fate', 'lost')])
         self.assertEqual(self.shown()[0]['reason'], 'its directory is gone')
         self.assertEqual(self.read('home', 'starts'), 'start\n')
-        self.assert_found(self.findings('--fix'), ('fixed', 'host localhost', 'processes of tasks that are over: 000004 fate'))
+        self.assert_found(self.findings('--fix'), ('fixed', 'host localhost',
+                                                   'processes of tasks that are over: 000004 fate'))
 
     def test_D_9_a_task_that_takes_its_own_permissions_away_ends_for_every_user_as_for_root(self):
         spoil = {'none': 'chmod 000 out/x out .. .', 'read': 'chmod 555 out .. .',
@@ -328,7 +372,9 @@ class OnHosts(LabTestCase):
 
     def test_each_host_is_told_of_with_its_class_and_what_was_left_there_is_removed(self):
         self.make_lab_workspace(['h1', 'h2', 'h3', 'h4'])
-        self.describe('sim', 'exec : setsid sleep 8871 & rm -rf ../../$(basename $(dirname $PWD))\nhosts : h1\nretries : 0\n')
+        self.describe('sim',
+                      'exec : setsid sleep 8871 & rm -rf ../../$(basename $(dirname $PWD))\nhosts '
+                      ': h1\nretries : 0\n')
         self.lwt('task', 'add', 'sim')
         self.lwt('task', 'run')
         self.lab.black_hole('h2')
@@ -339,7 +385,8 @@ class OnHosts(LabTestCase):
         told = [json.loads(line) for line in done.out.splitlines()]
         classes = {one['host']: one['class'] for one in told if 'host' in one}
         self.assertEqual(classes, {'h1': 'ok', 'h2': 'timeout', 'h3': 'refused', 'h4': 'ok'})
-        self.assertEqual([one['finding'] for one in told if one['status'] == 'FAIL' and one['class'] == 'ok'],
+        self.assertEqual(
+            [one['finding'] for one in told if one['status'] == 'FAIL' and one['class'] == 'ok'],
                          ['processes of tasks that are over: 000001 sim'])
         self.assertEqual(os.listdir(self.lab.home('h4')), before, 'looking changes nothing')
         self.assertEqual(self.lwt('doctor', '--fix', '-w', 'h1').code, 0)
@@ -380,7 +427,8 @@ class OnHosts(LabTestCase):
             before = set(os.listdir(folder)) if os.path.isdir(folder) else set()
             popen = self.start('task', 'update', '-q')
             wait_for(lambda: os.path.isdir(folder) and any(
-                not name.startswith(('part.', 'bell.', 'pipe.')) for name in set(os.listdir(folder)) - before))
+                not name.startswith(('part.', 'bell.', 'pipe.'))
+                for name in set(os.listdir(folder)) - before))
             self.lab.kill_sessions('h1')
             popen.communicate(timeout=60)
             self.assertEqual(self.lwt('task', 'run', timeout=120).code, 0)
@@ -396,11 +444,13 @@ class OnHosts(LabTestCase):
             self.lwt('task', 'add', 'fill')
             self.assertEqual(self.lwt('task', 'run').code, 1)
             where = self.results()[0]
-            self.assertEqual((self.read(where, 'result', 'out'), self.read(where, 'run.code')), ('first\n', '4\n'))
+            self.assertEqual((self.read(where, 'result', 'out'), self.read(where, 'run.code')),
+                             ('first\n', '4\n'))
         finally:
             self.lab.umount_home('h1')
 
-    def test_F_10_a_host_whose_disk_is_full_starts_nothing_and_says_why_and_the_tasks_go_elsewhere(self):
+    def test_F_10_a_host_whose_disk_is_full_starts_nothing_and_says_why_and_the_tasks_go_elsewhere(
+            self):
         self.make_lab_workspace(['h1', 'h4'], min_disk='0')
         for makes_room_for_names in (False, True):
             self.lab.full_disk('h1')
@@ -419,9 +469,11 @@ class OnHosts(LabTestCase):
                 self.lab.umount_home('h1')
             self.lwt('hosts', '--back', 'h1')
 
-    def test_D_12_a_large_result_on_a_slow_line_holds_up_nobody_and_a_silent_one_is_cut_and_fetched_again(self):
+    def test_D_12_a_large_result_on_a_slow_line_delays_nobody_and_a_silent_one_comes_later(self):
         self.make_lab_workspace(['h1', 'h4'], stall='3', quarantine_wait='1')
-        self.describe('huge', 'exec : head -c 12000000 /dev/urandom > out; cksum < out\nd_fetch : out\nhosts : h1\n')
+        self.describe('huge',
+                      'exec : head -c 12000000 /dev/urandom > out; cksum < out\nd_fetch : '
+                      'out\nhosts : h1\n')
         self.describe('quick', 'exec : true\nhosts : h1 h4\n')
         self.lwt('task', 'add', 'huge')
         self.lwt('task', 'update')
@@ -429,21 +481,25 @@ class OnHosts(LabTestCase):
         self.lab.rate('h1', '2500')
         popen = self.start('task', 'run')
         scratch = self.path('.lwt', 'tmp', 'carry.h1', 'results')
-        self.assertTrue(wait_for(lambda: os.path.exists(scratch) and os.path.getsize(scratch) > 100000))
+        self.assertTrue(
+            wait_for(lambda: os.path.exists(scratch) and os.path.getsize(scratch) > 100000))
         self.lwt('task', 'add', 'quick', '--array', '1-6')
         def quick():
             done = self.lwt('task', 'show', '--json', '--name', 'quick').out.splitlines()
             return all(json.loads(line)['outcome'] == 'success' for line in done)
         self.assertTrue(wait_for(quick))
-        self.assertEqual(json.loads(self.lwt('task', 'show', '--json', '1').out)['state'], 'fetching')
-        self.assertEqual([name for name in os.listdir(self.path('task.finish')) if name.startswith('huge')], [])
+        self.assertEqual(json.loads(self.lwt('task', 'show', '--json', '1').out)['state'],
+                         'fetching')
+        self.assertEqual(
+            [name for name in os.listdir(self.path('task.finish')) if name.startswith('huge')], [])
         self.lab.black_hole('h1')
         self.assertTrue(wait_for(lambda: not os.path.exists(scratch)))
         self.lab.heal('h1')
         _out, err = popen.communicate(timeout=120)
         self.assertEqual(popen.returncode, 0, err)
         where = json.loads(self.lwt('task', 'show', '--json', '1').out)['result']
-        done = subprocess.run(['cksum', os.path.join(where, 'result', 'out')], stdout=subprocess.PIPE)
+        done = subprocess.run(['cksum', os.path.join(where, 'result', 'out')],
+                              stdout=subprocess.PIPE)
         self.assertEqual(done.stdout.split()[:2], self.read(where, 'run.stdout').encode().split())
 
 

@@ -23,8 +23,8 @@ def read(name):
 
 def names():
     """The documents of the project."""
-    return ['README.md'] + sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, 'docs', '**', '*.md'),
-                                                                                 recursive=True))
+    found = glob.glob(os.path.join(ROOT, 'docs', '**', '*.md'), recursive=True)
+    return ['README.md'] + sorted(os.path.relpath(path, ROOT) for path in found)
 
 
 class Reading(unittest.TestCase):
@@ -58,14 +58,19 @@ $ true
         found = list(documents.commands(self.TEXT))
         self.assertEqual([(command.text, command.printed) for command in found], [
             ('lwt hosts -w b', None), ('echo one   # a comment', ('one', '')),
-            ('echo \\\n> two', ('lwt exec [-a] -- x', '', 'lwt hosts -w a', 'lwt put -w HOSTS [options] LOCAL…')),
+            ('echo \\\n> two',
+             ('lwt exec [-a] -- x', '', 'lwt hosts -w a', 'lwt put -w HOSTS [options] LOCAL…')),
             ('mkdir x\ntouch y', None), ('true', None)])
-        plain = list(documents.commands('\n    lwt hosts -w a\n    lwt put [options] x\n    file of a host\n'))
-        self.assertEqual([(command.text, command.line) for command in plain], [('lwt hosts -w a', 2)])
+        plain = list(documents.commands(
+            '\n    lwt hosts -w a\n    lwt put [options] x\n    file of a host\n'))
+        self.assertEqual([(command.text, command.line) for command in plain],
+                         [('lwt hosts -w a', 2)])
 
     def test_what_is_printed_is_compared_without_numbers(self):
-        for printed, lines, same in ((('a  12 s', '...', 'z'), ['a 9.5 s', 'b', 'c', 'z'], True), (('a...c',), ['a b c'], True),
-                                     (('a',), ['a', 'b'], False), (('a.c',), ['abc'], False), (('h1',), ['h2'], True)):
+        for printed, lines, same in ((('a  12 s', '...', 'z'), ['a 9.5 s', 'b', 'c', 'z'], True),
+                                     (('a...c',), ['a b c'], True),
+                                     (('a',), ['a', 'b'], False), (('a.c',), ['abc'], False),
+                                     (('h1',), ['h2'], True)):
             self.assertEqual(documents.is_as_shown(printed, lines), same, printed)
 
     def test_every_link_leads_somewhere(self):
@@ -73,7 +78,8 @@ $ true
             for target in re.findall(r'\]\(([^)#]+)', read(name)):
                 if '://' not in target:
                     with self.subTest(name=name, target=target):
-                        self.assertTrue(os.path.exists(os.path.join(ROOT, os.path.dirname(name), target)))
+                        self.assertTrue(
+                            os.path.exists(os.path.join(ROOT, os.path.dirname(name), target)))
 
 
 class ShellTestCase(LabTestCase):
@@ -90,10 +96,13 @@ class ShellTestCase(LabTestCase):
         self.write('bin/lwt', '#!/bin/sh\nexec "%s" -S -m lwt "$@"\n' % sys.executable, 0o755)
         self.write('bin/crontab', FAKE_CRONTAB, 0o755)
         self.source = self.path('source')
-        shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns('.git', '__pycache__', 'build'))
+        shutil.copytree(ROOT, self.source,
+                        ignore=shutil.ignore_patterns('.git', '__pycache__', 'build'))
 
     def begin(self):
-        """A home and in it the directory in which a document begins: a workspace with one host, this machine."""
+        """A home and in it the directory in which a document begins: a workspace with one host,
+        this machine.
+        """
         shutil.rmtree(self.home)
         os.mkdir(self.home)
         self.start_at = os.path.join(self.home, 'sweep')
@@ -111,16 +120,20 @@ class Running(ShellTestCase):
         """Run a document; returns what is not as shown."""
         self.begin()
         found = list(documents.commands(read(name)))
-        path = self.write('script.sh', 'source=%s\nmake() { command make -C "$source" "$@"; }\n' % self.source
+        path = self.write('script.sh',
+                          'source=%s\nmake() { command make -C "$source" "$@"; }\n' % self.source
                           + documents.script(found))
-        done = subprocess.run(['bash', path], cwd=self.start_at, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run(['bash', path], cwd=self.start_at, env=self.env,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=PATIENCE)
         told = documents.outcomes(done.stdout.decode('utf-8', 'replace'))
         for rank, command in enumerate(found):
             lines, code = told.get(rank, ([], None))
-            lines = [line.replace(self.home, '/home/me').replace(sys.executable, '/usr/bin/python3') for line in lines]
-            if command.printed is None and code != 0 or command.printed is not None and not documents.is_as_shown(
-                    command.printed, lines):
+            lines = [line.replace(self.home, '/home/me').replace(sys.executable, '/usr/bin/python3')
+                     for line in lines]
+            is_right = (code == 0 if command.printed is None
+                        else documents.is_as_shown(command.printed, lines))
+            if not is_right:
                 yield '%s:%d: %s\n  code %s, printed:\n    %s' % (
                     name, command.line, command.text, code, '\n    '.join(lines[:30]))
 
@@ -147,22 +160,27 @@ class Running(ShellTestCase):
     def test_the_program_of_the_guide_to_python(self):
         self.begin()
         path = self.write('program.py', documents.python(read('docs/guide/python.md')))
-        done = subprocess.run([sys.executable, path, '2.0'], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE,
+        done = subprocess.run([sys.executable, path, '2.0'], cwd=self.scratch, env=self.env,
+                              stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=PATIENCE)
         self.assertEqual((done.returncode, done.stdout.decode().splitlines()),
                          (0, ['h1 ok Linux', 'h2 ok Linux', 'h1 changed', 'h2 changed']))
 
 
-# What the examples of --help take for granted: hosts of a category, files here, and files on the hosts.
+# What the examples of --help take for granted: hosts of a category, files here, and files on the
+# hosts.
 FIXTURES = '''
 printf 'h%d\\t%s\\t~\\n' 1 plab 2 plab 3 dept >host.list
-echo 'echo hello' >commands.txt; echo a.txt >list.txt; touch a.txt x.log y.log a.c; seq 3 >parameters.txt; echo h1 >up.txt
+echo 'echo hello' >commands.txt; echo a.txt >list.txt; touch a.txt x.log y.log a.c
+seq 3 >parameters.txt; echo h1 >up.txt
 for name in input.dat config.new local/h1/own local/h2/own local/h3/own bin/program; do
   mkdir -p "$(dirname $name)" && echo x >$name
 done
-printf 'a 1\\nb 2\\n' >big.txt; cp big.txt words; cp big.txt text; echo h1 >names; echo 'echo checked' >check.sh
+printf 'a 1\\nb 2\\n' >big.txt; cp big.txt words; cp big.txt text
+echo h1 >names; echo 'echo checked' >check.sh
 mkdir -p description/sweep; printf 'exec : true\\n' >description/sweep/desc
-lwt exec -w 'h[1-9]' -- 'mkdir -p etc data results; echo all: >data/Makefile; echo x >results/summary.txt
+lwt exec -w 'h[1-9]' -- 'mkdir -p etc data results
+  echo all: >data/Makefile; echo x >results/summary.txt
   printf "#!/bin/sh\\n" >work; cp work upgrade; chmod +x work upgrade'
 '''
 
@@ -175,16 +193,21 @@ class Help(ShellTestCase):
         self.write('bin/convert', '#!/bin/sh\ncp "$1" "$2"\n', 0o755)
         self.write('bin/systemctl', '#!/bin/sh\n', 0o755)
         self.env['LWT_MAX_DTASK_DAY'] = self.env['LWT_MAX_DTASK_NIGHT'] = '50'
-        lines = [line for command in generate.ALL if command.name != 'demo' for line in command.examples.split('\n')]
+        lines = [line for command in generate.ALL if command.name != 'demo'
+                 for line in command.examples.split('\n')]
         # What watches goes on until somebody stops it.
-        found = [documents.Command(('timeout 5 ' if '--watch' in match.group(1) else '') + match.group(1), None, 0) for match in (
-            re.match(r'  (\S.*?)(\s{2,}.*)?$', line) for line in lines) if match and 'lwt ' in match.group(1)]
+        found = [documents.Command(('timeout 5 ' if '--watch' in match.group(1) else '')
+                                   + match.group(1), None, 0) for match in (
+            re.match(r'  (\S.*?)(\s{2,}.*)?$', line) for line in lines)
+                 if match and 'lwt ' in match.group(1)]
         self.assertGreater(len(found), 40)
         path = self.write('script.sh', FIXTURES + documents.script(found))
-        done = subprocess.run(['timeout', '400', 'bash', path], cwd=self.start_at, env=self.env, stdin=subprocess.DEVNULL,
+        done = subprocess.run(['timeout', '400', 'bash', path], cwd=self.start_at, env=self.env,
+                              stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         told = documents.outcomes(done.stdout.decode('utf-8', 'replace'))
-        wrong = ['%s: code %s: %s' % (command.text, code, ' / '.join(lines)) for command, (lines, code) in (
+        wrong = ['%s: code %s: %s' % (command.text, code, ' / '.join(lines))
+                 for command, (lines, code) in (
             (command, told.get(rank, ([], None))) for rank, command in enumerate(found))
                  if code not in (0, 1, 3) and (code != 124 or '--watch' not in command.text)]
         self.assertEqual(wrong, [], '\n'.join(wrong))

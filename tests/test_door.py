@@ -6,7 +6,9 @@ from lwt.tasks import admission
 
 
 class Machine:
-    """A clock, two processors of which so many are busy, and a queue of which so much is done each second."""
+    """A clock, two processors of which so many are busy, and a queue of which so much is done each
+    second.
+    """
 
     def __init__(self, busy=0.0, open_=1000, pace=0.0):
         self.now, self.idle, self.busy, self.open, self.pace = 100.0, 0.0, busy, open_, pace
@@ -50,13 +52,15 @@ class Logins(unittest.TestCase):
                 (1, 1, 12, 24),                         # one is busy: two at each look
                 (2, 1, 6, 8), (2, 10, 40, 46)):         # both are: one for each, every half second
             with self.subTest(busy=busy, seconds=seconds):
-                self.assertTrue(least <= admitted(Machine(busy), seconds) <= most, admitted(Machine(busy), seconds))
+                self.assertTrue(least <= admitted(Machine(busy), seconds) <= most,
+                                admitted(Machine(busy), seconds))
 
     def test_where_all_is_done_soon_more_hosts_are_of_little_use(self):
         for busy, pace, seconds, least, most in (
                 (2, 200, 2, 4, 4),                      # 1,000 tasks in 5 s: no more than the first
                 (2, 20, 2, 8, 12),                      # in 50 s: one for each, every half second
-                (0, 200, 1, 16, 24),                    # with processors that are idle: two at each look
+                # With processors that are idle: two at each look.
+                (0, 200, 1, 16, 24),
                 (0.9, 200, 1, 8, 16)):                  # one of them is: one at each
             with self.subTest(busy=busy, pace=pace):
                 found = admitted(Machine(busy, 1000, pace), seconds)

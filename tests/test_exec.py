@@ -1,4 +1,6 @@
-"""lwt exec: what is run where, and how it is shown; with a lying ssh, a false sudo, and on lab hosts."""
+"""lwt exec: what is run where, and how it is shown; with a lying ssh, a false sudo, and on lab
+hosts.
+"""
 
 import contextlib
 import json
@@ -31,7 +33,11 @@ while :; do
 done
 if [ ! -e "$HOME/free" ]; then
   IFS= read -r given
-  [ "$given" = "open sesame" ] || { echo "Sorry, try again." >&2; echo "sudo: 1 incorrect password attempt" >&2; exit 1; }
+  if [ "$given" != "open sesame" ]; then
+    echo "Sorry, try again." >&2
+    echo "sudo: 1 incorrect password attempt" >&2
+    exit 1
+  fi
 fi
 exec env HOME=/ SUDO_USER=me "$@"
 '''
@@ -139,13 +145,15 @@ class Summary(unittest.TestCase):
 
     def test_a_line_for_each_class_with_folded_hosts_and_reasons(self):
         verdicts = {'h%d' % number: Verdict('timeout', 255, 'no answer') for number in range(1, 6)}
-        verdicts.update(a=Verdict('ok', 0), b=Verdict('failed', 1, 'exit code 1'), c=Verdict('failed', 2, 'exit code 2'))
+        verdicts.update(a=Verdict('ok', 0), b=Verdict('failed', 1, 'exit code 1'),
+                        c=Verdict('failed', 2, 'exit code 2'))
         self.assertEqual(exit_codes.summary(verdicts), [
             'timeout, not reached: 5 hosts: h[1-5]: no answer',
             'failed: 2 hosts: b,c: exit code 1; exit code 2'])
 
     def test_many_reasons_are_cut(self):
-        verdicts = {str(code): Verdict('failed', code, 'exit code %d' % code) for code in range(1, 9)}
+        verdicts = {str(code): Verdict('failed', code, 'exit code %d' % code)
+                    for code in range(1, 9)}
         self.assertTrue(exit_codes.summary(verdicts)[0].endswith('; exit code 3; …'))
 
 
@@ -188,7 +196,8 @@ class ManyHosts(ProgramTestCase):
                          '--failed-to', 'bad', '--',
                          'echo out; echo err >&2; [ %h = h1 ]')
         self.assertEqual(done.code, 3)
-        self.assertEqual([self.read('o', name) for name in ('h1', 'h2', 'down-2')], ['out\n', 'out\n', ''])
+        self.assertEqual([self.read('o', name) for name in ('h1', 'h2', 'down-2')],
+                         ['out\n', 'out\n', ''])
         self.assertEqual(self.read('e', 'h1'), 'err\n')
         self.assertEqual(sorted(self.read('bad').split()), ['down-2', 'h2'])
         done = self.exec('--subst', '-w', '^bad', '--', 'echo %h')
@@ -196,7 +205,8 @@ class ManyHosts(ProgramTestCase):
 
     def test_a_list_that_cannot_be_written_is_said_before_anything_runs(self):
         for path in ('.', 'no/such/place'):
-            self.assert_refused(self.exec('--failed-to', path, '-w', 'h1', '--', 'true'), 2, '--failed-to')
+            self.assert_refused(self.exec('--failed-to', path, '-w', 'h1', '--', 'true'), 2,
+                                '--failed-to')
         self.assertFalse(os.path.exists(self.path('fake', 'calls.h1')))
 
     def test_a_failure_ends_the_rest(self):
@@ -250,7 +260,8 @@ class ManyHosts(ProgramTestCase):
     def test_USR1_tells_what_runs(self):
         popen = self.start('exec', '--subst', '-w', 'h[1-2]', '--',
                            'echo begun; [ %h = h1 ] || sleep 9873')
-        self.assertEqual({popen.stdout.readline() for _ in range(2)}, {b'h1: begun\n', b'h2: begun\n'})
+        self.assertEqual({popen.stdout.readline() for _ in range(2)},
+                         {b'h1: begun\n', b'h2: begun\n'})
         popen.send_signal(signal.SIGUSR1)
         self.assertRegex(popen.stderr.readline(), rb'lwt: \d of 2 done, \d running')
         self.assertTrue(any(re.match(rb'lwt: h2: for ', popen.stderr.readline()) for _ in range(2)))
@@ -260,12 +271,15 @@ class ManyHosts(ProgramTestCase):
 
     def test_what_waits_for_a_slow_reader_does_not_wait_in_memory(self):
         go = self.path('go')
-        command = 'if [ %%n = 0 ]; then while [ ! -e %s ]; do sleep 0.1; done; else seq 6000000; fi' % go
+        command = ('if [ %%n = 0 ]; then while [ ! -e %s ]; do sleep 0.1; done; else seq 6000000; '
+                   'fi' % go)
         for option, size in (('-k', 70888896), ('-b', 46888896), ('--json', 52888896)):
             with self.subTest(option=option):
-                popen = self.start('exec', '-w', 'h1,h2', option, '--subst', '--', command, stderr=subprocess.DEVNULL)
+                popen = self.start('exec', '-w', 'h1,h2', option, '--subst', '--', command,
+                                   stderr=subprocess.DEVNULL)
                 self.assertTrue(wait_for(lambda: 'seq 6000000' in marked(self.mark).values()))
-                self.assertTrue(wait_for(lambda: 'seq 6000000' not in marked(self.mark).values(), 120))
+                self.assertTrue(
+                    wait_for(lambda: 'seq 6000000' not in marked(self.mark).values(), 120))
                 open(go, 'w').close()
                 first = popen.stdout.read(1)
                 time.sleep(0.5)         # what is not written in pieces would all be in memory now
@@ -299,7 +313,8 @@ class AsRoot(ProgramTestCase):
 
     def sudo(self, password, *words):
         """Run it with no terminal."""
-        popen = self.start('exec', '-a', '--grace', '0.5', '--json', '--sudo', *words, stdin=subprocess.PIPE,
+        popen = self.start('exec', '-a', '--grace', '0.5', '--json', '--sudo', *words,
+                           stdin=subprocess.PIPE,
                            start_new_session=True)
         out, err = popen.communicate(password, timeout=60)
         return json.loads(out.decode()) if out else err.decode()
@@ -311,10 +326,12 @@ class AsRoot(ProgramTestCase):
 
     def test_a_wrong_one_has_a_class_of_its_own(self):
         done = self.sudo(b'wrong\n', '--', 'echo ran')
-        self.assertEqual((done['class'], done['reason'], done['stdout']), ('sudo', 'sudo: wrong password', ''))
+        self.assertEqual((done['class'], done['reason'], done['stdout']),
+                         ('sudo', 'sudo: wrong password', ''))
 
     def test_none_is_asked_for_where_none_is_needed(self):
-        self.assertEqual(self.sudo(b'\n', '--', 'echo ran')['reason'], 'sudo: a password is required')
+        self.assertEqual(self.sudo(b'\n', '--', 'echo ran')['reason'],
+                         'sudo: a password is required')
         self.write('home/free', '')
         self.assertEqual(self.sudo(b'\n', '--', 'echo ran; cat')['stdout'], 'ran\n')
         self.assertEqual(self.sudo(b'not asked for\n', '--', 'echo ran; cat')['stdout'], 'ran\n')
@@ -323,7 +340,8 @@ class AsRoot(ProgramTestCase):
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(self.scratch)
-            os.execve(self.python, (self.python, '-m', 'lwt', 'exec', '-a', '--sudo', '--', 'echo $SUDO_USER'), self.env)
+            os.execve(self.python, (self.python, '-m', 'lwt', 'exec', '-a', '--sudo', '--',
+                                    'echo $SUDO_USER'), self.env)
         said = b''
         while not said.endswith(b': '):
             said += os.read(terminal, 1000)
@@ -356,11 +374,13 @@ class TwentyHosts(LabTestCase):
 
     def begin(self, *words):
         popen = self.start('exec', '--grace', '1', *words, '-w', 'h[1-20]', '--', self.ZOO)
-        self.assertTrue(wait_for(lambda: all('sleep 8813' in self.lab.commands(name).values() for name in self.names)))
+        self.assertTrue(wait_for(
+            lambda: all('sleep 8813' in self.lab.commands(name).values() for name in self.names)))
         return popen
 
     def test_G_1_nothing_is_left_after_a_time_out_an_interrupt_or_a_kill(self):
-        for words, signum, code in ((('-u', '15'), 0, 3), ((), signal.SIGINT, 130), ((), signal.SIGKILL, -9)):
+        for words, signum, code in ((('-u', '15'), 0, 3), ((), signal.SIGINT, 130),
+                                    ((), signal.SIGKILL, -9)):
             with self.subTest(words=words, signum=signum):
                 popen = self.begin(*words)
                 if signum:
@@ -373,7 +393,8 @@ class TwentyHosts(LabTestCase):
         popen = self.begin('-u', '15')
         for name in self.names[:3]:
             self.lab.black_hole(name)
-        self.assertTrue(wait_for(lambda: not any(self.lab.commands(name) for name in self.names[:3])))
+        self.assertTrue(
+            wait_for(lambda: not any(self.lab.commands(name) for name in self.names[:3])))
         popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3)
 

@@ -1,4 +1,5 @@
-"""Commands on a host with a real sshd, for root and for ordinary users: environment, home, output."""
+"""Commands on a host with a real sshd, for root and for ordinary users: environment, home, output.
+"""
 
 import json
 import os
@@ -34,7 +35,9 @@ class AcceptingTestCase(LoopbackTestCase):
         self.set_variables()
 
     def set_variables(self, **variables):
-        """Have every session on the hosts start with these variables; the values have no quotes and backslashes."""
+        """Have every session on the hosts start with these variables; the values have no quotes and
+        backslashes.
+        """
         words = ' '.join('"%s=%s"' % item for item in variables.items())
         mark = '"%s=%s"' % ('LWT_TEST_MARK', self.mark)
         with open(self.lab.ssh_config) as file:
@@ -56,7 +59,8 @@ class BackgroundOutput(AcceptingTestCase):
         for options in ((), ('-k',)):
             with self.subTest(options=options):
                 done = self.lwt('exec', '-w', 'h1', *(options + ('--', self.COMMAND)))
-                self.assertEqual((done.code, done.out, done.err), (0, 'now\n', 'lwt: h1: %s\n' % HELD))
+                self.assertEqual((done.code, done.out, done.err),
+                                 (0, 'now\n', 'lwt: h1: %s\n' % HELD))
         done = self.lwt('exec', '-w', 'h1', '-b', '--', self.COMMAND + '; exit 4')
         self.assertEqual(done.code, 1)
         self.assertIn('lwt: h1: %s\n' % HELD, done.err)
@@ -65,7 +69,8 @@ class BackgroundOutput(AcceptingTestCase):
     def test_FR_3_the_object_of_json_has_the_warning(self):
         done = self.lwt('exec', '-w', 'h1', '--json', '--', self.COMMAND)
         told = json.loads(done.out)
-        self.assertEqual((done.code, told['class'], told['stdout'], told['warning']), (0, 'ok', 'now\n', HELD))
+        self.assertEqual((done.code, told['class'], told['stdout'], told['warning']),
+                         (0, 'ok', 'now\n', HELD))
         self.end_what_is_left()
         told = json.loads(self.lwt('exec', '-w', 'h1', '--json', '--', 'echo now').out)
         self.assertEqual((told['stdout'], told['warning']), ('now\n', ''))

@@ -28,7 +28,9 @@ class Floods(unittest.TestCase):
         self.scratch = scratch.name
 
     def feed(self, take, chunks):
-        """Feed what wants no more by returning True; returns the bytes that it took; it uses little memory."""
+        """Feed what wants no more by returning True; returns the bytes that it took; it uses little
+        memory.
+        """
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         taken = 0
@@ -44,7 +46,8 @@ class Floods(unittest.TestCase):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.VISIT + 2 * len(BLOCK))
         verdict = inbox.judged(verdicts.Verdict('ok', 0))
-        self.assertEqual((verdict.kind, verdict.reason), ('failed', 'what it answers has no end (more than 4194304 bytes)'))
+        self.assertEqual((verdict.kind, verdict.reason),
+                         ('failed', 'what it answers has no end (more than 4194304 bytes)'))
 
     def test_SR_7_lines_of_a_visit_without_end(self):
         with requests.Inbox(self.scratch, most_kib=1) as inbox:
@@ -67,7 +70,8 @@ class Floods(unittest.TestCase):
 
     def test_SR_7_a_large_result_leaves_room_on_the_disk(self):
         there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
-        with requests.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs', return_value=there):
+        with requests.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs',
+                                                                                return_value=there):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
         self.assertIn('no room here for more than', inbox.judged(verdicts.Verdict('ok', 0)).reason)
@@ -93,15 +97,21 @@ class Floods(unittest.TestCase):
         wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
         shared = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
         sinks = {
-            'put': (lambda: transfer._Sender(wanted, transfer.Tally(), {}), (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
-            'get': (lambda: transfer._Receiver(['*'], self.scratch, types.SimpleNamespace(links='', replace=True),
-                                               transfer.Tally()), (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
+            'put': (lambda: transfer._Sender(wanted, transfer.Tally(), {}),
+                    (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
+            'get': (lambda: transfer._Receiver(['*'], self.scratch,
+                                               types.SimpleNamespace(links='', replace=True),
+                                               transfer.Tally()),
+                    (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
             'chain': (lambda: chain.Member(shared, 'h', {}), (b'tick\n', b'x' * 999))}
         for name, (make, patterns) in sinks.items():
-            for stream, pattern in [('stdout', pattern) for pattern in patterns] + [('stderr', b'tick\n')]:
-                with self.subTest(name=name, stream=stream, pattern=pattern[:10]), mock.patch.object(budgets, 'TOLD', 1 << 20):
+            for stream, pattern in ([('stdout', pattern) for pattern in patterns]
+                                    + [('stderr', b'tick\n')]):
+                with self.subTest(name=name, stream=stream, pattern=pattern[:10]), \
+                        mock.patch.object(budgets, 'TOLD', 1 << 20):
                     sink, data = make(), pattern * ((1 << 16) // len(pattern))
-                    taken = self.feed(lambda _stream, data: sink(stream, data), (data for _ in range(1000)))
+                    taken = self.feed(lambda _stream, data: sink(stream, data),
+                                      (data for _ in range(1000)))
                     self.assertLess(taken, budgets.TOLD + 2 * len(BLOCK))
                     self.assertIn('has no end', sink.problem)
 
@@ -110,16 +120,20 @@ class Floods(unittest.TestCase):
             with self.subTest(data=data), mock.patch.multiple(budgets, TOLD=100, TOLD_LINES=10):
                 found = call.Lines(lambda line: None)
                 found.feed(data)
-                self.assertEqual(found.problem, said and 'what it answers has no end (more than %s)' % said)
+                self.assertEqual(found.problem,
+                                 said and 'what it answers has no end (more than %s)' % said)
 
     def test_SR_7_names_that_a_put_never_sent(self):
         entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]
-        sender = transfer._Sender(types.SimpleNamespace(entries=entries, text=b''), transfer.Tally(), {})
+        sender = transfer._Sender(types.SimpleNamespace(entries=entries, text=b''),
+                                  transfer.Tally(), {})
         self.feed(sender, (b'need ' + b'%06d' % number * 1000 + b'\n' for number in range(2000)))
 
     def test_SR_7_what_comes_back_of_a_partition(self):
-        for keeps_lines, limit, sent, most in ((True, 0, 1000, 1000), (True, 10, 1000, 1000), (False, 10 ** 5, 1000, 10 ** 5),
-                                               (False, 10, 10 ** 5, 10 ** 5), (False, 0, 1000, None)):
+        for keeps_lines, limit, sent, most in ((True, 0, 1000, 1000), (True, 10, 1000, 1000),
+                                               (False, 10 ** 5, 1000, 10 ** 5),
+                                               (False, 10, 10 ** 5, 10 ** 5),
+                                               (False, 0, 1000, None)):
             with self.subTest(keeps_lines=keeps_lines, limit=limit):
                 feed = types.SimpleNamespace(sent=types.SimpleNamespace(bytes=sent))
                 steps = reducers.Steps(keeps_lines=keeps_lines)
@@ -135,7 +149,8 @@ class Floods(unittest.TestCase):
 
     def test_SR_7_what_a_reducer_tells_of_itself(self):
         control = reducers.Control('n', lambda data: None)
-        lines = (b'code c%d 0\nlines w%d 1\nsum v%d %s\n' % (number, number, number, b'1 ' * 20) for number in range(10 ** 5))
+        lines = (b'code c%d 0\nlines w%d 1\nsum v%d %s\n' % (number, number, number, b'1 ' * 20)
+                 for number in range(10 ** 5))
         control.feed('stdout', b'\x1en begin\n')
         self.feed(control.feed, (b''.join(next(lines) for _ in range(100)) for _ in range(1000)))
         self.assertLessEqual(len(control.codes), budgets.COMMANDS)
@@ -143,7 +158,8 @@ class Floods(unittest.TestCase):
 
     def test_SR_7_a_reducer_that_tells_no_directory_is_refused(self):
         """What it tells becomes a word of a command line."""
-        for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'', b'/a\x1b[2J'):
+        for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'',
+                     b'/a\x1b[2J'):
             with self.subTest(told=told[:20]):
                 control = reducers.Control('n', lambda data: None)
                 control.feed('stdout', b'\x1en begin\nready %s\n' % told)
@@ -157,7 +173,8 @@ class Floods(unittest.TestCase):
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         before = tracemalloc.get_traced_memory()[0]
-        found = sample.parse(['sample ' + text[:100] + ' load=100', 'user a b c'] * 1000 + ['sample ' + text])
+        found = sample.parse(['sample ' + text[:100] + ' load=100', 'user a b c'] * 1000
+                             + ['sample ' + text])
         self.assertLess(tracemalloc.get_traced_memory()[0] - before, 1 << 20)
         self.assertEqual((found.load, len(found.nonsense)), (1.0, budgets.LOAD_NONSENSE))
 
@@ -168,7 +185,8 @@ class Words(unittest.TestCase):
     def test_SR_15_each_word_is_cut(self):
         long = 'A' * (1 << 20)
         facts, problem, answers, removed, _sizes = visit.parse([
-            'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long, 'task 0b.1 clean ' + long])
+            'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long,
+            'task 0b.1 clean ' + long])
         texts = [facts.boot, facts.host_id, problem, answers[0][1], removed['0b.1']]
         self.assertLessEqual(max(map(len, texts)), budgets.TEXT + 1)
         self.assertGreater(min(map(len, texts)), 50)
@@ -180,7 +198,8 @@ class Words(unittest.TestCase):
     def test_SR_15_complaints_about_results_are_read_once_and_cut(self):
         """The keys of a stream and the lines about it are both chosen by the host."""
         keys = ['%032x.1' % number for number in range(50000)]
-        told = b''.join(b'%032x.1/\x1b]0;%s\n' % (number, b'x' * 20) for number in range(50000, 120000))
+        told = b''.join(b'%032x.1/\x1b]0;%s\n' % (number, b'x' * 20)
+                        for number in range(50000, 120000))
         own = keys[0].encode() + b'/work/' + b'\x1b]0;' + b'y' * 100000 + b'\n'
         with tempfile.TemporaryDirectory(prefix='lwt-test.') as scratch:
             with requests.Inbox(scratch) as inbox:

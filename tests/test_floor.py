@@ -1,4 +1,6 @@
-"""The oldest Python that must do, the size of things, and the standard library: read from the syntax trees."""
+"""The oldest Python that must do, the size of things, and the standard library: read from the
+syntax trees.
+"""
 
 import ast
 import os
@@ -12,27 +14,33 @@ FLOOR = (3, 6)
 MAX_FUNCTION = 50
 
 # Names that came after the floor; a dotted one is only meant with its module before it.
-TOO_NEW = {'nullcontext', 'shlex.join', 'cached_property', 'removeprefix', 'removesuffix', 'math.prod', 'asyncio.run',
+TOO_NEW = {'nullcontext', 'shlex.join', 'cached_property', 'removeprefix', 'removesuffix',
+           'math.prod', 'asyncio.run',
            'time_ns',
-           'monotonic_ns', 'perf_counter_ns', 'importlib.resources', 'dataclasses', 'contextvars', 'zoneinfo', 'tomllib',
+           'monotonic_ns', 'perf_counter_ns', 'importlib.resources', 'dataclasses', 'contextvars',
+           'zoneinfo', 'tomllib',
            'graphlib',
-           'sys.unraisablehook', 'addModuleCleanup', 'enterContext', 'addClassCleanup', 'assertNoLogs', 'math.dist',
+           'sys.unraisablehook', 'addModuleCleanup', 'enterContext', 'addClassCleanup',
+           'assertNoLogs', 'math.dist',
            'math.isqrt',
-           'math.comb', 'pairwise', 'batched', 'signal.strsignal', 'signal.raise_signal', 'breakpoint', 'fromisoformat',
+           'math.comb', 'pairwise', 'batched', 'signal.strsignal', 'signal.raise_signal',
+           'breakpoint', 'fromisoformat',
            'IsolatedAsyncioTestCase'}
 TOO_NEW_FUTURE = {'annotations'}
 TOO_NEW_KEYWORDS = {'capture_output', 'text'}       # of calls of subprocess
 SELF_DOCUMENTING = re.compile(r'''\b[fF][rR]?(["']).*?\{[^{}"'=!<>]+=\s*(?:[!:][^{}]*)?\}''')
 
-# What there is without being asked, where Python cannot tell: the part of the standard library that lwt may use.
+# What there is without being asked, where Python cannot tell: the part of the standard library that
+# lwt may use.
 STANDARD = getattr(sys, 'stdlib_module_names', frozenset('''
-    __future__ argparse ast base64 bisect builtins calendar codecs collections configparser contextlib copy
-    csv ctypes datetime difflib doctest enum errno faulthandler fcntl filecmp fnmatch functools gc getpass
-    glob gzip hashlib heapq hmac html http importlib inspect io itertools json locale logging math mmap
-    operator os pathlib pickle pkgutil platform posixpath pprint pty pwd py_compile queue random re resource
-    runpy secrets select selectors shlex shutil signal site socket socketserver sqlite3 stat statistics string
-    struct subprocess sys sysconfig tarfile tempfile termios textwrap threading time timeit tokenize traceback
-    tty types typing unicodedata unittest urllib uuid warnings weakref xml zipapp zipfile zlib'''.split()))
+    __future__ argparse ast base64 bisect builtins calendar codecs collections configparser
+    contextlib copy csv ctypes datetime difflib doctest enum errno faulthandler fcntl filecmp
+    fnmatch functools gc getpass glob gzip hashlib heapq hmac html http importlib inspect io
+    itertools json locale logging math mmap operator os pathlib pickle pkgutil platform posixpath
+    pprint pty pwd py_compile queue random re resource runpy secrets select selectors shlex shutil
+    signal site socket socketserver sqlite3 stat statistics string struct subprocess sys sysconfig
+    tarfile tempfile termios textwrap threading time timeit tokenize traceback tty types typing
+    unicodedata unittest urllib uuid warnings weakref xml zipapp zipfile zlib'''.split()))
 
 
 def sources(*folders):
@@ -51,7 +59,9 @@ PACKAGE = sources('lwt')
 
 
 def parse(text):
-    """The syntax tree of a text, as the oldest Python would have it where this one can tell.  Raises SyntaxError."""
+    """The syntax tree of a text, as the oldest Python would have it where this one can tell.
+    Raises SyntaxError.
+    """
     return ast.parse(text, feature_version=FLOOR) if sys.version_info >= (3, 8) else ast.parse(text)
 
 
@@ -79,7 +89,8 @@ def too_new(text):
     except SyntaxError as error:
         return ['syntax: %s' % error.msg]
     return ['f-string with ='] * bool(SELF_DOCUMENTING.search(text)) + [
-        found for node in ast.walk(tree) for found in sorted(TOO_NEW & set(names_of(node))) + _too_new_syntax(node)]
+        found for node in ast.walk(tree)
+        for found in sorted(TOO_NEW & set(names_of(node))) + _too_new_syntax(node)]
 
 
 def _too_new_syntax(node):
@@ -90,14 +101,17 @@ def _too_new_syntax(node):
         found.append(type(node).__name__)
     if isinstance(node, ast.arguments) and getattr(node, 'posonlyargs', ()):
         found.append('positional-only parameters')
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) \
-            and node.func.value.id == 'subprocess':
+    function = getattr(node, 'func', None)
+    if (isinstance(node, ast.Call) and isinstance(function, ast.Attribute)
+        and getattr(function.value, 'id', '') == 'subprocess'):
         found += sorted(TOO_NEW_KEYWORDS & {keyword.arg for keyword in node.keywords})
     return found
 
 
 def strangers(text):
-    """The top-level modules that a text imports and that are neither ours nor the standard library's."""
+    """The top-level modules that a text imports and that are neither ours nor the standard
+    library's.
+    """
     found = set()
     for node in ast.walk(parse(text)):
         if isinstance(node, ast.Import):
@@ -111,7 +125,8 @@ def long_functions(text):
     """(name, lines) of the functions of a text that are too long."""
     for node in ast.walk(parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            last = max(getattr(inner, 'end_lineno', None) or getattr(inner, 'lineno', 0) for inner in ast.walk(node))
+            last = max(getattr(inner, 'end_lineno', None) or getattr(inner, 'lineno', 0)
+                       for inner in ast.walk(node))
             lines = last - node.lineno + 1
             if lines > MAX_FUNCTION:
                 yield node.name, lines
@@ -147,11 +162,14 @@ class Finding(unittest.TestCase):
     def test_what_is_too_new_is_found(self):
         for text in ('subprocess.run(x, capture_output=True)', 'subprocess.Popen(x, text=True)',
                      'from __future__ import annotations',
-                     'contextlib.nullcontext()', 'from contextlib import nullcontext', 'shlex.join(x)',
+                     'contextlib.nullcontext()', 'from contextlib import nullcontext',
+                     'shlex.join(x)',
                      'from shlex import join',
-                     '@functools.cached_property\ndef f(): pass', '"x".removeprefix("y")', 'x.removesuffix("y")', '(y := 1)',
+                     '@functools.cached_property\ndef f(): pass', '"x".removeprefix("y")',
+                     'x.removesuffix("y")', '(y := 1)',
                      'def f(a, /): pass', 'math.prod(x)', 'asyncio.run(f())', 'time.time_ns()',
-                     'import importlib.resources', 'from importlib import resources', 'import dataclasses',
+                     'import importlib.resources', 'from importlib import resources',
+                     'import dataclasses',
                      'from dataclasses import dataclass', 'match x:\n  case 1: pass',
                      '%s"{x=}"' % 'f',
                      '%s"{x = !r:>9}"' % 'F'):
@@ -161,14 +179,17 @@ class Finding(unittest.TestCase):
     def test_what_is_old_enough_is_not_found(self):
         for text in ('", ".join(x)', 'os.path.join(x)', 'f("{x=}")', 'table(text=1)',
                      'from __future__ import generator_stop',
-                     'f"{x} {y!r:>{w}}"', '%s"{x == y}"' % 'f', 'def f(a, *, b): pass', 'import importlib', 'x = y = 1'):
+                     'f"{x} {y!r:>{w}}"', '%s"{x == y}"' % 'f', 'def f(a, *, b): pass',
+                     'import importlib', 'x = y = 1'):
             with self.subTest(text=text):
                 self.assertEqual(too_new(text), [])
 
     def test_strangers_and_long_functions_are_found(self):
-        self.assertEqual(strangers('import os, numpy.x\nfrom yaml import load\nfrom lwt import hosts\nfrom . import x'),
+        self.assertEqual(strangers(
+            'import os, numpy.x\nfrom yaml import load\nfrom lwt import hosts\nfrom . import x'),
                          {'numpy', 'yaml'})
-        self.assertEqual(list(long_functions('def f():\n' + ' x\n' * MAX_FUNCTION)), [('f', MAX_FUNCTION + 1)])
+        self.assertEqual(list(long_functions('def f():\n' + ' x\n' * MAX_FUNCTION)),
+                         [('f', MAX_FUNCTION + 1)])
         self.assertEqual(list(long_functions('def f():\n' + ' x\n' * (MAX_FUNCTION - 1))), [])
 
 

@@ -1,4 +1,6 @@
-"""Workflows driven by hand: what they yield, and what they make of each Result.  No process is started."""
+"""Workflows driven by hand: what they yield, and what they make of each Result.  No process is
+started.
+"""
 
 import contextlib
 import os
@@ -25,14 +27,15 @@ DROPPED = b'kex_exchange_identification: Connection closed by remote host\r\n'
 def session():
     """A Session whose nonces are n1, n2..."""
     numbers = iter(range(1, 100))
-    return call.Session(SETTINGS, ssh.Transport('/usr/bin/ssh', '/usr/bin/scp'), lambda: 'n%d' % next(numbers))
+    return call.Session(SETTINGS, ssh.Transport('/usr/bin/ssh', '/usr/bin/scp'), lambda: 'n%d'
+                        % next(numbers))
 
 
 def drive(generator, answers):
     """Run a flow on these answers, one for each request; (its report, its requests).
 
-    An answer is a function that takes the request and gives the Result, or an exception to be thrown, or None.
-    Work on this machine is done as it comes, and is not among the requests.
+    An answer is a function that takes the request and gives the Result, or an exception to be
+    thrown, or None. Work on this machine is done as it comes, and is not among the requests.
     """
     requests, waiting = [], list(answers)
     try:
@@ -44,7 +47,8 @@ def drive(generator, answers):
             requests.append(step)
             answer = waiting.pop(0) if not isinstance(step, Sleep) else None
             answer = answer(step) if callable(answer) else answer
-            step = generator.throw(answer) if isinstance(answer, BaseException) else generator.send(answer)
+            step = (generator.throw(answer) if isinstance(answer, BaseException)
+                    else generator.send(answer))
     except StopIteration as stop:
         assert not waiting, 'answers that nobody asked for: %r' % waiting
         return stop.value, requests
@@ -52,7 +56,8 @@ def drive(generator, answers):
 
 def _run(command):
     """The Result of a Command that works on this machine."""
-    done = subprocess.run(command.argv, input=command.stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command.argv, input=command.stdin, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False)
     return Result(command, 'exited', done.returncode, done.stdout, done.stderr)
 
 
@@ -79,17 +84,21 @@ class Helpers(unittest.TestCase):
 
     def test_must_returns_what_ended_well(self):
         command = Command(('x',))
-        result, requests = drive(flow.must(command), [lambda asked: Result(asked, 'exited', 0, b'out')])
+        result, requests = drive(flow.must(command),
+                                 [lambda asked: Result(asked, 'exited', 0, b'out')])
         self.assertEqual((result.stdout, requests), (b'out', [command]))
 
     def test_must_raises_for_every_other_end(self):
-        for status, code in (('exited', 1), ('signaled', 9), ('timeout', 0), ('cancelled', 0), ('unspawnable', 2)):
+        for status, code in (('exited', 1), ('signaled', 9), ('timeout', 0), ('cancelled', 0),
+                             ('unspawnable', 2)):
             with self.subTest(status=status), self.assertRaises(LwtError) as caught:
-                drive(flow.must(Command(('x',), label='h')), [lambda asked: Result(asked, status, code)])
+                drive(flow.must(Command(('x',), label='h')),
+                      [lambda asked: Result(asked, status, code)])
             self.assertEqual(caught.exception.message, 'h: %s %d' % (status, code))
 
     def test_retry_goes_on_while_it_is_worth_it_and_waits_about_twice_as_long_each_time(self):
-        for reports, sleeps in (([True], []), ([False, True], [1.0]), ([False, False, False, False], [1.0, 2.0, 4.0])):
+        for reports, sleeps in (([True], []), ([False, True], [1.0]),
+                                ([False, False, False, False], [1.0, 2.0, 4.0])):
             with self.subTest(reports=reports):
                 left = iter(reports)
 
@@ -97,7 +106,8 @@ class Helpers(unittest.TestCase):
                     yield Command(('x',))
                     return next(left)
 
-                report, requests = drive(flow.retry(make, lambda report: not report, 4, 1.0), [None] * len(reports))
+                report, requests = drive(flow.retry(make, lambda report: not report, 4, 1.0),
+                                         [None] * len(reports))
                 self.assertEqual(report, reports[-1])
                 waited = [request.seconds for request in requests if isinstance(request, Sleep)]
                 self.assertEqual(len(waited), len(sleeps))
@@ -112,21 +122,25 @@ class Calls(unittest.TestCase):
     """One call on a host."""
 
     def test_an_answer_has_the_verdict_and_both_streams(self):
-        answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [says(b'1 2 /x\n', 0, b'hm')])
-        self.assertEqual((answer.verdict, answer.lines, answer.stderr), (verdicts.Verdict('ok', 0), ['1 2 /x'], b'hm'))
+        answer, requests = drive(call.script(session(), HOST, 'put', ['~']),
+                                 [says(b'1 2 /x\n', 0, b'hm')])
+        self.assertEqual((answer.verdict, answer.lines, answer.stderr),
+                         (verdicts.Verdict('ok', 0), ['1 2 /x'], b'hm'))
         self.assertEqual(len(requests), 1)
 
     def test_N_7_a_dropped_login_is_tried_again_after_a_while_with_another_nonce(self):
         answer, requests = drive(call.script(session(), HOST, 'put', ['~']),
                                  [unreached(DROPPED), unreached(DROPPED), says(b'x')])
         self.assertEqual((answer.verdict.kind, answer.stdout), ('ok', b'x'))
-        self.assertEqual([type(request) for request in requests], [Command, Sleep, Command, Sleep, Command])
+        self.assertEqual([type(request) for request in requests],
+                         [Command, Sleep, Command, Sleep, Command])
         self.assertEqual([request.sink.nonce for request in requests[::2]], ['n1', 'n2', 'n3'])
         for attempt, sleep in enumerate(requests[1::2]):
             self.assertTrue(0.5 <= sleep.seconds / (call.LOGIN_DELAY * 2 ** attempt) <= 1.5, sleep)
 
     def test_N_7_a_host_that_always_drops_the_login_is_given_up(self):
-        answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [unreached(DROPPED)] * call.LOGIN_ATTEMPTS)
+        answer, requests = drive(call.script(session(), HOST, 'put', ['~']),
+                                 [unreached(DROPPED)] * call.LOGIN_ATTEMPTS)
         self.assertEqual(answer.verdict.kind, 'refused')
         self.assertIsInstance(requests[-1], Command)
 
@@ -135,7 +149,8 @@ class Calls(unittest.TestCase):
                      b'ssh: connect to host h port 22: Connection refused\n',
                      b''):
             with self.subTest(text=text):
-                answer, requests = drive(call.script(session(), HOST, 'put', ['~']), [unreached(text)])
+                answer, requests = drive(call.script(session(), HOST, 'put', ['~']),
+                                         [unreached(text)])
                 self.assertFalse(answer.verdict.ok)
                 self.assertEqual(len(requests), 1)
 
@@ -154,7 +169,8 @@ class Calls(unittest.TestCase):
         self.assertEqual(len(output.stdout), budgets.ANSWER)
 
     def test_a_guarded_command_has_the_deadlines_of_the_settings(self):
-        verdict, requests = drive(call.command(session(), HOST, 'true', (), lambda stream, data: None, timeout=3.0),
+        verdict, requests = drive(
+            call.command(session(), HOST, 'true', (), lambda stream, data: None, timeout=3.0),
                                   [says(code=4)])
         self.assertEqual((verdict.kind, verdict.code), ('failed', 4))
         self.assertEqual((requests[0].timeout, requests[0].grace, requests[0].lifeline),
@@ -170,19 +186,24 @@ class Visits(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.events = []
         lock = SimpleNamespace(take=lambda: is_free, release=lambda: self.events.append('released'))
-        workspace = SimpleNamespace(lock=lambda name: lock, path=lambda *names: os.path.join(directory.name, *names))
-        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [], together=contextlib.ExitStack,
+        workspace = SimpleNamespace(lock=lambda name: lock,
+                                    path=lambda *names: os.path.join(directory.name, *names))
+        store = SimpleNamespace(on_host=lambda name: [], leftovers=lambda name: [],
+                                together=contextlib.ExitStack,
                                 samples=dict)
         weather = SimpleNamespace(settle=lambda: None, note=lambda *words: None)
         return visit.Context(workspace, store, session(), self.events.append, weather,
-                             trouble=lambda host, reason, *_more: self.events.append('%s: %s' % (host, reason)))
+                             trouble=lambda host, reason, *_more: self.events.append(
+                                 '%s: %s' % (host, reason)))
 
     def test_Y_1_a_host_that_somebody_visits_is_left_alone(self):
-        report, requests = drive(visit.visit(self.context(is_free=False), visit.Target('h', (HOST,))), [])
+        report, requests = drive(
+            visit.visit(self.context(is_free=False), visit.Target('h', (HOST,))), [])
         self.assertEqual((report, requests), (visit.Report('h', busy=True), []))
 
     def test_a_host_that_does_not_answer_ends_its_visit_and_frees_its_lock(self):
-        report, _requests = drive(visit.visit(self.context(), visit.Target('h', (HOST,))), [unreached()])
+        report, _requests = drive(visit.visit(self.context(), visit.Target('h', (HOST,))),
+                                  [unreached()])
         self.assertEqual(report.problem, 'unreachable (connection refused)')
         self.assertEqual(self.events, ['h: unreachable (connection refused)', 'released'])
 
@@ -192,12 +213,15 @@ class Visits(unittest.TestCase):
         self.assertEqual((report, len(requests)), (visit.Report('h'), 1))
 
     def test_the_lock_is_freed_when_a_visit_is_cancelled(self):
-        self.assertRaises(Cancelled, drive, visit.visit(self.context(), visit.Target('h', (HOST,))), [Cancelled()])
+        self.assertRaises(Cancelled, drive, visit.visit(self.context(), visit.Target('h', (HOST,))),
+                          [Cancelled()])
         self.assertEqual(self.events, ['released'])
 
     def test_answers_are_read_and_other_lines_are_passed_over(self):
-        lines = ['hello', 'facts b id', 'sample cores=4 disk=1000', 'stage no room left', 'task k1 state exited 3',
-                 'task k2 state running 77', 'task', 'task k3 state', 'task k4 clean cleaned', 'task k5 size 9000', 'facts x']
+        lines = ['hello', 'facts b id', 'sample cores=4 disk=1000', 'stage no room left',
+                 'task k1 state exited 3',
+                 'task k2 state running 77', 'task', 'task k3 state', 'task k4 clean cleaned',
+                 'task k5 size 9000', 'facts x']
         self.assertEqual(visit.parse(lines), (
             visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)), 'no room left',
             [('k1', 'exited 3'), ('k2', 'running 77')], {'k4': 'cleaned'}, {'k5': 9000}))

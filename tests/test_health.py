@@ -1,4 +1,6 @@
-"""The health of hosts: every step of the automaton, and what failures in a row and flapping come to.  No process, no clock."""
+"""The health of hosts: every step of the automaton, and what failures in a row and flapping come
+to.  No process, no clock.
+"""
 
 import unittest
 
@@ -10,7 +12,9 @@ RULES = Rules(after=3, good=2, wait=10.0, longest=100.0)
 
 
 def after(kinds, begun=Health('h'), every=0.0, rules=RULES):
-    """The Health after operations that ended so, `every` seconds apart from 1000 on; and the time of the last one."""
+    """The Health after operations that ended so, `every` seconds apart from 1000 on; and the time
+    of the last one.
+    """
     found, now = begun, 1000.0
     for number, kind in enumerate(kinds.split()):
         now = 1000.0 + number * every
@@ -22,21 +26,28 @@ class Steps(unittest.TestCase):
     """The automaton."""
 
     def test_every_state_knows_every_event(self):
-        self.assertEqual(set(health.STEPS), {(state, event) for state in health.STATES for event in health.EVENTS})
+        self.assertEqual(set(health.STEPS),
+                         {(state, event) for state in health.STATES for event in health.EVENTS})
 
     def test_what_operations_in_a_row_come_to(self):
         for kinds, state, failures, goods in (
-                ('ok', 'well', 0, 0), ('refused', 'doubtful', 1, 0), ('refused timeout', 'doubtful', 2, 0),
-                ('refused ok', 'well', 0, 0), ('timeout timeout timeout', 'out', 3, 0), ('lost lost lost lost', 'out', 4, 0),
-                ('dns dns dns ok', 'out', 3, 1), ('dns dns dns ok lost ok', 'out', 4, 1), ('dns dns dns ok ok', 'well', 0, 0),
-                ('auth', 'out', 1, 0), ('hostkey', 'out', 1, 0), ('hostkey ok ok', 'well', 0, 0), ('refused auth', 'out', 2, 0)):
+                ('ok', 'well', 0, 0), ('refused', 'doubtful', 1, 0),
+                ('refused timeout', 'doubtful', 2, 0),
+                ('refused ok', 'well', 0, 0), ('timeout timeout timeout', 'out', 3, 0),
+                ('lost lost lost lost', 'out', 4, 0),
+                ('dns dns dns ok', 'out', 3, 1), ('dns dns dns ok lost ok', 'out', 4, 1),
+                ('dns dns dns ok ok', 'well', 0, 0),
+                ('auth', 'out', 1, 0), ('hostkey', 'out', 1, 0), ('hostkey ok ok', 'well', 0, 0),
+                ('refused auth', 'out', 2, 0)):
             with self.subTest(kinds=kinds):
                 found, _now = after(kinds)
-                self.assertEqual((found.state, found.failures, found.goods), (state, failures, goods))
+                self.assertEqual((found.state, found.failures, found.goods),
+                                 (state, failures, goods))
 
     def test_the_reason_and_the_time_are_kept(self):
         found, now = after('refused refused timeout', every=5.0)
-        self.assertEqual((found.kind, found.reason, found.since, found.failed), ('timeout', 'why timeout', now, now))
+        self.assertEqual((found.kind, found.reason, found.since, found.failed),
+                         ('timeout', 'why timeout', now, now))
 
     def test_a_retry_is_due_later_each_time_and_never_at_the_same_time_for_all(self):
         waits = []
@@ -44,15 +55,18 @@ class Steps(unittest.TestCase):
             found, now = after(' '.join(['refused'] * count))
             waits.append(found.retry - now)
         self.assertEqual(waits, [10.0, 20.0, 40.0, 80.0, 100.0, 100.0])
-        self.assertEqual([health.observe(Health('h'), 'lost', '', 0.0, RULES, die).retry for die in (0.0, 1.0)], [7.5, 12.5])
+        self.assertEqual([health.observe(Health('h'), 'lost', '', 0.0, RULES, die).retry
+                          for die in (0.0, 1.0)], [7.5, 12.5])
 
     def test_what_no_waiting_cures_is_tried_again_as_late_as_can_be(self):
         for kind in health.NEEDS_A_PERSON:
             self.assertEqual(after(kind)[0].retry, 1100.0)
 
     def test_tasks_that_end_badly_are_the_fault_of_a_host_where_they_end_well_elsewhere(self):
-        for in_a_row, good, bad, is_suspect in ((2, 99, 0, False), (3, 2, 0, True), (3, 1, 0, False), (4, 1, 0, True),
-                                                (9, 0, 0, False), (9, 0, 9, False), (3, 50, 50, False), (6, 50, 50, True),
+        for in_a_row, good, bad, is_suspect in ((2, 99, 0, False), (3, 2, 0, True),
+                                                (3, 1, 0, False), (4, 1, 0, True),
+                                                (9, 0, 0, False), (9, 0, 9, False),
+                                                (3, 50, 50, False), (6, 50, 50, True),
                                                 (3, 50, 10, True), (3, 50, 25, False)):
             with self.subTest(in_a_row=in_a_row, good=good, bad=bad):
                 self.assertEqual(health.is_suspect(in_a_row, good, bad), is_suspect)
@@ -104,16 +118,19 @@ class Steps(unittest.TestCase):
             found = self.suspicion(['%d failed 4?' % number for number in range(count)], well)
             self.assertEqual(found is not None, is_suspect)
 
-    def test_a_suspect_comes_back_by_good_answers_once_its_time_is_over_and_stays_longer_the_next_time(self):
+    def test_a_suspect_comes_back_by_good_answers_after_its_time_and_stays_longer_next_time(self):
         found = health.suspect(Health('h'), 'why', 1000.0, RULES, 0.5)
-        self.assertEqual((found.state, found.kind, found.reason, found.retry), ('out', health.TASKS, 'why', 1080.0))
+        self.assertEqual((found.state, found.kind, found.reason, found.retry),
+                         ('out', health.TASKS, 'why', 1080.0))
         early = health.observe(found, 'ok', '', 1070.0, RULES, 0.5)
         self.assertEqual(early, found)
-        back = health.observe(health.observe(found, 'ok', '', 1081.0, RULES, 0.5), 'ok', '', 1092.0, RULES, 0.5)
+        back = health.observe(health.observe(found, 'ok', '', 1081.0, RULES, 0.5), 'ok', '', 1092.0,
+                              RULES, 0.5)
         self.assertEqual((back.state, back.since), ('well', 1092.0))
         again = health.suspect(back, 'why', 1100.0, RULES._replace(longest=1e9), 0.5)
         self.assertGreater(again.retry - 1100.0, found.retry - 1000.0)
-        self.assertEqual(health.suspect(Health('h', 'held', reason='mine'), 'why', 0.0, RULES, 0.5).reason, 'mine')
+        self.assertEqual(health.suspect(Health('h', 'held', reason='mine'), 'why', 0.0, RULES,
+                                        0.5).reason, 'mine')
         self.assertEqual(health.release(found, 1001.0), Health('h', since=1001.0))
 
     def test_a_suspect_stays_one_while_it_cannot_be_reached(self):
@@ -122,7 +139,8 @@ class Steps(unittest.TestCase):
         for kind in ('lost', 'timeout', 'auth'):
             with self.subTest(kind=kind):
                 found = health.observe(suspect, kind, 'gone', 1001.0, RULES, 0.5)
-                self.assertEqual((found.kind, found.reason, found.failures), (health.TASKS, 'why', 1))
+                self.assertEqual((found.kind, found.reason, found.failures),
+                                 (health.TASKS, 'why', 1))
                 self.assertGreaterEqual(found.retry, suspect.retry)
                 for now in (1002.0, 1003.0, 1004.0):
                     found = health.observe(found, 'ok', '', now, RULES, 0.5)
@@ -130,7 +148,8 @@ class Steps(unittest.TestCase):
         late = health.observe(suspect, 'lost', 'gone', suspect.retry + 1, RULES, 0.5)
         self.assertEqual((late.kind, late.reason), ('lost', 'gone'))
 
-    def test_N_10_a_host_that_flaps_settles_in_quarantine_and_an_occasional_failure_is_forgiven(self):
+    def test_N_10_a_host_that_flaps_settles_in_quarantine_and_an_occasional_failure_is_forgiven(
+            self):
         flapping = ' '.join(['lost ok'] * 20)
         states = [after(flapping[:end], every=3.0)[0].state for end in range(7, len(flapping), 8)]
         self.assertIn('out', states)
@@ -149,22 +168,30 @@ class Steps(unittest.TestCase):
 
     def test_when_a_host_is_asked_again(self):
         found, now = after('lost ' * 5)
-        self.assertEqual([after('lost')[0].is_due(1000 + later, True) for later in (4.9, 5)], [False, True])
-        for later, is_busy, due in ((0, False, False), (59, True, False), (60, True, True), (99, False, False),
+        self.assertEqual([after('lost')[0].is_due(1000 + later, True) for later in (4.9, 5)],
+                         [False, True])
+        for later, is_busy, due in ((0, False, False), (59, True, False), (60, True, True),
+                                    (99, False, False),
                                    (100, False, True)):
             with self.subTest(later=later, is_busy=is_busy):
                 self.assertIs(found.is_due(now + later, is_busy), due)
         held = health.hold(found, '', now)
         self.assertEqual((held.is_due(now + 1e6, False), held.is_due(now, True)), (False, True))
-        self.assertEqual([one.takes_tasks for one in (Health('h'), after('lost')[0], found, held)], [True, True, False, False])
+        self.assertEqual([one.takes_tasks for one in (Health('h'), after('lost')[0], found, held)],
+                         [True, True, False, False])
 
     def test_what_of_a_host_counts_and_as_what(self):
         for verdict, kind in (
-                (Verdict('ok', 0), 'ok'), (Verdict('failed', 7, 'exit code 7'), 'ok'), (Verdict('sudo', 1), 'ok'),
-                (Verdict('failed', 1, 'home ~: no such directory', 'no'), 'ok'), (Verdict('failed', 127, 'cannot run', 'no'), ''),
-                (Verdict('refused', 255, ran='no'), 'refused'), (Verdict('timeout', 255, ran='maybe'), 'timeout'),
-                (Verdict('timeout', 124, 'timed out after 3 s'), 'ok'), (Verdict('timeout', 124, 'stalled: no byte'), 'timeout'),
-                (Verdict('lost', 255, ran='maybe'), 'lost'), (Verdict('hostkey', 255, ran='no'), 'hostkey'),
+                (Verdict('ok', 0), 'ok'), (Verdict('failed', 7, 'exit code 7'), 'ok'),
+                (Verdict('sudo', 1), 'ok'),
+                (Verdict('failed', 1, 'home ~: no such directory', 'no'), 'ok'),
+                (Verdict('failed', 127, 'cannot run', 'no'), ''),
+                (Verdict('refused', 255, ran='no'), 'refused'),
+                (Verdict('timeout', 255, ran='maybe'), 'timeout'),
+                (Verdict('timeout', 124, 'timed out after 3 s'), 'ok'),
+                (Verdict('timeout', 124, 'stalled: no byte'), 'timeout'),
+                (Verdict('lost', 255, ran='maybe'), 'lost'),
+                (Verdict('hostkey', 255, ran='no'), 'hostkey'),
                 (Verdict('killed', 130), '')):
             with self.subTest(verdict=verdict):
                 self.assertEqual(health.counts(verdict), kind)

@@ -20,7 +20,8 @@ MOST_DISK = 300 << 20           # bytes
 MOST_PRINTED = 200 << 10        # bytes of messages
 MOST_OUTPUT = 20 << 20          # bytes of what commands print on standard error
 UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]')
-SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, probe_time=4, output_limit='4M', fanout=40,
+SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, probe_time=4,
+                output_limit='4M', fanout=40,
                 retries=0, quarantine_wait=300, quarantine_longest=300)
 
 
@@ -36,7 +37,8 @@ class HostileLab(lab.LoopbackLab):
             return super().more_for_sshd(name)
         self.become(name, self.hostile[name])
         words = (sys.executable, '-S', hostile_host.__file__, self.way_file(name))
-        return super().more_for_sshd(name) + 'ForceCommand exec %s\n' % ' '.join(map(shlex.quote, words))
+        return (super().more_for_sshd(name) + 'ForceCommand exec %s\n'
+                % ' '.join(map(shlex.quote, words)))
 
     def way_file(self, name):
         """The file that names the way in which a host is hostile."""
@@ -60,7 +62,9 @@ def memory_of(pid):
 
 
 class HostileHosts(LoopbackTestCase):
-    """SR-7, SR-15: the honest hosts are served, and memory, disk and what is printed have their bounds."""
+    """SR-7, SR-15: the honest hosts are served, and memory, disk and what is printed have their
+    bounds.
+    """
 
     slow = True
 
@@ -73,10 +77,12 @@ class HostileHosts(LoopbackTestCase):
         os.mkdir(self.path('tmp'))
         self.env['TMPDIR'] = self.path('tmp')
         self.env['LWT_SSH_CONFIG'] = self.lab.ssh_config
-        self.make_workspace([(name, 'lab', self.lab.home(name)) for name in self.lab.names], **SETTINGS)
+        self.make_workspace([(name, 'lab', self.lab.home(name)) for name in self.lab.names],
+                            **SETTINGS)
 
     def run_bounded(self, *words, most_printed=MOST_PRINTED, is_filtered=False):
-        """Run lwt to its end, as if it had never met these hosts; returns (code, standard output, standard error).
+        """Run lwt to its end, as if it had never met these hosts; returns (code, standard output,
+        standard error).
 
         is_filtered: of both streams, only what the honest hosts print is looked at.
         """
@@ -86,7 +92,8 @@ class HostileHosts(LoopbackTestCase):
             out, err = (stack.enter_context(open(self.path(name), 'wb')) for name in ('out', 'err'))
             kept = dict(stdout=out, stderr=err)
             if is_filtered:
-                grep = stack.enter_context(subprocess.Popen(['grep', '-a', '^h[12]: '], stdin=subprocess.PIPE, stdout=out))
+                grep = stack.enter_context(
+                    subprocess.Popen(['grep', '-a', '^h[12]: '], stdin=subprocess.PIPE, stdout=out))
                 kept = dict(stdout=grep.stdin, stderr=grep.stdin)
             popen = self.start(*words, **kept)
             most_memory, most_disk, until = 0, 0, time.monotonic() + LONGEST
@@ -96,7 +103,8 @@ class HostileHosts(LoopbackTestCase):
                     popen.wait()
                     self.fail('%s did not end: %s' % (words, self.read('err')[-2000:]))
                 time.sleep(0.1)
-                most_disk = max(most_disk, disk.size_of(self.scratch) - os.fstat(out.fileno()).st_size)
+                most_disk = max(most_disk,
+                                disk.size_of(self.scratch) - os.fstat(out.fileno()).st_size)
                 most_memory = max(most_memory, memory_of(popen.pid))
         with open(self.path('err'), errors='replace') as file:
             said = file.read()
@@ -104,7 +112,8 @@ class HostileHosts(LoopbackTestCase):
         self.assertLess(most_disk, MOST_DISK)
         self.assertLess(len(said), most_printed)
         self.assertNotIn('Traceback', said)
-        own = [line for line in said.split('\n') if not re.match(r'h\d+: ', line)]     # not what commands print
+        # Not what commands print.
+        own = [line for line in said.split('\n') if not re.match(r'h\d+: ', line)]
         self.assertEqual(UNSAFE.findall(''.join(own)), [])
         with open(self.path('out'), errors='replace') as file:
             return popen.returncode, file.read(), said
@@ -112,8 +121,10 @@ class HostileHosts(LoopbackTestCase):
     def test_SR_7_and_SR_15_exec(self):
         for options, words in (((), 'h2: hello'), (('-b',), r'h\[1-2\] \(2\)')):
             with self.subTest(options=options):
-                code, out, said = self.run_bounded('exec', '-a', *options, '-u', '8', '--', 'echo hello',
-                                                   most_printed=MOST_OUTPUT, is_filtered=not options)
+                code, out, said = self.run_bounded('exec', '-a', *options, '-u', '8', '--',
+                                                   'echo hello',
+                                                   most_printed=MOST_OUTPUT,
+                                                   is_filtered=not options)
                 self.assertEqual(code, 3, said)
                 self.assertRegex(out, words)
 
@@ -140,7 +151,8 @@ class HostileHosts(LoopbackTestCase):
     def test_SR_7_and_SR_15_reduce(self):
         lines = ['%d\n' % (number * 7919 % 5000) for number in range(5000)]
         self.write('lines', ''.join(lines))
-        code, _out, said = self.run_bounded('reduce', '-a', '--timeout', '10', '-i', 'lines', '-o', 'sorted',
+        code, _out, said = self.run_bounded('reduce', '-a', '--timeout', '10', '-i', 'lines', '-o',
+                                            'sorted',
                                             most_printed=MOST_OUTPUT)
         self.assertEqual((code, self.read('sorted')), (0, ''.join(sorted(lines))), said)
 

@@ -1,4 +1,6 @@
-"""What a hostile host and task told, on a real terminal and in every format: nothing of it drives anything."""
+"""What a hostile host and task told, on a real terminal and in every format: nothing of it drives
+anything.
+"""
 
 import contextlib
 import fcntl
@@ -19,7 +21,8 @@ from tests.test_report import Balanced
 
 EVIL = 'a\033[2Jb\033]0;title\007c\x9b31md\u202ee\u200bf\u2066g\ufeffh\xadi<b>&amp;"\'\r'
 LONG = 'x' * 100000
-FORBIDDEN = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]')
+FORBIDDEN = re.compile(
+    '[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]')
 OWN_COLOUR = re.compile('\033\\[(?:31|32|33|2|1|0)m')
 MOST_COLUMNS = 2000             # of a line about hosts or tasks
 STUB = '''#!/bin/sh
@@ -61,10 +64,12 @@ class Terminal(ProgramTestCase):
         return code, said.replace(b'\r\n', b'\n').decode('utf-8', 'backslashreplace')
 
     def assert_harmless(self, said, words, most=MOST_COLUMNS):
-        """The terminal got nothing that drives it, but colours and the returns of progress lines."""
+        """The terminal got nothing that drives it, but colours and the returns of progress lines.
+        """
         lines = OWN_COLOUR.sub('', said).replace('\033[H\033[J', '').replace('\r\033[K', '\n')
         found = FORBIDDEN.search(re.sub('\r *\r?', '\n', lines))
-        self.assertIsNone(found, '%s: %r' % (words, found and lines[max(0, found.start() - 80):found.end() + 20]))
+        self.assertIsNone(found, '%s: %r'
+                          % (words, found and lines[max(0, found.start() - 80):found.end() + 20]))
         if most:
             self.assertLess(max(map(len, lines.split('\n'))), most, words)
 
@@ -95,13 +100,15 @@ class Tasks(Terminal):
             base.execute('UPDATE task SET reason = ?', (reason,))
             base.execute('UPDATE attempt SET reason = ?', (reason,))
             base.execute('INSERT INTO event SELECT id, 1.7e9, ? FROM task', (reason,))
-            base.execute('INSERT OR REPLACE INTO health VALUES (?, ?, 3, 0, 15, ?, ?, 1.7e9, 1.7e9, 9e9)',
+            base.execute(
+                'INSERT OR REPLACE INTO health VALUES (?, ?, 3, 0, 15, ?, ?, 1.7e9, 1.7e9, 9e9)',
                          ('localhost', 'out', 'failed', reason))
             base.commit()
 
     def test_SR_10_tasks_on_a_terminal(self):
         """SR-10: task run, log, show and why, hosts, probe, monitor, stat and doctor."""
-        shows = [('task', 'show'), ('task', 'show', '1'), ('task', 'why', '1'), ('task', 'show', '--json'),
+        shows = [('task', 'show'), ('task', 'show', '1'), ('task', 'why', '1'),
+                 ('task', 'show', '--json'),
                  ('hosts', '-v'), ('hosts',), ('stat',), ('task', 'wait')]
         self.assert_all_harmless([('-v', 'task', 'run')] + shows)
         code, said = self.on_terminal('task', 'log', '1')
@@ -110,7 +117,8 @@ class Tasks(Terminal):
         self.assertIn(LONG, said)
         self.assert_harmless(said, 'log', most=0)
         self.poison()
-        self.assert_all_harmless(shows + [('-v', 'probe'), ('monitor',), ('doctor',), ('-v', 'task', 'update')])
+        self.assert_all_harmless(
+            shows + [('-v', 'probe'), ('monitor',), ('doctor',), ('-v', 'task', 'update')])
 
     def test_SR_10_a_character_that_two_pieces_part(self):
         """SR-10: task log reads in pieces; a character between two of them is harmless as well."""
@@ -136,7 +144,8 @@ class Tasks(Terminal):
         parsed = Balanced(page)
         self.assertEqual(parsed.open, [])
         self.assertIn(html.escape('<b>&amp;'), page)
-        for words in (('task', 'show', '--json'), ('task', 'show', '--json', '1'), ('doctor', '--json'),
+        for words in (('task', 'show', '--json'), ('task', 'show', '--json', '1'),
+                      ('doctor', '--json'),
                       ('probe', '--json'), ('monitor', '--json'), ('stat', '--json')):
             with self.subTest(words=words):
                 done = self.lwt(*words)
@@ -162,8 +171,10 @@ class Hosts(Terminal):
                 self.write('data', 'x')
                 self.assert_all_harmless([
                     ('-v', 'exec', '-a', '--', 'true'), ('exec', '-a', '-b', '--', 'true'),
-                    ('put', '-a', 'data', 'x'), ('get', '-a', 'x', 'out'), ('-v', 'probe'), ('monitor', '-a'),
-                    ('doctor',), ('-v', 'task', 'update'), ('task', 'why', '1'), ('task', 'show', '1'), ('hosts', '-v'),
+                    ('put', '-a', 'data', 'x'), ('get', '-a', 'x', 'out'), ('-v', 'probe'),
+                    ('monitor', '-a'),
+                    ('doctor',), ('-v', 'task', 'update'), ('task', 'why', '1'),
+                    ('task', 'show', '1'), ('hosts', '-v'),
                     ('deploy', '-a')])
                 self.assertEqual(self.lwt('report', '-o', 'r.html').code, 0)
                 self.assertIsNone(FORBIDDEN.search(self.read('r.html')))

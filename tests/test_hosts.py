@@ -19,7 +19,8 @@ class Lists(unittest.TestCase):
 
     def test_columns_become_fields_in_the_order_of_the_list(self):
         self.assertEqual(hostlist.parse('b\tx\t~\na\ty\t/w dir\tslots=2\tnote=a=b\n', 'L'),
-                         [Host('b', 'x', '~'), Host('a', 'y', '/w dir', (('slots', '2'), ('note', 'a=b')))])
+                         [Host('b', 'x', '~'),
+                          Host('a', 'y', '/w dir', (('slots', '2'), ('note', 'a=b')))])
 
     def test_H_1_a_list_without_hosts_is_refused(self):
         for text in ('', '\n\n', '# only\n  # comments\n', '\ufeff', ' \t \n'):
@@ -37,11 +38,13 @@ class Lists(unittest.TestCase):
     def test_H_3_a_fourth_column_must_be_key_and_value(self):
         for column in ('x', '=x', 'a b=c', '-a=b'):
             with self.subTest(column=column):
-                self.assertIn('L:1: expected key=value', self.error('h\tc\t~\t%s\n' % column).message)
+                self.assertIn('L:1: expected key=value',
+                              self.error('h\tc\t~\t%s\n' % column).message)
 
     def test_H_4_crlf_a_bom_trailing_blanks_and_a_missing_last_newline_are_accepted(self):
         plain = [Host('h', 'c', '~'), Host('i', 'c', '~')]
-        for text in ('h\tc\t~\r\ni\tc\t~\r\n', '\ufeffh\tc\t~\ni\tc\t~\n', 'h\tc\t~ \t \ni \t c\t~\t\n', 'h\tc\t~\ni\tc\t~'):
+        for text in ('h\tc\t~\r\ni\tc\t~\r\n', '\ufeffh\tc\t~\ni\tc\t~\n',
+                     'h\tc\t~ \t \ni \t c\t~\t\n', 'h\tc\t~\ni\tc\t~'):
             with self.subTest(text=text):
                 self.assertEqual(hostlist.parse(text, 'L'), plain)
 
@@ -49,10 +52,12 @@ class Lists(unittest.TestCase):
         self.assertEqual(hostlist.parse('h\tc\t~\nh\tc\t~\n', 'L'), [Host('h', 'c', '~')])
         for second in ('h\tc\t~/w', 'h\td\t~', 'h\tc\t~\tslots=2'):
             with self.subTest(second=second):
-                self.assertIn('L:2: h is there already', self.error('h\tc\t~\n%s\n' % second).message)
+                self.assertIn('L:2: h is there already',
+                              self.error('h\tc\t~\n%s\n' % second).message)
 
     def test_H_6_a_name_that_could_be_an_option_or_a_shells_word_is_refused(self):
-        for name in ('-oProxyCommand=touch x', '-h', 'a;b', 'a b', '../x', '.x', 'a/b', 'a' * 256, 'a\0b', 'a\x1b[2J', '$x',
+        for name in ('-oProxyCommand=touch x', '-h', 'a;b', 'a b', '../x', '.x', 'a/b', 'a' * 256,
+                     'a\0b', 'a\x1b[2J', '$x',
                      'a\xe9', 'a\u202eb', '`x`', 'a=b', 'user@-oX', 'user@'):
             with self.subTest(name=name):
                 message = self.error('ok\tc\t~\n%s\tc\t~\n' % name).message
@@ -99,10 +104,12 @@ class Values(unittest.TestCase):
 
     def test_an_extra_column_is_found_by_its_key(self):
         host = Host('h', extra=(('slots', '4'),))
-        self.assertEqual((host.get('slots'), host.get('other'), host.get('other', 'x')), ('4', '', 'x'))
+        self.assertEqual((host.get('slots'), host.get('other'), host.get('other', 'x')),
+                         ('4', '', 'x'))
 
     def test_text_in_an_error_is_quoted_escaped_and_cut(self):
-        for text, shown in (('a', "'a'"), ('\xe9', "'\xe9'"), ('\x1b[m', "'\\x1b[m'"), ('\u202e', "'\\u202e'"),
+        for text, shown in (('a', "'a'"), ('\xe9', "'\xe9'"), ('\x1b[m', "'\\x1b[m'"),
+                            ('\u202e', "'\\u202e'"),
                             ('x' * 100, "'" + 'x' * 59 + '\u2026')):
             with self.subTest(text=text):
                 self.assertEqual(hostlist.printable(text), shown)
@@ -115,19 +122,28 @@ class Selections(unittest.TestCase):
 
     def names(self, **said):
         said = {key: (value,) if isinstance(value, str) else value for key, value in said.items()}
-        return [host.name for host in hostlist.select(Selection(**said), [self.A, self.B, self.C], lambda: [self.A, self.C],
+        return [host.name
+                for host in hostlist.select(Selection(**said),
+                                            [self.A, self.B, self.C], lambda: [self.A, self.C],
                                                    {'F': 'b\nz # not c\n'}.__getitem__)]
 
     def test_each_way_to_name_hosts(self):
-        for said, expected in (({'hosts': 'b,a'}, 'a b'), ({'hosts': ' a , ,b, '}, 'a b'), ({'hosts': 'a,a'}, 'a'),
-                               ({'hosts': 'z,a'}, 'a z'), ({'categories': 'x'}, 'a c'), ({'everything': True}, 'a c'),
-                               ({'everything': True, 'exclude': 'a'}, 'c'), ({'hosts': 'b', 'categories': 'x'}, 'a b c'),
-                               ({'hosts': 'c,b', 'exclude': 'b,nosuch'}, 'c'), ({'hosts': ('a,z', 'b!b', 'c')}, 'a c z'),
-                               ({'hosts': '@x,h[9-10]'}, 'a c h9 h10'), ({'hosts': '@*'}, 'a c'), ({'hosts': '?'}, 'a c'),
+        for said, expected in (({'hosts': 'b,a'}, 'a b'), ({'hosts': ' a , ,b, '}, 'a b'),
+                               ({'hosts': 'a,a'}, 'a'),
+                               ({'hosts': 'z,a'}, 'a z'), ({'categories': 'x'}, 'a c'),
+                               ({'everything': True}, 'a c'),
+                               ({'everything': True, 'exclude': 'a'}, 'c'),
+                               ({'hosts': 'b', 'categories': 'x'}, 'a b c'),
+                               ({'hosts': 'c,b', 'exclude': 'b,nosuch'}, 'c'),
+                               ({'hosts': ('a,z', 'b!b', 'c')}, 'a c z'),
+                               ({'hosts': '@x,h[9-10]'}, 'a c h9 h10'), ({'hosts': '@*'}, 'a c'),
+                               ({'hosts': '?'}, 'a c'),
                                ({'hosts': 'a,b,c&^F'}, 'b'), ({'hosts': '^F', 'exclude': '^F'}, ''),
-                               ({'hosts': 'z[1-3]', 'exclude': 'z[2-9]'}, 'z1'), ({'everything': True, 'exclude': '@x'}, ''),
+                               ({'hosts': 'z[1-3]', 'exclude': 'z[2-9]'}, 'z1'),
+                               ({'everything': True, 'exclude': '@x'}, ''),
                                ({'categories': '@x,x'}, 'a c'), ({'categories': '*'}, 'a c'),
-                               ({'categories': ('x', 'x!x')}, 'a c'), ({'hosts': ''}, ''), ({'hosts': ' , '}, ''),
+                               ({'categories': ('x', 'x!x')}, 'a c'), ({'hosts': ''}, ''),
+                               ({'hosts': ' , '}, ''),
                                ({'categories': ''}, '')):
             with self.subTest(said=said):
                 self.assertEqual(self.names(**said), expected.split())
@@ -136,15 +152,17 @@ class Selections(unittest.TestCase):
         self.assertEqual(hostlist.select(Selection(('b,z',)), [self.B], None), [self.B, Host('z')])
 
     def test_no_selection_and_unknown_categories_are_errors(self):
-        for said in ({}, {'exclude': 'a'}, {'categories': 'y'}, {'categories': 'nosuch'}, {'hosts': '@y'},
+        for said in ({}, {'exclude': 'a'}, {'categories': 'y'}, {'categories': 'nosuch'},
+                     {'hosts': '@y'},
                      {'everything': True, 'exclude': '@y'}):
             with self.subTest(said=said):
                 self.assertRaises(UsageError, self.names, **said)
 
-    def test_H_6_and_S_2_a_name_that_could_be_an_option_or_a_shells_word_is_refused_wherever_it_stands(self):
+    def test_H_6_and_S_2_a_name_that_could_be_an_option_or_a_shells_word_is_refused(self):
         for said in ({'hosts': '-oProxyCommand=x'}, {'hosts': '-b'}, {'hosts': '-[1-2]'},
                      {'everything': True, 'exclude': '-a'},
-                     {'hosts': 'u@-o[1-2]'}, {'hosts': 'a;[1-2]'}, {'hosts': 'x$(y)[1-2]'}, {'hosts': 'a b'}):
+                     {'hosts': 'u@-o[1-2]'}, {'hosts': 'a;[1-2]'}, {'hosts': 'x$(y)[1-2]'},
+                     {'hosts': 'a b'}):
             with self.subTest(said=said):
                 self.assertRaises(UsageError, self.names, **said)
 
@@ -160,22 +178,26 @@ class Program(ProgramTestCase):
     def test_a_set_is_printed_one_a_line_folded_or_counted(self):
         for words, out in ((('-w', 'h[08-11]!h[9,10]'), 'h08\nh09\nh11\n'),
                            (('-w', 'r2n1,r1n[1-2],r2n2', '--fold'), 'r[1-2]n[1-2]\n'),
-                           (('-w', 'h[1-20/2]', '--count'), '10\n'), (('-w', 'h1', '-w', 'h2', '-x', 'h1', '-x', 'h3'), 'h2\n'),
-                           (('-w', 'a&b', '--count'), '0\n'), (('-w', 'a&b', '--fold'), '\n'), (('-w', 'a&b'), '')):
+                           (('-w', 'h[1-20/2]', '--count'), '10\n'),
+                           (('-w', 'h1', '-w', 'h2', '-x', 'h1', '-x', 'h3'), 'h2\n'),
+                           (('-w', 'a&b', '--count'), '0\n'), (('-w', 'a&b', '--fold'), '\n'),
+                           (('-w', 'a&b'), '')):
             with self.subTest(words=words):
                 self.assertEqual(self.hosts(*words), out)
 
     def test_files_and_standard_input_name_hosts(self):
         self.write('up', '# those that are up\nh[1-3]\n\nx # one more\n')
         for words, out in ((('-w', '^up'), 'h[1-3],x'), (('-w', 'h[2-9]&^up'), 'h[2-3]'),
-                           (('-w', 'h[1-9]', '-x', '^up'), 'h[4-9]'), (('-w', '-'), 'a,b[1-2]'), (('-w', 'c,^-'), 'a,b[1-2],c')):
+                           (('-w', 'h[1-9]', '-x', '^up'), 'h[4-9]'), (('-w', '-'), 'a,b[1-2]'),
+                           (('-w', 'c,^-'), 'a,b[1-2],c')):
             with self.subTest(words=words):
                 self.assertEqual(self.hosts(*words, '--fold', stdin=b'b1\nb2\na\n'), out + '\n')
 
     def test_categories_are_those_of_the_available_hosts(self):
         listed = [('h%d' % number, 'c%d' % (number % 2), '~') for number in range(1, 6)]
         self.make_workspace(listed + [('localhost', 'local', '~')])
-        for words, out in (((), 'h[1-5],localhost'), (('-w', '@c1'), 'h[1,3,5]'), (('-g', 'c[0-1]'), 'h[1-5]'),
+        for words, out in (((), 'h[1-5],localhost'), (('-w', '@c1'), 'h[1,3,5]'),
+                           (('-g', 'c[0-1]'), 'h[1-5]'),
                            (('-g', 'c*'), 'h[1-5]'), (('-a', '-x', '@c1'), 'h[2,4],localhost'),
                            (('-w', '@*!h*'), 'localhost'), (('-w', 'h?&h[4-9],z'), 'h[4-5],z')):
             with self.subTest(words=words):
@@ -188,7 +210,8 @@ class Program(ProgramTestCase):
     def test_what_is_wrong_is_named_and_nothing_is_done(self):
         for words, said in ((('-w', 'h[2-1]'), "bad range '2-1'"), (('-w', 'h[1-3'), 'brackets'),
                             (('-w', '^none'), 'none: No such'),
-                            (('-w', '@c'), 'no workspace'), (('-w', 'h[0-1000000000]'), 'more than 1000000 hosts'),
+                            (('-w', '@c'), 'no workspace'),
+                            (('-w', 'h[0-1000000000]'), 'more than 1000000 hosts'),
                             (('-w', '-'), "bad host name '-oX'"), (('-w', 'a', '-x', '-o'), '-x')):
             with self.subTest(words=words):
                 self.assert_refused(self.lwt('hosts', *words, stdin=b'-oX\n'), 2, said)

@@ -1,4 +1,6 @@
-"""Host sets: what expressions mean and how sets are written, held against ClusterShell's nodeset where it is installed."""
+"""Host sets: what expressions mean and how sets are written, held against ClusterShell's nodeset
+where it is installed.
+"""
 
 import json
 import random
@@ -17,7 +19,8 @@ TABLE = (
     ('b,a,b', 'a,b', 'a b'),
     ('h[1-3]', 'h[1-3]', 'h1 h2 h3'),
     ('h[01-03]', 'h[01-03]', 'h01 h02 h03'),
-    ('h[1-10,001-010]', 'h[1-10,001-010]', 'h1 h2 h3 h4 h5 h6 h7 h8 h9 h10 h001 h002 h003 h004 h005 h006 h007 h008 h009 h010'),
+    ('h[1-10,001-010]', 'h[1-10,001-010]',
+     'h1 h2 h3 h4 h5 h6 h7 h8 h9 h10 h001 h002 h003 h004 h005 h006 h007 h008 h009 h010'),
     ('h[8-11,08-11]', 'h[8-9,08-11]', 'h8 h9 h08 h09 h10 h11'),
     ('h[098-101,98-101]', 'h[98-99,098-101]', 'h98 h99 h098 h099 h100 h101'),
     ('h[0-20/5]', 'h[0,5,10,15,20]', 'h0 h5 h10 h15 h20'),
@@ -31,11 +34,14 @@ TABLE = (
     ('r[1-2]n[1-4]', 'r[1-2]n[1-4]', 'r1n1 r1n2 r1n3 r1n4 r2n1 r2n2 r2n3 r2n4'),
     ('r[1-2]n[1-4],r3n1', 'r[1-2]n[1-4],r3n1', 'r1n1 r1n2 r1n3 r1n4 r2n1 r2n2 r2n3 r2n4 r3n1'),
     ('r1n[1-2],r2n[1-4],r10n3', 'r2n[1-4],r1n[1-2],r10n3', 'r2n1 r2n2 r2n3 r2n4 r1n1 r1n2 r10n3'),
-    ('a[1-2]b[1-2]c[1-2]', 'a[1-2]b[1-2]c[1-2]', 'a1b1c1 a1b1c2 a1b2c1 a1b2c2 a2b1c1 a2b1c2 a2b2c1 a2b2c2'),
-    ('a[1-2]b[1-2]c[1-2]!a1b1c1', 'a2b[1-2]c[1-2],a1b2c[1-2],a1b1c2', 'a2b1c1 a2b1c2 a2b2c1 a2b2c2 a1b2c1 a1b2c2 a1b1c2'),
+    ('a[1-2]b[1-2]c[1-2]', 'a[1-2]b[1-2]c[1-2]',
+     'a1b1c1 a1b1c2 a1b2c1 a1b2c2 a2b1c1 a2b1c2 a2b2c1 a2b2c2'),
+    ('a[1-2]b[1-2]c[1-2]!a1b1c1', 'a2b[1-2]c[1-2],a1b2c[1-2],a1b1c2',
+     'a2b1c1 a2b1c2 a2b2c1 a2b2c2 a1b2c1 a1b2c2 a1b1c2'),
     ('r[1-3]n[1-3]!r2n2', 'r[1,3]n[1-3],r2n[1,3]', 'r1n1 r1n2 r1n3 r3n1 r3n2 r3n3 r2n1 r2n3'),
     ('r[1-3]n[1-3]&r[2-4]n[2-4]', 'r[2-3]n[2-3]', 'r2n2 r2n3 r3n2 r3n3'),
-    ('r[1-3]n[1-3]^r[2-4]n[2-4]', 'r[2-3]n[1,4],r1n[1-3],r4n[2-4]', 'r2n1 r2n4 r3n1 r3n4 r1n1 r1n2 r1n3 r4n2 r4n3 r4n4'),
+    ('r[1-3]n[1-3]^r[2-4]n[2-4]', 'r[2-3]n[1,4],r1n[1-3],r4n[2-4]',
+     'r2n1 r2n4 r3n1 r3n4 r1n1 r1n2 r1n3 r4n2 r4n3 r4n4'),
     ('h1[2-3]', 'h[12-13]', 'h12 h13'),
     ('h0[1-9]', 'h[01-09]', 'h01 h02 h03 h04 h05 h06 h07 h08 h09'),
     ('h1[2,01]', 'h[12,101]', 'h12 h101'),
@@ -90,7 +96,8 @@ def nodeset_python():
 def ask_nodeset(expressions):
     """What nodeset answers to each."""
     asked = ''.join(json.dumps(expression) + '\n' for expression in expressions)
-    done = subprocess.run(nodeset_python() + ['-c', NODESET], input=asked, stdout=subprocess.PIPE, universal_newlines=True,
+    done = subprocess.run(nodeset_python() + ['-c', NODESET], input=asked, stdout=subprocess.PIPE,
+                          universal_newlines=True,
                           check=True, timeout=300)
     return list(map(json.loads, done.stdout.splitlines()))
 
@@ -113,15 +120,19 @@ class Fuzz:
         last = first + self.random.randrange(-1, 12)
         if self.random.random() < 0.3:
             return '%0*d' % (width, first)
-        return '%0*d-%0*d%s' % (width, first, width, last, self.pick(('', '', '', '/1', '/2', '/3')))
+        return ('%0*d-%0*d%s'
+                % (width, first, width, last, self.pick(('', '', '', '/1', '/2', '/3'))))
 
     def operand(self):
         return self.pick((
             lambda: self.pick(('a', 'x-y', 'h%', 'u@h', 'A.b')),
             lambda: self.pick(('h', 'n', 'a.')) + self.number(14),
-            lambda: self.pick(('h', 'n', 'h1', 'h00', 'u1@h', '%', '')) + self.brackets() + self.pick(('', '', '-ib', 'x7')),
-            lambda: 'r' + self.pick((self.brackets(), self.number(5))) + 'n' + self.pick((self.brackets(), self.number(12))),
-            lambda: self.pick('ab') + self.brackets() + '-' + self.number(4) + 'x' + self.brackets()))()
+            lambda: self.pick(('h', 'n', 'h1', 'h00', 'u1@h', '%', '')) + self.brackets()
+            + self.pick(('', '', '-ib', 'x7')),
+            lambda: 'r' + self.pick((self.brackets(), self.number(5))) + 'n'
+            + self.pick((self.brackets(), self.number(12))),
+            lambda: self.pick('ab') + self.brackets() + '-' + self.number(4) + 'x'
+            + self.brackets()))()
 
     def expression(self):
         text = self.operand()
@@ -132,11 +143,13 @@ class Fuzz:
     def damaged(self):
         text = self.expression()
         at = self.random.randrange(len(text))
-        return text[:at] + self.pick(('', ',', '!', '&', '[', ']', '-', '/', '0', ' ', '^')) + text[at + self.pick((0, 1)):]
+        return (text[:at] + self.pick(('', ',', '!', '&', '[', ']', '-', '/', '0', ' ', '^'))
+                + text[at + self.pick((0, 1)):])
 
     def points(self):
         """Names in a grid with holes, in any order."""
-        axes, most, dense = self.pick((2, 2, 3, 4)), self.pick((2, 3, 4)), self.pick((0.2, 0.5, 0.8, 0.95))
+        axes, most, dense = self.pick((2, 2, 3, 4)), self.pick((2, 3, 4)), self.pick(
+            (0.2, 0.5, 0.8, 0.95))
         names = ['']
         for letter in 'abcd'[:axes]:
             names = [name + letter + str(number) for name in names for number in range(8, 8 + most)]
@@ -169,7 +182,9 @@ class Nodeset(unittest.TestCase):
         self.compare([fuzz.damaged() for _ in range(3000)], strict=False)
 
     def compare(self, expressions, strict=True):
-        """strict: what is read there is read here.  nodeset reads 4-5-6 as -5-6, among other things that nobody means."""
+        """strict: what is read there is read here.  nodeset reads 4-5-6 as -5-6, among other things
+        that nobody means.
+        """
         answers = ask_nodeset(expressions)
         self.assertEqual(len(answers), len(expressions))
         for text, answer in zip(expressions, answers):
@@ -177,11 +192,14 @@ class Nodeset(unittest.TestCase):
                 try:
                     names = nodeset.expand(text)
                 except UsageError as error:
-                    self.assertTrue(answer is None or not strict or ' a digit before [' in error.message, (error.message, answer))
+                    self.assertTrue(answer is None or not strict
+                                    or ' a digit before [' in error.message,
+                                    (error.message, answer))
                     continue
                 self.assertEqual(nodeset.expand(nodeset.fold(names)), names)
                 if answer is not None:
-                    self.assertEqual([names, nodeset.fold(names)] if strict else names, answer if strict else answer[0])
+                    self.assertEqual([names, nodeset.fold(names)] if strict else names,
+                                     answer if strict else answer[0])
         return answers
 
 
@@ -189,7 +207,8 @@ class Beyond(unittest.TestCase):
     """What is read otherwise than there, or not there at all."""
 
     def test_a_comma_may_stand_before_an_operator_and_one_too_many_is_no_matter(self):
-        for text, names in (('a,b,!b', 'a'), ('a,b,&b', 'b'), (' a , ,b, ', 'a b'), (',a', 'a'), ('', ''), (' , ', '')):
+        for text, names in (('a,b,!b', 'a'), ('a,b,&b', 'b'), (' a , ,b, ', 'a b'), (',a', 'a'),
+                            ('', ''), (' , ', '')):
             with self.subTest(text=text):
                 self.assertEqual(nodeset.expand(text), names.split())
 
@@ -197,7 +216,8 @@ class Beyond(unittest.TestCase):
         self.assertEqual(nodeset.expand('a,b\nb,c!b\n\nd'), ['a', 'b', 'c', 'd'])
 
     def test_an_address_in_brackets_is_a_name_and_not_folded(self):
-        self.assertEqual(nodeset.expand('[::1],u@[fe80::2],h[1-2]'), ['[::1]', 'h1', 'h2', 'u@[fe80::2]'])
+        self.assertEqual(nodeset.expand('[::1],u@[fe80::2],h[1-2]'),
+                         ['[::1]', 'h1', 'h2', 'u@[fe80::2]'])
         self.assertEqual(nodeset.fold(['[::1]', '[::2]']), '[::1],[::2]')
 
     def test_padded_and_plain_numbers_are_folded_as_far_as_they_can_be(self):
@@ -217,24 +237,29 @@ class Lists(unittest.TestCase):
     """Categories, patterns and files: what the caller is asked for."""
 
     CATEGORIES = {'*': ['a1', 'a2', 'b1'], 'rack1': ['a1', 'a2'], 'rack2': ['b1', 'zz']}
-    FILES = {'F': '# all of them\na[1-2] # two\n\nb1,b2!b2\n', 'C': '@rack2\n', 'N': 'a\n^F\n', 'empty': ''}
+    FILES = {'F': '# all of them\na[1-2] # two\n\nb1,b2!b2\n', 'C': '@rack2\n', 'N': 'a\n^F\n',
+             'empty': ''}
 
     def expand(self, text):
         return nodeset.expand(text, self.CATEGORIES.__getitem__, self.FILES.__getitem__)
 
     def test_categories_are_asked_for_and_take_part_in_expressions(self):
-        for text, names in (('@rack1', 'a1 a2'), ('@rack[1-2]', 'a1 a2 b1 zz'), ('@*', 'a1 a2 b1'), ('@*!@rack1', 'b1'),
-                            ('@*&@rack2', 'b1'), ('x,@rack1,!a[2-9]', 'a1 x'), ('u@rack1', 'u@rack1')):
+        for text, names in (('@rack1', 'a1 a2'), ('@rack[1-2]', 'a1 a2 b1 zz'), ('@*', 'a1 a2 b1'),
+                            ('@*!@rack1', 'b1'),
+                            ('@*&@rack2', 'b1'), ('x,@rack1,!a[2-9]', 'a1 x'),
+                            ('u@rack1', 'u@rack1')):
             with self.subTest(text=text):
                 self.assertEqual(self.expand(text), names.split())
 
     def test_a_pattern_stands_for_the_hosts_of_the_list_that_match(self):
-        for text, names in (('a*', 'a1 a2'), ('?1', 'a1 b1'), ('*!b*', 'a1 a2'), ('a[1,3]*', 'a1'), ('q*', '')):
+        for text, names in (('a*', 'a1 a2'), ('?1', 'a1 b1'), ('*!b*', 'a1 a2'), ('a[1,3]*', 'a1'),
+                            ('q*', '')):
             with self.subTest(text=text):
                 self.assertEqual(self.expand(text), names.split())
 
     def test_a_file_holds_an_expression_a_line(self):
-        for text, names in (('^F', 'a1 a2 b1'), ('x,^F', 'a1 a2 b1 x'), ('a[1-9]!^F&a[1-4]', 'a3 a4'), ('b1,x^^F', 'a1 a2 x'),
+        for text, names in (('^F', 'a1 a2 b1'), ('x,^F', 'a1 a2 b1 x'),
+                            ('a[1-9]!^F&a[1-4]', 'a3 a4'), ('b1,x^^F', 'a1 a2 x'),
                             ('^C', 'b1 zz'), ('^empty,a', 'a'), ('^F!a1', 'a2 b1')):
             with self.subTest(text=text):
                 self.assertEqual(self.expand(text), names.split())
@@ -252,13 +277,19 @@ class Errors(unittest.TestCase):
     """What is wrong is named, and nothing is made of it."""
 
     def test_a_bad_expression_is_refused_and_the_bad_part_named(self):
-        for text, part in (('h[1-3', 'h[1-3'), ('ok,h1-3]', 'h1-3]'), ('h[[1-2]]', 'h[[1-2]]'), ('h[1-2][3-4]', 'h[1-2][3-4]'),
-                           ('h[]', "bad range ''"), ('h[1,]', "bad range ''"), ('h[2-1]', "'2-1'"), ('h[a-b]', "'a-b'"),
-                           ('h[1-3/0]', "'1-3/0'"), ('h[3/2]', "'3/2'"), ('h[1-010]', "'1-010'"), ('h[01-100]', "'01-100'"),
-                           ('h[-3-1]', "'-3-1'"), ('h[1-]', "'1-'"), ('h[1-2-3]', "'1-2-3'"), ('h[1 2]', "'1 2'"),
-                           ('!a', 'beside !'), (' ,&a', 'beside &'), ('a!', 'after !'), ('a,^', 'after ^'), ('^', 'beside ^'),
+        for text, part in (('h[1-3', 'h[1-3'), ('ok,h1-3]', 'h1-3]'), ('h[[1-2]]', 'h[[1-2]]'),
+                           ('h[1-2][3-4]', 'h[1-2][3-4]'),
+                           ('h[]', "bad range ''"), ('h[1,]', "bad range ''"), ('h[2-1]', "'2-1'"),
+                           ('h[a-b]', "'a-b'"),
+                           ('h[1-3/0]', "'1-3/0'"), ('h[3/2]', "'3/2'"), ('h[1-010]', "'1-010'"),
+                           ('h[01-100]', "'01-100'"),
+                           ('h[-3-1]', "'-3-1'"), ('h[1-]', "'1-'"), ('h[1-2-3]', "'1-2-3'"),
+                           ('h[1 2]', "'1 2'"),
+                           ('!a', 'beside !'), (' ,&a', 'beside &'), ('a!', 'after !'),
+                           ('a,^', 'after ^'), ('^', 'beside ^'),
                            ('a&^', 'after &^'), ('a&,b', 'after &'), ('a!!b', 'after !'),
-                           ('a^', 'after ^'), ('h[\u0661]', '\u0661'), ('h[' + '9' * 5000 + ']', 'bad range')):
+                           ('a^', 'after ^'), ('h[\u0661]', '\u0661'),
+                           ('h[' + '9' * 5000 + ']', 'bad range')):
             with self.subTest(text=text), self.assertRaises(UsageError) as caught:
                 nodeset.expand(text)
             self.assertIn(part, caught.exception.message)
@@ -266,7 +297,8 @@ class Errors(unittest.TestCase):
 
     def test_what_would_fill_the_memory_is_refused_at_once(self):
         start = time.process_time()
-        for text in ('h[0-1000000000]', 'h[1-1000001]', 'r[1-10000]n[1-10000]', 'a[1-99]b[1-99]c[1-99]d[1-99]',
+        for text in ('h[0-1000000000]', 'h[1-1000001]', 'r[1-10000]n[1-10000]',
+                     'a[1-99]b[1-99]c[1-99]d[1-99]',
                      'h[1,' * 10 + '1' * 200 + ']', 'h[1-' + '9' * 255 + ']'):
             with self.subTest(text=text):
                 self.assertRaises(UsageError, nodeset.expand, text)
@@ -286,7 +318,8 @@ class Speed(unittest.TestCase):
                   'grid with a hole': nodeset.expand('r[1-100]n[1-101]!r50n[3-60]'),
                   'diagonal': ['r%dn%d' % (number, number) for number in range(10000)],
                   'stripes': ['r%dn%d' % (number, number * 7 % 3) for number in range(10000)],
-                  'scattered': ['a%db%dc%d' % tuple(pick.randrange(30) for _ in range(3)) for _ in range(10000)],
+                  'scattered': ['a%db%dc%d' % tuple(pick.randrange(30) for _ in range(3))
+                                for _ in range(10000)],
                   'words': ['%x-%s' % (number, 'x' * (number % 7)) for number in range(10000)]}
         for shape, names in shapes.items():
             with self.subTest(shape=shape):

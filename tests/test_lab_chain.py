@@ -1,4 +1,6 @@
-"""put --chain on real hosts: each is fed by another one, and whoever is lost in the middle costs nobody else the file."""
+"""put --chain on real hosts: each is fed by another one, and whoever is lost in the middle costs
+nobody else the file.
+"""
 
 import contextlib
 import os
@@ -69,7 +71,8 @@ class Chains(ChainTestCase):
 
     def test_all_have_it_and_the_master_sent_it_once(self):
         before = self.sent()
-        done = self.lwt('put', '-w', 'h[1-5]', 'big', 'there')           # large, and several hosts: by itself
+        # Large, and several hosts: by itself.
+        done = self.lwt('put', '-w', 'h[1-5]', 'big', 'there')
         self.assertEqual((done.code, done.err), (0, ''))
         self.assertEqual([name for name in self.names if not self.has_it(name)], [])
         self.assertLess(self.sent() - before, 2 * len(self.data))
@@ -91,13 +94,15 @@ class Chains(ChainTestCase):
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3, err)
         self.assertIn(b'h3: connection lost', err)
-        self.assertEqual([name for name in self.names if self.has_it(name)], ['h1', 'h2', 'h4', 'h5'])
+        self.assertEqual([name for name in self.names if self.has_it(name)],
+                         ['h1', 'h2', 'h4', 'h5'])
         self.assert_nothing_half(*self.names)
 
     def test_hosts_that_cannot_reach_each_other_are_fed_from_here(self):
         for name in self.names:
             master = self.lab.address(name)[0].rpartition('.')[0] + '.1'
-            self.lab.inside(name, 'iptables', '-w', '-I', 'INPUT', '!', '-s', master, '-p', 'tcp', '--syn', '-j', 'REJECT')
+            self.lab.inside(name, 'iptables', '-w', '-I', 'INPUT', '!', '-s', master, '-p', 'tcp',
+                            '--syn', '-j', 'REJECT')
         done = self.lwt('put', '-w', 'h1,h2,h3', '--chain', 'big', 'there', timeout=90)
         self.assertEqual((done.code, done.err), (0, ''))
         self.assertEqual([name for name in self.names if self.has_it(name)], ['h1', 'h2', 'h3'])
@@ -141,12 +146,14 @@ class Chains(ChainTestCase):
         _out, err = popen.communicate(timeout=90)
         self.assertEqual(popen.returncode, 3, err)
         self.assertIn(b'h3: connection lost', err)
-        self.assertEqual([name for name in self.names if self.has_it(name)], ['h1', 'h2', 'h4', 'h5'], err)
+        self.assertEqual([name for name in self.names if self.has_it(name)],
+                         ['h1', 'h2', 'h4', 'h5'], err)
         self.assertTrue(wait_for(lambda: self.gone('h3')), self.lab.commands('h3'))
         self.assert_nothing_half(*self.names)
 
     def test_what_a_chain_cannot_do_is_refused(self):
-        for words, said in ((('-w', 'h1', '--star'), 'exclude each other'), (('-w', 'h1', '--per-host'), 'exclude each other')):
+        for words, said in ((('-w', 'h1', '--star'), 'exclude each other'),
+                            (('-w', 'h1', '--per-host'), 'exclude each other')):
             self.assert_refused(self.lwt('put', '--chain', *words, 'big', '/tmp/'), 2, said)
 
 
@@ -154,12 +161,14 @@ class Liars(ChainTestCase):
     """A member hands on other bytes than it got."""
 
     hosts = 4
-    slowly = '-w', 'h[1-4]', '--chain', '--limit', '6000'       # 4 seconds: all are ready before the first has it
+    # 4 seconds: all are ready before the first has it.
+    slowly = '-w', 'h[1-4]', '--chain', '--limit', '6000'
 
     def setUp(self):
         super().setUp()
         for name in self.names:
-            script = squatter.SLOW_TO_TELL if name != 'h1' else squatter.CORRUPTING     # h1 is the first, and feeds another
+            # H1 is the first, and feeds another.
+            script = squatter.SLOW_TO_TELL if name != 'h1' else squatter.CORRUPTING
             there = squatter.replace_netcat(self.lab, name, script, seconds=(int(name[1:]) - 1) / 4)
             self.addCleanup(squatter.undo_netcat, self.lab, name, there)
 
@@ -169,7 +178,8 @@ class Liars(ChainTestCase):
             for path in [os.path.join(root, one) for one in names] or [root]:
                 with open(path, 'rb') as file:
                     self.assertTrue(file.read() == self.data, path)
-            self.assertEqual([one for one in os.listdir(self.lab.home(name)) if one.startswith('.lwt')], [], name)
+            self.assertEqual([one for one in os.listdir(self.lab.home(name))
+                              if one.startswith('.lwt')], [], name)
 
     def test_SR_13_a_member_that_hands_on_other_bytes_costs_nobody_the_file(self):
         """SR-13: who was fed by it, or by one of these, is sent the file by the master."""
@@ -177,7 +187,9 @@ class Liars(ChainTestCase):
         self.assertEqual((done.code, done.out), (0, ''), done)
         self.assert_all_have()
         lines = done.err.splitlines()
-        self.assertIn('lwt: h2: what arrived is not what was sent (fed by h1): copied again, from this machine', lines)
+        self.assertIn(
+            'lwt: h2: what arrived is not what was sent (fed by h1): copied again, from this '
+            'machine', lines)
         self.assertEqual([line for line in lines if 'copied again' not in line], [])
         self.assertEqual([line for line in lines if line.startswith('lwt: h1:')], [])
 
@@ -228,7 +240,9 @@ class Strangers(ChainTestCase):
         return None
 
     def test_SR_2_a_stranger_who_takes_the_port_is_sent_no_data(self):
-        """SR-2: the port of a listener is taken over by another user of the host before the feeder connects."""
+        """SR-2: the port of a listener is taken over by another user of the host before the feeder
+        connects.
+        """
         for text, times in (('', 0), ('0' * 32 + '\n', 1), ('y' * 1000, 20000)):
             with self.subTest(text=text[:8]), self.netcats_replaced(squatter.WAITING):
                 self.take_port(text, times)
@@ -240,7 +254,8 @@ class Strangers(ChainTestCase):
         feeder, address, port = self.told()
         (name,) = (name for name in self.names if self.lab.address(name)[0] == address)
         self.assertEqual(squatter.spoil(address, port), b'')
-        with squatter.squatting(self.lab.namespace(name), address, port, self.path('stolen'), text, times):
+        with squatter.squatting(self.lab.namespace(name), address, port, self.path('stolen'), text,
+                                times):
             open(self.lab.path(feeder, 'tmp', 'go'), 'w').close()
             self.assert_right(popen)
         with open(self.path('stolen'), 'rb') as file:
@@ -249,9 +264,12 @@ class Strangers(ChainTestCase):
         self.assertTrue(stolen or text, 'nobody came to the port')
 
     def test_SR_2_strangers_at_every_listener_end_with_ssh(self):
-        """SR-2: a stranger comes first to each listener; after a few ports the master feeds the host through ssh."""
+        """SR-2: a stranger comes first to each listener; after a few ports the master feeds the
+        host through ssh.
+        """
         with self.netcats_replaced(squatter.SPOILING, wrong='0' * 32):
-            for _ in range(5):          # a host that answers when the other one has the whole file listens at none
+            # A host that answers when the other one has the whole file listens at none.
+            for _ in range(5):
                 self.assert_right(self.put())
                 paths = [self.lab.path(name, 'tmp', 'spoiled') for name in self.names]
                 told = ''.join(self.read(path) for path in paths if os.path.exists(path))
@@ -260,7 +278,8 @@ class Strangers(ChainTestCase):
         self.assertEqual(told, 3 * 'once\n')
 
     def test_SR_2_every_netcat_proves_itself_to_every_other(self):
-        """SR-2: the tokens go both ways between all netcats that lwt knows, and the file by netcat."""
+        """SR-2: the tokens go both ways between all netcats that lwt knows, and the file by netcat.
+        """
         missing = [name for name in self.netcats if shutil.which(name) is None]
         if missing:
             self.skipTest('not installed: %s' % ' '.join(missing))
@@ -269,10 +288,13 @@ class Strangers(ChainTestCase):
             for second in self.netcats[at:]:
                 with self.subTest(first=first, second=second):
                     for name, program in zip(self.names, (first, second)):
-                        self.lab.inside(name, 'mount', '--bind', os.path.realpath(shutil.which(program)), there)
+                        self.lab.inside(name, 'mount', '--bind',
+                                        os.path.realpath(shutil.which(program)), there)
                     try:
-                        # A host that answers when the other one has the whole file gets it from here.
-                        self.assertTrue(any(self.sent_by_a_put() < 1.7 * len(self.data) for _ in range(5)))
+                        # A host that answers when the other one has the whole file gets it from
+                        # here.
+                        self.assertTrue(
+                            any(self.sent_by_a_put() < 1.7 * len(self.data) for _ in range(5)))
                     finally:
                         for name in self.names:
                             self.lab.inside(name, 'umount', there)

@@ -68,7 +68,8 @@ class CopiesUnderFaults(LabTestCase):
         self.assert_nothing_there('h1')
 
     def test_N_5_a_put_that_stands_still_is_cut_at_both_ends_and_the_others_are_served(self):
-        popen = self.under_way('-w', 'h1,h2', '--stall', '5', '-t', '5', '--limit', '8000', 'big', 'there')
+        popen = self.under_way('-w', 'h1,h2', '--stall', '5', '-t', '5', '--limit', '8000', 'big',
+                               'there')
         self.lab.black_hole('h1')
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3, err)
@@ -78,9 +79,11 @@ class CopiesUnderFaults(LabTestCase):
 
     def test_N_5_a_get_that_stands_still_is_cut(self):
         self.assertEqual(self.lwt('put', '-w', 'h1', 'big', 'there').code, 0)
-        popen = self.start('get', '-w', 'h1', '--stall', '2', '--grace', '0.5', '--limit', '4000', '--set', 'lease=4', 'there',
+        popen = self.start('get', '-w', 'h1', '--stall', '2', '--grace', '0.5', '--limit', '4000',
+                           '--set', 'lease=4', 'there',
                            'out')
-        self.assertTrue(wait_for(lambda: any('stream' in names for _root, _dirs, names in os.walk(self.path('out')))))
+        self.assertTrue(wait_for(
+            lambda: any('stream' in names for _root, _dirs, names in os.walk(self.path('out')))))
         self.lab.black_hole('h1')
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3, err)
@@ -89,7 +92,8 @@ class CopiesUnderFaults(LabTestCase):
     def test_a_killed_get_leaves_nothing_that_the_next_does_not_remove(self):
         self.assertEqual(self.lwt('put', '-w', 'h1', 'big', 'there').code, 0)
         popen = self.start('get', '-w', 'h1', *SLOW, 'there', 'out')
-        self.assertTrue(wait_for(lambda: any('stream' in names for _root, _dirs, names in os.walk(self.path('out')))))
+        self.assertTrue(wait_for(
+            lambda: any('stream' in names for _root, _dirs, names in os.walk(self.path('out')))))
         popen.kill()
         popen.communicate()
         self.assertTrue(self.gone('h1'), self.lab.commands('h1'))
@@ -154,7 +158,8 @@ class CopiesUnderFaults(LabTestCase):
         done = self.lwt('put', '-w', 'h1,h2,h3', '--per-host', 'local', '.')
         self.assert_refused(done, 1, 'lwt: h3: nothing for it: no local/h3')
         done = self.lwt('get', '-w', 'h1,h2', 'de*', 'out')
-        self.assertEqual([self.read('out', 'd.' + name, 'deep', 'own') for name in ('h1', 'h2')], ['for h1', 'for h2'])
+        self.assertEqual([self.read('out', 'd.' + name, 'deep', 'own') for name in ('h1', 'h2')],
+                         ['for h1', 'for h2'])
 
 
 if __name__ == '__main__':

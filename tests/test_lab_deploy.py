@@ -28,9 +28,12 @@ class Judging(unittest.TestCase):
         self.assertEqual(self.judge('digest sha256 ab', 'runs /usr/bin/python3 3.6.1 lwt 0.1.0'),
                          ('ok', '/usr/bin/python3', '3.6.1'))
         self.assertEqual(self.judge('digest cksum 12', 'none'), ('ok', '', 'none'))
-        self.assertEqual(self.judge('digest sha256 ab', 'old /usr/bin/python3 3.5.2'), ('ok', '', 'only 3.5.2'))
-        self.assertEqual(self.judge('digest sha256 ab', 'old \x1b[2J 3.5\x07'), ('ok', '', 'only 3.5?'))
-        for lines in (('digest sha256 cd', 'runs /p 3.8.0'), ('digest cksum 13', 'none'), ('digest md5 x',), (), ('digest',)):
+        self.assertEqual(self.judge('digest sha256 ab', 'old /usr/bin/python3 3.5.2'),
+                         ('ok', '', 'only 3.5.2'))
+        self.assertEqual(self.judge('digest sha256 ab', 'old \x1b[2J 3.5\x07'),
+                         ('ok', '', 'only 3.5?'))
+        for lines in (('digest sha256 cd', 'runs /p 3.8.0'), ('digest cksum 13', 'none'),
+                      ('digest md5 x',), (), ('digest',)):
             self.assertEqual(self.judge(*lines)[0], 'failed', lines)
 
 
@@ -40,7 +43,8 @@ class Deploying(LabTestCase):
     hosts = 4
 
     def test_the_zipapp_and_the_tools_come_to_the_homes(self):
-        self.make_workspace([('h1', 'lab', '~'), ('h2', 'lab', '~/deep/er'), ('h3', 'lab', '~'), ('h4', 'lab', '~')])
+        self.make_workspace([('h1', 'lab', '~'), ('h2', 'lab', '~/deep/er'), ('h3', 'lab', '~'),
+                             ('h4', 'lab', '~')])
         self.write('tools/check.sh', 'echo tool\n', 0o755)
         self.lab.black_hole('h3')
         self.lab.refuse('h4')
@@ -50,12 +54,15 @@ class Deploying(LabTestCase):
         self.assertIn('lwt: h3: unreachable (connection timed out)', done.err)
         self.assertIn('lwt: h4: unreachable (connection refused)', done.err)
         self.assertEqual(os.stat(self.lab.path('h2', 'home', 'deep', 'er')).st_mode & 0o777, 0o700)
-        done = self.lwt('exec', '-w', 'h1,h2', '--', 'python3 lwt.pyz --version && ./lwt.pyz hosts -w a,b --fold; tools/check.sh')
+        done = self.lwt('exec', '-w', 'h1,h2', '--',
+                        'python3 lwt.pyz --version && ./lwt.pyz hosts -w a,b --fold; '
+                        'tools/check.sh')
         self.assertEqual(done.out.count('tool\n'), 2, done)
         self.assertEqual(done.out.count('[') + done.out.count('a-b'), 0, done)
         done = self.lwt('deploy', '-w', 'h1', '--json')
         told = json.loads(done.out)
-        self.assertEqual((told['class'], told['reason'], told['host']), ('ok', '0 files copied, 2 unchanged', 'h1'))
+        self.assertEqual((told['class'], told['reason'], told['host']),
+                         ('ok', '0 files copied, 2 unchanged', 'h1'))
 
     def test_a_host_whose_python_is_too_old_is_named_and_served_all_the_same(self):
         self.make_lab_workspace(['h4', 'h2'])
@@ -86,7 +93,9 @@ class FromAHost(LabTestCase):
     hosts = 3
 
     def oldest(self):
-        """(environment, command) of the oldest Python there is, as it is called on a host, where our home is hidden."""
+        """(environment, command) of the oldest Python there is, as it is called on a host, where
+        our home is hidden.
+        """
         python = pythons()[min(pythons())]
         prefix = '/proc/%d/root' % os.getpid()
         top = os.path.dirname(os.path.dirname(os.path.realpath(python)))
@@ -94,11 +103,13 @@ class FromAHost(LabTestCase):
 
     def test_a_queue_runs_from_a_copied_folder_onto_two_other_hosts(self):
         self.make_lab_workspace(['h2', 'h3'])
-        shutil.copytree(os.path.join(ROOT, 'lwt'), self.path('lwt'), ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copytree(os.path.join(ROOT, 'lwt'), self.path('lwt'),
+                        ignore=shutil.ignore_patterns('__pycache__'))
         self.describe('sweep', 'exec : echo "$LWT_ARG on $(hostname)" > out\nd_fetch : out\n')
         done = self.lwt('put', '-w', 'h1', 'lwt', 'host.list', 'lwt.conf', 'description', '.')
         self.assertEqual(done.code, 0, done)
-        lwt = 'export LWT_SSH_CONFIG=%s; lwt() { %s -m lwt "$@"; }; ' % (self.lab.ssh_config, self.oldest())
+        lwt = ('export LWT_SSH_CONFIG=%s; lwt() { %s -m lwt "$@"; }; '
+               % (self.lab.ssh_config, self.oldest()))
         done = self.lwt('exec', '-w', 'h1', '--', lwt + (
             'lwt task add sweep --array 1-6 && lwt task run && cat task.finish/*/result/out'))
         self.assertEqual(done.code, 0, done)
@@ -112,12 +123,14 @@ class FromAHost(LabTestCase):
         self.assertEqual(self.lwt('deploy', '-a').code, 0)
         script = ('export LWT_SSH_CONFIG=%s; python3 lwt.pyz init ws && cd ws && '
                   'printf "h2\\tlab\\t~\\nh3\\tlab\\t~\\n" >host.list && '
-                  'python3 ../lwt.pyz task add sample --array 1-4 && python3 ../lwt.pyz task run && python3 ../lwt.pyz deploy -a')
+                  'python3 ../lwt.pyz task add sample --array 1-4 && python3 ../lwt.pyz task run '
+                  '&& python3 ../lwt.pyz deploy -a')
         done = self.lwt('exec', '-w', 'h1', '--', script % self.lab.ssh_config)
         self.assertEqual(done.code, 0, done)
         self.assertIn('lwt: 4 success', done.err)
         self.assertRegex(done.out, r'\nh3 +yes')
-        with open(self.lab.path('h1', 'home', 'lwt.pyz'), 'rb') as one, open(self.lab.path('h3', 'home', 'lwt.pyz'), 'rb') as two:
+        with open(self.lab.path('h1', 'home', 'lwt.pyz'),
+                  'rb') as one, open(self.lab.path('h3', 'home', 'lwt.pyz'), 'rb') as two:
             self.assertEqual(one.read(), two.read())
 
 

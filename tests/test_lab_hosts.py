@@ -62,8 +62,10 @@ class ExecOnHosts(LabTestCase):
     """exec, put and get."""
 
     def test_output_is_labelled_and_codes_are_the_commands(self):
-        done = self.lwt('exec', '-w', ','.join(self.names), '--', 'hostname; [ $(hostname) != h2 ] || exit 7')
-        self.assertEqual(sorted(done.out.splitlines()), ['%s: %s' % (name, name) for name in self.names])
+        done = self.lwt('exec', '-w', ','.join(self.names), '--',
+                        'hostname; [ $(hostname) != h2 ] || exit 7')
+        self.assertEqual(sorted(done.out.splitlines()),
+                         ['%s: %s' % (name, name) for name in self.names])
         self.assertEqual(done.code, 1)
         self.assertEqual(done.err, 'lwt: h2: exit code 7\nlwt: failed: 1 host: h2: exit code 7\n')
 
@@ -81,7 +83,8 @@ class ExecOnHosts(LabTestCase):
         self.assertEqual(sorted(done.out.splitlines()), ['h1: here', 'h4: here', 'h5: here'])
         self.assertEqual(done.code, 3)
         self.assertEqual(sorted(done.err.splitlines()), [
-            'lwt: h2: unreachable (connection timed out)', 'lwt: h3: unreachable (connection refused)',
+            'lwt: h2: unreachable (connection timed out)',
+            'lwt: h3: unreachable (connection refused)',
             'lwt: refused: 1 host: h3: unreachable (connection refused)',
             'lwt: timeout, not reached: 1 host: h2: unreachable (connection timed out)'])
 
@@ -111,8 +114,10 @@ class ExecOnHosts(LabTestCase):
         self.assertTrue(self.gone('h1') and self.gone('h2'), self.lab.commands('h1'))
 
     def _start_sleep(self):
-        popen = self.start('exec', '--grace', '1', '-w', 'h1,h2', '--', 'setsid sleep 8804 & sleep 8805')
-        self.assertTrue(wait_for(lambda: all(len(self.lab.commands(name)) > 3 for name in ('h1', 'h2'))))
+        popen = self.start('exec', '--grace', '1', '-w', 'h1,h2', '--',
+                           'setsid sleep 8804 & sleep 8805')
+        self.assertTrue(
+            wait_for(lambda: all(len(self.lab.commands(name)) > 3 for name in ('h1', 'h2'))))
         return popen
 
     def test_a_host_that_is_cut_off_ends_the_command_when_its_lease_is_over(self):
@@ -132,15 +137,18 @@ class ExecOnHosts(LabTestCase):
         self.assertIn(b'lwt: h4: connection lost', err)
 
     def test_N_4_a_bad_line_changes_no_byte(self):
-        for host, spoil in (('h1', lambda: self.lab.loss('h1', '0.15')), ('h2', lambda: self.lab.rate('h2', '64'))):
+        for host, spoil in (('h1', lambda: self.lab.loss('h1', '0.15')),
+                            ('h2', lambda: self.lab.rate('h2', '64'))):
             with self.subTest(host=host):
                 data = os.urandom(30000)
                 self.write('data', data)
                 spoil()
                 done = self.lwt('put', '-w', host, 'data', '/tmp/there')
                 self.assertEqual((done.code, done.err), (0, ''), done)
-                done = self.lwt('exec', '-w', host, '--', 'sha256sum </tmp/there; exit 5', timeout=90)
-                self.assertEqual((done.code, done.out.split()), (1, [hashlib.sha256(data).hexdigest(), '-']), done)
+                done = self.lwt('exec', '-w', host, '--', 'sha256sum </tmp/there; exit 5',
+                                timeout=90)
+                self.assertEqual((done.code, done.out.split()),
+                                 (1, [hashlib.sha256(data).hexdigest(), '-']), done)
                 done = self.lwt('get', '-w', host, '/tmp/there', 'out')
                 self.assertEqual((done.code, done.err), (0, ''), done)
                 with open(self.path('out', 'd.' + host, 'there'), 'rb') as file:
@@ -162,7 +170,8 @@ class ExecOnHosts(LabTestCase):
         try:
             for number in range(6):
                 command = 'echo %d >>/tmp/starts; sleep 0.7; echo %d >>/tmp/ends' % (number, number)
-                done = self.lwt('exec', '-t', '2', '--hello-timeout', '2', '-u', '4', '--lease', '3', '--grace', '0.5',
+                done = self.lwt('exec', '-t', '2', '--hello-timeout', '2', '-u', '4', '--lease',
+                                '3', '--grace', '0.5',
                                 '--retries', '3', '-w', 'h3', '--', command)
                 self.assertIn(done.code, (0, 3), done)
                 ended += [str(number)] if done.code == 0 else []
@@ -170,7 +179,8 @@ class ExecOnHosts(LabTestCase):
             over.set()
             thread.join()
             self.lab.heal('h3')
-        done = self.lwt('exec', '-w', 'h3', '--', 'cat /tmp/starts; echo; cat /tmp/ends; rm -f /tmp/starts /tmp/ends')
+        done = self.lwt('exec', '-w', 'h3', '--',
+                        'cat /tmp/starts; echo; cat /tmp/ends; rm -f /tmp/starts /tmp/ends')
         starts, ends = (part.split() for part in (done.out + '\n').split('\n\n')[:2])
         self.assertEqual(len(set(starts)), len(starts))
         self.assertLessEqual(set(ended), set(ends))
@@ -200,7 +210,8 @@ class ExecOnHosts(LabTestCase):
         for name in ('h1', 'h2'):
             self.write('local/%s/config' % name, 'for ' + name)
         self.assertEqual(self.lwt('put', '-w', 'h1,h2', '--per-host', 'local', '/tmp').code, 0)
-        self.assertEqual(sorted(self.lwt('exec', '-w', 'h1,h2', '--', 'cat /tmp/config; rm /tmp/config').out.splitlines()),
+        self.assertEqual(sorted(self.lwt('exec', '-w', 'h1,h2', '--',
+                                         'cat /tmp/config; rm /tmp/config').out.splitlines()),
                          ['h1: for h1', 'h2: for h2'])
 
     def test_a_full_disk_is_named_and_the_target_does_not_appear(self):
@@ -241,8 +252,10 @@ class TasksOnHosts(LabTestCase):
 
     def test_a_folder_of_the_older_system_runs_unchanged(self):
         self.make_lab_workspace(self.names[:3])
-        self.describe('sample', 'exec : run.sh\nkill : kill.sh\nd_fetch : output\n---\nfree : text\n',
-                      run_sh='#!/bin/sh\nsleep 0.2\nmkdir -p output\necho $d_home $d_working > output/where\n'
+        self.describe('sample',
+                      'exec : run.sh\nkill : kill.sh\nd_fetch : output\n---\nfree : text\n',
+                      run_sh='#!/bin/sh\nsleep 0.2\nmkdir -p output\necho $d_home $d_working > '
+                             'output/where\n'
                              'touch run.finish\n', kill_sh='#!/bin/sh\ntrue\n')
         done = self.lwt('task', 'add', 'sample', 'sample', 'sample')
         self.assertEqual(done.out.split(), ['000001', '000002', '000003'])
@@ -263,7 +276,8 @@ class TasksOnHosts(LabTestCase):
         self.lwt('task', 'add', 'bad')
         done = self.lwt('task', 'run', timeout=90)
         self.assertEqual(done.code, 1, done)
-        self.assertEqual([self.read(folder, 'run.stdout') for folder in self.results()], ['h1\n'], done)
+        self.assertEqual([self.read(folder, 'run.stdout') for folder in self.results()], ['h1\n'],
+                         done)
         self.lwt('hosts', '--back', 'h2')
         self.lwt('task', 'add', 'bad')
         self.assertEqual(self.lwt('task', 'run', timeout=90).code, 1)
@@ -273,11 +287,14 @@ class TasksOnHosts(LabTestCase):
     def test_a_disk_here_that_fills_up_ends_the_run_whatever_other_hosts_do(self):
         small = self.path('small')
         os.mkdir(small)
-        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'tmpfs', small], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'tmpfs', small],
+                       check=True)
         try:
             self.assertEqual(self.lwt('init', 'small').code, 0)
-            self.write('small/host.list', ''.join('%s\tlab\t~\tslots=2\n' % name for name in self.names[:3]))
-            self.write('small/description/big/desc', 'exec : head -c 300000 /dev/urandom > r\nd_fetch : r\n')
+            self.write('small/host.list',
+                       ''.join('%s\tlab\t~\tslots=2\n' % name for name in self.names[:3]))
+            self.write('small/description/big/desc',
+                       'exec : head -c 300000 /dev/urandom > r\nd_fetch : r\n')
             self.write('small/description/long/desc', 'exec : sleep 5\n')
             self.lwt('-C', 'small', 'task', 'add', 'long')
             self.lwt('-C', 'small', 'task', 'add', 'big', '--array', '1-9')
@@ -307,13 +324,16 @@ class TasksOnHosts(LabTestCase):
             with open(os.path.join(folder, 'result', 'result.txt')) as file:
                 texts.add(file.read())
         self.assertEqual(texts, {'result of %d\n' % number for number in range(1, 31)})
-        self.assertEqual([name for name in os.listdir(self.path('task.finish')) if name.startswith('.')], [])
+        self.assertEqual(
+            [name for name in os.listdir(self.path('task.finish')) if name.startswith('.')], [])
         self.assertEqual(os.listdir(self.path('task')), [])
         self.assertEqual(os.listdir(self.path('.lwt', 'tmp')), [])
 
     def test_a_reboot_makes_the_attempt_lost_and_it_is_tried_again(self):
         self.make_lab_workspace(['h1'], retries='1')
-        self.describe('long', 'exec : [ $LWT_ATTEMPT = 2 ] || sleep 300; mkdir output; echo $LWT_ATTEMPT > output/n\n'
+        self.describe('long',
+                      'exec : [ $LWT_ATTEMPT = 2 ] || sleep 300; mkdir output; echo $LWT_ATTEMPT > '
+                      'output/n\n'
                               'd_fetch : output\n')
         self.lwt('task', 'add', 'long')
         self.lwt('task', 'update')
@@ -349,7 +369,9 @@ class TasksOnHosts(LabTestCase):
         self.lwt('task', 'add', 'quick', '--array', '1-9')
         done = self.lwt('task', 'run', timeout=90)
         self.assertEqual(done.code, 0, done)
-        self.assertRegex(done.err, r'lwt: h2: unreachable \((connection timed out|no answer in \d+ s, and nothing more to do)\)')
+        self.assertRegex(done.err,
+                         r'lwt: h2: unreachable \((connection timed out|'
+                         r'no answer in \d+ s, and nothing more to do)\)')
         self.assertIn('lwt: h3: unreachable (connection refused)', done.err)
         self.assertEqual(len(self.results()), 9)
 

@@ -1,4 +1,6 @@
-"""reduce on real hosts, over ssh and netcat, under faults: the output is what sort would have made, or is not there."""
+"""reduce on real hosts, over ssh and netcat, under faults: the output is what sort would have made,
+or is not there.
+"""
 
 import os
 import random
@@ -20,8 +22,10 @@ NETCATS = ('nc.openbsd', 'nc.traditional', 'ncat', 'busybox')
 def local_pipeline(text, command='cat', *words):
     """What sort and a command make of text, here."""
     env = dict(os.environ, LC_ALL='C')
-    done = subprocess.run(['sort'] + list(words or ['-k1,1']), input=text, env=env, stdout=subprocess.PIPE, check=True)
-    return subprocess.run(['sh', '-c', command], input=done.stdout, env=env, stdout=subprocess.PIPE, check=True).stdout
+    done = subprocess.run(['sort'] + list(words or ['-k1,1']), input=text, env=env,
+                          stdout=subprocess.PIPE, check=True)
+    return subprocess.run(['sh', '-c', command], input=done.stdout, env=env, stdout=subprocess.PIPE,
+                          check=True).stdout
 
 
 class ReduceOnHosts(LabTestCase):
@@ -32,7 +36,8 @@ class ReduceOnHosts(LabTestCase):
     def setUp(self):
         super().setUp()
         rng = random.Random(5)
-        self.text = b''.join(b'%d %d\n' % (rng.randint(1, 3000), rng.getrandbits(30)) for _ in range(20000))
+        self.text = b''.join(b'%d %d\n' % (rng.randint(1, 3000), rng.getrandbits(30))
+                             for _ in range(20000))
         self.write('in', self.text)
         self.env['LC_ALL'] = 'C'
 
@@ -46,16 +51,19 @@ class ReduceOnHosts(LabTestCase):
     def start_slow(self, *words):
         """Start a reduce whose reducers take their time, and wait until all hosts are at it."""
         popen = self.start('reduce', '-i', 'in', '-o', 'out', '-r', 'sleep 7; cat', *words)
-        self.assertTrue(wait_for(lambda: all('sleep 7' in str(self.lab.commands(name)) for name in ('h1', 'h2'))),
+        self.assertTrue(wait_for(
+            lambda: all('sleep 7' in str(self.lab.commands(name)) for name in ('h1', 'h2'))),
                         self.lab.commands('h1'))
         return popen
 
     def assert_nothing_left(self):
-        """No temporary file anywhere, no output; that no process is left is asserted of every test."""
+        """No temporary file anywhere, no output; that no process is left is asserted of every test.
+        """
         for name in self.names:
             self.assertTrue(wait_for(lambda: not self.scratch_on(name)), self.scratch_on(name))
             self.assertTrue(self.gone(name), self.lab.commands(name))
-        self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith('.part') or name == 'out'], [])
+        self.assertEqual([name for name in os.listdir(self.scratch)
+                          if name.startswith('.part') or name == 'out'], [])
 
     def scratch_on(self, name):
         listed = self.lab.inside(name, 'ls', '-a', '/tmp')
@@ -68,9 +76,11 @@ class Answers(ReduceOnHosts):
 
     def test_it_is_what_sort_makes_of_it_by_both_ways(self):
         for way in WAYS:
-            for words, sorting in (((), ()), (('-c', '2'), ('-k2,2',)), (('--numeric', '--reverse'), ('-k1,1', '-n', '-r'))):
+            for words, sorting in (((), ()), (('-c', '2'), ('-k2,2',)),
+                                   (('--numeric', '--reverse'), ('-k1,1', '-n', '-r'))):
                 with self.subTest(way=way, words=words):
-                    done = self.reduce('-m', 'h1 h1 h2', '-i', 'in', '-o', 'out', '--transport', way, *words)
+                    done = self.reduce('-m', 'h1 h1 h2', '-i', 'in', '-o', 'out', '--transport',
+                                       way, *words)
                     self.assertEqual((done.code, done.out, done.err), (0, '', ''))
                     self.assertEqual(self.content(), local_pipeline(self.text, 'cat', *sorting))
 
@@ -82,11 +92,13 @@ class Answers(ReduceOnHosts):
 
     def test_odd_inputs(self):
         for way in WAYS:
-            for text in (b'', b'\n', b'no newline', b'\n\nb\n\na', b'a\0b\nc\0\n\0\n', b'k 1\nk 2\nk 0\n' * 50,
+            for text in (b'', b'\n', b'no newline', b'\n\nb\n\na', b'a\0b\nc\0\n\0\n',
+                         b'k 1\nk 2\nk 0\n' * 50,
                          b'\xff\xfe\n\x80\n'):
                 with self.subTest(way=way, text=text[:20]):
                     self.write('odd', text)
-                    done = self.reduce('-w', 'h1,h2,h3', '-i', 'odd', '-o', 'out', '--transport', way)
+                    done = self.reduce('-w', 'h1,h2,h3', '-i', 'odd', '-o', 'out', '--transport',
+                                       way)
                     self.assertEqual((done.code, done.err), (0, ''))
                     self.assertEqual(self.content(), local_pipeline(text))
 
@@ -98,14 +110,18 @@ class Answers(ReduceOnHosts):
         self.assertEqual(self.content(), b'a\n' + text[2:-2] + b'z\n')
 
     def test_map_runs_before_lines_are_parted(self):
-        done = self.reduce('-w', 'h1,h2', '--map', "tr ' ' '\\n'", '-r', 'uniq -c', stdin=b'a b a\nc a b\n')
+        done = self.reduce('-w', 'h1,h2', '--map', "tr ' ' '\\n'", '-r', 'uniq -c',
+                           stdin=b'a b a\nc a b\n')
         self.assertEqual((done.code, done.out.split()), (0, ['3', 'a', '2', 'b', '1', 'c']))
 
     def test_files_that_lie_on_the_hosts(self):
         for number, name in enumerate(('h1', 'h2')):
-            self.lab.inside(name, 'sh', '-c', 'mkdir -p /tmp/logs; cd /tmp/logs; printf "x %d\\ny" >"a b.log"; echo z >c.log'
+            self.lab.inside(name, 'sh', '-c',
+                            'mkdir -p /tmp/logs; cd /tmp/logs; printf "x %d\\ny" >"a b.log"; echo '
+                            'z >c.log'
                             % number)
-        done = self.reduce('-w', 'h1,h2', '--input-on-hosts', '/tmp/logs/*.log', '--transport', 'nc')
+        done = self.reduce('-w', 'h1,h2', '--input-on-hosts', '/tmp/logs/*.log', '--transport',
+                           'nc')
         self.assertEqual((done.code, done.out), (0, 'x 0\nx 1\ny\ny\nz\nz\n'))
         done = self.reduce('-w', 'h1,h3', '--input-on-hosts', '/tmp/logs/*.log', '-o', 'out')
         self.assert_refused(done, 1, 'h3', 'its files', '/tmp/logs/*.log')
@@ -136,7 +152,8 @@ class Answers(ReduceOnHosts):
             os.mkdir(directory)
             os.symlink(shutil.which(netcat), os.path.join(directory, 'nc'))
         env = dict(self.env, PATH=directory + ':' + self.env['PATH'])
-        return self.start('reduce', '-m', 'h1 h1', '-i', 'in', '-o', netcat, '--transport', 'nc', env=env)
+        return self.start('reduce', '-m', 'h1 h1', '-i', 'in', '-o', netcat, '--transport', 'nc',
+                          env=env)
 
 
 class Faults(ReduceOnHosts):
@@ -145,7 +162,9 @@ class Faults(ReduceOnHosts):
     def test_a_netcat_that_does_not_listen_is_named_and_nothing_waits_for_it(self):
         there = os.path.realpath(shutil.which('nc'))
         text = '#!/bin/sh\ncase $* in -h*) echo "OpenBSD netcat" ;; esac\nexit 1\n'
-        self.lab.inside('h1', 'sh', '-c', 'printf %s "$0" >/tmp/nc; chmod 755 /tmp/nc && mount --bind /tmp/nc "$1"', text, there)
+        self.lab.inside('h1', 'sh', '-c',
+                        'printf %s "$0" >/tmp/nc; chmod 755 /tmp/nc && mount --bind /tmp/nc "$1"',
+                        text, there)
         try:
             done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc')
         finally:
@@ -170,7 +189,8 @@ class Faults(ReduceOnHosts):
     def test_a_reducer_that_fails_is_named_with_its_host_and_partition(self):
         for way in WAYS:
             with self.subTest(way=way):
-                done = self.reduce('-w', 'h1', '-r', 'cat; echo no >&2; exit 7', '-i', 'in', '-o', 'out', '--transport', way)
+                done = self.reduce('-w', 'h1', '-r', 'cat; echo no >&2; exit 7', '-i', 'in', '-o',
+                                   'out', '--transport', way)
                 self.assert_refused(done, 1, 'h1: partition 1: reduce: exit code 7', 'h1: no')
                 self.assert_nothing_left()
 
@@ -189,7 +209,8 @@ class Faults(ReduceOnHosts):
     def test_a_host_that_is_cut_off_in_the_middle_is_replaced_and_cleans_up_by_itself(self):
         for way in WAYS:
             with self.subTest(way=way):
-                popen = self.start_slow('-w', 'h1,h2', '--transport', way, '--stall', '4', '--lease', '4')
+                popen = self.start_slow('-w', 'h1,h2', '--transport', way, '--stall', '4',
+                                        '--lease', '4')
                 self.lab.black_hole('h2')
                 _out, err = popen.communicate(timeout=60)
                 self.assertEqual(popen.returncode, 0, err)
@@ -207,7 +228,8 @@ class Faults(ReduceOnHosts):
             done = self.reduce('-w', 'h1,h2', '-S', '100K', '-i', 'big', '-o', 'out')
         finally:
             self.lab.inside('h2', 'umount', '/tmp')
-        self.assertEqual((done.code, self.content()), (0, local_pipeline(self.content('big'))), done)
+        self.assertEqual((done.code, self.content()), (0, local_pipeline(self.content('big'))),
+                         done)
         self.assertIn('h2: sort: ', done.err)
         self.assertIn('partition 2: h2: sort: exit code 2; it goes to h1', done.err)
 
@@ -223,7 +245,8 @@ class Faults(ReduceOnHosts):
 
     def test_Y_6_two_at_once_on_the_same_hosts_do_not_mix(self):
         self.write('other', b''.join(b'other %d\n' % number for number in range(20000, 0, -1)))
-        runs = [(name, self.start('reduce', '-m', 'h1 h1 h2', '-i', name, '-o', 'out.' + name, '--transport', 'nc'))
+        runs = [(name, self.start('reduce', '-m', 'h1 h1 h2', '-i', name, '-o', 'out.' + name,
+                                  '--transport', 'nc'))
                 for name in ('in', 'other')]
         for name, popen in runs:
             _out, err = popen.communicate(timeout=60)
@@ -232,7 +255,9 @@ class Faults(ReduceOnHosts):
 
 
 class Strangers(ReduceOnHosts):
-    """Who else comes to the port of a listener.  The master's own netcat waits until they were there."""
+    """Who else comes to the port of a listener.  The master's own netcat waits until they were
+    there.
+    """
 
     hosts = 1
 
@@ -240,9 +265,13 @@ class Strangers(ReduceOnHosts):
         super().setUp()
         os.mkdir(self.path('bin'))
         # the first time it is to connect, it says where, and waits
-        self.write('bin/nc', '#!/bin/sh\ncase $* in -h*) exec %s "$@" ;; esac\nif mkdir %s/first 2>/dev/null; then\n'
-                             'echo "$@" >%s/told.part; mv %s/told.part %s/told\nwhile [ ! -e %s/go ]; do sleep 0.05; done\nfi\n'
-                             'exec %s "$@"\n' % ((shutil.which('nc'),) + (self.scratch,) * 5 + (shutil.which('nc'),)), 0o755)
+        self.write('bin/nc',
+                   '#!/bin/sh\ncase $* in -h*) exec %s "$@" ;; esac\nif mkdir %s/first '
+                   '2>/dev/null; then\n'
+                             'echo "$@" >%s/told.part; mv %s/told.part %s/told\nwhile [ ! -e %s/go '
+                             ']; do sleep 0.05; done\nfi\n'
+                             'exec %s "$@"\n'
+                   % ((shutil.which('nc'),) + (self.scratch,) * 5 + (shutil.which('nc'),)), 0o755)
         self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
 
     def waiting(self):
@@ -285,13 +314,16 @@ class Strangers(ReduceOnHosts):
         self.assert_nothing_left()
 
     def test_SR_3_a_stranger_who_takes_the_port_is_sent_no_data_and_holds_up_nothing(self):
-        """SR-3: the port of a listener is taken over, before the master connects, by somebody who is silent or lies."""
+        """SR-3: the port of a listener is taken over, before the master connects, by somebody who
+        is silent or lies.
+        """
         for text, times in (('', 0), ('0' * 32 + '\n', 1), ('y' * 1000, 20000)):
             with self.subTest(text=text[:8]):
                 popen, address, port = self.waiting()
                 self.addCleanup(popen.kill)
                 self.assertEqual(squatter.spoil(address, port), b'')
-                with squatter.squatting(self.lab.namespace('h1'), address, port, self.path('stolen'), text, times):
+                with squatter.squatting(self.lab.namespace('h1'), address, port,
+                                        self.path('stolen'), text, times):
                     self.assert_right(popen)
                 with open(self.path('stolen'), 'rb') as file:
                     self.assertRegex(file.read(100), rb'^([0-9a-f]{32}\n)?\Z')
@@ -300,10 +332,13 @@ class Strangers(ReduceOnHosts):
                     (os.rmdir if os.path.isdir(path) else os.unlink)(path)
 
     def test_SR_3_strangers_at_every_listener_end_with_ssh(self):
-        """SR-3: a stranger comes first to each listener; the job then ends as with --transport ssh."""
-        text = squatter.SPOILING.format(real=shutil.which('nc'), directory=self.scratch, wrong='0' * 32)
+        """SR-3: a stranger comes first to each listener; the job then ends as with --transport ssh.
+        """
+        text = squatter.SPOILING.format(real=shutil.which('nc'), directory=self.scratch,
+                                        wrong='0' * 32)
         self.write('bin/nc', text, 0o755)
-        done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc', '--stall', '12')
+        done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc', '--stall',
+                           '12')
         self.assertEqual((done.code, done.err), (0, ''))
         self.assertEqual(self.content(), local_pipeline(self.text))
         self.assertEqual(len(self.read('spoiled').splitlines()), 3)
@@ -313,8 +348,10 @@ class Strangers(ReduceOnHosts):
         """SR-3: no connection by netcat can be made at all; every wait for one ends."""
         for verdict in ('REJECT', 'DROP'):
             with self.subTest(verdict=verdict):
-                self.lab.inside('h1', 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '!', '--dport', '22', '-j', verdict)
-                done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc', '--stall', '6')
+                self.lab.inside('h1', 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '!',
+                                '--dport', '22', '-j', verdict)
+                done = self.reduce('-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc',
+                                   '--stall', '6')
                 self.lab.heal('h1')
                 self.assertEqual((done.code, done.err), (0, ''))
                 self.assertEqual(self.content(), local_pipeline(self.text))

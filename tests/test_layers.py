@@ -1,4 +1,6 @@
-"""The layers of the code, read from its syntax trees: imports point down, and each danger is kept in one module."""
+"""The layers of the code, read from its syntax trees: imports point down, and each danger is kept
+in one module.
+"""
 
 import ast
 import functools
@@ -32,8 +34,10 @@ LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Imports within a group of LAYERS that holds several modules or folders.
 WITHIN_A_GROUP = {('scp', 'ssh')}
 
-PURE = ('ssh', 'scp', 'netcat', 'remote.scripts', 'remote.verdicts', 'remote.ssh_messages', 'tasks.model',
-        'tasks.admission', 'workspace.hostlist', 'workspace.nodeset', 'commands.crontab', 'hosts.health',
+PURE = ('ssh', 'scp', 'netcat', 'remote.scripts', 'remote.verdicts', 'remote.ssh_messages',
+        'tasks.model',
+        'tasks.admission', 'workspace.hostlist', 'workspace.nodeset', 'commands.crontab',
+        'hosts.health',
         'hosts.sample', 'hosts.capacity')
 
 
@@ -46,7 +50,8 @@ def trees():
             if name.endswith('.py'):
                 path = os.path.join(directory, name)
                 with open(path, encoding='utf-8') as file:
-                    found[os.path.relpath(path, FOLDER)[:-3].replace(os.sep, '.')] = ast.parse(file.read(), path)
+                    found[os.path.relpath(path, FOLDER)[:-3].replace(os.sep, '.')] = ast.parse(
+                        file.read(), path)
     return dict(sorted(found.items()))
 
 
@@ -56,9 +61,11 @@ def folder(module):
 
 
 def imported(tree, modules):
-    """The full names that a tree imports anywhere, in functions as well: 'os', 'os.path', 'lwt.errors'.
+    """The full names that a tree imports anywhere, in functions as well: 'os', 'os.path',
+    'lwt.errors'.
 
-    modules: those of the package, so that `from lwt import NAME` is told from a name of the package itself.
+    modules: those of the package, so that `from lwt import NAME` is told from a name of the package
+    itself.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -77,11 +84,14 @@ def _origin(origin, name, modules):
 
 def lwt_imports(module):
     """The modules of the package that a module imports."""
-    return {name[len('lwt.'):] for name in imported(trees()[module], trees()) if name.startswith('lwt.')}
+    return {name[len('lwt.'):]
+            for name in imported(trees()[module], trees()) if name.startswith('lwt.')}
 
 
 def uses(tree):
-    """The dotted names that a tree uses ('os.environ', 'signal.signal'), and the bare names of what it calls ('open()')."""
+    """The dotted names that a tree uses ('os.environ', 'signal.signal'), and the bare names of what
+    it calls ('open()').
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield '%s.%s' % (node.value.id if isinstance(node.value, ast.Name) else '', node.attr)
@@ -107,7 +117,9 @@ WRITERS = ('open', 'fdopen', 'write', 'writev', 'FileIO', 'dup', 'sendfile')
 
 
 def callers_with(*values, only=WRITERS):
-    """The modules that call one of these functions, of whatever, with one of these values as an argument."""
+    """The modules that call one of these functions, of whatever, with one of these values as an
+    argument.
+    """
     found = set()
     for module, tree in trees().items():
         for node in ast.walk(tree):
@@ -123,13 +135,15 @@ def _function_name(call):
 
 def is_constant(node, values):
     """Is an expression one of these values?"""
-    return ast.dump(node) in [ast.dump(ast.parse(repr(value), mode='eval').body) for value in values]
+    return ast.dump(node) in [ast.dump(ast.parse(repr(value), mode='eval').body)
+                              for value in values]
 
 
 def command_modules():
     """The modules of all commands, by the table of lwt/cli.py."""
     table = next(node.value for node in trees()['cli'].body if isinstance(node, ast.Assign)
-                 and [target.id for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
+                 and [target.id
+                      for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
     return {'commands.' + module for _name, module, _help in ast.literal_eval(table)}
 
 
@@ -144,7 +158,8 @@ class Layers(unittest.TestCase):
         for module in trees():
             mine = folder(module)
             theirs = {folder(name) for name in lwt_imports(module)} - {mine}
-            wrong = {name for name in theirs if LEVELS[name] >= LEVELS[mine] and (mine, name) not in WITHIN_A_GROUP}
+            wrong = {name for name in theirs
+                     if LEVELS[name] >= LEVELS[mine] and (mine, name) not in WITHIN_A_GROUP}
             with self.subTest(module=module):
                 self.assertEqual(wrong, set())
 
@@ -169,7 +184,8 @@ class Layers(unittest.TestCase):
 
     def test_every_command_of_the_command_line_has_its_module(self):
         with_main = {module for module, tree in trees().items() if folder(module) == 'commands'
-                     and 'main' in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]}
+                     and 'main' in [node.name
+                                    for node in tree.body if isinstance(node, ast.FunctionDef)]}
         self.assertEqual(with_main, command_modules())
 
 
@@ -177,12 +193,14 @@ class Dangers(unittest.TestCase):
     """What only one module may touch."""
 
     def test_processes_are_started_only_in_proc(self):
-        self.assertEqual(users(['subprocess', 'os.fork', 'os.system', 'os.popen', 'os.spawnv', 'os.posix_spawn',
-                                'os.execv']), {'proc'})
+        self.assertEqual(
+            users(['subprocess', 'os.fork', 'os.system', 'os.popen', 'os.spawnv', 'os.posix_spawn',
+                   'os.execv']), {'proc'})
 
     def test_descriptors_are_watched_and_signals_caught_only_in_selectors_loop(self):
-        self.assertEqual(users(['selectors', 'signal.signal', 'signal.set_wakeup_fd', 'select.poll', 'select.epoll',
-                                'select.select']),
+        self.assertEqual(users(
+            ['selectors', 'signal.signal', 'signal.set_wakeup_fd', 'select.poll', 'select.epoll',
+             'select.select']),
                          {'selectors_loop'})
 
     # Ways to standard output, standard error or the terminal, and the modules that may take them.
@@ -210,18 +228,21 @@ class Dangers(unittest.TestCase):
         self.assertEqual(callers_with(1, 2), {'output.writer', 'cli'})
         self.assertEqual(callers_with(1, 2, only=('write', 'writev')), {'output.writer'})
         # Looks whether there is a terminal on which sudo's password can be asked for.
-        self.assertEqual(callers_with('/dev/tty', '/dev/stdout', '/dev/stderr', '/dev/fd/1', '/dev/fd/2'),
+        self.assertEqual(
+            callers_with('/dev/tty', '/dev/stdout', '/dev/stderr', '/dev/fd/1', '/dev/fd/2'),
                          {'commands.exec'})
 
     def test_sqlite_is_only_in_database(self):
         self.assertEqual(users(['sqlite3']), {'workspace.database'})
 
     def test_sql_is_only_in_database_store_and_history(self):
-        self.assertEqual({module for module in trees() if any('.execute' in name for name in names_in(module))},
+        self.assertEqual(
+            {module for module in trees() if any('.execute' in name for name in names_in(module))},
                          {'workspace.database', 'tasks.store', 'hosts.history'})
 
     def test_pure_modules_have_no_clock_no_network_no_files_and_no_environment(self):
-        forbidden = {'time', 'socket', 'subprocess', 'open()', 'os.open', 'os.environ', 'os.getenv', 'datetime', 'random',
+        forbidden = {'time', 'socket', 'subprocess', 'open()', 'os.open', 'os.environ', 'os.getenv',
+                     'datetime', 'random',
                      'secrets'}
         for module in PURE:
             with self.subTest(module=module):
@@ -232,10 +253,13 @@ class Finding(unittest.TestCase):
     """The search itself finds what it is for."""
 
     def test_imports_are_found_wherever_and_however_they_are_written(self):
-        for text, names in (('import os.path', ['os.path']), ('from lwt import errors as f, __version__',
-                                                              ['lwt.errors', 'lwt.__init__']),
-                            ('from lwt.errors import LwtError', ['lwt.errors']), ('from . import errors', ['lwt.errors']),
-                            ('from .errors import LwtError', ['lwt.errors']), ('import lwt.errors', ['lwt.errors']),
+        for text, names in (('import os.path', ['os.path']),
+                            ('from lwt import errors as f, __version__',
+                             ['lwt.errors', 'lwt.__init__']),
+                            ('from lwt.errors import LwtError', ['lwt.errors']),
+                            ('from . import errors', ['lwt.errors']),
+                            ('from .errors import LwtError', ['lwt.errors']),
+                            ('import lwt.errors', ['lwt.errors']),
                             ('def f():\n if x:\n  from lwt import cli', ['lwt.cli'])):
             with self.subTest(text=text):
                 self.assertEqual(list(imported(ast.parse(text), trees())), names)
@@ -243,7 +267,8 @@ class Finding(unittest.TestCase):
     def test_uses_are_found(self):
         for text, name in (('os.environ["x"]', 'os.environ'), ('print("x")', 'print()'),
                            ('from sys import stdout', 'sys.stdout'),
-                           ('signal.signal(1, f)', 'signal.signal'), ('x = lambda: open(f)', 'open()')):
+                           ('signal.signal(1, f)', 'signal.signal'),
+                           ('x = lambda: open(f)', 'open()')):
             with self.subTest(text=text):
                 self.assertIn(name, set(uses(ast.parse(text))))
 

@@ -41,7 +41,8 @@ class Jobs(EngineTestCase):
                 self.assertEqual(pid == os.getpid(), is_here)
 
     def test_after_a_small_job_that_took_long_every_job_gets_a_child_until_one_is_quick(self):
-        for seconds, size, is_here in ((local_work.SLOW * 2, 0, True), (local_work.SLOW * 2, 0, False), (0, LARGE, False),
+        for seconds, size, is_here in ((local_work.SLOW * 2, 0, True),
+                                       (local_work.SLOW * 2, 0, False), (0, LARGE, False),
                                        (0, 0, False), (0, 0, True)):
             with self.subTest(seconds=seconds, size=size):
                 self.assertEqual(self.do(jobs.nap, seconds, size) == os.getpid(), is_here)
@@ -59,7 +60,8 @@ class Jobs(EngineTestCase):
             self.assertEqual(caught.exception.filename, '/x')
 
     def test_a_child_that_dies_has_crashed_with_its_last_words(self):
-        for kind, word in (('exit', 'exited 7'), ('bug', 'ValueError: no such value'), ('signal', 'signaled 9')):
+        for kind, word in (('exit', 'exited 7'), ('bug', 'ValueError: no such value'),
+                           ('signal', 'signaled 9')):
             with self.subTest(kind=kind), self.assertRaises(local_work.Crashed) as caught:
                 self.do(jobs.fail, kind, LARGE)
             self.assertIn(word, caught.exception.message)
@@ -68,7 +70,8 @@ class Jobs(EngineTestCase):
         self.assertNotIsInstance(caught.exception, local_work.Crashed)
 
     def test_SR_7_what_would_end_a_child_does_not_end_lwt(self):
-        for kind, word in (('bug', 'ValueError: no such value'), ('deep', 'RecursionError'), ('memory', 'MemoryError')):
+        for kind, word in (('bug', 'ValueError: no such value'), ('deep', 'RecursionError'),
+                           ('memory', 'MemoryError')):
             with self.subTest(kind=kind), self.assertRaises(local_work.Crashed) as caught:
                 self.do(jobs.fail, kind, 0)
             self.assertIn(word, caught.exception.message)
@@ -87,7 +90,8 @@ class Jobs(EngineTestCase):
             return flow()
 
         def holder():
-            child = yield Command(('/bin/sh', '-c', 'echo; exec sleep 60'), beside='slot', sink=Begun())
+            child = yield Command(('/bin/sh', '-c', 'echo; exec sleep 60'), beside='slot',
+                                  sink=Begun())
             while running or not seen:
                 yield Sleep(0.05)
             child.kill()
@@ -102,7 +106,8 @@ class Jobs(EngineTestCase):
         script = 'read -r _; while read -r _; do echo beat >>%s; done' % beats
 
         def heart():
-            yield Command(('/bin/sh', '-c', script), lifeline=0.1, stdin=b'\n', timeout=30, grace=0.1,
+            yield Command(('/bin/sh', '-c', script), lifeline=0.1, stdin=b'\n', timeout=30,
+                          grace=0.1,
                           label='heart')
 
         def worker():

@@ -25,22 +25,29 @@ class Told(ProgramTestCase):
 
     def test_every_line_of_v_has_host_task_and_attempt(self):
         done = self.lwt('task', 'run', '-v')
-        self.assertRegex(done.err, r'lwt: \d\d:\d\d:\d\d host=localhost task=000001 attempt=1 launching on localhost\n')
-        self.assertRegex(done.err, r'lwt: \d\d:\d\d:\d\d host=localhost task=- attempt=- control: ok after \d+\.\d\d s\n')
+        self.assertRegex(done.err,
+                         r'lwt: \d\d:\d\d:\d\d host=localhost task=000001 attempt=1 launching on '
+                         r'localhost\n')
+        self.assertRegex(done.err,
+                         r'lwt: \d\d:\d\d:\d\d host=localhost task=- attempt=- control: ok after '
+                         r'\d+\.\d\d s\n')
         done = self.lwt('exec', '-v', '-a', '--', 'exit 3')
         self.assertRegex(done.err, 'host=localhost task=- attempt=- command: exit code 3')
 
     def test_a_file_is_written_in_words_or_in_json(self):
         self.assertEqual(self.lwt('task', 'run', '--log', 'run.log').code, 0)
         self.assertRegex(self.read('run.log'),
-                         r'(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d host=localhost task=000001 attempt=1 success')
+                         r'(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d host=localhost task=000001 '
+                         r'attempt=1 success')
         self.assertEqual(os.stat(self.path('run.log')).st_mode & 0o777, 0o600)
         self.lwt('task', 'add', 'sample')
-        done = self.lwt('--set', 'log_format=json', 'task', 'run', env=dict(self.env, LWT_LOG='json.log'))
+        done = self.lwt('--set', 'log_format=json', 'task', 'run',
+                        env=dict(self.env, LWT_LOG='json.log'))
         self.assertEqual(done.code, 0, done)
         told = [json.loads(line) for line in self.read('json.log').splitlines()]
         self.assertIn(('localhost', '000002', 1, 'success on localhost'),
-                      [(line['host'], line['task'], line['attempt'], line['text']) for line in told])
+                      [(line['host'], line['task'], line['attempt'], line['text'])
+                       for line in told])
         self.assertNotIn('host=', done.err)
 
     def test_jobs_of_multi_are_told_by_their_numbers(self):
@@ -49,14 +56,19 @@ class Told(ProgramTestCase):
         self.assertRegex(done.err, r'host=localhost task=2 attempt=2 exit code 3 after \d')
 
     def test_without_being_asked_nothing_is_told_and_logging_is_not_loaded(self):
-        code = 'import sys; from lwt.cli import main; main(["exec", "-a", "--", "true"]); assert "logging" not in sys.modules'
-        done = subprocess.run([sys.executable, '-c', code], env=self.env, cwd=self.scratch, stderr=subprocess.PIPE)
+        code = ('import sys; from lwt.cli import main; main(["exec", "-a", "--", "true"]); assert '
+                '"logging" not in sys.modules')
+        done = subprocess.run([sys.executable, '-c', code], env=self.env, cwd=self.scratch,
+                              stderr=subprocess.PIPE)
         self.assertEqual((done.returncode, done.stderr), (0, b''))
 
     def test_a_file_that_cannot_be_written_and_a_format_that_is_none(self):
         done = self.lwt('exec', '-a', '--log', 'no/such', '--', 'true')
-        self.assertEqual((done.code, done.err), (0, 'lwt: the log cannot be written: no/such: No such file or directory\n'))
-        self.assert_refused(self.lwt('exec', '-a', '--log-format', 'xml', '--', 'true'), 2, '--log-format', 'text or json')
+        self.assertEqual((done.code, done.err),
+                         (0, 'lwt: the log cannot be written: no/such: No such file or '
+                             'directory\n'))
+        self.assert_refused(self.lwt('exec', '-a', '--log-format', 'xml', '--', 'true'), 2,
+                            '--log-format', 'text or json')
         self.lwt('exec', '-a', '--log', '/dev/full', '--', 'true')
 
 
@@ -90,7 +102,8 @@ class Kept(LeakCheckedTestCase):
                 self.finish()
                 with open(path) as file:
                     self.assertIn('host=h1 task=- attempt=- after %d' % number, file.read())
-            self.assertEqual(sorted(os.listdir(folder)), ['x.log'] + ['x.log.%d' % n for n in range(1, log.KEPT + 1)])
+            self.assertEqual(sorted(os.listdir(folder)),
+                             ['x.log'] + ['x.log.%d' % n for n in range(1, log.KEPT + 1)])
             with open(path + '.1') as file:
                 self.assertEqual(file.readline(), '%d\n' % (log.KEPT + 2))
 

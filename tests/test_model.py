@@ -1,4 +1,6 @@
-"""Everything that can happen to one task: the search finds nothing wrong, and finds what is broken on purpose."""
+"""Everything that can happen to one task: the search finds nothing wrong, and finds what is broken
+on purpose.
+"""
 
 import unittest
 
@@ -55,7 +57,8 @@ class Broken(unittest.TestCase):
                 self.broken(problem, table=self.table(pair, end), wishes=0)
 
     def test_a_state_that_nothing_leads_out_of(self):
-        found = automaton.search(automaton.Rules(table=self.table(('running', 'exited'), 'running'), wishes=0))
+        found = automaton.search(
+            automaton.Rules(table=self.table(('running', 'exited'), 'running'), wishes=0))
         self.assertEqual((found.problem, found.stuck is None), ('', False))
 
     @staticmethod

@@ -1,4 +1,6 @@
-"""lwt multi as its users run it: input, templates, output, records, faults; and nothing that is left behind."""
+"""lwt multi as its users run it: input, templates, output, records, faults; and nothing that is
+left behind.
+"""
 
 import json
 import os
@@ -26,7 +28,8 @@ class Multi(ProgramTestCase):
         self.assertEqual(sorted(map(int, done.out.split())), list(range(400)))
 
     def test_L_2_blank_lines_are_none_and_the_last_newline_may_be_missing(self):
-        self.assertEqual(self.lwt('multi', '-j', '1', stdin=b'\n  \necho a\n\necho b').out, 'a\nb\n')
+        self.assertEqual(self.lwt('multi', '-j', '1', stdin=b'\n  \necho a\n\necho b').out,
+                         'a\nb\n')
 
     def test_L_4_a_slow_input_starts_at_once(self):
         popen = self.start('multi', stdin=subprocess.PIPE)
@@ -39,8 +42,10 @@ class Multi(ProgramTestCase):
     def test_L_5_an_input_that_is_empty_or_closed(self):
         for stdin in ('</dev/null', '<&-'):
             with self.subTest(stdin=stdin):
-                done = subprocess.run(['sh', '-c', '%s -S -m lwt multi %s' % (self.python, stdin)], env=self.env,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.scratch, timeout=60)
+                done = subprocess.run(['sh', '-c', '%s -S -m lwt multi %s' % (self.python, stdin)],
+                                      env=self.env,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      cwd=self.scratch, timeout=60)
                 self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b'', b''))
 
     def test_L_5_an_input_from_a_terminal_is_told(self):
@@ -54,23 +59,28 @@ class Multi(ProgramTestCase):
         self.assertIn(b'command lines are read from the terminal', err)
 
     def test_L_6_codes_are_told_by_line(self):
-        done = self.lwt('multi', '-j', '1', stdin=b'exit 0\nkill -9 $$\nexec nosuch-command\nkill -9 0\necho after\n')
+        done = self.lwt('multi', '-j', '1',
+                        stdin=b'exit 0\nkill -9 $$\nexec nosuch-command\nkill -9 0\necho after\n')
         self.assertEqual(done.code, 1)
         self.assertEqual(done.out, 'after\n')
-        for said in ('job 2: ended by signal 9', 'job 3: exit code 127', 'job 4: ended by signal 9'):
+        for said in ('job 2: ended by signal 9', 'job 3: exit code 127',
+                     'job 4: ended by signal 9'):
             self.assertIn(said, done.err)
 
     def test_L_7_all_time_out_and_are_told(self):
-        done = self.lwt('multi', '-j', '8', '-u', '0.3', '--grace', '0.3', stdin=b'sleep 9971 & sleep 9972\n' * 8)
+        done = self.lwt('multi', '-j', '8', '-u', '0.3', '--grace', '0.3',
+                        stdin=b'sleep 9971 & sleep 9972\n' * 8)
         self.assertEqual(done.code, 3)
         self.assertEqual(done.err.count('timed out after 0.3 s'), 8)
 
     def test_output_is_not_mixed_and_streams_are_apart(self):
         line = 'for i in 1 2 3; do echo {n}; echo e{n} >&2; sleep 0.0{n}; done\n'
-        done = self.lwt('multi', '-j', '5', stdin=''.join(line.format(n=n) for n in range(1, 6)).encode())
+        done = self.lwt('multi', '-j', '5',
+                        stdin=''.join(line.format(n=n) for n in range(1, 6)).encode())
         groups = [done.out.split()[at:at + 3] for at in range(0, 15, 3)]
         self.assertEqual(sorted(groups), [[str(n)] * 3 for n in range(1, 6)])
-        self.assertEqual(sorted(done.err.split()), sorted('e%d' % n for n in range(1, 6) for _ in range(3)))
+        self.assertEqual(sorted(done.err.split()),
+                         sorted('e%d' % n for n in range(1, 6) for _ in range(3)))
 
     def test_a_large_output_comes_whole(self):
         done = self.start('multi', stdin=subprocess.PIPE)
@@ -78,12 +88,14 @@ class Multi(ProgramTestCase):
         self.assertEqual(len(out), 20000000)
 
     def test_G_1_an_interrupt_ends_all_and_a_kill_leaves_nothing(self):
-        for signum, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131), (signal.SIGKILL, -9)):
+        for signum, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131),
+                             (signal.SIGKILL, -9)):
             with self.subTest(signum=signum):
                 popen = self.start('multi', '-j', '4', '--grace', '0.5', stdin=subprocess.PIPE)
                 popen.stdin.write(b'trap "" TERM; sleep 9973 & sleep 9974\n' * 8)
                 popen.stdin.flush()
-                self.assertTrue(wait_for(lambda: sum(words.startswith('sleep 997') for words in marked(self.mark).values()) == 8))
+                self.assertTrue(wait_for(lambda: sum(words.startswith('sleep 997')
+                                                     for words in marked(self.mark).values()) == 8))
                 popen.send_signal(signum)
                 _out, err = popen.communicate(timeout=30)
                 self.assertEqual(popen.returncode, code, err)
@@ -95,7 +107,8 @@ class Multi(ProgramTestCase):
         popen.stdin.write(b'exec sleep 9\n' * 100)
         popen.stdin.close()
         popen.stdin = None
-        self.assertTrue(wait_for(lambda: sum(words == 'sleep 9' for words in marked(self.mark).values()) == 100))
+        self.assertTrue(wait_for(
+            lambda: sum(words == 'sleep 9' for words in marked(self.mark).values()) == 100))
         time.sleep(0.5)
         before = self._ticks(popen.pid)
         time.sleep(3)
@@ -125,9 +138,11 @@ class Templates(ProgramTestCase):
         return done.out
 
     def test_any_name_is_one_word_also_when_it_is_used_twice(self):
-        for template in ('printf "%s\\n" {} {}', 'for x in {} {}; do printf "%s\\n" "$x"; done | cat'):
+        for template in ('printf "%s\\n" {} {}',
+                         'for x in {} {}; do printf "%s\\n" "$x"; done | cat'):
             with self.subTest(template=template):
-                self.assertEqual(self.out(template, stdin=(ODD_NAME + '\n').encode()), (ODD_NAME + '\n') * 2)
+                self.assertEqual(self.out(template, stdin=(ODD_NAME + '\n').encode()),
+                                 (ODD_NAME + '\n') * 2)
 
     def test_words_that_are_no_template_in_one_word_keep_their_options(self):
         self.assertEqual(self.out('-j', '1', 'echo', '-k', '{}', ':::', 'a'), '-k a\n')
@@ -139,7 +154,8 @@ class Templates(ProgramTestCase):
 
     def test_sources_are_multiplied_and_linked(self):
         self.write('list', 'x\ny\n')
-        self.assertEqual(self.out('-k', 'echo {1}{2}{3}', ':::', 'a', 'b', '::::', 'list', ':::+', '1', '2', '3'),
+        self.assertEqual(self.out('-k', 'echo {1}{2}{3}', ':::', 'a', 'b', '::::', 'list', ':::+',
+                                  '1', '2', '3'),
                          'ax1\nay2\nbx1\nby2\n')
 
     def test_commands_as_arguments_and_arguments_separated_by_nul(self):
@@ -147,7 +163,9 @@ class Templates(ProgramTestCase):
         self.assertEqual(self.out('-k', '-0', 'printf "%s."', stdin=b'a\nb\0c\0'), 'a\nb.c.')
 
     def test_variables_and_numbers(self):
-        said = self.out('-k', '-j', '1', 'echo {#} {%} {} $LWT_SEQ $LWT_SLOT $PARALLEL_SEQ $PARALLEL_JOBSLOT', ':::', 'a', 'b')
+        said = self.out('-k', '-j', '1',
+                        'echo {#} {%} {} $LWT_SEQ $LWT_SLOT $PARALLEL_SEQ $PARALLEL_JOBSLOT', ':::',
+                        'a', 'b')
         self.assertEqual(said, '1 1 a 1 1 1 1\n2 1 b 2 1 2 1\n')
 
     def test_slots_are_those_of_j(self):
@@ -156,26 +174,33 @@ class Templates(ProgramTestCase):
 
     def test_what_is_wrong_with_the_words_is_said(self):
         self.write('list', 'x\n')
-        for argv, said in ((('echo {3}', ':::', 'a'), '{3}: there is only 1 source'), (('echo', '::::', 'nosuch'), 'nosuch'),
-                           (('echo', ':::+', 'a'), 'cannot be linked'), (('--halt', 'now', ':::', 'a'), '--halt'),
+        for argv, said in ((('echo {3}', ':::', 'a'), '{3}: there is only 1 source'),
+                           (('echo', '::::', 'nosuch'), 'nosuch'),
+                           (('echo', ':::+', 'a'), 'cannot be linked'),
+                           (('--halt', 'now', ':::', 'a'), '--halt'),
                            (('-j', 'x', ':::', 'a'), '-j'), (('--resume', ':::', 'a'), '--joblog'),
-                           (('--memfree', '1x', ':::', 'a'), '--memfree'), (('--load', 'x', ':::', 'a'), '--load'),
-                           (('--nice', '50', ':::', 'a'), '--nice'), (('-u', 'x', ':::', 'a'), '-u')):
+                           (('--memfree', '1x', ':::', 'a'), '--memfree'),
+                           (('--load', 'x', ':::', 'a'), '--load'),
+                           (('--nice', '50', ':::', 'a'), '--nice'),
+                           (('-u', 'x', ':::', 'a'), '-u')):
             with self.subTest(argv=argv):
                 self.assert_refused(self.lwt('multi', *argv), 2, said)
 
     def test_a_dry_run_prints_and_runs_nothing(self):
-        self.assertEqual(self.out('--dry-run', 'touch {}', ':::', 'a b', 'c'), "touch 'a b'\ntouch c\n")
+        self.assertEqual(self.out('--dry-run', 'touch {}', ':::', 'a b', 'c'),
+                         "touch 'a b'\ntouch c\n")
         self.assertEqual(os.listdir(self.scratch), ['home'])
 
     def test_a_line_that_needs_no_shell_means_the_same(self):
         self.write('script', 'echo "$# $0"\n', 0o755)
         self.write('text', 'x\n')
-        for line in ('./script a b', 'true', 'sleep 0', 'printf a', 'echo -n x', './text', 'nosuch', 'ls nosuch', 'test 1 = 2',
+        for line in ('./script a b', 'true', 'sleep 0', 'printf a', 'echo -n x', './text', 'nosuch',
+                     'ls nosuch', 'test 1 = 2',
                      'A=1 env', 'cd /', './home', 'kill -l', 'false'):
             with self.subTest(line=line):
                 done = self.lwt('multi', stdin=line.encode())
-                sh = subprocess.run(['/bin/sh', '-c', line], env=self.env, cwd=self.scratch, stdout=subprocess.PIPE,
+                sh = subprocess.run(['/bin/sh', '-c', line], env=self.env, cwd=self.scratch,
+                                    stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE)
                 if line != 'A=1 env':
                     self.assertEqual(done.out.encode(), sh.stdout)
@@ -191,14 +216,19 @@ class Alternatives(ProgramTestCase):
     """
 
     def test_MIX_output_of_two_jobs_is_not_mixed(self):
-        self.write('mycommand', 'for letter in a b c; do head -c 300000 /dev/zero | tr "\\0" $letter; printf " "\n'
-                   'head -c 300000 /dev/zero | tr "\\0" $letter >&2; printf " " >&2; done; echo; echo >&2\n')
-        done = self.lwt('multi', '-j', '8', 'sh ./mycommand', stdin=b'\n'.join(b'%d' % number for number in range(8)))
+        self.write('mycommand',
+                   'for letter in a b c; do head -c 300000 /dev/zero | tr "\\0" $letter; printf " '
+                   '"\n'
+                   'head -c 300000 /dev/zero | tr "\\0" $letter >&2; printf " " >&2; done; echo; '
+                   'echo >&2\n')
+        done = self.lwt('multi', '-j', '8', 'sh ./mycommand',
+                        stdin=b'\n'.join(b'%d' % number for number in range(8)))
         line = ' '.join(letter * 300000 for letter in 'abc') + ' \n'
         self.assertTrue(done.out == line * 8 and done.err == line * 8, 'mixed or lost')
 
     def test_STDERRMERGE_the_streams_are_apart_and_an_empty_argument_is_one(self):
-        self.write('mycommand', '#!/bin/sh\necho stdout; echo stderr >&2; echo stdout; echo stderr >&2\n', 0o755)
+        self.write('mycommand',
+                   '#!/bin/sh\necho stdout; echo stderr >&2; echo stdout; echo stderr >&2\n', 0o755)
         done = self.lwt('multi', './mycommand', stdin=b'\n')
         self.assertEqual((done.out, done.err), ('stdout\n' * 2, 'stderr\n' * 2))
 
@@ -206,7 +236,8 @@ class Alternatives(ProgramTestCase):
         self.write(ODD_NAME, 'x')
         done = self.lwt('multi', 'echo foo; ls {} {}', stdin=(ODD_NAME + '\n').encode())
         self.assertEqual(done.out, 'foo\n' + (ODD_NAME + '\n') * 2)
-        self.assertEqual(self.lwt('multi', 'echo', 'foo;', 'echo', '{}', stdin=b'bar\n').out, 'foo\nbar\n')
+        self.assertEqual(self.lwt('multi', 'echo', 'foo;', 'echo', '{}', stdin=b'bar\n').out,
+                         'foo\nbar\n')
 
     def test_INPUTSIZE_an_argument_may_be_longer_than_a_command(self):
         done = self.lwt('multi', 'echo {.}', stdin=b'foo.' + b'x' * 20000000)
@@ -215,12 +246,15 @@ class Alternatives(ProgramTestCase):
         self.assertEqual(len(done.out), 131001)
 
     def test_NUMWORDS_many_words_a_line_are_lines_like_others(self):
-        done = self.lwt('multi', '-j', '6', '--lb', 'yes "$(seq 300 | tr "\\n" " ")" | head -n 1000 #', ':::', *'abcdef')
-        self.assertEqual((len(done.out), set(map(len, done.out.splitlines()))), (6 * 1000 * 1093, {1092}))
+        done = self.lwt('multi', '-j', '6', '--lb',
+                        'yes "$(seq 300 | tr "\\n" " ")" | head -n 1000 #', ':::', *'abcdef')
+        self.assertEqual((len(done.out), set(map(len, done.out.splitlines()))),
+                         (6 * 1000 * 1093, {1092}))
 
     def test_as_many_run_as_are_asked_for(self):
         popen = self.start('multi', '-j', '150', 'exec sleep 9991 #', ':::', *map(str, range(200)))
-        self.assertTrue(wait_for(lambda: list(marked(self.mark).values()).count('sleep 9991') == 150))
+        self.assertTrue(
+            wait_for(lambda: list(marked(self.mark).values()).count('sleep 9991') == 150))
         popen.terminate()
         popen.communicate(timeout=30)
         self.assertEqual(popen.returncode, 143)
@@ -254,7 +288,8 @@ class Shown(ProgramTestCase):
     def test_tags(self):
         for options in ((), ('-k',), ('--lb',)):
             with self.subTest(options=options):
-                done = self.lwt('multi', '-j', '1', '--tag', *options, 'echo x{}; echo y; echo e >&2', ':::', 'a')
+                done = self.lwt('multi', '-j', '1', '--tag', *options,
+                                'echo x{}; echo y; echo e >&2', ':::', 'a')
                 self.assertEqual((done.out, done.err), ('a\txa\na\ty\n', 'a\te\n'))
 
     def test_K_15_a_flood_without_a_newline_takes_no_memory_and_hides_no_neighbour(self):
@@ -289,7 +324,8 @@ class Shown(ProgramTestCase):
         popen.communicate(timeout=30)
 
     def test_memory_is_flat_however_long_the_input(self):
-        popen = self.start('multi', '-j', '8', '-u', '1000', '--dry-run', stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        popen = self.start('multi', '-j', '8', '-u', '1000', '--dry-run', stdin=subprocess.PIPE,
+                           stdout=subprocess.DEVNULL)
         line = b': ' + b'x' * 98 + b'\n'
         for _ in range(1000):
             popen.stdin.write(line * 1000)
@@ -324,7 +360,8 @@ class Shown(ProgramTestCase):
 
     def test_progress_is_one_line_on_a_terminal(self):
         ours, theirs = pty.openpty()
-        popen = self.start('multi', '-j', '2', '--progress', 'sleep 0.2 #', ':::', *map(str, range(12)), stderr=theirs)
+        popen = self.start('multi', '-j', '2', '--progress', 'sleep 0.2 #', ':::',
+                           *map(str, range(12)), stderr=theirs)
         popen.communicate(timeout=60)
         os.close(theirs)
         said = os.read(ours, 65536).decode()
@@ -337,17 +374,20 @@ class Shown(ProgramTestCase):
 class Ends(ProgramTestCase):
     """Time-outs, retries, halts, gates and records."""
 
-    def test_K_12_what_ends_well_because_it_was_told_to_is_a_time_out_and_K_13_what_it_says_then_is_kept(self):
-        done = self.lwt('multi', '-u', '2', stdin=b'trap "echo bye; exit 0" TERM; while :; do sleep 0.05; done\n')
+    def test_K_12_an_end_on_TERM_is_a_time_out_and_K_13_what_it_says_then_is_kept(self):
+        done = self.lwt('multi', '-u', '2',
+                        stdin=b'trap "echo bye; exit 0" TERM; while :; do sleep 0.05; done\n')
         self.assertEqual((done.code, done.out), (3, 'bye\n'), done)
 
     def test_a_time_out_in_percent_of_the_median(self):
-        done = self.lwt('multi', '-j', '1', '-u', '300%', '--grace', '0.5', 'sleep {}', ':::', '0.7', '0.7', '0.7', '60')
+        done = self.lwt('multi', '-j', '1', '-u', '300%', '--grace', '0.5', 'sleep {}', ':::',
+                        '0.7', '0.7', '0.7', '60')
         self.assertEqual(done.code, 3)
         self.assertIn('job 4: timed out after', done.err)
 
     def test_retries_show_only_the_last_attempt(self):
-        done = self.lwt('multi', '--retries', '3', ':::', 'echo x >> count; wc -l < count; test $(wc -l < count) -ge 3')
+        done = self.lwt('multi', '--retries', '3', ':::',
+                        'echo x >> count; wc -l < count; test $(wc -l < count) -ge 3')
         self.assertEqual((done.code, done.out.strip(), done.err), (0, '3', ''), done)
         done = self.lwt('multi', '--retries', '1', ':::', 'echo x >> again; exit 4')
         self.assertEqual((done.code, self.read('again')), (1, 'x\nx\n'))
@@ -356,31 +396,40 @@ class Ends(ProgramTestCase):
     def test_halts(self):
         lines = [str(number) for number in range(20)]
         cases = (('now,fail=1', 'test {} != 3 || exit 1; test {} -le 3 || sleep 60', 1),
-                 ('soon,fail=2', 'test {} -lt 2', 1), ('now,success=1', 'test {} = 0 || sleep 60', 0),
+                 ('soon,fail=2', 'test {} -lt 2', 1),
+                 ('now,success=1', 'test {} = 0 || sleep 60', 0),
                  ('soon,fail=30%', 'test {} -lt 2', 1), ('soon,done=3', 'true', 0))
         for halt, template, code in cases:
             with self.subTest(halt=halt):
-                done = self.lwt('multi', '-j', '4', '--grace', '0.5', '--halt', halt, template, ':::', *lines)
+                done = self.lwt('multi', '-j', '4', '--grace', '0.5', '--halt', halt, template,
+                                ':::', *lines)
                 self.assertEqual(done.code, code, done)
-                self.assertRegex(done.err, r'halted: \d+ done( \(\d+ failed\))?, \d+ ended before their time, \d+ not run')
+                self.assertRegex(done.err,
+                                 r'halted: \d+ done( \(\d+ failed\))?, \d+ ended before their '
+                                 r'time, \d+ not run')
 
     def test_a_percentage_is_of_all_jobs_wherever_they_come_from(self):
         lines = ['1', '0', '1', '1', '0', '0', '0', '0']
         for words, stdin in (((':::',) + tuple(lines), b''), ((), '\n'.join(lines).encode())):
             with self.subTest(words=words):
-                done = self.lwt('multi', '-j', '1', '--halt', 'now,fail=30%', 'exit {}', *words, stdin=stdin)
-                self.assertIn('halted: 4 done (3 failed), 0 ended before their time, 4 not run', done.err)
+                done = self.lwt('multi', '-j', '1', '--halt', 'now,fail=30%', 'exit {}', *words,
+                                stdin=stdin)
+                self.assertIn('halted: 4 done (3 failed), 0 ended before their time, 4 not run',
+                              done.err)
         self.write('list', '\n'.join(lines))
         done = self.lwt('multi', '-j', '1', '--halt', 'soon,done=50%', 'exit {}', '::::', 'list')
         self.assertIn('halted: 4 done (3 failed)', done.err)
 
     def test_a_halt_at_a_success_is_one(self):
-        done = self.lwt('multi', '-j', '1', '--halt', 'now,success=1', 'exit {}', ':::', '1', '0', '1')
+        done = self.lwt('multi', '-j', '1', '--halt', 'now,success=1', 'exit {}', ':::', '1', '0',
+                        '1')
         self.assertEqual((done.code, done.err.splitlines()[-1]),
-                         (0, 'lwt: halted: 2 done (1 failed), 0 ended before their time, 1 not run'))
+                         (0, 'lwt: halted: 2 done (1 failed), 0 ended before their time, 1 not '
+                             'run'))
 
     def test_delay_load_and_memory(self):
-        self.lwt('multi', '-j', '4', '--delay', '0.2', '--joblog', 'log', 'true', ':::', '1', '2', '3')
+        self.lwt('multi', '-j', '4', '--delay', '0.2', '--joblog', 'log', 'true', ':::', '1', '2',
+                 '3')
         times = sorted(float(line.split('\t')[2]) for line in self.read('log').splitlines()[1:])
         self.assertGreater(times[2] - times[0], 0.39)
         popen = self.start('multi', '--memfree', '900T', ':::', 'true')
@@ -389,35 +438,43 @@ class Ends(ProgramTestCase):
         popen.terminate()
         popen.communicate(timeout=30)
         self.assertEqual(popen.returncode, 143)
-        done = self.lwt('multi', '--load', '100000', '--memfree', '1k', '--nice', '3', ':::', 'nice')
+        done = self.lwt('multi', '--load', '100000', '--memfree', '1k', '--nice', '3', ':::',
+                        'nice')
         self.assertEqual(done.out, '%d\n' % (os.nice(0) + 3))
 
     def test_the_job_log_and_what_is_resumed(self):
         lines = 'echo a\nfalse\necho a\nkill -9 $$\nsleep 9976\n'
-        first = self.lwt('multi', '-u', '3', '--grace', '0.2', '-j', '1', '--joblog', 'log', stdin=lines.encode())
+        first = self.lwt('multi', '-u', '3', '--grace', '0.2', '-j', '1', '--joblog', 'log',
+                         stdin=lines.encode())
         self.assertEqual((first.code, first.out), (3, 'a\na\n'))
         rows = [line.split('\t') for line in self.read('log').splitlines()]
-        self.assertEqual(rows[0], 'Seq Host Starttime JobRuntime Send Receive Exitval Signal Command'.split())
+        self.assertEqual(
+            rows[0], 'Seq Host Starttime JobRuntime Send Receive Exitval Signal Command'.split())
         self.assertEqual([(row[0], row[1], row[5], row[6], row[7], row[8]) for row in rows[1:]], [
-            ('1', ':', '2', '0', '0', 'echo a'), ('2', ':', '0', '1', '0', 'false'), ('3', ':', '2', '0', '0', 'echo a'),
+            ('1', ':', '2', '0', '0', 'echo a'), ('2', ':', '0', '1', '0', 'false'),
+            ('3', ':', '2', '0', '0', 'echo a'),
             ('4', ':', '0', '0', '9', 'kill -9 $$'), ('5', ':', '0', '-1', '15', 'sleep 9976')])
         edited = 'echo new\n' + lines.replace('sleep 9976', 'true') + 'echo a\n'
         again = self.lwt('multi', '-k', '--joblog', 'log', '--resume', stdin=edited.encode())
         self.assertEqual((again.code, again.out), (0, 'new\na\n'))
-        failed = self.lwt('multi', '-k', '--joblog', 'log', '--resume-failed', stdin=edited.encode())
+        failed = self.lwt('multi', '-k', '--joblog', 'log', '--resume-failed',
+                          stdin=edited.encode())
         self.assertEqual((failed.code, failed.out), (1, ''))
-        self.assertEqual(failed.err.splitlines()[-1], 'lwt: 2 of 2 failed: 1 ended by signal 9, 1 exit code 1')
+        self.assertEqual(failed.err.splitlines()[-1],
+                         'lwt: 2 of 2 failed: 1 ended by signal 9, 1 exit code 1')
 
     def test_a_killed_run_is_resumed_where_it_was(self):
         lines = ''.join('echo %d >> ran; sleep 0.02\n' % number for number in range(60)).encode()
         for _ in range(3):
-            popen = self.start('multi', '-j', '2', '--grace', '0.3', '--joblog', 'log', '--resume', stdin=subprocess.PIPE)
+            popen = self.start('multi', '-j', '2', '--grace', '0.3', '--joblog', 'log', '--resume',
+                               stdin=subprocess.PIPE)
             popen.stdin.write(lines)
             popen.stdin.flush()
             time.sleep(0.5)
             popen.kill()
             popen.communicate()
-        self.assertEqual(self.lwt('multi', '-j', '2', '--joblog', 'log', '--resume', stdin=lines).code, 0)
+        self.assertEqual(
+            self.lwt('multi', '-j', '2', '--joblog', 'log', '--resume', stdin=lines).code, 0)
         ran = self.read('ran').split()
         self.assertEqual(set(ran), set(map(str, range(60))))
         self.assertLessEqual(len(ran), 60 + 3 * 2)      # what ran at a kill is run again
@@ -429,7 +486,8 @@ class Ends(ProgramTestCase):
             self.assertEqual(done.out, 'a\n' if round_ == 0 else '')
 
     def test_a_row_that_was_cut_off_spoils_no_other_and_slots_do_not_matter(self):
-        words = ('multi', '-j', '2', '--joblog', 'log', '--resume', 'echo {} {%}', ':::', '1', '2', '3')
+        words = ('multi', '-j', '2', '--joblog', 'log', '--resume', 'echo {} {%}', ':::', '1', '2',
+                 '3')
         self.assertEqual(len(self.lwt(*words).out.splitlines()), 3)
         self.assertEqual(self.lwt(*words).out, '')
         text = self.read('log')
@@ -439,14 +497,17 @@ class Ends(ProgramTestCase):
 
     def test_results_of_an_earlier_run_stay(self):
         self.lwt('multi', '--joblog', 'log', '--results', 'out', stdin=b'echo a\n')
-        self.lwt('multi', '--joblog', 'log', '--results', 'out', '--resume', stdin=b'echo c\necho a\n')
-        self.assertEqual((self.read('out', '1', 'stdout'), self.read('out', '1.1', 'stdout')), ('a\n', 'c\n'))
+        self.lwt('multi', '--joblog', 'log', '--results', 'out', '--resume',
+                 stdin=b'echo c\necho a\n')
+        self.assertEqual((self.read('out', '1', 'stdout'), self.read('out', '1.1', 'stdout')),
+                         ('a\n', 'c\n'))
 
     def test_progress_ends_with_the_run(self):
         for words, code in ((('true', ':::', '1'), 0), (('--dry-run', 'true', ':::', '1'), 0),
                             (('--resume', 'true', ':::', '1'), 0)):
             with self.subTest(words=words):
-                self.assertEqual(self.lwt('multi', '--progress', '--joblog', 'log', *words).code, code)
+                self.assertEqual(self.lwt('multi', '--progress', '--joblog', 'log', *words).code,
+                                 code)
         popen = self.start('multi', '--progress', '--grace', '0.3', ':::', 'sleep 9990')
         self.assertTrue(wait_for(lambda: 'sleep 9990' in marked(self.mark).values()))
         popen.terminate()
@@ -455,21 +516,26 @@ class Ends(ProgramTestCase):
 
     def test_a_log_that_is_none_is_refused(self):
         self.write('log', 'a\tb\n')
-        self.assert_refused(self.lwt('multi', '--joblog', 'log', '--resume', ':::', 'true'), 2, 'log:1: not a row of a job log')
+        self.assert_refused(self.lwt('multi', '--joblog', 'log', '--resume', ':::', 'true'), 2,
+                            'log:1: not a row of a job log')
         self.assertEqual(self.read('log'), 'a\tb\n')
 
     def test_results_of_each_job(self):
         done = self.lwt('multi', '--results', 'out', ':::', 'echo o; echo e >&2; exit 3')
         self.assertEqual((done.code, done.out), (1, 'o\n'))
-        self.assertEqual((self.read('out', '1', 'stdout'), self.read('out', '1', 'stderr')), ('o\n', 'e\n'))
+        self.assertEqual((self.read('out', '1', 'stdout'), self.read('out', '1', 'stderr')),
+                         ('o\n', 'e\n'))
         meta = json.loads(self.read('out', '1', 'meta'))
-        self.assertEqual((meta['seq'], meta['exitval'], meta['signal'], meta['status']), (1, 3, 0, 'failed'))
+        self.assertEqual((meta['seq'], meta['exitval'], meta['signal'], meta['status']),
+                         (1, 3, 0, 'failed'))
 
     def test_each_reason_is_named_though_many_failed_before(self):
-        done = self.lwt('multi', '-j', '1', '-u', '3', '--grace', '0.2', stdin=b'exit 1\n' * 20 + b'sleep 9975\nexit 2\n')
+        done = self.lwt('multi', '-j', '1', '-u', '3', '--grace', '0.2',
+                        stdin=b'exit 1\n' * 20 + b'sleep 9975\nexit 2\n')
         self.assertIn('job 21: timed out after 3 s', done.err)
         self.assertIn('job 22: exit code 2', done.err)
-        self.assertEqual(done.err.splitlines()[-1], 'lwt: 22 of 22 failed: 20 exit code 1, 1 exit code 2, 1 timed out')
+        self.assertEqual(done.err.splitlines()[-1],
+                         'lwt: 22 of 22 failed: 20 exit code 1, 1 exit code 2, 1 timed out')
 
     def test_failures_are_summed_up(self):
         done = self.lwt('multi', '-j', '4', 'exit {}', ':::', *(['3'] * 30 + ['0'] * 5))
@@ -502,7 +568,8 @@ class Faults(ProgramTestCase):
             for options in ((), ('-k',)):
                 with self.subTest(options=options):
                     lines = b'seq 100000\n' * 6
-                    popen = self.start('multi', '-j', '3', *options, stdin=subprocess.PIPE, env=dict(self.env, TMPDIR=small))
+                    popen = self.start('multi', '-j', '3', *options, stdin=subprocess.PIPE,
+                                       env=dict(self.env, TMPDIR=small))
                     out, err = popen.communicate(lines, 60)
                     self.assertEqual((popen.returncode, err), (0, b''))
                     wanted = b''.join(b'%d\n' % number for number in range(1, 100001))
@@ -517,8 +584,10 @@ class Faults(ProgramTestCase):
         os.mkdir(small)
         subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', small], check=True)
         try:
-            lines = 'sleep 0.2; echo x >> {0}; test $(wc -l < {0}) -ge 2\n'.format(self.path('count')) + 'seq 200000\n' * 2
-            done = self.lwt('multi', '-k', '-j2', '--retries', '2', stdin=lines.encode(), env=dict(self.env, TMPDIR=small))
+            lines = 'sleep 0.2; echo x >> {0}; test $(wc -l < {0}) -ge 2\n'.format(
+                self.path('count')) + 'seq 200000\n' * 2
+            done = self.lwt('multi', '-k', '-j2', '--retries', '2', stdin=lines.encode(),
+                            env=dict(self.env, TMPDIR=small))
             self.assertEqual((done.code, len(done.out.split())), (0, 400000), done.err)
         finally:
             subprocess.run(['umount', small], check=True)
@@ -532,7 +601,8 @@ class Faults(ProgramTestCase):
 
     def test_memory_is_bounded_behind_a_slow_first_job(self):
         lines = b'sleep 6\n' + b'head -c 30000 /dev/zero\n' * 1500
-        popen = self.start('multi', '-k', '-j', '8', stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        popen = self.start('multi', '-k', '-j', '8', stdin=subprocess.PIPE,
+                           stdout=subprocess.DEVNULL)
         popen.stdin.write(lines)
         popen.stdin.close()
         popen.stdin = None
@@ -546,20 +616,24 @@ class Faults(ProgramTestCase):
     memory = Shown.memory
 
     def test_a_job_log_on_a_full_disk_is_told(self):
-        self.assert_refused(self.lwt('multi', '--joblog', '/dev/full', ':::', 'true'), 74, '/dev/full', 'No space left')
+        self.assert_refused(self.lwt('multi', '--joblog', '/dev/full', ':::', 'true'), 74,
+                            '/dev/full', 'No space left')
 
     def test_a_reader_that_goes_away_ends_everything(self):
         for options in ((), ('-k',), ('--lb',)):
             with self.subTest(options=options):
-                done = subprocess.run(['sh', '-c', 'yes "echo y; sleep 0.01" | %s -m lwt multi -j 4 %s | head -1'
-                                       % (self.python, ' '.join(options))], env=self.env, cwd=self.scratch, timeout=60,
+                done = subprocess.run(
+                    ['sh', '-c', 'yes "echo y; sleep 0.01" | %s -m lwt multi -j 4 %s | head -1'
+                     % (self.python, ' '.join(options))], env=self.env, cwd=self.scratch,
+                    timeout=60,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 self.assertEqual((done.stdout, done.stderr), (b'y\n', b''))
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_nothing_is_left_in_the_directory_of_temporary_files(self):
         os.mkdir(self.path('tmp'))
-        popen = self.start('multi', '--grace', '0.3', stdin=subprocess.PIPE, env=dict(self.env, TMPDIR=self.path('tmp')))
+        popen = self.start('multi', '--grace', '0.3', stdin=subprocess.PIPE,
+                           env=dict(self.env, TMPDIR=self.path('tmp')))
         popen.stdin.write(b'seq 300000; sleep 60\n')
         popen.stdin.flush()
         self.assertTrue(wait_for(lambda: 'sleep 60' in marked(self.mark).values()))
@@ -572,7 +646,8 @@ class Faults(ProgramTestCase):
             for signum in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP):
                 signal.signal(signum, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
-        done = self.lwt('multi', '-j', '2', '-u', '3', stdin=b'exit 3\nsleep 9977\nyes | head -1; true\n', preexec_fn=strange)
+        done = self.lwt('multi', '-j', '2', '-u', '3',
+                        stdin=b'exit 3\nsleep 9977\nyes | head -1; true\n', preexec_fn=strange)
         self.assertEqual(done.code, 3, done)
         self.assertIn('exit code 3', done.err)
         self.assertIn('timed out', done.err)
@@ -587,10 +662,13 @@ class Faults(ProgramTestCase):
         job = 'grep SigIgn /proc/self/status'
         for options in ((), ('--nice', '1'), ('-k', '-u', '60')):
             with self.subTest(options=options):
-                done = self.lwt('multi', '-j1', *options, stdin=('%s\n%s; :\n' % (job, job)).encode(), preexec_fn=ignore)
+                done = self.lwt('multi', '-j1', *options,
+                                stdin=('%s\n%s; :\n' % (job, job)).encode(), preexec_fn=ignore)
                 self.assertEqual(done.code, 0, done)
-                real_time = ~((1 << 31) - 1)        # signals of the C library, and of whoever runs the tests
-                self.assertEqual([int(line.split()[1], 16) & ~real_time for line in done.out.splitlines()],
+                # Signals of the C library, and of whoever runs the tests.
+                real_time = ~((1 << 31) - 1)
+                self.assertEqual(
+                    [int(line.split()[1], 16) & ~real_time for line in done.out.splitlines()],
                                  [sum(1 << signum - 1 for signum in ignored)] * 2)
 
     def test_K_18_a_stop_of_lwt_itself_is_no_time_out(self):
@@ -615,7 +693,8 @@ class Faults(ProgramTestCase):
             import fcntl
             import termios
             fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-        popen = self.start('multi', '--grace', '0.5', ':::', 'trap "" HUP TERM; sleep 9978', preexec_fn=on_terminal,
+        popen = self.start('multi', '--grace', '0.5', ':::', 'trap "" HUP TERM; sleep 9978',
+                           preexec_fn=on_terminal,
                            stdout=theirs, stderr=theirs)
         os.close(theirs)
         self.assertTrue(wait_for(lambda: 'sleep 9978' in marked(self.mark).values()))
@@ -625,7 +704,8 @@ class Faults(ProgramTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_G_3_nohup_and_the_background_do_not_hang(self):
-        done = subprocess.run(['sh', '-c', 'nohup %s -S -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python],
+        done = subprocess.run(
+            ['sh', '-c', 'nohup %s -S -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python],
                               env=self.env, cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
         self.assertEqual(done.stdout, b'a\n')
 
@@ -644,27 +724,33 @@ class Zoo(ProgramTestCase):
 
     BEASTS = {
         'ignores TERM': 'trap "" TERM HUP INT; sleep 9981 & sleep 9982',
-        'a session of its own': 'setsid sleep 9981 & setsid sh -c "trap \\"\\" TERM; sleep 9982" & sleep 9983',
+        'a session of its own': 'setsid sleep 9981 & setsid sh -c "trap \\"\\" TERM; sleep 9982" & '
+                                'sleep 9983',
         'a daemon': '(setsid sh -c "sleep 9981 & sleep 9982 &" &); sleep 9983',
         'stopped': 'sleep 9981 & sleep 0.2; kill -STOP $!; sleep 9982',
         'nohup': 'nohup sleep 9981 >/dev/null 2>&1 & sleep 9982',
         'the pipe is held': 'setsid sleep 9981 & echo x; sleep 9982',
     }
-    # With an empty environment it carries no marker: only a living lwt, as its subreaper, can find it.
+    # With an empty environment it carries no marker: only a living lwt, as its subreaper, can find
+    # it.
     UNMARKED = 'setsid env -i sleep 9984 & (setsid env -i sleep 9985 &); sleep 9986'
 
     def setUp(self):
         super().setUp()
-        self.sleep = 'sleep 998%06d' % random.randrange(1000000)        # of this test alone, for what has no marker
+        # Of this test alone, for what has no marker.
+        self.sleep = 'sleep 998%06d' % random.randrange(1000000)
 
     def run_beast(self, line, signum, neighbour=False):
-        popen = self.start('multi', '-j', '2', '--grace', '0.3', *(() if signum else ('-u', '2.5')), stdin=subprocess.PIPE)
+        popen = self.start('multi', '-j', '2', '--grace', '0.3', *(() if signum else ('-u', '2.5')),
+                           stdin=subprocess.PIPE)
         self.addCleanup(popen.communicate)
         self.addCleanup(popen.kill)
-        popen.stdin.write(line.replace('sleep 998', self.sleep).encode() + (b'\nsleep 2\n' if neighbour else b'\n'))
+        popen.stdin.write(line.replace('sleep 998', self.sleep).encode()
+                          + (b'\nsleep 2\n' if neighbour else b'\n'))
         popen.stdin.close()
         popen.stdin = None
-        self.assertTrue(wait_for(lambda: sum(words.startswith(self.sleep) for words in marked_or(self).values()) >= 2))
+        self.assertTrue(wait_for(
+            lambda: sum(words.startswith(self.sleep) for words in marked_or(self).values()) >= 2))
         if signum:
             popen.send_signal(signum)
         _out, err = popen.communicate(timeout=30)
@@ -681,7 +767,8 @@ class Zoo(ProgramTestCase):
                 self.assert_nothing_left()
 
     def test_K_6_and_K_7_and_K_8_and_K_9_the_zoo_after_signals(self):
-        for signum, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)):
+        for signum, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129),
+                             (signal.SIGQUIT, 131)):
             for name in ('ignores TERM', 'a session of its own', 'a daemon', 'stopped'):
                 with self.subTest(name=name, signum=signum):
                     self.assertEqual(self.run_beast(self.BEASTS[name], signum), code)
@@ -704,14 +791,19 @@ class Zoo(ProgramTestCase):
                                      'echo 100 >/proc/sys/kernel/ns_last_pid')
         if reason:
             self.skipTest('setting the next process number: ' + reason)
-        # Each of the short jobs makes the kernel give out the numbers of the killed leaders again, as soon as they are free.
+        # Each of the short jobs makes the kernel give out the numbers of the killed leaders again,
+        # as soon as they are free.
         lines = 'trap "" TERM; sleep 9988 & exec sleep 9989\n' * 12
-        lines += 'echo $((LWT_SEQ % 20 + 4)) > /proc/sys/kernel/ns_last_pid; (sleep 0.1; sleep 0.1); echo ok\n' * 150
-        popen = subprocess.Popen(('unshare', '--pid', '--fork', '--mount-proc', self.python, '-S', '-m', 'lwt', 'multi',
-                                  '-j', '16', '-u', '3', '--grace', '0.2'), env=self.env, cwd=self.scratch, stdin=subprocess.PIPE,
+        lines += ('echo $((LWT_SEQ % 20 + 4)) > /proc/sys/kernel/ns_last_pid; (sleep 0.1; sleep '
+                  '0.1); echo ok\n' * 150)
+        popen = subprocess.Popen(
+            ('unshare', '--pid', '--fork', '--mount-proc', self.python, '-S', '-m', 'lwt', 'multi',
+             '-j', '16', '-u', '3', '--grace', '0.2'), env=self.env, cwd=self.scratch,
+            stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = popen.communicate(lines.encode(), 60)
-        self.assertEqual((popen.returncode, out.count(b'ok'), err.count(b'timed out after 3 s')), (3, 150, 10), err)
+        self.assertEqual((popen.returncode, out.count(b'ok'), err.count(b'timed out after 3 s')),
+                         (3, 150, 10), err)
         self.assertIn(b'12 of 162 failed: 12 timed out', err)
 
     def test_K_11_and_FR_3_what_holds_the_pipe_of_a_leader_that_is_gone_is_not_waited_for(self):
@@ -719,11 +811,14 @@ class Zoo(ProgramTestCase):
         self.assertEqual((done.code, done.out), (0, 'a\n'))
         self.assertIn('job 1: ' + exit_codes.OUTPUT_HELD, done.err)
         for pid in [pid for pid, words in marked(self.mark).items() if words == 'sleep 9987']:
-            os.kill(pid, signal.SIGKILL)        # what ended well may leave something behind, as with any shell
+            # What ended well may leave something behind, as with any shell.
+            os.kill(pid, signal.SIGKILL)
 
 
 def marked_or(case):
-    """The marked processes of a test, and the sleeps of the zoo that have hidden their mark, by their number."""
+    """The marked processes of a test, and the sleeps of the zoo that have hidden their mark, by
+    their number.
+    """
     found = marked(case.mark)
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:

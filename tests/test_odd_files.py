@@ -1,4 +1,6 @@
-"""Files that lwt cannot read, and files of others in task/ and task.finish/: a clear line, and the work goes on."""
+"""Files that lwt cannot read, and files of others in task/ and task.finish/: a clear line, and the
+work goes on.
+"""
 
 import contextlib
 import os
@@ -22,9 +24,12 @@ class Unreadable(ProgramTestCase):
         self.make_workspace([('localhost', 'local', '~')])
 
     def test_it_is_named_and_no_bug(self):
-        for words in (('exec', '-a', '--script', BROKEN), ('exec', '-a', '--stdin', BROKEN, '--', 'cat'),
-                      ('exec', '-w', '^' + BROKEN, '--', 'true'), ('hosts', '-w', '^' + BROKEN), ('multi', '::::', BROKEN),
-                      ('multi', 'echo', '{}', '::::', BROKEN), ('multi', 'echo {1} {2}', '::::', BROKEN, ':::', 'a'),
+        for words in (('exec', '-a', '--script', BROKEN),
+                      ('exec', '-a', '--stdin', BROKEN, '--', 'cat'),
+                      ('exec', '-w', '^' + BROKEN, '--', 'true'), ('hosts', '-w', '^' + BROKEN),
+                      ('multi', '::::', BROKEN),
+                      ('multi', 'echo', '{}', '::::', BROKEN),
+                      ('multi', 'echo {1} {2}', '::::', BROKEN, ':::', 'a'),
                       ('multi', '--joblog', BROKEN, '--resume', 'true'), ('put', '-a', BROKEN, 'x'),
                       ('reduce', '-a', '-i', BROKEN), ('task', 'add', 'sample', '--each', BROKEN)):
             with self.subTest(words=words):
@@ -33,8 +38,10 @@ class Unreadable(ProgramTestCase):
                 self.assertEqual(done.out, '')
 
     def test_what_is_no_file_is_the_users_mistake(self):
-        for words in (('exec', '-a', '--script', '/'), ('exec', '-a', '--stdin', '/', '--', 'cat'), ('hosts', '-w', '^/'),
-                      ('multi', '::::', '/'), ('multi', 'echo {1} {2}', '::::', '/', ':::', 'a'), ('reduce', '-a', '-i', '/'),
+        for words in (('exec', '-a', '--script', '/'), ('exec', '-a', '--stdin', '/', '--', 'cat'),
+                      ('hosts', '-w', '^/'),
+                      ('multi', '::::', '/'), ('multi', 'echo {1} {2}', '::::', '/', ':::', 'a'),
+                      ('reduce', '-a', '-i', '/'),
                       ('task', 'add', 'sample', '--each', '/'), ('put', '-a', 'nosuch', 'x')):
             with self.subTest(words=words):
                 self.assert_refused(self.lwt(*words), 2)
@@ -57,8 +64,10 @@ class Unreadable(ProgramTestCase):
                    'def one(c):\n    return (yield c)\n'
                    'with running(1, 1) as run:\n'
                    '    print(run.report(one(Command(("cat",), stdin_path="gone")))[1:5])\n')
-        done = subprocess.run([self.python, '-c', program], env=self.env, cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
-        self.assertEqual(done.stdout, b"('unreadable', 2, b'', b'gone: No such file or directory')\n")
+        done = subprocess.run([self.python, '-c', program], env=self.env, cwd=self.scratch,
+                              stdout=subprocess.PIPE, timeout=60)
+        self.assertEqual(done.stdout,
+                         b"('unreadable', 2, b'', b'gone: No such file or directory')\n")
 
     def test_a_file_without_a_size_is_read_by_reduce(self):
         with open('/proc/self/status') as file:
@@ -71,7 +80,8 @@ class OddNames(ProgramTestCase):
     """Whatever lies in task/ and task.finish/."""
 
     NAMES = [os.fsencode(name) for name in (
-        '.attempt.x', '.attempt.', '.attempt.1', '.attempt.1.x', '.attempt.%s.1' % ('9' * 30), '.part-', '.part-a\nb', '.part-..',
+        '.attempt.x', '.attempt.', '.attempt.1', '.attempt.1.x', '.attempt.%s.1' % ('9' * 30),
+        '.part-', '.part-a\nb', '.part-..',
         '.part-' + 'x' * 248 + '~', 'a\nb.0123456789ab', '-rf', '*', ' ', 'desc', 'x' * 255)] + [
         b'.part-\xff\xfe', b'\xff.0123456789ab', b'.attempt.\xff.1']
 
@@ -92,7 +102,8 @@ class OddNames(ProgramTestCase):
         self.assertEqual(self.lwt('task', 'add', 'fails').code, 0)
         number = str(self.lwt('task', 'show', '--json').out.count('\n'))
         for words, code in (
-                (('update',), 0), (('run',), 1), (('show',), 0), (('show', number), 0), (('retry', number), 0), (('run',), 1),
+                (('update',), 0), (('run',), 1), (('show',), 0), (('show', number), 0),
+                (('retry', number), 0), (('run',), 1),
                 (('log', number), 0), (('rm', '--results', number), 0), (('update',), 0)):
             done = self.lwt('task', *words)
             self.assertEqual(done.code, code, (words, done))
@@ -122,7 +133,8 @@ class OddNames(ProgramTestCase):
         if os.getuid() == 0 and lab.why_not_mount():
             self.skipTest('mounts: ' + lab.why_not_mount())
         self.lwt('task', 'add', 'sample')
-        with self.held(self.path('task', 'old.0123456789ab')), self.held(self.path('task.finish', '.part-localhost2')):
+        with self.held(self.path('task', 'old.0123456789ab')), self.held(
+                self.path('task.finish', '.part-localhost2')):
             done = self.lwt('task', 'run')
             self.assertEqual(done.code, 0, done)
             self.assertIn('old.0123456789ab', done.err)
@@ -130,7 +142,9 @@ class OddNames(ProgramTestCase):
 
     @contextlib.contextmanager
     def held(self, path):
-        """A directory that cannot be removed: in use as a place to mount for root, unreadable for others."""
+        """A directory that cannot be removed: in use as a place to mount for root, unreadable for
+        others.
+        """
         os.makedirs(os.path.join(path, 'below'))
         if os.getuid() == 0:
             subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path], check=True)

@@ -38,11 +38,13 @@ class LineTaking(unittest.TestCase):
 
     def test_the_pieces_make_no_difference(self):
         data = b'one\n\ntwo\r\nthree'
-        self.assertEqual(self.lines([data[at:at + 1] for at in range(len(data))])[1], self.lines([data])[1])
+        self.assertEqual(self.lines([data[at:at + 1] for at in range(len(data))])[1],
+                         self.lines([data])[1])
 
     def test_K_15_a_line_without_an_end_waits_in_a_file(self):
         written = []
-        lines = writer.WholeLines(mock.Mock(write=written.append, write_from=written.extend), b'h: ')
+        lines = writer.WholeLines(mock.Mock(write=written.append, write_from=written.extend),
+                                  b'h: ')
         for _ in range(10):
             lines.feed(b'x' * 100000)
         self.assertEqual(written, [])
@@ -57,9 +59,11 @@ class Terminals(unittest.TestCase):
     """What a host sends cannot drive a terminal."""
 
     def test_S_13_what_could_drive_it_is_shown_and_the_rest_passes(self):
-        for data, shown in ((b'plain \t\n', b'plain \t\n'), (b'\x1b[2J', b'\\x1b[2J'), (b'a\rb', b'a\\x0db'),
+        for data, shown in ((b'plain \t\n', b'plain \t\n'), (b'\x1b[2J', b'\\x1b[2J'),
+                            (b'a\rb', b'a\\x0db'),
                             (b'\x08\x7f\0', b'\\x08\\x7f\\x00'),
-                            ('\x9b2J'.encode(), b'\\xc2\\x9b2J'), ('\u202e'.encode(), b'\\xe2\\x80\\xae'),
+                            ('\x9b2J'.encode(), b'\\xc2\\x9b2J'),
+                            ('\u202e'.encode(), b'\\xe2\\x80\\xae'),
                             ('\u2066'.encode(), b'\\xe2\\x81\\xa6'),
                             ('\xe9\u20ac\u4e2d\u2014'.encode(), '\xe9\u20ac\u4e2d\u2014'.encode()),
                             (b'\xff', b'\xff')):
@@ -68,7 +72,8 @@ class Terminals(unittest.TestCase):
 
     def test_what_comes_in_pieces_or_is_no_text_cannot_either(self):
         decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
-        self.assertEqual(b''.join(writer.sanitised(piece, decode) for piece in (b'\xc2', b'\x9b31m', b'\x9bm', b'\xc3', b'\xa9')),
+        self.assertEqual(b''.join(writer.sanitised(piece, decode)
+                                  for piece in (b'\xc2', b'\x9b31m', b'\x9bm', b'\xc3', b'\xa9')),
                          b'\\xc2\\x9b31m\\x9bm' + 'é'.encode())
 
     def test_a_line_in_a_message_is_harmless_and_short(self):
@@ -76,9 +81,12 @@ class Terminals(unittest.TestCase):
         self.assertEqual(writer.printable_line(b'x' * 100), 'x' * 60 + '\u2026')
 
     def test_colours_are_for_a_terminal_that_wants_them(self):
-        for is_tty, environ, expected in ((True, {}, '\033[31mx\033[0m'), (False, {}, 'x'), (True, {'NO_COLOR': '1'}, 'x'),
-                                          (True, {'TERM': 'dumb'}, 'x'), (True, {'NO_COLOR': ''}, '\033[31mx\033[0m')):
-            with self.subTest(is_tty=is_tty, environ=environ), mock.patch('os.isatty', lambda fd, said=is_tty: said):
+        for is_tty, environ, expected in ((True, {}, '\033[31mx\033[0m'), (False, {}, 'x'),
+                                          (True, {'NO_COLOR': '1'}, 'x'),
+                                          (True, {'TERM': 'dumb'}, 'x'),
+                                          (True, {'NO_COLOR': ''}, '\033[31mx\033[0m')):
+            with self.subTest(is_tty=is_tty, environ=environ), mock.patch(
+                    'os.isatty', lambda fd, said=is_tty: said):
                 self.assertEqual(writer.coloured('x', 'red', environ), expected)
 
 
@@ -92,7 +100,8 @@ class Streams(unittest.TestCase):
     def failing(self, number):
         """Have every write fail."""
         error = OSError(number, os.strerror(number))
-        patches = mock.patch('os.write', side_effect=error), mock.patch('os.isatty', lambda fd: False)
+        patches = mock.patch('os.write',
+                             side_effect=error), mock.patch('os.isatty', lambda fd: False)
         for patch in patches:
             patch.start()
             self.addCleanup(patch.stop)
@@ -103,7 +112,8 @@ class Streams(unittest.TestCase):
         writer.put_bytes(b'x')
         writer.put_bytes(b'x', 2)
         self.assertEqual([str(error) for error in writer.losses()],
-                         ['standard output: No space left on device', 'standard error: No space left on device'])
+                         ['standard output: No space left on device',
+                          'standard error: No space left on device'])
 
     def test_C_11_a_closed_pipe_is_the_end(self):
         self.failing(errno.EPIPE)
@@ -122,7 +132,8 @@ class Streams(unittest.TestCase):
 
     def test_results_are_written_whole_however_little_is_taken_at_a_time(self):
         taken = []
-        with mock.patch('os.write', lambda fd, data: taken.append((fd, bytes(data[:3]))) or min(3, len(data))), \
+        with mock.patch('os.write', lambda fd, data: taken.append((fd, bytes(data[:3])))
+                        or min(3, len(data))), \
                 mock.patch('os.isatty', lambda fd: False):
             writer.put_line('abc\x1bdef')
         self.assertEqual(b''.join(data for _fd, data in taken), b'abc\x1bdef\n')
@@ -148,7 +159,8 @@ class Tables(unittest.TestCase):
         self.assertEqual(writer.table(('a',), [('x\x1b\n',)]), ['a', 'x??'])
 
     def test_a_line_may_be_painted_after_it_was_aligned(self):
-        self.assertEqual(writer.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
+        self.assertEqual(
+            writer.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
                          ['a   b', '<x   1>', '<yy  2>'])
 
 
@@ -156,9 +168,11 @@ class Durations(unittest.TestCase):
     """Seconds as people say them."""
 
     def test_each_size_has_its_units(self):
-        for seconds, text in ((None, '-'), (0, '0.0 s'), (4.24, '4.2 s'), (59.9, '59.9 s'), (60, '1 min 0 s'),
+        for seconds, text in ((None, '-'), (0, '0.0 s'), (4.24, '4.2 s'), (59.9, '59.9 s'),
+                              (60, '1 min 0 s'),
                               (185, '3 min 5 s'),
-                              (3599.9, '59 min 59 s'), (3600, '1 h 0 min'), (7800, '2 h 10 min'), (90000, '25 h 0 min')):
+                              (3599.9, '59 min 59 s'), (3600, '1 h 0 min'), (7800, '2 h 10 min'),
+                              (90000, '25 h 0 min')):
             with self.subTest(seconds=seconds):
                 self.assertEqual(writer.duration(seconds), text)
 
@@ -170,13 +184,15 @@ class Spools(unittest.TestCase):
         spool = writer.Spool()
         for stream, data in (('stdout', b'a'), ('stderr', b'x'), ('stdout', b'b')):
             spool.feed(stream, data)
-        self.assertEqual((b''.join(spool.pieces('stdout')), b''.join(spool.pieces('stderr'))), (b'ab', b'x'))
+        self.assertEqual((b''.join(spool.pieces('stdout')), b''.join(spool.pieces('stderr'))),
+                         (b'ab', b'x'))
         self.assertEqual(b''.join(spool.chunks('stdout')), b'ab')
         self.assertEqual(b''.join(spool.chunks('stderr')), b'x')
 
     def test_a_stream_that_said_nothing_or_was_given_away_is_empty(self):
         spool = writer.Spool()
-        self.assertEqual((b''.join(spool.pieces('stdout')), list(spool.chunks('stdout'))), (b'', []))
+        self.assertEqual((b''.join(spool.pieces('stdout')), list(spool.chunks('stdout'))),
+                         (b'', []))
         spool.feed('stdout', b'a')
         list(spool.chunks('stdout'))
         self.assertEqual(b''.join(spool.pieces('stdout')), b'')
@@ -196,7 +212,8 @@ class ProgressLines(unittest.TestCase):
     def shown(self, is_tty, wanted, steps):
         """What is written on standard error; steps: (time, text), or None to clear."""
         written, now = [], [0.0]
-        with mock.patch('os.isatty', lambda fd: is_tty), mock.patch('os.write', lambda fd, data: written.append(data)):
+        with mock.patch('os.isatty', lambda fd: is_tty), mock.patch(
+                'os.write', lambda fd, data: written.append(data)):
             progress = writer.Progress(wanted, 10.0, lambda: now[0])
             for step in steps:
                 if step is None:
@@ -211,7 +228,8 @@ class ProgressLines(unittest.TestCase):
         self.assertEqual(self.shown(False, True, steps), b'lwt: a\nlwt: d\nlwt: f\n')
 
     def test_on_a_terminal_the_line_is_written_over_and_taken_away(self):
-        self.assertEqual(self.shown(True, True, ((0, 'long'), (0, 'a'), None, None)), b'\rlong\ra   \r \r')
+        self.assertEqual(self.shown(True, True, ((0, 'long'), (0, 'a'), None, None)),
+                         b'\rlong\ra   \r \r')
 
     def test_nothing_is_shown_where_nobody_wants_it(self):
         for is_tty in (False, True):

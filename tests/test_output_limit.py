@@ -74,9 +74,11 @@ class Endless(ProgramTestCase):
             with self.subTest(evil=evil):
                 done = self.exec(evil, '--json')
                 found = {entry['host']: entry for entry in map(json.loads, done.out.splitlines())}
-                self.assertEqual((found['h1']['stdout'], found['h2']['stdout']), ('fine\nend\n',) * 2)
+                self.assertEqual((found['h1']['stdout'], found['h2']['stdout']),
+                                 ('fine\nend\n',) * 2)
                 entry = found[evil]
-                self.assertEqual((entry['class'], entry['code'], entry['reason']), ('failed', 1, REASON))
+                self.assertEqual((entry['class'], entry['code'], entry['reason']),
+                                 ('failed', 1, REASON))
                 self.assertEqual(len(entry['stdout']) + len(entry['stderr']), LIMIT)
 
     def test_SR_8_files(self):
@@ -112,8 +114,10 @@ class Endless(ProgramTestCase):
                 (('--set', 'output_limit=12'), {}, '12 kB'),
                 (('--output-limit', '1.5M'), {'LWT_OUTPUT_LIMIT': '8K'}, '1536 kB')):
             with self.subTest(said=said):
-                done = self.lwt('exec', '-a', '-b', *words, '--', 'exec yes', env=dict(self.env, **env))
-                self.assertEqual((done.code, done.err), (1, 'lwt: h1: more than %s of output\n' % said))
+                done = self.lwt('exec', '-a', '-b', *words, '--', 'exec yes',
+                                env=dict(self.env, **env))
+                self.assertEqual((done.code, done.err),
+                                 (1, 'lwt: h1: more than %s of output\n' % said))
 
 
 class _Style:

@@ -13,13 +13,16 @@ from lwt.reduce.partition import Order
 ORDERS = [Order(column, delimiter, numeric, reverse)
           for column, delimiter in itertools.product((1, 2, 3), (b'', b',', b'\t'))
           for numeric, reverse in itertools.product((False, True), (False, True))]
-WORDS = (b'a', b'b', b'ab', b'a!', b'a\x01', b'\x01', b'B', b'10', b'9', b'-3', b'1.5', b'1e5', b'-', b'', b'z\xff', b'\0',
-         b'a\0b', b'_1', b'1-2', b'  x', b'\t', b'\r', b'inf', b'nan', b'+5', b'.5', b'-.', b'007', b'7')
+WORDS = (b'a', b'b', b'ab', b'a!', b'a\x01', b'\x01', b'B', b'10', b'9', b'-3', b'1.5', b'1e5',
+         b'-', b'', b'z\xff', b'\0',
+         b'a\0b', b'_1', b'1-2', b'  x', b'\t', b'\r', b'inf', b'nan', b'+5', b'.5', b'-.', b'007',
+         b'7')
 
 
 def sort(order, text):
     """What sort makes of text."""
-    done = subprocess.run(['sort'] + order.sort_words(), input=text, env=dict(os.environ, **order.variables), check=True,
+    done = subprocess.run(['sort'] + order.sort_words(), input=text,
+                          env=dict(os.environ, **order.variables), check=True,
                           stdout=subprocess.PIPE)
     return done.stdout
 
@@ -41,7 +44,8 @@ class Partitions(unittest.TestCase):
     def test_they_are_what_sort_makes_of_all_lines_in_every_order(self):
         rng = random.Random(7)
         gaps = (b' ', b',', b'\t', b'  ')
-        lines = [b''.join(rng.choice(gaps) + rng.choice(WORDS) for _ in range(rng.randint(0, 4)))[rng.randint(0, 1):]
+        lines = [b''.join(rng.choice(gaps) + rng.choice(WORDS)
+                          for _ in range(rng.randint(0, 4)))[rng.randint(0, 1):]
                  for _ in range(400)]
         text = b''.join(line + b'\n' for line in lines)
         for order in ORDERS:
@@ -49,13 +53,15 @@ class Partitions(unittest.TestCase):
                 self.assert_whole(order, text, 5)
 
     def test_whose_a_line_is_can_be_told_by_its_beginning_and_never_wrongly(self):
-        lines = [b'%s %s,%s rest of it, of any length' % (word, other, word) for word in WORDS for other in WORDS[::3]]
+        lines = [b'%s %s,%s rest of it, of any length' % (word, other, word) for word in WORDS
+                 for other in WORDS[::3]]
         text = b'\n'.join(lines) + b'\n'
         for order in ORDERS + [Order(column, collate='de_DE') for column in (1, 2)]:
             with self.subTest(order=order), tempfile.TemporaryFile() as file:
                 file.write(text)
                 splitter = partition.splitter(order, [(file.fileno(), 0, file.tell())], 3)
-                told = [number for line in lines for number in [splitter.whose(line[:-5])] if number is not None
+                told = [number for line in lines
+                        for number in [splitter.whose(line[:-5])] if number is not None
                         and self.assertIn(line, splitter.split(line + b'\n')[number]) is None]
                 if not order.delimiter:         # else these lines may have fewer columns than that
                     self.assertGreater(len(told), len(lines) / 3)
@@ -63,7 +69,8 @@ class Partitions(unittest.TestCase):
 
     def test_plain_lines_take_the_quick_ways_and_come_to_the_same(self):
         rng = random.Random(8)
-        lines = [(b'%d %x %d' % (rng.randint(-50, 50), rng.getrandbits(20), number)) for number in range(2000)]
+        lines = [(b'%d %x %d' % (rng.randint(-50, 50), rng.getrandbits(20), number))
+                 for number in range(2000)]
         for delimiter in (b' ', b','):
             text = b'\n'.join(lines).replace(b' ', delimiter) + b'\n'
             for order in ORDERS:
@@ -100,8 +107,10 @@ class Partitions(unittest.TestCase):
 
     def test_whose_rules_sort_goes_by(self):
         for environ, collate, by_bytes in (
-                ({}, '', True), ({'LANG': 'de_DE'}, 'de_DE', False), ({'LC_ALL': 'C', 'LANG': 'x'}, 'C', True),
-                ({'LC_COLLATE': 'POSIX', 'LANG': 'x'}, 'POSIX', True), ({'LANG': 'C.utf8'}, 'C.utf8', True)):
+                ({}, '', True), ({'LANG': 'de_DE'}, 'de_DE', False),
+                ({'LC_ALL': 'C', 'LANG': 'x'}, 'C', True),
+                ({'LC_COLLATE': 'POSIX', 'LANG': 'x'}, 'POSIX', True),
+                ({'LANG': 'C.utf8'}, 'C.utf8', True)):
             self.assertEqual(partition.collation(environ), collate)
             self.assertEqual(Order(collate=collate).is_by_bytes, by_bytes)
 

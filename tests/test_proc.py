@@ -35,7 +35,8 @@ class ProcessTestCase(LeakCheckedTestCase):
         with running(fanout, grace) as run:
             for number, command in enumerate(commands):
                 command = command._replace(env=dict(os.environ, **{MARK: self.mark}))
-                run.pool.add(one(command), lambda result, number=number: results.__setitem__(number, result))
+                run.pool.add(
+                    one(command), lambda result, number=number: results.__setitem__(number, result))
             run.run()
         return results
 
@@ -47,7 +48,8 @@ class Ends(ProcessTestCase):
     """How children end, and what is said of it."""
 
     def test_what_was_said_last_is_read_however_long_the_reader_of_ours_is_busy(self):
-        command = shell('{ sleep 0.2; echo late; } &', drain=0.5, env=dict(os.environ, **{MARK: self.mark}))
+        command = shell('{ sleep 0.2; echo late; } &', drain=0.5,
+                        env=dict(os.environ, **{MARK: self.mark}))
         with running(1, 1.0) as run:
             run.loop.call_later(0.1, run.pool.pause)
             run.loop.call_later(1.5, run.pool.resume)
@@ -55,7 +57,8 @@ class Ends(ProcessTestCase):
         self.assertEqual((result.stdout, result.incomplete), (b'late\n', False))
 
     def test_exit_codes_and_signals_are_told_apart(self):
-        results = self.run_all([shell('exit 0'), shell('exit 7'), shell('kill -TERM $$'), shell('kill -KILL $$')])
+        results = self.run_all(
+            [shell('exit 0'), shell('exit 7'), shell('kill -TERM $$'), shell('kill -KILL $$')])
         self.assertEqual([(r.status, r.code) for r in results],
                          [('exited', 0), ('exited', 7), ('signaled', 15), ('signaled', 9)])
 
@@ -130,11 +133,13 @@ class Ends(ProcessTestCase):
             results = []
             with running(500, 1.0) as run:
                 for number in range(500):
-                    run.pool.add(one(shell('read x < %s; exit %d' % (fifo, number % 100))), results.append)
+                    run.pool.add(one(shell('read x < %s; exit %d' % (fifo, number % 100))),
+                                 results.append)
                 run.loop.call_later(1.0, os.write, gate, b'\n' * 500)
                 run.run()
             os.close(gate)
-        self.assertEqual(sorted(r.code for r in results), sorted(number % 100 for number in range(500)))
+        self.assertEqual(sorted(r.code for r in results),
+                         sorted(number % 100 for number in range(500)))
 
     def test_K_16_an_inherited_ignored_sigchld_and_a_blocked_mask_change_nothing(self):
         program = (
@@ -150,7 +155,8 @@ class Ends(ProcessTestCase):
             '    run.pool.add(one(Command(("sleep", "60"), timeout=0.3)), got.append)\n'
             '    run.run()\n'
             'print(sorted((r.status, r.code) for r in got))\n')
-        done = subprocess.run([sys.executable, '-c', program], stdout=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=ROOT),
+        done = subprocess.run([sys.executable, '-c', program], stdout=subprocess.PIPE,
+                              env=dict(os.environ, PYTHONPATH=ROOT),
                               timeout=30)
         self.assertEqual(done.stdout.decode().strip(), "[('exited', 7), ('timeout', 15)]")
 
@@ -181,11 +187,13 @@ class Pipes(ProcessTestCase):
         with tempfile.NamedTemporaryFile() as file:
             file.write(b'from the file\n' * 50000)
             file.flush()
-            result = self.run_one(shell('cat | { read first; echo "$first"; wc -l; }', stdin=b'first\n', stdin_path=file.name))
+            result = self.run_one(shell('cat | { read first; echo "$first"; wc -l; }',
+                                        stdin=b'first\n', stdin_path=file.name))
         self.assertEqual(result.stdout.split(), [b'first', b'50000'])
 
     def test_a_source_that_waits_for_the_childs_answer_is_asked_again(self):
-        result = self.run_one(shell('sleep 0.2; echo ready; read line; echo "got $line"; cat', source=Answering()))
+        result = self.run_one(
+            shell('sleep 0.2; echo ready; read line; echo "got $line"; cat', source=Answering()))
         self.assertEqual((result.status, result.stdout), ('exited', b'ready\ngot first\nsecond'))
 
     def test_a_rate_holds_back_both_directions_and_loses_nothing(self):
@@ -218,7 +226,8 @@ class Pipes(ProcessTestCase):
 
         counter = Counter()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        flood, neighbour = self.run_all([shell('head -c 300000000 /dev/zero', sink=counter), shell('echo quick')])
+        flood, neighbour = self.run_all(
+            [shell('head -c 300000000 /dev/zero', sink=counter), shell('echo quick')])
         self.assertEqual(counter.count, 300000000)
         self.assertLess(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, 10240)
         self.assertLess(neighbour.elapsed, flood.elapsed + 1)
@@ -258,16 +267,19 @@ class Deaths(ProcessTestCase):
         self.assertFalse(result.ok)
 
     def test_K_13_what_is_printed_after_term_is_kept(self):
-        result = self.run_one(shell('trap "echo last words; exit 1" TERM; sleep 60 & wait', timeout=0.2))
+        result = self.run_one(
+            shell('trap "echo last words; exit 1" TERM; sleep 60 & wait', timeout=0.2))
         self.assertEqual(result.stdout, b'last words\n')
 
     def test_a_stream_that_moves_no_byte_is_cut(self):
-        results = self.run_all([shell('echo a; sleep 60', stall=0.3), shell('for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done',
+        results = self.run_all([shell('echo a; sleep 60', stall=0.3),
+                                shell('for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done',
                                                                           stall=2.0)])
         self.assertEqual([r.status for r in results], ['stalled', 'exited'])
 
     def test_a_lifeline_is_fed_heartbeats_and_closed_first(self):
-        result = self.run_one(shell('n=0; while read -r x; do n=$((n + 1)); done; echo $n beats; exit 3', lifeline=0.1,
+        result = self.run_one(shell(
+            'n=0; while read -r x; do n=$((n + 1)); done; echo $n beats; exit 3', lifeline=0.1,
                                     timeout=0.55))
         self.assertEqual((result.status, result.code), ('timeout', 3))
         self.assertIn(result.stdout, [b'%d beats\n' % count for count in range(1, 6)])
@@ -276,7 +288,8 @@ class Deaths(ProcessTestCase):
         with running(1, 1.0) as run:
             run.pool.add(one(shell('sleep 1; exit 0', lifeline=0.01)), lambda _result: None)
             kept = []
-            run.loop.call_later(0.8, lambda: kept.extend(len(child._timers) for child in run.pool._children))
+            run.loop.call_later(
+                0.8, lambda: kept.extend(len(child._timers) for child in run.pool._children))
             run.run()
         self.assertEqual(len(kept), 1)
         self.assertLess(kept[0], 5)
@@ -291,7 +304,8 @@ class Deaths(ProcessTestCase):
         with mock.patch.object(procfs, 'processes', looking), running(60, 1.0) as run:
             for _child in range(60):
                 command = shell('trap "" TERM; setsid sleep 9914 & exec sleep 9915', grace=0.5)
-                run.pool.add(one(command._replace(env=dict(os.environ, **{MARK: self.mark}))), results.append)
+                run.pool.add(one(command._replace(env=dict(os.environ, **{MARK: self.mark}))),
+                             results.append)
             run.loop.call_later(1.5, run.interrupt, signal.SIGTERM)
             with self.assertRaises(Interrupted):
                 run.run()
@@ -318,12 +332,14 @@ class Deaths(ProcessTestCase):
                 run.run()
         self.assertEqual(caught.exception.exit_code, 143)
         self.assertIsInstance(late[0], Cancelled)
-        self.assertEqual(sorted(str(getattr(r, 'status', r)) for r in reports), ["b'clean-up\\n'", 'cancelled'])
+        self.assertEqual(sorted(str(getattr(r, 'status', r)) for r in reports),
+                         ["b'clean-up\\n'", 'cancelled'])
 
     def test_a_second_interrupt_does_not_wait_for_the_grace(self):
         results = []
         with running(2, 60.0) as run:
-            run.pool.add(one(shell('trap "" TERM; sleep 9912 & sleep 9913', grace=60.0)), results.append)
+            run.pool.add(one(shell('trap "" TERM; sleep 9912 & sleep 9913', grace=60.0)),
+                         results.append)
             run.loop.call_later(0.3, run.interrupt, signal.SIGINT)
             run.loop.call_later(0.5, run.interrupt, signal.SIGINT)
             with self.assertRaises(Interrupted):
@@ -342,7 +358,8 @@ class TheGuard(ProcessTestCase):
         'def one(c):\n    return (yield c)\n'
         'with running(5, 0.5) as run:\n'
         '    for n in range(3):\n'
-        '        run.pool.add(one(Command(("sh", "-c", "trap \\"\\" TERM; sleep 992%d & sleep 993%d" % (n, n)))), print)\n'
+        '        run.pool.add(one(Command(("sh", "-c", "trap \\"\\" TERM; sleep 992%d & sleep '
+        '993%d" % (n, n)))), print)\n'
         '    run.loop.call_later(0.5, lambda: (print("up"), sys.stdout.flush()))\n'
         '    run.run()\n')
 
@@ -366,7 +383,8 @@ class TheGuard(ProcessTestCase):
         with running(5, 0.5) as run:
             results = []
             for _ in range(3):
-                run.pool.add(one(shell('sleep 0.6', env=dict(os.environ, **{MARK: self.mark}))), results.append)
+                run.pool.add(one(shell('sleep 0.6', env=dict(os.environ, **{MARK: self.mark}))),
+                             results.append)
             run.loop.call_later(0.2, lambda: os.kill(run._guard._popen.pid, signal.SIGKILL))
             run.loop.call_later(0.4, lambda: run.pool.add(one(shell('exit 3')), results.append))
             run.run()
@@ -381,7 +399,8 @@ class Shortage(ProcessTestCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         results = []
         with running(60, 1.0) as run:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) + 24, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE,
+                               (len(os.listdir('/proc/self/fd')) + 24, hard))
             try:
                 for number in range(60):
                     run.pool.add(one(shell('sleep 0.05; exit %d' % number)), results.append)
@@ -407,7 +426,8 @@ class Shortage(ProcessTestCase):
     def test_L_8_a_guard_that_finds_no_descriptor_leaves_none_open(self):
         with running(3, 1.0) as run:
             before = os.listdir('/proc/self/fd')
-            with mock.patch('lwt.proc.os.open', side_effect=OSError(errno.EMFILE, 'Too many open files')):
+            with mock.patch('lwt.proc.os.open',
+                            side_effect=OSError(errno.EMFILE, 'Too many open files')):
                 self.assertRaises(OSError, run._guard.start)
             self.assertEqual(os.listdir('/proc/self/fd'), before)
 

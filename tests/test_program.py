@@ -1,4 +1,6 @@
-"""lwt as a user runs it, on this machine: wrong use, bad files, closed streams, and what must work all the same."""
+"""lwt as a user runs it, on this machine: wrong use, bad files, closed streams, and what must work
+all the same.
+"""
 
 import contextlib
 import os
@@ -23,11 +25,13 @@ class WrongUse(ProgramTestCase):
     def test_C_1_no_command_or_a_misspelt_one(self):
         done = self.lwt()
         self.assert_refused(done, 2, 'usage: lwt', 'no command')
-        self.assert_refused(self.lwt('exce', '-w', 'h', '--', 'true'), 2, 'unknown command exce', 'did you mean exec?')
+        self.assert_refused(self.lwt('exce', '-w', 'h', '--', 'true'), 2, 'unknown command exce',
+                            'did you mean exec?')
         self.assert_refused(self.lwt('hepl'), 2, 'unknown command hepl')
 
     def test_help_and_version_are_no_errors(self):
-        for words in [('--help',), ('help',), ('--version',), ('multi', '-h')] + [(name, '--help') for name, *_ in COMMANDS]:
+        of_commands = [(name, '--help') for name, *_ in COMMANDS]
+        for words in [('--help',), ('help',), ('--version',), ('multi', '-h')] + of_commands:
             with self.subTest(words=words):
                 done = self.lwt(*words, env=dict(self.env, COLUMNS='80'))
                 self.assertEqual((done.code, done.err), (0, ''))
@@ -74,14 +78,16 @@ class WrongUse(ProgramTestCase):
     def test_C_6_bytes_that_are_no_text_come_through_in_the_c_locale(self):
         self.make_workspace(LOCAL)
         env = dict(self.env, LANG='C', LC_ALL='C')
-        popen = subprocess.Popen([self.python.encode(), b'-S', b'-m', b'lwt', b'exec', b'-a', b'--', b"printf '\xff\xe9\n'"],
+        popen = subprocess.Popen([self.python.encode(), b'-S', b'-m', b'lwt', b'exec', b'-a', b'--',
+                                  b"printf '\xff\xe9\n'"],
                                  stdout=subprocess.PIPE, cwd=self.scratch, env=env)
         self.assertEqual(popen.communicate(timeout=60)[0], b'\xff\xe9\n')
 
     def test_C_7_a_command_that_is_too_long_says_the_way_out(self):
         self.make_workspace(LOCAL)
         command = ': ' + 'x' * 130000
-        self.assert_refused(self.lwt('exec', '-a', '--', command), 2, 'too long', 'hint:', '--script')
+        self.assert_refused(self.lwt('exec', '-a', '--', command), 2, 'too long', 'hint:',
+                            '--script')
         script = self.write('long.sh', command[:130000] * 2 + '\necho ran "$1"\n')
         done = self.lwt('exec', '-a', '--script', script, '--', 'with args')
         self.assertEqual((done.code, done.out), (0, 'ran with args\n'))
@@ -94,14 +100,16 @@ class WrongUse(ProgramTestCase):
         self.assert_refused(self.lwt('task', 'kill', '0'), 2, 'ambiguous', '000001 000002')
         self.assert_refused(self.lwt('task', 'kill'), 2, 'expected ids')
         self.assert_refused(self.lwt('task', 'frob'), 2, 'unknown verb frob')
-        self.assert_refused(self.lwt('task', 'add', 'sample', '--each', 'x', '--array', '1-2'), 2, 'one or the other')
+        self.assert_refused(self.lwt('task', 'add', 'sample', '--each', 'x', '--array', '1-2'), 2,
+                            'one or the other')
         self.assertIn('2 new', self.lwt('task', 'show').err)
 
     def test_no_selection_is_an_error_and_an_unknown_category_too(self):
         self.make_workspace(LOCAL)
         self.assert_refused(self.lwt('exec', '--', 'true'), 2, 'no hosts named', '-w HOSTS')
         self.assert_refused(self.lwt('exec', '-g', 'nosuch', '--', 'true'), 2, 'nosuch')
-        self.assert_refused(self.lwt('exec', '-a', '-x', 'localhost', '--', 'true'), 2, 'no hosts selected')
+        self.assert_refused(self.lwt('exec', '-a', '-x', 'localhost', '--', 'true'), 2,
+                            'no hosts selected')
 
 
 class Copies(ProgramTestCase):
@@ -120,14 +128,17 @@ class Copies(ProgramTestCase):
         server.bind(self.path('socket'))
         server.close()
         self.write('fine', 'x')
-        for local, said in (('missing', 'No such file'), ('fifo', 'neither a file'), ('socket', 'neither a file'),
-                            ('/dev/null', 'neither a file'), ('loop', 'symbolic links'), ('around', 'leads back')):
+        for local, said in (('missing', 'No such file'), ('fifo', 'neither a file'),
+                            ('socket', 'neither a file'),
+                            ('/dev/null', 'neither a file'), ('loop', 'symbolic links'),
+                            ('around', 'leads back')):
             with self.subTest(local=local):
                 done = self.lwt('put', '-a', 'fine', local, '/tmp')
                 self.assert_refused(done, 2, said)
                 self.assertNotIn('nosuch.invalid', done.err)
         self.assert_refused(self.lwt('put', '-a', 'fine'), 2, 'where to')
-        self.assert_refused(self.lwt('put', '-a', '-x', 'nosuch.invalid', 'fine', '/tmp'), 2, 'no hosts selected')
+        self.assert_refused(self.lwt('put', '-a', '-x', 'nosuch.invalid', 'fine', '/tmp'), 2,
+                            'no hosts selected')
 
     def test_C_8_odd_local_names_are_files_like_others(self):
         self.write('host.list', 'localhost\tlocal\t~\n')
@@ -140,7 +151,8 @@ class Copies(ProgramTestCase):
 
     def test_C_9_local_targets_that_cannot_take_what_is_fetched(self):
         self.write('file', 'x')
-        for words, said in ((('x', 'file'), 'not a directory'), (('x', 'file/deeper'), 'not a directory')):
+        for words, said in ((('x', 'file'), 'not a directory'),
+                            (('x', 'file/deeper'), 'not a directory')):
             with self.subTest(words=words):
                 done = self.lwt('get', '-a', *words)
                 self.assert_refused(done, 2, said)
@@ -148,10 +160,12 @@ class Copies(ProgramTestCase):
         self.write('host.list', 'localhost\tlocal\t~\n')
         self.write('home/there', 'new')
         self.write('out/d.localhost/there', 'old')
-        self.assert_refused(self.lwt('get', '-a', 'there', 'out'), 1, 'is there already, and differs')
+        self.assert_refused(self.lwt('get', '-a', 'there', 'out'), 1,
+                            'is there already, and differs')
         self.assertEqual(self.read('out/d.localhost/there'), 'old')
         self.write('home/there', 'old')
-        self.assertEqual(self.lwt('get', '-a', 'there', 'out').code, 0)         # what is the same is no overwriting
+        # What is the same is no overwriting.
+        self.assertEqual(self.lwt('get', '-a', 'there', 'out').code, 0)
 
     def test_C_9_force_replaces(self):
         self.write('host.list', 'localhost\tlocal\t~\n')
@@ -174,7 +188,8 @@ class Copies(ProgramTestCase):
         self.write('home/tree/both', 'old')
         self.write('home/tree/old', 'old')
         self.assertEqual(self.lwt('put', '-a', 'tree', '~').code, 0)
-        self.assertEqual([self.read('home/tree', name) for name in ('new', 'both', 'old')], ['new', 'new', 'old'])
+        self.assertEqual([self.read('home/tree', name) for name in ('new', 'both', 'old')],
+                         ['new', 'new', 'old'])
         self.write('other/tree', 'a file')
         done = self.lwt('put', '-a', 'other/tree', '~')
         self.assertEqual(done.code, 1, done)
@@ -304,8 +319,10 @@ class Streams(ProgramTestCase):
     def test_C_11_a_reader_that_goes_away(self):
         for words in ('multi', 'exec -a -- yes y'):
             with self.subTest(words=words):
-                shell = 'yes "echo y" | %s -S -m lwt %s | head -n 1; exit ${PIPESTATUS[1]}' % (self.python, words)
-                done = subprocess.run(['bash', '-c', shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env,
+                shell = ('yes "echo y" | %s -S -m lwt %s | head -n 1; exit ${PIPESTATUS[1]}'
+                         % (self.python, words))
+                done = subprocess.run(['bash', '-c', shell], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, env=self.env,
                                       cwd=self.scratch, timeout=60)
                 self.assertEqual((done.returncode, done.stdout), (141, b'y\n'), done.stderr)
                 self.assertNotIn(b'Traceback', done.stderr)
@@ -313,13 +330,16 @@ class Streams(ProgramTestCase):
 
     def shell(self, words):
         """Run lwt by a shell, for redirections; returns a Done."""
-        done = subprocess.run(['sh', '-c', '%s -S -m lwt %s' % (self.python, words)], env=self.env, cwd=self.scratch,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(['sh', '-c', '%s -S -m lwt %s' % (self.python, words)], env=self.env,
+                              cwd=self.scratch,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=60)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def test_C_12_closed_standard_streams(self):
         for closed in ('<&-', '>&-', '2>&-', '<&- >&- 2>&-'):
-            for words, prints in (('exec -a -- true', False), ('task show', True), ('task add sample', True), ('hosts', True)):
+            for words, prints in (('exec -a -- true', False), ('task show', True),
+                                  ('task add sample', True), ('hosts', True)):
                 with self.subTest(closed=closed, words=words):
                     done = self.shell('%s %s' % (words, closed))
                     self.assertEqual(done.code, 74 if prints and ' >' in ' ' + closed else 0, done)
@@ -329,14 +349,19 @@ class Streams(ProgramTestCase):
         """FR-5: output that nobody can get is an error, once all the work is done."""
         self.lwt('task', 'add', 'sample')
         self.assertEqual(self.lwt('task', 'run').code, 0)
-        for words in ('exec -a -- echo x', 'exec -a -b -- echo x', 'exec -a -k -- echo x', 'exec -a --json -- echo x', 'hosts',
+        for words in ('exec -a -- echo x', 'exec -a -b -- echo x', 'exec -a -k -- echo x',
+                      'exec -a --json -- echo x', 'hosts',
                       'hosts --why localhost', 'multi "echo {}" ::: x', 'multi -k --tag echo ::: x',
-                      'multi --lb echo ::: x', 'multi --dry-run echo ::: x', 'task show', 'task show --json',
-                      'task show 1', 'task log 1', 'task add sample', 'monitor', 'probe --json', 'stat', 'report',
+                      'multi --lb echo ::: x', 'multi --dry-run echo ::: x', 'task show',
+                      'task show --json',
+                      'task show 1', 'task log 1', 'task add sample', 'monitor', 'probe --json',
+                      'stat', 'report',
                       'doctor', 'deploy -a', '--help', '--version', 'put --help'):
-            for target, reason in (('>&-', 'closed'), ('>/dev/full', 'No space left on device'), ('1<desc', 'closed')):
+            for target, reason in (('>&-', 'closed'), ('>/dev/full', 'No space left on device'),
+                                   ('1<desc', 'closed')):
                 with self.subTest(words=words, target=target):
-                    done = self.shell('%s %s' % (words, target.replace('desc', 'description/sample/desc')))
+                    done = self.shell('%s %s'
+                                      % (words, target.replace('desc', 'description/sample/desc')))
                     self.assert_refused(done, 74, 'lwt: standard output: ' + reason)
         self.assertGreater(len(self.lwt('task', 'show', '--json').out.splitlines()), 2)
         self.assertTrue(os.path.exists(self.path('host.list.available')))
@@ -351,7 +376,8 @@ class Streams(ProgramTestCase):
         """FR-6: a stream that is full or closed ends no run, which then exits with 74."""
         multi = "multi %s 'echo {} >>ran; echo said >&2; false' ::: 1 2 3 4 5"
         execs = "exec -w localhost,h1.invalid %s -f1 -- 'echo x >>$HOME/ran; echo said >&2; false'"
-        for words, count in ((multi % '-j1', 5), (multi % '-j2 -k', 5), (multi % '--tag --lb', 5), (execs % '', 1),
+        for words, count in ((multi % '-j1', 5), (multi % '-j2 -k', 5), (multi % '--tag --lb', 5),
+                             (execs % '', 1),
                              (execs % '-k', 1), ('-v ' + multi % '-j1', 5)):
             for target in ('2>/dev/full', '2>&-', '>/dev/full 2>&1', '2>/dev/full >/dev/full'):
                 with self.subTest(words=words, target=target):
@@ -362,10 +388,13 @@ class Streams(ProgramTestCase):
                     os.unlink(path)
 
     def test_FR_6_files_of_hosts_that_cannot_be_written_end_no_run(self):
-        """FR-6: the file of one host is on a full disk; the command runs, and the other file is written."""
+        """FR-6: the file of one host is on a full disk; the command runs, and the other file is
+        written.
+        """
         os.mkdir(self.path('out'))
         os.symlink('/dev/full', self.path('out', 'localhost'))
-        done = self.lwt('exec', '-a', '--errdir', 'err', '--outdir', 'out', '--', 'echo a; sleep 0.1; echo b >&2; echo c >ran')
+        done = self.lwt('exec', '-a', '--errdir', 'err', '--outdir', 'out', '--',
+                        'echo a; sleep 0.1; echo b >&2; echo c >ran')
         self.assertEqual((done.code, done.out), (74, 'a\n'), done)
         self.assertIn('lwt: out/localhost: ', done.err)
         self.assertEqual((self.read('err', 'localhost'), self.read('home', 'ran')), ('b\n', 'c\n'))
@@ -375,7 +404,8 @@ class Streams(ProgramTestCase):
         for words in (('exec', '-w', 'h1', '--', 'true'), ('put', '-w', 'h1', 'lwt.conf', '/tmp'),
                       ('get', '-w', 'h1', 'x', 'out')):
             with self.subTest(words=words):
-                self.assert_refused(self.lwt(*words, env=env), 2, 'ssh not found in PATH=/nonexistent')
+                self.assert_refused(self.lwt(*words, env=env), 2,
+                                    'ssh not found in PATH=/nonexistent')
         self.assertEqual(self.lwt('exec', '-a', '--', ':', env=env).code, 0)
 
     def test_C_15_no_home_and_no_current_directory(self):
@@ -383,7 +413,8 @@ class Streams(ProgramTestCase):
         del env['HOME']
         self.assertEqual(self.lwt('multi', stdin=b'true\n', env=env).code, 0)
         os.mkdir(self.path('gone'))
-        popen = subprocess.Popen(['sh', '-c', 'rmdir ../gone; exec %s -S -m lwt hosts' % self.python], cwd=self.path('gone'),
+        popen = subprocess.Popen(['sh', '-c', 'rmdir ../gone; exec %s -S -m lwt hosts'
+                                  % self.python], cwd=self.path('gone'),
                                  env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 74, err)
@@ -416,7 +447,8 @@ class Streams(ProgramTestCase):
     def test_S_13_terminal_escapes_of_a_host_do_not_reach_a_terminal(self):
         master, slave = pty.openpty()
         try:
-            popen = self.start('exec', '-a', '--', r"printf '\033]0;owned\007plain\n'", stdout=slave)
+            popen = self.start('exec', '-a', '--', r"printf '\033]0;owned\007plain\n'",
+                               stdout=slave)
             popen.communicate(timeout=60)
             seen = os.read(master, 4096)
         finally:
@@ -429,11 +461,13 @@ class Streams(ProgramTestCase):
         self.lwt('task', 'add', 'sample')
         self.lwt('task', 'kill', '1')
         self.assertNotIn('\033', self.lwt('task', 'show').out)
-        for env, expected in (({'TERM': 'xterm'}, True), ({'TERM': 'xterm', 'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
+        for env, expected in (({'TERM': 'xterm'}, True), ({'TERM': 'xterm', 'NO_COLOR': '1'},
+                                                          False), ({'TERM': 'dumb'}, False)):
             with self.subTest(env=env):
                 master, slave = pty.openpty()
                 try:
-                    self.start('task', 'show', stdout=slave, env=dict(self.env, **env)).communicate(timeout=60)
+                    self.start('task', 'show', stdout=slave,
+                               env=dict(self.env, **env)).communicate(timeout=60)
                     seen = os.read(master, 4096)
                 finally:
                     os.close(master)
@@ -473,7 +507,8 @@ class HostLists(ProgramTestCase):
                 self.assert_refused(self.lwt('hosts', timeout=20), 2, 'host.list')
 
     def test_H_3_wrong_columns_are_named_with_their_line(self):
-        for line, said in (('h1\tcat', 'found 2 columns'), ('h1 cat ~', 'TAB'), ('h1\tcat\t~\tnonsense', 'key=value')):
+        for line, said in (('h1\tcat', 'found 2 columns'), ('h1 cat ~', 'TAB'),
+                           ('h1\tcat\t~\tnonsense', 'key=value')):
             with self.subTest(line=line):
                 self.assert_refused(self.hosts('good\tcat\t~\n%s\n' % line), 2, 'host.list:2', said)
 
@@ -486,18 +521,21 @@ class HostLists(ProgramTestCase):
         self.assert_refused(self.hosts('h1\tcat\t~\nh1\tcat\t/other\n'), 2, 'host.list:2', 'h1')
 
     def test_H_6_names_that_could_be_something_else(self):
-        for name in ('-oProxyCommand=touch owned', 'a;b', 'a b', '../x', 'x' * 300, 'a\0b', '.hidden', '$(id)', "a'b"):
+        for name in ('-oProxyCommand=touch owned', 'a;b', 'a b', '../x', 'x' * 300, 'a\0b',
+                     '.hidden', '$(id)', "a'b"):
             with self.subTest(name=name):
                 if '\0' not in name:
                     self.write('host.list', 'localhost\tlocal\t~\n')
-                    self.assert_refused(self.lwt('exec', '-w', name, '--', 'true'), 2, 'bad host name')
+                    self.assert_refused(self.lwt('exec', '-w', name, '--', 'true'), 2,
+                                        'bad host name')
                 self.assert_refused(self.hosts('%s\tcat\t~\n' % name), 2, 'host.list:1')
         self.write('host.list', b'h\xff\tcat\t~\n')
         self.assert_refused(self.lwt('hosts'), 2, 'host.list:1', 'not UTF-8')
         self.assertNotIn('owned', os.listdir(self.scratch))
 
     def test_H_7_homes_that_are_none(self):
-        for home, said in (('/', 'bad HOME'), ('', 'TAB'), ('~other', 'bad HOME'), ('a/../../b', 'bad HOME')):
+        for home, said in (('/', 'bad HOME'), ('', 'TAB'), ('~other', 'bad HOME'),
+                           ('a/../../b', 'bad HOME')):
             with self.subTest(home=home):
                 self.assert_refused(self.hosts('h1\tcat\t%s\n' % home), 2, 'host.list:1', said)
 
@@ -534,7 +572,8 @@ class ExecHere(ProgramTestCase):
             with self.subTest(signum=signum):
                 limit = () if signum else ('-u', '4')
                 popen = self.start('exec', '-a', '--grace', '0.5', *limit, '--', self.ZOO)
-                self.assertTrue(wait_for(lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 3))
+                self.assertTrue(wait_for(
+                    lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 3))
                 if signum:
                     popen.send_signal(signum)
                 _out, err = popen.communicate(timeout=30)
@@ -542,8 +581,10 @@ class ExecHere(ProgramTestCase):
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def test_a_guard_that_is_killed_while_it_ends_a_command_leaves_nothing(self):
-        popen = self.start('exec', '-a', '--grace', '2', '--', 'trap "" TERM; sleep 9968; sleep 9969')
-        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
+        popen = self.start('exec', '-a', '--grace', '2', '--',
+                           'trap "" TERM; sleep 9968; sleep 9969')
+        self.assertTrue(wait_for(
+            lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
         guards = [pid for pid, words in marked(self.mark).items() if 'printf %b' in words]
         self.assertGreater(len(guards), 1)
         popen.send_signal(signal.SIGTERM)
@@ -555,8 +596,10 @@ class ExecHere(ProgramTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark), 20), marked(self.mark))
 
     def test_a_guard_that_is_stopped_leaves_nothing_either(self):
-        popen = self.start('exec', '-a', '--grace', '0.5', '-u', '4', '--', 'sleep 9966; sleep 9967')
-        self.assertTrue(wait_for(lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
+        popen = self.start('exec', '-a', '--grace', '0.5', '-u', '4', '--',
+                           'sleep 9966; sleep 9967')
+        self.assertTrue(wait_for(
+            lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
         guards = [pid for pid, words in marked(self.mark).items() if 'printf %b' in words]
         self.assertGreater(len(guards), 1)
         for pid in guards:
@@ -567,7 +610,8 @@ class ExecHere(ProgramTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark), 20), marked(self.mark))
 
     def test_a_command_that_ends_at_term_does_not_take_the_whole_grace(self):
-        popen = self.start('exec', '-a', '--grace', '60', '-u', '3', '--', 'sleep 9964 & sleep 9965')
+        popen = self.start('exec', '-a', '--grace', '60', '-u', '3', '--',
+                           'sleep 9964 & sleep 9965')
         _out, err = popen.communicate(timeout=30)
         self.assertEqual((popen.returncode, err), (3, b'lwt: localhost: timed out after 3 s\n'))
 
@@ -578,10 +622,13 @@ class ExecHere(ProgramTestCase):
                 self.assertEqual(done.out.strip().lstrip('0'), '27')
 
     def test_what_a_command_is_given_and_how_its_output_is_shown(self):
-        self.assertEqual(self.lwt('exec', '-a', '--stdin', '-', '--', 'wc -c', stdin=b'x' * 100000).out.strip(), '100000')
+        self.assertEqual(self.lwt('exec', '-a', '--stdin', '-', '--', 'wc -c',
+                                  stdin=b'x' * 100000).out.strip(), '100000')
         done = self.lwt('exec', '-a', '-b', '--', 'echo same; exit 4')
-        self.assertEqual((done.code, done.out), (1, '-' * 15 + '\nlocalhost: exit code 4\n' + '-' * 15 + '\nsame\n'))
-        self.assertIn('"class": "failed", "code": 4', self.lwt('exec', '-a', '--json', '--', 'exit 4').out)
+        self.assertEqual((done.code, done.out),
+                         (1, '-' * 15 + '\nlocalhost: exit code 4\n' + '-' * 15 + '\nsame\n'))
+        self.assertIn('"class": "failed", "code": 4',
+                      self.lwt('exec', '-a', '--json', '--', 'exit 4').out)
         self.assertIn('lwt: localhost: ok\n', self.lwt('exec', '-a', '-v', '--', 'true').err)
 
 

@@ -48,7 +48,8 @@ class Runs(ProgramTestCase):
                 with self.subTest(what=what, words=words):
                     done = self.run_with(hosts, *words, desc='exec : true\n' + desc)
                     self.assertEqual(done.code, 1, done)
-                    lines = [line for line in done.err.splitlines() if 'no host can take it' in line]
+                    lines = [line
+                             for line in done.err.splitlines() if 'no host can take it' in line]
                     self.assertEqual(len(lines), 1, done)
                     label = '000002 sim' if words[0] == 'wait' else '000001 sim and 1 more'
                     self.assertIn('lwt: %s: no host can take it: ' % label, lines[0])
@@ -100,7 +101,8 @@ class Runs(ProgramTestCase):
         self.lwt('task', 'add', 'bad', 'good')
         done = self.lwt('task', 'run')
         self.assert_refused(done, 1,
-                            '000001 bad: no host can take it: h1: its category is x, the task wants y; '
+                            '000001 bad: no host can take it: h1: its category is x, the task '
+                            'wants y; '
                                      'dns-1: unreachable (name not known)', '1 success, 1 new')
 
     def test_UR_1_a_run_waits_for_what_changes_by_itself(self):

@@ -17,9 +17,12 @@ TASK = 'exec : echo "$LWT_HOST" > out\nd_fetch : out\n'
 
 
 def pythons():
-    """{(3, minor): path} of the interpreters from 3.6 to 3.13 on PATH, beside it in a pyenv, or this one."""
+    """{(3, minor): path} of the interpreters from 3.6 to 3.13 on PATH, beside it in a pyenv, or
+    this one.
+    """
     found = {}
-    places = os.environ.get('PATH', '').split(os.pathsep) + glob.glob(os.path.expanduser('~/.pyenv/versions/*/bin'))
+    places = (os.environ.get('PATH', '').split(os.pathsep)
+              + glob.glob(os.path.expanduser('~/.pyenv/versions/*/bin')))
     for minor in range(6, NEWEST + 1):
         for place in places:
             path = os.path.join(place, 'python3.%d' % minor)
@@ -75,23 +78,28 @@ class EveryPython(ProgramTestCase):
                 done = self.lwt('task', 'run')
                 self.assertEqual(done.code, 0, (version, done))
                 self.assertEqual(self.read(self.results()[-1], 'result', 'out'), 'h1\n')
-                done = self.lwt('exec', '-u', '8', '--grace', '0.5', '-a', '--', 'echo begun; sleep 9991')
+                done = self.lwt('exec', '-u', '8', '--grace', '0.5', '-a', '--',
+                                'echo begun; sleep 9991')
                 self.assertEqual((done.code, done.out), (3, 'begun\n'), (version, done))
             self.assertTrue(wait_for(lambda: not lab.descendants(one.listeners['h1'])))
 
     def test_a_copied_folder_and_a_zipapp_run_without_installing(self):
-        shutil.copytree(os.path.join(os.path.dirname(__file__), os.pardir, 'lwt'), self.path('copied', 'lwt'),
+        shutil.copytree(os.path.join(os.path.dirname(__file__), os.pardir, 'lwt'),
+                        self.path('copied', 'lwt'),
                         ignore=shutil.ignore_patterns('__pycache__'))
         env = dict(self.env)
         del env['PYTHONPATH']
-        subprocess.run([sys.executable, '-m', 'zipapp', self.path('copied'), '-m', 'lwt.__main__:run', '-o',
-                        self.path('lwt.pyz')], check=True)
+        subprocess.run(
+            [sys.executable, '-m', 'zipapp', self.path('copied'), '-m', 'lwt.__main__:run', '-o',
+             self.path('lwt.pyz')], check=True)
         for version in self.each():
-            done = subprocess.run([self.python, '-I', '-S', '-c', 'import sys; sys.path.insert(0, "."); '
-                                   'from lwt.cli import main; sys.exit(main(["multi"]))'], cwd=self.path('copied'),
+            done = subprocess.run(
+                [self.python, '-I', '-S', '-c', 'import sys; sys.path.insert(0, "."); '
+                 'from lwt.cli import main; sys.exit(main(["multi"]))'], cwd=self.path('copied'),
                                   input=b'echo here', stdout=subprocess.PIPE, env=env, timeout=60)
             self.assertEqual((done.returncode, done.stdout), (0, b'here\n'), version)
-            done = subprocess.run([self.python, self.path('lwt.pyz'), 'multi'], cwd=self.scratch, input=b'echo zipped',
+            done = subprocess.run([self.python, self.path('lwt.pyz'), 'multi'], cwd=self.scratch,
+                                  input=b'echo zipped',
                                   stdout=subprocess.PIPE, env=env, timeout=60)
             self.assertEqual((done.returncode, done.stdout), (0, b'zipped\n'), version)
 

@@ -1,4 +1,6 @@
-"""reduce without any other machine: its options, its ledger, the host that is this one, and the netcats it knows."""
+"""reduce without any other machine: its options, its ledger, the host that is this one, and the
+netcats it knows.
+"""
 
 import os
 import random
@@ -29,16 +31,21 @@ class OnThisMachine(ProgramTestCase):
     def test_it_sorts_and_reduces(self):
         for way in ('ssh', 'nc'):
             with self.subTest(way=way):
-                done = self.lwt('reduce', '-m', 'localhost localhost', '-r', 'uniq -c', '--transport', way,
+                done = self.lwt('reduce', '-m', 'localhost localhost', '-r', 'uniq -c',
+                                '--transport', way,
                                 stdin=b'b\na\nb\nc\nb')
-                self.assertEqual((done.code, done.out.split(), done.err), (0, ['1', 'a', '3', 'b', '1', 'c'], ''))
+                self.assertEqual((done.code, done.out.split(), done.err),
+                                 (0, ['1', 'a', '3', 'b', '1', 'c'], ''))
 
     def test_the_input_may_be_nothing_and_the_output_a_device_or_a_link(self):
-        self.assertEqual(self.lwt('reduce', '-w', 'localhost', '-i', '/dev/null', '-o', '/dev/null').code, 0)
+        self.assertEqual(
+            self.lwt('reduce', '-w', 'localhost', '-i', '/dev/null', '-o', '/dev/null').code, 0)
         self.write('real', 'old\n', mode=0o640)
         os.symlink('real', self.path('link'))
-        self.assertEqual(self.lwt('reduce', '-w', 'localhost', '-o', 'link', stdin=b'b\na\n').code, 0)
-        self.assertEqual((self.read('real'), os.stat(self.path('real')).st_mode & 0o777), ('a\nb\n', 0o640))
+        self.assertEqual(self.lwt('reduce', '-w', 'localhost', '-o', 'link', stdin=b'b\na\n').code,
+                         0)
+        self.assertEqual((self.read('real'), os.stat(self.path('real')).st_mode & 0o777),
+                         ('a\nb\n', 0o640))
         self.assertTrue(os.path.islink(self.path('link')))
 
     def test_its_own_input_may_be_its_output(self):
@@ -48,12 +55,14 @@ class OnThisMachine(ProgramTestCase):
 
     def test_wrong_use_is_refused_and_nothing_done(self):
         for words, said in (
-                (('-w', 'localhost', '-c', '0'), '-c 0'), (('-w', 'localhost', '-m', 'x'), 'exclude each other'),
+                (('-w', 'localhost', '-c', '0'), '-c 0'),
+                (('-w', 'localhost', '-m', 'x'), 'exclude each other'),
                 (('-w', 'localhost', '--delimiter', 'ab'), 'one character'),
                 (('-w', 'localhost', '-S', 'much'), 'expected a size'),
                 (('-w', 'localhost', '-o', 'no/out'), 'no such directory'),
                 (('-w', 'localhost', '-i', 'none'), 'none: No such file'),
-                (('-w', 'localhost', '-i', '.'), 'a directory'), (('-w', 'localhost', 'word'), 'unexpected word word'),
+                (('-w', 'localhost', '-i', '.'), 'a directory'),
+                (('-w', 'localhost', 'word'), 'unexpected word word'),
                 (('-m', ' '), 'no hosts named'), (('-m', 'h1 -oProxyCommand=x'), 'bad host name')):
             with self.subTest(words=words):
                 self.assert_refused(self.lwt('reduce', *words), 2, said)
@@ -63,12 +72,15 @@ class OnThisMachine(ProgramTestCase):
         for name in ('sh', 'sort', 'env', 'ssh'):
             os.symlink(shutil.which(name), self.path('bin', name))
         env = dict(self.env, PATH=self.path('bin'))
-        self.assert_refused(self.lwt('reduce', '-w', 'localhost', '--transport', 'nc', env=env), 2, 'no netcat found',
+        self.assert_refused(self.lwt('reduce', '-w', 'localhost', '--transport', 'nc', env=env), 2,
+                            'no netcat found',
                             '--transport ssh')
 
     def test_a_key_that_only_the_rules_of_a_language_order_is_merged_by_sort(self):
-        env = dict(self.env, LC_ALL='xx_XX.UTF-8')          # there is none: then sort goes by bytes, here and there alike
-        done = self.lwt('reduce', '-m', 'localhost localhost', stdin=b'c 1\nb 1\na 1\nb 0\n', env=env)
+        # There is none: then sort goes by bytes, here and there alike.
+        env = dict(self.env, LC_ALL='xx_XX.UTF-8')
+        done = self.lwt('reduce', '-m', 'localhost localhost', stdin=b'c 1\nb 1\na 1\nb 0\n',
+                        env=env)
         self.assertEqual((done.code, done.out), (0, 'a 1\nb 0\nb 1\nc 1\n'), done)
 
 
@@ -115,11 +127,13 @@ class Parting(unittest.TestCase):
 
     def test_long_lines_go_where_short_ones_of_their_key_go(self):
         rng = random.Random(3)
-        lines = [b'%d %d %s' % (rng.randint(0, 9), rng.randint(0, 9), b'x' * rng.choice((0, 1, 30, 70, 200, 3000)))
+        lines = [b'%d %d %s' % (rng.randint(0, 9), rng.randint(0, 9),
+                                b'x' * rng.choice((0, 1, 30, 70, 200, 3000)))
                  for _ in range(200)]
         text = b'\n'.join(lines)
         with mock.patch.object(reducers, 'BLOCK', 16):
-            for order in (partition.Order(), partition.Order(2), partition.Order(3), partition.Order(1, collate='de_DE'),
+            for order in (partition.Order(), partition.Order(2), partition.Order(3),
+                          partition.Order(1, collate='de_DE'),
                           partition.Order(2, numeric=True, reverse=True)):
                 for first in (text, text + b'\n'):
                     with self.subTest(order=order, ended=first[-1:]):
@@ -134,7 +148,8 @@ class Progress(unittest.TestCase):
         tally = reducers.Tally(1000000, 2, keeps_lines=True)
         tally.sent = tally.returned = 500000
         self.assertEqual(reduce.progress_text('reduce', tally, 2.0),
-                         'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s left')
+                         'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s '
+                         'left')
         tally.sent = 1000000
         self.assertIn(', 750.0 kB/s, 0.7 s left', reduce.progress_text('reduce', tally, 2.0))
         tally.keeps_lines = False
@@ -162,13 +177,17 @@ class Ledger(unittest.TestCase):
         sent, came = b'b\na\n', b'a\nb\n'
         told = self.told(sent, came)
         self.assertEqual(reducers.discrepancy(told, self.count(sent), self.count(came), True), '')
-        for here, back in ((b'b\n', came), (b'b\nA\n', came), (sent, b'a\n'), (sent, b'a\nB\n'), (sent, b'')):
-            self.assertNotEqual(reducers.discrepancy(told, self.count(here), self.count(back), True), '')
+        for here, back in ((b'b\n', came), (b'b\nA\n', came), (sent, b'a\n'), (sent, b'a\nB\n'),
+                           (sent, b'')):
+            self.assertNotEqual(
+                reducers.discrepancy(told, self.count(here), self.count(back), True), '')
         for skip in ('lines in', 'sum in', 'lines out', 'sum out'):
             told = self.told(sent, came, skip=skip)
-            self.assertNotEqual(reducers.discrepancy(told, self.count(sent), self.count(came), False), '')
+            self.assertNotEqual(
+                reducers.discrepancy(told, self.count(sent), self.count(came), False), '')
         told = self.told(sent, b'a\n')
-        self.assertIn('lines were sorted', reducers.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
+        self.assertIn('lines were sorted',
+                      reducers.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
 
     def test_the_sum_is_that_of_cksum(self):
         for data in (b'', b'a', b'x' * 300, bytes(range(256)) * 5):
@@ -191,16 +210,20 @@ class Proofs(unittest.TestCase):
         """SR-3: a stranger at the port of a listener is sent the sender's token and no data."""
         tokens = rendezvous.tokens()
         answer = tokens.listener.encode() + b'\n'
-        for came, is_over, is_proved in ((b'', None, False), (answer[:-1], None, False), (answer + b'data', None, True),
-                                         (answer[:-1] + b' ', True, False), (tokens.sender.encode() + b'\n', True, False),
-                                         (b'x' * 100000, True, False), (b'x' + answer, True, False)):
+        for came, is_over, is_proved in ((b'', None, False), (answer[:-1], None, False),
+                                         (answer + b'data', None, True),
+                                         (answer[:-1] + b' ', True, False),
+                                         (tokens.sender.encode() + b'\n', True, False),
+                                         (b'x' * 100000, True, False),
+                                         (b'x' + answer, True, False)):
             with self.subTest(came=came[:40]), tempfile.TemporaryFile(buffering=0) as file:
                 file.write(b'secret')
                 tally = reducers.Tally(6, 1)
                 feed = reducers.Feed(reducers.Piece(file.fileno(), 0, 6), tally)
                 with tempfile.TemporaryFile(buffering=0) as kept:
                     proof = reducers.Proof(tokens.listener, reducers.Results(kept, tally))
-                    framing = reducers.Framing(feed, reducers.Control('n', print, [tokens]), proof, tokens.sender, 1.0)
+                    framing = reducers.Framing(feed, reducers.Control('n', print, [tokens]), proof,
+                                               tokens.sender, 1.0)
                     self.assertEqual(framing.read(99), tokens.sender.encode() + b'\n')
                     self.assertIsNone(framing.read(99))
                     over = [proof.feed('stdout', came[at:at + 7]) for at in range(0, len(came), 7)]
@@ -215,20 +238,25 @@ class Netcats(unittest.TestCase):
     HELP = {
         'openbsd': 'OpenBSD netcat (Debian patchlevel 1.219-1)\nusage: nc [-46CDdFhklNnrStUuvZz]\n'
                    '\t-N\t\tShutdown the network socket after EOF\n',
-        'traditional': '[v1.10-47]\nconnect to somewhere:\tnc [-options] hostname port[s] [ports]\n\t-q secs\t\tquit after EOF\n',
+        'traditional': '[v1.10-47]\nconnect to somewhere:\tnc [-options] hostname port[s] '
+                       '[ports]\n\t-q secs\t\tquit after EOF\n',
         'ncat': 'Ncat 7.93 ( https://nmap.org/ncat )\nUsage: ncat [options] [hostname] [port]\n',
-        'busybox': 'BusyBox v1.35.0 (Debian) multi-call binary.\n\nUsage: nc [-l] [-p PORT] [IPADDR PORT]\n'}
+        'busybox': 'BusyBox v1.35.0 (Debian) multi-call binary.\n\nUsage: nc [-l] [-p PORT] '
+                   '[IPADDR PORT]\n'}
 
     def test_each_is_known_and_closes_in_its_own_way(self):
         closing = {'openbsd': ('-N',), 'traditional': ('-q', '0'), 'ncat': (), 'busybox': ()}
         for dialect, text in self.HELP.items():
             address, program = netcat.parse('address 10.0.0.1\nprogram nc\n' + text)
-            self.assertEqual((address, program.dialect, program.closes), ('10.0.0.1', dialect, closing[dialect]))
+            self.assertEqual((address, program.dialect, program.closes),
+                             ('10.0.0.1', dialect, closing[dialect]))
             self.assertEqual(program.connect('h', 5), ('nc',) + closing[dialect] + ('h', '5'))
 
     def test_an_older_openbsd_and_apples_have_no_such_option(self):
-        self.assertEqual(netcat.recognised('nc', 'usage: nc [-46]\n -q secs quit\n').closes, ('-q', '0'))
-        self.assertEqual(netcat.recognised('nc', 'usage: nc [-46]\n -N num  number of probes\n').closes, ())
+        self.assertEqual(netcat.recognised('nc', 'usage: nc [-46]\n -q secs quit\n').closes,
+                         ('-q', '0'))
+        self.assertEqual(
+            netcat.recognised('nc', 'usage: nc [-46]\n -N num  number of probes\n').closes, ())
 
     def test_what_is_unknown_is_passed_over(self):
         text = 'address ::1\nprogram nc\nwhat?\nprogram ncat\n' + self.HELP['ncat']
@@ -237,16 +265,20 @@ class Netcats(unittest.TestCase):
 
     def test_SR_13_an_address_that_is_none_is_not_taken(self):
         """SR-13: what a host says of its address is a numeric address or nothing."""
-        for text in ('$(id)', '-e', '1.2.3.4 -e sh', '*', '10.0.0.1;id', 'fe80::1%a b', 'h1', '', '1' * 5000):
+        for text in ('$(id)', '-e', '1.2.3.4 -e sh', '*', '10.0.0.1;id', 'fe80::1%a b', 'h1', '',
+                     '1' * 5000):
             self.assertEqual(netcat.parse('address %s\n' % text)[0], '127.0.0.1')
         self.assertEqual(netcat.parse('address fe80::1%eth0\n')[0], 'fe80::1%eth0')
-        for text, is_good in (('h1.example.org', True), ('-e', False), ('a b', False), ('a;b', False), ('*', False)):
+        for text, is_good in (('h1.example.org', True), ('-e', False), ('a b', False),
+                              ('a;b', False), ('*', False)):
             self.assertEqual(netcat.is_name(text), is_good)
 
     def test_the_ones_that_are_installed(self):
-        for name, dialect in (('nc.openbsd', 'openbsd'), ('nc.traditional', 'traditional'), ('ncat', 'ncat')):
+        for name, dialect in (('nc.openbsd', 'openbsd'), ('nc.traditional', 'traditional'),
+                              ('ncat', 'ncat')):
             if shutil.which(name):
-                done = subprocess.run([name, '-h'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                done = subprocess.run([name, '-h'], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                 self.assertEqual(netcat.recognised(name, done.stdout.decode()).dialect, dialect)
 
 

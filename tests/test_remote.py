@@ -11,10 +11,14 @@ from lwt.workspace.hostlist import Host
 
 NONCE = 'c0ffee'
 BEGIN = b'\036c0ffee begin\n'
-LAST_WORDS = (b'client_loop: send disconnect: Broken pipe\r\n', b'Timeout, server h not responding.\r\n',
-              b'Connection to h closed by remote host.\r\n', b'Connection reset by 10.0.0.1 port 22\r\n',
-              b'Read from remote host h: Connection reset by peer\r\n', b'Corrupted MAC on input.\n',
-              b'ssh_dispatch_run_fatal: Connection to 10.0.0.1 port 22: message authentication code incorrect\r\n')
+LAST_WORDS = (b'client_loop: send disconnect: Broken pipe\r\n',
+              b'Timeout, server h not responding.\r\n',
+              b'Connection to h closed by remote host.\r\n',
+              b'Connection reset by 10.0.0.1 port 22\r\n',
+              b'Read from remote host h: Connection reset by peer\r\n',
+              b'Corrupted MAC on input.\n',
+              b'ssh_dispatch_run_fatal: Connection to 10.0.0.1 port 22: message authentication '
+              b'code incorrect\r\n')
 
 
 def end(code=0):
@@ -48,14 +52,16 @@ def opened(command_line):
     assert command_line.startswith(head) and command_line.endswith(tail), command_line[:200]
     encoded = command_line[len(head):-1]
     assert re.fullmatch(r"(?:[^'!\\\x00-\x1f\x7f-\uffff]|\\0[0-7]{3})*", encoded), encoded[:200]
-    return re.sub(rb'\\0([0-7]{3})', lambda octal: bytes([int(octal.group(1), 8)]), encoded.encode())
+    return re.sub(rb'\\0([0-7]{3})', lambda octal: bytes([int(octal.group(1), 8)]),
+                  encoded.encode())
 
 
 class Envelopes(unittest.TestCase):
     """A script as one encoded word."""
 
     def test_R_1_every_byte_but_nul_comes_back(self):
-        for script in (b'', b'x', bytes(range(1, 256)), b'echo "it\'s $x" `y` !z\n', b'\\0101', b'\xff7', '\xe9'.encode()):
+        for script in (b'', b'x', bytes(range(1, 256)), b'echo "it\'s $x" `y` !z\n', b'\\0101',
+                       b'\xff7', '\xe9'.encode()):
             with self.subTest(script=script):
                 self.assertEqual(opened(scripts.envelope(script)), script)
 
@@ -63,8 +69,10 @@ class Envelopes(unittest.TestCase):
         self.assertRaises(UsageError, scripts.envelope, b'a\0b')
 
     def test_C_7_what_does_not_fit_one_argument_is_refused(self):
-        for script, fits in ((b'a' * scripts.MAX_ENCODED, True), (b'a' * (scripts.MAX_ENCODED + 1), False),
-                             (b'!' * (scripts.MAX_ENCODED // 5), True), (b'!' * (scripts.MAX_ENCODED // 4), False)):
+        for script, fits in ((b'a' * scripts.MAX_ENCODED, True),
+                             (b'a' * (scripts.MAX_ENCODED + 1), False),
+                             (b'!' * (scripts.MAX_ENCODED // 5), True),
+                             (b'!' * (scripts.MAX_ENCODED // 4), False)):
             with self.subTest(size=len(script), fits=fits):
                 if fits:
                     self.assertEqual(opened(scripts.envelope(script)), script)
@@ -97,7 +105,8 @@ class Envelopes(unittest.TestCase):
                 self.assertEqual([line for line in lines if line.startswith((' ', '#'))], [])
 
     def test_scripts_travel_with_the_functions_that_they_name_and_no_others(self):
-        every = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD)
+        every = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD,
+                     staging_guard=scripts.STAGING_GUARD)
         for name, parts in every.items():
             with self.subTest(name=name):
                 made = set(re.findall(r'(?m)^(\w+)\(\) ', scripts.source(*parts)))
@@ -105,12 +114,14 @@ class Envelopes(unittest.TestCase):
                 sent = set(re.findall(r'(?m)^(\w+)\(\) ', text))
                 self.assertLess(sent, made)
                 self.assertEqual({word for word in re.findall(r'\w+', text) if word in made}, sent)
-                self.assertEqual([function for function in sent if len(re.findall(r'\b%s\b' % function, text)) < 2], [])
+                self.assertEqual([function for function in sent
+                                  if len(re.findall(r'\b%s\b' % function, text)) < 2], [])
 
     def test_every_short_script_leaves_room_for_arguments(self):
         for name, parts in scripts.SHORT_SCRIPTS.items():
             with self.subTest(name=name):
-                self.assertLess(len(scripts.envelope(scripts.script_text(*parts).encode())), scripts.MAX_ENCODED // 2)
+                self.assertLess(len(scripts.envelope(scripts.script_text(*parts).encode())),
+                                scripts.MAX_ENCODED // 2)
 
 
 class Commands(unittest.TestCase):
@@ -127,20 +138,25 @@ class Commands(unittest.TestCase):
         return shlex.split(text[:text.index('\n')])[2:]
 
     def test_SR_11_a_script_gets_the_nonce_on_its_input_and_nothing_secret_as_an_argument(self):
-        command = scripts.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame, self.LIMITS, '/tmp/x')
+        command = scripts.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame,
+                                self.LIMITS, '/tmp/x')
         self.assertEqual(self.words(command), ['~', 'a b'])
         self.assertEqual(command.stdin, scripts.opening(self.frame))
         self.assertIn(NONCE.encode(), command.stdin)
         self.assertNotIn(NONCE, ' '.join(command.argv))
-        self.assertEqual((command.hello, command.timeout, command.stall, command.grace), (1.0, 2.0, 3.0, 5.0))
-        self.assertEqual((command.stdin_path, command.lifeline, command.label), ('/tmp/x', 0.0, 'h'))
+        self.assertEqual((command.hello, command.timeout, command.stall, command.grace),
+                         (1.0, 2.0, 3.0, 5.0))
+        self.assertEqual((command.stdin_path, command.lifeline, command.label),
+                         ('/tmp/x', 0.0, 'h'))
         self.assertIs(command.sink, self.frame)
 
     def test_a_guarded_command_gets_its_limits_its_sizes_and_its_own_arguments(self):
         payload = scripts.Payload(b'#!/bin/sh\n', '/tmp/in', 77)
-        command = scripts.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',), self.frame, self.LIMITS,
+        command = scripts.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',),
+                                  self.frame, self.LIMITS,
                                  payload)
-        self.assertEqual(self.words(command), ['5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
+        self.assertEqual(self.words(command),
+                         ['5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
         self.assertEqual(command.stdin, scripts.opening(self.frame) + b'#!/bin/sh\n')
         self.assertEqual((command.stdin_path, command.lifeline), ('/tmp/in', 20.0))
 
@@ -149,7 +165,8 @@ class Commands(unittest.TestCase):
         self.assertLess(2 * command.lifeline, self.LIMITS.lease)
 
     def test_this_machine_starts_in_the_login_directory_with_the_users_environment(self):
-        for host, expected in ((Host('h'), (None, {'A': 'b'})), (Host('localhost', 'local'), ('/home/me', None))):
+        for host, expected in ((Host('h'), (None, {'A': 'b'})),
+                               (Host('localhost', 'local'), ('/home/me', None))):
             with self.subTest(host=host.name):
                 command = scripts.plain(self.TRANSPORT, host, 'put', (), self.frame, self.LIMITS)
                 self.assertEqual((command.cwd, command.env), expected)
@@ -161,17 +178,21 @@ class Frames(unittest.TestCase):
     CASES = (       # name, stdout, payload, started, code, failure, noise
         ('all well', BEGIN + b'a\nb' + end(), b'a\nb', True, 0, None, b''),
         ('no output', BEGIN + end(3), b'', True, 3, None, b''),
-        ('noise before', b'Welcome!\n\x1b[2J' + BEGIN + b'x' + end(), b'x', True, 0, None, b'Welcome!\n\x1b[2J'),
+        ('noise before', b'Welcome!\n\x1b[2J' + BEGIN + b'x' + end(), b'x', True, 0, None,
+         b'Welcome!\n\x1b[2J'),
         ('noise without newline', b'$ ' + BEGIN + b'x' + end(), b'x', True, 0, None, b'$ '),
         ('noise after', BEGIN + b'x' + end() + b'bye\n', b'x', True, 0, None, b'bye\n'),
         ('a second end', BEGIN + b'x' + end(1) + end(), b'x', True, 1, None, end()),
-        ('foreign frames', BEGIN + b'\036beef end 0\n\036c0ffe end 0\n' + end(2), b'\036beef end 0\n\036c0ffe end 0\n', True,
+        ('foreign frames', BEGIN + b'\036beef end 0\n\036c0ffe end 0\n' + end(2),
+         b'\036beef end 0\n\036c0ffe end 0\n', True,
          2,
          None, b''),
-        ('foreign frame before', b'\036beef begin\n' + BEGIN + end(), b'', True, 0, None, b'\036beef begin\n'),
+        ('foreign frame before', b'\036beef begin\n' + BEGIN + end(), b'', True, 0, None,
+         b'\036beef begin\n'),
         ('separators', BEGIN + b'\036\036\036' + end(), b'\036\036\036', True, 0, None, b''),
         ('code 255', BEGIN + end(255), b'', True, 255, None, b''),
-        ('refused', BEGIN + b'x\036c0ffee fail home /x: no such directory\n', b'x', True, None, 'home /x: no such directory',
+        ('refused', BEGIN + b'x\036c0ffee fail home /x: no such directory\n', b'x', True, None,
+         'home /x: no such directory',
          b''),
         ('refused with nothing', BEGIN + b'\036c0ffee fail\n', b'', True, None, None, b''),
         ('cut in the payload', BEGIN + b'abc', b'abc', True, None, None, b''),
@@ -195,7 +216,8 @@ class Frames(unittest.TestCase):
         for name, stdout, _payload, _started, code, failure, _noise in self.CASES:
             with self.subTest(name):
                 frame = read(stdout).frame
-                self.assertEqual(frame.failure is not None, bool(failure) or name == 'refused with nothing')
+                self.assertEqual(frame.failure is not None,
+                                 bool(failure) or name == 'refused with nothing')
                 self.assertEqual(frame.failure if failure else None, failure)
                 self.assertFalse(frame.failure is not None and code is not None)
 
@@ -209,7 +231,8 @@ class Frames(unittest.TestCase):
 
     def test_output_is_handed_on_at_once_but_for_what_may_be_a_frame(self):
         taken = Taken()
-        for data, so_far in ((BEGIN, b''), (b'no newline', b'no newline'), (b'\036c0', b'no newline'),
+        for data, so_far in ((BEGIN, b''), (b'no newline', b'no newline'),
+                             (b'\036c0', b'no newline'),
                              (b'x', b'no newline\036c0x')):
             taken.frame.feed('stdout', data)
             self.assertEqual(taken.payload['stdout'], so_far)
@@ -257,11 +280,13 @@ class LastWords(unittest.TestCase):
                     for data in (BEGIN + before, words):
                         taken.frame.feed('stderr', data)
                     taken.frame.finish()
-                    self.assertEqual((taken.payload['stderr'], taken.frame.last_words), (before, words))
+                    self.assertEqual((taken.payload['stderr'], taken.frame.last_words),
+                                     (before, words))
 
     def test_they_are_kept_apart_when_they_come_in_one_piece_with_the_output(self):
         taken = read(stderr=BEGIN + b'warning\n' + LAST_WORDS[0])
-        self.assertEqual((taken.payload['stderr'], taken.frame.last_words), (b'warning\n', LAST_WORDS[0]))
+        self.assertEqual((taken.payload['stderr'], taken.frame.last_words),
+                         (b'warning\n', LAST_WORDS[0]))
 
     def test_they_are_kept_apart_behind_much_output_in_the_same_piece(self):
         lines = b'warning\n' * 1000
@@ -283,7 +308,8 @@ class LastWords(unittest.TestCase):
         for data in (BEGIN + b'run by ', b'ssh: it works\n'):
             taken.frame.feed('stderr', data)
         taken.frame.finish()
-        self.assertEqual((taken.payload['stderr'], taken.frame.last_words), (b'run by ssh: it works\n', b''))
+        self.assertEqual((taken.payload['stderr'], taken.frame.last_words),
+                         (b'run by ssh: it works\n', b''))
 
 
 if __name__ == '__main__':

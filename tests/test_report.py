@@ -20,19 +20,22 @@ EMPTY = report.Facts('sweep', '0.1.0', NOW, {}, OPEN, [], [], [])
 def many(tasks, hosts):
     """Facts of so many tasks on so many hosts, one with a long name, some with evil words."""
     die = random.Random(tasks)
-    names = ['h%d' % number for number in range(1, hosts)] + ['host-of-a-far-department.with-a-long.name.example.org']
+    names = (['h%d' % number for number in range(1, hosts)]
+             + ['host-of-a-far-department.with-a-long.name.example.org'])
     spans, failures, counts = [], [], {'new': tasks // 20, 'running': 0}
     for number in range(tasks):
         start = NOW - 80000 + 79000 * number / tasks
         outcome = die.choice(OUTCOMES) if number % 50 else 'running'
         host, end = die.choice(names), start + die.expovariate(1 / 300)
-        spans.append(report.Span(host, start, None if outcome == 'running' else end, outcome, '%06d sweep' % number))
+        spans.append(report.Span(host, start, None if outcome == 'running' else end, outcome,
+                                 '%06d sweep' % number))
         counts[outcome] = counts.get(outcome, 0) + 1
         if outcome in ('failed', 'lost', 'timeout', 'killed'):
             reason = EVIL if outcome == 'killed' else 'exit code %d' % die.randrange(100)
             failures.append(report.Failure('%06d' % number, 'sweep', host, outcome, reason, end))
     hours = {int(NOW // 3600) - back: (back, back % 7) for back in range(40)}
-    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'well', EVIL if number == 4 else '',
+    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'well',
+                             EVIL if number == 4 else '',
                              hours if number % 3 else {}) for number, name in enumerate(names)]
     return report.Facts(EVIL, '0.1.0', NOW, counts, OPEN, spans, rows, failures)
 
@@ -96,10 +99,12 @@ class Page(unittest.TestCase):
 
     def test_marks_add_up(self):
         spans = [report.Span('h1', NOW - 100 + second, NOW - 90 + second, outcome, 'x')
-                 for second, outcome in ((0, 'success'), (5, 'failed'), (20, 'running'), (80, 'success'))]
+                 for second, outcome in ((0, 'success'), (5, 'failed'), (20, 'running'),
+                                         (80, 'success'))]
         drawn = report._drawn(spans, NOW - 100, NOW, NOW)
         self.assertEqual(drawn.count('<rect'), 4)
-        self.assertEqual(len(set(re.findall(r' y="([\d.]+)"', drawn))), 2, 'those at the same time are in two lanes')
+        self.assertEqual(len(set(re.findall(r' y="([\d.]+)"', drawn))), 2,
+                         'those at the same time are in two lanes')
         self.assertIn('<title>x: failed, 10.0 s</title>', drawn)
         counted = report._counted(spans, NOW - 100, NOW, NOW)
         heights = {}
@@ -110,7 +115,8 @@ class Page(unittest.TestCase):
 
     def test_times_at_one_moment_and_hosts_without_history(self):
         spans = [report.Span('h1', NOW, NOW, 'success', 'x')]
-        facts = EMPTY._replace(spans=spans, counts={'success': 1}, hosts=[report.HostFacts('h1', 'lab', 'well', '', {})])
+        facts = EMPTY._replace(spans=spans, counts={'success': 1},
+                               hosts=[report.HostFacts('h1', 'lab', 'well', '', {})])
         self.assertIn('nothing known', report.page(facts))
 
 
@@ -186,7 +192,8 @@ class InABrowser(ProgramTestCase):
                 self.assertGreater(os.path.getsize(path), 20000, 'a picture of nothing is small')
 
     def test_the_browser_finds_what_is_wrong(self):
-        style = '<style>.a { width: 2000px } .b { width: 40px; overflow: hidden; white-space: nowrap }</style>'
+        style = ('<style>.a { width: 2000px } .b { width: 40px; overflow: hidden; white-space: '
+                 'nowrap }</style>')
         page = style + '<div class="a">wide</div><div class="b">this text is cut</div>'
         found = browser.look(self.scratch, page, 360)['found']
         self.assertTrue(any('stands out' in text for text in found), found)

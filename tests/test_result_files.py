@@ -1,4 +1,6 @@
-"""What comes home of a task: symbolic links, what is new or different, odd names and modes, on every kind of host."""
+"""What comes home of a task: symbolic links, what is new or different, odd names and modes, on
+every kind of host.
+"""
 
 import io
 import os
@@ -25,12 +27,15 @@ DIR, SYM = tarfile.DIRTYPE, tarfile.SYMTYPE
 
 def tree(path):
     """tree_of a directory, with text as the content of files."""
-    return {name: content.decode('utf-8', 'surrogateescape') if isinstance(content, bytes) else content
+    return {name: content.decode('utf-8', 'surrogateescape') if isinstance(content, bytes)
+            else content
             for name, content in tree_of(path).items()}
 
 
 class FetchTestCase(LeakCheckedTestCase):
-    """A task's directory as its host has it, what sh/fetch.sh sends of it, and what becomes of that here."""
+    """A task's directory as its host has it, what sh/fetch.sh sends of it, and what becomes of that
+    here.
+    """
 
     def setUp(self):
         super().setUp()
@@ -62,14 +67,18 @@ class FetchTestCase(LeakCheckedTestCase):
         self.in_folder('t/%s/work' % KEY, command)
 
     def in_folder(self, folder, command):
-        subprocess.run(['bash', '-c', command], cwd=os.path.join(self.home, '.lwt', folder), check=True)
+        subprocess.run(['bash', '-c', command], cwd=os.path.join(self.home, '.lwt', folder),
+                       check=True)
 
     def fetch(self, d_fetch):
         """Fetch; returns (the tree of result/, the Arrived, what else was told)."""
-        script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']), (KEY, INPUT, d_fetch))
+        script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
+                                        (KEY, INPUT, d_fetch))
         env = {'PATH': self.search, 'HOME': self.home, MARK: self.mark}
-        done = subprocess.run(['/bin/sh', '-c', 'exec %s -c "$0"' % self.shell, os.fsdecode(script)], cwd=self.home, env=env,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(['/bin/sh', '-c', 'exec %s -c "$0"' % self.shell,
+                               os.fsdecode(script)], cwd=self.home, env=env,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=60)
         stream = os.path.join(self.scratch, 'stream')
         with open(stream, 'wb') as file:
             file.write(done.stdout)
@@ -96,57 +105,77 @@ LINKS = (       # what the task did, d_fetch, what is to come
     ('mkdir -p run3/out; echo x > run3/out/f; ln -s run3 latest', 'latest/out/f', {'f': 'x\n'}),
     ('echo x > f; ln -s . latest', 'latest', {'f': 'x\n', 'latest': ('link', '.')}),
     # links within what is fetched
-    ('mkdir -p out/d; echo x > out/a; ln -s a out/b; ln -s ../a out/d/up; ln -s d out/e; ln -s e/up out/f; ln -s . out/self; '
+    ('mkdir -p out/d; echo x > out/a; ln -s a out/b; ln -s ../a out/d/up; ln -s d out/e; ln -s '
+     'e/up out/f; ln -s . out/self; '
      'ln -s ../../out/a out/d/round', 'out',
-     {'a': 'x\n', 'b': ('link', 'a'), 'd': None, 'd/up': ('link', '../a'), 'e': ('link', 'd'), 'f': ('link', 'e/up'),
+     {'a': 'x\n', 'b': ('link', 'a'), 'd': None, 'd/up': ('link', '../a'), 'e': ('link', 'd'),
+      'f': ('link', 'e/up'),
       'self': ('link', '.'), 'd/round': 'x\n'}),
     # links to other parts of the task's directory
-    ('mkdir -p out data/in; echo x > data/x; echo y > other; ln -s x data/l; ln -s ../other data/o; ln -s ../x data/in/up; '
+    ('mkdir -p out data/in; echo x > data/x; echo y > other; ln -s x data/l; ln -s ../other '
+     'data/o; ln -s ../x data/in/up; '
      'ln -s ../data/x out/x; ln -s ../data out/all', 'out',
-     {'x': 'x\n', 'all': None, 'all/x': 'x\n', 'all/l': ('link', 'x'), 'all/o': 'y\n', 'all/in': None,
+     {'x': 'x\n', 'all': None, 'all/x': 'x\n', 'all/l': ('link', 'x'), 'all/o': 'y\n',
+      'all/in': None,
       'all/in/up': ('link', '../x')}),
-    ('mkdir out data; echo x > data/x; ln -s ../data/x out/y; ln -s y out/x; ln -s ../data out/d; ln -s d/x out/z', 'out',
+    ('mkdir out data; echo x > data/x; ln -s ../data/x out/y; ln -s y out/x; ln -s ../data out/d; '
+     'ln -s d/x out/z', 'out',
      {'x': ('link', 'y'), 'y': 'x\n', 'd': None, 'd/x': 'x\n', 'z': ('link', 'd/x')}),
-    ('mkdir out data; echo x > data/x; ln -s run4 data/.l; mkdir run4; echo 4 > run4/f; ln -s ../run4 data/l; rm data/.l; '
-     'ln -s ../data/l/f out/f; ln -s ../data/l out/g', 'out', {'f': '4\n', 'g': None, 'g/f': '4\n'}),
-    ('mkdir -p out/deep/er data; echo x > data/x; ln -s ../../../data out/deep/er/d; ln -s d/../y out/deep/er/y; '
-     'echo top > y', 'out', {'deep': None, 'deep/er': None, 'deep/er/d': None, 'deep/er/d/x': 'x\n', 'deep/er/y': 'top\n'}),
+    ('mkdir out data; echo x > data/x; ln -s run4 data/.l; mkdir run4; echo 4 > run4/f; ln -s '
+     '../run4 data/l; rm data/.l; '
+     'ln -s ../data/l/f out/f; ln -s ../data/l out/g', 'out',
+     {'f': '4\n', 'g': None, 'g/f': '4\n'}),
+    ('mkdir -p out/deep/er data; echo x > data/x; ln -s ../../../data out/deep/er/d; ln -s d/../y '
+     'out/deep/er/y; '
+     'echo top > y', 'out', {'deep': None, 'deep/er': None, 'deep/er/d': None, 'deep/er/d/x': 'x\n',
+                             'deep/er/y': 'top\n'}),
     # absolute links into the task's own directory
-    ('mkdir out data; echo x > data/x; echo f > out/f; ln -s "$PWD/data/x" out/x; ln -s "$PWD/data" out/d; ln -s "$PWD/out/f" '
+    ('mkdir out data; echo x > data/x; echo f > out/f; ln -s "$PWD/data/x" out/x; ln -s '
+     '"$PWD/data" out/d; ln -s "$PWD/out/f" '
      'out/g; ln -s "$PWD/out" out/top', 'out',
      {'f': 'f\n', 'x': 'x\n', 'd': None, 'd/x': 'x\n', 'g': 'f\n', 'top': ('link', '.')}),
     # links to what encloses them
-    ('mkdir -p out/d; echo x > out/f; echo y > g; ln -s .. out/loop; ln -s ../../out out/d/up', 'out',
-     {'f': 'x\n', 'd': None, 'd/up': ('link', '..'), 'loop': None, 'loop/g': 'y\n', 'loop/out': None, 'loop/out/f': 'x\n',
+    ('mkdir -p out/d; echo x > out/f; echo y > g; ln -s .. out/loop; ln -s ../../out out/d/up',
+     'out',
+     {'f': 'x\n', 'd': None, 'd/up': ('link', '..'), 'loop': None, 'loop/g': 'y\n',
+      'loop/out': None, 'loop/out/f': 'x\n',
       'loop/out/d': None, 'loop/out/d/up': ('link', '../../out'), 'loop/out/loop': ('link', '..')}),
     ('mkdir out a b; ln -s ../b a/to_b; ln -s ../a b/to_a; ln -s ../a out/a; echo x > b/f', 'out',
      {'a': None, 'a/to_b': None, 'a/to_b/f': 'x\n', 'a/to_b/to_a': ('link', '..')}),
     # odd names
-    ("mkdir out 'da\nta'; echo x > 'da\nta/-n \\'; ln -s '../da\nta' 'out/l\n'; ln -s '../da\nta/-n \\' out/-f; "
+    ("mkdir out 'da\nta'; echo x > 'da\nta/-n \\'; ln -s '../da\nta' 'out/l\n'; ln -s "
+     "'../da\nta/-n \\' out/-f; "
      "ln -s '../da\nta' \"$(printf 'out/\\377')\"", 'out',
      {'l\n': None, 'l\n/-n \\': 'x\n', '-f': 'x\n', '\udcff': None, '\udcff/-n \\': 'x\n'}),
     # hard links
-    ('mkdir out; echo x > out/a; ln out/a out/b; ln out/a outside', 'out', {'a': 'x\n', 'b': 'x\n'}),
-    ('mkdir out; echo x > a; ln a b; ln -s ../a out/a; ln -s ../b out/b', 'out', {'a': 'x\n', 'b': 'x\n'}),
+    ('mkdir out; echo x > out/a; ln out/a out/b; ln out/a outside', 'out',
+     {'a': 'x\n', 'b': 'x\n'}),
+    ('mkdir out; echo x > a; ln a b; ln -s ../a out/a; ln -s ../b out/b', 'out',
+     {'a': 'x\n', 'b': 'x\n'}),
 )
 
 NEW_LINKS = (   # the same without d_fetch; the input holds `input` and `folder/f`
     ('ln -s input l; ln -s "$PWD/input" m; mkdir d; ln -s ../input d/up; ln -s l n', {
         'l': 'in\n', 'm': 'in\n', 'd': None, 'd/up': 'in\n', 'n': ('link', 'l')}),
     ('ln -s folder l; ln -s folder/f m', {'l': None, 'l/f': 'f\n', 'm': 'f\n'}),
-    ('ln -s folder l; echo new > folder/new', {'folder': None, 'folder/new': 'new\n', 'l': None, 'l/f': 'f\n', 'l/new': 'new\n'}),
+    ('ln -s folder l; echo new > folder/new',
+     {'folder': None, 'folder/new': 'new\n', 'l': None, 'l/f': 'f\n', 'l/new': 'new\n'}),
     ('mkdir d; echo x > d/x; ln -s d e; ln -s x d/y; ln -s ../input d/z', {
         'd': None, 'd/x': 'x\n', 'e': ('link', 'd'), 'd/y': ('link', 'x'), 'd/z': 'in\n'}),
     ('ln -s . here; ln -s .. folder/up; ln -s "$PWD" folder/top; echo x > x', {
-        'here': ('link', '.'), 'x': 'x\n', 'folder': None, 'folder/up': ('link', '..'), 'folder/top': ('link', '..')}),
+        'here': ('link', '.'), 'x': 'x\n', 'folder': None, 'folder/up': ('link', '..'),
+        'folder/top': ('link', '..')}),
 )
 
-LOST = (        # what the task did besides `echo x > out/f`, d_fetch, what comes, the words that say why
+# What the task did besides `echo x > out/f`, d_fetch, what comes, the words that say why.
+LOST = (
     ('ln -s nosuch out/l', 'out', {'f': 'x\n'}, 'out/l: dangling link (to nosuch)'),
     ('ln -s f/x out/l', 'out', {'f': 'x\n'}, 'out/l: dangling link (to f/x)'),
     ('ln -s l out/l', 'out', {'f': 'x\n'}, 'out/l: link that leads to itself (to l)'),
-    ('ln -s m out/l; ln -s l out/m', 'out', {'f': 'x\n'}, 'out/l: link that leads to itself (to m)'),
-    ('ln -s /etc/passwd out/l', 'out', {'f': 'x\n'}, "out/l: the link leads out of the task's directory (to /etc/passwd)"),
+    ('ln -s m out/l; ln -s l out/m', 'out', {'f': 'x\n'},
+     'out/l: link that leads to itself (to m)'),
+    ('ln -s /etc/passwd out/l', 'out', {'f': 'x\n'},
+     "out/l: the link leads out of the task's directory (to /etc/passwd)"),
     ('ln -s ../../run.stdout out/l', 'out', {'f': 'x\n'},
      "out/l: the link leads out of the task's directory (to ../../run.stdout)"),
     ('ln -s ../../../../../.. out/l', 'out', {'f': 'x\n'},
@@ -154,8 +183,10 @@ LOST = (        # what the task did besides `echo x > out/f`, d_fetch, what come
     ('mkdir d; ln -s /etc d/e; ln -s ../d out/l', 'out', {'f': 'x\n', 'l': None},
      "d/e: the link leads out of the task's directory (to /etc)"),
     ('ln -s nosuch latest', 'latest', {}, 'latest: dangling link (to nosuch)'),
-    ('ln -s /etc latest', 'latest', {}, "latest: the link leads out of the task's directory (to /etc)"),
-    ('ln -s /etc latest', 'latest/ssh', {}, "latest/ssh: the link leads out of the task's directory"),
+    ('ln -s /etc latest', 'latest', {},
+     "latest: the link leads out of the task's directory (to /etc)"),
+    ('ln -s /etc latest', 'latest/ssh', {},
+     "latest/ssh: the link leads out of the task's directory"),
     ('ln -s latest latest', 'latest', {}, 'latest: link that leads to itself (to latest)'),
     ('ln -s nosuch new', '', {'out': None, 'out/f': 'x\n'}, 'new: dangling link (to nosuch)'),
     ('ln -s ../cancel new', '', {'out': None, 'out/f': 'x\n'},
@@ -197,11 +228,13 @@ class Links(FetchTestCase):
                     came, arrived, told = self.fetch(d_fetch)
                     self.assertEqual((came, told), (expected, ['tar 0']))
                     self.assertIn(said, ' '.join(arrived.missing + arrived.refused))
-                    self.assertEqual(len(arrived.missing + arrived.refused), 2 if 'out/m' in command else 1, arrived)
+                    self.assertEqual(len(arrived.missing + arrived.refused),
+                                     2 if 'out/m' in command else 1, arrived)
         self.in_each(come)
 
 
-PREPARE = 'echo one > a.txt; echo two > b.txt; mkdir d; echo x > d/x; echo y > d/y; ln -s a.txt l; cp a.txt conf; cp b.txt old'
+PREPARE = ('echo one > a.txt; echo two > b.txt; mkdir d; echo x > d/x; echo y > d/y; ln -s a.txt '
+           'l; cp a.txt conf; cp b.txt old')
 
 CHANGES = (     # what the task did to that, what comes: '=' stands for nothing else
     (':', {}),
@@ -218,16 +251,20 @@ CHANGES = (     # what the task did to that, what comes: '=' stands for nothing 
     ('rm a.txt; ln -s b.txt a.txt', {'a.txt': 'two\n'}),
     ('rm l; echo file > l', {'l': 'file\n'}),
     ('rm l; ln -s b.txt l', {'l': 'two\n'}),
-    ('tar -cf - d | (mkdir new; cd new; tar -xpf -)', {'new': None, 'new/d': None, 'new/d/x': 'x\n', 'new/d/y': 'y\n'}),
-    ('mkdir -p e/m/p/t/y', {'e': None, 'e/m': None, 'e/m/p': None, 'e/m/p/t': None, 'e/m/p/t/y': None}),
+    ('tar -cf - d | (mkdir new; cd new; tar -xpf -)',
+     {'new': None, 'new/d': None, 'new/d/x': 'x\n', 'new/d/y': 'y\n'}),
+    ('mkdir -p e/m/p/t/y',
+     {'e': None, 'e/m': None, 'e/m/p': None, 'e/m/p/t': None, 'e/m/p/t/y': None}),
     ('mv d moved', {'moved': None, 'moved/x': 'x\n', 'moved/y': 'y\n'}),
     ('touch -d 1980-01-01 new; touch -d 2099-01-01 later', {'new': '', 'later': ''}),
     ("mkdir 'a\nb'; echo x > 'a\nb/c\n'; echo y > 'd/x\n'; echo changed > d/y",
      {'a\nb': None, 'a\nb/c\n': 'x\n', 'd': None, 'd/x\n': 'y\n', 'd/y': 'changed\n'}),
     ("echo x > 'back\\n'; mkdir 't\\\\t'; echo x > 't\\\\t/n\\\\n'",
      {'back\\n': 'x\n', 't\\\\t': None, 't\\\\t/n\\\\n': 'x\n'}),
-    ("echo x > 'back\\slash'; echo y > ./-rf; echo z > ' blanks '; echo w > $'\\xff\\xfe'; echo v > $'\\x01'; echo u > $'tab\\t'",
-     {'back\\slash': 'x\n', '-rf': 'y\n', ' blanks ': 'z\n', os.fsdecode(b'\xff\xfe'): 'w\n', '\x01': 'v\n', 'tab\t': 'u\n'}),
+    ("echo x > 'back\\slash'; echo y > ./-rf; echo z > ' blanks '; echo w > $'\\xff\\xfe'; echo v "
+     "> $'\\x01'; echo u > $'tab\\t'",
+     {'back\\slash': 'x\n', '-rf': 'y\n', ' blanks ': 'z\n', os.fsdecode(b'\xff\xfe'): 'w\n',
+      '\x01': 'v\n', 'tab\t': 'u\n'}),
 )
 
 
@@ -237,44 +274,62 @@ class Changes(FetchTestCase):
     maxDiff = None
 
     def test_FR_2_what_is_different_comes_whatever_its_time(self):
-        """FR-2: whatever a task did to its input, by whatever time a file has, it comes; what it left alone does not."""
+        """FR-2: whatever a task did to its input, by whatever time a file has, it comes; what it
+        left alone does not.
+        """
         def come():
             for command, expected in CHANGES:
                 with self.subTest(command=command):
                     self.make(command, PREPARE)
                     came, arrived, told = self.fetch('')
                     if self.method == 'content' and ('\n' in command or '\\' in command):
-                        came = {name: came[name] for name in came if name in expected}      # the rest comes as well there
-                    self.assertEqual((came, arrived, told), (expected, result_files.Arrived(bool(expected)), ['tar 0']))
+                        # The rest comes as well there.
+                        came = {name: came[name] for name in came if name in expected}
+                    self.assertEqual((came, arrived, told),
+                                     (expected, result_files.Arrived(bool(expected)), ['tar 0']))
         self.in_each(come)
 
 
 class Modes(FetchTestCase):
-    """FR-36: files and directories have the modes that the task gave them, within the umask, at every level."""
+    """FR-36: files and directories have the modes that the task gave them, within the umask, at
+    every level.
+    """
 
-    COMMAND = ('umask 022; mkdir -p out/a/b; echo x > out/f; echo x > out/a/b/f; chmod 640 out/f; chmod 750 out/a/b; '
-               'echo x > out/run; chmod 4755 out/run; echo x > out/ro; chmod 444 out/ro; mkdir out/shut; echo x > out/shut/f; '
-               'mkdir out/t; chmod 3777 out/t; ln -s ../other out/copy; mkdir other; echo x > other/f; chmod 604 other/f; '
+    COMMAND = (
+        'umask 022; mkdir -p out/a/b; echo x > out/f; echo x > out/a/b/f; chmod 640 out/f; chmod '
+        '750 out/a/b; '
+               'echo x > out/run; chmod 4755 out/run; echo x > out/ro; chmod 444 out/ro; mkdir '
+               'out/shut; echo x > out/shut/f; '
+               'mkdir out/t; chmod 3777 out/t; ln -s ../other out/copy; mkdir other; echo x > '
+               'other/f; chmod 604 other/f; '
                'chmod 705 other')
 
     def modes(self):
-        return {os.path.relpath(os.path.join(root, name), self.result): os.lstat(os.path.join(root, name)).st_mode & 0o7777
+        return {os.path.relpath(os.path.join(root, name),
+                                self.result): os.lstat(os.path.join(root, name)).st_mode & 0o7777
                 for root, dirs, names in os.walk(self.result) for name in dirs + names}
 
     def test_FR_36_modes_are_those_of_the_task_within_the_umask(self):
-        """FR-36: as the task made them; never setuid, setgid or sticky; removable by their owner."""
+        """FR-36: as the task made them; never setuid, setgid or sticky; removable by their owner.
+        """
         def come():
             for umask in (0o022, 0o077, 0o000, 0o027):
                 os.umask(umask)
-                for command, d_fetch in ((self.COMMAND, 'out'), (self.COMMAND + '; rm out/copy; mv out/* .; rmdir out', '')):
+                for command, d_fetch in ((self.COMMAND, 'out'),
+                                         (self.COMMAND + '; rm out/copy; mv out/* .; rmdir out',
+                                          '')):
                     with self.subTest(umask='%03o' % umask, d_fetch=d_fetch):
                         self.make(command)
                         self.fetch(d_fetch)
-                        wanted = {'f': 0o640, 'a': 0o755, 'a/b': 0o750, 'a/b/f': 0o644, 'run': 0o755, 'ro': 0o444,
-                                  'shut': 0o755, 'shut/f': 0o644, 't': 0o777, 'copy': 0o705, 'copy/f': 0o604}
-                        found = {name: mode for name, mode in self.modes().items() if name in wanted}
-                        self.assertEqual(found, {name: mode & ~umask for name, mode in wanted.items()
-                                                 if d_fetch or not name.startswith('copy')})
+                        wanted = {'f': 0o640, 'a': 0o755, 'a/b': 0o750, 'a/b/f': 0o644,
+                                  'run': 0o755, 'ro': 0o444,
+                                  'shut': 0o755, 'shut/f': 0o644, 't': 0o777, 'copy': 0o705,
+                                  'copy/f': 0o604}
+                        found = {name: mode
+                                 for name, mode in self.modes().items() if name in wanted}
+                        self.assertEqual(found,
+                                         {name: mode & ~umask for name, mode in wanted.items()
+                                          if d_fetch or not name.startswith('copy')})
                         self.assertEqual(os.stat(self.result).st_mode & 0o7777, 0o755 & ~umask)
                 shutil.rmtree(self.result)
         self.in_each(come)
@@ -297,7 +352,9 @@ def member(name, kind=tarfile.REGTYPE, link='', content=b''):
 
 
 def levels(count, length=0, content=b''):
-    """Members: out, D and E each hold so many links to the next directory; F, the last, holds a file."""
+    """Members: out, D and E each hold so many links to the next directory; F, the last, holds a
+    file.
+    """
     found = [member('work/F/f', content=content)]
     for directory, target in (('out', 'D'), ('D', 'E'), ('E', 'F')):
         found.append(member('work/' + directory, DIR))
@@ -308,7 +365,9 @@ def levels(count, length=0, content=b''):
 
 
 class HostileLinks(unittest.TestCase):
-    """SR-4 and SR-6: links that contradict what came, or multiply it, harm only the result of their task."""
+    """SR-4 and SR-6: links that contradict what came, or multiply it, harm only the result of their
+    task.
+    """
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
@@ -335,11 +394,14 @@ class HostileLinks(unittest.TestCase):
 
     def test_SR_4_a_directory_where_the_file_should_be(self):
         """SR-4: work/out is a link to a file, and yet a directory that holds one of its name."""
-        arrived = self.unpack(member('work/out/out/f'), member('./work/real'), member('work/out', SYM, 'real'))
+        arrived = self.unpack(member('work/out/out/f'), member('./work/real'),
+                              member('work/out', SYM, 'real'))
         self.assertIn('Is a directory', ' '.join(arrived.missing))
 
     def test_SR_6_links_that_multiply_each_other(self):
-        """SR-6: three levels of links make many steps of few members, of empty files or links that dangle."""
+        """SR-6: three levels of links make many steps of few members, of empty files or links that
+        dangle.
+        """
         for count in (10, 28, 100):
             for last in (member('work/F/g'), member('work/F/g', SYM, 'nowhere')):
                 with self.subTest(count=count, kind=last[0].type):
@@ -355,21 +417,29 @@ class HostileLinks(unittest.TestCase):
         """SR-6: copies have GROWTH times the bytes of what came, and a few in any case."""
         with mock.patch.object(budgets, 'GROWTH_LEAST', 0):
             self.assertEqual(self.unpack(*levels(2, content=bytes(10 ** 5))).missing, ())
-            self.assert_refused(self.unpack(*levels(4, content=bytes(10 ** 6))), 'more than a result may hold')
+            self.assert_refused(self.unpack(*levels(4, content=bytes(10 ** 6))),
+                                'more than a result may hold')
 
     def test_SR_6_links_that_lead_far(self):
-        """SR-6: places that are too long or too deep are none, and there is an end of following paths."""
+        """SR-6: places that are too long or too deep are none, and there is an end of following
+        paths.
+        """
         for name, count in (('y' * 250, 20), ('y', budgets.DEPTH + 1)):
-            chain = [member('work/c%d/%s' % (number, name), SYM, '../c%d' % (number + 1)) for number in range(count)]
-            self.assert_refused(self.unpack(*chain, member('work/c%d' % count, DIR), member('work/out/l', SYM, '../c0')),
+            chain = [member('work/c%d/%s' % (number, name), SYM, '../c%d' % (number + 1))
+                     for number in range(count)]
+            self.assert_refused(self.unpack(*chain, member('work/c%d' % count, DIR),
+                                            member('work/out/l', SYM, '../c0')),
                                 'more than a result may hold')
         with mock.patch.object(budgets, 'LOOKS_LEAST', 1000):
-            self.assert_refused(self.unpack(member('work/D', DIR), member('work/out/a', SYM, '../D'), *[
-                member('work/out/l%d' % number, SYM, '../D/' * 300) for number in range(20)]), 'more than a result may hold')
+            self.assert_refused(
+                self.unpack(member('work/D', DIR), member('work/out/a', SYM, '../D'), *[
+                member('work/out/l%d' % number, SYM, '../D/' * 300) for number in range(20)]),
+                'more than a result may hold')
 
     def test_SR_6_links_imply_directories_too(self):
         """SR-6: a link that is only told makes none, but their names are kept."""
-        arrived = self.unpack(*[member('work/out/%d/%s' % (number, '/'.join('d' * 90)), SYM, 'x') for number in range(60)])
+        arrived = self.unpack(*[member('work/out/%d/%s' % (number, '/'.join('d' * 90)), SYM, 'x')
+                                for number in range(60)])
         self.assert_refused(arrived, 'directories')
 
 
@@ -379,24 +449,33 @@ class Life(TaskTestCase):
     def kept(self):
         """The directories on the host that still hold results."""
         folder = self.path('home', '.lwt', 't')
-        return [name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name, 'work'))]
+        return [name
+                for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name, 'work'))]
 
     def test_FR_1_what_cannot_come_stays_on_the_host_until_rm_or_retry(self):
         """FR-1: state failed, the link named, the directory kept for longer than `keep` days."""
-        self.describe('half', 'exec : mkdir out; echo x > out/f; [ -e ~/fine ] || ln -s /etc/hosts out/l\nd_fetch : out\n')
-        self.describe('good', 'exec : mkdir run3; echo x > run3/f; ln -s run3 latest\nd_fetch : latest\n')
+        self.describe('half',
+                      'exec : mkdir out; echo x > out/f; [ -e ~/fine ] || ln -s /etc/hosts '
+                      'out/l\nd_fetch : out\n')
+        self.describe('good',
+                      'exec : mkdir run3; echo x > run3/f; ln -s run3 latest\nd_fetch : latest\n')
         self.add('half', 'half', 'good')
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1, done)
-        self.assertIn("failed on localhost: result incomplete: out/l: the link leads out of the task's directory (to /etc/hosts);"
+        self.assertIn(
+            "failed on localhost: result incomplete: out/l: the link leads out of the task's "
+            "directory (to /etc/hosts);"
                       ' its directory stays there until lwt task rm or retry', done.err)
-        self.assertEqual([task['outcome'] for task in self.shown()], ['failed', 'failed', 'success'])
-        self.assertEqual([tree(os.path.join(where, 'result')) for where in self.results()], [{'f': 'x\n'}] * 3)
+        self.assertEqual([task['outcome'] for task in self.shown()],
+                         ['failed', 'failed', 'success'])
+        self.assertEqual([tree(os.path.join(where, 'result')) for where in self.results()],
+                         [{'f': 'x\n'}] * 3)
         self.assertEqual(len(self.kept()), 2)
         later = ('--set', 'keep=0')
         for _ in range(2):
             self.lwt(*later, 'task', 'update')
-        self.assertEqual((len(self.kept()), len(self.shown())), (2, 2), 'the one that is home is forgotten')
+        self.assertEqual((len(self.kept()), len(self.shown())), (2, 2),
+                         'the one that is home is forgotten')
         kept = self.shown()[0]['kept']
         self.assertEqual([os.path.basename(one['path']) in self.kept() for one in kept], [True])
         self.assertIn('kept : localhost:~/.lwt/t/', self.lwt('task', 'show', '1').out)
@@ -409,14 +488,17 @@ class Life(TaskTestCase):
 
     def test_FR_1_a_later_success_frees_what_an_earlier_attempt_keeps(self):
         """FR-1: after `keep` days."""
-        self.describe('twice', 'exec : mkdir out; echo x > out/f; [ $LWT_ATTEMPT = 2 ] || ln -s x out/l\nd_fetch : out\n'
+        self.describe('twice',
+                      'exec : mkdir out; echo x > out/f; [ $LWT_ATTEMPT = 2 ] || ln -s x '
+                      'out/l\nd_fetch : out\n'
                       'retries : 1\nretry_on : failed\n')
         self.add('twice')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(len(self.kept()), 1)
         self.lwt('--set', 'keep=0', 'task', 'update')
         self.assertEqual(len(self.kept()), 1, 'due when the success was recorded')
-        self.describe('again', 'exec : mkdir out; [ $LWT_ATTEMPT = 2 ] || ln -s x out/l\nd_fetch : out\n'
+        self.describe('again',
+                      'exec : mkdir out; [ $LWT_ATTEMPT = 2 ] || ln -s x out/l\nd_fetch : out\n'
                       'retries : 1\nretry_on : failed\n')
         self.add('again')
         self.assertEqual(self.lwt('--set', 'keep=0', 'task', 'run').code, 0)
@@ -424,28 +506,37 @@ class Life(TaskTestCase):
 
     def test_FR_2_what_a_task_changes_at_once_is_seen(self):
         """FR-2: with the clocks of the file system and of the shells that are here."""
-        self.describe('fast', 'exec : mv a.txt b.txt\n', a_txt='one\n', b_txt='two\n', c_txt='six\n')
+        self.describe('fast', 'exec : mv a.txt b.txt\n', a_txt='one\n', b_txt='two\n',
+                      c_txt='six\n')
         self.add('fast', '--array', '1-6')
         self.assertEqual(self.lwt('task', 'run').code, 0)
-        self.assertEqual([tree(os.path.join(where, 'result')) for where in self.results()], [{'b.txt': 'one\n'}] * 6)
+        self.assertEqual([tree(os.path.join(where, 'result')) for where in self.results()],
+                         [{'b.txt': 'one\n'}] * 6)
 
     def test_FR_4_processes_that_a_task_leaves_are_ended_and_told(self):
         """FR-4: whatever session or group they are in, before the results are fetched."""
         late = 'sh -c "sleep 60; echo late > out/late"'
-        commands = {'plain': '(%s) &' % late, 'nohup': 'nohup %s &' % late, 'session': 'setsid %s &' % late,
-                    'orphan': '(setsid %s &) ; sleep 0.3' % late, 'clean': 'env -i PATH="$PATH" %s &' % late,
-                    'deaf': 'sh -c "trap : TERM; while :; do echo x >> out/late; sleep 0.05; done" & sleep 0.2'}
+        commands = {'plain': '(%s) &' % late, 'nohup': 'nohup %s &' % late,
+                    'session': 'setsid %s &' % late,
+                    'orphan': '(setsid %s &) ; sleep 0.3' % late,
+                    'clean': 'env -i PATH="$PATH" %s &' % late,
+                    'deaf': 'sh -c "trap : TERM; while :; do echo x >> out/late; sleep 0.05; done" '
+                            '& sleep 0.2'}
         for name, command in commands.items():
             self.describe(name, 'exec : mkdir out; echo x > out/f; %s\nd_fetch : out\n' % command)
-        self.describe('none', 'exec : mkdir out; echo x > out/f; sleep 0.1 & wait\nd_fetch : out\ntimeout : 60\n')
+        self.describe('none',
+                      'exec : mkdir out; echo x > out/f; sleep 0.1 & wait\nd_fetch : out\ntimeout '
+                      ': 60\n')
         self.add('none', *commands)
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 0, done)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
         for task in self.shown():
             with self.subTest(name=task['name']):
-                self.assertRegex(task['reason'], '^$' if task['name'] == 'none' else 'left running w(as|ere) ended')
-                self.assertEqual(sorted(set(os.listdir(os.path.join(task['result'], 'result'))) - {'late'}), ['f'])
+                self.assertRegex(task['reason'],
+                                 '^$' if task['name'] == 'none' else 'left running w(as|ere) ended')
+                self.assertEqual(sorted(
+                    set(os.listdir(os.path.join(task['result'], 'result'))) - {'late'}), ['f'])
         self.assertEqual(self.kept(), [])
 
 

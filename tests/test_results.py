@@ -21,18 +21,24 @@ from lwt.workspace.layout import Workspace
 
 
 class Places(unittest.TestCase):
-    """The contents of d_fetch go into result/, the standard streams beside it; all else in the task's directory is for links."""
+    """The contents of d_fetch go into result/, the standard streams beside it; all else in the
+    task's directory is for links.
+    """
 
     TABLE = (       # d_fetch, name, is it a directory, place
         ('', 'run.stdout', False, 'run.stdout'), ('', 'run.stderr', False, 'run.stderr'),
         ('out', 'run.stdout', False, 'run.stdout'),
-        ('', 'work', True, 'result'), ('', 'work/x', False, 'result/x'), ('', 'work/d/x', False, 'result/d/x'),
-        ('', 'cancel', False, ''), ('', 'fate', False, ''), ('', 'run.code', False, ''), ('', 'workshop/x', False, ''),
+        ('', 'work', True, 'result'), ('', 'work/x', False, 'result/x'),
+        ('', 'work/d/x', False, 'result/d/x'),
+        ('', 'cancel', False, ''), ('', 'fate', False, ''), ('', 'run.code', False, ''),
+        ('', 'workshop/x', False, ''),
         ('', 'work/run.stdout', False, 'result/run.stdout'),
         ('out', 'work/out', True, 'result'), ('out', 'work/out/x', False, 'result/x'),
         ('out', 'work/other', False, '.beyond/work/other'),
-        ('out', 'work/outer/x', False, '.beyond/work/outer/x'), ('out', 'work', True, '.beyond/work'),
-        ('', './work/x', False, '.beyond/work/x'), ('', './run.stdout', False, ''), ('out', 'out/x', False, ''),
+        ('out', 'work/outer/x', False, '.beyond/work/outer/x'),
+        ('out', 'work', True, '.beyond/work'),
+        ('', './work/x', False, '.beyond/work/x'), ('', './run.stdout', False, ''),
+        ('out', 'out/x', False, ''),
         ('d/out', 'work/d/out/x', False, 'result/x'), ('d/out', 'work/d', True, '.beyond/work/d'),
         ('d/log.txt', 'work/d/log.txt', False, 'result/log.txt'),
     )
@@ -68,7 +74,9 @@ KEY = 'ab' * 16 + '.1'
 
 
 class Blame(unittest.TestCase):
-    """SR-7: what a host sends is the problem of that host; what this machine cannot do ends the run."""
+    """SR-7: what a host sends is the problem of that host; what this machine cannot do ends the
+    run.
+    """
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
@@ -90,29 +98,35 @@ class Blame(unittest.TestCase):
             return run.reports([books.unpack(inbox, {KEY: ('out', 0)}, 'h')])[0]
 
     def test_SR_7_links_that_contradict_what_came(self):
-        parcel = self.unpack(('work/out/out/f', tarfile.REGTYPE, ''), ('./work/real', tarfile.REGTYPE, ''),
+        parcel = self.unpack(('work/out/out/f', tarfile.REGTYPE, ''),
+                             ('./work/real', tarfile.REGTYPE, ''),
                              ('work/out', tarfile.SYMTYPE, 'real'))
-        self.assertEqual((parcel.problem, parcel.came[KEY].problem), ('', 'out: Is a directory (to real)'))
+        self.assertEqual((parcel.problem, parcel.came[KEY].problem),
+                         ('', 'out: Is a directory (to real)'))
 
     def test_SR_7_errors_of_this_machine_and_others(self):
         for number in sorted(tarstream.OURS) + [errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT]:
             with self.subTest(error=errno.errorcode[number]), contextlib.ExitStack() as stack:
-                stack.enter_context(mock.patch('lwt.workspace.files.sync_tree', side_effect=OSError(number, 'why')))
+                stack.enter_context(
+                    mock.patch('lwt.workspace.files.sync_tree', side_effect=OSError(number, 'why')))
                 if number in tarstream.OURS:
                     stack.enter_context(self.assertRaises(LocalError))
                 parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
                 self.assertEqual(parcel, ('the results cannot be unpacked (why)', {}))
         with mock.patch('os.access', return_value=False), self.assertRaises(LocalError), \
-                mock.patch('lwt.workspace.files.sync_tree', side_effect=OSError(errno.EACCES, 'why')):
+                mock.patch('lwt.workspace.files.sync_tree',
+                           side_effect=OSError(errno.EACCES, 'why')):
             self.unpack(('work/out/f', tarfile.REGTYPE, ''))
 
     def test_SR_7_a_job_that_crashes_at_once_or_in_a_child(self):
         with mock.patch('lwt.tasks.result_files.unpack', side_effect=RecursionError('too deep')):
-            self.assertIn('RecursionError: too deep', self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
+            self.assertIn('RecursionError: too deep',
+                          self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
         with mock.patch('lwt.copy.tarstream.work', return_value=1 << 30), \
                 mock.patch('lwt.copy.local_work.PROGRAM', 'raise MemoryError'):
             parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
-        self.assertIn('unpack_part on this machine ended with exited 1: MemoryError', parcel.problem)
+        self.assertIn('unpack_part on this machine ended with exited 1: MemoryError',
+                      parcel.problem)
         self.assertEqual(os.listdir(os.path.join(self.scratch, 'task.finish')), [])
 
 
@@ -186,12 +200,15 @@ class Directories(unittest.TestCase):
     TASK = SimpleNamespace(name='crawl', added=86400.0, id=7, attempt=1)
 
     def test_whoever_finds_a_task_finds_the_same_directory(self):
-        self.assertEqual(results.directory(self.PLACE, self.TASK), '/w/task.finish/crawl.19700102-000000.000007')
+        self.assertEqual(results.directory(self.PLACE, self.TASK),
+                         '/w/task.finish/crawl.19700102-000000.000007')
 
     def test_F_13_attempts_never_share_a_directory(self):
         second = SimpleNamespace(**dict(vars(self.TASK), attempt=2))
-        self.assertEqual(results.attempt_directory(self.PLACE, self.TASK), '/w/task.finish/.attempt.000007.1')
-        self.assertEqual(results.attempt_directory(self.PLACE, second), '/w/task.finish/.attempt.000007.2')
+        self.assertEqual(results.attempt_directory(self.PLACE, self.TASK),
+                         '/w/task.finish/.attempt.000007.1')
+        self.assertEqual(results.attempt_directory(self.PLACE, second),
+                         '/w/task.finish/.attempt.000007.2')
 
 
 if __name__ == '__main__':

@@ -13,10 +13,12 @@ import unittest
 
 from lwt.remote import scripts
 from tests.support import marked, wait_for
-from tests.test_shells import CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell
+from tests.test_shells import (
+    CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell)
 
 LIMIT = 60                      # processes that the runaway's user may have
-USERS = itertools.count(100000 + os.getpid() % 20000 * 10)   # where root starts it, each time another one
+# Where root starts it, each time another one.
+USERS = itertools.count(100000 + os.getpid() % 20000 * 10)
 
 # It takes every place that becomes free, ignores TERM, and leaves its group and its session.
 # (A perl of the system, for the Python of the tests may be where only root can read it.)
@@ -52,7 +54,9 @@ class RunawayTestCase(ShellTestCase):
         become(self.uid)
 
     def start_limited(self, shell, home, script, is_opened=True):
-        """Start a script (bytes) with this limit, its standard input a pipe.  is_opened: it reads its nonce first."""
+        """Start a script (bytes) with this limit, its standard input a pipe.  is_opened: it reads
+        its nonce first.
+        """
         self.uid = os.getuid() or next(USERS)
         self.limit = LIMIT + processes_of(self.uid)
         if not os.getuid():
@@ -128,9 +132,11 @@ class Runaways(RunawayTestCase):
 
 
     @in_each_shell
-    def test_SR_9_a_command_that_leaves_no_place_for_a_process_still_tells_its_code(self, shell, home):
+    def test_SR_9_a_command_that_leaves_no_place_for_a_process_still_tells_its_code(self, shell,
+                                                                                    home):
         """SR-9: what it leaves behind takes every place, and its script is to be removed."""
-        script = b"exec perl -e 'for (1 .. 500) { $p = fork; last if !defined $p; sleep 100 if !$p } exit 7'\n"
+        script = (b"exec perl -e 'for (1 .. 500) { $p = fork; last if !defined $p; sleep 100 if "
+                  b"!$p } exit 7'\n")
         popen = self.start_limited(shell, home, self.guarded('script', script=script))
         popen.stdin.write(script)
         popen.stdin.flush()
@@ -147,7 +153,8 @@ class Runaways(RunawayTestCase):
         finally:
             self.end_all()
         self.assertTrue(told.endswith(b' end 7\n'), told)
-        left = [os.path.join(folder, 'lwt.' + FRAME.mark) for folder in (self.scratch, '/tmp', '/var/tmp')]
+        left = [os.path.join(folder, 'lwt.' + FRAME.mark)
+                for folder in (self.scratch, '/tmp', '/var/tmp')]
         self.assertEqual([path for path in left if os.path.exists(path)], [])
 
 
@@ -208,9 +215,12 @@ class HiddenProcesses(ShellTestCase):
 
     @in_each_shell
     def test_SR_14_they_are_found_by_their_descent(self, shell, home):
-        """SR-14: their environment was emptied or overwritten, and some are in sessions of their own."""
+        """SR-14: their environment was emptied or overwritten, and some are in sessions of their
+        own.
+        """
         empty, other, deep = self.sleeps(971), self.sleeps(972), self.sleeps(973)
-        command = 'env -i %s & setsid env -i %s & setsid sh -c "env -i sh -c \'%s & wait\'" & wait' % (empty, other, deep)
+        command = ('env -i %s & setsid env -i %s & setsid sh -c "env -i sh -c \'%s & wait\'" & wait'
+                   % (empty, other, deep))
         popen = self.start_opened(shell, home, self.guarded(command))
         for words in (empty, other, deep):
             self.assertTrue(wait_for(lambda words=words: running(words)), words)
@@ -222,7 +232,10 @@ class HiddenProcesses(ShellTestCase):
     def test_SR_14_what_has_left_everything_is_out_of_reach(self, shell, home):
         """SR-14: no parent, no session and no environment tells whose it is; this is documented."""
         lost = self.sleeps(974)
-        popen = self.start_opened(shell, home, self.guarded('(setsid env -i %s >/dev/null 2>&1 &); sleep 1; echo so' % lost))
+        popen = self.start_opened(shell, home,
+                                  self.guarded(
+                                      '(setsid env -i %s >/dev/null 2>&1 &); sleep 1; echo so'
+                                      % lost))
         lines, popen.stdin = popen.stdin, None
         out, _err = popen.communicate(timeout=30)
         lines.close()

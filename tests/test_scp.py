@@ -27,7 +27,8 @@ class Puts(unittest.TestCase):
         self.assertEqual(words[4:words.index('--')], ssh.options(TRANSPORT))
 
     def test_C_8_a_directory_that_is_not_plain_is_refused(self):
-        for directory in ('a b', '', '-x', '~/x', 'a;b', '$x', "a'b", 'a\nb', 'w\n', '*', 'a:b', '\xe9'):
+        for directory in ('a b', '', '-x', '~/x', 'a;b', '$x', "a'b", 'a\nb', 'w\n', '*', 'a:b',
+                          '\xe9'):
             with self.subTest(directory=directory):
                 self.assertRaises(UsageError, scp.put, TRANSPORT, Host('h'), ('/a',), directory)
 
@@ -47,17 +48,23 @@ class Gets(unittest.TestCase):
     """Copies from a host."""
 
     def test_every_odd_character_of_a_path_is_taken_literally(self):
-        for path, word in (('/a/b.c', 'h:/a/b.c'), ('a b', r'h:a\ b'), ('*?[x]', r'h:\*\?\[x\]'), ("it's", r"h:it\'s"),
-                           ('$(x);`y`', r'h:\$\(x\)\;\`y\`'), ('a\\b', r'h:a\\b'), ('\xe9', 'h:\\\xe9'), ('a:b', r'h:a\:b')):
+        for path, word in (('/a/b.c', 'h:/a/b.c'), ('a b', r'h:a\ b'), ('*?[x]', r'h:\*\?\[x\]'),
+                           ("it's", r"h:it\'s"),
+                           ('$(x);`y`', r'h:\$\(x\)\;\`y\`'), ('a\\b', r'h:a\\b'),
+                           ('\xe9', 'h:\\\xe9'), ('a:b', r'h:a\:b')):
             with self.subTest(path=path):
-                self.assertEqual(after_dashes(scp.get(TRANSPORT, Host('h'), (path,), '/d')), (word, '/d/'))
+                self.assertEqual(after_dashes(scp.get(TRANSPORT, Host('h'), (path,), '/d')),
+                                 (word, '/d/'))
 
     def test_H_12_an_ipv6_address_is_in_brackets(self):
-        for name, address in (('::1', '[::1]'), ('[::1]', '[::1]'), ('u@::1', 'u@[::1]'), ('u@h', 'u@h'), ('h', 'h'),
+        for name, address in (('::1', '[::1]'), ('[::1]', '[::1]'), ('u@::1', 'u@[::1]'),
+                              ('u@h', 'u@h'), ('h', 'h'),
                               ('fe80::1%eth0', '[fe80::1%eth0]')):
             with self.subTest(name=name):
-                self.assertEqual(after_dashes(scp.get(TRANSPORT, Host(name), ('x',), '/d'))[0], address + ':x')
-                self.assertEqual(after_dashes(scp.put(TRANSPORT, Host(name), ('/x',), 'd'))[1], address + ':d/')
+                self.assertEqual(after_dashes(scp.get(TRANSPORT, Host(name), ('x',), '/d'))[0],
+                                 address + ':x')
+                self.assertEqual(after_dashes(scp.put(TRANSPORT, Host(name), ('/x',), 'd'))[1],
+                                 address + ':d/')
 
 
 class ThisMachine(unittest.TestCase):
@@ -65,7 +72,8 @@ class ThisMachine(unittest.TestCase):
 
     def test_cp_is_called_with_two_dashes_and_literal_paths(self):
         bare = ssh.Transport('', '')
-        self.assertEqual(scp.put(bare, LOCAL, ('/a b', '/c'), 'w'), ('cp', '-RLp', '--', '/a b', '/c', 'w/'))
+        self.assertEqual(scp.put(bare, LOCAL, ('/a b', '/c'), 'w'),
+                         ('cp', '-RLp', '--', '/a b', '/c', 'w/'))
         self.assertEqual(scp.get(bare, LOCAL, ('-a *',), '/d'), ('cp', '-RLp', '--', '-a *', '/d/'))
 
     def test_C_13_a_missing_scp_is_an_error_for_any_other_host(self):

@@ -1,4 +1,6 @@
-"""Security, and hosts that are not as they should be: what a name, a configuration, a host or a home can do to exec, put, get."""
+"""Security, and hosts that are not as they should be: what a name, a configuration, a host or a
+home can do to exec, put, get.
+"""
 
 import contextlib
 import os
@@ -16,17 +18,21 @@ class Names(ProgramTestCase):
 
     def test_S_1_a_host_that_could_be_an_option_runs_nothing(self):
         for name in ('-oProxyCommand=touch owned', '-F/dev/stdin', 'x@-oProxyCommand=touch owned'):
-            for words in (('exec', '-w', name, '--', 'true'), ('put', '-w', name, '/etc/hostname', 'x'),
-                          ('get', '-w', name, '/etc/hostname', 'out'), ('exec', '-w', '^list', '--', 'true')):
+            for words in (('exec', '-w', name, '--', 'true'),
+                          ('put', '-w', name, '/etc/hostname', 'x'),
+                          ('get', '-w', name, '/etc/hostname', 'out'),
+                          ('exec', '-w', '^list', '--', 'true')):
                 with self.subTest(name=name, words=words):
                     self.write('list', name + '\n')
                     self.assert_refused(self.lwt(*words), 2)
                     self.assertEqual(sorted(os.listdir(self.scratch)), ['home', 'list'])
 
-    def test_S_2_a_host_with_words_for_a_shell_is_refused_though_a_proxy_command_would_take_it(self):
+    def test_S_2_a_host_with_words_for_a_shell_is_refused_though_a_proxy_command_would_take_it(
+            self):
         self.write('config', 'Host *\n  ProxyCommand sh -c "echo %h"\n')
         env = dict(self.env, LWT_SSH_CONFIG=self.path('config'))
-        for name in ('a;touch owned', 'a`touch owned`', 'a$(touch owned)', 'a|b', 'a b', "a'b", 'a"b', 'a\\b', 'a<b'):
+        for name in ('a;touch owned', 'a`touch owned`', 'a$(touch owned)', 'a|b', 'a b', "a'b",
+                     'a"b', 'a\\b', 'a<b'):
             with self.subTest(name=name):
                 self.write('list', name + '\n')
                 self.assert_refused(self.lwt('exec', '-w', '^list', '--', 'true', env=env), 2)
@@ -34,7 +40,8 @@ class Names(ProgramTestCase):
 
     def test_S_28_ssh_is_looked_for_once_and_called_by_its_whole_name(self):
         self.write('bin/ssh', '#!/bin/sh\necho "$0" >"%s"\nexit 255\n' % self.path('called'), 0o755)
-        self.lwt('exec', '-w', 'h1', '--', 'true', env=dict(self.env, PATH='bin:' + self.env['PATH']))
+        self.lwt('exec', '-w', 'h1', '--', 'true',
+                 env=dict(self.env, PATH='bin:' + self.env['PATH']))
         self.assertEqual(self.read('called'), self.path('bin', 'ssh') + '\n')
 
 
@@ -53,7 +60,8 @@ class Homes(ProgramTestCase):
     @contextlib.contextmanager
     def mounted(self, options):
         os.mkdir(self.path('small'))
-        subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', self.path('small')], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', self.path('small')],
+                       check=True)
         try:
             yield self.path('small')
         finally:
@@ -61,11 +69,13 @@ class Homes(ProgramTestCase):
 
     def test_R_3_a_home_that_cannot_be_is_named(self):
         self.make_workspace([('h1', 'fake', '/dev/null/such/home')])
-        for words in (('exec', '-a', '--', 'echo ran'), ('put', '-a', 'data', 'x'), ('get', '-a', 'x', 'out')):
+        for words in (('exec', '-a', '--', 'echo ran'), ('put', '-a', 'data', 'x'),
+                      ('get', '-a', 'x', 'out')):
             with self.subTest(words=words):
                 done = self.lwt(*words)
                 self.assertEqual((done.code, done.out), (1, ''), done)
-                self.assertIn('h1: home /dev/null/such/home: cannot be created (Not a directory)', done.err)
+                self.assertIn('h1: home /dev/null/such/home: cannot be created (Not a directory)',
+                              done.err)
 
     def test_R_3_a_place_that_cannot_be_written_or_has_no_room_is_named(self):
         self.need_mount()
@@ -84,7 +94,8 @@ class Homes(ProgramTestCase):
         with self.mounted('noexec') as small:
             for script, out in (('script', 'ran a b\nstrict\n'), ('plain', 'ran a b\n')):
                 with self.subTest(script=script):
-                    done = self.lwt('exec', '-w', 'h1', '--script', script, '--', 'a b', env=dict(self.env, TMPDIR=small))
+                    done = self.lwt('exec', '-w', 'h1', '--script', script, '--', 'a b',
+                                    env=dict(self.env, TMPDIR=small))
                     self.assertEqual((done.code, done.out), (0, out), done)
             self.assertEqual(os.listdir(small), [])
 
@@ -101,14 +112,17 @@ class Homes(ProgramTestCase):
         os.mkdir(self.path('tmp'))
         self.write('script', 'stat -c "%a" "$(dirname "$0")" "$0"; ls "$(dirname "$0")"; umask\n')
         done = self.lwt('exec', '-w', 'h1', '--script', 'script', '--stdin', 'data',
-                        env=dict(self.env, TMPDIR=self.path('tmp')), preexec_fn=lambda: os.umask(0o022))
+                        env=dict(self.env, TMPDIR=self.path('tmp')),
+                        preexec_fn=lambda: os.umask(0o022))
         self.assertEqual(done.out, '700\n700\ninput\nscript\n0022\n', done)
         self.assertEqual(os.listdir(self.path('tmp')), [])
 
     def test_X_4_kill_9_of_lwt_and_of_its_guard_leaves_the_lifeline(self):
-        popen = self.start('exec', '--grace', '0.5', '-w', 'h1', '--', 'echo begun; setsid sleep 8822 & sleep 8823')
+        popen = self.start('exec', '--grace', '0.5', '-w', 'h1', '--',
+                           'echo begun; setsid sleep 8822 & sleep 8823')
         self.assertEqual(popen.stdout.readline(), b'begun\n')
-        guards = subprocess.run(['pgrep', '-P', str(popen.pid), '-f', 'lwt-guard'], stdout=subprocess.PIPE).stdout.split()
+        guards = subprocess.run(['pgrep', '-P', str(popen.pid), '-f', 'lwt-guard'],
+                                stdout=subprocess.PIPE).stdout.split()
         self.assertEqual(len(guards), 1)
         for pid in [int(guards[0]), popen.pid]:
             os.kill(pid, 9)
@@ -135,63 +149,78 @@ class RealSsh(LoopbackTestCase):
         for known, said in (('', 'host key not known'), (other, 'host key changed')):
             with self.subTest(said=said):
                 self.write('known', known)
-                done = self.exec(self.config.replace(self.lab.path('known_hosts'), self.path('known')), '--', 'echo ran')
-                self.assertEqual((done.code, done.out, done.err), (3, '', 'lwt: h1: unreachable (%s)\n' % said))
+                done = self.exec(self.config.replace(self.lab.path('known_hosts'),
+                                                     self.path('known')), '--', 'echo ran')
+                self.assertEqual((done.code, done.out, done.err),
+                                 (3, '', 'lwt: h1: unreachable (%s)\n' % said))
                 self.assertEqual(self.read('known'), known)
 
     def test_S_22_nobody_is_asked_for_anything(self):
         with open(self.lab.path('h1', 'sshd_config')) as file:
             self.assertIn('PasswordAuthentication no', file.read())
         self.write('config', self.config.replace('user_key', 'host_key') +
-                   '    PreferredAuthentications publickey,password,keyboard-interactive\n    BatchMode no\n')
+                   '    PreferredAuthentications publickey,password,keyboard-interactive\n    '
+                   'BatchMode no\n')
         self.write('ask', '#!/bin/sh\ntouch "%s"\n' % self.path('asked'), 0o755)
-        env = dict(self.env, LWT_SSH_CONFIG=self.path('config'), SSH_ASKPASS=self.path('ask'), DISPLAY=':0')
+        env = dict(self.env, LWT_SSH_CONFIG=self.path('config'), SSH_ASKPASS=self.path('ask'),
+                   DISPLAY=':0')
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(self.scratch)
-            os.execve(self.python, (self.python, '-m', 'lwt', 'exec', '-w', 'h1', '--', 'true'), env)
+            os.execve(self.python, (self.python, '-m', 'lwt', 'exec', '-w', 'h1', '--', 'true'),
+                      env)
         said = b''
         with contextlib.suppress(OSError):      # EIO: nobody has it open any more
             while True:
                 said += os.read(terminal, 1000)
         os.close(terminal)
-        self.assertEqual((os.WEXITSTATUS(os.waitpid(pid, 0)[1]), said), (3, b'lwt: h1: unreachable (login refused)\r\n'))
+        self.assertEqual((os.WEXITSTATUS(os.waitpid(pid, 0)[1]), said),
+                         (3, b'lwt: h1: unreachable (login refused)\r\n'))
         self.assertFalse(os.path.exists(self.path('asked')))
 
     def test_S_23_nothing_is_forwarded_and_no_command_of_the_configuration_is_run(self):
-        more = ['ForwardAgent yes', 'ForwardX11 yes', 'PermitLocalCommand yes', 'LocalCommand touch "%s"' % self.path('owned'),
-                'LocalForward 127.0.0.1:1 127.0.0.1:2', 'ExitOnForwardFailure yes', 'RequestTTY force', 'ControlMaster auto',
+        more = ['ForwardAgent yes', 'ForwardX11 yes', 'PermitLocalCommand yes',
+                'LocalCommand touch "%s"' % self.path('owned'),
+                'LocalForward 127.0.0.1:1 127.0.0.1:2', 'ExitOnForwardFailure yes',
+                'RequestTTY force', 'ControlMaster auto',
                 'ControlPath "%s"' % self.path('control'), 'ControlPersist 60', 'EscapeChar ~']
-        agent = subprocess.Popen(['ssh-agent', '-D', '-a', self.path('agent')], env=self.env, stdout=subprocess.DEVNULL)
+        agent = subprocess.Popen(['ssh-agent', '-D', '-a', self.path('agent')], env=self.env,
+                                 stdout=subprocess.DEVNULL)
         try:
             self.assertTrue(wait_for(lambda: os.path.exists(self.path('agent'))))
             done = self.exec(self.config + ''.join('    %s\n' % line for line in more), '--',
-                             'echo "${SSH_AUTH_SOCK-none} ${DISPLAY-none}"; tty', SSH_AUTH_SOCK=self.path('agent'), DISPLAY=':0')
+                             'echo "${SSH_AUTH_SOCK-none} ${DISPLAY-none}"; tty',
+                             SSH_AUTH_SOCK=self.path('agent'), DISPLAY=':0')
         finally:
             agent.terminate()
             agent.wait()
         self.assertEqual((done.out, done.code), ('none none\nnot a tty\n', 1), done)
-        self.assertEqual([name for name in ('owned', 'control') if os.path.exists(self.path(name))], [])
+        self.assertEqual([name for name in ('owned', 'control') if os.path.exists(self.path(name))],
+                         [])
 
     def test_S_27_no_variable_of_ours_goes_to_the_host(self):
         ours = dict(LC_ALL='C.UTF-8', LC_SECRET='x')
         done = self.exec(self.config + '    SendEnv LANG LC_*\n', '--', 'env', **ours)
-        plain = subprocess.run(['ssh', '-F', self.path('config'), 'h1', 'env'], env=dict(self.env, **ours),
+        plain = subprocess.run(['ssh', '-F', self.path('config'), 'h1', 'env'],
+                               env=dict(self.env, **ours),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.assertIn(b'LC_SECRET=x', plain.stdout)
-        self.assertEqual([line for line in done.out.splitlines() if line.startswith(('LC_SECRET', 'LC_ALL'))], [])
+        self.assertEqual([line for line in done.out.splitlines()
+                          if line.startswith(('LC_SECRET', 'LC_ALL'))], [])
 
     def test_R_4_a_host_without_sftp_takes_and_gives_files(self):
         with open(self.lab.path('h1', 'sshd_config')) as file:
             text = file.read()
-        config = self.write('sshd_config', text.replace('Subsystem sftp internal-sftp\n', '').replace(
+        config = self.write('sshd_config',
+                            text.replace('Subsystem sftp internal-sftp\n', '').replace(
             'PidFile ', 'PidFile %s #' % self.path('pid')))
         port = str(self.lab.address('h1')[1])
         free, reservation = lab.reserve_port()
         with open(config) as file:
             text = file.read().replace('Port ' + port, 'Port %d' % free)
         self.write('sshd_config', text)
-        daemon = subprocess.Popen([lab.SSHD, '-D', '-f', config], env=self.env, stderr=subprocess.DEVNULL)
+        daemon = subprocess.Popen([lab.SSHD, '-D', '-f', config], env=self.env,
+                                  stderr=subprocess.DEVNULL)
         try:
             self.assertTrue(wait_for(lambda: os.path.exists(self.path('pid'))))
             with open(self.lab.path('known_hosts')) as file:
@@ -200,7 +229,8 @@ class RealSsh(LoopbackTestCase):
                 self.lab.path('known_hosts'), self.path('known')))
             self.write('data', b'\0\1\2' * 1000)
             env = dict(self.env, LWT_SSH_CONFIG=self.path('config'))
-            for words in (('put', '-w', 'h1', 'data', self.path('there')), ('get', '-w', 'h1', self.path('there'), 'out')):
+            for words in (('put', '-w', 'h1', 'data', self.path('there')),
+                          ('get', '-w', 'h1', self.path('there'), 'out')):
                 done = self.lwt(*words, env=env)
                 self.assertEqual((done.code, done.err), (0, ''), done)
             with open(self.path('out', 'd.h1', 'there'), 'rb') as file:

@@ -60,7 +60,8 @@ class Names(ProgramTestCase):
         for given in ('::1', '[::1]', '@c'):
             done = self.lwt('hosts', '-w', given, '-v')
             self.assertEqual(done.out.split()[:1], ['::1'], done)
-        self.assertEqual([host.home for host in hostlist.parse('[::1]\tc\t~/here\n', 'L')], ['~/here'])
+        self.assertEqual([host.home for host in hostlist.parse('[::1]\tc\t~/here\n', 'L')],
+                         ['~/here'])
 
 
 class Pdsh(ProgramTestCase):

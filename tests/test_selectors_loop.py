@@ -62,7 +62,8 @@ class TimersAndReaders(LeakCheckedTestCase):
     def test_where_there_is_no_epoll_something_else_stands_in(self):
         ours, theirs = os.pipe()
         heard = []
-        with mock.patch.object(selectors, 'DefaultSelector', selectors.SelectSelector), Loop() as loop:
+        with mock.patch.object(selectors, 'DefaultSelector',
+                               selectors.SelectSelector), Loop() as loop:
             loop.add_reader(ours, lambda: (heard.append(os.read(ours, 10)), loop.remove(ours)))
             loop.add_writer(theirs, lambda: (os.write(theirs, b'x'), loop.remove(theirs)))
             loop.run()
@@ -137,7 +138,8 @@ class SignalsAndChildren(LeakCheckedTestCase):
             child = subprocess.Popen(['sleep', '0.2'])
             for _ in range(100000):
                 os.kill(os.getpid(), signal.SIGCHLD)
-            loop.watch(child, lambda: child.poll() is not None, lambda: ended.append(child.returncode))
+            loop.watch(
+                child, lambda: child.poll() is not None, lambda: ended.append(child.returncode))
             loop.run()
         self.assertEqual(ended, [0])
 
@@ -146,7 +148,8 @@ class SignalsAndChildren(LeakCheckedTestCase):
         with Loop() as loop:
             child = subprocess.Popen(['true'])
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-            loop.watch(child, lambda: child.poll() is not None, lambda: ended.append(child.returncode))
+            loop.watch(
+                child, lambda: child.poll() is not None, lambda: ended.append(child.returncode))
             loop.run()
         self.assertEqual(ended, [0])
 

@@ -26,12 +26,13 @@ from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 NONCE = secrets.token_hex(16)            # of this run alone, and
-KEY = secrets.token_hex(16) + '.1'       # this as well: a sweep ends whatever carries it on this machine
+# This as well: a sweep ends whatever carries it on this machine.
+KEY = secrets.token_hex(16) + '.1'
 CONTROL = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS['control']), ('60',))
 
 
-# A process that looks as if it were about to begin another program, which has no environment and no command line, from when it
-# makes the file "hidden" to a moment after the end of its parent.
+# A process that looks as if it were about to begin another program, which has no environment and no
+# command line, from when it makes the file "hidden" to a moment after the end of its parent.
 BETWEEN_PROGRAMS = '''
 import ctypes, os, struct, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -41,8 +42,8 @@ with open("/proc/self/stat") as file:
 code, end_code, stack = map(int, fields[23:26])
 data, end_data, heap, words, end_words, env, end_env = map(int, fields[42:49])
 def show(end_words, end_env):
-    layout = struct.pack("=11QQII", code, end_code, data, end_data, heap, libc.sbrk(0), stack, words, end_words, env, end_env,
-                         0, 0, 0xffffffff)
+    layout = struct.pack("=11QQII", code, end_code, data, end_data, heap, libc.sbrk(0), stack,
+                         words, end_words, env, end_env, 0, 0, 0xffffffff)
     if libc.prctl(35, 14, layout, len(layout), 0):      # PR_SET_MM, PR_SET_MM_MAP
         open("refused", "w").close()
 parent = os.getppid()
@@ -61,7 +62,8 @@ OPENING = scripts.opening(FRAME)
 
 def asked(size, digest, home='~'):
     """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
-    return scripts.request(FRAME, (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
+    return scripts.request(FRAME,
+                           (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
 
 
 def path_without(scratch, *absent):
@@ -75,7 +77,9 @@ def path_without(scratch, *absent):
 
 
 def changed_runner(change):
-    """A context in which tasks are sent with change(text of sh/run.sh and its libraries) as their runner."""
+    """A context in which tasks are sent with change(text of sh/run.sh and its libraries) as their
+    runner.
+    """
     def changed(*names, text=scripts.script_text):
         return change(text(*names)) if names[-1] == 'run' else text(*names)
     return mock.patch.object(scripts, 'script_text', side_effect=changed)
@@ -111,7 +115,8 @@ class ShellTestCase(LeakCheckedTestCase):
         self.scratch = scratch.name
 
     def start(self, shell, home, script, stdin=subprocess.DEVNULL, variables=None, **options):
-        """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same shell.
+        """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same
+        shell.
 
         variables: further variables of its environment.  options: further ones for Popen.
         """
@@ -121,11 +126,14 @@ class ShellTestCase(LeakCheckedTestCase):
             with open(os.path.join(bin_dir, 'sh'), 'w') as file:
                 file.write('#!/bin/sh\nexec %s "$@"\n' % ' '.join(shell))
             os.chmod(os.path.join(bin_dir, 'sh'), 0o755)
-        env = {'PATH': bin_dir + ':' + os.environ['PATH'], 'HOME': home, MARK: self.mark, 'TMPDIR': self.scratch}
+        env = {'PATH': bin_dir + ':' + os.environ['PATH'], 'HOME': home, MARK: self.mark,
+               'TMPDIR': self.scratch}
         env.update(variables or {})
         program = shutil.which(shell[0]) or shell[0]
-        return subprocess.Popen((program,) + shell[1:] + ('-c', os.fsdecode(script)), stdin=stdin, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True, **options)
+        return subprocess.Popen((program,) + shell[1:] + ('-c', os.fsdecode(script)), stdin=stdin,
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, cwd=home, env=env, start_new_session=True,
+                                **options)
 
     def start_opened(self, shell, home, script, variables=None, **options):
         """Start a script that reads its nonce first, and send it; its standard input is a pipe."""
@@ -143,7 +151,8 @@ class ShellTestCase(LeakCheckedTestCase):
 
     def parse(self, out, err):
         got = {'stdout': b'', 'stderr': b''}
-        frame = scripts.Framed(NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
+        frame = scripts.Framed(
+            NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         frame.finish()
@@ -151,8 +160,10 @@ class ShellTestCase(LeakCheckedTestCase):
         end = frame.failure if frame.code is None else frame.code
         return end, got['stdout'].decode().splitlines(), got['stderr'].decode()
 
-    def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'', data=b''):
-        words = (grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command) + arguments
+    def guarded(self, command, *arguments, grace='0.5', lease='60', timeout='0', script=b'',
+                data=b''):
+        words = ((grace, lease, '~', str(len(script)), str(len(data)), '5', timeout, command)
+                 + arguments)
         names = scripts.STAGING_GUARD if script or data else scripts.GUARD
         return scripts.with_arguments(scripts.script_text(*names), words)
 
@@ -170,7 +181,8 @@ class TheGuardOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_output_and_code_come_through_and_nothing_is_left(self, shell, home):
-        popen = self.start_opened(shell, home, self.guarded('echo "$1"; pwd; echo err >&2; exit 9', "a 'b'\nc\n"))
+        popen = self.start_opened(
+            shell, home, self.guarded('echo "$1"; pwd; echo err >&2; exit 9', "a 'b'\nc\n"))
         out, err = popen.stdout.read(), popen.stderr.read()
         popen.stdin.close()
         popen.stdout.close()
@@ -181,9 +193,11 @@ class TheGuardOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_end_of_file_kills_all_of_the_zoo(self, shell, home):
-        zoo = 'trap "" TERM; setsid sleep 9941 & (sleep 9942 &); sleep 9943 & nohup sleep 9944 & kill -STOP $$; sleep 9945'
+        zoo = ('trap "" TERM; setsid sleep 9941 & (sleep 9942 &); sleep 9943 & nohup sleep 9944 & '
+               'kill -STOP $$; sleep 9945')
         popen = self.start_opened(shell, home, self.guarded(zoo))
-        self.assertTrue(wait_for(lambda: sum('sleep 994' in words for words in marked(self.mark).values()) >= 4))
+        self.assertTrue(wait_for(
+            lambda: sum('sleep 994' in words for words in marked(self.mark).values()) >= 4))
         popen.communicate(timeout=30)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
@@ -224,7 +238,8 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_script_and_input_are_staged_and_removed(self, shell, home):
         script, data = b'#!/bin/sh\necho "$# $1"; exec wc -c\n', b'x' * 200000
-        popen = self.start_opened(shell, home, self.guarded('name', 'a b', script=script, data=data))
+        popen = self.start_opened(shell, home,
+                                  self.guarded('name', 'a b', script=script, data=data))
         popen.stdin.write(script + data)
         popen.stdin.flush()
         out, err = popen.stdout.read(), popen.stderr.read()
@@ -235,7 +250,8 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_SR_11_no_process_shows_the_nonce(self, shell, home):
         """SR-11: neither in its arguments nor in its environment; the mark is there."""
-        command = 'for file in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do cat "$file" 2>&1; done; '
+        command = ('for file in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do cat "$file" 2>&1; '
+                   'done; ')
         for options in ({}, {'script': b'#!/bin/sh\nsh -c "$1"\n'}):
             with self.subTest(options=options):
                 words = ('name', command) if options else (command,)
@@ -280,7 +296,8 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertFalse(os.path.exists(os.path.join(home, 'ran')))
 
     @in_each_shell
-    def test_SR_12_the_directory_for_input_is_new_and_has_no_name_that_can_be_known(self, shell, home):
+    def test_SR_12_the_directory_for_input_is_new_and_has_no_name_that_can_be_known(self, shell,
+                                                                                    home):
         """SR-12: the mark is in no argument; a directory that is there already is not used."""
         script = b'#!/bin/sh\nls -ld "$TMPDIR"/lwt.*\n'
         for is_there in (False, True):
@@ -313,9 +330,11 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_home_that_cannot_be_is_named(self, shell, home):
         words = ('1', '60', '/dev/null/such', '0', '0', '5', '0', 'echo ran')
-        popen = self.start_opened(shell, home, scripts.with_arguments(scripts.script_text(*scripts.GUARD), words))
+        popen = self.start_opened(
+            shell, home, scripts.with_arguments(scripts.script_text(*scripts.GUARD), words))
         out, err = popen.communicate(timeout=30)
-        self.assertEqual(self.parse(out, err)[:2], ('home /dev/null/such: cannot be created (Not a directory)', []))
+        self.assertEqual(self.parse(out, err)[:2],
+                         ('home /dev/null/such: cannot be created (Not a directory)', []))
 
 
 class TaskCase(ShellTestCase):
@@ -330,7 +349,8 @@ class TaskCase(ShellTestCase):
         with open(os.path.join(folder, 'input'), 'w') as file:
             file.write('input\n')
         desc = model.Desc(exec=command, kill=kill, timeout=timeout)
-        task = model.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '', 1, '', 'host', '~', '',
+        task = model.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '',
+                          1, '', 'host', '~', '',
                           self.boot(shell, home), '', None, '', 0, 0.0, None, None)
         workspace = SimpleNamespace(path=lambda *names: os.path.join(self.scratch, *names))
         inputs = requests.Inputs(frozenset([self.INPUT]))
@@ -347,11 +367,14 @@ class TaskCase(ShellTestCase):
     def ask(self, shell, home, verb, boot='-'):
         """One request; returns its answer.  A launch sends the task along."""
         if verb == 'launch' and boot == '-':
-            end, lines = self.control(shell, home, self.errand.data, self.errand.size, self.errand.digest)
+            end, lines = self.control(shell, home, self.errand.data, self.errand.size,
+                                      self.errand.digest)
         else:
             stream = self.errand.data[-self.errand.size:] if verb == 'launch' else b''
-            request = '%s %s %s %s /\nend\n' % (verb, KEY, self.boot(shell, home) if boot == '-' else boot, self.INPUT)
-            end, lines = self.control(shell, home, request.encode() + stream, len(stream), self.errand.digest if stream else '-')
+            request = ('%s %s %s %s /\nend\n'
+                       % (verb, KEY, self.boot(shell, home) if boot == '-' else boot, self.INPUT))
+            end, lines = self.control(shell, home, request.encode() + stream, len(stream),
+                                      self.errand.digest if stream else '-')
         self.assertEqual(end, 0)
         answers = [line.split(' ')[3:] for line in lines if line.startswith('task %s ' % KEY)]
         self.assertEqual(len(answers), 1, lines)
@@ -361,10 +384,12 @@ class TaskCase(ShellTestCase):
         return self.control(shell, home)[1][0].split()[1]
 
     def until_ended(self, shell, home):
-        return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited') and self.ask(shell, home, 'poll'))
+        return wait_for(lambda: self.ask(shell, home, 'poll').startswith('exited')
+                        and self.ask(shell, home, 'poll'))
 
     def fetch(self, shell, home, wanted, variables=None):
-        script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']), (KEY, self.INPUT, wanted))
+        script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
+                                        (KEY, self.INPUT, wanted))
         popen = self.start(shell, home, script, variables=variables)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')
@@ -386,17 +411,21 @@ class ATaskOnAHost(TaskCase):
     @in_each_shell
     def test_the_whole_life(self, shell, home):
         self.assertEqual(self.ask(shell, home, 'poll'), 'absent')
-        self.ready(shell, home, 'mkdir out; echo new > out/new; echo said; echo cried >&2; pwd; exit 3')
+        self.ready(shell, home,
+                   'mkdir out; echo new > out/new; echo said; echo cried >&2; pwd; exit 3')
         self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
         self.assertEqual(self.until_ended(shell, home), 'exited 3')
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
         path, told = self.fetch(shell, home, '')
         self.assertIn('tar 0\n', told)
         self.assertIn('digest sha256 ' + tarstream.sha256(path) + '\n', told)
-        self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
+        self.assertEqual(self.unpacked(path),
+                         {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
         path, told = self.fetch(shell, home, 'out')
-        self.assertEqual(self.unpacked(path), {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
-        self.assertEqual(self.unpacked(self.fetch(shell, home, 'nothing')[0]), {'cancel', 'run.stdout', 'run.stderr'})
+        self.assertEqual(self.unpacked(path),
+                         {'cancel', 'run.stdout', 'run.stderr', 'work/out/new'})
+        self.assertEqual(self.unpacked(self.fetch(shell, home, 'nothing')[0]),
+                         {'cancel', 'run.stdout', 'run.stderr'})
         self.assertEqual(self.ask(shell, home, 'clean'), 'cleaned')
         self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.3', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
@@ -433,7 +462,7 @@ class ATaskOnAHost(TaskCase):
             self.assertEqual(file.read(), 'started\n')
 
     @in_each_shell
-    def test_R_13_a_runner_that_is_stopped_before_its_fate_is_decided_never_runs_once_it_is_cancelled(self, shell, home):
+    def test_R_13_a_runner_stopped_before_its_fate_never_runs_once_cancelled(self, shell, home):
         with changed_runner(lambda text: 'kill -STOP $$\n' + text):
             self.ready(shell, home, 'echo started > ../../../../starts')
         launch = self.start(shell, home, CONTROL, subprocess.PIPE)
@@ -441,7 +470,8 @@ class ATaskOnAHost(TaskCase):
         launch.stdin.close()
         launch.stdin = None
         seen = wait_for(lambda: [pid for pid, words in marked(self.mark).items()
-                                 if words.endswith('./run.sh') and procfs.processes()[pid].state == b'T'])
+                                 if words.endswith('./run.sh')
+                                 and procfs.processes()[pid].state == b'T'])
         self.assertTrue(seen, marked(self.mark))
         self.assertEqual(self.ask(shell, home, 'cancel'), 'cancelled')
         os.kill(seen[0], signal.SIGCONT)
@@ -454,7 +484,8 @@ class ATaskOnAHost(TaskCase):
     def test_X_1_a_runner_that_gets_a_term_as_soon_as_its_fate_is_decided_runs(self, shell, home):
         decided = 'decide "$candidate" ||'
         self.assertEqual(scripts.script_text('run').count(decided), 1)
-        with changed_runner(lambda text: text.replace(decided, 'decide "$candidate" && kill -TERM $$ ||')):
+        with changed_runner(
+                lambda text: text.replace(decided, 'decide "$candidate" && kill -TERM $$ ||')):
             self.ready(shell, home, 'echo said')
         self.assertIn(self.ask(shell, home, 'launch').split()[0], ('running', 'exited'))
         self.assertEqual(self.until_ended(shell, home), 'exited 0')
@@ -477,14 +508,17 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(self.ask(shell, home, 'launch').split()[0], 'running')
         self.assertEqual(self.ask(shell, home, 'purge'), 'cleaned')
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
-        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.killed', 'fate'])
+        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))),
+                         ['exit.killed', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
 
     def ready_between_programs(self, shell, home, rest):
-        """Pack a task that starts such a process in a session of its own, and then does the rest."""
+        """Pack a task that starts such a process in a session of its own, and then does the rest.
+        """
         with open(os.path.join(self.scratch, 'between.py'), 'w') as file:
             file.write(BETWEEN_PROGRAMS)
-        self.ready(shell, home, 'setsid %s %s/between.py & until [ -e hidden ]; do sleep 0.05; done; '
+        self.ready(shell, home,
+                   'setsid %s %s/between.py & until [ -e hidden ]; do sleep 0.05; done; '
                    '[ ! -e refused ] || exit 9; %s' % (sys.executable, self.scratch, rest))
 
     @in_each_shell
@@ -511,7 +545,8 @@ class ATaskOnAHost(TaskCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def open_talk(self, shell, home, *requests, place='~'):
-        """Start a script that is asked more than once, and ask each request; its input stays open."""
+        """Start a script that is asked more than once, and ask each request; its input stays open.
+        """
         popen = self.start(shell, home, CONTROL, subprocess.PIPE)
         for request in requests:
             popen.stdin.write(asked(0, '-', place) + request.encode() + b'\nend\n')
@@ -539,9 +574,11 @@ class ATaskOnAHost(TaskCase):
         os.symlink('target', os.path.join(home, 'link'))
         for name, is_same in (('own', True), ('link', False)):
             _end, lines, _err = self.run_script(
-                shell, home, 'chain', '~', name, name, '5', str(len(content)), digest, '600', '202001010000.00', '5', ':')
+                shell, home, 'chain', '~', name, name, '5', str(len(content)), digest, '600',
+                '202001010000.00', '5', ':')
             self.assertEqual('same' in lines, is_same, lines)
-        modes = {name: os.stat(os.path.join(home, name)).st_mode & 0o777 for name in ('own', 'target')}
+        modes = {name: os.stat(os.path.join(home, name)).st_mode & 0o777
+                 for name in ('own', 'target')}
         self.assertEqual(modes, {'own': 0o600, 'target': 0o644})
 
     @in_each_shell
@@ -598,7 +635,8 @@ class ATaskOnAHost(TaskCase):
         def told():
             end, lines, _err = self.run_script(shell, home, 'doctor', '~')
             self.assertEqual(end, 0)
-            return [line for line in lines if line.startswith(('task', 'input', 'id')) or line.endswith(' ' + KEY)]
+            return [line for line in lines
+                    if line.startswith(('task', 'input', 'id')) or line.endswith(' ' + KEY)]
 
         self.assertEqual(told(), [])
         self.assertFalse(os.path.exists(os.path.join(home, '.lwt')))
@@ -625,7 +663,8 @@ class ATaskOnAHost(TaskCase):
     def test_a_cancel_of_a_running_one_ends_all_of_it(self, shell, home):
         self.ready(shell, home, 'setsid sleep 9961 & trap "" TERM; sleep 9962')
         self.assertEqual(self.ask(shell, home, 'launch').split()[0], 'running')
-        self.assertTrue(wait_for(lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 2))
+        self.assertTrue(wait_for(
+            lambda: sum('sleep 996' in words for words in marked(self.mark).values()) >= 2))
         self.assertEqual(self.ask(shell, home, 'cancel'), 'exited killed')
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
@@ -640,7 +679,8 @@ class ATaskOnAHost(TaskCase):
 
     @in_each_shell
     def test_its_own_kill_command_goes_first(self, shell, home):
-        self.ready(shell, home, 'while [ ! -e stop ]; do sleep 0.1; done; exit 5', kill='touch stop\n')
+        self.ready(shell, home, 'while [ ! -e stop ]; do sleep 0.1; done; exit 5',
+                   kill='touch stop\n')
         self.ask(shell, home, 'launch')
         self.assertEqual(self.ask(shell, home, 'cancel'), 'exited killed')
         self.assertTrue(os.path.exists(os.path.join(home, '.lwt/t', KEY, 'work/stop')))
@@ -683,10 +723,13 @@ class ATaskOnAHost(TaskCase):
     def test_an_input_that_is_cut_or_changed_leaves_nothing(self, shell, home):
         self.ready(shell, home, 'echo started > ../../../../starts')
         data, size = self.errand.data, self.errand.size
-        for sent, digest, said in ((data[:-10], self.errand.digest, 'did not arrive'), (data, 'sha256 0', 'not what was sent')):
+        for sent, digest, said in ((data[:-10], self.errand.digest, 'did not arrive'),
+                                   (data, 'sha256 0', 'not what was sent')):
             end, lines = self.control(shell, home, sent, size, digest)
-            self.assertEqual((end, [said in line for line in lines if line.startswith('stage ')]), (0, [True]), lines)
-            self.assertEqual([os.listdir(os.path.join(home, '.lwt', name)) for name in 'it'], [[], []])
+            self.assertEqual((end, [said in line for line in lines if line.startswith('stage ')]),
+                             (0, [True]), lines)
+            self.assertEqual([os.listdir(os.path.join(home, '.lwt', name)) for name in 'it'],
+                             [[], []])
         self.assertFalse(os.path.exists(os.path.join(home, 'starts')))
 
     @in_each_shell
@@ -697,7 +740,9 @@ class ATaskOnAHost(TaskCase):
 
 
 class LockedDirectories(TaskCase):
-    """A task takes the permissions of the directories that it shares with others.  Root would not notice."""
+    """A task takes the permissions of the directories that it shares with others.  Root would not
+    notice.
+    """
 
     UID = 65533
 
@@ -714,7 +759,8 @@ class LockedDirectories(TaskCase):
     def test_D_9_a_task_begins_though_another_one_locks_the_directories_above_it(self, shell, home):
         begins = "trap '' HUP\n"
         self.assertEqual(scripts.script_text('run').count(begins), 1)
-        with changed_runner(lambda text: text.replace(begins, begins + 'chmod 000 ../..; chmod 000 ..\n')):
+        with changed_runner(
+                lambda text: text.replace(begins, begins + 'chmod 000 ../..; chmod 000 ..\n')):
             self.ready(shell, home, 'echo x > out; exit 3')
         self.ask(shell, home, 'launch')
         self.assertEqual(self.until_ended(shell, home), 'exited 3')
@@ -740,9 +786,12 @@ class LockedDirectories(TaskCase):
         self.assertEqual(answer.count(b'state exited 0'), 2, answer)
 
 
-@unittest.skipUnless(shutil.which('bash'), 'bash, which can say before which line a script is, is not installed')
+@unittest.skipUnless(shutil.which('bash'),
+                     'bash, which can say before which line a script is, is not installed')
 class ATalkThatIsKilled(TaskCase):
-    """X-1: kill -9 of all of sh/control.sh before each of its lines; the same request comes again afterwards."""
+    """X-1: kill -9 of all of sh/control.sh before each of its lines; the same request comes again
+    afterwards.
+    """
 
     slow = True
     STRIDE = 1 if ALL_STEPS else 60
@@ -773,11 +822,13 @@ class ATalkThatIsKilled(TaskCase):
         variables = {'BASH_ENV': self.hook, 'LWT_LINES': self.lines, 'LWT_LINE': line}
         talk = self.start(self.BASH, home, CONTROL, subprocess.PIPE, variables)
         talk.communicate(asked(size, digest) + stream, 60)
-        self.assertIn(talk.returncode, (-signal.SIGKILL, 0) if line else (0,))    # some lines are not always reached
+        # Some lines are not always reached.
+        self.assertIn(talk.returncode, (-signal.SIGKILL, 0) if line else (0,))
         return home
 
     def killed(self, verb, prepare, answers, kept, starts):
-        """Kill a request before each line; the second time it must be answered, and leave what it is to leave.
+        """Kill a request before each line; the second time it must be answered, and leave what it
+        is to leave.
 
         kept: files of the task's directory; starts: how often its command has begun in the end.
         """
@@ -794,11 +845,13 @@ class ATalkThatIsKilled(TaskCase):
                 if verb == 'launch':
                     self.until_ended(self.BASH, home)
                 tasks_dir = os.path.join(home, '.lwt', 't')
-                there = {name: sorted(os.listdir(os.path.join(tasks_dir, name))) for name in os.listdir(tasks_dir)}
+                there = {name: sorted(os.listdir(os.path.join(tasks_dir, name)))
+                         for name in os.listdir(tasks_dir)}
                 self.assertEqual(sorted(there), [KEY] if kept else [])
                 self.assertLessEqual(set(kept), set(there.get(KEY, ())))
                 if kept:
-                    self.assertEqual(self.ask(self.BASH, home, 'launch'), 'exited 0' if starts else 'cancelled')
+                    self.assertEqual(self.ask(self.BASH, home, 'launch'),
+                                     'exited 0' if starts else 'cancelled')
                 record = os.path.join(home, 'starts')
                 if os.path.exists(record):
                     with open(record) as file:
@@ -824,14 +877,16 @@ class ATalkThatIsKilled(TaskCase):
 class Envelopes(ShellTestCase):
     """The command line that a login shell is given."""
 
-    LOGIN_SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh'), ('tcsh',), ('fish',)) if shutil.which(words[0])]
+    LOGIN_SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh'), ('tcsh',),
+                                        ('fish',)) if shutil.which(words[0])]
 
     def test_S_3_any_bytes_come_through_any_login_shell(self):
         data = bytes(byte for byte in range(1, 256)) + b"\n\n !! $HOME `id` 'x' \\ \n"
         script = scripts.with_arguments('printf %s "$1"', (data,))
         for shell in self.LOGIN_SHELLS:
             with self.subTest(shell=shell[0]):
-                done = subprocess.run(shell + ('-c', scripts.envelope(script)), stdout=subprocess.PIPE, timeout=30,
+                done = subprocess.run(shell + ('-c', scripts.envelope(script)),
+                                      stdout=subprocess.PIPE, timeout=30,
                                       env={'PATH': os.environ['PATH'], 'HOME': self.scratch})
                 self.assertEqual(done.stdout, data)
 

@@ -1,4 +1,5 @@
-"""Work on this machine's disk holds up no host: heartbeats go on while a result waits for the disk."""
+"""Work on this machine's disk holds up no host: heartbeats go on while a result waits for the disk.
+"""
 
 import json
 import os
@@ -27,12 +28,14 @@ class FrozenDisk(LabTestCase):
         """Mount a small file system on a directory; skips the test where that cannot be."""
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
         if lab.why_not_mount() or missing:
-            self.skipTest('mounting: ' + (lab.why_not_mount() or 'not installed: ' + ' '.join(missing)))
+            self.skipTest('mounting: '
+                          + (lab.why_not_mount() or 'not installed: ' + ' '.join(missing)))
         image = self.path('disk.img')
         with open(image, 'wb') as file:
             file.truncate(80 << 20)
         subprocess.run(['mkfs.ext4', '-q', image], check=True)
-        done = subprocess.run(['mount', '-o', 'loop', image, path], stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(['mount', '-o', 'loop', image, path], stderr=subprocess.PIPE,
+                              check=False)
         if done.returncode:
             self.skipTest('mounting: ' + done.stderr.decode().strip())
         self.addCleanup(subprocess.run, ['umount', path], check=True)
@@ -41,7 +44,8 @@ class FrozenDisk(LabTestCase):
     def freeze(self, path):
         subprocess.run(['fsfreeze', '-f', path], check=True)
         script = 'sleep "$1"; exec fsfreeze -u "$2"'
-        self.thawer = subprocess.Popen(['sh', '-c', script, 'sh', str(LONGEST_FREEZE), path], stderr=subprocess.DEVNULL,
+        self.thawer = subprocess.Popen(['sh', '-c', script, 'sh', str(LONGEST_FREEZE), path],
+                                       stderr=subprocess.DEVNULL,
                                        start_new_session=True)
         self.addCleanup(self.thaw, path)
 
@@ -50,10 +54,12 @@ class FrozenDisk(LabTestCase):
             os.killpg(self.thawer.pid, 9)
             self.thawer.wait()
             self.thawer = None
-            subprocess.run(['fsfreeze', '-u', path], stderr=subprocess.DEVNULL, check=False)      # it may have ended
+            # It may have ended.
+            subprocess.run(['fsfreeze', '-u', path], stderr=subprocess.DEVNULL, check=False)
 
     def shells(self, name):
-        return {pid for pid, words in self.lab.commands(name).items() if words.startswith('/bin/sh -c eval')}
+        return {pid for pid, words in self.lab.commands(name).items()
+                if words.startswith('/bin/sh -c eval')}
 
     def talking(self):
         """The shells on h2 that are there for longer than a moment."""
@@ -66,7 +72,9 @@ class FrozenDisk(LabTestCase):
         finished = self.path('task.finish')
         os.makedirs(finished, exist_ok=True)
         self.mount(finished)
-        self.describe('big', 'exec : head -c 8000000 /dev/urandom > big\nd_fetch : big\nhosts : h1\nretries : 0\n')
+        self.describe('big',
+                      'exec : head -c 8000000 /dev/urandom > big\nd_fetch : big\nhosts : '
+                      'h1\nretries : 0\n')
         self.describe('long', 'exec : sleep 40\nhosts : h2\nretries : 0\n')
         self.lwt('task', 'add', 'big')
         self.lwt('task', 'add', 'long')
@@ -80,13 +88,15 @@ class FrozenDisk(LabTestCase):
         talking = self.talking()
         self.assertTrue(talking)
         time.sleep(2 * LEASE)
-        self.assertIn(min(talking), self.shells('h2'), 'a host was left alone')     # those of a request come and go
+        # Those of a request come and go.
+        self.assertIn(min(talking), self.shells('h2'), 'a host was left alone')
         self.assertIsNone(popen.poll())
         self.thaw(finished)
         _out, err = popen.communicate(timeout=120)
         self.assertEqual(popen.returncode, 0, err)
         shown = [json.loads(line) for line in self.lwt('task', 'show', '--json').out.splitlines()]
-        self.assertEqual([(task['outcome'], task['attempt']) for task in shown], [('success', 1)] * 2, err)
+        self.assertEqual([(task['outcome'], task['attempt']) for task in shown],
+                         [('success', 1)] * 2, err)
         self.assertNotIn(b'connection lost', err)
 
 

@@ -38,8 +38,10 @@ class CommandLines(unittest.TestCase):
     def test_S_22_and_S_23_every_option_that_matters_is_explicit(self):
         words = ssh.argv(TRANSPORT, Host('h'), 'x')
         self.assertEqual(words[0], '/usr/bin/ssh')
-        for option in ('BatchMode=yes', 'NumberOfPasswordPrompts=0', 'ConnectTimeout=10', 'ConnectionAttempts=1',
-                       'ForwardAgent=no', 'ForwardX11=no', 'ClearAllForwardings=yes', 'PermitLocalCommand=no',
+        for option in ('BatchMode=yes', 'NumberOfPasswordPrompts=0', 'ConnectTimeout=10',
+                       'ConnectionAttempts=1',
+                       'ForwardAgent=no', 'ForwardX11=no', 'ClearAllForwardings=yes',
+                       'PermitLocalCommand=no',
                        'ServerAliveInterval=15', 'EscapeChar=none'):
             with self.subTest(option=option):
                 self.assertEqual(words[words.index(option) - 1], '-o')
@@ -53,30 +55,36 @@ class CommandLines(unittest.TestCase):
         self.assertNotIn('-F', ssh.options(TRANSPORT))
 
     def test_part_of_a_second_to_connect_is_a_whole_one(self):
-        for seconds, option in ((0.1, 'ConnectTimeout=1'), (10.0, 'ConnectTimeout=10'), (10.5, 'ConnectTimeout=11')):
+        for seconds, option in ((0.1, 'ConnectTimeout=1'), (10.0, 'ConnectTimeout=10'),
+                                (10.5, 'ConnectTimeout=11')):
             with self.subTest(seconds=seconds):
                 self.assertIn(option, ssh.options(TRANSPORT._replace(connect_timeout=seconds)))
 
     def test_a_connection_is_shared_only_where_that_is_asked_for(self):
         for changes, wanted in (
-                ({}, {'ControlMaster=no', 'ControlPath=none', 'ServerAliveInterval=15', 'ServerAliveCountMax=3'}),
+                ({}, {'ControlMaster=no', 'ControlPath=none', 'ServerAliveInterval=15',
+                      'ServerAliveCountMax=3'}),
                 ({'control_path': '/s'}, {'ControlMaster=no', 'ControlPath=/s'}),
                 ({'control_path': '/s', 'persist': 0.5, 'silence': 20.0},
-                 {'ControlMaster=auto', 'ControlPath=/s', 'ControlPersist=1', 'ServerAliveInterval=5'}),
+                 {'ControlMaster=auto', 'ControlPath=/s', 'ControlPersist=1',
+                  'ServerAliveInterval=5'}),
                 ({'silence': 2.0}, {'ServerAliveInterval=1', 'ServerAliveCountMax=1'})):
             with self.subTest(changes=changes):
                 options = ssh.options(TRANSPORT._replace(**changes))
                 self.assertLessEqual(wanted, set(options))
-                self.assertEqual('persist' in changes, any('ControlPersist' in word for word in options))
+                self.assertEqual('persist' in changes,
+                                 any('ControlPersist' in word for word in options))
 
     def test_a_master_comes_before_what_the_others_are_told(self):
         words = ssh.master_argv(TRANSPORT._replace(control_path='/s'), Host('h'))
         self.assertEqual(words[-2:], ('--', 'h'))
-        for first, second in (('ControlMaster=yes', 'ControlMaster=no'), ('PermitLocalCommand=yes', 'PermitLocalCommand=no')):
+        for first, second in (('ControlMaster=yes', 'ControlMaster=no'),
+                              ('PermitLocalCommand=yes', 'PermitLocalCommand=no')):
             self.assertLess(words.index(first), words.index(second))
 
     def test_this_machine_needs_sh_and_no_ssh(self):
-        self.assertEqual(ssh.argv(ssh.Transport('', ''), Host('localhost', 'local'), 'a b'), ('/bin/sh', '-c', 'a b'))
+        self.assertEqual(ssh.argv(ssh.Transport('', ''), Host('localhost', 'local'), 'a b'),
+                         ('/bin/sh', '-c', 'a b'))
 
     def test_C_13_a_missing_ssh_names_where_it_was_looked_for(self):
         with self.assertRaises(UsageError) as caught:
@@ -84,7 +92,8 @@ class CommandLines(unittest.TestCase):
         self.assertEqual(caught.exception.message, 'ssh not found in PATH=/a:/b')
 
     def test_S_27_no_locale_goes_to_the_host(self):
-        self.assertEqual(ssh.environment({'LANG': 'C', 'LC_ALL': 'C', 'HOME': '/h', 'LANGUAGE': 'x'}),
+        self.assertEqual(
+            ssh.environment({'LANG': 'C', 'LC_ALL': 'C', 'HOME': '/h', 'LANGUAGE': 'x'}),
                          {'HOME': '/h', 'LANGUAGE': 'x'})
 
 
@@ -99,20 +108,26 @@ class Verdicts(unittest.TestCase):
         ('K-12: exit 0 because of the time-out', ('timeout', 0, end(0)), 'timeout', 124, 'yes'),
         ('interrupted', ('cancelled', 0, end(0)), 'killed', 130, 'yes'),
         ('interrupted, with a code', ('cancelled', 143, end(143)), 'killed', 143, 'yes'),
-        ('the script refused', ('exited', 1, BEGIN + b'\036c0ffee fail no room\n'), 'failed', 1, 'no'),
+        ('the script refused', ('exited', 1, BEGIN + b'\036c0ffee fail no room\n'), 'failed', 1,
+         'no'),
         ('no ssh', ('unspawnable', 2), 'failed', 127, 'no'),
         ('no answer in time', ('hello', 255), 'timeout', 255, 'maybe'),
         ('interrupted before the hello', ('cancelled', 255), 'killed', 130, 'maybe'),
-        ('a shell that is none', ('exited', 1, b'This account is currently not available.\n'), 'refused', 255, 'maybe'),
+        ('a shell that is none', ('exited', 1, b'This account is currently not available.\n'),
+         'refused', 255, 'maybe'),
         ('255 without a word', ('exited', 255), 'lost', 255, 'maybe'),
         ('ssh killed', ('signaled', 9), 'lost', 255, 'maybe'),
-        ('known words, but another code', ('exited', 1, b'', b'Connection refused\n'), 'refused', 255, 'maybe'),
+        ('known words, but another code', ('exited', 1, b'', b'Connection refused\n'), 'refused',
+         255, 'maybe'),
     )
     CUT = (
-        ('lost', ('exited', 255, BEGIN), 'lost', 255), ('ssh killed', ('signaled', 9, BEGIN), 'lost', 255),
-        ('time-out', ('timeout', 255, BEGIN), 'timeout', 124), ('stalled', ('stalled', 255, BEGIN), 'timeout', 124),
+        ('lost', ('exited', 255, BEGIN), 'lost', 255),
+        ('ssh killed', ('signaled', 9, BEGIN), 'lost', 255),
+        ('time-out', ('timeout', 255, BEGIN), 'timeout', 124),
+        ('stalled', ('stalled', 255, BEGIN), 'timeout', 124),
         ('a code that is none', ('exited', 0, BEGIN + b'\036c0ffee end 999\n'), 'lost', 255),
-        ('interrupted', ('cancelled', 255, BEGIN), 'killed', 130), ('0 without an end', ('exited', 0, BEGIN), 'lost', 255),
+        ('interrupted', ('cancelled', 255, BEGIN), 'killed', 130),
+        ('0 without an end', ('exited', 0, BEGIN), 'lost', 255),
     )
     UNREACHABLE = (  # what OpenSSH prints (all of it is in test_ssh_messages), and the class
         ('ssh: connect to host h port 22: Connection refused', 'refused'),
@@ -124,7 +139,8 @@ class Verdicts(unittest.TestCase):
     )
     LOST = (    # what it prints as well, or after the login
         'Read from remote host hx: Connection reset by peer', 'Connection closed by remote host',
-        'client_loop: send disconnect: Connection reset by peer', 'Connection closed by 10.0.0.1 port 22',
+        'client_loop: send disconnect: Connection reset by peer',
+        'Connection closed by 10.0.0.1 port 22',
         'Authenticated to h ([10.0.0.1]:22) using "publickey".\r\nHost key verification failed.',
     )
 
@@ -168,15 +184,19 @@ class Verdicts(unittest.TestCase):
         frame.feed('stderr', b'Control socket connect(/run/x): Connection refused\r\n' + proof)
         frame.finish()
         self.assertEqual(verdicts.judge(result, frame, is_shared=True).ran, 'no')
-        for arguments in (('exited', 255, b'motd\n', proof), ('signaled', 9, b'', proof), ('exited', 1, b'', proof),
+        for arguments in (('exited', 255, b'motd\n', proof), ('signaled', 9, b'', proof),
+                          ('exited', 1, b'', proof),
                           ('exited', 255, b'', b'x' * 5000 + b'\n' + proof)):
             with self.subTest(arguments=arguments[:2]):
                 self.assertEqual(judged(*arguments).ran, 'maybe')
 
     def test_N_7_only_a_dropped_login_is_worth_another_try(self):
-        dropped = {text for text, _kind in self.UNREACHABLE if verdicts.was_dropped(judged('exited', 255, b'', text.encode()))}
-        self.assertEqual(dropped, {text for text, _kind in self.UNREACHABLE if 'exchange_identification' in text})
-        self.assertFalse(verdicts.was_dropped(judged('exited', 255, BEGIN, BEGIN + b'Connection reset by peer\n')))
+        dropped = {text for text, _kind in self.UNREACHABLE
+                   if verdicts.was_dropped(judged('exited', 255, b'', text.encode()))}
+        self.assertEqual(dropped, {text for text, _kind in self.UNREACHABLE
+                                   if 'exchange_identification' in text})
+        self.assertFalse(verdicts.was_dropped(
+            judged('exited', 255, BEGIN, BEGIN + b'Connection reset by peer\n')))
         self.assertFalse(verdicts.was_dropped(judged('exited', 255)))
 
     def test_R_1_the_first_words_of_the_shell_are_the_reason(self):
@@ -191,14 +211,17 @@ class Verdicts(unittest.TestCase):
                          'connection lost (client_loop: send disconnect: Broken pipe)')
 
     def test_a_limit_that_passed_is_named(self):
-        for status, stdout, text in (('hello', b'', '7 s'), ('timeout', BEGIN, '5 s'), ('stalled', BEGIN, '9 s'),
-                                     ('timeout', end(0), '5 s'), ('timeout', b'', '5 s'), ('stalled', b'', '9 s')):
+        for status, stdout, text in (('hello', b'', '7 s'), ('timeout', BEGIN, '5 s'),
+                                     ('stalled', BEGIN, '9 s'),
+                                     ('timeout', end(0), '5 s'), ('timeout', b'', '5 s'),
+                                     ('stalled', b'', '9 s')):
             with self.subTest(status=status, stdout=stdout):
                 self.assertIn(text, judged(status, 255, stdout).reason)
 
     def test_the_first_complaint_of_a_script_is_its_reason(self):
         failed = verdicts.Verdict('failed', 1, 'exit code 1')
-        self.assertEqual(verdicts.with_complaint(failed, b'\ntar: no room\nmore\n').reason, 'tar: no room')
+        self.assertEqual(verdicts.with_complaint(failed, b'\ntar: no room\nmore\n').reason,
+                         'tar: no room')
         self.assertEqual(verdicts.with_complaint(failed, b' \n'), failed)
         endless = failed._replace(is_over_budget=True)
         self.assertEqual(verdicts.with_complaint(endless, b'complaint 0\n'), endless)

@@ -10,7 +10,9 @@ class Refused(LoopbackTestCase):
     """One sshd, and configurations with which no login is possible."""
 
     def refused(self, config, host='h1'):
-        """What exec says of a host with these lines before the lab's configuration; it must not have run."""
+        """What exec says of a host with these lines before the lab's configuration; it must not
+        have run.
+        """
         with open(self.lab.ssh_config) as file:
             path = self.write('ssh_config', config + file.read())
         done = self.lwt('exec', '-w', host, '--json', '--', 'echo ran >>%s' % self.path('ran'),
@@ -21,12 +23,15 @@ class Refused(LoopbackTestCase):
         return json.loads(done.out)
 
     def test_FR_10_no_common_algorithm_is_told_in_sshs_words(self):
-        for option, word in (('HostKeyAlgorithms ssh-rsa', 'host key type'), ('MACs hmac-md5\n Ciphers aes128-ctr', 'MAC'),
-                             ('Ciphers 3des-cbc', 'cipher'), ('KexAlgorithms diffie-hellman-group1-sha1', 'key exchange method')):
+        for option, word in (('HostKeyAlgorithms ssh-rsa', 'host key type'),
+                             ('MACs hmac-md5\n Ciphers aes128-ctr', 'MAC'),
+                             ('Ciphers 3des-cbc', 'cipher'),
+                             ('KexAlgorithms diffie-hellman-group1-sha1', 'key exchange method')):
             with self.subTest(option=option):
                 said = self.refused('Host *\n %s\n' % option)
                 self.assertEqual(said['class'], 'refused')
-                self.assertRegex(said['reason'], r'^unreachable \(Unable to negotiate with 127\.0\.0\.1 port \d+: '
+                self.assertRegex(said['reason'],
+                                 r'^unreachable \(Unable to negotiate with 127\.0\.0\.1 port \d+: '
                                                  'no matching %s found\\. Their offer: ' % word)
 
     def test_FR_11_a_wrong_line_of_the_configuration_is_named(self):
@@ -53,7 +58,8 @@ class Refused(LoopbackTestCase):
                 self.write('tries', '')
 
     def test_FR_12_a_jump_host_whose_target_is_closed_or_unknown_is_quoted(self):
-        for target, word in (('127.0.0.1\n Port 1', 'Connection refused'), ('nosuch.invalid', 'open failed')):
+        for target, word in (('127.0.0.1\n Port 1', 'Connection refused'),
+                             ('nosuch.invalid', 'open failed')):
             with self.subTest(target=target):
                 said = self.refused('Host behind\n ProxyJump h1\n HostName %s\n' % target, 'behind')
                 self.assertEqual(said['class'], 'refused')

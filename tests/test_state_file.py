@@ -1,4 +1,5 @@
-"""A state.db that is empty, cut, missing or something else: nothing is removed, and doctor helps."""
+"""A state.db that is empty, cut, missing or something else: nothing is removed, and doctor helps.
+"""
 
 import os
 import shutil

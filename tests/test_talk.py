@@ -1,4 +1,6 @@
-"""A talk: one script that answers one request after the other, on this machine and where the network is cut off."""
+"""A talk: one script that answers one request after the other, on this machine and where the
+network is cut off.
+"""
 
 import contextlib
 import os
@@ -27,7 +29,8 @@ class Talks(EngineTestCase):
         transport = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', login_dir=self.scratch)
         self.session = call.Session(config.load(None, {}, ()), transport)
         old = {name: os.environ.get(name) for name in ('HOME', MARK)}
-        self.addCleanup(lambda: os.environ.update({name: value for name, value in old.items() if value is not None})
+        self.addCleanup(lambda: os.environ.update(
+            {name: value for name, value in old.items() if value is not None})
                         or [os.environ.pop(name) for name, value in old.items() if value is None])
         os.environ.update({'HOME': self.scratch, MARK: env[MARK]})
 
@@ -51,7 +54,8 @@ class Talks(EngineTestCase):
                     with Talk(self.session, LOCAL, 'control', holds_slot) as talk:
                         for number in range(3):
                             kind, _ran, lines = yield from self.ask(talk)
-                            self.assertEqual((kind, len(lines), lines[0].split()[2]), ('ok', 1, 'a' * 32))
+                            self.assertEqual((kind, len(lines), lines[0].split()[2]),
+                                             ('ok', 1, 'a' * 32))
                             if not number:
                                 first = self.scripts()
                                 talking.append(1)
@@ -88,7 +92,8 @@ class Talks(EngineTestCase):
                 found.append((yield from self.ask(talk))[:2])
                 os.makedirs(os.path.dirname(fate))
                 with open(fate, 'w') as file:
-                    file.write('run 1 1 1 1\n')                 # under way, and nobody will say that it has ended
+                    # Under way, and nobody will say that it has ended.
+                    file.write('run 1 1 1 1\n')
                 found.append((yield from self.ask(talk, b'poll aa.1 - - /\n', 60))[:2])
                 return found
 
@@ -100,16 +105,22 @@ class Talks(EngineTestCase):
         text = scripts.script_text(*scripts.SHORT_SCRIPTS['control'])
         frame = scripts.Framed('f00d' * 8, lambda _stream, _data: None)
         words = '~', 'aa' * 16, '5', '1', '0', '0'
-        for request in (b'', scripts.request(frame, words + ('0', '-', '-', '-')) + b'end\n',       # idle, after an answer
-                        scripts.request(frame, words + ('0', '-', '-', '-')) + b'poll aa',           # in the middle of a line
-                        scripts.request(frame, words + ('999', 'sha256 x', '-', '-')) + b'end\nx'):  # and of a stream
+        # Idle, after an answer.
+        # In the middle of a line.
+        # And of a stream.
+        for request in (b'', scripts.request(frame, words + ('0', '-', '-', '-')) + b'end\n',
+                        scripts.request(frame, words + ('0', '-', '-', '-')) + b'poll aa',
+                        scripts.request(frame, words + ('999', 'sha256 x', '-', '-')) + b'end\nx'):
             with self.subTest(request=request):
                 script = os.fsdecode(scripts.with_arguments(text, ('1',)))
                 popen = subprocess.Popen(('/bin/sh', '-c', script), stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                         start_new_session=True)
                 popen.stdin.write(request)
                 popen.stdin.flush()
-                popen.stdout.read()     # the pipe to it stays open, as it does where nobody notices that the network is cut off
+                # The pipe to it stays open, as it does where nobody notices that the network is cut
+                # off.
+                popen.stdout.read()
                 popen.wait(30)
                 popen.stdin.close()
                 popen.stdout.close()

@@ -57,9 +57,12 @@ def header(**fields):
 class Formats(unittest.TestCase):
     """What is read."""
 
-    MEMBERS = (entry('d', type=tarfile.DIRTYPE, mode=0o755), entry('d/f', b'content', mtime=7, mode=0o4751),
-               entry('d/empty'), entry('d/é' + 'x' * 300, b'long'), entry('l', type=tarfile.SYMTYPE, linkname='d/f'),
-               entry('k', type=tarfile.LNKTYPE, linkname='y' * 200), entry('p', type=tarfile.FIFOTYPE),
+    MEMBERS = (entry('d', type=tarfile.DIRTYPE, mode=0o755),
+               entry('d/f', b'content', mtime=7, mode=0o4751),
+               entry('d/empty'), entry('d/é' + 'x' * 300, b'long'),
+               entry('l', type=tarfile.SYMTYPE, linkname='d/f'),
+               entry('k', type=tarfile.LNKTYPE, linkname='y' * 200),
+               entry('p', type=tarfile.FIFOTYPE),
                entry('a' * 90 + '/' + 'b' * 90, b'prefix'), entry('new\nline', b'z' * 1025))
 
     def test_the_formats_of_tarfile_say_the_same(self):
@@ -69,7 +72,8 @@ class Formats(unittest.TestCase):
                 self.assertEqual([(member.name.rstrip('/'), data) for member, data in found],
                                  [(info.name, data) for info, data in self.MEMBERS])
                 self.assertEqual([member.kind for member, _data in found],
-                                 ['directory', 'file', 'file', 'file', 'symlink', 'hardlink', 'other', 'file', 'file'])
+                                 ['directory', 'file', 'file', 'file', 'symlink', 'hardlink',
+                                  'other', 'file', 'file'])
                 self.assertEqual((found[1][0].mode, found[1][0].mtime), (0o4751, 7))
                 self.assertEqual([found[at][0].link for at in (4, 5)], ['d/f', 'y' * 200])
 
@@ -83,27 +87,33 @@ class Formats(unittest.TestCase):
             with open(os.path.join(os.fsencode(scratch), b'd', b'no\xfftext'), 'wb'):
                 pass
             tried = 0
-            for argv in (['tar'], ['tar', '--format=ustar'], ['tar', '--format=pax'], ['busybox', 'tar'], ['bsdtar']):
+            for argv in (['tar'], ['tar', '--format=ustar'], ['tar', '--format=pax'],
+                         ['busybox', 'tar'], ['bsdtar']):
                 if shutil.which(argv[0]) is None:
                     continue
-                done = subprocess.run(argv[:1] + argv[1:] + ['-cf', '-', 'd'], cwd=scratch, stdout=subprocess.PIPE,
+                done = subprocess.run(argv[:1] + argv[1:] + ['-cf', '-', 'd'], cwd=scratch,
+                                      stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL)
                 if done.returncode:     # a format that has no room for such names
                     continue
                 tried += 1
                 with self.subTest(argv=argv):
-                    found = {member.name.rstrip('/'): (member, data) for member, data in read(done.stdout)}
+                    found = {member.name.rstrip('/'): (member, data)
+                             for member, data in read(done.stdout)}
                     self.assertEqual(found[long][1], b'data')
                     self.assertEqual(found['d/link'][0].link, 'n')
                     self.assertIn('d/no\udcfftext', found)
             self.assertTrue(tried)
 
     def test_archives_that_follow_one_another_are_read(self):
-        data = packed(entry('a', b'x' * 600)) + bytes(5120) + packed(entry('b')) + packed(entry('c'))
+        data = (packed(entry('a', b'x' * 600)) + bytes(5120) + packed(entry('b'))
+                + packed(entry('c')))
         self.assertEqual([member.name for member, _content in read(data)], ['a', 'b', 'c'])
 
     def test_content_that_is_not_asked_for_is_skipped(self):
-        names = [member.name for member in Reader(io.BytesIO(packed(entry('a', b'x' * 3000), entry('b', b'y'))), LARGE)]
+        names = [member.name
+                 for member in Reader(io.BytesIO(packed(entry('a', b'x' * 3000), entry('b', b'y'))),
+                                      LARGE)]
         self.assertEqual(names, ['a', 'b'])
 
 
@@ -116,23 +126,29 @@ class Refusals(unittest.TestCase):
         self.assertIn(word, str(caught.exception))
 
     def test_SR_4_sizes_that_are_negative_or_none(self):
-        for size in (b'\xff' * 12, b'\xff' * 11 + b'\0', b'-0000000001\0', b'99999999999\0', b'0x000000010\0',
+        for size in (b'\xff' * 12, b'\xff' * 11 + b'\0', b'-0000000001\0', b'99999999999\0',
+                     b'0x000000010\0',
                      b'\xc0' + bytes(11)):
             with self.subTest(size=size):
                 self.refused(header(size=(124, size)) + bytes(1024), 'a size in a header')
         self.refused(header(size=(124, b'\x80' + b'\x7f' * 11)) + bytes(1024), 'more than')
-        self.refused(header(type=(156, b'x'), size=(124, b'00000000013\0')) + b'11 size=-1\n'.ljust(512, b'\0')
+        self.refused(header(type=(156, b'x'), size=(124, b'00000000013\0'))
+                     + b'11 size=-1\n'.ljust(512, b'\0')
                      + header() + bytes(1024), 'a size in a header')
 
     def test_SR_5_headers_that_are_too_long(self):
         huge = b'%011o\0' % (400 << 20)
         for kind in b'LKxXg':
             with self.subTest(kind=chr(kind)):
-                self.refused(header(type=(156, bytes([kind])), size=(124, huge)) + bytes(1024), 'a header of 419430400 bytes')
+                self.refused(header(type=(156, bytes([kind])), size=(124, huge)) + bytes(1024),
+                             'a header of 419430400 bytes')
         digits = b'9' * 300000
-        self.refused(header(type=(156, b'x'), size=(124, b'%011o\0' % len(digits))) + digits, 'a header of 300000 bytes')
-        self.refused(header(type=(156, b'x'), size=(124, b'00000000020\0')) + b'9' * 16 + bytes(496), 'cannot be read')
-        self.refused((header(type=(156, b'L'), size=(124, b'00000000001\0')) + b'a'.ljust(512, b'\0')) * 9, 'too many headers')
+        self.refused(header(type=(156, b'x'), size=(124, b'%011o\0' % len(digits))) + digits,
+                     'a header of 300000 bytes')
+        self.refused(header(type=(156, b'x'), size=(124, b'00000000020\0')) + b'9' * 16
+                     + bytes(496), 'cannot be read')
+        self.refused((header(type=(156, b'L'), size=(124, b'00000000001\0'))
+                      + b'a'.ljust(512, b'\0')) * 9, 'too many headers')
         self.refused(packed(entry('x' * 20000)), 'a header of 20001 bytes')
 
     def test_SR_4_names_that_no_file_can_have(self):
@@ -141,14 +157,17 @@ class Refusals(unittest.TestCase):
             for fields in (dict(name='x' * (budgets.NAME + 1)),
                            dict(name='l', type=tarfile.SYMTYPE, linkname='x' * (budgets.NAME + 1))):
                 with self.subTest(format=format, fields=list(fields)):
-                    self.refused(packed(entry(**fields), format=format), 'a name of more than 8192 bytes')
+                    self.refused(packed(entry(**fields), format=format),
+                                 'a name of more than 8192 bytes')
         self.assertEqual(len(read(packed(entry('x' * budgets.NAME)))), 1)
 
     def test_SR_6_sparse_members_in_every_format(self):
         self.refused(header(type=(156, b'S')) + bytes(1024), 'unknown type')
-        for record in (b'22 GNU.sparse.major=1\n', b'29 GNU.sparse.size=999999999\n', b'27 GNU.sparse.map=0,1,9,99\n'):
+        for record in (b'22 GNU.sparse.major=1\n', b'29 GNU.sparse.size=999999999\n',
+                       b'27 GNU.sparse.map=0,1,9,99\n'):
             with self.subTest(record=record):
-                pax = header(type=(156, b'x'), size=(124, b'%011o\0' % len(record))) + record.ljust(512, b'\0')
+                pax = (header(type=(156, b'x'), size=(124, b'%011o\0' % len(record)))
+                       + record.ljust(512, b'\0'))
                 self.refused(pax + header() + bytes(1024), 'a sparse member')
 
     def test_a_budget_that_is_exceeded(self):
@@ -182,7 +201,8 @@ class Mutants(unittest.TestCase):
 
     def test_no_mutant_raises_anything_but_a_refusal(self):
         rng = random.Random(20)
-        sources = [packed(*Formats.MEMBERS, format=format) for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+        sources = [packed(*Formats.MEMBERS, format=format)
+                   for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
         refused = 0
         for number in range(MUTANTS):
             data = mutant(rng, rng.choice(sources))
@@ -191,7 +211,8 @@ class Mutants(unittest.TestCase):
             except Refused:
                 refused += 1
             else:
-                self.assertLessEqual(sum(len(content) for _member, content in found), 1 << 20, number)
+                self.assertLessEqual(sum(len(content) for _member, content in found), 1 << 20,
+                                     number)
         self.assertGreater(refused, MUTANTS // 10)
         self.assertLess(refused, MUTANTS)
 
@@ -207,9 +228,11 @@ class Mutants(unittest.TestCase):
                 with contextlib.suppress(Refused):
                     tarstream.unpack(path, target, lambda name, is_directory: name)
                 with self.subTest(number=number):
-                    self.assertEqual((sorted(os.listdir(root)), os.listdir(os.path.dirname(target))),
+                    self.assertEqual(
+                        (sorted(os.listdir(root)), os.listdir(os.path.dirname(target))),
                                      (['a', 'tar'], ['target']))
-                    self.assertEqual([link for link in links_of(target) if not link.startswith(target)], [])
+                    self.assertEqual(
+                        [link for link in links_of(target) if not link.startswith(target)], [])
                 made += len(os.listdir(target))
                 shutil.rmtree(target)
         self.assertGreater(made, MUTANTS // 10)
@@ -217,33 +240,39 @@ class Mutants(unittest.TestCase):
 
 def hostile_archive(root):
     """An archive whose members would like to be, or to lead, elsewhere."""
-    places = ('f', 'd/f', 'd', '../out', os.path.join(root, 'out'), 'd/../../out', './.././out', 'link/out')
+    places = ('f', 'd/f', 'd', '../out', os.path.join(root, 'out'), 'd/../../out', './.././out',
+              'link/out')
     links = [entry('link', type=tarfile.SYMTYPE, linkname=place) for place in ('..', root, 'd')]
     members = [entry(name, type=kind, linkname=target) for name in places for target in places[2:]
                for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE)]
-    return packed(*[entry(name, b'content') for name in places] + links + members, format=tarfile.PAX_FORMAT)
+    return packed(*[entry(name, b'content') for name in places] + links + members,
+                  format=tarfile.PAX_FORMAT)
 
 
 def links_of(folder):
     """Where the symbolic links in a folder lead."""
-    return [os.path.realpath(os.path.join(top, name)) for top, dirs, names in os.walk(folder) for name in dirs + names
+    return [os.path.realpath(os.path.join(top, name)) for top, dirs, names in os.walk(folder)
+            for name in dirs + names
             if os.path.islink(os.path.join(top, name))]
 
 
 def mutant(rng, data):
-    """A copy of an archive with a few changes; the checksums of its headers are made right again."""
+    """A copy of an archive with a few changes; the checksums of its headers are made right again.
+    """
     data = bytearray(data)
     for _change in range(rng.randrange(1, 5)):
         if len(data) < BLOCK:
             break
         at = rng.randrange(len(data))
         if rng.random() < 0.7:          # a field of a header
-            at += -(at % BLOCK) + rng.choice((0, 100, 108, 124, 125, 130, 135, 136, 156, 157, 257, 263, 345))
+            at += (-(at % BLOCK)
+                   + rng.choice((0, 100, 108, 124, 125, 130, 135, 136, 156, 157, 257, 263, 345)))
         kind = rng.random()
         if kind < 0.5:
             data[min(at, len(data) - 1)] = rng.randrange(256)
         elif kind < 0.7:
-            data[at:at + 12] = rng.choice((b'\xff' * 12, b'\x80' + b'\x7f' * 11, b'77777777777\0', b'00000000000\0'))
+            data[at:at + 12] = rng.choice(
+                (b'\xff' * 12, b'\x80' + b'\x7f' * 11, b'77777777777\0', b'00000000000\0'))
         elif kind < 0.8:
             del data[at:at + rng.choice((1, 512, 1024))]
         elif kind < 0.9:

@@ -27,11 +27,13 @@ class WhatHindersHosts(unittest.TestCase):
                            '1 host still: h3: down'], 3))
 
     def test_what_it_did_is_not_forgotten_when_it_falls_silent(self):
-        self.assertEqual(self.ended(('h1', ENDLESS, True), ('h1', 'down')), (['h1: not to be trusted: ' + ENDLESS], 3))
+        self.assertEqual(self.ended(('h1', ENDLESS, True), ('h1', 'down')),
+                         (['h1: not to be trusted: ' + ENDLESS], 3))
 
     def test_a_proper_answer_makes_up_for_it(self):
         self.assertEqual(self.ended(('h1', ENDLESS, True), ('h1', '')), ([], 0))
-        self.assertEqual(self.ended(('h1', ENDLESS, True), ('h1', ''), ('h1', 'down')), (['1 host still: h1: down'], 0))
+        self.assertEqual(self.ended(('h1', ENDLESS, True), ('h1', ''), ('h1', 'down')),
+                         (['1 host still: h1: down'], 0))
 
     def test_hosts_of_which_something_else_is_said_are_left_out(self):
         troubles = Troubles(lambda text: None)

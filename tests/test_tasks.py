@@ -1,4 +1,6 @@
-"""The queue on this machine: descriptions, adding, the life of tasks, kill -9 at every moment, many at once."""
+"""The queue on this machine: descriptions, adding, the life of tasks, kill -9 at every moment, many
+at once.
+"""
 
 import collections
 import json
@@ -41,7 +43,8 @@ class TaskTestCase(ProgramTestCase):
 
     def shown(self, *words):
         """Tasks as task show --json has them."""
-        return [json.loads(line) for line in self.lwt('task', 'show', '--json', *words).out.splitlines()]
+        return [json.loads(line)
+                for line in self.lwt('task', 'show', '--json', *words).out.splitlines()]
 
     def queued_nothing(self):
         self.assertEqual(self.shown(), [])
@@ -54,17 +57,22 @@ class Descriptions(TaskTestCase):
     def test_D_1_names_and_folders_that_are_none(self):
         os.mkdir(self.path('description', 'empty'))
         os.makedirs(self.path('description', 'odd', 'desc'))
-        for name, said in (('empty', 'desc: No such file'), ('nosuch', 'no such folder'), ('../../etc', 'bad task name'),
-                           ('a/b', 'bad task name'), ('a\nb', 'bad task name'), ('x' * 300, 'bad task name'),
+        for name, said in (('empty', 'desc: No such file'), ('nosuch', 'no such folder'),
+                           ('../../etc', 'bad task name'),
+                           ('a/b', 'bad task name'), ('a\nb', 'bad task name'),
+                           ('x' * 300, 'bad task name'),
                            ('odd', 'not a regular file'), ('.', 'bad task name')):
             with self.subTest(name=name):
                 self.assert_refused(self.lwt('task', 'add', 'sample', name), 2, said)
         self.queued_nothing()
 
     def test_D_2_desc_files_that_are_wrong(self):
-        for desc, said in (('kill : x\n', 'no exec line'), ('exec : a\nexec : b\n', 'desc:2: exec is there twice'),
-                           ('execs : a\n', 'desc:1: unknown key'), ('# kill the exec\nexec : a\nnonsense\n', 'desc:3'),
-                           ('exec :\n', 'exec: it is empty'), ('exec : a\ntimeout : soon\n', 'desc:2: timeout'),
+        for desc, said in (('kill : x\n', 'no exec line'),
+                           ('exec : a\nexec : b\n', 'desc:2: exec is there twice'),
+                           ('execs : a\n', 'desc:1: unknown key'),
+                           ('# kill the exec\nexec : a\nnonsense\n', 'desc:3'),
+                           ('exec :\n', 'exec: it is empty'),
+                           ('exec : a\ntimeout : soon\n', 'desc:2: timeout'),
                            ('---\nexec : below\n', 'no exec line')):
             with self.subTest(desc=desc):
                 self.describe('bad', desc)
@@ -83,7 +91,8 @@ class Descriptions(TaskTestCase):
         self.add('none')
         self.assertEqual(self.lwt('task', 'run').code, 1)
         task = self.shown()[0]
-        self.assertEqual((task['outcome'], task['reason']), ('failed', 'result incomplete: d_fetch: out: not found'))
+        self.assertEqual((task['outcome'], task['reason']),
+                         ('failed', 'result incomplete: d_fetch: out: not found'))
         kept = os.listdir(self.path('home', '.lwt', 't'))[0]
         self.assertEqual(self.read('home', '.lwt', 't', kept, 'work', 'other'), 'x\n')
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'ran\n')
@@ -107,7 +116,8 @@ class Descriptions(TaskTestCase):
                 self.assertEqual(self.read(task['result'], 'run.stdout'), out)
 
     def test_D_5_input_of_odd_kinds(self):
-        bad = {'fifo': lambda path: os.mkfifo(path), 'socket': self._bind, 'outside': lambda path: os.symlink('/etc', path),
+        bad = {'fifo': lambda path: os.mkfifo(path), 'socket': self._bind,
+               'outside': lambda path: os.symlink('/etc', path),
                'above': lambda path: os.symlink('../../..', path)}
         for name, make in bad.items():
             with self.subTest(name=name):
@@ -125,7 +135,8 @@ class Descriptions(TaskTestCase):
         self.describe('fine', 'exec : cat real "a\nb"; ls -l link; cp -R . ../../../../seen\n')
         folder = self.path('description', 'fine')
         self.write('description/fine/desc', 'exec : sh go\n')
-        self.write('description/fine/go', 'cat real link "a\nb"; [ -s empty ] || echo empty; readlink dangling\n')
+        self.write('description/fine/go',
+                   'cat real link "a\nb"; [ -s empty ] || echo empty; readlink dangling\n')
         self.write('description/fine/real', 'real\n')
         self.write('description/fine/a\nb', 'newline\n')
         self.write('description/fine/empty', '')
@@ -135,7 +146,8 @@ class Descriptions(TaskTestCase):
         os.symlink('loop', os.path.join(folder, 'loop'))
         self.add('fine')
         self.assertEqual(self.lwt('task', 'run').code, 0)
-        self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'real\nreal\nnewline\nempty\nnothing\n')
+        self.assertEqual(self.read(self.results()[0], 'run.stdout'),
+                         'real\nreal\nnewline\nempty\nnothing\n')
 
     def test_D_6_fifty_at_once_have_fifty_ids(self):
         ids, complaints = [], []
@@ -149,7 +161,8 @@ class Descriptions(TaskTestCase):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(sorted(ids), [model.format_id(number) for number in range(1, 51)], complaints)
+        self.assertEqual(sorted(ids), [model.format_id(number) for number in range(1, 51)],
+                         complaints)
 
     def test_D_7_what_is_edited_after_adding_changes_nothing(self):
         self.describe('one', 'exec : cat file\n', file='old\n')
@@ -171,7 +184,9 @@ class Life(TaskTestCase):
     """What tasks see, and what becomes of them."""
 
     def test_the_environment_and_the_value(self):
-        self.describe('env', 'exec : echo {} $LWT_ARG $LWT_TASK $LWT_ATTEMPT $LWT_HOST $PWD $d_working $d_home\n')
+        self.describe('env',
+                      'exec : echo {} $LWT_ARG $LWT_TASK $LWT_ATTEMPT $LWT_HOST $PWD $d_working '
+                      '$d_home\n')
         self.write('values', 'one two\n\n$(touch owned)\n')
         self.assertEqual(self.add('env', '--each', 'values'), ['000001', '000002'])
         self.lwt('task', 'run')
@@ -184,43 +199,55 @@ class Life(TaskTestCase):
     def test_of_what_is_added_together_all_is_there_or_nothing(self):
         self.describe('one', 'exec : true\n')
         self.describe('two', 'exec : true\n')
-        self.assertEqual(self.add('one', 'two', 'one', '--array', '1-2'), ['%06d' % number for number in range(1, 7)])
-        self.assertEqual([task['name'] for task in self.shown()], ['one', 'one', 'two', 'two', 'one', 'one'])
+        self.assertEqual(self.add('one', 'two', 'one', '--array', '1-2'),
+                         ['%06d' % number for number in range(1, 7)])
+        self.assertEqual([task['name'] for task in self.shown()],
+                         ['one', 'one', 'two', 'two', 'one', 'one'])
         self.assertIn('lwt: no such tasks', self.lwt('task', 'show', '--state', 'running').err)
-        self.assertEqual(self.add('one', 'two', 'two', '--array', '2-3', '--unless-exists'), ['000007', '000008'])
+        self.assertEqual(self.add('one', 'two', 'two', '--array', '2-3', '--unless-exists'),
+                         ['000007', '000008'])
         before = sorted(os.listdir(self.path('task')))
         done = self.lwt('task', 'add', 'one', 'nothing')
         self.assertEqual((done.code, done.out), (2, ''))
         self.assertEqual((len(self.shown()), sorted(os.listdir(self.path('task')))), (8, before))
 
     def test_an_input_that_one_task_needs_is_its_own_and_one_that_several_need_is_shared(self):
-        self.describe('own', 'exec : cat input > output; echo more >> input\nd_fetch : output\n', input='mine\n')
+        self.describe('own', 'exec : cat input > output; echo more >> input\nd_fetch : output\n',
+                      input='mine\n')
         self.describe('shared', 'exec : cat input > output\nd_fetch : output\n', input='ours\n')
         self.add('own')
         self.add('shared', '--array', '1-3')
         self.lwt('task', 'run')
-        self.assertEqual([self.read('task.finish', name, 'result', 'output') for name in self.results()],
+        self.assertEqual(
+            [self.read('task.finish', name, 'result', 'output') for name in self.results()],
                          ['mine\n'] + ['ours\n'] * 3)
         self.assertNotIn('own.', ' '.join(os.listdir(self.path('home', '.lwt', 'i'))))
-        self.describe('again', 'exec : cat input > output; [ -e ~/ready ] || { touch ~/ready; exit 1; }\nd_fetch : output\n'
+        self.describe('again',
+                      'exec : cat input > output; [ -e ~/ready ] || { touch ~/ready; exit 1; '
+                      '}\nd_fetch : output\n'
                       'retries : 1\nretry_on : failed\n', input='twice\n')
         self.add('again')
         self.lwt('task', 'run')
         self.assertEqual((self.shown()[-1]['outcome'], self.shown()[-1]['attempt']), ('success', 2))
 
     def test_everything_new_is_fetched_where_nothing_is_named(self):
-        self.describe('new', 'exec : sh go\n', go='mkdir d; echo n > d/new; echo c >> changed\n', same='same', changed='c\n')
+        self.describe('new', 'exec : sh go\n', go='mkdir d; echo n > d/new; echo c >> changed\n',
+                      same='same', changed='c\n')
         self.add('new')
         self.lwt('task', 'run')
         result = os.path.join(self.results()[0], 'result')
-        found = sorted(os.path.relpath(os.path.join(root, name), result) for root, _d, names in os.walk(result) for name in names)
+        found = sorted(os.path.relpath(os.path.join(root, name), result)
+                       for root, _d, names in os.walk(result) for name in names)
         self.assertEqual(found, ['changed', 'd/new'])
         for path in (result, os.path.join(result, 'changed')):
             folder = self.path('description', 'new', os.path.relpath(path, result))
-            self.assertEqual(os.stat(path).st_mode & 0o777, os.stat(folder).st_mode & 0o755 & ~umask())
+            self.assertEqual(os.stat(path).st_mode & 0o777,
+                             os.stat(folder).st_mode & 0o755 & ~umask())
 
     def test_a_failure_is_tried_again_if_asked_and_earlier_results_are_kept(self):
-        self.describe('flaky', 'exec : echo try $LWT_ATTEMPT > out; [ $LWT_ATTEMPT = 3 ]\nretries : 2\nretry_on : failed\n')
+        self.describe('flaky',
+                      'exec : echo try $LWT_ATTEMPT > out; [ $LWT_ATTEMPT = 3 ]\nretries : '
+                      '2\nretry_on : failed\n')
         self.add('flaky')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         where = self.results()[0]
@@ -230,24 +257,32 @@ class Life(TaskTestCase):
         self.assertEqual(os.listdir(self.path('task')), [])
 
     def test_what_tasks_took_is_accounted_for_by_name_and_by_host(self):
-        self.describe('flaky', 'exec : head -c 1000 /dev/zero > out; [ $LWT_ATTEMPT = 2 ]\nretry_on : failed\n')
+        self.describe('flaky',
+                      'exec : head -c 1000 /dev/zero > out; [ $LWT_ATTEMPT = 2 ]\nretry_on : '
+                      'failed\n')
         self.describe('bad', 'exec : exit 3\n')
         self.add('flaky', 'bad', 'bad')
         self.lwt('task', 'run')
-        found = [json.loads(line) for line in self.lwt('stat', '--tasks', '--json').out.splitlines()]
+        found = [json.loads(line)
+                 for line in self.lwt('stat', '--tasks', '--json').out.splitlines()]
         keys = ('tasks', 'attempts', 'success', 'failed', 'killed', 'lost', 'timeout')
-        self.assertEqual([(told['kind'], told.get('name'), told.get('host')) + tuple(map(told.get, keys)) for told in found], [
-            ('tasks by name', 'bad', None, 2, 2, 0, 2, 0, 0, 0), ('tasks by name', 'flaky', None, 1, 2, 1, 1, 0, 0, 0),
+        self.assertEqual([(told['kind'], told.get('name'), told.get('host'))
+                          + tuple(map(told.get, keys)) for told in found], [
+            ('tasks by name', 'bad', None, 2, 2, 0, 2, 0, 0, 0),
+            ('tasks by name', 'flaky', None, 1, 2, 1, 1, 0, 0, 0),
             ('tasks by host', None, 'localhost', 3, 4, 1, 3, 0, 0, 0)])
         self.assertTrue(found[1]['wall'] is not None and found[1]['received'] >= 2000, found)
         table = self.lwt('stat', '--tasks').out
-        self.assertRegex(table, r'NAME +TASKS +TRIES +OK +FAILED +KILLED +LOST +TIMEOUT +WALL +CPU +BYTES\nbad +2 +2 +0 +2')
+        self.assertRegex(table,
+                         r'NAME +TASKS +TRIES +OK +FAILED +KILLED +LOST +TIMEOUT +WALL +CPU '
+                         r'+BYTES\nbad +2 +2 +0 +2')
 
     def test_a_time_out_is_an_outcome_of_its_own(self):
         self.describe('slow', 'exec : echo begun; sleep 9981\ntimeout : 2\n')
         self.add('slow')
         self.assertEqual(self.lwt('task', 'run').code, 3)
-        self.assertEqual([(task['outcome'], task['code']) for task in self.shown()], [('timeout', 124)])
+        self.assertEqual([(task['outcome'], task['code']) for task in self.shown()],
+                         [('timeout', 124)])
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'begun\n')
 
     def test_kill_in_each_state(self):
@@ -256,7 +291,8 @@ class Life(TaskTestCase):
         self.lwt('task', 'kill', '1')
         self.assertEqual([task['outcome'] for task in self.shown('1')], ['killed'])
         self.lwt('task', 'update')
-        self.assertTrue(wait_for(lambda: any('sleep 9982' in words for words in marked(self.mark).values())))
+        self.assertTrue(
+            wait_for(lambda: any('sleep 9982' in words for words in marked(self.mark).values())))
         self.assertEqual(self.lwt('task', 'kill', '2').code, 0)
         self.assertEqual([task['outcome'] for task in self.shown('2')], ['killed'])
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
@@ -274,10 +310,13 @@ class Life(TaskTestCase):
         self.assertEqual((done.out, done.err), ('out\n', 'err\n'))
 
     def test_log_of_a_second_attempt_is_not_that_of_the_first(self):
-        self.describe('twice', 'exec : echo try $LWT_ATTEMPT; [ $LWT_ATTEMPT = 2 ] && sleep 9985\nretry_on : failed\n')
+        self.describe('twice',
+                      'exec : echo try $LWT_ATTEMPT; [ $LWT_ATTEMPT = 2 ] && sleep 9985\nretry_on '
+                      ': failed\n')
         self.add('twice')
         self.assertTrue(wait_for(lambda: self.lwt('task', 'update').code == 0 and
-                                 any('sleep 9985' in words for words in marked(self.mark).values())))
+                                 any('sleep 9985' in words
+                                     for words in marked(self.mark).values())))
         self.assertEqual(self.lwt('task', 'log', '1').out, 'try 2\n')
         self.lwt('task', 'kill', '1')
 
@@ -294,7 +333,8 @@ class Life(TaskTestCase):
         self.add('far', 'sample')
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1)
-        self.assertIn('000001 far: no available host may take it (category moon, hosts any)', done.err)
+        self.assertIn('000001 far: no available host may take it (category moon, hosts any)',
+                      done.err)
         self.assertEqual([task['state'] for task in self.shown()], ['new', 'done'])
 
     def test_a_task_for_which_nobody_has_room_is_said(self):
@@ -302,10 +342,14 @@ class Life(TaskTestCase):
         self.describe('huge', 'exec : true\nmemory : %d\n' % (total - 1))       # more than is free
         self.add('huge', 'huge')
         popen = self.start('task', 'run')
-        self.assertEqual(popen.stderr.readline(), b'lwt: 000001 huge: waits, no host takes it now; why: lwt task why 000001\n')
+        self.assertEqual(popen.stderr.readline(),
+                         b'lwt: 000001 huge: waits, no host takes it now; why: lwt task why '
+                         b'000001\n')
         popen.send_signal(signal.SIGINT)
         _out, err = popen.communicate(timeout=30)
-        self.assertEqual((popen.returncode, err), (130, b'lwt: interrupted; tasks that were started go on, and the next run or '
+        self.assertEqual((popen.returncode, err),
+                         (130, b'lwt: interrupted; tasks that were started go on, and the next run '
+                               b'or '
                                                         b'update looks after them\n'))
         self.assertIn('the task needs %d' % (total - 1), self.lwt('task', 'why', '1').out)
 
@@ -317,10 +361,12 @@ class Life(TaskTestCase):
         self.lwt('task', 'run')
         self.add('bad', 'far', 'huge')
         done = self.lwt('task', 'wait', '1')
-        self.assertEqual((done.code, done.out, done.err), (0, '', ''), 'others wait, and have nothing to do with it')
+        self.assertEqual((done.code, done.out, done.err), (0, '', ''),
+                         'others wait, and have nothing to do with it')
         done = self.lwt('task', 'wait', '3', '1')
         self.assertEqual(done.code, 1)
-        self.assertIn('000003 far: no available host may take it (category moon, hosts any)', done.err)
+        self.assertIn('000003 far: no available host may take it (category moon, hosts any)',
+                      done.err)
         self.assertNotIn('huge', done.err)
         self.assertEqual(self.lwt('task', 'wait', '2').code, 1)
         self.assertEqual(self.lwt('task', 'wait', '1').code, 0)
@@ -330,9 +376,11 @@ class Life(TaskTestCase):
         self.add('slow', 'sample')
         self.lwt('task', 'suspend', '2')
         self.lwt('task', 'update')
-        self.assertTrue(wait_for(lambda: any('sleep 9983' in words for words in marked(self.mark).values())))
+        self.assertTrue(
+            wait_for(lambda: any('sleep 9983' in words for words in marked(self.mark).values())))
         self.lwt('task', 'suspend', '1')
-        self.assertTrue(wait_for(lambda: self.lwt('task', 'update').code == 0 and self.shown('1')[0]['state'] == 'suspended'))
+        self.assertTrue(wait_for(lambda: self.lwt('task', 'update').code == 0
+                                 and self.shown('1')[0]['state'] == 'suspended'))
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1)
         self.assertIn('000001 slow: suspended on localhost; lwt task resume 000001', done.err)
@@ -346,10 +394,12 @@ class Life(TaskTestCase):
         done = self.lwt('task', 'suspend', '2')
         self.assertEqual((done.code, 'it is held already' in done.err), (1, True))
         self.assertEqual(self.lwt('task', 'resume', '2').code, 0)
-        self.assertEqual([(task['state'], task['reason']) for task in self.shown('2')], [('held', 'after 000001')])
+        self.assertEqual([(task['state'], task['reason']) for task in self.shown('2')],
+                         [('held', 'after 000001')])
         self.lwt('task', 'suspend', '2')
         self.lwt('task', 'run')
-        self.assertEqual([(task['state'], task['reason']) for task in self.shown()], [('done', ''), ('held', 'suspended')])
+        self.assertEqual([(task['state'], task['reason']) for task in self.shown()],
+                         [('done', ''), ('held', 'suspended')])
         self.lwt('task', 'resume', '2')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual([task['outcome'] for task in self.shown()], ['success'] * 2)
@@ -361,8 +411,11 @@ class Life(TaskTestCase):
         self.add('sample')
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1, done)
-        self.assertIn('000001 sample: held: its input is gone: task/%s; put it back and resume, or kill it' % gone, done.err)
-        self.assertEqual([task['outcome'] or task['state'] for task in self.shown()], ['held', 'held', 'success'])
+        self.assertIn(
+            '000001 sample: held: its input is gone: task/%s; put it back and resume, or kill it'
+            % gone, done.err)
+        self.assertEqual([task['outcome'] or task['state'] for task in self.shown()],
+                         ['held', 'held', 'success'])
         os.rename(self.path('kept'), self.path('task', gone))
         self.lwt('task', 'resume', '1', '2')
         self.assertEqual(self.lwt('task', 'run').code, 0)
@@ -371,8 +424,10 @@ class Life(TaskTestCase):
         self.describe('slow', 'exec : sleep 9984\nretries : 0\n')
         self.add('slow')
         self.lwt('task', 'update')
-        self.assertTrue(wait_for(lambda: any('sleep 9984' in words for words in marked(self.mark).values())))
-        key = next(name for name in os.listdir(self.path('home', '.lwt', 't')) if name.endswith('.1'))
+        self.assertTrue(
+            wait_for(lambda: any('sleep 9984' in words for words in marked(self.mark).values())))
+        key = next(name
+                   for name in os.listdir(self.path('home', '.lwt', 't')) if name.endswith('.1'))
         os.kill(int(self.read('home', '.lwt', 't', key, 'fate').split()[1]), signal.SIGKILL)
         self.assertTrue(any('sleep 9984' in words for words in marked(self.mark).values()))
         self.assertEqual(self.lwt('task', 'run').code, 3)
@@ -384,14 +439,18 @@ class Life(TaskTestCase):
         self.add('bad', 'sample')
         self.lwt('task', 'run')
         self.add('sample', '--array', '7-7')
-        self.assertEqual([task['id'] for task in self.shown('1', '2', '3', '--name', 'sample')], ['000002', '000003'])
+        self.assertEqual([task['id'] for task in self.shown('1', '2', '3', '--name', 'sample')],
+                         ['000002', '000003'])
         self.assertEqual(self.shown('--finished', '--state', 'new'), [])
-        self.assertEqual(self.lwt('task', 'show', '--finished', '--count').out.split()[2:6], ['success', '1', 'failed', '1'])
-        self.assertEqual(self.lwt('task', 'show', '--finished', '--state', 'failed', '--count').out.split()[2:4], ['failed', '1'])
+        self.assertEqual(self.lwt('task', 'show', '--finished', '--count').out.split()[2:6],
+                         ['success', '1', 'failed', '1'])
+        self.assertEqual(self.lwt('task', 'show', '--finished', '--state', 'failed',
+                                  '--count').out.split()[2:4], ['failed', '1'])
         self.assertIn('no such tasks', self.lwt('task', 'show', '--finished', '--state', 'new').err)
         self.assertEqual(self.lwt('task', '--name', 'update', 'show').code, 0, 'a value is no verb')
 
-    def test_a_value_that_no_environment_takes_is_refused_and_a_long_one_is_cut_in_the_table_only(self):
+    def test_a_value_that_no_environment_takes_is_refused_and_a_long_one_is_cut_in_the_table_only(
+            self):
         self.write('values', 'x' * 120001 + '\n')
         done = self.lwt('task', 'add', 'sample', '--each', self.path('values'))
         self.assertEqual((done.code, 'a value of 120001 bytes' in done.err), (2, True), done)
@@ -423,18 +482,22 @@ class Life(TaskTestCase):
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('home', 'begun'))))
         popen.kill()
         popen.communicate()
-        self.assertTrue(wait_for(lambda: not any('lwt-guard' in words for words in marked(self.mark).values())))
+        self.assertTrue(
+            wait_for(lambda: not any('lwt-guard' in words for words in marked(self.mark).values())))
         self.write('home/go', '')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'done\n')
-        self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()], [('success', 1)])
+        self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()],
+                         [('success', 1)])
 
 
 class Crashes(TaskTestCase):
     """kill -9 of everything of lwt, at moments that step through a pass."""
 
     def test_X_1_a_pass_killed_at_any_moment_starts_nothing_twice_and_loses_nothing(self):
-        self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts; mkdir output; echo $LWT_TASK > output/id\n'
+        self.describe('count',
+                      'exec : echo $LWT_TASK >> ../../../../starts; mkdir output; echo $LWT_TASK > '
+                      'output/id\n'
                                'd_fetch : output\n')
         self.add('count', '--array', '1-12')
         for step in range(60):
@@ -446,7 +509,8 @@ class Crashes(TaskTestCase):
             popen.communicate()
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 0, (done, self.lwt('task', 'show', '--json').out))
-        self.assertEqual(sorted(self.read('home', 'starts').split()), [model.format_id(n) for n in range(1, 13)])
+        self.assertEqual(sorted(self.read('home', 'starts').split()),
+                         [model.format_id(n) for n in range(1, 13)])
         self.assertEqual([self.read(where, 'result', 'id').strip() for where in self.results()],
                          [model.format_id(n) for n in range(1, 13)])
         self.assertEqual(os.listdir(self.path('task')), [])
@@ -458,8 +522,10 @@ class Crashes(TaskTestCase):
             uuid, _dot, attempt = key.partition('.')
             traces[uuid][int(attempt)] = sorted(os.listdir(self.path('home', '.lwt', 't', key)))
         self.assertEqual(len(traces), 12)
-        for kept in traces.values():    # an attempt before the last was withdrawn, or killed before its command began
-            self.assertEqual(kept, {attempt: ['exit.0', 'fate'] if attempt == max(kept) else ['fate'] for attempt in kept})
+        # An attempt before the last was withdrawn, or killed before its command began.
+        for kept in traces.values():
+            self.assertEqual(kept, {attempt: ['exit.0', 'fate'] if attempt == max(kept)
+                                    else ['fate'] for attempt in kept})
 
     def test_Y_1_twenty_passes_at_once_do_no_harm(self):
         self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts\n')
@@ -472,13 +538,15 @@ class Crashes(TaskTestCase):
             self.assertNotIn(b'Traceback', err)
         self.assertLessEqual(set(codes), {0, 75})
         self.assertEqual(self.lwt('task', 'run').code, 0)
-        self.assertEqual(sorted(self.read('home', 'starts').split()), [model.format_id(n) for n in range(1, 5)])
+        self.assertEqual(sorted(self.read('home', 'starts').split()),
+                         [model.format_id(n) for n in range(1, 5)])
 
     def test_Y_1_a_busy_host_is_said_and_cron_is_silent(self):
         self.describe('one', 'exec : true\n')
         self.add('one')
         os.makedirs(self.path('.lwt', 'lock'), exist_ok=True)
-        holder = subprocess.Popen(['flock', self.path('.lwt', 'lock', 'host.localhost'), 'sh', '-c', 'echo held; exec cat'],
+        holder = subprocess.Popen(['flock', self.path('.lwt', 'lock', 'host.localhost'), 'sh', '-c',
+                                   'echo held; exec cat'],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.assertEqual(holder.stdout.readline(), b'held\n')
         self.assert_refused(self.lwt('task', 'update'), 75, 'another pass is under way')
@@ -499,7 +567,8 @@ class StateFile(TaskTestCase):
         with sqlite3.connect(newer) as db:
             db.execute('PRAGMA user_version = 99')
         db.close()
-        for name, data, said in (('garbage', b'x' * 10000, 'not a database'), ('newer', None, 'another version of lwt')):
+        for name, data, said in (('garbage', b'x' * 10000, 'not a database'),
+                                 ('newer', None, 'another version of lwt')):
             with self.subTest(name=name):
                 if data is None:
                     shutil.copy(newer, path)
@@ -512,7 +581,8 @@ class StateFile(TaskTestCase):
 
     def test_of_two_changes_that_expect_the_same_state_one_is_made(self):
         self.add('sample')
-        with Store(self.path('.lwt', 'state.db')) as one, Store(self.path('.lwt', 'state.db')) as two:
+        with Store(self.path('.lwt', 'state.db')) as one, Store(
+                self.path('.lwt', 'state.db')) as two:
             seen_by_one, seen_by_two = one.get(1), two.get(1)
             self.assertIsNotNone(one.settle(seen_by_one, 'kill', 'killed', None, ''))
             self.assertIsNone(two.settle(seen_by_two, 'kill', 'killed', None, ''))

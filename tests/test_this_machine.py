@@ -1,4 +1,5 @@
-"""Faults of this machine while tasks run: its disk, its clock, a new start, and many hands at once."""
+"""Faults of this machine while tasks run: its disk, its clock, a new start, and many hands at once.
+"""
 
 import concurrent.futures
 import contextlib
@@ -24,14 +25,17 @@ real, mono, start = time.time, time.monotonic, time.monotonic()
 after, jump = map(float, os.environ['TEST_CLOCK'].split())
 time.time = lambda: real() + (jump if mono() - start >= after else 0)
 '''
-TELLS = 'echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nmkdir output && echo "$LWT_TASK.$LWT_ATTEMPT" >output/id\n'
+TELLS = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nmkdir output && echo '
+         '"$LWT_TASK.$LWT_ATTEMPT" >output/id\n')
 
 
 class FullDisk(CrashLoop):
     """There is no room at one step of bringing a result home, nor afterwards, until there is."""
 
     def full_at(self, is_step, more=0):
-        """Run out of room at the first step that is_step(name), or so many later; then look, and run with room again."""
+        """Run out of room at the first step that is_step(name), or so many later; then look, and
+        run with room again.
+        """
         self.lwt('task', 'add', 'count')
         steps = self.run_in(self.fresh(), 'task run').steps
         at = next(number for number, name in enumerate(steps, 1) if is_step(name)) + more
@@ -40,7 +44,8 @@ class FullDisk(CrashLoop):
         self.assertEqual(ended.code, 74, ended)
         self.assertTrue('No space left' in ended.output or 'disk is full' in ended.output, ended)
         tasks_there = os.path.join(root, 'home', '.lwt', 't')
-        kept = [os.path.exists(os.path.join(tasks_there, key, 'work', 'output', 'id')) for key in os.listdir(tasks_there)]
+        kept = [os.path.exists(os.path.join(tasks_there, key, 'work', 'output', 'id'))
+                for key in os.listdir(tasks_there)]
         self.assertEqual(kept, [True], ended)
         self.assertEqual(self.settle(root, ended), {1: 'success'})
 
@@ -71,7 +76,8 @@ class TaskCase(ProgramTestCase):
         self.make_workspace([('localhost', 'local', '~')], grace='1')
 
     def shown(self, *words, **options):
-        return [json.loads(line) for line in self.lwt('task', 'show', '--json', *words, **options).out.splitlines()]
+        return [json.loads(line)
+                for line in self.lwt('task', 'show', '--json', *words, **options).out.splitlines()]
 
     def starts(self):
         return self.read('home', 'starts').split()
@@ -100,8 +106,11 @@ class Disk(TaskCase):
         return path
 
     def run_out_of(self, folder, options, fill):
-        """Have a result of 200 kB come to a file system without room; returns what lwt said.  fill(path) fills it."""
-        self.describe('big', 'exec : sh run.sh\nd_fetch : output\n', run_sh=TELLS + 'head -c 200000 /dev/zero >output/big\n')
+        """Have a result of 200 kB come to a file system without room; returns what lwt said.
+        fill(path) fills it.
+        """
+        self.describe('big', 'exec : sh run.sh\nd_fetch : output\n',
+                      run_sh=TELLS + 'head -c 200000 /dev/zero >output/big\n')
         self.lwt('task', 'add', 'big')
         path = self.mounted(folder, options)
         fill(path)
@@ -129,7 +138,8 @@ class Disk(TaskCase):
                     open(os.path.join(path, 'filler.%d' % number), 'w').close()
                 except OSError:
                     return
-        self.assertIn('No space left on device', self.run_out_of('task.finish', 'size=4m,nr_inodes=16', fill))
+        self.assertIn('No space left on device',
+                      self.run_out_of('task.finish', 'size=4m,nr_inodes=16', fill))
 
     def test_F_11_no_inodes_on_a_host(self):
         self.describe('count', 'exec : sh run.sh\nd_fetch : output\n', run_sh=TELLS)
@@ -145,7 +155,8 @@ class Disk(TaskCase):
 
     def test_F_14_results_on_another_file_system(self):
         self.mounted('task.finish', 'size=4m')
-        self.describe('flaky', 'exec : sh run.sh\nretries : 1\nretry_on : failed\nd_fetch : output\n',
+        self.describe('flaky',
+                      'exec : sh run.sh\nretries : 1\nretry_on : failed\nd_fetch : output\n',
                       run_sh=TELLS + '[ "$LWT_ATTEMPT" -gt 1 ]\n')
         self.lwt('task', 'add', 'flaky')
         self.assertEqual(self.lwt('task', 'run').code, 0)
@@ -155,13 +166,17 @@ class Disk(TaskCase):
         self.assertEqual(len(self.results()), 1)
 
     def test_F_9_a_limit_on_the_size_of_files(self):
-        self.describe('big', 'exec : sh run.sh\nd_fetch : output\n', run_sh=TELLS + 'head -c 900000 /dev/zero >output/big\n')
+        self.describe('big', 'exec : sh run.sh\nd_fetch : output\n',
+                      run_sh=TELLS + 'head -c 900000 /dev/zero >output/big\n')
         self.lwt('task', 'add', 'big')
         self.lwt('task', 'update')
-        self.assertTrue(wait_for(lambda: any(name.startswith('exit.') for _root, _dirs, names in os.walk(self.home)
-                                             for name in names)))
-        popen = subprocess.Popen(['sh', '-c', 'ulimit -f 1000 && exec "$@"', 'sh', self.python, '-S', '-m', 'lwt', 'task',
-                                  'update'], cwd=self.scratch, env=self.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.assertTrue(wait_for(
+            lambda: any(name.startswith('exit.') for _root, _dirs, names in os.walk(self.home)
+                        for name in names)))
+        popen = subprocess.Popen(['sh', '-c', 'ulimit -f 1000 && exec "$@"', 'sh', self.python,
+                                  '-S', '-m', 'lwt', 'task',
+                                  'update'], cwd=self.scratch, env=self.env,
+                                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         err = popen.communicate(timeout=60)[1].decode()
         self.assertEqual(popen.returncode, 74, err)
         self.assertIn('File too large', err)
@@ -172,7 +187,8 @@ class Disk(TaskCase):
 
     def test_F_8_a_log_that_cannot_be_written_keeps_nobody_from_working(self):
         self.lwt('task', 'add', 'sample')
-        os.mkdir(self.path('log'))                          # a directory is where the file should be
+        # A directory is where the file should be.
+        os.mkdir(self.path('log'))
         done = self.lwt('--set', 'log=' + self.path('log'), 'task', 'run')
         self.assertEqual(done.code, 0, done)
         self.assertIn('the log cannot be written: %s: Is a directory' % self.path('log'), done.err)
@@ -183,12 +199,16 @@ class Clock(TaskCase):
     """A wall clock that jumps, and time zones."""
 
     def jumping(self, after, jump):
-        """The environment for a clock that jumps by so many seconds, some seconds after lwt's start."""
+        """The environment for a clock that jumps by so many seconds, some seconds after lwt's
+        start.
+        """
         self.write('clock/sitecustomize.py', CLOCK)
-        return dict(self.env, PYTHONPATH=self.path('clock') + ':' + self.env['PYTHONPATH'], TEST_CLOCK='%g %g' % (after, jump))
+        return dict(self.env, PYTHONPATH=self.path('clock') + ':' + self.env['PYTHONPATH'],
+                    TEST_CLOCK='%g %g' % (after, jump))
 
     def test_T_1_a_clock_that_is_set_while_tasks_run_ends_none_of_them(self):
-        self.describe('slow', 'exec : sh run.sh\nd_fetch : output\ntimeout : 60\n', run_sh='sleep 1\n' + TELLS)
+        self.describe('slow', 'exec : sh run.sh\nd_fetch : output\ntimeout : 60\n',
+                      run_sh='sleep 1\n' + TELLS)
         for number, jump in enumerate((-86400, 365 * 86400), 1):
             self.lwt('task', 'add', 'slow')
             done = self.lwt('task', 'run', env=self.jumping(0.6, jump))
@@ -203,12 +223,14 @@ class Clock(TaskCase):
     def test_T_2_the_time_zone_of_a_command_changes_no_name_and_no_number(self):
         self.lwt('task', 'add', 'sample', env=dict(self.env, TZ='America/New_York'))
         self.assertEqual(self.lwt('task', 'run', env=dict(self.env, TZ='Asia/Tokyo')).code, 0)
-        seen = [self.shown(env=dict(self.env, **zone)) for zone in ({}, {'TZ': 'Nowhere/Special'}, {'TZ': 'Europe/Berlin'})]
+        seen = [self.shown(env=dict(self.env, **zone))
+                for zone in ({}, {'TZ': 'Nowhere/Special'}, {'TZ': 'Europe/Berlin'})]
         self.assertEqual(seen[0], seen[1])
         self.assertEqual(seen[0], seen[2])
         task = seen[0][0]
         self.assertEqual(os.path.basename(task['result']),
-                         'sample.%s.000001' % time.strftime('%Y%m%d-%H%M%S', time.gmtime(task['added'])))
+                         'sample.%s.000001'
+                         % time.strftime('%Y%m%d-%H%M%S', time.gmtime(task['added'])))
         self.assertTrue(os.path.isdir(os.path.join(task['result'], 'result')))
         self.assertLessEqual(task['added'], task['started'])
 
@@ -225,20 +247,25 @@ class NewStart(TaskCase):
     """This machine was started anew while a task ran on it."""
 
     def test_X_6_what_was_known_of_processes_before_a_new_start_counts_for_nothing(self):
-        self.describe('slow', 'exec : sh run.sh\nd_fetch : output\n', run_sh=TELLS + '[ "$LWT_ATTEMPT" -gt 1 ] || sleep 9983\n')
+        self.describe('slow', 'exec : sh run.sh\nd_fetch : output\n',
+                      run_sh=TELLS + '[ "$LWT_ATTEMPT" -gt 1 ] || sleep 9983\n')
         self.lwt('task', 'add', 'slow')
         popen = self.start('task', 'run')
-        self.assertTrue(wait_for(lambda: any('sleep 9983' in words for words in marked(self.mark).values())))
+        self.assertTrue(
+            wait_for(lambda: any('sleep 9983' in words for words in marked(self.mark).values())))
         popen.kill()
         popen.communicate()
         self.kill_all()
         bystander = subprocess.Popen(['sleep', '9984'], start_new_session=True)
         key = os.path.join(self.path('home', '.lwt', 't'), next(
-            name for name in os.listdir(self.path('home', '.lwt', 't')) if not name.startswith(('part', 'bell', 'pipe'))))
+            name for name in os.listdir(self.path('home', '.lwt', 't'))
+            if not name.startswith(('part', 'bell', 'pipe'))))
         words = self.read(key, 'fate').split()
-        with open(os.path.join(key, 'fate'), 'w') as file:       # its number belongs to somebody else now
+        # Its number belongs to somebody else now.
+        with open(os.path.join(key, 'fate'), 'w') as file:
             file.write('run %d %s %s %d\n' % (bystander.pid, words[2], words[3], bystander.pid))
-        boot = dict(self.env, LWT_TEST_BOOT_ID=self.write('boot', '00000000-0000-4000-8000-000000000001\n'))
+        boot = dict(self.env,
+                    LWT_TEST_BOOT_ID=self.write('boot', '00000000-0000-4000-8000-000000000001\n'))
         done = self.lwt('task', 'run', env=boot)
         is_alive = bystander.poll() is None
         bystander.kill()
@@ -255,14 +282,16 @@ class ManyHands(TaskCase):
 
     def test_Y_2_what_is_asked_for_during_a_run_is_neither_lost_nor_kept_waiting(self):
         self.write('host.list', 'localhost\tlocal\t~\tslots=4\n')
-        self.describe('short', 'exec : sh run.sh\nd_fetch : output\nretries : 0\n', run_sh='sleep 0.1\n' + TELLS)
+        self.describe('short', 'exec : sh run.sh\nd_fetch : output\nretries : 0\n',
+                      run_sh='sleep 0.1\n' + TELLS)
         first = self.lwt('task', 'add', 'short', '--array', '1-10').out.split()
         popen = self.start('task', 'run')
         added, refused = list(first), []
 
         def do(number):
             verb = ('add', 'kill', 'suspend', 'show', 'resume')[number % 5]
-            words = (verb, 'short') if verb == 'add' else (verb,) if verb == 'show' else (verb, first[number % 10])
+            words = ((verb, 'short') if verb == 'add' else (verb,) if verb == 'show'
+                     else (verb, first[number % 10]))
             done = self.lwt('task', *words, timeout=30)
             self.assertNotIn('Traceback', done.err)
             self.assertIn(done.code, (0, 1, 75), done)
@@ -279,13 +308,15 @@ class ManyHands(TaskCase):
         self.assertLessEqual({task['outcome'] for task in shown.values()}, {'success', 'killed'})
         self.assertEqual(len(set(self.starts())), len(self.starts()))
         for task in shown.values():
-            self.assertEqual(task['outcome'] == 'success', os.path.exists(os.path.join(task['result'], 'result', 'id')), task)
+            self.assertEqual(task['outcome'] == 'success',
+                             os.path.exists(os.path.join(task['result'], 'result', 'id')), task)
 
     def test_Y_7_a_task_that_ends_while_it_is_cancelled_has_one_end(self):
         count = 200 if ALL_STEPS else 60
         self.write('host.list', 'localhost\tlocal\t~\tslots=%d\n' % count)
         self.describe('ends', 'exec : sleep $LWT_ARG\nretries : 0\n')
-        self.write('times', ''.join('%.3f\n' % (0.3 + 1.2 * number / count) for number in range(count)))
+        self.write('times',
+                   ''.join('%.3f\n' % (0.3 + 1.2 * number / count) for number in range(count)))
         ids = self.lwt('task', 'add', 'ends', '--each', 'times').out.split()
         self.lwt('task', 'update')
         self.assertEqual(self.lwt('task', 'kill', *ids).code in (0, 1), True)
@@ -299,20 +330,24 @@ class ManyHands(TaskCase):
                 for key in os.listdir(self.path('home', '.lwt', 't'))]
         self.assertEqual({len(names) for names in ends}, {1}, ends)
         self.assertEqual(sorted(names[0] for names in ends),
-                         sorted('exit.0' if outcome == 'success' else 'exit.killed' for outcome, _code in outcomes.values()))
+                         sorted('exit.0' if outcome == 'success' else 'exit.killed'
+                                for outcome, _code in outcomes.values()))
 
-    def test_Y_8_a_directory_that_a_user_removes_while_its_task_runs_is_told_and_not_run_again(self):
+    def test_Y_8_a_directory_that_a_user_removes_while_its_task_runs_is_told_and_not_run_again(
+            self):
         self.describe('slow', 'exec : sh run.sh\nretries : 0\n', run_sh=TELLS + 'sleep 9985\n')
         self.lwt('task', 'add', 'slow')
         self.lwt('task', 'update')
-        self.assertTrue(wait_for(lambda: any('sleep 9985' in words for words in marked(self.mark).values())))
+        self.assertTrue(
+            wait_for(lambda: any('sleep 9985' in words for words in marked(self.mark).values())))
         base = self.path('home', '.lwt', 't')
         for key in os.listdir(base):
             shutil.rmtree(os.path.join(base, key))
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 3, done)
         self.assertIn('its directory is gone', done.err)
-        self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()], [('lost', 1)])
+        self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()],
+                         [('lost', 1)])
         self.assertEqual(self.starts(), ['000001.1'])
         self.kill_all()
 

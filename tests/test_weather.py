@@ -1,4 +1,6 @@
-"""probe, monitor, stat, quarantine and `task why`: what is made of what hosts tell, and all of it on hosts in bad weather."""
+"""probe, monitor, stat, quarantine and `task why`: what is made of what hosts tell, and all of it
+on hosts in bad weather.
+"""
 
 import json
 import os
@@ -33,15 +35,17 @@ class Meters(unittest.TestCase):
         return found
 
     def test_lines_and_the_file_are_told_apart_in_whatever_pieces_they_come(self):
-        text = b'ready\nput\nget 4\na\nb\ngot\nclock 100\nboot x\npython 3.11.2 /usr/bin/python3\nsample cores=2\n' \
-            b'address 10.0.0.1\nprogram nc\nOpenBSD netcat\n'
+        text = (b'ready\nput\nget 4\na\nb\ngot\nclock 100\nboot x\npython 3.11.2 /usr/bin/python3\n'
+                b'sample cores=2\naddress 10.0.0.1\nprogram nc\nOpenBSD netcat\n')
         for pieces in (1, 3, 7, 1000):
             with self.subTest(pieces=pieces):
                 meter = self.meter(text, pieces=pieces)
                 self.assertEqual(meter.times, {'ready': 0.0, 'put': 1.0, 'get': 2.0, 'got': 3.0})
                 found = probe.read('h', Verdict('ok', 0), meter, -0.5, 90.0)
-                self.assertEqual((found.hello, found.put, found.get, found.clock, found.boot, found.python, found.netcat),
-                                 (0.5, 4.0, 4.0, 10, 'x', ('3.11.2', '/usr/bin/python3'), ('openbsd', 'nc')))
+                self.assertEqual((found.hello, found.put, found.get, found.clock, found.boot,
+                                  found.python, found.netcat),
+                                 (0.5, 4.0, 4.0, 10, 'x', ('3.11.2', '/usr/bin/python3'),
+                                  ('openbsd', 'nc')))
                 self.assertEqual(found.load.cores, 2)
 
     def test_what_a_host_tells_without_an_end_is_not_taken(self):
@@ -49,20 +53,26 @@ class Meters(unittest.TestCase):
         self.assertTrue(self.meter(b'line\n' * 9999, pieces=4096).is_nonsense)
 
     def test_a_host_that_sends_less_or_more_or_other_numbers_than_it_should(self):
-        for text in (b'', b'ready\nput\nget 9\n', b'ready\nput\nget 4\nab', b'got\nget 4\nabcdgot\n'):
+        for text in (b'', b'ready\nput\nget 9\n', b'ready\nput\nget 4\nab',
+                     b'got\nget 4\nabcdgot\n'):
             with self.subTest(text=text):
-                found = probe.judged(probe.read('h', Verdict('ok', 0), self.meter(text), 0.0, 0.0), 4, False, SETTINGS)
+                found = probe.judged(probe.read('h', Verdict('ok', 0), self.meter(text), 0.0, 0.0),
+                                     4, False, SETTINGS)
                 self.assertEqual((found.verdict.kind, found.clock), ('failed', None))
-        for told in ('clock -5', 'clock 1e9', 'clock x', 'clock ' + '9' * 99, 'python', 'program nc', 'program x'):
+        for told in ('clock -5', 'clock 1e9', 'clock x', 'clock ' + '9' * 99, 'python',
+                     'program nc', 'program x'):
             found = probe.read('h', Verdict('ok', 0), self.meter(told.encode() + b'\n'), 0.0, 0.0)
             self.assertEqual((found.clock, found.python, found.netcat), (None, None, None))
 
     def test_what_is_too_slow_does_not_pass(self):
-        for put, get, kind in ((20000.0, 20000.0, 'ok'), (9000.0, 20000.0, 'failed'), (20000.0, 9000.0, 'failed')):
-            found = probe.judged(probe.Probed('h', Verdict('ok', 0), 0.1, put, get), 1000, True, SETTINGS)
+        for put, get, kind in ((20000.0, 20000.0, 'ok'), (9000.0, 20000.0, 'failed'),
+                               (20000.0, 9000.0, 'failed')):
+            found = probe.judged(probe.Probed('h', Verdict('ok', 0), 0.1, put, get), 1000, True,
+                                 SETTINGS)
             self.assertEqual(found.verdict.kind, kind)
         settings = SETTINGS._replace(probe_rate=0, probe_time=10.0)
-        self.assertEqual(probe.judged(probe.Probed('h', Verdict('ok', 0), 0.1, 99.0, 101.0), 1000, True, settings).verdict.kind,
+        self.assertEqual(probe.judged(probe.Probed('h', Verdict('ok', 0), 0.1, 99.0, 101.0), 1000,
+                                      True, settings).verdict.kind,
                          'failed')
 
 
@@ -74,14 +84,18 @@ class Refusals(unittest.TestCase):
         out, held = Health('h', 'out', reason='refused'), Health('h', 'held', reason='new disk')
         told = (0.0, FREE, '')
         for host, sick, heard, used, settings, said in (
-                (Host('h', 'd'), None, told, 0, {}, 'the task wants c'), (HOST, out, told, 0, {}, 'in quarantine: refused'),
-                (HOST, held, told, 0, {}, 'put out by hand: new disk'), (HOST, None, None, 0, {}, 'not asked yet'),
-                (HOST, None, (0.0, FREE, 'broken'), 0, {}, 'broken'), (HOST, None, (0.0, None, ''), 0, {}, 'told nothing'),
+                (Host('h', 'd'), None, told, 0, {}, 'the task wants c'),
+                (HOST, out, told, 0, {}, 'in quarantine: refused'),
+                (HOST, held, told, 0, {}, 'put out by hand: new disk'),
+                (HOST, None, None, 0, {}, 'not asked yet'),
+                (HOST, None, (0.0, FREE, 'broken'), 0, {}, 'broken'),
+                (HOST, None, (0.0, None, ''), 0, {}, 'told nothing'),
                 (HOST, None, told, 2, {}, '2 of its 2 slots are taken'),
                 (HOST, None, told, 0, {'min_memory': 9999}, 'less than min_memory'),
                 (HOST, Health('h', 'doubtful'), told, 1, {}, '')):
             with self.subTest(said=said):
-                found = capacity.refusal(host, sick, heard, used, desc, SETTINGS._replace(**settings), 12)
+                found = capacity.refusal(host, sick, heard, used, desc,
+                                         SETTINGS._replace(**settings), 12)
                 self.assertIn(said, found)
                 self.assertEqual(bool(said), bool(found))
 
@@ -101,10 +115,12 @@ class OnHosts(LabTestCase):
         """What a command prints as JSON, by host."""
         done = self.lwt(*argv)
         self.assertEqual(done.code, code, done)
-        return {found['host']: found for found in map(json.loads, done.out.splitlines()) if 'host' in found}
+        return {found['host']: found
+                for found in map(json.loads, done.out.splitlines()) if 'host' in found}
 
     def available(self):
-        return [line.split('\t')[0] for line in self.read('host.list.available').splitlines() if not line.startswith('#')]
+        return [line.split('\t')[0] for line in self.read('host.list.available').splitlines()
+                if not line.startswith('#')]
 
     def test_H_13_a_probe_writes_those_that_pass_and_says_what_is_wrong_with_the_others(self):
         self.make_lab_workspace()
@@ -115,17 +131,20 @@ class OnHosts(LabTestCase):
         self.lab.stop_sshd('h4')
         done = self.lwt('probe')
         self.assertEqual((done.code, self.available()), (3, ['h1', 'h5']), done)
-        for line in ('h3    unreachable (connection refused)', 'h2    unreachable (connection timed out)', 'h4    unreachable'):
+        for line in ('h3    unreachable (connection refused)',
+                     'h2    unreachable (connection timed out)', 'h4    unreachable'):
             self.assertIn(line, done.out)
         self.assertIn('2 of 5 hosts pass; 2 available', done.err)
         found = self.objects('probe', '-w', 'h1', '--json')['h1']
-        self.assertEqual((found['class'], found['clock'], found['load']['cores']), ('ok', 0, os.cpu_count()))
+        self.assertEqual((found['class'], found['clock'], found['load']['cores']),
+                         ('ok', 0, os.cpu_count()))
         self.assertGreater(min(found['hello'], found['put'], found['get']), 0)
         why = self.lwt('hosts', '--why', 'h2').out
         self.assertIn('h2: doubtful since', why)
         self.assertIn('it did not pass the last probe', why)
         stat = self.objects('stat', '--json')
-        self.assertEqual((stat['h1']['availability'], stat['h5']['state'], stat['h3']['count']), (100.0, 'well', 1))
+        self.assertEqual((stat['h1']['availability'], stat['h5']['state'], stat['h3']['count']),
+                         (100.0, 'well', 1))
         self.assertEqual(os.listdir(self.lab.home('h1')), before)
 
     def test_R_3_a_home_that_cannot_be_used_is_named_and_nothing_goes_there(self):
@@ -151,9 +170,11 @@ class OnHosts(LabTestCase):
     def test_R_1_a_shell_that_sleeps_an_endless_answer_and_nonsense_are_a_line_each(self):
         self.make_lab_workspace()
         home = self.lab.home
-        for name, rc in (('h2', 'sleep 59'), ('h3', 'PATH=$HOME/bin:$PATH'), ('h4', 'PATH=$HOME/bin:$PATH')):
+        for name, rc in (('h2', 'sleep 59'), ('h3', 'PATH=$HOME/bin:$PATH'),
+                         ('h4', 'PATH=$HOME/bin:$PATH')):
             self.put_inside(os.path.join(home(name), '.bashrc'), rc + '\n')
-        self.put_inside(os.path.join(home('h3'), 'bin', 'awk'), '#!/bin/sh\nhead -c 10000000 /dev/zero | tr "\\0" x\n')
+        self.put_inside(os.path.join(home('h3'), 'bin', 'awk'),
+                        '#!/bin/sh\nhead -c 10000000 /dev/zero | tr "\\0" x\n')
         self.put_inside(os.path.join(home('h4'), 'bin', 'awk'),
                         '#!/bin/sh\necho sample cores=-7 load=nan cpu=99999999999999999999\n')
         try:
@@ -169,7 +190,8 @@ class OnHosts(LabTestCase):
         self.assertEqual(len(done.out.splitlines()), 6, done)
         self.assertIn('no answer in 6 s', lines['h2'])
         self.assertIn('has no end (more than 1024 bytes)', lines['h3'])
-        self.assertIn('nonsense in what it tells of its load: \'cores=-7\', \'load=nan\'', lines['h4'])
+        self.assertIn('nonsense in what it tells of its load: \'cores=-7\', \'load=nan\'',
+                      lines['h4'])
         for name in ('h1', 'h5'):
             self.assertRegex(lines[name], r'^%s +\d+ ' % name)
 
@@ -179,10 +201,12 @@ class OnHosts(LabTestCase):
             file.write(text)
         os.chmod(path, 0o755)
 
-    def test_every_commands_failures_count_and_a_host_in_quarantine_costs_nothing_until_it_is_due(self):
+    def test_every_commands_failures_count_and_a_host_in_quarantine_costs_nothing_until_it_is_due(
+            self):
         self.make_lab_workspace(['h1', 'h3'], quarantine_wait='3000')
         self.lab.refuse('h3')
-        for words in (('exec', '-a', '--', 'true'), ('put', '-a', 'lwt.conf', '/tmp/x'), ('monitor',)):
+        for words in (('exec', '-a', '--', 'true'), ('put', '-a', 'lwt.conf', '/tmp/x'),
+                      ('monitor',)):
             self.assertEqual(self.lwt(*words).code, 3)
         self.assertIn('h3: in quarantine', self.lwt('hosts', '--why', 'h3').out)
         done = self.lwt('exec', '-a', '--', 'hostname')
@@ -190,7 +214,8 @@ class OnHosts(LabTestCase):
         self.assertIn('left out (quarantine): h3', done.err)
         self.describe('quick', 'exec : hostname\n')
         self.lwt('task', 'add', 'quick')
-        self.assertIn('in quarantine: unreachable (connection refused)', self.lwt('task', 'why', '1').out)
+        self.assertIn('in quarantine: unreachable (connection refused)',
+                      self.lwt('task', 'why', '1').out)
         self.lab.heal('h3')
         for pass_number, state in ((1, 'h3: in quarantine'), (2, 'h3: well')):
             self.lwt('probe')
@@ -204,7 +229,8 @@ class OnHosts(LabTestCase):
         self.assert_refused(self.lwt('hosts', '--why', 'h9'), 2, 'no such host')
 
     def test_N_10_a_host_that_flaps_starts_nothing_twice_and_settles_in_quarantine(self):
-        self.make_lab_workspace(['h1', 'h3'], connect_timeout='3', quarantine_wait='0.3', quarantine_longest='60')
+        self.make_lab_workspace(['h1', 'h3'], connect_timeout='3', quarantine_wait='0.3',
+                                quarantine_longest='60')
         self.describe('count', 'exec : sh run.sh\nd_fetch : output\n', run_sh=COUNTING_RUN)
         over = threading.Event()
 
@@ -236,23 +262,30 @@ class OnHosts(LabTestCase):
                     os.unlink(path)
             self.assertEqual(starts, 1, 'task %d' % number)
 
-    def test_a_host_on_which_different_tasks_end_badly_gets_no_more_and_what_hinders_hosts_is_told_once(self):
+    def test_a_host_on_which_different_tasks_fail_gets_no_more_and_obstacles_are_told_once(self):
         self.make_lab_workspace(['h1', 'h2', 'h3', 'h4'])
         self.put_inside(os.path.join(self.lab.home('h3'), 'broken'), '')
         self.lab.black_hole('h2')
-        self.describe('sim', 'exec : [ ! -e ~/broken ] || exit 4; sleep 0.2\nretry_on : failed\nslots : 2\n')
+        self.describe(
+            'sim', 'exec : [ ! -e ~/broken ] || exit 4; sleep 0.2\nretry_on : failed\nslots : 2\n')
         self.lwt('task', 'add', 'sim', '--array', '1-16')
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 0, done)
         self.assertLess(done.err.count('failed (exit code 4) on h3'), 8)
-        self.assertRegex(done.err, 'h3: in quarantine: [3-6] different tasks in a row ended badly there, and elsewhere')
+        self.assertRegex(done.err,
+                         'h3: in quarantine: [3-6] different tasks in a row ended badly there, and '
+                         'elsewhere')
         # Where the tasks end before ssh gives up, it is not waited for: "no answer in 3 s".
         why = r'unreachable \((connection timed out|no answer in)'
         self.assertEqual(len(re.findall('lwt: h2: ' + why, done.err)), 1, done)
         self.assertRegex(done.err, 'lwt: 1 host still: h2: ' + why)
-        for words in (('hosts', '--why', 'h3'), ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):
-            self.assertRegex(self.lwt(*words).out, 'h3.*in quarantine(.|\n)*[3-6] different tasks in a row ended badly there')
-        self.lwt('exec', '-w', 'h3', '--', 'true')      # that it answers is no reason to take it back
+        for words in (('hosts', '--why', 'h3'),
+                      ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):
+            self.assertRegex(self.lwt(*words).out,
+                             'h3.*in quarantine(.|\n)*[3-6] different tasks in a row ended badly '
+                             'there')
+        # That it answers is no reason to take it back.
+        self.lwt('exec', '-w', 'h3', '--', 'true')
         self.assertNotIn('h3', self.lwt('hosts').out)
         self.lab.inside('h3', 'rm', 'broken')
         self.lwt('hosts', '--back', 'h3')
@@ -270,9 +303,11 @@ class OnHosts(LabTestCase):
         done = self.lwt('task', 'run')
         self.assertNotIn('quarantine', done.err)
         shown = [json.loads(line) for line in self.lwt('task', 'show', '--json').out.splitlines()]
-        self.assertEqual([task['outcome'] or task['state'] for task in shown], ['held'] * 4 + ['success'] * 8, done)
+        self.assertEqual([task['outcome'] or task['state'] for task in shown],
+                         ['held'] * 4 + ['success'] * 8, done)
         self.assertRegex(shown[0]['reason'], 'it ended badly on 3 hosts: h. h. h.')
-        self.assertRegex(self.lwt('task', 'why', '1').out, 'it does not wait: held: it ended badly on 3 hosts')
+        self.assertRegex(self.lwt('task', 'why', '1').out,
+                         'it does not wait: held: it ended badly on 3 hosts')
 
     def test_H_8_a_host_that_fails_the_probe_while_its_task_runs_still_has_it_fetched(self):
         self.make_lab_workspace(['h1', 'h5'])
@@ -313,7 +348,8 @@ class OnHosts(LabTestCase):
     def test_R_6_a_clock_that_is_wrong_is_told(self):
         self.make_lab_workspace(['h1'])
         self.put_inside(os.path.join(self.lab.home('h1'), '.bashrc'), 'PATH=$HOME/bin:$PATH\n')
-        self.put_inside(os.path.join(self.lab.home('h1'), 'bin', 'date'), '#!/bin/sh\necho $(($(/bin/date +%s) + 315360000))\n')
+        self.put_inside(os.path.join(self.lab.home('h1'), 'bin', 'date'),
+                        '#!/bin/sh\necho $(($(/bin/date +%s) + 315360000))\n')
         try:
             found = self.objects('probe', '--json')['h1']
         finally:
@@ -326,7 +362,8 @@ class OnHosts(LabTestCase):
             other = ' '.join(file.read().split()[:2])
         self.write('known', '%s %s\n' % (self.lab.address('h1')[0], other))
         with open(self.lab.ssh_config) as file:
-            self.write('config', file.read().replace(self.lab.path('known_hosts'), self.path('known')))
+            self.write('config',
+                       file.read().replace(self.lab.path('known_hosts'), self.path('known')))
         env = dict(self.env, LWT_SSH_CONFIG=self.path('config'))
         self.assertEqual(self.lwt('exec', '-a', '--', 'true', env=env).code, 3)
         why = self.lwt('hosts', '--why', 'h1').out

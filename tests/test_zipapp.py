@@ -20,14 +20,17 @@ class Zipapp(ProgramTestCase):
         super().setUp()
         del self.env['PYTHONPATH']
         self.copy = self.path('copied')
-        shutil.copytree(os.path.join(ROOT, 'lwt'), os.path.join(self.copy, 'lwt'), ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copytree(os.path.join(ROOT, 'lwt'), os.path.join(self.copy, 'lwt'),
+                        ignore=shutil.ignore_patterns('__pycache__'))
 
     def make(self, python=sys.executable, folder=ROOT):
         """The zipapp of a folder, as bytes."""
-        return subprocess.run([python, '-c', CODE], cwd=folder, env=self.env, stdout=subprocess.PIPE, check=True).stdout
+        return subprocess.run([python, '-c', CODE], cwd=folder, env=self.env,
+                              stdout=subprocess.PIPE, check=True).stdout
 
     def run_zip(self, *argv, stdin=b'', python=(sys.executable,), env=None):
-        done = subprocess.run(python + argv, cwd=self.scratch, env=self.env if env is None else env, input=stdin,
+        done = subprocess.run(python + argv, cwd=self.scratch, env=self.env if env is None else env,
+                              input=stdin,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
@@ -50,13 +53,15 @@ class Zipapp(ProgramTestCase):
     def test_make_zipapp_is_that_and_a_zipapp_makes_itself(self):
         path = self.write_zip()
         shutil.copy(os.path.join(ROOT, 'Makefile'), self.copy)
-        subprocess.run(['make', '-s', 'zipapp', 'PYTHON=' + sys.executable], cwd=self.copy, env=self.env, check=True,
+        subprocess.run(['make', '-s', 'zipapp', 'PYTHON=' + sys.executable], cwd=self.copy,
+                       env=self.env, check=True,
                        stdout=subprocess.DEVNULL)
         with open(path, 'rb') as file, open(os.path.join(self.copy, 'lwt.pyz'), 'rb') as made:
             data = file.read()
             self.assertEqual(made.read(), data)
         code = 'import sys; sys.path.insert(0, sys.argv[1])\n' + CODE
-        inside = subprocess.run([sys.executable, '-c', code, path], env=self.env, cwd=self.scratch, stdout=subprocess.PIPE,
+        inside = subprocess.run([sys.executable, '-c', code, path], env=self.env, cwd=self.scratch,
+                                stdout=subprocess.PIPE,
                                 check=True).stdout
         self.assertEqual(inside, data)
         code, out, _err = self.run_zip(path, '--version', python=())
@@ -71,8 +76,10 @@ class Zipapp(ProgramTestCase):
         bare = {'PATH': os.environ['PATH']}
         for options in ((), ('-I', '-S', '-E')):
             python = (sys.executable,) + options
-            self.assertEqual(self.run_zip(path, 'multi', stdin=b'echo zipped', python=python, env=bare), (0, 'zipped\n', ''))
-            code, out, err = self.run_zip(path, 'hosts', '-w', 'h[1-3]', '--fold', python=python, env={})
+            self.assertEqual(self.run_zip(path, 'multi', stdin=b'echo zipped', python=python,
+                                          env=bare), (0, 'zipped\n', ''))
+            code, out, err = self.run_zip(path, 'hosts', '-w', 'h[1-3]', '--fold', python=python,
+                                          env={})
             self.assertEqual((code, out, err), (0, 'h[1-3]\n', ''))
         self.assertEqual(os.listdir(folder), ['lwt.pyz'])
 
@@ -85,10 +92,13 @@ class Zipapp(ProgramTestCase):
         self.assertEqual(self.run_zip(path, 'demo')[0], 0)
 
     def test_a_folder_given_to_python_is_the_same_program(self):
-        for words in ((os.path.join(self.copy, 'lwt'),), ('copied/lwt/',), ('-I', '-S', os.path.join(self.copy, 'lwt'))):
+        for words in ((os.path.join(self.copy, 'lwt'),), ('copied/lwt/',),
+                      ('-I', '-S', os.path.join(self.copy, 'lwt'))):
             with self.subTest(words=words):
-                self.assertEqual(self.run_zip(*words, 'multi', stdin=b'echo here')[:2], (0, 'here\n'))
-        done = subprocess.run([sys.executable, '-m', 'lwt', 'multi'], cwd=self.copy, input=b'echo here', stdout=subprocess.PIPE,
+                self.assertEqual(self.run_zip(*words, 'multi', stdin=b'echo here')[:2],
+                                 (0, 'here\n'))
+        done = subprocess.run([sys.executable, '-m', 'lwt', 'multi'], cwd=self.copy,
+                              input=b'echo here', stdout=subprocess.PIPE,
                               env=self.env)
         self.assertEqual((done.returncode, done.stdout), (0, b'here\n'))
 
@@ -121,7 +131,8 @@ class WithoutSqlite(ProgramTestCase):
 
     def test_tasks_say_what_is_missing(self):
         for words in (('task', 'show'), ('task', 'add', 'sample'), ('demo',)):
-            self.assert_refused(self.lwt(*words), 74, 'has no sqlite3', 'hint: run lwt with another Python')
+            self.assert_refused(self.lwt(*words), 74, 'has no sqlite3',
+                                'hint: run lwt with another Python')
         self.assertEqual(self.lwt('task', '--help').code, 0)
 
 
@@ -131,23 +142,31 @@ class WithPip(ProgramTestCase):
     slow = True
 
     def test_pip_installs_a_command_that_needs_nothing_else(self):
-        shutil.copytree(ROOT, self.path('source'), ignore=shutil.ignore_patterns('.git', '__pycache__', 'build', '*.egg-info'))
+        shutil.copytree(ROOT, self.path('source'),
+                        ignore=shutil.ignore_patterns('.git', '__pycache__', 'build', '*.egg-info'))
         python = self.path('venv', 'bin', 'python')
         try:
-            subprocess.run([sys.executable, '-m', 'venv', self.path('venv')], check=True, stdout=subprocess.DEVNULL,
+            subprocess.run([sys.executable, '-m', 'venv', self.path('venv')], check=True,
+                           stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
         except subprocess.CalledProcessError:
             self.skipTest('this Python cannot make a venv')
         env = dict(os.environ, PYTHONPATH='')
-        done = subprocess.run([python, '-m', 'pip', 'install', '-q', '.'], cwd=self.path('source'), env=env,
+        done = subprocess.run([python, '-m', 'pip', 'install', '-q', '.'], cwd=self.path('source'),
+                              env=env,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if done.returncode and b'setuptools' in done.stdout and b'No matching distribution' in done.stdout:
+        if (done.returncode and b'setuptools' in done.stdout
+            and b'No matching distribution' in done.stdout):
             self.skipTest('setuptools cannot be had: no package index is reached')
         self.assertEqual(done.returncode, 0, done.stdout.decode())
-        done = subprocess.run([self.path('venv', 'bin', 'lwt'), 'exec', '-w', 'localhost', '--set', 'connect_timeout=0', '--json',
-                               '--', 'true'], cwd=self.scratch, env=self.env, stdout=subprocess.PIPE)
-        self.assertIn(b'"host": "localhost"', done.stdout)      # whatever this machine's sshd says: its scripts were found
-        metadata, = glob.glob(self.path('venv', 'lib', 'python*', 'site-packages', 'lwt-*.dist-info', 'METADATA'))
+        done = subprocess.run([self.path('venv', 'bin', 'lwt'), 'exec', '-w', 'localhost', '--set',
+                               'connect_timeout=0', '--json',
+                               '--', 'true'], cwd=self.scratch, env=self.env,
+                              stdout=subprocess.PIPE)
+        # Whatever this machine's sshd says: its scripts were found.
+        self.assertIn(b'"host": "localhost"', done.stdout)
+        metadata, = glob.glob(
+            self.path('venv', 'lib', 'python*', 'site-packages', 'lwt-*.dist-info', 'METADATA'))
         with open(metadata, encoding='utf-8') as file:
             self.assertNotIn('Requires-Dist', file.read())
 

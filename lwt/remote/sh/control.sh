@@ -83,7 +83,7 @@ detached() {
   else exec nohup "$@"; fi
 }
 
-# -- how it is --------------------------------------------------------------------------------------------------------------
+# -- how it is -------------------------------------------------------------------------------------
 
 # has_run: did the task of this directory begin, whoever has removed its fate?
 has_run() { [ -e run.stdout ]; }
@@ -119,9 +119,7 @@ usage() {
   used="${begun:--} ${over:--} ${user:--} ${system:--}${left:+ $left}"
 }
 
-# -- what tasks leave running
-#
-#  --------------------------------------------------------------------------------------------------
+# -- what tasks leave running ----------------------------------------------------------------------
 
 # end_left REQUEST...: of tasks whose command has ended by itself, end what it left running: results
 # must not change while they are sent.  The file "left" tells how many processes that were.
@@ -260,7 +258,7 @@ lives() {
   kill -0 "-$1" && { [ ! -r /proc/self/stat ] || grep -qs ") [^ZX] [0-9]* $1 " /proc/[0-9]*/stat; }
 }
 
-# -- removals ---------------------------------------------------------------------------------------------------------------
+# -- removals --------------------------------------------------------------------------------------
 
 # What there is of every task, so that one process removes it of many.
 ours='work cancel command kill run.sh settings run.stdout run.stderr usage left'
@@ -304,7 +302,7 @@ removed() {
   if [ -e "$1" ]; then say "task $key $verb failed $key cannot be removed"; else say "task $key $verb cleaned"; fi
 }
 
-# -- inputs -----------------------------------------------------------------------------------------------------------------
+# -- inputs ----------------------------------------------------------------------------------------
 
 # unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets
 # $problem.
@@ -380,9 +378,7 @@ assemble() {
   problem='' whole="$whole $key"
 }
 
-# -- launches and cancels
-#
-#  ---------------------------------------------------------------------------------------------------
+# -- launches and cancels --------------------------------------------------------------------------
 
 # launch: start the task of this directory, unless it is decided.  Sets $refused.
 launch() {
@@ -497,7 +493,7 @@ facts() {
   }
 }
 
-# -- waiting ----------------------------------------------------------------------------------------------------------------
+# -- waiting ---------------------------------------------------------------------------------------
 
 # listen: from now on, hear when something happens to a task, and each second: forget what was told
 # before.
@@ -547,7 +543,7 @@ lasting() {
   return 1
 }
 
-# -- results ----------------------------------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------
 
 # choose: of the tasks that have ended, set $sent to those whose results are small enough; say the
 # size of the others.
@@ -566,8 +562,7 @@ choose() {
   done
 }
 
-# -- a request, in this order
-#  -------------------------------------------------------------------------------------------------
+# -- a request, in this order ----------------------------------------------------------------------
 
 # answer ARGUMENT...: take one request and answer it.
 answer() {
@@ -765,7 +760,7 @@ send_results() {
   send "$pipe"
 }
 
-# -- the talk --------------------------------------------------------------------------------------------------------------
+# -- the talk --------------------------------------------------------------------------------------
 
 # take_request: set $words and $requests to the lines of a request.
 take_request() {

@@ -170,8 +170,7 @@ take() {
   elif [ ! -L "$1" ] || [ "$links" != skip ]; then trees=$trees$encoded$newline; fi
 }
 
-# -- files whose size the system does not tell: those of /proc and /sys, and others
-#  ---------------------------------------------------
+# -- files whose size the system does not tell: those of /proc and /sys, and others ----------------
 
 # find_liars PATH...: set $lies to those of them, and of what is in them: the system says that they
 # are empty, or have as many bytes as a page of memory, and that is not so.
@@ -266,7 +265,7 @@ honest_in() {
     done' sh "$lies" {} +
 }
 
-# -- the stream ----------------------------------------------------------------------------------------------------------------------
+# -- the stream ------------------------------------------------------------------------------------
 
 # each FUNCTION LIST: call it with each path of a list.
 each() {
