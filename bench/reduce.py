@@ -63,7 +63,7 @@ def _give_old_netcat(hosts):
 
 def _measure_parting(path):
     """Parting alone, by whole lines, as for the first column."""
-    order = partition.Order()
+    order = partition.SortOrder()
     with open(path, 'rb', buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         began = time.monotonic()

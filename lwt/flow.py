@@ -52,7 +52,7 @@ class Sleep(NamedTuple):
     seconds: float
 
 
-class Ended(NamedTuple):
+class AwaitEnd(NamedTuple):
     """Wait for the end of a Child in the background, holding no slot; gives its Result."""
 
     child: object
@@ -248,7 +248,7 @@ class Pool:
             self.loop.call_soon(self._tell, started)
         elif isinstance(request, Sleep):
             self._sleeping[started] = self.loop.call_later(request.seconds, self._wake, started)
-        elif isinstance(request, (Ended, Turn)):
+        elif isinstance(request, (AwaitEnd, Turn)):
             self._join(started, request.child, isinstance(request, Turn))
         elif isinstance(request, (Command, Later)):
             (self._local if isinstance(request, Command) and request.is_local

@@ -41,7 +41,7 @@ ENTRIES = {
 }
 # Calls that take a sink for bytes of a host.
 TAKERS = re.compile(
-    r'(call\.(call|command|script)|(scripts\.)?Framed|.*_(talk|line)\.ask|(?<!\.)self\.ask)$')
+    r'(call\.(call|command|script)|(scripts\.)?Framed|.*_(channel|line)\.ask|(?<!\.)self\.ask)$')
 
 
 def entries():

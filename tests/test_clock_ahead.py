@@ -111,7 +111,7 @@ class Stored(ProgramTestCase):
         """SR-16: task.started is a year ahead; its memory is not reserved for a year."""
         self.describe('one', 'exec : true\nmemory : 1\n')
         with Store(self.path('.lwt', 'state.db')) as store:
-            from lwt.hosts.capacity import Room
+            from lwt.hosts.capacity import FreeSlots
             from lwt.hosts.sample import Sample
             from lwt.tasks.visit import _Left
 
@@ -119,7 +119,7 @@ class Stored(ProgramTestCase):
             task = task._replace(desc=task.desc._replace(memory=10), started=1000 + YEAR)
             load = Sample(free_memory=15)
             for now, has_room in ((1000.0, True), (1000.0 + YEAR, False), (1014.0 + YEAR, False)):
-                left = _Left(Room(4), load, [task], now, 0)
+                left = _Left(FreeSlots(4), load, [task], now, 0)
                 self.assertIs(left.has(task.desc), has_room, now)
 
     def test_SR_16_attempts_in_the_future_blame_no_host(self):

@@ -10,7 +10,7 @@ import unittest
 
 from lwt import ssh
 from lwt.errors import Interrupted
-from lwt.flow import Ended, Gate, Sleep, running
+from lwt.flow import AwaitEnd, Gate, Sleep, running
 from lwt.proc import Command
 from lwt.remote import login
 from tests import lab
@@ -175,7 +175,7 @@ class Background(EngineTestCase):
             child = yield self.command('echo begun; sleep 0.2; exit 7', beside='background',
                                        sink=Sink())
             yield Sleep(pause)
-            return (yield Ended(child)).code
+            return (yield AwaitEnd(child)).code
 
         self.assertEqual(self.run_flows([flow(0), flow(0.5)], fanout=1), [7, 7])
 
@@ -197,7 +197,7 @@ class Background(EngineTestCase):
                                        sink=Sink())
             run.loop.call_later(0.1, run.interrupt, signal.SIGTERM)
             try:
-                yield Ended(child)
+                yield AwaitEnd(child)
             finally:
                 child.kill()
 

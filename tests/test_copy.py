@@ -113,14 +113,14 @@ class CopyTestCase(LeakCheckedTestCase):
                             ssh.Transport('', '', login_dir=self.home))
 
     def put(self, paths, target, terms=transfer.Terms(), links='follow', **settings):
-        self.tally = transfer.Tally()
+        self.tally = transfer.CopyProgress()
         return self.run_flow(transfer.put(self.session(**settings), self.host,
                                           manifest.survey(paths, links), target, terms,
                                           self.tally))
 
     def get(self, paths, directory, replace=False, terms=transfer.Terms(), links='follow',
             **settings):
-        self.tally = transfer.Tally()
+        self.tally = transfer.CopyProgress()
         return self.run_flow(
             transfer.get(self.session(**settings), self.host, paths, directory, terms,
                          transfer.GetOptions(replace, links), self.tally))
@@ -265,7 +265,7 @@ class Puts(CopyTestCase):
                 os.utime(source, (1, 1))
                 verdict = self.run_flow(
                     transfer.put(self.session(), self.host, wanted, 'there', transfer.Terms(),
-                                 transfer.Tally()))
+                                 transfer.CopyProgress()))
                 self.assertEqual(verdict.kind, 'failed')
                 self.assertIn('file\': changed while it was read', verdict.reason)
                 self.assertEqual(os.listdir(self.home), [])
@@ -340,7 +340,7 @@ class Puts(CopyTestCase):
         def stalled():
             command = next(transfer.put(self.session(stall=1.0), self.host,
                                         manifest.survey([self.path('file')]), 'there',
-                                        transfer.Terms(), transfer.Tally()))
+                                        transfer.Terms(), transfer.CopyProgress()))
             line = command.argv[2].replace('exec /bin/sh', 'exec ' + self.shell, 1)
             popen = subprocess.Popen(('/bin/sh', '-c', line), stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE,
@@ -563,7 +563,7 @@ class HostileHosts(unittest.TestCase):
         verdict, _requests = drive(
             transfer.get(session(), HOST, patterns, self.into, transfer.Terms(),
                          transfer.GetOptions(replace),
-                         transfer.Tally()),
+                         transfer.CopyProgress()),
             [says(announced + stream, stderr=told)])
         return verdict, tree(self.into) if os.path.isdir(self.into) else {}
 
@@ -661,7 +661,8 @@ class HostileHosts(unittest.TestCase):
         """SR-7: each of them is looked at once."""
         announced = b''.join(b'path 1 1 /r/%d\n' % number for number in range(budgets.PATHS // 2))
         began = time.process_time()
-        receiver = transfer._Receiver(['*'], self.into, transfer.GetOptions(), transfer.Tally())
+        receiver = transfer._Receiver(['*'], self.into, transfer.GetOptions(),
+                                      transfer.CopyProgress())
         receiver('stdout', announced)
         self.assertEqual((len(receiver.paths), receiver.problem), (budgets.PATHS // 2, ''))
         self.assertLess(time.process_time() - began, 5)
@@ -673,7 +674,7 @@ class HostileHosts(unittest.TestCase):
             raise Cancelled()
         with self.assertRaises(Cancelled), contextlib.suppress(StopIteration):
             drive(transfer.get(session(), HOST, ['x'], self.into, transfer.Terms(),
-                               transfer.GetOptions(), transfer.Tally()),
+                               transfer.GetOptions(), transfer.CopyProgress()),
                   [broken])
         self.assertEqual(os.listdir(self.into), [])
 
@@ -687,7 +688,7 @@ class HostileHosts(unittest.TestCase):
 
     def receiver(self, patterns, replace=False):
         return transfer._Receiver(patterns, self.into, transfer.GetOptions(replace),
-                                  transfer.Tally())
+                                  transfer.CopyProgress())
 
     def announced(self, text, free=1 << 50, blocks=1 << 40):
         """The problem of a _Receiver that was told this, where so many bytes are free."""
@@ -785,7 +786,8 @@ class HostileHosts(unittest.TestCase):
                                           'unreachable (connection refused)')):
                 with self.subTest(reason=reason):
                     verdict, _requests = drive(transfer.put(session(), HOST, wanted, 't',
-                                                            transfer.Terms(), transfer.Tally()),
+                                                            transfer.Terms(),
+                                                            transfer.CopyProgress()),
                                                [answer])
                     self.assertEqual((verdict.kind, verdict.reason), (kind, reason))
 

@@ -97,13 +97,13 @@ class Floods(unittest.TestCase):
         wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
         shared = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
         sinks = {
-            'put': (lambda: transfer._Sender(wanted, transfer.Tally(), {}),
+            'put': (lambda: transfer._Sender(wanted, transfer.CopyProgress(), {}),
                     (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
             'get': (lambda: transfer._Receiver(['*'], self.scratch,
                                                types.SimpleNamespace(links='', replace=True),
-                                               transfer.Tally()),
+                                               transfer.CopyProgress()),
                     (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
-            'chain': (lambda: chain.Member(shared, 'h', {}), (b'tick\n', b'x' * 999))}
+            'chain': (lambda: chain.ChainMember(shared, 'h', {}), (b'tick\n', b'x' * 999))}
         for name, (make, patterns) in sinks.items():
             for stream, pattern in ([('stdout', pattern) for pattern in patterns]
                                     + [('stderr', b'tick\n')]):
@@ -126,7 +126,7 @@ class Floods(unittest.TestCase):
     def test_SR_7_names_that_a_put_never_sent(self):
         entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]
         sender = transfer._Sender(types.SimpleNamespace(entries=entries, text=b''),
-                                  transfer.Tally(), {})
+                                  transfer.CopyProgress(), {})
         self.feed(sender, (b'need ' + b'%06d' % number * 1000 + b'\n' for number in range(2000)))
 
     def test_SR_7_what_comes_back_of_a_partition(self):
@@ -139,7 +139,7 @@ class Floods(unittest.TestCase):
                 steps = reducers.Steps(keeps_lines=keeps_lines)
                 self.assertEqual(reducers.most_back(steps, feed, limit), most)
         with open(os.path.join(self.scratch, 'file'), 'w+b') as file:
-            results = reducers.Results(file, reducers.Tally(0, 1))
+            results = reducers.Results(file, reducers.ReduceProgress(0, 1))
             results.most = lambda: 10 ** 6
             taken = self.feed(results.feed, (BLOCK for _ in range(1000)))
             self.assertLess(taken, 10 ** 6 + len(BLOCK) + 1)

@@ -223,7 +223,7 @@ class Visits(unittest.TestCase):
                  'task k2 state running 77', 'task', 'task k3 state', 'task k4 clean cleaned',
                  'task k5 size 9000', 'facts x']
         self.assertEqual(visit.parse(lines), (
-            visit.Facts('b', 'id', sample.Sample(cores=4, free_disk=1000)), 'no room left',
+            visit.HostReport('b', 'id', sample.Sample(cores=4, free_disk=1000)), 'no room left',
             [('k1', 'exited 3'), ('k2', 'running 77')], {'k4': 'cleaned'}, {'k5': 9000}))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):

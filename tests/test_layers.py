@@ -189,6 +189,15 @@ class Layers(unittest.TestCase):
         self.assertEqual(with_main, command_modules())
 
 
+class Names(unittest.TestCase):
+    """One name for one thing."""
+
+    def test_no_two_classes_have_the_same_name(self):
+        names = [node.name for tree in trees().values() for node in ast.walk(tree)
+                 if isinstance(node, ast.ClassDef) and node.name != '_Job']
+        self.assertEqual([name for name in set(names) if names.count(name) > 1], [])
+
+
 class Dangers(unittest.TestCase):
     """What only one module may touch."""
 

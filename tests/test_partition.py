@@ -8,9 +8,9 @@ import tempfile
 import unittest
 
 from lwt.reduce import partition
-from lwt.reduce.partition import Order
+from lwt.reduce.partition import SortOrder
 
-ORDERS = [Order(column, delimiter, numeric, reverse)
+ORDERS = [SortOrder(column, delimiter, numeric, reverse)
           for column, delimiter in itertools.product((1, 2, 3), (b'', b',', b'\t'))
           for numeric, reverse in itertools.product((False, True), (False, True))]
 WORDS = (b'a', b'b', b'ab', b'a!', b'a\x01', b'\x01', b'B', b'10', b'9', b'-3', b'1.5', b'1e5',
@@ -56,7 +56,7 @@ class Partitions(unittest.TestCase):
         lines = [b'%s %s,%s rest of it, of any length' % (word, other, word) for word in WORDS
                  for other in WORDS[::3]]
         text = b'\n'.join(lines) + b'\n'
-        for order in ORDERS + [Order(column, collate='de_DE') for column in (1, 2)]:
+        for order in ORDERS + [SortOrder(column, collate='de_DE') for column in (1, 2)]:
             with self.subTest(order=order), tempfile.TemporaryFile() as file:
                 file.write(text)
                 splitter = partition.splitter(order, [(file.fileno(), 0, file.tell())], 3)
@@ -82,19 +82,20 @@ class Partitions(unittest.TestCase):
     def test_bounds_from_other_lines_part_them_as_well(self):
         text = b'm 1\n!x\n\x01\n\n z\nzz\nm\x01\nm!\n'
         for bound_by in (b'm\n', b'm\x01x\n', b' \n', b'\xff\n', b'm!!\n', b'\n', b''):
-            for order in (Order(), Order(reverse=True), Order(2), Order(numeric=True)):
+            for order in (SortOrder(), SortOrder(reverse=True), SortOrder(2),
+                          SortOrder(numeric=True)):
                 with self.subTest(bound_by=bound_by, order=order):
                     self.assert_whole(order, text, 3, bound_by)
 
     def test_equal_keys_meet_and_more_partitions_than_keys_leave_some_empty(self):
-        parts = self.assert_whole(Order(), b'k 3\nk 1\nk 2\n' * 100, 4)
+        parts = self.assert_whole(SortOrder(), b'k 3\nk 1\nk 2\n' * 100, 4)
         self.assertEqual(sorted(map(len, parts)), [0, 0, 0, 1200])
-        self.assertEqual(self.parts(Order(), b'', 3), [b'', b'', b''])
-        parts = self.assert_whole(Order(numeric=True), b'1\n01\n1.0\n +1\n2\n', 4)
+        self.assertEqual(self.parts(SortOrder(), b'', 3), [b'', b'', b''])
+        parts = self.assert_whole(SortOrder(numeric=True), b'1\n01\n1.0\n +1\n2\n', 4)
         self.assertEqual([part[:9] for part in parts if b'01' in part], [b'1\n01\n1.0\n'])
 
     def test_by_the_rules_of_a_language_equal_keys_meet(self):
-        order = Order(collate='xx_XX.UTF-8')
+        order = SortOrder(collate='xx_XX.UTF-8')
         self.assertFalse(order.is_by_bytes)
         parts = self.parts(order, b'a 1\nb 1\na 2\nc 1\nb 2\n', 3)
         self.assertEqual(sum(map(len, parts)), 20)
@@ -103,7 +104,7 @@ class Partitions(unittest.TestCase):
 
     def test_long_lines_are_parted_too(self):
         text = b''.join(b'%d %s\n' % (number % 10, b'x' * 20000) for number in range(200))
-        self.assertGreater(min(map(len, self.assert_whole(Order(), text, 2))), len(text) / 4)
+        self.assertGreater(min(map(len, self.assert_whole(SortOrder(), text, 2))), len(text) / 4)
 
     def test_whose_rules_sort_goes_by(self):
         for environ, collate, by_bytes in (
@@ -112,7 +113,7 @@ class Partitions(unittest.TestCase):
                 ({'LC_COLLATE': 'POSIX', 'LANG': 'x'}, 'POSIX', True),
                 ({'LANG': 'C.utf8'}, 'C.utf8', True)):
             self.assertEqual(partition.collation(environ), collate)
-            self.assertEqual(Order(collate=collate).is_by_bytes, by_bytes)
+            self.assertEqual(SortOrder(collate=collate).is_by_bytes, by_bytes)
 
 
 if __name__ == '__main__':

@@ -132,9 +132,9 @@ class Parting(unittest.TestCase):
                  for _ in range(200)]
         text = b'\n'.join(lines)
         with mock.patch.object(reducers, 'BLOCK', 16):
-            for order in (partition.Order(), partition.Order(2), partition.Order(3),
-                          partition.Order(1, collate='de_DE'),
-                          partition.Order(2, numeric=True, reverse=True)):
+            for order in (partition.SortOrder(), partition.SortOrder(2), partition.SortOrder(3),
+                          partition.SortOrder(1, collate='de_DE'),
+                          partition.SortOrder(2, numeric=True, reverse=True)):
                 for first in (text, text + b'\n'):
                     with self.subTest(order=order, ended=first[-1:]):
                         splitter, parts = self.parted(order, first, text)
@@ -145,7 +145,7 @@ class Progress(unittest.TestCase):
     """What is said of how far it is."""
 
     def test_what_is_left_counts_both_ways_where_as_much_comes_back(self):
-        tally = reducers.Tally(1000000, 2, keeps_lines=True)
+        tally = reducers.ReduceProgress(1000000, 2, keeps_lines=True)
         tally.sent = tally.returned = 500000
         self.assertEqual(reduce.progress_text('reduce', tally, 2.0),
                          'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s '
@@ -218,7 +218,7 @@ class Proofs(unittest.TestCase):
                                          (b'x' + answer, True, False)):
             with self.subTest(came=came[:40]), tempfile.TemporaryFile(buffering=0) as file:
                 file.write(b'secret')
-                tally = reducers.Tally(6, 1)
+                tally = reducers.ReduceProgress(6, 1)
                 feed = reducers.Feed(reducers.Piece(file.fileno(), 0, 6), tally)
                 with tempfile.TemporaryFile(buffering=0) as kept:
                     proof = reducers.Proof(tokens.listener, reducers.Results(kept, tally))

@@ -14,7 +14,7 @@ NOW = 1700000000.0
 EVIL = '<script>alert(1)</script>"\'&\x1b[31m\u202e\udc80' + 'a-word-without-an-end' * 10
 OUTCOMES = ('success',) * 8 + ('failed', 'lost', 'timeout', 'killed')
 OPEN = ('new', 'launching', 'running', 'fetching')
-EMPTY = report.Facts('sweep', '0.1.0', NOW, {}, OPEN, [], [], [])
+EMPTY = report.ReportData('sweep', '0.1.0', NOW, {}, OPEN, [], [], [])
 
 
 def many(tasks, hosts):
@@ -32,12 +32,13 @@ def many(tasks, hosts):
         counts[outcome] = counts.get(outcome, 0) + 1
         if outcome in ('failed', 'lost', 'timeout', 'killed'):
             reason = EVIL if outcome == 'killed' else 'exit code %d' % die.randrange(100)
-            failures.append(report.Failure('%06d' % number, 'sweep', host, outcome, reason, end))
+            failures.append(
+                report.FailedAttempt('%06d' % number, 'sweep', host, outcome, reason, end))
     hours = {int(NOW // 3600) - back: (back, back % 7) for back in range(40)}
     rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'well',
                              EVIL if number == 4 else '',
                              hours if number % 3 else {}) for number, name in enumerate(names)]
-    return report.Facts(EVIL, '0.1.0', NOW, counts, OPEN, spans, rows, failures)
+    return report.ReportData(EVIL, '0.1.0', NOW, counts, OPEN, spans, rows, failures)
 
 
 class Balanced(HTMLParser):

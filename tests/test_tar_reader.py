@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 from lwt.copy import tarstream
-from lwt.copy.tar_reader import BLOCK, Budget, Reader, Refused
+from lwt.copy.tar_reader import BLOCK, Budget, TarReader, Refused
 from lwt.remote import budgets
 
 LARGE = Budget(10 ** 6, 1 << 40)
@@ -20,7 +20,7 @@ MUTANTS = int(os.environ.get('LWT_TEST_MUTANTS', 3000))     # of archives; make 
 
 def read(data, budget=LARGE):
     """[(Member, its content)] of an archive."""
-    reader, found = Reader(io.BytesIO(data), budget), []
+    reader, found = TarReader(io.BytesIO(data), budget), []
     for member in reader:
         content = bytearray()
         reader.copy_to(content.extend)
@@ -112,7 +112,8 @@ class Formats(unittest.TestCase):
 
     def test_content_that_is_not_asked_for_is_skipped(self):
         names = [member.name
-                 for member in Reader(io.BytesIO(packed(entry('a', b'x' * 3000), entry('b', b'y'))),
+                 for member in TarReader(
+                         io.BytesIO(packed(entry('a', b'x' * 3000), entry('b', b'y'))),
                                       LARGE)]
         self.assertEqual(names, ['a', 'b'])
 

@@ -43,7 +43,7 @@ def main(name, argv, make_env):
                          'see lwt %s --help' % name)
     chosen = env.select(parsed, place, settings)
     session = env.session(settings, chosen)
-    tally, terms = transfer.Tally(), transfer.Terms(settings.timeout, limit)
+    tally, terms = transfer.CopyProgress(), transfer.Terms(settings.timeout, limit)
     make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms,
                                                             tally, place)
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:

@@ -84,9 +84,9 @@ def _make_workspace(scratch):
 
 def _run(env, place, store):
     settings = env.settings(place)
-    desc, folder = queue.Reader(place, settings.retries).read('lyapunov')
+    desc, folder = queue.DescReader(place, settings.retries).read('lyapunov')
     values = queue.values_of_file(place.path('parameters.txt'))
-    queue.add(place, store, [queue.Order('lyapunov', desc, folder, values)])
+    queue.add(place, store, [queue.NewTasks('lyapunov', desc, folder, values)])
     writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost'
                % len(values))
     listed = place.available()

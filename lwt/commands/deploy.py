@@ -88,7 +88,7 @@ def _to_host(session, host, wanted, digest):
             yield from _script(session, host, 'prepare')
             verdict = yield from transfer.put(session, host, wanted, '.',
                                               transfer.Terms(session.settings.timeout),
-                                              transfer.Tally())
+                                              transfer.CopyProgress())
             if not verdict.ok:
                 raise HostError(host.name, verdict)
             answer = yield from _script(session, host, 'check')

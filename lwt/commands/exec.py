@@ -291,7 +291,8 @@ def _style(parsed, chosen):
     elif parsed.gather or parsed.diff:
         style = host_order.Gathered(chosen, parsed.diff)
     else:
-        style = host_order.Ordered(chosen, label) if parsed.keep_order else host_order.Live(label)
+        style = (host_order.InHostOrder(chosen, label) if parsed.keep_order
+                 else host_order.Live(label))
     if (parsed.outdir and parsed.errdir
         and os.path.abspath(parsed.outdir) == os.path.abspath(parsed.errdir)):
         raise UsageError('--outdir and --errdir: the same directory',

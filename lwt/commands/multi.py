@@ -146,7 +146,7 @@ def _plan(parsed, settings, env):
     timeout = (settings.timeout if parsed.timeout is None else 0.0 if percent
                else read('-u', parsed.timeout, config.seconds))
     jobs = read('-j', parsed.jobs, _jobs)
-    return executor.Plan(
+    return executor.ExecutorOptions(
         jobs=fitting(jobs, '-j', writer.say), timeout=timeout,
         median_percent=read('-u', parsed.timeout[:-1], config.positive) if percent else 0.0,
         grace=settings.grace,
@@ -219,7 +219,7 @@ def _records(parsed, stack):
         keep = resumed or parsed.joblog.startswith('+')
         path = parsed.joblog[1:] if parsed.joblog.startswith('+') else parsed.joblog
         path = files.user_path(path)
-        done = joblog.Done(path, parsed.resume_failed) if resumed else None
+        done = joblog.FinishedJobs(path, parsed.resume_failed) if resumed else None
         log = None if parsed.dry_run else stack.enter_context(joblog.JobLog(path, keep))
     return joblog.Records(done, log, parsed.results)
 
@@ -245,7 +245,7 @@ class _Multi:
         if parsed.line_buffer and not parsed.keep_order:
             stage = job_order.LineByLine(self._out)
         elif parsed.keep_order:
-            stage = job_order.Ordered(self._out, not plan.retries)
+            stage = job_order.InJobOrder(self._out, not plan.retries)
         else:
             stage = job_order.Grouped(self._out)
         self._executor = executor.Executor(run, plan, stage, env.environ, source, self._on_end,

@@ -109,7 +109,7 @@ def _order(parsed, environ):
         raise UsageError('-S %s: expected a size, as 256M or 20%%' % parsed.memory)
     if parsed.input and parsed.input_on_hosts:
         raise UsageError('-i and --input-on-hosts exclude each other')
-    return partition.Order(column, delimiter, parsed.numeric, parsed.reverse,
+    return partition.SortOrder(column, delimiter, parsed.numeric, parsed.reverse,
                            partition.collation(environ))
 
 
@@ -158,7 +158,7 @@ def _results(rounds, parsed, order, chosen, environ):
     parts = [reducers.Piece(rounds.temporary().fileno(), complete=False) for _ in chosen]
     splitter = _reading(partition.splitter, order,
                         [(piece.fd, piece.start, piece.end) for piece in pieces], len(chosen))
-    jobs = [reducers.Job('partition %d' % number, _from(number, chosen), part)
+    jobs = [reducers.PartitionJob('partition %d' % number, _from(number, chosen), part)
             for number, part in enumerate(parts, 1)]
     found = rounds.do('reduce', _last_steps(parsed, order, rounds, environ), jobs,
                       sum(map(len, pieces)),
@@ -194,11 +194,13 @@ def _sort_text(order, memory, rounds):
 
 
 def _shares(pieces, chosen, steps):
-    """The Jobs of the first round: each host's own files, or a share of the input for each."""
+    """The PartitionJobs of the first round: each host's own files, or a share of the input for
+    each.
+    """
     if steps.pattern:
-        return [reducers.Job('its files', (host,), None) for host in dict.fromkeys(chosen)]
+        return [reducers.PartitionJob('its files', (host,), None) for host in dict.fromkeys(chosen)]
     shares = [share for piece in pieces for share in _reading(reducers.cut, piece, len(chosen))]
-    return [reducers.Job('share %d' % number, _from(number, chosen), share)
+    return [reducers.PartitionJob('share %d' % number, _from(number, chosen), share)
             for number, share in enumerate(shares, 1)]
 
 
@@ -242,7 +244,7 @@ class _Rounds:
         self._left = 0                  # flows of the round
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
-        self._plan = reducers.Plan(session, self._netcat(session) if parsed.transport == 'nc'
+        self._plan = reducers.ReducePlan(session, self._netcat(session) if parsed.transport == 'nc'
                                    else None, parsed.tmp or '',
                                  settings.timeout, self._complain, self._say)
 
@@ -324,7 +326,7 @@ class _Rounds:
         what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was
         said.
         """
-        tally = reducers.Tally(
+        tally = reducers.ReduceProgress(
             expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
                              steps.keeps_lines)
         found = [reducers.Results(self.temporary(), tally) for _ in jobs]
@@ -406,7 +408,7 @@ class _Rounds:
     def merged(self, found, order):
         """The Results of all partitions as one, by sort, where only it knows the order."""
         file = self.temporary()
-        merged = reducers.Results(file, reducers.Tally(0, 0))
+        merged = reducers.Results(file, reducers.ReduceProgress(0, 0))
         with self._paths(found) as paths:
             argv = ['/usr/bin/env', 'sort', '-m'] + order.sort_words() + paths
             result = self._run.report(_single(

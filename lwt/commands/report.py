@@ -46,12 +46,12 @@ def main(name, argv, make_env):
 
 
 def facts(place, store, now):
-    """The Facts of a workspace."""
+    """The ReportData of a workspace."""
     found = store.all()
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None,
                          task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
-    return report.Facts(os.path.basename(place.root), __version__, now, store.counts(),
+    return report.ReportData(os.path.basename(place.root), __version__, now, store.counts(),
                         model.STATES, spans,
                         _hosts(place, store), _failures(store, found))
 
@@ -63,10 +63,10 @@ def _failures(store, found):
     for number, host, ended, end, code, reason in store.failed_attempts():
         tried.add(number)
         reason = reason or ('exit code %d' % code if end == 'failed' and code is not None else '')
-        failures.append(report.Failure(model.format_id(number), names.get(number, '?'), host, end,
-                                       reason, ended))
-    return failures + [report.Failure(model.format_id(task.id), task.name, task.host, task.outcome,
-                                      task.reason, task.ended or task.added)
+        failures.append(report.FailedAttempt(model.format_id(number), names.get(number, '?'), host,
+                                             end, reason, ended))
+    return failures + [report.FailedAttempt(model.format_id(task.id), task.name, task.host,
+                                            task.outcome, task.reason, task.ended or task.added)
                        for task in found
                        if task.outcome not in ('', 'success') and task.id not in tried]
 

@@ -184,11 +184,11 @@ def add(command, words):
     overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-'))
                  for key in model.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
-    reader = queue.Reader(command.place, command.settings.retries, overrides, tuple(args),
+    reader = queue.DescReader(command.place, command.settings.retries, overrides, tuple(args),
                           command.say)
     found = [(name,) + reader.read(name) for name in words]
     _warn_of_hopeless(command, found)
-    orders = [queue.Order(name, desc, folder, tuple(args)) for name, desc, folder in found]
+    orders = [queue.NewTasks(name, desc, folder, tuple(args)) for name, desc, folder in found]
     if parsed.unless_exists:
         orders = _new_orders(command.store, orders)
     if orders:

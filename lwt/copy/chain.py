@@ -3,8 +3,8 @@ feeds the first.
 
 What is more than one file is a tar stream, which goes as a file does and is unpacked on each host.
 
-Every host is a session of sh/chain.sh, and a Member here.  Hosts join as they become ready, so a
-host that never answers is in nobody's way.  One that is known to be slow (its last probe) waits a
+Every host is a session of sh/chain.sh, and a ChainMember here.  Hosts join as they become ready, so
+a host that never answers is in nobody's way.  One that is known to be slow (its last probe) waits a
 while for the faster ones, so that it does not stand before them.  A host that has joined is fed
 through netcat by the last one that has no successor.  When a link ends before its time, or is
 silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or,
@@ -175,7 +175,7 @@ class Chain:
                 member.end()
 
 
-class Member:
+class ChainMember:
     """One host of a Chain: the source and the ear of its session.
 
     addresses: where ssh reaches it (see rendezvous.reached); None: where it says itself.
@@ -195,7 +195,7 @@ class Member:
         self._addresses = addresses
         self._link = None               # the _Link that it was told of, until it says that it ended
         self.links = 0                  # how often it was told to listen
-        self.feeder = None              # a Member
+        self.feeder = None              # a ChainMember
         self.tried = set()              # feeders that were no good
         self.fed_by = []                # names of the hosts from which something came
         self.is_suspect = self._is_ready = False
@@ -383,8 +383,8 @@ def put(chain, session, host):
 
 
 def _take_part(chain, session, host):
-    """Flow: a host's session of sh/chain.sh; returns its Member, which is gone from the chain, and
-    the Verdict on the call.
+    """Flow: a host's session of sh/chain.sh; returns its ChainMember, which is gone from the chain,
+    and the Verdict on the call.
     """
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
@@ -399,7 +399,7 @@ def _take_part(chain, session, host):
         nonlocal member
         if member is not None:
             chain.left(member)          # of a login that was dropped
-        member = Member(chain, host.name, addresses)
+        member = ChainMember(chain, host.name, addresses)
         limits = session.limits(chain.terms.timeout)
         command = scripts.plain(session.transport, host, 'chain', words, frame, limits)
         # The host ends by itself when nothing moves for the stall; this is for one that does not.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lwt.remote import budgets
 
 
-class Room(NamedTuple):
+class FreeSpace(NamedTuple):
     """Bytes of a file system: free, and how many of them a stream leaves free."""
 
     free: int
@@ -27,10 +27,10 @@ class Room(NamedTuple):
 
 
 def room(directory):
-    """The Room of the file system of a directory.  Raises OSError."""
+    """The FreeSpace of the file system of a directory.  Raises OSError."""
     there = os.statvfs(directory)
     kept = min(budgets.ROOM_KEPT, there.f_blocks * there.f_frsize // 20)
-    return Room(there.f_bavail * there.f_frsize, kept)
+    return FreeSpace(there.f_bavail * there.f_frsize, kept)
 
 
 class Watch:

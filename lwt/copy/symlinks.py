@@ -64,7 +64,7 @@ class TooLarge(Exception):
     """The copies that links ask for are more than the limit."""
 
 
-class Limits(NamedTuple):
+class LinkLimits(NamedTuple):
     """How much may become of links.
 
     steps: to make, links that cannot be resolved included.  bytes: of what is made, each step
@@ -177,7 +177,7 @@ class _Place(NamedTuple):
 class Planner:
     """Decides what becomes of the links in what is fetched.
 
-    tree: a Tree.  top: the path of the directory that is fetched.  limits: the Limits.
+    tree: a Tree.  top: the path of the directory that is fetched.  limits: the LinkLimits.
     """
 
     def __init__(self, tree, top, limits):

@@ -42,7 +42,7 @@ class Budget(NamedTuple):
     content: int
 
 
-class Member(NamedTuple):
+class ArchiveMember(NamedTuple):
     """One entry.  name, link: as in the archive, unchecked.  size: bytes."""
 
     name: str
@@ -94,8 +94,8 @@ class _Header(NamedTuple):
             raise Refused('a header has a wrong checksum')
 
 
-class Reader:
-    """Iterates over the Members of an archive; content of the current one by copy_to().
+class TarReader:
+    """Iterates over the ArchiveMembers of an archive; content of the current one by copy_to().
 
     file: open for reading, at the beginning of the archive.  Archives may follow one another: where
     many files are sent, a host starts more than one tar.
@@ -109,7 +109,7 @@ class Reader:
         self._unread = 0                # bytes of the current member's content
         self._padding = 0               # bytes behind it
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[ArchiveMember]:
         while True:
             self._skip_content()
             member = self._next()
@@ -228,7 +228,7 @@ def _member(header, size, overrides):
         kind = DIRECTORY
     if 'size' in overrides:
         size = _decimal(overrides['size'], 'a size')
-    return Member(os.fsdecode(name), kind, size if kind == FILE else 0,
+    return ArchiveMember(os.fsdecode(name), kind, size if kind == FILE else 0,
                   header.number(100, 8, 'a mode') & 0o7777, _mtime(header, overrides),
                   os.fsdecode(link))
 

@@ -174,7 +174,7 @@ def work(path, enough):
         return size
     names, count, links = set(), 0, 0
     with open(path, 'rb', CHUNK) as file, contextlib.suppress(tar_reader.Refused):
-        for member in tar_reader.Reader(file, tar_reader.Budget(budgets.MEMBERS, size)):
+        for member in tar_reader.TarReader(file, tar_reader.Budget(budgets.MEMBERS, size)):
             count += COPY if member.kind == tar_reader.HARDLINK else 1
             links += member.kind == tar_reader.SYMLINK
             name = _inside(member.name)
@@ -200,7 +200,7 @@ def unpack(path, target, place, links=None):
     """
     with open(path, 'rb', CHUNK) as file:
         size = os.fstat(file.fileno()).st_size
-        reader = tar_reader.Reader(file, tar_reader.Budget(budgets.MEMBERS, size))
+        reader = tar_reader.TarReader(file, tar_reader.Budget(budgets.MEMBERS, size))
         extraction = _Extraction(reader, target, place, links, size)
         for member in reader:
             extraction.take(member)

@@ -50,7 +50,7 @@ class GetOptions(NamedTuple):
     links: str = 'follow'
 
 
-class Tally:
+class CopyProgress:
     """How far the copies of a run have come: bytes that are to move, and have moved; files sent,
     and those left alone.
 

@@ -14,7 +14,7 @@ from lwt.workspace.config import bounded
 NOT_ASKED = 'not asked yet'
 
 
-class Room(NamedTuple):
+class FreeSlots(NamedTuple):
     """slots: the task places of a host, those that are taken among them.  reasons: why it takes no
     task now, whatever task.
     """
@@ -38,7 +38,7 @@ def is_night(night, hour):
 
 
 def room(host, sample, settings, hour):
-    """The Room of a host that told a Sample, at an hour of the day."""
+    """The FreeSlots of a host that told a Sample, at an hour of the day."""
     time = 'night' if is_night(setting('night', host, settings), hour) else 'day'
     slots = bounded(host.get('slots'), 0, 10000)
     if slots is None:
@@ -58,7 +58,7 @@ def room(host, sample, settings, hour):
             reasons.append('free %s is not known, and %s is %d MB' % (what, key, least))
         elif least and free < least * 1000:
             reasons.append('free %s: %d MB, less than %s: %d MB' % (what, free // 1000, key, least))
-    return Room(slots, tuple(reasons))
+    return FreeSlots(slots, tuple(reasons))
 
 
 def watches_cpu(host, settings):

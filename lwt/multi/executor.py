@@ -56,7 +56,7 @@ class Halt(NamedTuple):
     is_percent: bool = False
 
 
-class Plan(NamedTuple):
+class ExecutorOptions(NamedTuple):
     """How to run jobs.  Times are seconds, 0 means none; median_percent: a time-out by the median
     run time of successes.
     """
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
     nice: int = 0
 
 
-class Ended(NamedTuple):
+class JobResult(NamedTuple):
     """What became of a job.  kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or a halt),
     'requeued' (for memory).
 
@@ -100,7 +100,7 @@ class _Trial(NamedTuple):
     job: Job
     speaker: object
     number: int = 1
-    ended: Ended = None
+    ended: JobResult = None
 
 
 class Executor:
@@ -245,7 +245,7 @@ class Executor:
         code, signum = _log_codes(result)
         events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost',
                     trial.job.number, trial.number)
-        return Ended(trial.job, text, kind, code, signum, reason, started, result.elapsed,
+        return JobResult(trial.job, text, kind, code, signum, reason, started, result.elapsed,
                      trial.speaker.received, trial.number,
                      result.incomplete)
 

@@ -54,7 +54,7 @@ class JobLog:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class Done:
+class FinishedJobs:
     """The jobs that a log tells of, by command and occurrence.
 
     Each occurrence of a command has a number of its own in the log; one that is run again keeps it.

@@ -51,7 +51,7 @@ class Live:
         """Nothing is left to show."""
 
 
-class Ordered:
+class InHostOrder:
     """The output of each host in turn; that of the first that is not done comes live."""
 
     says_failures = True
@@ -61,7 +61,7 @@ class Ordered:
         self._label = label
 
     def begin(self, out):
-        self._floor = job_order.Ordered(out, live=True, holds_back=False)
+        self._floor = job_order.InJobOrder(out, live=True, holds_back=False)
         self._speakers = {
             host: self._floor.begin(host.name.encode() + b': ' if self._label else b'')
             for host in self._chosen}

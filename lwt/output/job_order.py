@@ -158,7 +158,7 @@ class Grouped:
                 self._holder = speaker
 
 
-class Ordered:
+class InJobOrder:
     """The output of each command in the order in which they began; the first one's as it comes, if
     live.
     """

@@ -52,7 +52,7 @@ class HostFacts(NamedTuple):
     hours: dict
 
 
-class Failure(NamedTuple):
+class FailedAttempt(NamedTuple):
     """An attempt that did not go well."""
 
     task: str
@@ -63,7 +63,7 @@ class Failure(NamedTuple):
     when: float
 
 
-class Facts(NamedTuple):
+class ReportData(NamedTuple):
     """All that a page tells.  counts: {state or outcome: tasks}; open: is a count's key of tasks
     that are not done.
     """

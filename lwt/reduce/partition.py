@@ -34,7 +34,7 @@ NUMBER = re.compile(rb'[ \t]*(-?[0-9]*\.?[0-9]*)')
 NUMERIC = b'0123456789.- '
 
 
-class Order(NamedTuple):
+class SortOrder(NamedTuple):
     """How lines are sorted: by which column (from 1), by number or by bytes, and by whose rules.
 
     delimiter: one byte, or b'' for blanks, as sort has it: a column begins with the blanks before

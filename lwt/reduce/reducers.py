@@ -27,7 +27,7 @@ from typing import Callable, NamedTuple
 from lwt import netcat
 from lwt.copy import manifest
 from lwt.errors import HostError, LocalError
-from lwt.flow import Ended, Sleep, check_input
+from lwt.flow import AwaitEnd, Sleep, check_input
 from lwt.proc import Command, Result
 from lwt.remote import budgets, call, events, login, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded
@@ -54,7 +54,7 @@ class Steps(NamedTuple):
     keeps_lines: bool = False
 
 
-class Plan(NamedTuple):
+class ReducePlan(NamedTuple):
     """How it is done.  connect: a netcat.Program of this machine, or None for ssh.  scratch: for
     temporary files on hosts, or ''.
 
@@ -70,7 +70,7 @@ class Plan(NamedTuple):
     say: Callable = lambda text: None
 
 
-class Tally:
+class ReduceProgress:
     """How far a round has come: bytes that are to be sent, were sent, and came back; partitions
     done.
 
@@ -427,7 +427,7 @@ def _attempt(plan, host, steps, feed, results):
             if results.is_over:
                 return verdicts.Verdict('failed', 1,
                                         'more came back than may (see output_limit)'), True
-            result = yield Ended(child)
+            result = yield AwaitEnd(child)
         except HostError as error:
             return error.verdict, True
         finally:
@@ -518,7 +518,7 @@ def _through_netcat(plan, session, host, control, child, feed, results):
             check_input(link)
             continue
         framing.follow(link)
-        check_input((yield Ended(link)))
+        check_input((yield AwaitEnd(link)))
         if not framing.has_all:
             yield from _end_of(session, host, child)
         return None
@@ -560,7 +560,7 @@ def _end_of(session, host, child):
 # -- one partition ---------------------------------------------------------------------------------
 
 
-class Job(NamedTuple):
+class PartitionJob(NamedTuple):
     """A partition that is to be done.  name: for people.  hosts: those that may do it, the first
     one first.
 
@@ -573,8 +573,8 @@ class Job(NamedTuple):
 
 
 def partition(plan, steps, job, results, tally, bad):
-    """Flow: a Job to its end, on one host after the other, its Results filled; returns (host,
-    Verdict).
+    """Flow: a PartitionJob to its end, on one host after the other, its Results filled; returns
+    (host, Verdict).
 
     bad: a set of hosts that failed; this flow adds to it, and leaves those out.
     """

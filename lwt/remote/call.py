@@ -62,7 +62,7 @@ class Session(NamedTuple):
     def limits(self, timeout=0.0, stall=0.0):
         """The deadlines of a call."""
         settings = self.settings
-        return scripts.Limits(settings.connect_timeout + settings.hello_timeout, timeout, stall,
+        return scripts.Deadlines(settings.connect_timeout + settings.hello_timeout, timeout, stall,
                               settings.lease, settings.grace)
 
 

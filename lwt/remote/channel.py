@@ -19,7 +19,7 @@ from lwt.remote import events, scripts, verdicts
 from lwt.remote.call import is_shared, logging_in
 
 
-class Talk:
+class Channel:
     """Requests to a script on a host; use as a context manager.
 
     session: a call.Session.  name: of scripts.SHORT_SCRIPTS, one that answers many.  holds_slot:

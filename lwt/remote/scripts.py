@@ -86,7 +86,7 @@ LONG_SCRIPTS = {        # they run under the guard
 }
 
 
-class Limits(NamedTuple):
+class Deadlines(NamedTuple):
     """The deadlines of a call, in seconds (0: none); lease and grace are the host's to keep as
     well.
     """

@@ -40,7 +40,7 @@ CHATTER = (
 DROPPED = 'login dropped by sshd'
 
 
-class Failure(NamedTuple):
+class LoginFailure(NamedTuple):
     """Why nothing ran on a host.
 
     kind: the class: refused, timeout, dns, hostkey or auth.
@@ -113,7 +113,7 @@ REVOKED_KEY = 'REVOKED HOST KEY DETECTED'
 PROXY_FAILURE = r'(?![A-Z]+: )\S[^:]{0,60}:(?: |\d).+|stdio forwarding failed'
 
 
-def failure_before_login(text: str) -> Optional[Failure]:
+def failure_before_login(text: str) -> Optional[LoginFailure]:
     """What stopped ssh before the login, or None where that is not certain.
 
     text: what ssh printed on standard error, all of it, before it exited with 255.
@@ -171,7 +171,7 @@ def _lines(text):
 def _known(line):
     for pattern, kind, reason in BEFORE_LOGIN:
         if re.fullmatch(pattern, line):
-            return Failure(kind, line if reason is None else reason, reason == DROPPED)
+            return LoginFailure(kind, line if reason is None else reason, reason == DROPPED)
     return None
 
 
@@ -182,7 +182,7 @@ def _key_problem(text):
 
 
 def _behind_proxy(dropped, others):
-    """The Failure of a connection that was closed at once.
+    """The LoginFailure of a connection that was closed at once.
 
     A proxy that cannot connect closes it too, and says why in another line.  A jump host's own
     sshd may be the one that is busy.
@@ -192,5 +192,5 @@ def _behind_proxy(dropped, others):
         if failure is not None:
             return failure._replace(reason=failure.reason if failure.is_dropped else line)
         if re.fullmatch(PROXY_FAILURE, line) and not re.fullmatch(AFTERWORD, line):
-            return Failure('refused', line)
+            return LoginFailure('refused', line)
     return dropped

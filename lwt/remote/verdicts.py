@@ -21,8 +21,9 @@ class Verdict(NamedTuple):
     kind: 'ok', or the class of the failure: refused, timeout, dns, hostkey, auth, lost, killed,
     failed. code: the command's own exit code, or 124, 255 and so on as design has them. reason: for
     people.  ran: 'no' (certainly not started), 'maybe', 'yes'. is_dropped: sshd dropped the login
-    because it was busy; see ssh_messages.Failure. is_cut: lwt ended the command because it printed
-    too much. is_over_budget: the host passed a budget, as no script of lwt's does; see budgets.
+    because it was busy; see ssh_messages.LoginFailure. is_cut: lwt ended the command because it
+    printed too much. is_over_budget: the host passed a budget, as no script of lwt's does; see
+    budgets.
     """
 
     kind: str
@@ -136,7 +137,7 @@ def _not_started(result, frame, is_shared):
 
 
 def _before_login(result, frame, text):
-    """The ssh_messages.Failure where it is certain that nothing ran, or None."""
+    """The ssh_messages.LoginFailure where it is certain that nothing ran, or None."""
     is_failure = result.status == 'exited' and result.code == UNREACHABLE
     is_whole = not frame.shell_output and not frame.is_output_cut
     return ssh_messages.failure_before_login(text) if is_failure and is_whole else None

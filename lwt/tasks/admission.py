@@ -17,7 +17,7 @@ SOON = 10.0             # seconds to the end of all that is open, at that pace
 STEP = 0.5              # seconds after which some may begin, however busy the processors are
 
 
-class Door:
+class Admission:
     """Says who may begin.
 
     clock() gives seconds; cpu_times() gives (ticks in which a processor was idle, all ticks), or

@@ -17,7 +17,7 @@ from lwt.workspace import files
 
 
 def carry(context, item):
-    """Flow: carry an requests.Bulky; returns a visit.Report.  busy: another lwt is carrying
+    """Flow: carry an requests.LargeTransfer; returns a visit.Report.  busy: another lwt is carrying
     something there.
     """
     host = item.host

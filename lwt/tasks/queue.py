@@ -24,7 +24,7 @@ _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
 _OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
 
-class Reader(NamedTuple):
+class DescReader(NamedTuple):
     """Reads descriptions for tasks that are to be added.
 
     default_retries: where desc names none.  overrides: (key, text, origin) that win over desc.
@@ -67,7 +67,7 @@ def _descriptions(place):
         return []
 
 
-class Order(NamedTuple):
+class NewTasks(NamedTuple):
     """Tasks that are to be queued: their name, Desc and folder, and a value for each of them (None
     for none).
     """

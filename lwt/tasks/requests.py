@@ -27,7 +27,7 @@ MOST_OWN = 1 << 16
 MOST_COPIED = 1 << 12
 
 
-class Errand(NamedTuple):
+class Request(NamedTuple):
     """The input of a call: its bytes, and the size and digest of the stream at their end (0 and '-'
     for none).
     """
@@ -37,7 +37,7 @@ class Errand(NamedTuple):
     digest: str = '-'
 
 
-class Bulky(NamedTuple):
+class LargeTransfer(NamedTuple):
     """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task)
     or 'input' (name: that of the input, of: the store.Group that wants it).
     """
@@ -79,7 +79,7 @@ def sort_inputs(workspace, groups, needed, here):
 
 
 def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
-    """Flow: the Errand about tasks on a host.
+    """Flow: the Request about tasks on a host.
 
     asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the
     Inputs that go with them. is_carried(task): is its result on its way already?  scratch: a
@@ -91,7 +91,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
         lines.append(_line(verb, task.key, task.boot, task.input, task.desc.d_fetch))
     head = os.fsencode(''.join(lines) + 'end\n')
     if not placed:
-        return Errand(head)
+        return Request(head)
     trees, texts, executable = {}, {}, set()
     for task in placed:
         _add_task(workspace, task, grace, texts)
@@ -102,7 +102,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
     packed = yield from _packed(os.path.join(scratch, 'inputs'), trees, texts, executable)
     with files.local_errors(packed.path), open(packed.path, 'rb') as file:
         stream = file.read()
-    return Errand(head + stream, packed.size, packed.digest)
+    return Request(head + stream, packed.size, packed.digest)
 
 
 def _packed(path, trees, texts, executable):

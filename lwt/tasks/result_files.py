@@ -155,12 +155,13 @@ def _resolve_links(tree):
 
 
 def _limits(tree):
-    """The symlinks.Limits of a task: in proportion to what came of it."""
+    """The symlinks.LinkLimits of a task: in proportion to what came of it."""
     count, size = len(tree.links), 0
     for _fd, _name, info in files.walk(tree.folder):
         count += 1
         size += info.st_size if stat.S_ISREG(info.st_mode) else 0
-    return symlinks.Limits(min(budgets.COPIES, budgets.COPIES_LEAST + budgets.COPIES_EACH * count),
+    return symlinks.LinkLimits(
+        min(budgets.COPIES, budgets.COPIES_LEAST + budgets.COPIES_EACH * count),
                            budgets.GROWTH_LEAST + budgets.GROWTH * (size + budgets.STEP * count),
                            budgets.LOOKS_LEAST + budgets.LOOKS_EACH * count)
 

@@ -79,7 +79,7 @@ def unplaceable(store, listed, numbers=None):
             for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
 
 
-class _Carriers:
+class _LargeTransfers:
     """What is being carried: each thing by one flow, and no more hosts than there are tasks for an
     input.
 
@@ -145,7 +145,7 @@ def one_pass(run, context, listed, only=None):
         for target in found:
             run.pool.add(visit(context, target), reports.append)
 
-    context = _Carriers(run, context, after).context()
+    context = _LargeTransfers(run, context, after).context()
     learn_gates(run, context.session, listed)
     visit_all([target for target in find(only is None) if only is None or target.name in only])
     run.run()
@@ -160,7 +160,7 @@ def until_done(run, context, listed, numbers=None, prospects=None):
                                        listed,
                                        context.clock)
     reports, failures = [], []
-    context = _Carriers(run,
+    context = _LargeTransfers(run,
                         context, lambda _item, report: failures.extend(
                             [report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
@@ -182,7 +182,7 @@ class _Server:
 
     def __init__(self, pool, context, listed, is_roomy, numbers, prospects):
         self._pool = pool
-        self._door = admission.Door(context.clock, procfs.cpu_times, os.cpu_count() or 1,
+        self._admission = admission.Admission(context.clock, procfs.cpu_times, os.cpu_count() or 1,
                                     context.store.going_count)
         self._answered = set()          # the names of hosts that have
         # Name -> since when it is logged in to, of those that have not.
@@ -218,7 +218,7 @@ class _Server:
         """
         is_idle = not self._store.on_host(target.name) and not self._store.leftovers(target.name)
         while (is_idle and not target.homes[0].is_local and not self._ended
-               and not self._door.admits(target.name)):
+               and not self._admission.admits(target.name)):
             yield Sleep(admission.LOOK)
 
     def _stay(self, target):

@@ -29,7 +29,7 @@ from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.hosts.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
 from lwt.remote import budgets, call, events, verdicts
-from lwt.remote.channel import Talk
+from lwt.remote.channel import Channel
 from lwt.tasks import model, requests, results
 from lwt.tasks.fairness import picks
 from lwt.workspace import files
@@ -103,7 +103,7 @@ class Report(NamedTuple):
     kind: str = ''
 
 
-class Facts(NamedTuple):
+class HostReport(NamedTuple):
     """What a host says of itself: its start, who it is, and a sample.Sample of its load."""
 
     boot: str
@@ -132,10 +132,10 @@ def _locked(context, target, holds_slot, serve):
     lock = context.workspace.lock('host.' + target.name)
     if not lock.take():
         return Report(target.name, busy=True)
-    talk = Talk(context.session, target.homes[0], 'control', holds_slot)
-    visitor = _Visitor(context, target, talk)
+    channel = Channel(context.session, target.homes[0], 'control', holds_slot)
+    visitor = _Visitor(context, target, channel)
     try:
-        with talk:
+        with channel:
             yield from visitor.begin()
             yield from serve(visitor)
     except HostError as error:
@@ -154,15 +154,15 @@ def _locked(context, target, holds_slot, serve):
 class _Visitor:
     """The steps of one visit, and how much happened in it."""
 
-    def __init__(self, context, target, talk):
+    def __init__(self, context, target, channel):
         self._context = context
         self._store = context.store
         self._target = target
-        self._talk = talk
+        self._channel = channel
         self._settings = context.session.settings
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
         self._books = results.Books(context.workspace, context.store, target.name)
-        self._facts = {}                # Host -> Facts
+        self._facts = {}                # Host -> HostReport
         self._sampled = {}              # Host -> when it told of its load
         # Host -> how many times its slots the tasks of one call may be.
         self._rounds = {}
@@ -260,12 +260,12 @@ class _Visitor:
         asked, left = self._asked(host), self._leftovers(host)
         inbox = requests.Inbox(self._scratch, most_kib=BULKY if wants_results else 0)
         try:
-            errand = yield from requests.pack(
+            request = yield from requests.pack(
                 self._context.workspace, asked, left, placed, inputs, self._settings.grace,
                 lambda task: self._context.is_carried(task.key), self._scratch)
             with inbox:
                 verdict = inbox.judged((yield from self._call(
-                    host, errand, self._kill_time(asked, left), wait, wants_results, inbox)))
+                    host, request, self._kill_time(asked, left), wait, wants_results, inbox)))
             if not verdict.ok:
                 self._unplace(placed, verdict)
                 raise HostError(host.name, verdicts.with_complaint(verdict, inbox.complaints()))
@@ -273,18 +273,18 @@ class _Visitor:
         finally:
             files.discard(self._scratch)
 
-    def _call(self, host, errand, kill_time, wait, wants_results, inbox):
+    def _call(self, host, request, kill_time, wait, wants_results, inbox):
         """Flow: the call itself; returns its Verdict.  kill_time: seconds that what it asks for may
         take to end tasks.
         """
         settings = self._settings
         watches = host == self._target.place and watches_cpu(host, settings)
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
-        words = requests.control_words(self._context.session, host.home, errand, wait,
+        words = requests.control_words(self._context.session, host.home, request, wait,
                                        BULKY if wants_results else 0, watched,
                                       self._places(host))
-        stall = wait + CALL_GRACE + kill_time + (settings.stall if errand.size else 0)
-        return (yield from self._talk.ask(words, errand.data, inbox, stall))
+        stall = wait + CALL_GRACE + kill_time + (settings.stall if request.size else 0)
+        return (yield from self._channel.ask(words, request.data, inbox, stall))
 
     def _is_stale(self, host):
         """Is what is known of its load too old?"""
@@ -459,7 +459,7 @@ class _Visitor:
     def _note_bulky(self, host, current, keys):
         for key in keys:
             if current.get(key) is not None and current[key].state == 'fetching':
-                self._context.carry(requests.Bulky('result', key, host, current[key]))
+                self._context.carry(requests.LargeTransfer('result', key, host, current[key]))
 
     def _take_results(self, host, fetched, parcel, inbox, told):
         """Put the results that came into their places, and note that they are here."""
@@ -509,7 +509,7 @@ class _Visitor:
                 return False
             if group.input not in here and not loads.take(group.input):
                 if loads.is_bulky(group.input):
-                    self._context.carry(requests.Bulky('input', group.input, host, group))
+                    self._context.carry(requests.LargeTransfer('input', group.input, host, group))
                 return False
             left.take(group.desc)
             return True
@@ -610,16 +610,16 @@ _REASONS = {'died': 'it died without a word', 'rebooted': 'the host was started 
 
 
 def parse(lines):
-    """(Facts, why the inputs were not taken, [(key, answer)], {key: what became of its removal},
-    {key: KiB of a result that is too large to be sent along}) of what sh/control.sh printed; lines
-    that are none of these are passed over.
+    """(HostReport, why the inputs were not taken, [(key, answer)], {key: what became of its
+    removal}, {key: KiB of a result that is too large to be sent along}) of what sh/control.sh
+    printed; lines that are none of these are passed over.
     """
-    facts, problem, answers, removed, sizes = Facts('', ''), '', [], {}, {}
+    facts, problem, answers, removed, sizes = HostReport('', ''), '', [], {}, {}
     counts = collections.Counter()
     for line in lines:
         words = line.split(' ')
         if words[0] == 'facts' and len(words) == 3:
-            facts = Facts(words[1][:budgets.ID], words[2][:budgets.ID])
+            facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID])
         elif words[0] == 'stage':
             problem = verdicts.printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:

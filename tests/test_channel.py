@@ -11,7 +11,7 @@ import unittest
 from lwt import ssh
 from lwt.flow import Sleep
 from lwt.remote import call, scripts
-from lwt.remote.channel import Talk
+from lwt.remote.channel import Channel
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 from tests.support import MARK, marked, wait_for
@@ -51,7 +51,7 @@ class Talks(EngineTestCase):
                 talking, counts = [], []
 
                 def flow():
-                    with Talk(self.session, LOCAL, 'control', holds_slot) as talk:
+                    with Channel(self.session, LOCAL, 'control', holds_slot) as talk:
                         for number in range(3):
                             kind, _ran, lines = yield from self.ask(talk)
                             self.assertEqual((kind, len(lines), lines[0].split()[2]),
@@ -85,7 +85,7 @@ class Talks(EngineTestCase):
             kill()
 
         def flow():
-            with Talk(self.session, LOCAL, 'control', False) as talk:
+            with Channel(self.session, LOCAL, 'control', False) as talk:
                 found = [(yield from self.ask(talk))[:2]]
                 kill()
                 yield Sleep(0.5)

@@ -25,13 +25,13 @@ class Orders(unittest.TestCase):
         file.write(b'x' * 100)
         file.flush()
         wanted = manifest.survey([file.name])
-        return chain.Chain(wanted, 'there', transfer.Terms(), transfer.Tally(), list(rates),
+        return chain.Chain(wanted, 'there', transfer.Terms(), transfer.CopyProgress(), list(rates),
                                {name: rate for name, rate in rates.items() if rate},
                            clock=lambda: self.now)
 
     @staticmethod
     def ready(shared, name, addresses=None):
-        member = chain.Member(shared, name, addresses)
+        member = chain.ChainMember(shared, name, addresses)
         member('stdout', NETCAT + b'ready\n')
         return member
 
@@ -56,10 +56,10 @@ class Orders(unittest.TestCase):
 
     def test_a_host_that_fails_or_has_it_is_waited_for_no_longer(self):
         shared = self.chain({'slow': 10.0, 'h2': 100.0, 'h3': 100.0})
-        gone, _slow = chain.Member(shared, 'h2'), self.ready(shared, 'slow')
+        gone, _slow = chain.ChainMember(shared, 'h2'), self.ready(shared, 'slow')
         shared.left(gone)
         self.assertEqual(self.feeders(shared), [])
-        chain.Member(shared, 'h3')('stdout', b'same\n')
+        chain.ChainMember(shared, 'h3')('stdout', b'same\n')
         self.assertEqual(self.feeders(shared), [('slow', None)])
 
     def test_one_that_gets_on_keeps_its_feeder_alive(self):

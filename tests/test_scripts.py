@@ -128,7 +128,7 @@ class Commands(unittest.TestCase):
     """The Commands for proc."""
 
     TRANSPORT = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', env={'A': 'b'}, login_dir='/home/me')
-    LIMITS = scripts.Limits(hello=1.0, timeout=2.0, stall=3.0, lease=60.0, grace=5.0)
+    LIMITS = scripts.Deadlines(hello=1.0, timeout=2.0, stall=3.0, lease=60.0, grace=5.0)
 
     def setUp(self):
         self.frame = Taken().frame

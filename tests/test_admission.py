@@ -34,7 +34,7 @@ class Machine:
 
 def admitted(machine, seconds, hosts=1000):
     """How many logins begin within so many seconds, when everybody asks again and again."""
-    gate = admission.Door(machine.clock, machine.cpu_times, 2, machine.open_count)
+    gate = admission.Admission(machine.clock, machine.cpu_times, 2, machine.open_count)
     begun = set()
     for _turn in range(int(seconds * 100) + 1):
         begun |= {number for number in range(hosts) if number not in begun and gate.admits(number)}
@@ -68,19 +68,19 @@ class Logins(unittest.TestCase):
 
     def test_who_was_admitted_stays_so_and_takes_no_more_room(self):
         machine = Machine(2)
-        gate = admission.Door(machine.clock, machine.cpu_times, 2, machine.open_count)
+        gate = admission.Admission(machine.clock, machine.cpu_times, 2, machine.open_count)
         self.assertEqual([gate.admits(name) for name in 'aabbccddee'], [True] * 8 + [False] * 2)
 
     def test_a_clock_that_is_set_back_keeps_nobody_out(self):
         machine = Machine(2)
-        gate = admission.Door(machine.clock, machine.cpu_times, 1, machine.open_count)
+        gate = admission.Admission(machine.clock, machine.cpu_times, 1, machine.open_count)
         self.assertEqual([gate.admits(name) for name in 'abc'], [True, True, False])
         machine.now -= 50
         self.assertTrue(gate.admits('c'))
 
     def test_where_nobody_tells_what_the_processors_do_they_count_as_idle(self):
         machine = Machine()
-        gate = admission.Door(machine.clock, lambda: None, 1, machine.open_count)
+        gate = admission.Admission(machine.clock, lambda: None, 1, machine.open_count)
         self.assertEqual([gate.admits(name) for name in 'abc'], [True, True, False])
         machine.wait(0.2)
         self.assertEqual([gate.admits(name) for name in 'cde'], [True, True, False])
