@@ -212,7 +212,8 @@ class TheGuardOnAHost(ShellTestCase):
                 pipe.close()
         for popen in popens:
             popen.wait(30)
-        self.assertTrue(wait_for(lambda: not marked(self.mark), 20), marked(self.mark))
+        # Each of these guards searches all processes, which takes long where the machine is busy.
+        self.assertTrue(wait_for(lambda: not marked(self.mark), 120), marked(self.mark))
 
     @in_each_shell
     def test_a_lease_without_heartbeats_ends_it_and_heartbeats_keep_it(self, shell, home):
