@@ -67,8 +67,8 @@ def open(workspace=None, environ=None, **options):
     said = tuple((key, str(value), key) for key, value in options.items())
     env = Env(os.environ if environ is None else environ, workspace, said, quiet=True,
               verbose=False)
-    place = env.find_workspace()
-    return Lwt(env, place, env.settings(place))
+    workspace = env.find_workspace()
+    return Lwt(env, workspace, env.settings(workspace))
 
 
 def command(session, host, text, *arguments):
@@ -137,6 +137,6 @@ class Lwt(NamedTuple):
             return store.counts()
 
     def _require(self):
-        place = self.workspace or self.env.require_workspace()
-        place.prepare()
-        return place
+        workspace = self.workspace or self.env.require_workspace()
+        workspace.prepare()
+        return workspace

@@ -47,9 +47,9 @@ class Finding(NamedTuple):
 # -- the state -------------------------------------------------------------------------------------
 
 
-def state(place):
+def state(workspace):
     """state.db: is it sound, and of this version?"""
-    path = place.database
+    path = workspace.database
     if not os.path.lexists(path):
         lost = database.why_lost(path)
         if lost:
@@ -119,17 +119,17 @@ def _users(path):
 # -- locks -----------------------------------------------------------------------------------------
 
 
-def locks(place):
+def locks(workspace):
     """Who holds locks.  The kernel frees them, so that there is nothing to unlock; but their holder
     may be stopped.
     """
-    folder, held = place.path('.lwt', 'lock'), 0
+    folder, held = workspace.path('.lwt', 'lock'), 0
     seen = procfs.processes() or {}
     for name in sorted(_names(folder)):
-        if place.lock(name).is_free():
+        if workspace.lock(name).is_free():
             continue
         held += 1
-        pid, age = place.lock(name).holder() or (0, 0.0)
+        pid, age = workspace.lock(name).holder() or (0, 0.0)
         if age < 0:
             age = procfs.age(seen[pid]) if pid in seen else 0.0
         text = 'held by process %d for %s' % (pid, writer.duration(age))
@@ -153,16 +153,16 @@ def _names(folder):
 # -- the workspace ---------------------------------------------------------------------------------
 
 
-def workspace(place):
+def workspace_files(workspace):
     """The lists of hosts, and the disk that all lies on."""
-    yield from _lists(place)
+    yield from _lists(workspace)
     for names in ((), ('.lwt',), ('task',), ('task.finish',)):
-        path = place.path(*names)
+        path = workspace.path(*names)
         if os.path.lexists(path) and not os.access(path, os.W_OK | os.X_OK):
             yield Finding('FAIL', 'workspace', '%s: cannot be written' % path,
                           'see to its owner and mode')
-    usage = shutil.disk_usage(place.root)
-    kind = kind_of(os.path.realpath(place.root), _mounts())
+    usage = shutil.disk_usage(workspace.root)
+    kind = kind_of(os.path.realpath(workspace.root), _mounts())
     status = 'warn' if usage.free < LITTLE_ROOM else 'ok'
     yield Finding(status, 'disk', '%s free of %s%s'
                   % (writer.size(usage.free), writer.size(usage.total), kind and ', ' + kind),
@@ -175,10 +175,10 @@ def workspace(place):
                       'use a workspace on a disk')
 
 
-def _lists(place):
+def _lists(workspace):
     try:
-        candidates = {host.name for host in place.candidates()}
-        gone = [host.name for host in place.available() if host.name not in candidates]
+        candidates = {host.name for host in workspace.candidates()}
+        gone = [host.name for host in workspace.available() if host.name not in candidates]
     except LwtError as error:
         yield Finding('FAIL', 'host list', error.message, error.hint)
         return
@@ -187,7 +187,7 @@ def _lists(place):
                       + ' '.join(gone), 'lwt probe')
     else:
         yield Finding('ok', 'host list',
-                      '%d candidates, %d available' % (len(candidates), len(place.available())))
+                      '%d candidates, %d available' % (len(candidates), len(workspace.available())))
 
 
 def _mounts():
@@ -216,21 +216,21 @@ def kind_of(path, mounts):
 # -- what lies in the workspace --------------------------------------------------------------------
 
 
-def lying(place, store):
+def lying(workspace, store):
     """What lies in the workspace: what was left half done, tasks without their input, what is none
     of lwt.
     """
     found = 0
-    for finding in _lying(place, store):
+    for finding in _lying(workspace, store):
         found += 1
         yield finding
     if not found:
         yield Finding('ok', 'files', 'every open task has its input, and nothing is half done')
 
 
-def _lying(place, store):
-    left = [os.path.relpath(path, place.root) for path in queue.half_done(place, store)]
-    damaged = [name for name in sorted(os.listdir(place.path('.lwt')))
+def _lying(workspace, store):
+    left = [os.path.relpath(path, workspace.root) for path in queue.half_done(workspace, store)]
+    damaged = [name for name in sorted(os.listdir(workspace.path('.lwt')))
                if '.damaged-' in name and not name.endswith('-journal')]
     if left and damaged:
         yield Finding('warn', 'files',
@@ -242,21 +242,21 @@ def _lying(place, store):
     elif left:
         yield Finding('FAIL', 'files', 'left by programs that were killed: ' + some(left),
                       'lwt doctor --fix, or the next pass',
-                      lambda: _swept(place, store))
+                      lambda: _swept(workspace, store))
     for name, numbers in sorted(store.open_inputs().items()):
-        if not place.has_input(name):
+        if not workspace.has_input(name):
             yield Finding('FAIL', 'files', 'the input of %s is missing: %s' % (
                 some([model.format_id(number) for number in numbers]), name),
                 'those that wait cannot start: lwt task kill them, and add them again')
     wanted = store.inputs() | {os.path.basename(path) for path in left}
-    odd = [name for name in sorted(os.listdir(place.path('task'))) if name not in wanted]
+    odd = [name for name in sorted(os.listdir(workspace.path('task'))) if name not in wanted]
     if odd:
         yield Finding('warn', 'files', 'task/ is for inputs only; nothing of lwt: ' + some(odd),
                       'what you put there is left alone')
 
 
-def _swept(place, store):
-    problems = queue.sweep(place, store)
+def _swept(workspace, store):
+    problems = queue.sweep(workspace, store)
     if problems:
         raise LocalError(some(problems))
     return 'finished, put aside or removed'

@@ -36,18 +36,18 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])
     limit = read_value('--limit', parsed.limit, config.count) * BITS_TO_BYTES
-    place = env.find_workspace()
-    settings = env.settings(place)
+    workspace = env.find_workspace()
+    settings = env.settings(workspace)
     if len(words) < 2:
         raise UsageError('lwt %s: expected what to copy, and where to' % name,
                          'see lwt %s --help' % name)
-    chosen = env.select(parsed, place, settings)
+    chosen = env.select(parsed, workspace, settings)
     session = env.session(settings, chosen)
     tally, terms = transfer.CopyProgress(), transfer.Terms(settings.timeout, limit)
     make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms,
-                                                            tally, place)
+                                                            tally, workspace)
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
-        env.ready(run, place, session, chosen)
+        env.ready(run, workspace, session, chosen)
         return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
 
 
@@ -84,7 +84,7 @@ def _common(parser):
     return parser.add_options('timeout', 'stall', 'grace')
 
 
-def _put_flow(parsed, session, chosen, words, terms, tally, place):
+def _put_flow(parsed, session, chosen, words, terms, tally, workspace):
     local, target = list(map(files.user_path, words[:-1])), words[-1]
     _check_target(target)
     if parsed.chain and (parsed.star or parsed.per_host):
@@ -94,7 +94,7 @@ def _put_flow(parsed, session, chosen, words, terms, tally, place):
         same = manifest.survey(local, parsed.links)
         if _is_chain(parsed, same, chosen):
             names = [host.name for host in chosen]
-            shared = chain.Chain(same, target, terms, tally, names, _rates(place, names))
+            shared = chain.Chain(same, target, terms, tally, names, _rates(workspace, names))
             return lambda host: chain.put(shared, session, host)
         return lambda host: transfer.put(session, host, same, target, terms, tally)
     sources = {host: _per_host(local, host) for host in chosen}
@@ -118,12 +118,12 @@ def _is_chain(parsed, wanted, chosen):
     return parsed.chain or is_large and not parsed.star and len(chosen) >= 3
 
 
-def _rates(place, names):
+def _rates(workspace, names):
     """{name: bytes a second} of hosts, where a workspace remembers probes."""
-    if place is None or not os.path.exists(place.database):
+    if workspace is None or not os.path.exists(workspace.database):
         return {}
     from lwt.hosts import health_log  # here, for it brings SQLite
-    return health_log.rates(place, names)
+    return health_log.rates(workspace, names)
 
 
 def _check_target(target):
@@ -155,7 +155,7 @@ def _nothing_for(host, directories):
     yield                               # a flow, though it asks for nothing
 
 
-def _get_flow(parsed, session, chosen, words, terms, tally, _place):
+def _get_flow(parsed, session, chosen, words, terms, tally, _workspace):
     remote, local = words[:-1], files.user_path(words[-1])
     for path in remote:
         _check_target(path)

@@ -46,26 +46,26 @@ def main(name, argv, make_env):
         raise UsageError('lwt cron: %s'
                          % ('expected one word' if len(words) != 1 else 'unknown verb ' + words[0]),
                          'one of: %s' % ' '.join(VERBS))
-    place = env.require_workspace()
-    env.settings(place)
-    place.prepare()
+    workspace = env.require_workspace()
+    env.settings(workspace)
+    workspace.prepare()
     try:
         minutes = crontab.every(parsed.every or '5')
     except ValueError as error:
         raise UsageError('--every: %r: %s' % (parsed.every, error))
-    return VERBS[words[0]](_Cron(env, place, minutes), parsed.systemd)
+    return VERBS[words[0]](_Cron(env, workspace, minutes), parsed.systemd)
 
 
 class _Cron:
     """What the verbs share: what is to run, and the programs that see to it."""
 
-    def __init__(self, env, place, minutes):
-        self.place = place
+    def __init__(self, env, workspace, minutes):
+        self.workspace = workspace
         self.minutes = minutes
         self.environ = env.environ
         self.path = env.environ.get('PATH', os.defpath)
-        self.log = place.path('.lwt', 'cron.log')
-        self.words = [sys.executable, zipapp.program(), '-C', place.root, 'task', 'update',
+        self.log = workspace.path('.lwt', 'cron.log')
+        self.words = [sys.executable, zipapp.program(), '-C', workspace.root, 'task', 'update',
                       '--cron', '--log', self.log]
 
     @property
@@ -80,7 +80,7 @@ class _Cron:
 
     def line(self):
         return crontab.line(self.minutes, self.program('env'), self.variables, self.words,
-                            self.place.root)
+                            self.workspace.root)
 
     def program(self, name, hint=''):
         """The absolute path of a program.  Raises UsageError."""
@@ -125,8 +125,8 @@ class _Cron:
         """[(path, text)] of the service and of the timer."""
         folder = os.path.join(self.environ.get('XDG_CONFIG_HOME')
                               or os.path.expanduser('~/.config'), 'systemd', 'user')
-        name = 'lwt-%s' % hashlib.sha256(writer.encoded(self.place.root)).hexdigest()[:8]
-        texts = crontab.units(self.minutes, self.variables, self.words, self.place.root)
+        name = 'lwt-%s' % hashlib.sha256(writer.encoded(self.workspace.root)).hexdigest()[:8]
+        texts = crontab.units(self.minutes, self.variables, self.words, self.workspace.root)
         return [(os.path.join(folder, name + kind), text)
                 for kind, text in zip(('.service', '.timer'), texts)]
 
@@ -155,7 +155,7 @@ def install(cron, with_systemd):
     if with_systemd:
         return _install_units(cron)
     old, new = cron.table(), cron.line()
-    cron.replace(old, crontab.edited(old, cron.place.root, new))
+    cron.replace(old, crontab.edited(old, cron.workspace.root, new))
     writer.put_line(new)
     return 0
 
@@ -185,7 +185,7 @@ def remove(cron, with_systemd):
             writer.say('the timer was removed, but systemd may not know yet: %s' % problem)
     if not with_systemd and (not present or shutil.which('crontab', path=cron.path)):
         old = cron.table()
-        cron.replace(old, crontab.edited(old, cron.place.root))
+        cron.replace(old, crontab.edited(old, cron.workspace.root))
     return 0
 
 
@@ -195,7 +195,7 @@ def show(cron, with_systemd):
         for path, text in cron.units():
             writer.put_line('# %s\n%s' % (path, text))
         return 0
-    lines = crontab.ours(cron.table(), cron.place.root)
+    lines = crontab.ours(cron.table(), cron.workspace.root)
     for line in lines:
         writer.put_line(line)
     timer = cron.units()[1][0]
@@ -204,7 +204,7 @@ def show(cron, with_systemd):
         every = re.search(r'OnUnitActiveSec=(\d+)min', files.read_text(timer, 1 << 16))
         lines.append('')
     if not lines:
-        writer.say('nothing is installed for %s' % cron.place.root)
+        writer.say('nothing is installed for %s' % cron.workspace.root)
         return EXIT_FAILED
     _tell_last(cron,
                crontab.minutes_of(lines[0]) if lines[0] else int(every.group(1)) if every else None)

@@ -4,13 +4,13 @@ from lwt import procfs
 from lwt.output import writer
 
 
-def overdue(place, names, limit):
+def overdue(workspace, names, limit):
     """Lines about the hosts, of those named, at which another pass has been for more than `limit`
     seconds (0: never), or is stopped.
     """
     processes = procfs.processes() or {}
     for name in names:
-        holder = place.lock('host.' + name).holder()
+        holder = workspace.lock('host.' + name).holder()
         if holder is None:
             continue
         pid, age = holder

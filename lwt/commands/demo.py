@@ -62,34 +62,34 @@ def main(name, argv, make_env):
     if words or parsed.rest:
         raise UsageError('lwt demo: it takes no words')
     with tempfile.TemporaryDirectory(prefix='lwt-demo.') as scratch:
-        place = _make_workspace(scratch)
-        with Store(place.database) as store:
-            return _run(env, place, store)
+        workspace = _make_workspace(scratch)
+        with Store(workspace.database) as store:
+            return _run(env, workspace, store)
 
 
 def _make_workspace(scratch):
     """A workspace with one host, whose home is in the scratch directory too, and one description.
     """
-    place, _made = layout.init(os.path.join(scratch, 'workspace'))
+    workspace, _made = layout.init(os.path.join(scratch, 'workspace'))
     home = os.path.join(scratch, 'home')
     files.make_dir(home)
-    files.write_atomic(place.path('host.list'), HOST_LIST % home)
-    folder = place.path('description', 'lyapunov')
+    files.write_atomic(workspace.path('host.list'), HOST_LIST % home)
+    folder = workspace.path('description', 'lyapunov')
     files.make_dir(folder)
     files.write_atomic(os.path.join(folder, 'desc'), DESC)
     files.write_atomic(os.path.join(folder, 'lyapunov.sh'), SCRIPT)
-    files.write_atomic(place.path('parameters.txt'), '\n'.join(PARAMETERS) + '\n')
-    return place
+    files.write_atomic(workspace.path('parameters.txt'), '\n'.join(PARAMETERS) + '\n')
+    return workspace
 
 
-def _run(env, place, store):
-    settings = env.settings(place)
-    desc, folder = queue.DescReader(place, settings.retries).read('lyapunov')
-    values = queue.values_of_file(place.path('parameters.txt'))
-    queue.add(place, store, [queue.NewTasks('lyapunov', desc, folder, values)])
+def _run(env, workspace, store):
+    settings = env.settings(workspace)
+    desc, folder = queue.DescReader(workspace, settings.retries).read('lyapunov')
+    values = queue.values_of_file(workspace.path('parameters.txt'))
+    queue.add(workspace, store, [queue.NewTasks('lyapunov', desc, folder, values)])
     writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost'
                % len(values))
-    listed = place.available()
+    listed = workspace.available()
     session = env.session(settings, listed)
     health_log = HealthLog(store, settings, session.heard)
     fanout = fitting(settings.fanout, '-f', writer.say)
@@ -97,18 +97,18 @@ def _run(env, place, store):
         with Teller(store, writer.say, writer.Progress(True, every=1.0)) as teller, running(
                 fanout, settings.grace) as run:
             scheduler.until_done(run,
-                                 Context(place, store, session, teller.tell, health_log,
+                                 Context(workspace, store, session, teller.tell, health_log,
                                          trouble=Troubles(teller.remark).hear,
                                                      remark=teller.remark),
                                  listed)
     except Interrupted:
-        _kill_all(store, Context(place, store, session, lambda text: None, health_log), fanout,
+        _kill_all(store, Context(workspace, store, session, lambda text: None, health_log), fanout,
                   settings)
         raise
     for line in table(store.all(), env.environ):
         writer.put_line(line)
     writer.put_line()
-    for line in _chart(place, store.all()):
+    for line in _chart(workspace, store.all()):
         writer.put_line(line)
     writer.say(summary(store.counts()))
     return 0 if store.counts() == {'success': len(values)} else EXIT_FAILED
@@ -123,12 +123,12 @@ def _kill_all(store, context, fanout, settings):
         scheduler.one_pass(run, context, [], only={'localhost'})
 
 
-def _chart(place, done):
+def _chart(workspace, done):
     """The combined result: what each task brought home."""
     yield 'The logistic map x -> r x (1 - x): its Lyapunov exponent, chaos where it is above 0'
     yield ''
     for task in done:
-        path = os.path.join(results.directory(place, task), 'result', 'exponent.txt')
+        path = os.path.join(results.directory(workspace, task), 'result', 'exponent.txt')
         if os.path.exists(path):
             r, exponent = files.read_text(path, 1000).split()
             value = float(exponent)

@@ -53,21 +53,21 @@ def main(name, argv, make_env):
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))
-    place = env.find_workspace()
-    settings = env.settings(place)
-    chosen = env.select(parsed, place, settings)
+    workspace = env.find_workspace()
+    settings = env.settings(workspace)
+    chosen = env.select(parsed, workspace, settings)
     session = env.session(settings, chosen)
     with tempfile.TemporaryDirectory(prefix='lwt-deploy.') as scratch:
-        wanted, digest = _survey(scratch, place)
+        wanted, digest = _survey(scratch, workspace)
         with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
-            env.ready(run, place, session, chosen)
+            env.ready(run, workspace, session, chosen)
             found = run.reports([_to_host(session, host, wanted, digest) for host in chosen])
     _tell(sorted(found, key=lambda deployed: [host.name for host in chosen].index(deployed.host)),
           parsed.json)
     return exit_codes.exit_code([deployed.verdict for deployed in found])
 
 
-def _survey(scratch, place):
+def _survey(scratch, workspace):
     """What is to be put, as a Manifest, and the digest of lwt.pyz in it."""
     path = os.path.join(scratch, zipapp.NAME)
     with files.local_errors('lwt itself cannot be packed'):
@@ -76,7 +76,7 @@ def _survey(scratch, place):
             file.write(data)
         os.chmod(path, 0o755)
         os.utime(path, (0, 0))          # the same program is the same file, whenever it was packed
-    tools = [place.path(TOOLS)] if place and os.path.isdir(place.path(TOOLS)) else []
+    tools = [workspace.path(TOOLS)] if workspace and os.path.isdir(workspace.path(TOOLS)) else []
     return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]),
                                              'cksum': str(manifest.cksum([data]))}
 

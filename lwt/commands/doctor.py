@@ -52,7 +52,7 @@ class _Doctor:
     def __init__(self, env, parsed):
         self._env = env
         self._parsed = parsed
-        self._place = env.require_workspace()
+        self._workspace = env.require_workspace()
         self._worst = 0
 
     def run(self):
@@ -61,18 +61,18 @@ class _Doctor:
         """
         settings = self._settings()
         try:
-            self._place.prepare()
+            self._workspace.prepare()
         except LwtError as error:
             self._tell(Finding('FAIL', 'workspace', error.message,
                                'see to its owner and mode, and to the disk'))
             return self._worst
-        self._tell_all(checks.state(self._place))
-        self._tell_all(checks.locks(self._place))
-        self._tell_all(checks.workspace(self._place))
+        self._tell_all(checks.state(self._workspace))
+        self._tell_all(checks.locks(self._workspace))
+        self._tell_all(checks.workspace_files(self._workspace))
         own = self._own_name()
         try:
-            with Store(self._place.database) as store:
-                self._tell_all(checks.lying(self._place, store))
+            with Store(self._workspace.database) as store:
+                self._tell_all(checks.lying(self._workspace, store))
                 self._tell_hosts(store, settings, own)
         except UsageError:
             raise
@@ -83,7 +83,7 @@ class _Doctor:
 
     def _settings(self):
         try:
-            settings = self._env.settings(self._place)
+            settings = self._env.settings(self._workspace)
         except UsageError as error:
             self._tell(Finding('FAIL', 'lwt.conf', error.message, error.hint))
             return config.load(None, {}, ())
@@ -93,7 +93,7 @@ class _Doctor:
     def _own_name(self):
         """The name of this master, or '' where the workspace is a copy."""
         try:
-            found = identity.read(self._place)
+            found = identity.read(self._workspace)
         except LwtError as error:
             self._tell(Finding('FAIL', 'master', error.message, error.hint))
             return ''
@@ -152,13 +152,13 @@ class _Doctor:
         may be.
         """
         try:
-            candidates = self._place.candidates()
+            candidates = self._workspace.candidates()
         except LwtError:
             candidates = []             # which was told
         parsed = self._parsed
         is_all = not (parsed.hosts or parsed.categories or parsed.everything or parsed.exclude)
         parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
-        chosen = candidates if is_all else self._env.select(parsed, self._place, settings)
+        chosen = candidates if is_all else self._env.select(parsed, self._workspace, settings)
         names, homes = {host.name for host in chosen}, {(host.name, host.home) for host in chosen}
         more = [Host(name, category, home) for name, home, category in store.all_hosts()
                 if (is_all or name in names) and (name, home) not in homes]
@@ -170,7 +170,7 @@ class _Doctor:
         before = remote_audit.known(store)
         with running(fitting(session.settings.fanout, '-f', writer.say),
                      session.settings.grace) as run:
-            self._env.ready(run, self._place, session, chosen)
+            self._env.ready(run, self._workspace, session, chosen)
             looks = run.reports([remote_audit.look(session, host) for host in chosen])
         looks.sort(key=lambda seen: chosen.index(seen.host))
         at_home = remote_audit.at_home(store, looks)
@@ -190,7 +190,7 @@ class _Doctor:
                 for strange in one.judged.strange:
                     remote_audit.hand_over(store, one.seen, strange)
         trouble = task_view.Troubles(writer.say).hear
-        context = Context(self._place, store, session, lambda text: None,
+        context = Context(self._workspace, store, session, lambda text: None,
                           HealthLog(store, session.settings, session.heard),
                           trouble=trouble)
         with running(fitting(session.settings.fanout, '-f', writer.say),

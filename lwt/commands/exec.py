@@ -53,10 +53,10 @@ def main(name, argv, make_env):
     parser = _parser(name)
     parsed, words = _parse(parser, argv)
     env = make_env(parser, parsed)
-    place = env.find_workspace()
-    settings = env.settings(place)
+    workspace = env.find_workspace()
+    settings = env.settings(workspace)
     work = _work(parsed, words)
-    chosen = _picked(env.select(parsed, place, settings), parsed.pick)
+    chosen = _picked(env.select(parsed, workspace, settings), parsed.pick)
     _check_columns(work, chosen)
     session = env.session(settings, chosen)
     fanout = fitting(settings.fanout, '-f', writer.say)
@@ -67,7 +67,7 @@ def main(name, argv, make_env):
     with contextlib.ExitStack() as stack:
         payload = _payload(parsed, stack)
         with flow.running(fanout, settings.grace) as run:
-            env.ready(run, place, session, chosen)
+            env.ready(run, workspace, session, chosen)
             course = _Course(run, session, chosen, _Job(work, payload, parsed), style, env.verbose)
             try:
                 course.run()
@@ -228,7 +228,7 @@ def _check_columns(work, chosen):
 def _picked(chosen, pick):
     if pick is None or pick >= len(chosen):
         return chosen
-    return [chosen[place] for place in sorted(random.sample(range(len(chosen)), pick))]
+    return [chosen[rank] for rank in sorted(random.sample(range(len(chosen)), pick))]
 
 
 def _payload(parsed, stack):

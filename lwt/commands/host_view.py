@@ -181,12 +181,12 @@ def look_json(look):
                 **(probe.sample.to_json(look.load) if look.load else {}))
 
 
-def why_rows(place, store, settings, task, now):
+def why_rows(workspace, store, settings, task, now):
     """[(host, why it does not take a new task now)] of every candidate, and of what else is listed.
     """
     sick, told, hour = store.health(), store.samples(), time.localtime(now).tm_hour
-    available = {host.name: host for host in place.available()}
-    candidates = place.candidates()
+    available = {host.name: host for host in workspace.available()}
+    candidates = workspace.candidates()
     other_names = _other_names(store, set(available) | {host.name for host in candidates})
     rows = []
 
@@ -209,7 +209,8 @@ def why_rows(place, store, settings, task, now):
             better = ('' if reason
                       else capacity.better_place(host, task.avoid.split(), available.values(),
                                                  refuse))
-            on_its_way = os.path.exists(place.path('.lwt', 'tmp', 'carry.' + host.name, task.input))
+            on_its_way = os.path.exists(
+                workspace.path('.lwt', 'tmp', 'carry.' + host.name, task.input))
             reason = reason or better and 'it ended badly there, and %s may take it' % better or (
                 on_its_way and 'its input is on its way there')
         rows.append((host.name, reason or 'it has room, and takes it in the next pass'))

@@ -59,35 +59,36 @@ def _one(env, parsed, reason):
     from lwt.commands import host_view
     from lwt.hosts import health  # here, for to print a set needs none of it
     from lwt.tasks.store import Store
-    name, place, now = parsed.why or parsed.out or parsed.back, env.require_workspace(), time.time()
+    workspace, now = env.require_workspace(), time.time()
+    name = parsed.why or parsed.out or parsed.back
     if bool(reason) != bool(parsed.out):
         raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out
                          else 'lwt hosts: unexpected word ' + reason)
-    place.prepare()
-    numbers = health.rules(env.settings(place))
-    with Store(place.database) as store:
-        if name not in {host.name for host in place.candidates()} | set(store.health()):
+    workspace.prepare()
+    numbers = health.rules(env.settings(workspace))
+    with Store(workspace.database) as store:
+        if name not in {host.name for host in workspace.candidates()} | set(store.health()):
             raise UsageError('%s: no such host in host.list' % printable(name),
                              'lwt hosts tells which there are')
         if parsed.out:
             store.change_health(name, lambda before: health.hold(before, reason, now))
         elif parsed.back:
             store.change_health(name, lambda before: health.release(before, now))
-        lines = _about(place, store, name, now, numbers) if parsed.why else \
+        lines = _about(workspace, store, name, now, numbers) if parsed.why else \
             host_view.health_lines(store.health()[name], now, numbers)
         for line in lines:
             writer.put_bytes(writer.encoded(line + '\n'))
     return 0
 
 
-def _about(place, store, name, now, numbers):
+def _about(workspace, store, name, now, numbers):
     """All that is known of how a host is."""
     from lwt.commands import host_view
     from lwt.hosts import health
     yield from host_view.health_lines(store.health().get(name, health.Health(name)), now,
                                          numbers)
     listed, available = ({host.name: host for host in found}
-                         for found in (place.candidates(), place.available()))
+                         for found in (workspace.candidates(), workspace.available()))
     if name in listed:
         yield '  in host.list: category %s, home %s%s' % (
             listed[name].category, listed[name].home,

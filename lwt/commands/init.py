@@ -20,9 +20,9 @@ def main(name, argv, make_env):
     make_env(parser, parsed)
     if len(words) > 1 or parsed.rest:
         raise UsageError('lwt init: expected one directory', 'see lwt init --help')
-    place, made = layout.init(words[0] if words else '.')
+    workspace, made = layout.init(words[0] if words else '.')
     for path in made:
         writer.put_line(path)
     writer.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run'
-               % place.root)
+               % workspace.root)
     return 0

@@ -32,23 +32,23 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))
     every = read_value('--every', parsed.every, positive_seconds)
-    place = env.find_workspace()
-    settings = env.settings(place)
+    workspace = env.find_workspace()
+    settings = env.settings(workspace)
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
-    chosen = env.select(parsed, place, settings)
+    chosen = env.select(parsed, workspace, settings)
     if parsed.watch:        # a login each time would be much of what is then seen
         settings = settings._replace(persist=max(settings.persist, 2 * every))
 
     def one_round():
-        return _round(env, place, env.session(settings, chosen), chosen, parsed)
+        return _round(env, workspace, env.session(settings, chosen), chosen, parsed)
 
     return host_view.repeat(one_round, every if parsed.watch else None)
 
 
-def _round(env, place, session, chosen, parsed):
+def _round(env, workspace, session, chosen, parsed):
     told, settings, began = [], session.settings, time.monotonic()
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
-        env.ready(run, place, session, chosen, told)
+        env.ready(run, workspace, session, chosen, told)
         looks = run.reports([load.look(session, host) for host in chosen])
         told += [(look.host, look.load, look.verdict.reason) for look in looks]
     took = time.monotonic() - began

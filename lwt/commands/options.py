@@ -33,8 +33,8 @@ class Env(NamedTuple):
     def find_workspace(self):
         """The workspace in force, or None."""
         from lwt.workspace import layout  # here, as in what follows: not every command needs it
-        place = layout.find(self.workspace_option, self.environ)
-        return place and place._replace(warn=self.warn)
+        workspace = layout.find(self.workspace_option, self.environ)
+        return workspace and workspace._replace(warn=self.warn)
 
     def require_workspace(self):
         """The workspace in force; raises UsageError when there is none."""
@@ -46,17 +46,17 @@ class Env(NamedTuple):
         if not self.quiet:
             _say_once(text)
 
-    def settings(self, place):
+    def settings(self, workspace):
         """The Settings in force in a workspace, or without one (None)."""
         self._check_named_files()
-        settings = config.load(place.conf if place else None, self.environ, self.overrides)
+        settings = config.load(workspace.conf if workspace else None, self.environ, self.overrides)
         for text in config.unknown_variables(self.environ):
             self.warn(text)
-        if place and settings.categories and os.path.lexists(place.path('host.list')):
-            known = {host.category for host in place.candidates()}
+        if workspace and settings.categories and os.path.lexists(workspace.path('host.list')):
+            known = {host.category for host in workspace.candidates()}
             for name in sorted(set(settings.categories) - known):
-                self.warn('%s: [category %s]: host.list has no host of this category' % (place.conf,
-                                                                                         name))
+                self.warn('%s: [category %s]: host.list has no host of this category'
+                          % (workspace.conf, name))
         if not settings.fanout:
             settings = settings._replace(fanout=proc.most_at_once())
         if self.verbose or settings.log:
@@ -87,7 +87,7 @@ class Env(NamedTuple):
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
             raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
         found = {name: shutil.which(name, path=path) or '' for name in ('ssh', 'scp')}
-        found = {name: os.path.abspath(place) if place else '' for name, place in found.items()}
+        found = {name: os.path.abspath(path) if path else '' for name, path in found.items()}
         if any(not host.is_local for host in chosen):
             for name in programs:
                 ssh.require_program(found[name], name, path)
@@ -103,45 +103,46 @@ class Env(NamedTuple):
             ignored=ssh_config.ignored(settings.ssh_config))
         return call.Session(settings, transport, sockets=sockets.directory, gates={}, heard=[])
 
-    def ready(self, run, place, session, chosen, told=()):
+    def ready(self, run, workspace, session, chosen, told=()):
         """What a run on hosts begins with: gates for their logins, and that how they answered is
         counted when it is over.
 
-        place: the workspace, or None.  told: a list of what hosts tell of themselves, for
+        workspace: the workspace, or None.  told: a list of what hosts tell of themselves, for
         health_log.record.
         """
         def remember():
             from lwt.hosts import health_log
-            health_log.record(place, session.settings, session.heard, told, writer.say)
+            health_log.record(workspace, session.settings, session.heard, told, writer.say)
 
         from lwt.remote import login
         login.learn_gates(run, session, chosen)
-        if place is not None:
+        if workspace is not None:
             run.at_exit(remember)
 
-    def select(self, parsed, place, settings=None, may_be_empty=False):
-        """The hosts that -w -g -a -x mean.  settings: of the place; read if need be and none are
+    def select(self, parsed, workspace, settings=None, may_be_empty=False):
+        """The hosts that -w -g -a -x mean.  settings: of the workspace; read if need be and none are
         given.
         """
         from lwt.workspace import hostlist
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)
         selection = hostlist.Selection(named, tuple(parsed.categories), parsed.everything,
                                        tuple(parsed.exclude))
-        candidates = (place.candidates() if place and os.path.lexists(place.path('host.list'))
+        candidates = (workspace.candidates()
+                      if workspace and os.path.lexists(workspace.path('host.list'))
                       else [])
         chosen = hostlist.select(selection, candidates, functools.lru_cache()(
-            lambda: self._available(place or self.require_workspace(), settings)), _read_hosts)
+            lambda: self._available(workspace or self.require_workspace(), settings)), _read_hosts)
         if not chosen and not may_be_empty:
             raise UsageError('no hosts selected')
         return chosen
 
-    def _available(self, place, settings):
+    def _available(self, workspace, settings):
         """The available hosts without those that get no work, which are named."""
         from lwt.hosts import health_log
         from lwt.workspace import nodeset
-        listed = place.available()
-        resting = health_log.resting(place, [host.name for host in listed],
-                                     settings or self.settings(place))
+        listed = workspace.available()
+        resting = health_log.resting(workspace, [host.name for host in listed],
+                                     settings or self.settings(workspace))
         if resting and not self.quiet:
             writer.say('left out (quarantine): %s; see lwt hosts --why HOST'
                        % nodeset.fold(sorted(resting)))

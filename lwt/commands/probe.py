@@ -47,21 +47,21 @@ def main(name, argv, make_env):
     refuse_words(parser, words + (parsed.rest or []))
     every = read_value('--every', parsed.every, positive_seconds)
     rate = read_value('--limit', parsed.limit, count) * 125.0
-    place = env.require_workspace()
-    settings = env.settings(place)
+    workspace = env.require_workspace()
+    settings = env.settings(workspace)
     is_all = not (parsed.hosts or parsed.categories or parsed.everything)
-    chosen = place.candidates() if is_all else env.select(parsed, place, settings)
-    place.prepare()
-    return host_view.repeat(lambda: _Round(env, place, settings, chosen, rate).run(parsed),
+    chosen = workspace.candidates() if is_all else env.select(parsed, workspace, settings)
+    workspace.prepare()
+    return host_view.repeat(lambda: _Round(env, workspace, settings, chosen, rate).run(parsed),
                             every if parsed.watch else None)
 
 
 class _Round:
     """One probe of hosts."""
 
-    def __init__(self, env, place, settings, chosen, rate):
+    def __init__(self, env, workspace, settings, chosen, rate):
         self._env = env
-        self._place = place
+        self._workspace = workspace
         self._settings = settings
         self._chosen = chosen
         self._rate = rate
@@ -90,7 +90,7 @@ class _Round:
             file.flush()
             digest = hashlib.sha256(data).hexdigest()
             with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
-                self._env.ready(run, self._place, session, self._chosen, told)
+                self._env.ready(run, self._workspace, session, self._chosen, told)
                 found = run.reports(
                     [self._flow(session, host, file.name, digest) for host in self._chosen])
                 told += [(one.host, one.load if one.verdict.ok else None, one.verdict.reason)
@@ -106,9 +106,9 @@ class _Round:
 
     def _write(self, found):
         """Remember what was found, and write host.list.available; returns lines to say of it."""
-        candidates = self._place.candidates()
+        candidates = self._workspace.candidates()
         listed = {host.name for host in candidates}
-        with Store(self._place.database) as store:
+        with Store(self._workspace.database) as store:
             store.add_probes([(one.host, probe.to_json(one)) for one in found])
             sick = {name: health
                     for name, health in store.health().items() if not health.takes_tasks}
@@ -117,11 +117,11 @@ class _Round:
         probed = {host.name for host in self._chosen}
         # Then the old list, whatever is in it, is no matter.
         is_all = probed.issuperset(host.name for host in candidates)
-        before = set() if is_all else {host.name for host in self._place.available()}
+        before = set() if is_all else {host.name for host in self._workspace.available()}
         after = [host for host in candidates
                  if (host.name in good if host.name in probed else host.name in before)
                  and host.name not in sick]
-        path = self._place.path('host.list.available')
+        path = self._workspace.path('host.list.available')
         if not after:
             return lines + ['%d of %d hosts pass; %s is left as it is, for it would be empty'
                             % (len(good), len(found), path)]

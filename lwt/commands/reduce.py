@@ -45,12 +45,12 @@ def main(name, argv, make_env):
     order = _order(parsed, env.environ)
     if parsed.output is not None:
         files.check_replaceable(parsed.output)
-    place = env.find_workspace()
-    settings = env.settings(place)
-    chosen = _hosts(parsed, env, place, BR_HOSTS, settings)
+    workspace = env.find_workspace()
+    settings = env.settings(workspace)
+    chosen = _hosts(parsed, env, workspace, BR_HOSTS, settings)
     session = env.session(settings, chosen)
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
-        env.ready(run, place, session, chosen)
+        env.ready(run, workspace, session, chosen)
         rounds = _Rounds(run, env, session, parsed)
         try:
             special = run.report(_opened(parsed.output))
@@ -113,7 +113,7 @@ def _order(parsed, environ):
                            partition.collation(environ))
 
 
-def _hosts(parsed, env, place, br_hosts, settings=None):
+def _hosts(parsed, env, workspace, br_hosts, settings=None):
     """The hosts, one for each partition: the names of -m, or a selection, or those that bashreduce
     would take.
     """
@@ -122,12 +122,13 @@ def _hosts(parsed, env, place, br_hosts, settings=None):
     if (parsed.named is None
         and (parsed.hosts or parsed.categories or parsed.everything
              or not os.path.exists(br_hosts))):
-        return env.select(parsed, place, settings)
+        return env.select(parsed, workspace, settings)
     where, text = '-m', parsed.named
     if parsed.named is None:
         where, text = br_hosts, files.read_text(br_hosts, hostlist.MAX_BYTES)
     lines = [line.partition('#')[0] for line in text.splitlines()]
-    candidates = place.candidates() if place and os.path.lexists(place.path('host.list')) else []
+    candidates = (workspace.candidates()
+                  if workspace and os.path.lexists(workspace.path('host.list')) else [])
     chosen = []
     for word in ' '.join(lines).split():
         selection = hostlist.Selection((word,), exclude=tuple(parsed.exclude))

@@ -32,11 +32,11 @@ def main(name, argv, make_env):
     if parsed.output is None and os.isatty(1):
         raise UsageError('lwt report: a page of HTML is not for a terminal',
                          'lwt report -o FILE.html')
-    place = env.require_workspace()
-    env.settings(place)
-    place.prepare()
-    with Store(place.database) as store:
-        page = report.page(facts(place, store, time.time()))
+    workspace = env.require_workspace()
+    env.settings(workspace)
+    workspace.prepare()
+    with Store(workspace.database) as store:
+        page = report.page(facts(workspace, store, time.time()))
     if parsed.output is None:
         writer.put_bytes(page.encode())
     else:
@@ -45,15 +45,15 @@ def main(name, argv, make_env):
     return 0
 
 
-def facts(place, store, now):
+def facts(workspace, store, now):
     """The ReportData of a workspace."""
     found = store.all()
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None,
                          task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
-    return report.ReportData(os.path.basename(place.root), __version__, now, store.counts(),
+    return report.ReportData(os.path.basename(workspace.root), __version__, now, store.counts(),
                         model.STATES, spans,
-                        _hosts(place, store), _failures(store, found))
+                        _hosts(workspace, store), _failures(store, found))
 
 
 def _failures(store, found):
@@ -71,8 +71,8 @@ def _failures(store, found):
                        if task.outcome not in ('', 'success') and task.id not in tried]
 
 
-def _hosts(place, store):
-    available = {host.name for host in place.available()}
+def _hosts(workspace, store):
+    available = {host.name for host in workspace.available()}
     health, hours = store.health(), {}
     for name, hour, kind, count in store.endings_by_hour():
         counted = hours.setdefault(name, {})
@@ -80,7 +80,7 @@ def _hosts(place, store):
         counted[hour] = (well + count, failed) if kind == 'ok' else (well, failed + count)
     return [report.HostFacts(host.name, host.category,
                              *_state(health.get(host.name), host.name in available),
-                             hours.get(host.name, {})) for host in place.candidates()]
+                             hours.get(host.name, {})) for host in workspace.candidates()]
 
 
 def _state(health, is_available):

@@ -32,13 +32,13 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     if words or parsed.rest:
         raise UsageError('lwt stat: unexpected word %s' % (words + (parsed.rest or []))[0])
-    place = env.require_workspace()
-    env.settings(place)
-    place.prepare()
-    with Store(place.database) as store:
+    workspace = env.require_workspace()
+    env.settings(workspace)
+    workspace.prepare()
+    with Store(workspace.database) as store:
         if parsed.tasks:
             return _tasks(store, parsed.json)
-        hosts, users, failures = host_rows(place, store), user_rows(store), failure_rows(store)
+        hosts, users, failures = host_rows(workspace, store), user_rows(store), failure_rows(store)
     if parsed.json:
         for kind, keys, rows in (('host', HOST_KEYS, hosts), ('user', USER_KEYS, users),
                                  ('failure', FAILURE_KEYS, failures)):
@@ -84,7 +84,7 @@ FAILURE_KEYS = ('count', 'host', 'class', 'last', 'reason')
 FAILURE_HEADER = ('COUNT', 'HOST', 'CLASS', 'LAST', 'REASON')
 
 
-def host_rows(place, store):
+def host_rows(workspace, store):
     """A row of HOST_KEYS for each candidate and each host that anything is remembered of; rates in
     KB/s, the mean of probes.
     """
@@ -94,7 +94,7 @@ def host_rows(place, store):
     for host, _when, values in store.probes():
         if values['class'] == 'ok':
             probes.setdefault(host, []).append(values)
-    names = dict.fromkeys([host.name for host in place.candidates()]
+    names = dict.fromkeys([host.name for host in workspace.candidates()]
                           + sorted(set(told) | set(sick) | set(samples)))
     rows = []
     for name in names:

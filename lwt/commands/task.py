@@ -56,13 +56,14 @@ def main(name, argv, make_env):
     verb, parser, parsed, words = _parse(name, argv)
     env = make_env(parser, parsed)
     env = env._replace(quiet=env.quiet or parsed.cron)
-    place = env.require_workspace()
-    settings = env.settings(place)
-    place.prepare()
-    identity.read(place)                  # a copy is refused
+    workspace = env.require_workspace()
+    settings = env.settings(workspace)
+    workspace.prepare()
+    identity.read(workspace)                  # a copy is refused
     try:
-        with Store(place.database, patience=BUSY_TIMEOUT if verb == 'run' else PATIENCE) as store:
-            return VERBS[verb](_Task(env, place, settings, store, parsed), words)
+        with Store(workspace.database,
+                   patience=BUSY_TIMEOUT if verb == 'run' else PATIENCE) as store:
+            return VERBS[verb](_Task(env, workspace, settings, store, parsed), words)
     except BusyError:
         if parsed.cron:                 # the next tick comes anyway
             return 0
@@ -142,9 +143,9 @@ _DESC_FLAGS = tuple(
 class _Task:
     """What the verbs share."""
 
-    def __init__(self, env, place, settings, store, parsed):
+    def __init__(self, env, workspace, settings, store, parsed):
         self.env = env
-        self.place = place
+        self.workspace = workspace
         self.settings = settings
         self.store = store
         self.parsed = parsed
@@ -155,14 +156,14 @@ class _Task:
 
     def listed(self):
         """The available hosts, and a Session for them and for all that have tasks."""
-        listed = self.place.available()
+        listed = self.workspace.available()
         busy = [Host(name, category, home) for name, home, category in self.store.busy_hosts()]
         return listed, self.env.session(self.settings, listed + busy)
 
     def context(self, session, tell, trouble, remark=None):
         """The Context of visits."""
         health_log = HealthLog(self.store, self.settings, session.heard)
-        return Context(self.place, self.store, session, tell, health_log, trouble=trouble,
+        return Context(self.workspace, self.store, session, tell, health_log, trouble=trouble,
                        remark=remark or tell)
 
     def say(self, text):
@@ -184,7 +185,7 @@ def add(command, words):
     overrides = [(key, getattr(parsed, 'desc_' + key), '--' + key.replace('_', '-'))
                  for key in model.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
-    reader = queue.DescReader(command.place, command.settings.retries, overrides, tuple(args),
+    reader = queue.DescReader(command.workspace, command.settings.retries, overrides, tuple(args),
                           command.say)
     found = [(name,) + reader.read(name) for name in words]
     _warn_of_hopeless(command, found)
@@ -192,7 +193,7 @@ def add(command, words):
     if parsed.unless_exists:
         orders = _new_orders(command.store, orders)
     if orders:
-        numbers = queue.add(command.place, command.store, orders, after)
+        numbers = queue.add(command.workspace, command.store, orders, after)
         writer.put_line('\n'.join(map(model.format_id, numbers)))
     return 0
 
@@ -200,7 +201,7 @@ def add(command, words):
 def _warn_of_hopeless(command, found):
     """Warn of tasks, (name, Desc, folder), that no host of the list can ever take."""
     try:
-        listed, samples = command.place.candidates(), command.store.samples()
+        listed, samples = command.workspace.candidates(), command.store.samples()
     except LwtError:                    # a host list is not needed to add tasks
         return
     for name, desc, _folder in found:
@@ -239,7 +240,7 @@ def _split(texts):
 def _clear_up(command):
     """Before passes: forget what is old, and what an lwt that was killed left behind."""
     command.store.forget(command.settings.keep)
-    for problem in queue.sweep(command.place, command.store):
+    for problem in queue.sweep(command.workspace, command.store):
         command.say('%s; lwt doctor tells more' % problem)
 
 
@@ -254,7 +255,8 @@ def update(command, words):
             run, command.context(session, command.say, Troubles(command.say).hear), listed)
     events.note('the pass ends: %d hosts, %d changes'
                 % (len(reports), sum(report.changes for report in reports)))
-    for text in cron_log.overdue(command.place, [report.name for report in reports if report.busy],
+    for text in cron_log.overdue(command.workspace,
+                                 [report.name for report in reports if report.busy],
                                  command.settings.overdue):
         writer.say(text)
     if reports and all(report.busy for report in reports):
@@ -355,7 +357,7 @@ def _say_stuck(command, hopes, numbers=None):
             hints.update(dict.fromkeys(prospects.hints(refusals)))
             continue
         writer.say(_mismatch(label, task.desc))
-        others = [host.name for host in command.place.candidates() if accepts(host, task.desc)]
+        others = [host.name for host in command.workspace.candidates() if accepts(host, task.desc)]
         hints['did not pass the last probe: %s; test again with lwt probe' % nodeset.fold(others)
               if others else prospects.HINTS['mismatch']] = None
     for hint in hints:
@@ -403,10 +405,10 @@ def show(command, words):
         _show_counts(counts, parsed.json)
     elif parsed.json:
         for task in chosen:
-            writer.put_bytes(writer.json_line(as_json(command.place, command.store, task)))
+            writer.put_bytes(writer.json_line(as_json(command.workspace, command.store, task)))
     elif words:
         for task in chosen:
-            for line in details(command.place, command.store, task, command.env.environ):
+            for line in details(command.workspace, command.store, task, command.env.environ):
                 writer.put_line(line)
     else:
         for line in table(chosen, command.env.environ, parsed.finished):
@@ -453,7 +455,7 @@ def why(command, words):
             if task.reason else ''))
         return 0
     for line in writer.table(('HOST', 'WHY'), host_view.why_rows(
-            command.place, command.store, command.settings, task, time.time())):
+            command.workspace, command.store, command.settings, task, time.time())):
         writer.put_line(line)
     return 0
 
@@ -467,7 +469,7 @@ def log(command, words):
         if task.state not in ('new', 'held', 'launching', 'withdrawing', 'done'):
             return _log_from_host(command, task)
         if task.state == 'done' or not command.parsed.follow:
-            folders = results.directory(command.place, task), _last_attempt(command, task)
+            folders = results.directory(command.workspace, task), _last_attempt(command, task)
             return _log_from_here(command, task, next(filter(os.path.isdir, folders), None))
         time.sleep(ENOUGH_WAITING)
         task = command.store.get(task.id) or task._replace(state='done')
@@ -486,7 +488,7 @@ def _log_from_here(command, task, folder):
 
 
 def _last_attempt(command, task):
-    return results.attempt_directory(command.place, task._replace(attempt=task.attempt - 1))
+    return results.attempt_directory(command.workspace, task._replace(attempt=task.attempt - 1))
 
 
 _LOG = 'cd "./.lwt/t/$1" && cat run.stdout && cat run.stderr >&2'
@@ -523,7 +525,7 @@ def _wish(verb, ing):
         code, pending = 0, []
         for task in queue.find(command.store, words):
             try:
-                task = queue.wish(command.place, command.store, task, verb)
+                task = queue.wish(command.workspace, command.store, task, verb)
             except UsageError as error:
                 writer.say('%s: %s%s' % (task.label, error.message,
                                          ' (%s)' % error.hint if error.hint else ''))
@@ -568,8 +570,8 @@ def remove(command, words):
     pending, names = [], set()
     for task in queue.find(command.store, words):
         names |= {host for _attempt, host, _home in command.store.kept(task)}
-        left = queue.remove(command.place, command.store, task, command.parsed.results)
-        where = results.directory(command.place, task)
+        left = queue.remove(command.workspace, command.store, task, command.parsed.results)
+        where = results.directory(command.workspace, task)
         if left is not None:
             pending.append(left.id)
         elif os.path.isdir(where):

@@ -142,7 +142,7 @@ def _endings(heard):
         yield from [ending for ending in found if ending[1] != 'ok'] or found[:1]
 
 
-def record(place, settings, heard, told, say):
+def record(workspace, settings, heard, told, say):
     """Count what a command heard that does not open the database otherwise.  say(text) hears why it
     cannot be written.
 
@@ -150,11 +150,11 @@ def record(place, settings, heard, told, say):
     nothing to keep.
     """
     is_fine = all(health.counts(verdict) in ('', 'ok') for _name, verdict in heard)
-    if not told and (not heard or (is_fine and not os.path.exists(place.database))):
+    if not told and (not heard or (is_fine and not os.path.exists(workspace.database))):
         return
     try:
-        place.prepare()
-        with History(place.database) as history:
+        workspace.prepare()
+        with History(workspace.database) as history:
             log = HealthLog(history, settings, heard)
             for name, taken, problem in told:
                 log.note(name, taken, problem)
@@ -164,14 +164,14 @@ def record(place, settings, heard, told, say):
             say('how the hosts were is not remembered: %s' % error.message)
 
 
-def resting(place, names, settings):
+def resting(workspace, names, settings):
     """Those of these hosts that get no work: put out, or in quarantine and not to be asked again
     yet.
     """
-    if not os.path.exists(place.database):
+    if not os.path.exists(workspace.database):
         return set()
     try:
-        with History(place.database) as history:
+        with History(workspace.database) as history:
             known, now = history.health(), time.time()
     except LwtError:
         return set()            # a state that cannot be read keeps nobody from a host
@@ -180,13 +180,13 @@ def resting(place, names, settings):
             and not known[name].is_due(now, False, rules)}
 
 
-def rates(place, names):
+def rates(workspace, names):
     """{name: bytes a second} of those of these hosts whose last probe told: the slower of its two
     ways.
     """
     found = {}
     try:
-        with History(place.database) as history:
+        with History(workspace.database) as history:
             for name in names:
                 for _host, _when, told in history.probes(name)[-1:]:
                     if told['put'] and told['get']:

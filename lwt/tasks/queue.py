@@ -31,7 +31,7 @@ class DescReader(NamedTuple):
     args: the values that {} will stand for.  warn(text) hears what is probably wrong.
     """
 
-    place: object
+    workspace: object
     default_retries: int
     overrides: tuple = ()
     args: tuple = (None,)
@@ -41,9 +41,9 @@ class DescReader(NamedTuple):
         """The Desc of description/NAME, and the path of that folder, whose files are looked at as
         well.  Raises UsageError."""
         model.check_name(name)
-        folder = self.place.path('description', name)
+        folder = self.workspace.path('description', name)
         if not os.path.isdir(folder):
-            there = ' '.join(_descriptions(self.place)) or 'none'
+            there = ' '.join(_descriptions(self.workspace)) or 'none'
             raise UsageError('description/%s: no such folder' % name, 'there is: ' + there)
         path = os.path.join(folder, 'desc')
         tarstream.check_input(folder)
@@ -59,10 +59,10 @@ class DescReader(NamedTuple):
             self.warn(warning)
 
 
-def _descriptions(place):
+def _descriptions(workspace):
     try:
         return sorted(entry.name
-                      for entry in os.scandir(place.path('description')) if entry.is_dir())
+                      for entry in os.scandir(workspace.path('description')) if entry.is_dir())
     except OSError:
         return []
 
@@ -78,26 +78,26 @@ class NewTasks(NamedTuple):
     args: tuple = (None,)
 
 
-def add(place, store, orders, after=()):
+def add(workspace, store, orders, after=()):
     """Copy the folders of Orders as the inputs of new tasks, and queue these: all of them, or none;
     returns their numbers.
 
     The copies are complete and durable before the first row is there, so no task ever lacks its
     input.  after: the numbers of tasks that they wait for.
     """
-    own = identity.read(place).name
+    own = identity.read(workspace).name
     inputs = ['%s.%s.%s' % (order.name, own, os.urandom(6).hex()) for order in orders]
-    with _lock(place).shared():
-        parts = [place.path('task', '.part-' + name) for name in inputs]
+    with _lock(workspace).shared():
+        parts = [workspace.path('task', '.part-' + name) for name in inputs]
         try:
             for order, part in zip(orders, parts):
                 _copy(order.folder, part)
-            with files.local_errors(place.path('task')):
+            with files.local_errors(workspace.path('task')):
                 for part in parts:      # only now: what one sync writes down, the next one need not
                     files.sync_tree(part)
                 for name, part in zip(inputs, parts):
-                    os.rename(part, place.path('task', name))
-                files.sync_dir(place.path('task'))
+                    os.rename(part, workspace.path('task', name))
+                files.sync_dir(workspace.path('task'))
         except LocalError:
             for part in parts:
                 files.discard(part)
@@ -117,14 +117,14 @@ def _copy(folder, part):
         raise LocalError('%s: cannot be copied (%s)' % (folder, error.strerror or error))
 
 
-def _lock(place):
+def _lock(workspace):
     """Whoever makes something in task/ that no task names yet shares it; who sweeps there has it
     alone.
     """
-    return place.lock('task')
+    return workspace.lock('task')
 
 
-def sweep(place, store):
+def sweep(workspace, store):
     """Finish what an lwt that was killed left half done on this machine, and remove what it left
     behind.
 
@@ -132,8 +132,8 @@ def sweep(place, store):
     be done, a line each.
     """
     problems = []
-    _sweep_tasks(place, store, problems)
-    for path, lock in _scratch(place):
+    _sweep_tasks(workspace, store, problems)
+    for path, lock in _scratch(workspace):
         with _noting(problems):
             if lock.take():
                 try:
@@ -141,7 +141,7 @@ def sweep(place, store):
                 finally:
                     lock.release()
     for task, with_results in store.doomed():
-        results.forget(place, store, task, with_results)
+        results.forget(workspace, store, task, with_results)
     for name in store.copied_inputs():
         if not store.input_is_wanted(name):
             store.drop_input(name)
@@ -157,11 +157,12 @@ def _noting(problems):
         problems.append(error.message)
 
 
-def half_done(place, store):
+def half_done(workspace, store):
     """The paths of what sweep() would finish or remove."""
-    found = list(_spare_inputs(place, store)) + [path for path, _task in _waiting(place, store)]
-    return ((found if _lock(place).is_free() else [])
-            + [path for path, lock in _scratch(place) if lock.is_free()])
+    found = (list(_spare_inputs(workspace, store))
+             + [path for path, _task in _waiting(workspace, store)])
+    return ((found if _lock(workspace).is_free() else [])
+            + [path for path, lock in _scratch(workspace) if lock.is_free()])
 
 
 def _names(folder):
@@ -169,52 +170,53 @@ def _names(folder):
         return sorted(os.listdir(folder))
 
 
-def _spare_inputs(place, store):
+def _spare_inputs(workspace, store):
     """The paths of inputs, half or whole, that no task needs."""
-    for name in _names(place.path('task')):
+    for name in _names(workspace.path('task')):
         if database.INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
-            yield place.path('task', name)
+            yield workspace.path('task', name)
 
 
-def _waiting(place, store):
+def _waiting(workspace, store):
     """(path, Task or None) of results of earlier attempts that wait for a task which is over, or
     not known any more.
     """
-    for name in _names(place.path('task.finish')):
-        match, path = _ATTEMPT.fullmatch(name), place.path('task.finish', name)
+    for name in _names(workspace.path('task.finish')):
+        match, path = _ATTEMPT.fullmatch(name), workspace.path('task.finish', name)
         if match and os.path.isdir(path) and not os.path.islink(path):
             task = store.get(int(match.group(1)))
             if task is None or task.state == 'done':
                 yield path, task
 
 
-def _sweep_tasks(place, store, problems):
-    lock = _lock(place)
+def _sweep_tasks(workspace, store, problems):
+    lock = _lock(workspace)
     if not lock.take():
         return
     try:
-        for path in _spare_inputs(place, store):
+        for path in _spare_inputs(workspace, store):
             with _noting(problems):
                 files.remove_tree(path)
-        for path, task in _waiting(place, store):
+        for path, task in _waiting(workspace, store):
             with _noting(problems):
                 if task is not None:
-                    results.gather(place, task)
+                    results.gather(workspace, task)
                 else:                   # of a state that was lost: results are never removed
                     name = '%s.%s' % (os.path.basename(path)[1:], os.urandom(4).hex())
                     with files.local_errors(path):
-                        os.rename(path, place.path('task.finish', name))
+                        os.rename(path, workspace.path('task.finish', name))
     finally:
         lock.release()
 
 
-def _scratch(place):
+def _scratch(workspace):
     """(path, Lock of whoever may be at it) of what visits and carriers work with."""
-    for folder, prefix in ((place.path('task.finish'), '.part-'), (place.path('.lwt', 'tmp'), '')):
+    for folder, prefix in ((workspace.path('task.finish'), '.part-'),
+                           (workspace.path('.lwt', 'tmp'), '')):
         for name in _names(folder):
             owner = name[len(prefix):]
             if name.startswith(prefix) and _OWNER.fullmatch(owner):
-                yield os.path.join(folder, name), place.lock(owner if owner.startswith('carry.')
+                yield os.path.join(folder, name), workspace.lock(owner if owner.startswith('carry.')
                                                              else 'host.' + owner)
 
 
@@ -296,7 +298,7 @@ def find(store, words):
     return [store.get(number) for number in dict.fromkeys(found)]
 
 
-def wish(place, store, task, verb):
+def wish(workspace, store, task, verb):
     """Record what a user wants of a task: 'kill', 'suspend', 'resume' or 'retry'; returns the task
     as it is then.
 
@@ -304,23 +306,23 @@ def wish(place, store, task, verb):
     Raises UsageError when the task is not in a state for that.
     """
     while True:
-        changed = _WISHES[verb](place, store, task)
+        changed = _WISHES[verb](workspace, store, task)
         if changed is not None:
             return changed
         task = store.get(task.id)       # a pass changed it meanwhile: look again
 
 
-def _kill(place, store, task):
+def _kill(workspace, store, task):
     if model.step(task.state, 'kill') == model.SETTLE:
         settled = store.settle(task, 'kill', 'killed', None, 'before it started')
         if settled is not None:
-            results.tidy(place, store, settled)
+            results.tidy(workspace, store, settled)
         return settled
     return (task if task.state == 'killing'
             else store.advance(task, 'kill', 'to be killed on %s' % task.host))
 
 
-def _suspend(_place, store, task):
+def _suspend(_workspace, store, task):
     if task.state == 'suspending':
         return task
     if task.state == 'held' and (not task.after or task.reason == 'suspended'):
@@ -329,7 +331,7 @@ def _suspend(_place, store, task):
     return store.advance(task, 'suspend', 'to be suspended' + where, reason='suspended')
 
 
-def _resume(_place, store, task):
+def _resume(_workspace, store, task):
     # It waits again, as before.
     if task.state == 'held' and task.after and task.reason == 'suspended':
         return store.advance(task, 'suspend', 'to go on, when it may',
@@ -338,19 +340,19 @@ def _resume(_place, store, task):
                          reason='', after='')
 
 
-def _retry(place, store, task):
+def _retry(workspace, store, task):
     model.step(task.state, 'retry')
-    with _lock(place).shared():
-        if not place.has_input(task.input):
+    with _lock(workspace).shared():
+        if not workspace.has_input(task.input):
             raise UsageError('its input is gone', 'add it again')
-        results.set_aside(place, task)
+        results.set_aside(workspace, task)
         return store.retry(task)
 
 
 _WISHES = {'kill': _kill, 'suspend': _suspend, 'resume': _resume, 'retry': _retry}
 
 
-def remove(place, store, task, with_results):
+def remove(workspace, store, task, with_results):
     """Have a task forgotten: now if it is done or has not started, else as soon as its host has
     ended it.
 
@@ -358,9 +360,9 @@ def remove(place, store, task, with_results):
     yet, else None.
     """
     if task.state not in ('done', 'fetching', 'killing'):
-        task = wish(place, store, task, 'kill')
+        task = wish(workspace, store, task, 'kill')
     if task.state != 'done':
         store.doom(task, with_results)
         return task
-    results.forget(place, store, task, with_results)
+    results.forget(workspace, store, task, with_results)
     return None

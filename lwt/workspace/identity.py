@@ -28,35 +28,36 @@ class Master(NamedTuple):
     path: str
 
 
-def read(place):
+def read(workspace):
     """The Master of a workspace; it is made where there is none.  Raises LocalError when the
     workspace is a copy of another.
     """
-    path = place.path('.lwt', 'master')
+    path = workspace.path('.lwt', 'master')
     with files.local_errors(path):
         if not os.path.exists(path):
             with files.replacing(path) as fd:
                 os.write(fd,
-                         os.fsencode(' '.join(_here(place, os.urandom(DIGITS // 2).hex())) + '\n'))
+                         os.fsencode(' '.join(_here(workspace, os.urandom(DIGITS // 2).hex()))
+                                     + '\n'))
         with open(path, encoding='utf-8', errors='surrogateescape') as file:
             words = file.read().rstrip('\n').split(' ', 3)
     if len(words) != 4 or len(words[0]) != DIGITS or words[0].strip('0123456789abcdef'):
         raise LocalError('%s: it is damaged' % path,
                          'remove it: then there will be another, and what lies on hosts is not '
                          'known')
-    made, here = Master(*words), _here(place, words[0])
+    made, here = Master(*words), _here(workspace, words[0])
     is_elsewhere = made.inode != here.inode and made.path != here.path
     if is_elsewhere or (made.machine and here.machine and made.machine != here.machine):
         raise LocalError('%s: a copy of %s; two that go on with the same tasks would run them twice'
-                         % (place.root, made.path),
+                         % (workspace.root, made.path),
                          'if the other is used no more, remove %s' % path)
     return made
 
 
-def _here(place, name):
+def _here(workspace, name):
     machine = ''
     with contextlib.suppress(OSError, UnicodeDecodeError):
         with open('/etc/machine-id', encoding='ascii') as file:
             machine = file.read().strip()
-    inode = str(os.stat(place.path('.lwt')).st_ino)
-    return Master(name, machine, inode, os.path.realpath(place.root))
+    inode = str(os.stat(workspace.path('.lwt')).st_ino)
+    return Master(name, machine, inode, os.path.realpath(workspace.root))
