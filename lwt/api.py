@@ -1,4 +1,4 @@
-"""lwt for programs: run commands on hosts, run flows, read the queue; by the same code as the
+"""lwt for Python programs: run commands on hosts, run flows, read the queue, with the code of the
 command line.
 
     from lwt import api

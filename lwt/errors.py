@@ -1,4 +1,4 @@
-"""What lwt says when something is wrong: a message, a way out, an exit code.
+"""Errors of lwt: a message, a hint and an exit code.
 
 Everything that a user can meet is an LwtError; cli prints it in one place and exits with its code.
 What happens on one host is a result, not an exception, until a flow decides that it cannot go on.

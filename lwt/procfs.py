@@ -1,5 +1,4 @@
-"""What Linux tells of processes in /proc, and the subreaper; elsewhere there is nothing, and the
-callers do with less.
+"""Processes in /proc on Linux, and the subreaper.  On other systems these functions return nothing.
 
 MARKER names the variable that every child of lwt carries in its environment, and so does what it
 starts, whatever session it moves to: that is how what escaped from a killed group is found.

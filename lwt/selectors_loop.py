@@ -1,4 +1,4 @@
-"""The loop: pipes, timers, children and signals, waited for in one place.
+"""The loop: waits for pipes, timers, children and signals in one place.
 
 Why a self-pipe.  Since Python 3.5 (PEP 475) select() restarts after a signal, so a SIGCHLD alone
 never wakes it. `signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any other;

@@ -5,11 +5,13 @@ in one module.
 import ast
 import functools
 import os
+import re
 import unittest
 
 import lwt
 
 FOLDER = os.path.dirname(lwt.__file__)
+ARCHITECTURE = os.path.join(os.path.dirname(FOLDER), 'docs', 'architecture.md')
 
 # The folders and the modules at the top of the package, from the bottom up.  A module imports only
 # from the groups below its own, and from its own folder.
@@ -147,6 +149,13 @@ def command_modules():
     return {'commands.' + module for _name, module, _help in ast.literal_eval(table)}
 
 
+def names_of(node):
+    """The identifiers that a syntax node holds."""
+    return [value
+            for value in (getattr(node, field, None) for field in ('id', 'attr', 'name', 'arg'))
+            if isinstance(value, str)]
+
+
 class Layers(unittest.TestCase):
     """Imports point down only."""
 
@@ -196,6 +205,32 @@ class Names(unittest.TestCase):
         names = [node.name for tree in trees().values() for node in ast.walk(tree)
                  if isinstance(node, ast.ClassDef) and node.name != '_Job']
         self.assertEqual([name for name in set(names) if names.count(name) > 1], [])
+
+
+    def test_the_architecture_page_lists_every_module(self):
+        with open(ARCHITECTURE, encoding='utf-8') as file:
+            table = file.read().partition('| module | what it holds |')[2].partition('\n\n')[0]
+        listed = [name for row in table.split('\n')
+                  for name in re.findall(r'`([\w.]+)`', row.partition(' | ')[0])]
+        modules = {name for name in trees() if not name.endswith('__init__')}
+        self.assertEqual((sorted(listed), len(listed)), (sorted(modules), len(set(listed))))
+
+    def test_the_classes_of_the_glossary_exist(self):
+        with open(ARCHITECTURE, encoding='utf-8') as file:
+            glossary = file.read().partition('## Glossary')[2].partition('\n## ')[0]
+        named = set(re.findall(r'`([A-Z]\w+)`', glossary))
+        classes = {node.name for tree in trees().values() for node in ast.walk(tree)
+                   if isinstance(node, ast.ClassDef)}
+        self.assertTrue(named)
+        self.assertEqual(named - classes, set())
+
+    def test_words_that_the_glossary_replaced_are_not_in_names(self):
+        parts = {part for tree in trees().values() for node in ast.walk(tree)
+                 for name in names_of(node)
+                 for part in re.sub(r'([a-z])([A-Z])', r'\1_\2', name).lower().split('_')}
+        self.assertEqual(
+            parts & {'conversation', 'door', 'errand', 'meeting', 'node', 'peer', 'stray',
+                     'remnant', 'talk', 'weather'}, set())
 
 
 class Dangers(unittest.TestCase):

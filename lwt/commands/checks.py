@@ -1,5 +1,5 @@
-"""Checks of what is here: the state, the locks, the workspace, this machine.  Each yields Findings,
-and changes nothing.
+"""The local checks of lwt doctor: state, locks, workspace, this machine.  They yield Findings and
+change nothing.
 
 What can be mended has a function for that in its Finding.  What came home is never removed, and
 what is removed belongs to nobody who lives: the locks tell.

@@ -1,4 +1,4 @@
-"""lwt cron: have passes made again and again, by cron or by a timer of systemd."""
+"""lwt cron: run passes regularly, by cron or by a systemd timer."""
 
 import hashlib
 import os

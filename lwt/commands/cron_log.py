@@ -1,4 +1,5 @@
-"""Passes that overlap: who is at a host that could not be visited, and whether that is too long."""
+"""Overlapping passes: which process is visiting a host that another pass skipped, and for how long.
+"""
 
 from lwt import procfs
 from lwt.output import writer

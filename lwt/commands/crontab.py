@@ -1,4 +1,4 @@
-"""What is written for cron, or for systemd in its place: pure, text in and text out.
+"""The text of a crontab line and of a systemd timer.  Pure.
 
 cron gives a command almost nothing: a bare PATH, no shell set-up, the home as its directory.  So a
 line of ours says it all: the interpreter and lwt by their absolute paths, the PATH and the LWT_

@@ -1,4 +1,4 @@
-"""lwt demo: a real sweep of tasks, from added to cleaned, on this machine and without sshd.
+"""lwt demo: a real sweep of tasks on this machine, without sshd.
 
 For twelve values of its parameter r, the logistic map x -> r x (1 - x) is followed with awk for
 many steps, and its Lyapunov exponent computed: where it is above 0, the map is chaotic.  Each value

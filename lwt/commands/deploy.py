@@ -1,5 +1,5 @@
-"""lwt deploy: put lwt itself, and the workspace's tools, into the home of hosts, and tell which of
-them can run it.
+"""lwt deploy: copy lwt and the workspace's tools to the home of hosts, and report which hosts can
+run lwt.
 
 On each host one login: the home is made where it is not there, lwt.pyz and tools/ are copied as by
 put, and then the host tells the digest of what lies there, and the first Python that runs it.

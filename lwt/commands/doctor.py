@@ -1,4 +1,4 @@
-"""lwt doctor: is all well here and on the hosts, and what can be done where it is not."""
+"""lwt doctor: check this machine, the workspace and the hosts, and fix what can be fixed."""
 
 from __future__ import generator_stop
 

@@ -1,4 +1,4 @@
-"""lwt exec: run a command on hosts, under the guard, and say of each how it went."""
+"""lwt exec: run a command on hosts under the guard, and report how it ended on each."""
 
 from __future__ import generator_stop
 

@@ -1,4 +1,4 @@
-"""What many results come to: the exit code of a run, and the few lines that sum it up."""
+"""The exit code of a run on many hosts, and the lines that summarise its failures."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""How hosts and their weather are shown: tables and lines for people, which the commands print."""
+"""Tables and lines about hosts, their health and load."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""lwt hosts: print the hosts that a selection means; tell how one is; put one out, or back."""
+"""lwt hosts: print selected hosts, explain the state of one, exclude one or take it back."""
 
 import time
 

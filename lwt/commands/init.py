@@ -1,4 +1,4 @@
-"""lwt init: make a workspace."""
+"""lwt init: create a workspace."""
 
 from lwt.commands.options import Parser
 from lwt.errors import UsageError

@@ -1,4 +1,4 @@
-"""lwt monitor: how loaded hosts are now."""
+"""lwt monitor: the current load of hosts."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""lwt multi: run command lines on this machine, several at a time, each with a time-out, leaving no
+"""lwt multi: run command lines in parallel on this machine, each with a timeout, and leave no
 process behind.
 """
 

@@ -1,5 +1,4 @@
-"""What the commands of the command line have in common: the words and options they are given, and
-where a session comes from.
+"""Parsers, common options, sessions and host selections of the commands.
 
 Options come from the one table in config; words and options may stand in any order; everything
 after "--" is the user's.
@@ -120,8 +119,8 @@ class Env(NamedTuple):
             run.at_exit(remember)
 
     def select(self, parsed, workspace, settings=None, may_be_empty=False):
-        """The hosts that -w -g -a -x mean.  settings: of the workspace; read if need be and none are
-        given.
+        """The hosts that -w -g -a -x mean.  settings: of the workspace; read if need be and none
+        are given.
         """
         from lwt.workspace import hostlist
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)

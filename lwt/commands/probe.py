@@ -1,4 +1,4 @@
-"""lwt probe: test the candidates, and write which of them are available."""
+"""lwt probe: test the candidates and write which are available."""
 
 from __future__ import generator_stop
 

@@ -1,4 +1,4 @@
-"""lwt report: one page of HTML on the hosts, the queue and what went wrong."""
+"""lwt report: an HTML page about hosts, queue and failures."""
 
 import os
 import time

@@ -1,6 +1,4 @@
-"""lwt stat: hosts and users, over the last sample and over all that is remembered; and what tasks
-took.
-"""
+"""lwt stat: statistics about hosts, users and tasks."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""How tasks look: the table, all about one, the counts, the line of progress."""
+"""Tables and lines about tasks, and their progress line."""
 
 import os
 import time

@@ -1,5 +1,4 @@
-"""The zipapp: lwt as one file that `python3` runs anywhere, made so that the same sources always
-give the same bytes.
+"""The zipapp: lwt as one file for any Python, built reproducibly.
 
 Nothing of the machine goes into it: names are sorted, times, owners and modes are constants, and
 nothing is compressed, for what a compressor makes depends on its version.  Where lwt itself runs

@@ -1,4 +1,5 @@
-"""Take what came of a get: unpack it, compare it with what was announced, and move it into place.
+"""The arrival of a get: unpack the stream, compare it with the announcement, move the files to
+their paths.
 
 A target is complete or not there: everything is done in a directory beside the place, which get has
 locked, and then renamed.  All of it may take long and is done by a child process (see local_work).

@@ -1,5 +1,5 @@
-"""One file to many hosts, each fed by one before it while the file still arrives there; the master
-feeds the first.
+"""The chain: one file for many hosts, each fed by another host while it still receives the file
+itself.
 
 What is more than one file is a tar stream, which goes as a file does and is unpacked on each host.
 

@@ -1,5 +1,4 @@
-"""The room on this machine's disks for what hosts send, so that no host fills a disk of the user.
-"""
+"""Free space on this machine's disks for what hosts send, so that no host fills a disk."""
 
 import os
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Work on this machine that may take long, in a child process, so that the loop goes on meanwhile.
+"""Long work on this machine, in child processes, so that the loop is never blocked.
 
 Hashing, unpacking, packing and syncing wait for the disk of this machine.  Done by lwt itself they
 would delay everything else: past the lease, guards on other hosts would end their commands for want

@@ -1,5 +1,4 @@
-"""What is to be put: looked at once, hashed once, and sent to any number of hosts as tar streams
-made on the way.
+"""What a put sends: scanned once, hashed once, and sent to any number of hosts as tar streams.
 
 A manifest names each directory, file and, where these are kept, symbolic link by what it is to be
 called.  What is sent of a file is what was hashed: one that has changed meanwhile ends the stream

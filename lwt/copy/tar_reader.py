@@ -1,4 +1,4 @@
-"""Read a tar archive that a host sent.
+"""Read a tar archive that an untrusted host sent.
 
 Hosts are not trusted, and the tarfile module is made for archives that are: a header of 400 MB is
 read into memory, a negative size moves the file position backwards, a sparse member of 10 kB

@@ -1,4 +1,4 @@
-"""Tar streams: packed for a host, and unpacked from one, which is not trusted.
+"""Tar streams: pack them for a host, and unpack those of an untrusted host.
 
 What a host sends is read by tar_reader and extracted by rules of our own: only into a new
 directory; no absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL,

@@ -1,4 +1,4 @@
-"""Copies: put and get on one host, each one login and one flow that ends with a verdict.
+"""put and get on one host: each is one login and one flow that ends with a Verdict.
 
 The bytes go as tar streams through the ssh of the call itself, not through scp: scp needs a login
 of its own, one script before it and one after it, tells nothing of how far it has come, and takes a

@@ -120,17 +120,17 @@ def accepts(host, desc):
     return not mismatch(host, desc)
 
 
-def better_place(host, avoided, peers, refuse):
+def better_place(host, avoided, others, refuse):
     """The name of another host for a task that ended badly on some, if this one is among them; ''
     where there is none.
 
-    avoided: the names of those.  peers: all that may get tasks.  refuse(peer): why it takes it
+    avoided: the names of those.  others: all that may get tasks.  refuse(other): why it takes it
     neither now nor soon, or ''.
     """
     if host.name not in avoided:
         return ''
-    return next((peer.name for peer in peers
-                 if peer.name not in avoided and refuse(peer) in ('', NOT_ASKED)), '')
+    return next((other.name for other in others
+                 if other.name not in avoided and refuse(other) in ('', NOT_ASKED)), '')
 
 
 def refusal(host, health, told, used, desc, settings, hour):

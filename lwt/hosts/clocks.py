@@ -1,4 +1,4 @@
-"""Comparing with stored times of the wall clock, which may have been wrong when they were stored.
+"""Compare with stored times, which may lie in the future because the clock was wrong.
 
 A time far in the future was stored while the clock was ahead.  Waiting for it could take years.
 """

@@ -1,5 +1,4 @@
-"""Health: what it comes to when a host fails, and when it is asked again.  Pure: it is told the
-time, and given a die.
+"""Health: when a failing host is quarantined, and when it is asked again.  Pure.
 
   well      nothing is against it
   doubtful  it failed; it is left alone until its retry is due, and one good answer makes it well

@@ -1,6 +1,4 @@
-"""Monitor: how loaded hosts are now.  The host sums it up itself (sh/samplelib.sh) and answers with
-less than a kilobyte.
-"""
+"""lwt monitor on one host: the host summarises its load and answers with less than a kilobyte."""
 
 from __future__ import generator_stop
 

@@ -1,5 +1,5 @@
-"""A probe: what a host is good for, found out in one login: a file of random bytes goes there and
-comes back, and the host tells what it has.
+"""lwt probe on one host: one login that sends a file of random bytes, fetches it back and reads
+what the host has.
 
 A host passes when all of it comes back as it was, each way within probe_time and at probe_rate or
 more.  Ping is not asked: many hosts filter it.

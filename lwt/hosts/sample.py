@@ -1,4 +1,4 @@
-"""A sample: what a host says of its load, as sh/samplelib.sh sums it up there.  Pure.
+"""A sample: what a host reports about its load (see sh/samplelib.sh).  Pure.
 
 A host is not trusted with numbers: each is a whole one within bounds or it is none, and what was
 none is named.

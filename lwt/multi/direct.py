@@ -1,5 +1,5 @@
-"""Command lines that need no shell: run directly, they mean exactly the same and cost one process
-start less.
+"""Command lines that need no shell: executed directly, they mean the same and cost one process
+less.
 
 A line is plain if it is one program with words that no shell would change, and the program is
 neither a word of the shell's own nor built into it.  `true` and `false` are, but alone they are the

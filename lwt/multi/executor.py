@@ -1,5 +1,4 @@
-"""The local executor: jobs from an endless input, so many at a time, each to its end, and what
-became of them.
+"""The local executor: runs jobs from an endless input, a limited number at a time.
 
 A job is admitted when there is a slot, the reader of the output is not behind, and the gates
 (delay, load, free memory) are open.  What a job prints goes to a speaker (floor.py); what it came

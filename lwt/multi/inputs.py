@@ -1,5 +1,4 @@
-"""Where jobs come from: lines that are read through the loop, or the combinations of several
-sources of arguments.
+"""Where jobs come from: lines read through the loop, or combinations of several argument sources.
 
 Input is read no further ahead than it is run, so that memory does not grow with it, and a slow one
 is run as it comes.

@@ -1,5 +1,5 @@
-"""Records of jobs.  The log: GNU parallel's columns, a row for each job as it ends; and which jobs
-an earlier run has done.
+"""The job log with GNU parallel's columns: a row for each job as it ends, and which jobs an earlier
+run has done.
 
 A row is found again by its command and occurrence, not by its number, so that an edited input runs
 what is new.  Columns, as GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send

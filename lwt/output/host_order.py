@@ -1,5 +1,4 @@
-"""How the output of many hosts is shown: a line at a time, in order, gathered, as differences, as
-JSON, in files.
+"""Output of many hosts: line by line, in order, gathered, as differences, as JSON, or in files.
 
 A style has begin(output), before the loop; taker(host) -> on_payload(stream, data); done(host,
 verdict, warning), once for each host; and end(), after the loop.  says_failures: whether lwt says

@@ -1,4 +1,4 @@
-"""Whose output is shown when: of many commands that run at once, only one has the floor.
+"""Output of many jobs: one job at a time writes, the output of the others waits.
 
 A Speaker takes what one command prints and keeps it until its turn.  Grouped, its turn is when the
 command is done; in order, when all before it are done, and the first in the line speaks live.  A

@@ -1,5 +1,5 @@
-"""The log of lwt itself: for -v on standard error, and with the option log in a file, a line for
-each event.
+"""The log of lwt: a line for each event, on standard error with -v and in a file with the option
+log.
 
 Each line has its time, host, task and attempt: as words KEY=VALUE, or with log_format json as one
 JSON object.  A file is begun anew when it has grown large, and a few of the earlier ones are kept:

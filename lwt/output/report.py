@@ -1,5 +1,4 @@
-"""The report: one HTML page on hosts, queue and failures.  Pure: it is given Facts and returns
-text.
+"""The HTML report about hosts, queue and failures.  Pure: it is given ReportData and returns text.
 
 The page needs no script and no network, and says so to the browser.  Everything that a host, a task
 or a file brought in is escaped.  It is made for any number of tasks: what would be too many marks

@@ -1,4 +1,4 @@
-"""How the report looks: on a screen, light or dark; on a phone; on paper."""
+"""The style sheet of the report: light, dark, on a phone, on paper."""
 
 STYLE = '''
 :root { --back: #fff; --text: #1b1f24; --soft: #59636e; --line: #d4d9df; --card: #f4f6f8;

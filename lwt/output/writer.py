@@ -1,4 +1,4 @@
-"""What people and programs see: the only module, with cli, that prints.
+"""All output of lwt for people and programs.  Only this module and cli print.
 
 Results go to standard output, lwt's own words to standard error.  While a loop runs, both go
 through a Writer, which never blocks the loop and tells when its reader is slow, so that the

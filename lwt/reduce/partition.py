@@ -1,5 +1,4 @@
-"""Lines by their key: what a key is, how sort is told, and which partition a line belongs to.  Pure
-but for reading samples.
+"""Keys: what the key of a line is, how sort is called, and which partition a line belongs to.
 
 A partition is a range of keys, and the ranges follow each other in the order of sort: so what the
 partitions give, one after the other, is what `sort | reduce` of all the lines would have given,

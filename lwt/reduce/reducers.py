@@ -1,5 +1,5 @@
-"""Reduce: lines go to hosts, partition by partition, through commands there, and come back; what is
-lost is never overlooked.
+"""Reduce: send lines to hosts, partition by partition, run commands there, and account for every
+line.
 
 One partition is one attempt on one host: a session under the guard runs sh/reduce.sh, which counts
 what comes and what goes; the bytes themselves go both ways through a second child, an ssh that is

@@ -1,5 +1,5 @@
-"""How much lwt takes from a host.  A host that sends more fails, for itself alone; nobody else's
-work stops.
+"""Budgets: how much lwt accepts from a host.  A host that sends more fails, and no other host is
+affected.
 
 docs/protocol.md has the table of these budgets.  What a user sets is not here: output_limit, and
 what is asked for with a task's results.

@@ -1,4 +1,4 @@
-"""A talk: one script on a host that answers one request after the other, over one login.
+"""A channel: one login over which a script on a host answers request after request.
 
 The first request logs in.  The script is on the host as long as the talk lasts, and each request is
 a line and its data on its standard input; the answer comes in a frame of its own, and the end of
@@ -98,7 +98,7 @@ class Channel:
         """
         self._line, self._child = _Line(frame, data), None
         session = self._session
-        command = scripts.conversation(session.transport, self._host, self._name, self._line,
+        command = scripts.channel(session.transport, self._host, self._name, self._line,
                                        session.limits(stall=stall))
         began = yield command._replace(source=self._line, gate=session.gate, beside=self._beside)
         if isinstance(began, Result):

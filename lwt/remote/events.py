@@ -1,4 +1,4 @@
-"""Events for the log: told wherever something happens, and free of charge where nobody listens.
+"""Events for the log.  They cost nothing where nobody listens.
 
 They go to the logger "lwt" of the logging module, to which a program that uses lwt may add handlers
 of its own.  It is not imported here: it takes as long as the rest of lwt, and while nobody has

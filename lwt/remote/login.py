@@ -1,5 +1,5 @@
-"""Connections: where their sockets lie, one login for several steps on a host, and gates for the
-logins at one address.
+"""Shared logins: sockets of kept connections, one login for several steps, and the limit of logins
+in progress.
 
     plain     one step, one login; nothing is shared
     shared    several steps: `connected` logs in, as a child in the background that ends with its

@@ -1,4 +1,4 @@
-"""Where the quotes of a shell command begin and end, so that a value is only put where it is safe.
+"""Quotes in a shell command, so that a value is inserted only where that is safe.
 
 A value that is put into a command line is quoted as one word for sh.  Inside other quotes, a
 here-document, backquotes or a comment this does not protect it: in  echo "{}"  the value

@@ -1,4 +1,4 @@
-"""How two machines meet by netcat: which one a host has, and where it is reached, as flows."""
+"""How two machines meet by netcat: which netcat a host has, and at which address it is reached."""
 
 from __future__ import generator_stop
 

@@ -1,5 +1,4 @@
-"""What is certainly or probably wrong with the commands of a desc, and with scripts, before they
-are sent anywhere.
+"""Mistakes in desc files and scripts, found before anything is sent.
 
 The checks read a command as far as it consists of plain words.  What a shell would change in it is
 left alone.

@@ -194,7 +194,7 @@ def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
                     stdin_path=stdin_path)
 
 
-def conversation(transport, host, name, sink, limits):
+def channel(transport, host, name, sink, limits):
     """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its
     standard input.
     """

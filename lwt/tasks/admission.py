@@ -1,5 +1,4 @@
-"""The door: how many hosts are logged in to at once, of those where nothing is to be looked after
-yet.  Pure.
+"""Admission: how many idle hosts are logged in to at once.  Pure.
 
 A login takes cpu here, and of many at once none is quick.  So at each look two more may begin for
 each processor that had nothing to do, and, if all were busy, one for each every STEP.  Where the

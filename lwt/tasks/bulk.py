@@ -1,5 +1,4 @@
-"""Carrying: what is too large to go along with a visit goes by itself, a flow for each, while
-visits go on.
+"""Large inputs and results: each is transferred by a flow of its own while visits continue.
 
 A lock for each host sees to it that one thing at a time is carried to or from it, by whatever lwt.
 A stream that moves no byte for `stall` seconds is cut, and what it brought is thrown away: it is
@@ -80,7 +79,7 @@ def _input(context, item, scratch):
     words = requests.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)
     with inbox:
-        verdict = yield from call.call(session, lambda frame: scripts.conversation(
+        verdict = yield from call.call(session, lambda frame: scripts.channel(
             session.transport, item.host, 'control', frame,
             session.limits(stall=settings.stall))._replace(
                 stdin=scripts.request(frame, words) + b'end\n', stdin_path=packed.path), inbox,

@@ -1,4 +1,4 @@
-"""Who is next: which waiting tasks a host with room is given.  Pure.
+"""Fairness: which waiting tasks a host with room gets next.  Pure.
 
 Higher priority first; among equals the name of which the fewest tasks are on hosts, so that one
 long sweep does not keep everybody else waiting; then the oldest.

@@ -1,4 +1,4 @@
-"""Prospects: which waiting tasks no host can ever run, as long as nobody changes anything.
+"""Prospects: which waiting tasks no host can ever run unless something changes.
 
 A run waits for what changes by itself: a busy host, the time of day, a host that is down, a host
 that is in quarantine because of tasks.  It does not wait for a name that nobody knows, a login that

@@ -1,4 +1,6 @@
-"""The queue as commands see it: adding tasks, and finding them by what a user typed."""
+"""The queue for commands: add tasks, find them, and record requests to kill, suspend or resume
+them.
+"""
 
 import contextlib
 import os

@@ -1,5 +1,4 @@
-"""What lies on hosts: looked at by a script that only looks, told apart by whose it is, and handed
-to the queue.
+"""What lies on hosts: looked at without changes, sorted by owner, and returned to the queue.
 
     known     an open task is there, or it is to be removed in time: the queue sees to it
     home      its results are here already, or there are none: it is removed

@@ -1,5 +1,4 @@
-"""Errands: what a visit sends to a host in one call of sh/control.sh, and takes from it.  No loop
-and no processes.
+"""Requests of a visit to sh/control.sh: what is sent to a host, and what is taken from its answer.
 
 What is sent is one line for each request and, behind them, a tar stream with the inputs that the
 host lacks and with what each new task has besides.  What comes is lines, and behind them a tar

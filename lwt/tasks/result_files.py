@@ -1,5 +1,4 @@
-"""Unpack the results of tasks from what their host sent: a pure function of files and values, so
-that it can run anywhere.
+"""Unpack the results of tasks from what their host sent.  A function of files and values only.
 
 A host sends the tree that d_fetch names (without d_fetch, what is new in the task's directory) and,
 besides, what symbolic links in it lead to elsewhere in the task's directory.  The first goes to

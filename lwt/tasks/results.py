@@ -1,4 +1,4 @@
-"""What came back: how results are put into task.finish/, complete or not at all.
+"""Results of tasks: put into task.finish/, complete or not at all.
 
     task.finish/NAME.TIME.ID/    result/ run.stdout run.stderr run.code, and attempt.N/ with the
                                  same for earlier attempts

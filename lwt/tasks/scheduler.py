@@ -1,4 +1,4 @@
-"""Passes: which hosts are visited, and how often.
+"""The scheduler: which hosts a pass visits, and how often.
 
 A pass visits, at the same time, every host on which there is something, and, while tasks wait,
 every available host that may take one; tasks are placed as hosts answer, and no host waits for

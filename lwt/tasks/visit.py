@@ -1,5 +1,4 @@
-"""A visit: all that is done on one host in one pass, as a flow: one login, and at most two round
-trips.
+"""A visit: everything done on one host in one pass, in one login and at most two round trips.
 
     first    removals, launches and cancels that were intended, a look at all its tasks, and the
              results of what has ended
@@ -80,14 +79,14 @@ class Context(NamedTuple):
 
 class Target(NamedTuple):
     """A host to visit.  homes: Hosts of its name, one for each home in which there are tasks.
-    place: the Host that may get new tasks, or None.  peers: all Hosts that may get new tasks.
+    place: the Host that may get new tasks, or None.  others: all Hosts that may get new tasks.
     rivals: how many hosts are asking for what waits.
     """
 
     name: str
     homes: tuple
     place: Host = None
-    peers: tuple = ()
+    others: tuple = ()
     rivals: int = 1
 
 
@@ -543,12 +542,12 @@ class _Visitor:
         """
         hour = time.localtime(self._context.clock()).tm_hour
 
-        def refuse(peer):
-            known = self._context.health_log.look().get(peer.name)
-            return refusal(peer, known, self._store.samples().get(peer.name), 0, group.desc,
+        def refuse(other):
+            known = self._context.health_log.look().get(other.name)
+            return refusal(other, known, self._store.samples().get(other.name), 0, group.desc,
                            self._settings, hour)
 
-        return better_place(host, group.avoid.split(), self._target.peers, refuse) != ''
+        return better_place(host, group.avoid.split(), self._target.others, refuse) != ''
 
 
 class _Left:

@@ -1,4 +1,4 @@
-"""Files on this machine: read with a limit, written so that they appear complete or not at all.
+"""Files on this machine: read with a limit, and written so that they appear complete or not at all.
 
 Everything is written beside its place, synced, renamed, and the directory synced: a name that
 exists holds what it should, whatever the power did.  Modes are 0600 and 0700 whatever the umask

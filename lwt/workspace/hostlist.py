@@ -1,4 +1,4 @@
-"""Hosts: the words of a host list, and which of them a command means.
+"""The host list, and which of its hosts a command selects.
 
 A host list has one line a host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...], and #
 comments.  A name is all that ssh is given; everything else about reaching it belongs in the user's

@@ -1,5 +1,4 @@
-"""Which master this is: a random name that lies in .lwt/master, and that all it makes on hosts
-begins with.
+"""The identity of a workspace: a random name in .lwt/master, with which everything on hosts begins.
 
 So masters that use the same home each know their own there, even where nothing else is remembered.
 Beside the name stands where it was made: a workspace that is now another directory, or on another

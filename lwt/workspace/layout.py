@@ -1,4 +1,4 @@
-"""The workspace: a directory with lwt.conf, host.list, descriptions, open tasks and finished ones.
+"""The workspace: a directory with lwt.conf, host.list, descriptions, open and finished tasks.
 
 It is -C, else $LWT_WORKSPACE, else the nearest directory upward that holds lwt.conf.  This module
 knows where things lie, and nothing of what is in them.

@@ -1,5 +1,4 @@
-"""Host sets: the notation for many hosts in one word, as ClusterShell's nodeset reads and writes
-it.
+"""Node sets: many hosts in one word, in ClusterShell's notation.
 
     h[1-9,12]  h[01-20/2]  r[1-2]n[1-4]      ranges, their padding kept, with a step, in several
                places

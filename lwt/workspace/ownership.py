@@ -1,4 +1,4 @@
-"""Who can change a file: a workspace that another user controls is refused before it is read.
+"""File ownership: a workspace that another user controls is refused before it is read.
 
 A workspace says which commands run (ssh_config, descriptions) and which files are written (log).
 So whoever owns a file of it, or can write to it, can act as the user.  The rules resemble those of

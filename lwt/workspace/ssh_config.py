@@ -1,4 +1,4 @@
-"""Reads the one option of ssh_config(5) that lwt has to repeat on the command line: IgnoreUnknown.
+"""The one option of ssh_config(5) that lwt repeats on the command line: IgnoreUnknown.
 
 ssh uses the first value of an option that it gets.  lwt passes IgnoreUnknown for the sake of old
 versions of ssh, and would thereby disable the user's own.  Everything else in these files is left
