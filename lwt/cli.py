@@ -21,21 +21,21 @@ from lwt.output import writer
 from lwt.workspace import config
 
 COMMANDS = (                # the order of --help: name, module, what it does
-    ('init', 'init', 'make a workspace: lwt.conf, host.list, description/sample'),
+    ('init', 'init', 'create a workspace: lwt.conf, host.list, description/sample'),
     ('demo', 'demo', 'run a real sweep of tasks on this machine, no sshd needed'),
-    ('multi', 'multi', 'run command lines on this machine, several at a time'),
+    ('multi', 'multi', 'run command lines in parallel on this machine'),
     ('exec', 'exec', 'run a command on hosts'),
     ('put', 'copy', 'copy files and directories to hosts'),
     ('get', 'copy', 'fetch files and directories from hosts'),
-    ('hosts', 'hosts', 'print the hosts that a selection means'),
-    ('reduce', 'reduce', 'sort and reduce lines on hosts, parted by their key'),
-    ('probe', 'probe', 'test the candidates, and write which are available'),
-    ('monitor', 'monitor', 'show how loaded hosts are'),
-    ('stat', 'stat', 'sum up hosts and users over time'),
-    ('deploy', 'deploy', 'put lwt itself, and your tools, on hosts'),
-    ('report', 'report', 'write one page of HTML on hosts, queue and failures'),
-    ('doctor', 'doctor', 'check state, workspace, this machine and hosts; mend what can be'),
-    ('cron', 'cron', 'have the queue looked after by cron, or by systemd'),
+    ('hosts', 'hosts', 'print, exclude or explain hosts'),
+    ('reduce', 'reduce', 'sort and reduce lines on hosts, partitioned by key'),
+    ('probe', 'probe', 'test the candidates and write which are available'),
+    ('monitor', 'monitor', 'show the load of hosts'),
+    ('stat', 'stat', 'show statistics about hosts, users and tasks'),
+    ('deploy', 'deploy', 'copy lwt and your tools to hosts'),
+    ('report', 'report', 'write an HTML report about hosts, queue and failures'),
+    ('doctor', 'doctor', 'check state, workspace, this machine and hosts; fix what can be fixed'),
+    ('cron', 'cron', 'run the queue from cron or systemd'),
     ('task', 'task', 'the queue of tasks: add, update, run, show, log, kill'),
 )
 
@@ -169,7 +169,7 @@ def _top_parser():
     width = max(len(name) for name, _module, _help in COMMANDS)
     lines = ['  %s  %s' % (name.ljust(width), text) for name, _module, text in COMMANDS]
     parser = Parser('', USAGE, 'Run work on whatever machines you can ssh to.',
-                    'commands:\n%s\n\n`lwt COMMAND --help` tells more of each.' % '\n'.join(lines))
+                    'commands:\n%s\n\nRun `lwt COMMAND --help` for details.' % '\n'.join(lines))
     parser.add_argument('--version', action='version', version='lwt ' + __version__)
     return parser.add_options(*[option.key for option in config.OPTIONS
                                 if option.flags and not option.key.startswith('log')], shown=False)

@@ -274,7 +274,7 @@ class Puts(CopyTestCase):
         source = write(self.path('file'), b'12345')
         with mock.patch.object(manifest, 'content', lambda entry: [b'54321']):
             verdict = self.put([source], 'there')
-        self.assertEqual(verdict.reason, 'what arrived is not what was sent')
+        self.assertEqual(verdict.reason, 'checksum mismatch after transfer')
         self.assertEqual(os.listdir(self.home), [])
 
     def test_what_a_killed_put_left_is_removed_by_the_next_and_one_under_way_is_not(self):
@@ -372,7 +372,7 @@ class Puts(CopyTestCase):
         for paths in ([self.source()], [write(self.path('single'), b'12345')]):
             self.assert_ok(self.put(paths, '.'))
             with mock.patch.object(manifest, 'cksum', lambda chunks: 1):
-                self.assertEqual(self.put(paths, '.').reason, 'what arrived is not what was sent')
+                self.assertEqual(self.put(paths, '.').reason, 'checksum mismatch after transfer')
         os.mkdir(self.at_home('more'))
         # Its sums take a process of their own.
         large = write(self.path('large'), bytes(local_work.SMALL + 1))

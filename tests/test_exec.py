@@ -216,7 +216,7 @@ class ManyHosts(ProgramTestCase):
         self.assertLess(time.monotonic() - began, 60)
         self.assertEqual(done.code, 1, done)
         self.assertIn('lwt: skipped: 3 hosts: h[3-5]: not started\n', done.err)
-        self.assertIn('lwt: killed: 1 host: h2: stopped, for another host failed\n', done.err)
+        self.assertIn('lwt: killed: 1 host: h2: cancelled because another host failed\n', done.err)
 
     def test_a_bad_batch_is_the_last_one(self):
         done = self.exec('--subst', '--fail-fast', '--batch', '2', '-w', 'h[1-5]', '--',

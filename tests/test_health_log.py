@@ -144,7 +144,7 @@ class OnHosts(LabTestCase):
         self.assertIn('it did not pass the last probe', why)
         stat = self.objects('stat', '--json')
         self.assertEqual((stat['h1']['availability'], stat['h5']['state'], stat['h3']['count']),
-                         (100.0, 'well', 1))
+                         (100.0, 'ok', 1))
         self.assertEqual(os.listdir(self.lab.home('h1')), before)
 
     def test_R_3_a_home_that_cannot_be_used_is_named_and_nothing_goes_there(self):
@@ -217,7 +217,7 @@ class OnHosts(LabTestCase):
         self.assertIn('in quarantine: unreachable (connection refused)',
                       self.lwt('task', 'why', '1').out)
         self.lab.heal('h3')
-        for pass_number, state in ((1, 'h3: in quarantine'), (2, 'h3: well')):
+        for pass_number, state in ((1, 'h3: in quarantine'), (2, 'h3: ok')):
             self.lwt('probe')
             self.assertIn(state, self.lwt('hosts', '--why', 'h3').out, pass_number)
         self.assertEqual(self.available(), ['h1', 'h3'])
@@ -225,7 +225,7 @@ class OnHosts(LabTestCase):
         self.assertEqual(self.lwt('hosts').out, 'h3\n')
         self.lwt('hosts', '--back', 'h1')
         self.assertEqual(self.lwt('hosts').out, 'h1\nh3\n')
-        self.assert_refused(self.lwt('hosts', '--out', 'h1'), 2, 'why?')
+        self.assert_refused(self.lwt('hosts', '--out', 'h1'), 2, 'requires a reason')
         self.assert_refused(self.lwt('hosts', '--why', 'h9'), 2, 'no such host')
 
     def test_N_10_a_host_that_flaps_starts_nothing_twice_and_settles_in_quarantine(self):

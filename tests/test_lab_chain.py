@@ -188,7 +188,7 @@ class Liars(ChainTestCase):
         self.assert_all_have()
         lines = done.err.splitlines()
         self.assertIn(
-            'lwt: h2: what arrived is not what was sent (fed by h1): copied again, from this '
+            'lwt: h2: checksum mismatch after transfer (fed by h1): copied again, from this '
             'machine', lines)
         self.assertEqual([line for line in lines if 'copied again' not in line], [])
         self.assertEqual([line for line in lines if line.startswith('lwt: h1:')], [])
@@ -199,7 +199,7 @@ class Liars(ChainTestCase):
         os.link(self.path('big'), self.path('tree', 'one'))
         done = self.lwt('-v', 'put', *self.slowly, 'tree', 'there', timeout=90)
         self.assertEqual(done.code, 0, done)
-        self.assertIn('h2: what arrived is not what was sent (fed by h1)', done.err)
+        self.assertIn('h2: checksum mismatch after transfer (fed by h1)', done.err)
         self.assertIn('4 of 4 hosts: 4 files copied', done.err)
         self.assert_all_have('one')
 

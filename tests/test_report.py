@@ -35,7 +35,7 @@ def many(tasks, hosts):
             failures.append(
                 report.FailedAttempt('%06d' % number, 'sweep', host, outcome, reason, end))
     hours = {int(NOW // 3600) - back: (back, back % 7) for back in range(40)}
-    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'well',
+    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'ok',
                              EVIL if number == 4 else '',
                              hours if number % 3 else {}) for number, name in enumerate(names)]
     return report.ReportData(EVIL, '0.1.0', NOW, counts, OPEN, spans, rows, failures)
@@ -117,7 +117,7 @@ class Page(unittest.TestCase):
     def test_times_at_one_moment_and_hosts_without_history(self):
         spans = [report.Span('h1', NOW, NOW, 'success', 'x')]
         facts = EMPTY._replace(spans=spans, counts={'success': 1},
-                               hosts=[report.HostFacts('h1', 'lab', 'well', '', {})])
+                               hosts=[report.HostFacts('h1', 'lab', 'ok', '', {})])
         self.assertIn('nothing known', report.page(facts))
 
 

@@ -53,34 +53,34 @@ def main(name, argv, make_env):
 
 def _put_parser(name):
     parser = Parser(name, 'lwt put -w HOSTS | -g CATEGORY | -a [options] LOCAL… REMOTE',
-                    'Copy files and directories to each host.  REMOTE is a directory to put them '
-                    'into or, for a single one, a\n'
-                    'new name; relative to the host\'s home.  It appears complete or not at all.',
+                    "Copy files and directories to each host.  REMOTE is a directory or, for a "
+                    "single source,\na new name.  Relative paths start in the host's home.  A "
+                    "copy appears complete or not at all.",
                     PUT_EXAMPLES).add_selection()
     parser.add_argument('--per-host', action='store_true',
-                        help='LOCAL/HOST/* is what each HOST gets')
+                        help='send LOCAL/HOST/* to each HOST')
     parser.add_argument('--chain', action='store_true',
-                        help='hosts hand the file on to each other by netcat, not encrypted (by '
-                             'itself: large, 3 hosts or more)')
-    parser.add_argument('--star', action='store_true', help='each host gets it from here, by ssh')
+                        help='pass the data from host to host by netcat, unencrypted (default for '
+                             'large files to 3 hosts or more)')
+    parser.add_argument('--star', action='store_true',
+                        help='send to each host from this machine by ssh')
     return _common(parser)
 
 
 def _get_parser(name):
     parser = Parser(name, 'lwt get -w HOSTS | -g CATEGORY | -a [options] REMOTE… LOCAL',
-                    'Fetch files and directories from each host, into LOCAL/d.HOST/.  * ? [ ] in '
-                    'REMOTE are expanded there;\n'
-                    'what is relative is relative to the host\'s home.',
+                    "Copy files and directories from each host to LOCAL/d.HOST/.  * ? [ ] in "
+                    "REMOTE are expanded\non the host.  Relative paths start in the host's home.",
                     GET_EXAMPLES).add_selection()
-    parser.add_argument('--force', action='store_true', help='replace what is there already')
+    parser.add_argument('--force', action='store_true', help='replace existing files')
     return _common(parser)
 
 
 def _common(parser):
     parser.add_argument('--limit', metavar='KBIT', default='0',
-                        help='kilobits a second for each host')
+                        help='maximum rate per host in kbit/s')
     parser.add_argument('--links', choices=LINKS, default='follow', metavar='WHAT',
-                        help='symbolic links: follow (default), keep or skip them')
+                        help='symbolic links: follow (default), keep or skip')
     return parser.add_options('timeout', 'stall', 'grace')
 
 

@@ -31,14 +31,13 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt cron install [--every N] [--systemd] | remove | show [--systemd]',
-                    'Have lwt task update --cron run again and again for this workspace.  It is '
-                    'silent unless something needs a\n'
-                    'person; what happens is in .lwt/cron.log.  The line has the PATH and the LWT_ '
-                    'variables of now.', EXAMPLES)
+                    'Run `lwt task update --cron` regularly for this workspace.  It prints only '
+                    'problems that need a\nperson; the rest is in .lwt/cron.log.  The entry keeps '
+                    'the current PATH and LWT_ variables.', EXAMPLES)
     parser.add_argument('--every', metavar='N',
                         help='minutes between two passes, or 1h to 24h (default 5)')
     parser.add_argument('--systemd', action='store_true',
-                        help='a timer of systemd, of this user, in the place of cron')
+                        help='use a systemd timer of this user instead of cron')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])

@@ -55,7 +55,7 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt demo',
-                    'Run a real sweep of twelve tasks on this machine, and clean up after it.',
+                    'Run a real sweep of twelve tasks on this machine and clean up afterwards.',
                     EXAMPLES)
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)

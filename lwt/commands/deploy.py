@@ -43,12 +43,12 @@ class Deployed(NamedTuple):
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt deploy -w HOSTS | -g CATEGORY | -a [options]',
-                    'Copy lwt, as one file lwt.pyz, to the home of each host, and with it the '
-                    'files of the workspace\'s tools/,\n'
-                    'if there are any, to HOME/tools.  Hosts need neither to be used; it makes a '
-                    'host a master of its own.',
+                    "Copy lwt as one file, lwt.pyz, to the home of each host, and the files of "
+                    "the workspace's tools/\nto HOME/tools.  Hosts do not need lwt to be used; "
+                    "with it, a host can be a master itself.",
                     EXAMPLES).add_selection()
-    parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+    parser.add_argument('--json', action='store_true',
+                        help='print one JSON object per line and host')
     parser.add_options('timeout', 'stall', 'grace')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)

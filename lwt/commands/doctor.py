@@ -20,7 +20,7 @@ from lwt.workspace.hostlist import Host
 EXAMPLES = '''examples:
   lwt doctor                  all of it, on all hosts; nothing is changed
   lwt doctor -w h3            here, and on h3
-  lwt doctor --fix            mend what can be mended; what is of other masters is not touched
+  lwt doctor --fix            fix what can be fixed; files of other masters are not touched
   lwt doctor --json | jq -r 'select(.status == "FAIL") | .what\''''
 
 # KiB free: what a task prints, and what tells how it ended, does not fit any more.
@@ -31,15 +31,13 @@ COLOURS = {'FAIL': 'red', 'warn': 'yellow', 'fixed': 'green'}
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt doctor [-w HOSTS | -g CATEGORY | -a] [--fix] [--json] [options]',
-                    'Check the state, the locks, the workspace, this machine and what lies on '
-                    'hosts (all of the workspace\n'
-                    'without a selection).  With --fix what can be mended is: what tasks left '
-                    'behind is removed, what was lost\n'
-                    'sight of is found again; results are never removed.  Exit code 0: all is '
-                    'well; 1: something is not; 3: a\n'
-                    'host cannot be reached.', EXAMPLES).add_selection()
-    parser.add_argument('--fix', action='store_true', help='mend what can be mended')
-    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+                    'Check the database, the locks, the workspace, this machine and the files of '
+                    'lwt on hosts (without\na selection, on all hosts of the workspace).  --fix '
+                    'removes what tasks left behind and finds lost\ntasks again; it never removes '
+                    'results.  Exit code 0: no problem; 1: problems; 3: a host is\nunreachable.',
+                    EXAMPLES).add_selection()
+    parser.add_argument('--fix', action='store_true', help='fix what can be fixed')
+    parser.add_argument('--json', action='store_true', help='print one JSON object per line')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))

@@ -81,47 +81,50 @@ def main(name, argv, make_env):
 
 def _parser(name):
     parser = Parser(name, 'lwt exec -w HOSTS | -g CATEGORY | -a [options] -- COMMAND',
-                    'Run a command (for sh) in the home of each host.  Its output is shown line\n'
-                    'by line, with the host before it when there are several.  Standard input is\n'
-                    'empty.', EXAMPLES)
+                    'Run a shell command in the home of each host.  Output is printed line by '
+                    'line, prefixed with\nthe host name if there are several hosts.  Standard '
+                    'input is empty.', EXAMPLES)
     parser.add_selection()
     parser.add_options('timeout', 'idle', 'grace', 'lease', 'output_limit')
     shown = parser.add_argument_group('output')
     shown.add_argument('-b', '--gather', action='store_true',
-                       help='wait for all, and show equal output once')
+                       help='wait for all hosts and print equal output once')
     shown.add_argument('--diff', action='store_true',
-                       help='gather, and show how each output differs from the most common one')
+                       help='like -b, and print how each output differs from the most common one')
     shown.add_argument('-k', '--keep-order', action='store_true',
-                       help='show the hosts\' output in the order of the hosts')
-    shown.add_argument('-N', '--no-label', action='store_true', help='no host before the lines')
-    shown.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+                       help='print output in the order of the hosts')
+    shown.add_argument('-N', '--no-label', action='store_true',
+                       help='do not prefix output lines with the host name')
+    shown.add_argument('--json', action='store_true',
+                       help='print one JSON object per line and host')
     shown.add_argument('--outdir', metavar='DIR', type=files.user_path,
-                       help='besides, a file for each host with its standard output')
+                       help='also write the standard output of each host to DIR/HOST')
     shown.add_argument('--errdir', metavar='DIR', type=files.user_path,
-                       help='the same with its standard error')
+                       help='also write the standard error of each host to DIR/HOST')
     shown.add_argument('--progress', action='store_true',
-                       help='tell how far it is (SIGUSR1 tells what runs)')
+                       help='show progress (SIGUSR1 lists what is running)')
     shown.add_argument('--failed-to', metavar='FILE', type=files.user_path,
-                       help='write the names of the hosts that failed; -w ^FILE is those')
+                       help='write the names of failed hosts to FILE, for -w ^FILE')
     shown.add_argument('-S', '--max-code', action='store_true',
-                       help='exit with the largest remote code')
+                       help='exit with the largest remote exit code')
     what = parser.add_argument_group('what is run, and where')
     what.add_argument('--stdin', metavar='FILE', type=files.user_path,
-                      help='the command\'s standard input on every host; - is lwt\'s own')
+                      help="standard input of the command on every host; - for lwt's own")
     what.add_argument('--script', metavar='FILE', type=files.user_path,
-                      help='a local script to run; the words after -- are its arguments')
+                      help='run a local script; the words after -- are its arguments')
     what.add_argument('--subst', action='store_true',
-                      help='replace %%h by the host, %%n by its rank from 0, %%{COLUMN} by its '
-                           'column of the host list, %%%% by a percent sign')
+                      help='replace %%h with the host, %%n with its index from 0, %%{COLUMN} with '
+                           'its column in the host list, %%%% with a percent sign')
     what.add_argument('--sudo', action='store_true',
-                      help='as root, by sudo; its password is asked for once')
-    what.add_argument('--pick', type=positive, metavar='N', help='only N of the hosts, at random')
+                      help='run as root with sudo; the password is asked for once')
+    what.add_argument('--pick', type=positive, metavar='N',
+                      help='run on N random hosts of the selection')
     what.add_argument('--batch', type=positive, metavar='N',
-                      help='the next N hosts when the N before are done')
+                      help='start the next N hosts when the previous N are done')
     what.add_argument('--fail-fast', action='store_true',
-                      help='a failure ends the rest; with --batch, after its batch')
+                      help='stop after the first failure; with --batch, after its batch')
     what.add_argument('--retries', type=count, default=0, metavar='N',
-                      help='for a host where nothing ran, N further attempts')
+                      help='retry up to N times on hosts where nothing ran')
     return parser
 
 
@@ -418,7 +421,7 @@ class _Course:
         else:
             verdict = NOT_STARTED if isinstance(report, LwtError) else report
         if self._is_cancelled and verdict.kind == 'killed':
-            verdict = verdict._replace(reason='stopped, for another host failed')
+            verdict = verdict._replace(reason='cancelled because another host failed')
         self.verdicts[host] = verdict
         warning = exit_codes.OUTPUT_HELD if host in self._held else ''
         self._style.done(host, verdict, warning)

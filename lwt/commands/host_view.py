@@ -7,7 +7,7 @@ import time
 from lwt.hosts import capacity, health, health_log, probe
 from lwt.output import writer
 
-STATES = {'well': 'well', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
+STATES = {'well': 'ok', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
 BUSY = 0.9                  # of what a host has of something, from which on it is coloured
 
 

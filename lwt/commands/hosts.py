@@ -25,19 +25,19 @@ def main(name, argv, make_env):
     parser = Parser(
         name, 'lwt hosts [-w HOSTS | -g CATEGORY | -a] [-x HOSTS] [--expand | --fold | --count]\n'
                     '       lwt hosts --why HOST | --out HOST REASON | --back HOST',
-                    'Print a set of hosts; without a selection, all that are available.  Or tell '
-                    'how one is; put one\n'
-                    'out, or back.',
+                    'Print the selected hosts (default: all available hosts), explain the state '
+                    'of a host, exclude\na host or take it back.',
                     EXAMPLES).add_selection()
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument('--expand', action='store_true', help='one host a line (the default)')
-    shape.add_argument('--fold', action='store_true', help='all in one word, as short as it can be')
-    shape.add_argument('--count', action='store_true', help='how many')
+    shape.add_argument('--expand', action='store_true', help='print one host per line (default)')
+    shape.add_argument('--fold', action='store_true',
+                       help='print one node set, as short as possible')
+    shape.add_argument('--count', action='store_true', help='print the number of hosts')
     shape.add_argument('--why', metavar='HOST',
-                       help='how it is: what it did, when, and when it is asked again')
+                       help='explain the state of HOST and when it is tried again')
     shape.add_argument('--out', metavar='HOST',
-                       help='put it out by hand, for the reason in the words that follow')
-    shape.add_argument('--back', metavar='HOST', help='take it back, from quarantine as well')
+                       help='exclude HOST; the following words give the reason')
+    shape.add_argument('--back', metavar='HOST', help='take HOST back, also from quarantine')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if parsed.why or parsed.out or parsed.back:
@@ -62,7 +62,7 @@ def _one(env, parsed, reason):
     workspace, now = env.require_workspace(), time.time()
     name = parsed.why or parsed.out or parsed.back
     if bool(reason) != bool(parsed.out):
-        raise UsageError('lwt hosts --out HOST REASON: why?' if parsed.out
+        raise UsageError('--out requires a reason' if parsed.out
                          else 'lwt hosts: unexpected word ' + reason)
     workspace.prepare()
     numbers = health.rules(env.settings(workspace))

@@ -13,8 +13,8 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt init [DIR]',
-                    'Make a workspace: lwt.conf, host.list, description/sample; keeps what is '
-                    'there.',
+                    'Create a workspace: lwt.conf, host.list, description/sample.  Existing files '
+                    'are kept.',
                     EXAMPLES)
     parsed, words = parser.parse(argv)
     make_env(parser, parsed)

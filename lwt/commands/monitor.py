@@ -20,14 +20,15 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt monitor [-w HOSTS | -g CATEGORY | -a] [--watch] [--json] [options]',
-                    'Show cpu (100 is one core), load, memory and disk (GB), and tasks of hosts, '
-                    'the busiest first.  Each host\n'
-                    'sums it up itself.  Without a selection, all available ones.',
+                    'Show cpu (100 is one core), load, memory and disk (GB) and tasks of hosts, '
+                    'the busiest first.\nWithout a selection, of all available hosts.',
                     EXAMPLES).add_selection()
     parser.add_argument('--watch', action='store_true',
-                        help='again and again; on a terminal in place')
-    parser.add_argument('--every', metavar='SEC', default='5', help='--watch: so often (default 5)')
-    parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+                        help='repeat; on a terminal, redraw in place')
+    parser.add_argument('--every', metavar='SEC', default='5',
+                        help='seconds between rounds of --watch (default 5)')
+    parser.add_argument('--json', action='store_true',
+                        help='print one JSON object per line and host')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))

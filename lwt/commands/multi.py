@@ -71,51 +71,58 @@ def _parser(name):
     parser = Parser(name,
                     'lwt multi [options] [TEMPLATE [::: ARG…]]  < command lines, or arguments for '
                     'TEMPLATE',
-                    'Run command lines on this machine, N at a time.  Their standard input is '
-                    'empty; the output of each is\n'
-                    'shown when it is done, never mixed with another\'s.', EXAMPLES)
+                    'Run command lines in parallel on this machine.  Their standard input is '
+                    'empty.  The output of each\nis printed when it is done and never mixed.',
+                    EXAMPLES)
     parser.add_argument('-j', '-P', '--jobs', metavar='N', default='100%',
-                        help='commands at once: N; +N, -N: more or less than the cores; N%%: of '
-                             'the cores; 0: as many as possible')
+                        help='number of parallel jobs: N; +N or -N: relative to the number of '
+                             'cores; N%%: of the cores; 0: as many as possible')
     parser.add_argument('-u', '--timeout', metavar='SEC',
-                        help='time-out of each; N%% of the median of those that went well')
+                        help='timeout per job in seconds, or N%% of the median run time of '
+                             'successful jobs')
     parser.add_options('grace')
     parser.add_argument('--retries', metavar='N', default='0',
-                        help='run again what failed, up to N times, with back-off')
+                        help='retry failed jobs up to N times, with back-off')
     parser.add_argument('--halt', metavar='WHEN', default='never',
-                        help='now|soon,fail|success|done=N|N%%: stop early, ending what runs (now) '
-                             'or not (soon)')
-    parser.add_argument('--delay', metavar='SEC', default='0', help='between two starts')
+                        help='now|soon,fail|success|done=N|N%%: stop early and kill running jobs '
+                             '(now) or let them finish (soon)')
+    parser.add_argument('--delay', metavar='SEC', default='0', help='seconds between two starts')
     parser.add_argument('--load', metavar='N', default='0',
-                        help='start nothing while the load is N or N%% of the cores, or more')
+                        help='start no job while the load is N, or N%% of the cores, or more')
     parser.add_argument('--memfree', metavar='SIZE', default='0',
-                        help='start nothing with less memory free (k, M, G)')
-    parser.add_argument('--nice', metavar='N', default='0', help='be kind to others: nice N')
+                        help='start no job while less memory is free (k, M, G)')
+    parser.add_argument('--nice', metavar='N', default='0', help='run jobs at niceness N')
     parser.add_argument('-0', '--null', action='store_true',
-                        help='the input is separated by NUL bytes, not newlines')
+                        help='input is separated by NUL bytes instead of newlines')
     parser.add_argument('--dos', action='store_true',
-                        help='drop a carriage return at the end of an input line')
+                        help='remove a carriage return at the end of an input line')
     parser.add_argument('--plus', action='store_true',
-                        help='for GNU parallel: its more unusual placeholders are errors, not text')
-    parser.add_argument('--dry-run', action='store_true', help='print the commands only')
+                        help="treat GNU parallel's unusual replacement strings as errors instead "
+                             "of text")
+    parser.add_argument('--dry-run', action='store_true', help='print the commands and run nothing')
+    _add_output_options(parser)
+    return parser
+
+
+def _add_output_options(parser):
     shown = parser.add_argument_group('output')
-    shown.add_argument('-k', '--keep-order', action='store_true', help='in the order of the input')
+    shown.add_argument('-k', '--keep-order', action='store_true',
+                       help='print output in the order of the input')
     shown.add_argument('--tag', action='store_true',
-                       help='the argument (or command) and a tab before each line')
+                       help='prefix each line with the argument (or command) and a tab')
     shown.add_argument('--line-buffer', '--lb', action='store_true',
-                       help='whole lines as they come')
+                       help='print whole lines as they arrive')
     shown.add_argument('--progress', '--bar', '--eta', action='store_true',
-                       help='tell how far it is (SIGUSR1 tells what runs)')
+                       help='show progress (SIGUSR1 lists what is running)')
     kept = parser.add_argument_group('records')
     kept.add_argument('--joblog', metavar='FILE',
-                      help='a row for each job, as GNU parallel writes it; +FILE appends')
+                      help="write a row per job in GNU parallel's format; +FILE appends")
     resumed = kept.add_mutually_exclusive_group()
-    resumed.add_argument('--resume', action='store_true', help='leave out what the job log has')
+    resumed.add_argument('--resume', action='store_true', help='skip jobs that are in the job log')
     resumed.add_argument('--resume-failed', action='store_true',
-                         help='leave out what the job log has as a success')
+                         help='skip jobs that the job log records as successful')
     kept.add_argument('--results', metavar='DIR', type=files.user_path,
-                      help='DIR/N/stdout, stderr and meta (JSON) of each job')
-    return parser
+                      help='write DIR/N/stdout, stderr and meta (JSON) for each job')
 
 
 def _parse(parser, head):

@@ -258,14 +258,15 @@ class Parser(argparse.ArgumentParser):
                          formatter_class=_Formatter, **options)
         self.add_argument('-C', dest='workspace_option', metavar='WORKSPACE',
                           default=argparse.SUPPRESS,
-                          help='the workspace, where it is not this directory or one above')
+                          help='workspace directory (default: the nearest one upward that holds '
+                               'lwt.conf)')
         self.add_argument('-q', '--quiet', action='store_true', default=argparse.SUPPRESS,
-                          help='only errors')
+                          help='print errors only')
         self.add_argument('-v', '--verbose', action='store_true', default=argparse.SUPPRESS,
-                          help='say more')
+                          help='print more details')
         self.add_argument('--set', dest='assignments', action='append', metavar='KEY=VALUE',
                           default=argparse.SUPPRESS,
-                          help='set any option (those of lwt.conf)')
+                          help='set an option of lwt.conf for this run')
         self._options = []
         self.add_options('log', 'log_format')
 
@@ -291,12 +292,12 @@ class Parser(argparse.ArgumentParser):
         group = self.add_argument_group('hosts')
         for flag, dest, metavar, text in (
                 ('-w', 'hosts', 'HOSTS',
-                 'these: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^- (stdin)'),
-                ('-g', 'categories', 'CATEGORY', 'the available ones of a category, or of several'),
-                ('-x', 'exclude', 'HOSTS', 'but not these')):
+                 'node set: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^-'),
+                ('-g', 'categories', 'CATEGORY', 'available hosts of a category; may be repeated'),
+                ('-x', 'exclude', 'HOSTS', 'exclude these hosts')):
             group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[],
                                help=text)
-        group.add_argument('-a', dest='everything', action='store_true', help='all available ones')
+        group.add_argument('-a', dest='everything', action='store_true', help='all available hosts')
         return self.add_options('fanout', 'connect_timeout', 'hello_timeout')
 
     def parse(self, argv):

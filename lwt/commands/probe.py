@@ -30,18 +30,18 @@ def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(
         name, 'lwt probe [-w HOSTS | -g CATEGORY | -a] [--limit KBIT] [--watch] [--json] [options]',
-                    'Test hosts, all candidates of host.list without a selection: log in, send a '
-                    'file and take it back, ask\n'
-                    'what there is.  Those that pass are written to host.list.available; what was '
-                    'found is remembered.', EXAMPLES)
+                    'Test hosts (default: all candidates in host.list): log in, send a file, '
+                    'fetch it back, and read\nwhat the host has.  Hosts that pass are written to '
+                    'host.list.available.', EXAMPLES)
     parser.add_selection()
     parser.add_argument('--limit', metavar='KBIT', default='0',
-                        help='kbit/s each way for each host (default: no limit)')
+                        help='maximum rate per host and direction in kbit/s (default: no limit)')
     parser.add_argument('--watch', action='store_true',
-                        help='again and again; on a terminal in place')
+                        help='repeat; on a terminal, redraw in place')
     parser.add_argument('--every', metavar='SEC', default='60',
-                        help='--watch: so often (default 60)')
-    parser.add_argument('--json', action='store_true', help='one JSON object a line for each host')
+                        help='seconds between rounds of --watch (default 60)')
+    parser.add_argument('--json', action='store_true',
+                        help='print one JSON object per line and host')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))

@@ -63,34 +63,35 @@ def main(name, argv, make_env):
 def _parser(name):
     # -t is bashreduce's here; --connect-timeout is there.
     parser = Parser(name, 'lwt reduce [-w HOSTS | -m "HOST HOST…"] [options] [-i IN] [-o OUT]',
-                    'Part lines by their key among hosts, sort them there and reduce them, and put '
-                    'what comes back together:\n'
-                    'the same as `sort -kCOL,COL IN | CMD > OUT`, if CMD treats each key by '
-                    'itself.  A key is never parted.\n'
-                    'OUT appears when all of it is right, or not at all.', EXAMPLES,
+                    'Partition lines by key, sort and reduce each partition on a host, and merge '
+                    'the results: the same\nas `sort -kCOL,COL IN | CMD > OUT` if CMD handles '
+                    'each key separately.  A key is never split.\nOUT appears complete or not at '
+                    'all.', EXAMPLES,
                     conflict_handler='resolve').add_selection()
     for flags, metavar, text in (
             (('-m',), '"HOST…"',
-             'these, and one named twice does twice as much (default: %s)' % BR_HOSTS),
-            (('-c', '--column'), 'COL', 'the column that is the key (default 1)'),
-            (('-r', '--reduce'), 'CMD', 'run on each host, reads its sorted lines (default: none)'),
+             'hosts, separated by blanks; one named twice gets twice as much (default: %s)'
+             % BR_HOSTS),
+            (('-c', '--column'), 'COL', 'key column (default 1)'),
+            (('-r', '--reduce'), 'CMD',
+             'command that reads the sorted lines on each host (default: none)'),
             (('-i', '--input'), 'IN', 'a file (default: standard input)'),
             (('-o', '--output'), 'OUT', 'a file (default: standard output)'),
-            (('-S', '--memory'), 'MEM', 'for each sort, as sort -S has it'),
+            (('-S', '--memory'), 'MEM', 'memory for each sort, as in sort -S'),
             (('-t', '--tmp'), 'DIR',
-             'for temporary files, on the hosts and here (default: $TMPDIR there, or /tmp)'),
+             'directory for temporary files on hosts and here (default: $TMPDIR or /tmp)'),
             (('--map',), 'CMD',
-             'run on each host before lines are parted: reads its share of the input'),
-            (('--input-on-hosts',), 'GLOB', 'read the files that lie on the hosts, in place of IN'),
-            (('--delimiter',), 'X', 'what stands between columns (default: blanks)')):
+             'command that reads its share of the input on each host before lines are partitioned'),
+            (('--input-on-hosts',), 'GLOB', 'read these files on the hosts instead of IN'),
+            (('--delimiter',), 'X', 'column delimiter (default: blanks)')):
         dest = 'named' if flags == ('-m',) else flags[-1].strip('-').replace('-', '_')
         is_path = metavar in ('IN', 'OUT')
         parser.add_argument(*flags, metavar=metavar, dest=dest, help=text,
                             type=files.user_path if is_path else str)
-    parser.add_argument('--numeric', action='store_true', help='keys are numbers')
-    parser.add_argument('--reverse', action='store_true', help='the largest key first')
+    parser.add_argument('--numeric', action='store_true', help='sort keys as numbers')
+    parser.add_argument('--reverse', action='store_true', help='sort in descending order')
     parser.add_argument('--transport', choices=('ssh', 'nc'), default='ssh',
-                        help='how lines travel; nc: not encrypted')
+                        help='transport of lines; nc is not encrypted')
     return parser.add_options('timeout', 'stall', 'grace', 'lease')
 
 

@@ -19,11 +19,10 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt report [-o FILE.html]',
-                    'Write one page of HTML on the hosts, the queue, what ran where and when, and '
-                    'what went wrong.  It needs no\n'
-                    'script and no network, and is right for a phone and for paper.', EXAMPLES)
+                    'Write an HTML page about hosts, queue, timeline and failures.  It needs no '
+                    'script and no network,\nand can be read on a phone and printed.', EXAMPLES)
     parser.add_argument('-o', '--output', metavar='FILE', type=files.user_path,
-                        help='the file to write (default: standard output)')
+                        help='write to FILE (default: standard output)')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
@@ -87,4 +86,4 @@ def _state(health, is_available):
     """(a word, why) for how a host is."""
     if health is not None and health.state != 'well':
         return health.state, health.reason
-    return ('well', '') if is_available else ('not available', '')
+    return ('ok', '') if is_available else ('not available', '')

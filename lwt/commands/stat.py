@@ -18,14 +18,14 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt stat [--tasks] [--json]',
-                    'Sum up what is remembered of hosts (for `keep` days): how often they '
-                    'answered, their rates and load, who\n'
-                    'uses them, and what failed, the most frequent first.  No host is asked.',
+                    'Print statistics of the last `keep` days: how often hosts answered, their '
+                    'rates and load, their\nusers, and the most frequent failures.  No host is '
+                    'contacted.',
                     EXAMPLES)
     parser.add_argument('--tasks', action='store_true',
-                        help='what tasks took, by name and by host: attempts, how they ended, '
-                        'their time, cpu as far as hosts told it, and the bytes of their results')
-    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+                        help='statistics of tasks by name and by host: attempts, outcomes, run '
+                             'time, cpu time and bytes of results')
+    parser.add_argument('--json', action='store_true', help='print one JSON object per line')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
@@ -99,7 +99,7 @@ def host_rows(workspace, store):
         kinds = told.get(name, {})
         total, good = sum(kinds.values()), kinds.get('ok', 0)
         load = samples[name][1] if name in samples else None
-        rows.append((name, host_view.STATES[sick[name].state] if name in sick else 'well',
+        rows.append((name, host_view.STATES[sick[name].state] if name in sick else 'ok',
                      100.0 * good / total if total else None, total, total - good,
                      load and load.cpu, _whole(means.get(name)),
                      load and load.tasks, _mean(probes, name, 'hello'), _rate(probes, name, 'put'),

@@ -91,10 +91,9 @@ def _parse(name, argv):
 
 def _parser(name, verb):
     parser = Parser(name, USAGE,
-                    'A task is a folder of description/ with a desc file that says what to run.  '
-                    'It is sent to a\n'
-                    'host that has room, run there, watched, and its results are brought home to '
-                    'task.finish/.', EXAMPLES)
+                    'A task is a folder in description/ with a desc file that says what to run.  '
+                    'lwt sends it to a\nhost with a free slot, runs it there and fetches its '
+                    'results to task.finish/.', EXAMPLES)
     for flags, verbs, options in _FLAGS + (_DESC_FLAGS if verb == 'add' else ()):
         # Without a verb it is for --help only, and -f is the fanout there.
         if verb in verbs.split() or not verb:
@@ -109,34 +108,34 @@ def _parser(name, verb):
 
 _FLAGS = (
     (('--each',), 'add',
-     dict(metavar='FILE', type=files.user_path, help='a task for each line of FILE')),
+     dict(metavar='FILE', type=files.user_path, help='one task per line of FILE')),
     (('--array',), 'add',
-     dict(metavar='A-B,…', help='a task for each number: 5  1-100  1,3,7-9  0-99:10  001-100')),
+     dict(metavar='A-B,…', help='one task per number: 5  1-100  1,3,7-9  0-99:10  001-100')),
     (('--after',), 'add', dict(metavar='ID,…', action='append', default=[],
-                               help='only once these are done with success')),
+                               help='start only after these tasks succeeded')),
     (('--unless-exists',), 'add',
-     dict(action='store_true', help='not those whose name and value are there already')),
+     dict(action='store_true', help='skip tasks whose name and value exist already')),
     (('--cron',), 'update',
-     dict(action='store_true', help='silent unless something needs a person')),
-    (('--progress',), 'run wait', dict(action='store_true', help='a line of progress')),
+     dict(action='store_true', help='print only problems that need a person')),
+    (('--progress',), 'run wait', dict(action='store_true', help='show a progress line')),
     (('--state', '--outcome'), 'show',
-     dict(metavar='S,…', action='append', default=[], help='only those in these states, or '
-                                           'that ended so')),
+     dict(metavar='S,…', action='append', default=[],
+          help='only tasks with these states or outcomes')),
     (('--name',), 'show',
-     dict(metavar='N,…', action='append', default=[], help='only those of these names')),
+     dict(metavar='N,…', action='append', default=[], help='only tasks with these names')),
     (('--host',), 'show',
-     dict(metavar='H,…', action='append', default=[], help='only those on these hosts')),
+     dict(metavar='H,…', action='append', default=[], help='only tasks on these hosts')),
     (('--finished',), 'show',
-     dict(action='store_true', help='only those that are done, and what they took')),
-    (('--count', '--counts'), 'show', dict(action='store_true', help='only how many')),
-    (('--json',), 'show', dict(action='store_true', help='one JSON object a line')),
+     dict(action='store_true', help='only finished tasks, with run time and cpu time')),
+    (('--count', '--counts'), 'show', dict(action='store_true', help='print counts only')),
+    (('--json',), 'show', dict(action='store_true', help='print one JSON object per line')),
     (('-f', '--follow'), 'log',
-     dict(action='store_true', dest='follow', help='go on as long as it runs')),
-    (('--results',), 'rm', dict(action='store_true', help='remove what came home as well')),
+     dict(action='store_true', dest='follow', help='follow the output while the task runs')),
+    (('--results',), 'rm', dict(action='store_true', help='also remove fetched results')),
 )
 _DESC_FLAGS = tuple(
     (('--' + key.replace('_', '-'),), 'add',
-     dict(metavar='VALUE', dest='desc_' + key, help='in place of %s in desc' % key))
+     dict(metavar='VALUE', dest='desc_' + key, help='replace %s of desc' % key))
     for key in model.Desc._fields)
 
 
@@ -559,7 +558,7 @@ def _see_to(command, verb, ing, numbers, names=()):
         task = command.store.get(number)
         if task is not None and task.state in ing:
             command.say('%s: %s pending on %s%s' % (task.label, verb, task.host, (
-                ' (another lwt is at it, and sees to it)' if task.host in busy
+                ' (already being handled by another lwt process)' if task.host in busy
                 else '; a later pass sees to it')))
 
 

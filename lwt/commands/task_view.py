@@ -114,7 +114,7 @@ def progress_text(counts, done_before, elapsed):
     parts = ['%d of %d done' % (done, total)]
     parts += ['%d %s' % (counts[state], state) for state in model.STATES if counts.get(state)]
     if done > counts.get('success', 0):
-        parts.append('%d not well' % (done - counts.get('success', 0)))
+        parts.append('%d failed' % (done - counts.get('success', 0)))
     if done_before < done < total:
         parts.append('ETA ' + writer.duration(elapsed / (done - done_before) * (total - done)))
     return '  '.join(parts)

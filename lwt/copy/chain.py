@@ -38,7 +38,7 @@ CHUNK = 1 << 20
 LARGE = 8 << 20             # bytes of a file that are worth a chain
 SLOWER = 2                  # times that a host is slower than one for which it waits
 PATIENCE = 5.0              # seconds that it waits
-MISMATCH = 'what arrived is not what was sent'      # of sh/chain.sh: the digest is another one
+MISMATCH = 'checksum mismatch after transfer'      # of sh/chain.sh: the digest is another one
 BEAT, MOST_BEATS = b'beat\n', 8     # an order, and how many of them may wait for a host
 
 

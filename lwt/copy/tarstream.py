@@ -158,7 +158,7 @@ def arrival_problem(path, digest):
     if not is_complete(path):
         return 'the results did not arrive whole'
     if digest.startswith('sha256 ') and digest != 'sha256 ' + sha256(path):
-        return 'what arrived is not what was sent'
+        return 'checksum mismatch after transfer'
     return ''
 
 

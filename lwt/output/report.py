@@ -301,7 +301,7 @@ def _hosts(facts):
               'copies '
               'that failed.</p>')
     return _section('Hosts', legend % HEALTH_HOURS,
-                    _table(('host', 'state', 'running', 'went well', 'not well', 'health'), rows),
+                    _table(('host', 'state', 'running', 'succeeded', 'failed', 'health'), rows),
                     _more(len(facts.hosts) - ROWS, 'hosts'))
 
 
@@ -311,7 +311,7 @@ def _mark(kind, word):
 
 
 def _state(host):
-    kind = {'well': 'ok', 'out': 'bad'}.get(host.state, 'warn')
+    kind = {'ok': 'ok', 'out': 'bad'}.get(host.state, 'warn')
     reason = ' <small>%s</small>' % text(host.reason) if host.reason else ''
     return _mark(kind, host.state) + reason
 

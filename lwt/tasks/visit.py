@@ -603,7 +603,7 @@ def watch_tasks(context, name):
         context.tell('%s: in quarantine: %s' % (name, reason))
 
 
-_REASONS = {'died': 'it died without a word', 'rebooted': 'the host was started anew',
+_REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host was started anew',
             'absent': 'its directory is gone',
             'stuck': 'it did not start in time'}
 

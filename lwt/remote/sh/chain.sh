@@ -87,7 +87,7 @@ take() {
   exec 7<&-
   kill -KILL "$dog" "$netcat"
   have
-  [ "$have" -le "$size" ] || refuse "what arrived is not what was sent"
+  [ "$have" -le "$size" ] || refuse "checksum mismatch after transfer"
   if [ "$take_end" = got ]; then say "got $have"
   elif [ -e "$part/nobody" ]; then say "failed $have nobody"
   else say "failed $have stranger"; fi
@@ -144,7 +144,7 @@ feed_watch() {
 finish() {
   say whole >&9
   wait "$summer"
-  [ "$(cat "$part/sum")" = "sha256 $wanted" ] || refuse "what arrived is not what was sent"
+  [ "$(cat "$part/sum")" = "sha256 $wanted" ] || refuse "checksum mismatch after transfer"
   cd "$part/new" || exit 1
   if [ "$mode" = tar ]; then
     true >"$part/busy"

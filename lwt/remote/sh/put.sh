@@ -145,7 +145,7 @@ if [ "$count" != 0 ]; then
   cd "$part/new" || exit 1
   follow=''
   if [ "$count" = 1 ] && [ -f it ] && [ ! -L it ]; then set -- it; else set -- .; fi
-  [ "$(contents "$1")" = "$expected" ] || refuse "what arrived is not what was sent"
+  [ "$(contents "$1")" = "$expected" ] || refuse "checksum mismatch after transfer"
   place_all
 fi
 [ ! -s "$part/changes" ] || { cd "$names_at" && change_modes; }
