@@ -34,4 +34,4 @@ def measure(rounds, env):
         compare('the same file again', '%s put -w %s %s copy.lwt' % (LWT, names, source), (
             Peer('xargs', 'xargs -P%d -I{} scp -q %s %s {}:copy.xargs < %s'
                  % (HOSTS, options, source, listing), 1),), rounds,
-            env)
+                env)

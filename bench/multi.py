@@ -15,8 +15,9 @@ def measure(rounds, env):
     """Print the tables of `lwt multi`."""
     compare('2,000 x true, 4 at a time, time-outs and own sessions on',
             'yes true | head -n 2000 | %s multi -j 4 -u 60' % LWT, (
-        Peer('xargs', 'yes true | head -n 2000 | xargs -P4 -n1 sh -c', 1 / 1.15),
-        Peer('parallel', 'yes true | head -n 2000 | parallel -j4 --timeout 60', 5)), max(rounds, 3),
+                Peer('xargs', 'yes true | head -n 2000 | xargs -P4 -n1 sh -c', 1 / 1.15),
+                Peer('parallel', 'yes true | head -n 2000 | parallel -j4 --timeout 60', 5)),
+            max(rounds, 3),
             env)
     compare('20,000 x echo N, in order, 8 at a time',
             "seq 20000 | sed 's/^/echo /' | %s multi -k -j 8 | %s -c '%s'"

@@ -87,7 +87,7 @@ def _parallel(hosts, path, name, options):
     return (
         "cd {0}/files && printf '%s\\n' in.* | parallel --sshloginfile {1} --transferfile {{}} "
         "--return {{}}.out --cleanup "
-            "'cat {{}} > {{}}.out' && [ $(ls in.*.out | wc -l) = {2} ] && rm -f in.*.out").format(
+        "'cat {{}} > {{}}.out' && [ $(ls in.*.out | wc -l) = {2} ] && rm -f in.*.out").format(
                 path, logins, FILES)
 
 
@@ -166,7 +166,7 @@ def _measure_old(hosts, scratch, rounds, env):
     old = _old_workspace(hosts, scratch, folder) if folder else ''
     compare('a pass over %d hosts that launches one task' % OLD_HOSTS,
             '{lwt} -q task add sample && {lwt} -q task update'.format(
-        lwt=LWT),
+                lwt=LWT),
             (Peer('perl' if folder else 'task-update.pl',
                   'cd %s && PATH=%s/bin:$PATH && ./task-add.pl sample && '
                   './task-update.pl' % (old, old), 3),), min(rounds, 2), env)

@@ -121,8 +121,8 @@ def _by_hand(hosts, source, out, pipe):
     return (
         'split -n l/2 {src} {src}.part. && {{ {ssh} h1 LC_ALL=C sort -k1,1 < {src}.part.aa > '
         '{out}.1 & '
-            '{ssh} h2 LC_ALL=C sort -k1,1 < {src}.part.ab > {out}.2; wait; sort -m -k1,1 {out}.1 '
-            '{out}.2{pipe} > {out}.hand; }}'
+        '{ssh} h2 LC_ALL=C sort -k1,1 < {src}.part.ab > {out}.2; wait; sort -m -k1,1 {out}.1 '
+        '{out}.2{pipe} > {out}.hand; }}'
             ).format(src=source, out=out, ssh=ssh, pipe=pipe)
 
 
@@ -154,7 +154,7 @@ def _programs_for_br(hosts):
         with open(os.path.join(directory, 'ssh'), 'w') as file:
             file.write(
                 '#!/bin/sh\nexec /usr/bin/ssh -F none -i {lab}/user_key -o IdentitiesOnly=yes '
-                       '-o UserKnownHostsFile={lab}/known_hosts "$@"\n'.format(lab=hosts.directory))
+                '-o UserKnownHostsFile={lab}/known_hosts "$@"\n'.format(lab=hosts.directory))
         os.chmod(file.name, 0o755)
         os.symlink(shutil.which('nc.traditional') or 'missing', os.path.join(directory, 'nc'))
     return directory

@@ -28,8 +28,9 @@ def measure(rounds, env):
             file.write('\n'.join(hosts.names) + '\n')
         compare('the load of %d hosts, cold' % MONITORED,
                 '%s -q monitor -w "h[1-%d]"' % (LWT, MONITORED), [
-            Peer('xargs', 'xargs -P32 -I{} ssh -F %s {} true < %s' % (hosts.ssh_config, listing),
-                 1 / 1.3)], rounds, env)
+                    Peer('xargs',
+                         'xargs -P32 -I{} ssh -F %s {} true < %s' % (hosts.ssh_config, listing),
+                         1 / 1.3)], rounds, env)
         alive = [min(times) for times in zip(*(_passes(hosts, env) for _ in range(rounds)))]
         for name in hosts.names[:BLACK_HOLES]:
             hosts.black_hole(name)

@@ -212,7 +212,7 @@ def manual():
         default = ' (default %s)' % option.default if option.default else ''
         parts.append('.TP\n\\fB%s\\fR = \\fI%s\\fR\n%s%s\n'
                      % (roff(option.key), roff(option.metavar), roff(option.help),
-                                                            roff(default)))
+                        roff(default)))
     return ''.join(parts) + MAN_TAIL
 
 

@@ -123,7 +123,7 @@ def huge_numbers(host):
         host.put(
             b'path %s %s /f\ntask 00.1 size %s\nsample cores=%s load=%s disk=%s\nget %s\nclock '
             b'%s\nsum in %s %s\nhave %s\n'
-                 % ((number,) * 11))
+            % ((number,) * 11))
     host.frame(b'end ' + b'9' * 400)
 
 

@@ -265,9 +265,9 @@ class Lab(SshdLab):
         # is hidden as well.
         script = (
             'mount --make-rprivate / && mount --bind {home} {root} && mount --bind {tmp} /tmp && '
-                  '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && '
-                  'hostname {name} && cd / && '
-                  'umask 022 && exec {sshd} -f {config}')
+            '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && '
+            'hostname {name} && cd / && '
+            'umask 022 && exec {sshd} -f {config}')
         run('ip', 'netns', 'exec', self.namespace(name), 'unshare', '--mount', '--uts', 'sh', '-c',
             script.format(
             tmp=self.path(name, 'tmp'), home=self.home(name), root=ROOT_HOME, name=name, sshd=SSHD,

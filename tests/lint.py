@@ -146,7 +146,7 @@ def shellcheck(name, text):
     """
     done = subprocess.run(
         ['shellcheck', '-s', 'sh', '-e', 'SC2317,SC2034,SC1091,SC2154', '-f', 'gcc', '-'],
-                          input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return ['sh/%s: %s' % (name, line) for line in done.stdout.decode().splitlines()]
 
 

@@ -164,9 +164,9 @@ class Soak:
         self.lwt('init', '.')
         for name, text in (
                 ('host.list', ''.join('%s\tlab\t~\n' % name for name in self._lab.names)),
-                           ('lwt.conf',
-                            '[lwt]\n' + ''.join('%s = %s\n' % item for item in OPTIONS.items())),
-                           ('description/soak/desc', DESC), ('description/soak/run.sh', RUN)):
+            ('lwt.conf',
+                    '[lwt]\n' + ''.join('%s = %s\n' % item for item in OPTIONS.items())),
+            ('description/soak/desc', DESC), ('description/soak/run.sh', RUN)):
             os.makedirs(os.path.dirname(os.path.join(self.root, name)), exist_ok=True)
             with open(os.path.join(self.root, name), 'w') as file:
                 file.write(text)
@@ -262,7 +262,7 @@ def report(soak, weather, user, began):
     ends = collections.Counter(end for entry in entries for end in entry.ends)
     print('\n%d tasks: %s'
           % (len(entries), ', '.join('%d %s' % (count, outcome or 'open') for outcome, count in
-                                                     collections.Counter(
+                                     collections.Counter(
                                                          entry.outcome
                                                          for entry in entries).most_common())))
     print('%d attempts: %s' % (

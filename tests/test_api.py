@@ -100,7 +100,7 @@ class Program(ProgramTestCase):
         code = (
             'import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout, '
             'format="%(host)s %(message)s")\n'
-                'from lwt import api; api.open().run("true")')
+            'from lwt import api; api.open().run("true")')
         self.assertRegex(self.run_python(code), r'^localhost command: ok after \d+\.\d\d s\n$')
 
     def test_the_descriptors_of_the_program_are_left_alone(self):

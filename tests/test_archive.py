@@ -193,7 +193,7 @@ class Unpacking(InDirectory):
         self.addCleanup(os.umask, old)
         self.unpack(
             *[member('f%o' % mode, mode=mode) for mode in (0, 0o644, 0o4755, 0o2777, 0o1700)],
-                    member('d', DIR, mode=0o777), member('d/e/f', mode=0o666))
+            member('d', DIR, mode=0o777), member('d/e/f', mode=0o666))
         modes = {name: stat.S_IMODE(os.stat(os.path.join(self.target, name)).st_mode)
                  for name in self.names(self.target)}
         self.assertEqual(

@@ -35,7 +35,7 @@ ENTRIES = {
     ('remote.channel', 'attempt'): ('NOISE',),
     ('copy.transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
                                     'DIRECTORIES_ROOM',
-                              'ROOM_EVERY', 'ROOM_KEPT'),
+                                    'ROOM_EVERY', 'ROOM_KEPT'),
     ('copy.transfer', 'put'): ('LINE', 'NAME'),
     ('tasks.visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }

@@ -108,7 +108,7 @@ class Rooms(unittest.TestCase):
                     capacity.room(HOST, told, SETTINGS._replace(**options), hour).reasons, reasons)
         self.assertEqual(
             capacity.room(HOST._replace(extra=(('slots', '0'),)), FREE, SETTINGS, 12).reasons,
-                         ('slots=0 in its line of the host list',))
+            ('slots=0 in its line of the host list',))
 
     def test_cpu_is_watched_only_where_a_limit_asks_for_it(self):
         self.assertFalse(capacity.watches_cpu(HOST, SETTINGS))

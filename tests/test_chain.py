@@ -26,7 +26,7 @@ class Orders(unittest.TestCase):
         file.flush()
         wanted = manifest.survey([file.name])
         return chain.Chain(wanted, 'there', transfer.Terms(), transfer.CopyProgress(), list(rates),
-                               {name: rate for name, rate in rates.items() if rate},
+                           {name: rate for name, rate in rates.items() if rate},
                            clock=lambda: self.now)
 
     @staticmethod

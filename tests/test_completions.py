@@ -140,7 +140,8 @@ class InShells(ProgramTestCase):
     def test_files_are_completed_where_files_are_meant(self):
         self.assertIn('host.list', self.run_shell('fish', '--no-config', '-c',
                                                   "source '%s'; complete -C 'lwt put -a host.'" % (
-            os.path.join(ROOT, 'completions', 'lwt.fish'))))
+                                                      os.path.join(ROOT, 'completions',
+                                                                   'lwt.fish'))))
         self.assertIn('uname', self.run_shell('bash', '--norc', '-c', BASH, 'bash',
                                               os.path.join(ROOT, 'completions', 'lwt.bash'),
                                               'lwt', 'exec', '-a', '--', 'unam'))

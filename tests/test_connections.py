@@ -360,7 +360,7 @@ class OnHosts(LabTestCase):
     def test_what_ssh_tells_of_many_hosts_is_remembered_until_its_configuration_changes(self):
         self.write('bin/ssh',
                    '#!/bin/sh\ncase " $* " in *" -G "*) echo asked >> "$FAKE_ROOT/asked" ;; esac\n'
-                              'exec %s/ssh "$@"\n' % FAKE, 0o755)
+                   'exec %s/ssh "$@"\n' % FAKE, 0o755)
         config = self.write('config', '')
         os.mkdir(self.path('fake'))
         env = dict(self.env, FAKE_ROOT=self.path('fake'),

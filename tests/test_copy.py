@@ -720,7 +720,7 @@ class HostileHosts(unittest.TestCase):
                 self.assertEqual(problem,
                                  needed and '%s: no room here for %d bytes: %d bytes are needed, '
                                             '%d are free' % (
-                    self.into, size, needed, free) or '')
+                                                self.into, size, needed, free) or '')
 
     def test_SR_7_a_get_leaves_room_on_the_disk(self):
         taken = 0

@@ -231,7 +231,7 @@ class FetchedLinks(TreeTestCase):
                            '4 files copied')
             self.assertEqual(tree_of(back),
                              {name: content for name, content in tree_of(self.home).items()
-                                          if not isinstance(content, tuple)})
+                              if not isinstance(content, tuple)})
         self.in_each(fetched)
 
 

@@ -50,7 +50,7 @@ class Pure(unittest.TestCase):
             'task', ''])
         self.assertEqual(
             (seen.boot, seen.host_id, seen.kib, seen.tasks, seen.inputs, seen.processes),
-                         ('b', 'i', 12, {KEY: 'ended'}, ('a.b',), {KEY: 2}))
+            ('b', 'i', 12, {KEY: 'ended'}, ('a.b',), {KEY: 2}))
         self.assertEqual(remote_audit.parse(Host('h'), Verdict('ok', 0), ['kib 9e9', 'kib -1']).kib,
                          0)
 
@@ -293,7 +293,7 @@ class TasksThatMisbehave(DoctorTestCase):
         self.describe('deep',
                       'exec : mkdir out; cd out; echo top > top; p=%s; for n in $(seq 50); do '
                       'mkdir $p; cd -P $p; done; '
-                              'echo low > low\nd_fetch : out\n' % ('d' * 99))
+                      'echo low > low\nd_fetch : out\n' % ('d' * 99))
         self.add('names', 'many', 'deep')
         self.assertEqual(self.lwt('task', 'run').code, 1)
         names, many, deep = self.shown()
@@ -312,9 +312,9 @@ class TasksThatMisbehave(DoctorTestCase):
     def test_D_9_a_task_that_destroys_its_own_directory_is_an_outcome_with_a_reason(self):
         for name, command in (
                 ('all', 'echo start >> ~/starts; rm -rf ../../$(basename $(dirname $PWD))'),
-                              ('work', 'rm -rf ../work; exit 3'),
-                              ('mode', 'mkdir out; echo x > out/x; chmod 000 out .. .'),
-                              ('fate', 'rm ../fate; sleep 9981')):
+            ('work', 'rm -rf ../work; exit 3'),
+            ('mode', 'mkdir out; echo x > out/x; chmod 000 out .. .'),
+            ('fate', 'rm ../fate; sleep 9981')):
             self.describe(name, 'exec : %s\nretries : 0\n' % command)
             self.add(name)
         self.lwt('task', 'run')
@@ -387,7 +387,7 @@ class OnHosts(LabTestCase):
         self.assertEqual(classes, {'h1': 'ok', 'h2': 'timeout', 'h3': 'refused', 'h4': 'ok'})
         self.assertEqual(
             [one['finding'] for one in told if one['status'] == 'FAIL' and one['class'] == 'ok'],
-                         ['processes of tasks that are over: 000001 sim'])
+            ['processes of tasks that are over: 000001 sim'])
         self.assertEqual(os.listdir(self.lab.home('h4')), before, 'looking changes nothing')
         self.assertEqual(self.lwt('doctor', '--fix', '-w', 'h1').code, 0)
         self.assertTrue(self.gone('h1'), self.lab.commands('h1'))

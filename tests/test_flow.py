@@ -171,7 +171,7 @@ class Calls(unittest.TestCase):
     def test_a_guarded_command_has_the_deadlines_of_the_settings(self):
         verdict, requests = drive(
             call.command(session(), HOST, 'true', (), lambda stream, data: None, timeout=3.0),
-                                  [says(code=4)])
+            [says(code=4)])
         self.assertEqual((verdict.kind, verdict.code), ('failed', 4))
         self.assertEqual((requests[0].timeout, requests[0].grace, requests[0].lifeline),
                          (3.0, SETTINGS.grace, SETTINGS.lease / 3))

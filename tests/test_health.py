@@ -172,7 +172,7 @@ class Steps(unittest.TestCase):
                          [False, True])
         for later, is_busy, due in ((0, False, False), (59, True, False), (60, True, True),
                                     (99, False, False),
-                                   (100, False, True)):
+                                    (100, False, True)):
             with self.subTest(later=later, is_busy=is_busy):
                 self.assertIs(found.is_due(now + later, is_busy), due)
         held = health.hold(found, '', now)

@@ -108,7 +108,7 @@ class OfACommand(ShellTestCase):
                 ('sudo',
                  '#!/bin/sh\nenv >>"$HOME/seen"\nread -r given\necho "got $given" '
                  '>>"$HOME/given"\nexit 1\n'),
-                           ('sh', '#!/bin/sh\nexec %s "$@"\n' % ' '.join(shell))):
+            ('sh', '#!/bin/sh\nexec %s "$@"\n' % ' '.join(shell))):
             with open(os.path.join(home, 'bin', name), 'w') as file:
                 file.write(text)
             os.chmod(file.name, 0o755)
@@ -137,7 +137,7 @@ class Scratch(ShellTestCase):
             with self.subTest(tmpdir=tmpdir):
                 popen = self.start_opened(
                     shell, home, self.guarded('name', 'a b', script=script, data=b'data\n'),
-                                          {'TMPDIR': tmpdir})
+                    {'TMPDIR': tmpdir})
                 popen.stdin.write(script + b'data\n')
                 popen.stdin.flush()
                 out, err = popen.stdout.read(), popen.stderr.read()

@@ -102,7 +102,7 @@ class Tasks(Terminal):
             base.execute('INSERT INTO event SELECT id, 1.7e9, ? FROM task', (reason,))
             base.execute(
                 'INSERT OR REPLACE INTO health VALUES (?, ?, 3, 0, 15, ?, ?, 1.7e9, 1.7e9, 9e9)',
-                         ('localhost', 'out', 'failed', reason))
+                ('localhost', 'out', 'failed', reason))
             base.commit()
 
     def test_SR_10_tasks_on_a_terminal(self):

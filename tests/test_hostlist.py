@@ -125,7 +125,7 @@ class Selections(unittest.TestCase):
         return [host.name
                 for host in hostlist.select(Selection(**said),
                                             [self.A, self.B, self.C], lambda: [self.A, self.C],
-                                                   {'F': 'b\nz # not c\n'}.__getitem__)]
+                                            {'F': 'b\nz # not c\n'}.__getitem__)]
 
     def test_each_way_to_name_hosts(self):
         for said, expected in (({'hosts': 'b,a'}, 'a b'), ({'hosts': ' a , ,b, '}, 'a b'),

@@ -334,7 +334,7 @@ class TasksOnHosts(LabTestCase):
         self.describe('long',
                       'exec : [ $LWT_ATTEMPT = 2 ] || sleep 300; mkdir output; echo $LWT_ATTEMPT > '
                       'output/n\n'
-                              'd_fetch : output\n')
+                      'd_fetch : output\n')
         self.lwt('task', 'add', 'long')
         self.lwt('task', 'update')
         self.assertTrue(wait_for(lambda: 'sleep 300' in self.lab.commands('h1').values()))

@@ -268,9 +268,9 @@ class Strangers(ReduceOnHosts):
         self.write('bin/nc',
                    '#!/bin/sh\ncase $* in -h*) exec %s "$@" ;; esac\nif mkdir %s/first '
                    '2>/dev/null; then\n'
-                             'echo "$@" >%s/told.part; mv %s/told.part %s/told\nwhile [ ! -e %s/go '
-                             ']; do sleep 0.05; done\nfi\n'
-                             'exec %s "$@"\n'
+                   'echo "$@" >%s/told.part; mv %s/told.part %s/told\nwhile [ ! -e %s/go '
+                   ']; do sleep 0.05; done\nfi\n'
+                   'exec %s "$@"\n'
                    % ((shutil.which('nc'),) + (self.scratch,) * 5 + (shutil.which('nc'),)), 0o755)
         self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
 

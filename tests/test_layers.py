@@ -274,7 +274,7 @@ class Dangers(unittest.TestCase):
         # Looks whether there is a terminal on which sudo's password can be asked for.
         self.assertEqual(
             callers_with('/dev/tty', '/dev/stdout', '/dev/stderr', '/dev/fd/1', '/dev/fd/2'),
-                         {'commands.exec'})
+            {'commands.exec'})
 
     def test_sqlite_is_only_in_database(self):
         self.assertEqual(users(['sqlite3']), {'workspace.database'})
@@ -282,7 +282,7 @@ class Dangers(unittest.TestCase):
     def test_sql_is_only_in_database_store_and_history(self):
         self.assertEqual(
             {module for module in trees() if any('.execute' in name for name in names_in(module))},
-                         {'workspace.database', 'tasks.store', 'hosts.history'})
+            {'workspace.database', 'tasks.store', 'hosts.history'})
 
     def test_pure_modules_have_no_clock_no_network_no_files_and_no_environment(self):
         forbidden = {'time', 'socket', 'subprocess', 'open()', 'os.open', 'os.environ', 'os.getenv',

@@ -626,7 +626,7 @@ class Faults(ProgramTestCase):
                     ['sh', '-c', 'yes "echo y; sleep 0.01" | %s -m lwt multi -j 4 %s | head -1'
                      % (self.python, ' '.join(options))], env=self.env, cwd=self.scratch,
                     timeout=60,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 self.assertEqual((done.stdout, done.stderr), (b'y\n', b''))
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
@@ -669,7 +669,7 @@ class Faults(ProgramTestCase):
                 real_time = ~((1 << 31) - 1)
                 self.assertEqual(
                     [int(line.split()[1], 16) & ~real_time for line in done.out.splitlines()],
-                                 [sum(1 << signum - 1 for signum in ignored)] * 2)
+                    [sum(1 << signum - 1 for signum in ignored)] * 2)
 
     def test_K_18_a_stop_of_lwt_itself_is_no_time_out(self):
         popen = self.start('multi', '-u', '10', stdin=subprocess.PIPE)
@@ -706,7 +706,7 @@ class Faults(ProgramTestCase):
     def test_G_3_nohup_and_the_background_do_not_hang(self):
         done = subprocess.run(
             ['sh', '-c', 'nohup %s -S -m lwt multi ::: "echo a" 2>/dev/null & wait' % self.python],
-                              env=self.env, cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
+            env=self.env, cwd=self.scratch, stdout=subprocess.PIPE, timeout=60)
         self.assertEqual(done.stdout, b'a\n')
 
     def test_G_5_a_storm_of_signals_is_no_work(self):
@@ -800,7 +800,7 @@ class Zoo(ProgramTestCase):
             ('unshare', '--pid', '--fork', '--mount-proc', self.python, '-S', '-m', 'lwt', 'multi',
              '-j', '16', '-u', '3', '--grace', '0.2'), env=self.env, cwd=self.scratch,
             stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = popen.communicate(lines.encode(), 60)
         self.assertEqual((popen.returncode, out.count(b'ok'), err.count(b'timed out after 3 s')),
                          (3, 150, 10), err)

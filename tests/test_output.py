@@ -161,7 +161,7 @@ class Tables(unittest.TestCase):
     def test_a_line_may_be_painted_after_it_was_aligned(self):
         self.assertEqual(
             writer.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
-                         ['a   b', '<x   1>', '<yy  2>'])
+            ['a   b', '<x   1>', '<yy  2>'])
 
 
 class Durations(unittest.TestCase):

@@ -274,13 +274,13 @@ class Deaths(ProcessTestCase):
     def test_a_stream_that_moves_no_byte_is_cut(self):
         results = self.run_all([shell('echo a; sleep 60', stall=0.3),
                                 shell('for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done',
-                                                                          stall=2.0)])
+                                      stall=2.0)])
         self.assertEqual([r.status for r in results], ['stalled', 'exited'])
 
     def test_a_lifeline_is_fed_heartbeats_and_closed_first(self):
         result = self.run_one(shell(
             'n=0; while read -r x; do n=$((n + 1)); done; echo $n beats; exit 3', lifeline=0.1,
-                                    timeout=0.55))
+            timeout=0.55))
         self.assertEqual((result.status, result.code), ('timeout', 3))
         self.assertIn(result.stdout, [b'%d beats\n' % count for count in range(1, 6)])
 

@@ -103,7 +103,7 @@ class Runs(ProgramTestCase):
         self.assert_refused(done, 1,
                             '000001 bad: no host can take it: h1: its category is x, the task '
                             'wants y; '
-                                     'dns-1: unreachable (name not known)', '1 success, 1 new')
+                            'dns-1: unreachable (name not known)', '1 success, 1 new')
 
     def test_UR_1_a_run_waits_for_what_changes_by_itself(self):
         """UR-1: a host that is down may come back; --progress says that tasks wait."""

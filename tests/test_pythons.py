@@ -96,7 +96,7 @@ class EveryPython(ProgramTestCase):
             done = subprocess.run(
                 [self.python, '-I', '-S', '-c', 'import sys; sys.path.insert(0, "."); '
                  'from lwt.cli import main; sys.exit(main(["multi"]))'], cwd=self.path('copied'),
-                                  input=b'echo here', stdout=subprocess.PIPE, env=env, timeout=60)
+                input=b'echo here', stdout=subprocess.PIPE, env=env, timeout=60)
             self.assertEqual((done.returncode, done.stdout), (0, b'here\n'), version)
             done = subprocess.run([self.python, self.path('lwt.pyz'), 'multi'], cwd=self.scratch,
                                   input=b'echo zipped',

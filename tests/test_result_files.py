@@ -298,11 +298,11 @@ class Modes(FetchTestCase):
     COMMAND = (
         'umask 022; mkdir -p out/a/b; echo x > out/f; echo x > out/a/b/f; chmod 640 out/f; chmod '
         '750 out/a/b; '
-               'echo x > out/run; chmod 4755 out/run; echo x > out/ro; chmod 444 out/ro; mkdir '
-               'out/shut; echo x > out/shut/f; '
-               'mkdir out/t; chmod 3777 out/t; ln -s ../other out/copy; mkdir other; echo x > '
-               'other/f; chmod 604 other/f; '
-               'chmod 705 other')
+        'echo x > out/run; chmod 4755 out/run; echo x > out/ro; chmod 444 out/ro; mkdir '
+        'out/shut; echo x > out/shut/f; '
+        'mkdir out/t; chmod 3777 out/t; ln -s ../other out/copy; mkdir other; echo x > '
+        'other/f; chmod 604 other/f; '
+        'chmod 705 other')
 
     def modes(self):
         return {os.path.relpath(os.path.join(root, name),
@@ -433,7 +433,7 @@ class HostileLinks(unittest.TestCase):
         with mock.patch.object(budgets, 'LOOKS_LEAST', 1000):
             self.assert_refused(
                 self.unpack(member('work/D', DIR), member('work/out/a', SYM, '../D'), *[
-                member('work/out/l%d' % number, SYM, '../D/' * 300) for number in range(20)]),
+                    member('work/out/l%d' % number, SYM, '../D/' * 300) for number in range(20)]),
                 'more than a result may hold')
 
     def test_SR_6_links_imply_directories_too(self):
@@ -465,7 +465,7 @@ class Life(TaskTestCase):
         self.assertIn(
             "failed on localhost: result incomplete: out/l: the link leads out of the task's "
             "directory (to /etc/hosts);"
-                      ' its directory stays there until lwt task rm or retry', done.err)
+            ' its directory stays there until lwt task rm or retry', done.err)
         self.assertEqual([task['outcome'] for task in self.shown()],
                          ['failed', 'failed', 'success'])
         self.assertEqual([tree(os.path.join(where, 'result')) for where in self.results()],

@@ -154,7 +154,7 @@ class Commands(unittest.TestCase):
         payload = scripts.Payload(b'#!/bin/sh\n', '/tmp/in', 77)
         command = scripts.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',),
                                   self.frame, self.LIMITS,
-                                 payload)
+                                  payload)
         self.assertEqual(self.words(command),
                          ['5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
         self.assertEqual(command.stdin, scripts.opening(self.frame) + b'#!/bin/sh\n')

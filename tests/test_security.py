@@ -213,7 +213,7 @@ class RealSsh(LoopbackTestCase):
             text = file.read()
         config = self.write('sshd_config',
                             text.replace('Subsystem sftp internal-sftp\n', '').replace(
-            'PidFile ', 'PidFile %s #' % self.path('pid')))
+                                'PidFile ', 'PidFile %s #' % self.path('pid')))
         port = str(self.lab.address('h1')[1])
         free, reservation = lab.reserve_port()
         with open(config) as file:

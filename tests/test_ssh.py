@@ -94,7 +94,7 @@ class CommandLines(unittest.TestCase):
     def test_S_27_no_locale_goes_to_the_host(self):
         self.assertEqual(
             ssh.environment({'LANG': 'C', 'LC_ALL': 'C', 'HOME': '/h', 'LANGUAGE': 'x'}),
-                         {'HOME': '/h', 'LANGUAGE': 'x'})
+            {'HOME': '/h', 'LANGUAGE': 'x'})
 
 
 class Verdicts(unittest.TestCase):

@@ -32,7 +32,7 @@ class Refused(LoopbackTestCase):
                 self.assertEqual(said['class'], 'refused')
                 self.assertRegex(said['reason'],
                                  r'^unreachable \(Unable to negotiate with 127\.0\.0\.1 port \d+: '
-                                                 'no matching %s found\\. Their offer: ' % word)
+                                 'no matching %s found\\. Their offer: ' % word)
 
     def test_FR_11_a_wrong_line_of_the_configuration_is_named(self):
         for line, reason in (('hostnam x', 'line 2: Bad configuration option: hostnam'),

@@ -231,7 +231,7 @@ class Mutants(unittest.TestCase):
                 with self.subTest(number=number):
                     self.assertEqual(
                         (sorted(os.listdir(root)), os.listdir(os.path.dirname(target))),
-                                     (['a', 'tar'], ['target']))
+                        (['a', 'tar'], ['target']))
                     self.assertEqual(
                         [link for link in links_of(target) if not link.startswith(target)], [])
                 made += len(os.listdir(target))

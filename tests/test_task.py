@@ -11,7 +11,7 @@ from lwt.tasks.model import Desc, EVENTS, IMPOSSIBLE, REFUSED, SETTLE, STATES, T
 DESC = Desc('true')
 TASK = model.Task(7, 'ab' * 16, 'crawl', 'crawl.1', None, DESC, 'launching', '', 2, '', 'h', '~',
                   '', '', '', None, '', 0,
-                 0.0, None, None)
+                  0.0, None, None)
 
 
 class Descriptions(unittest.TestCase):
@@ -26,8 +26,8 @@ class Descriptions(unittest.TestCase):
         text = (
             '# a comment\n\nexec : sh run.sh a:b\nkill: killall x\nd_fetch : ./out//dir/\ntimeout '
             ': 2h\nretries : 3\n'
-                'retry_on : lost, timeout\nslots : 2\npriority : -5\ncategory : x\nhosts : a b\n'
-                'memory : 2G\ndisk : 500M\n---\nexec : free text\n')
+            'retry_on : lost, timeout\nslots : 2\npriority : -5\ncategory : x\nhosts : a b\n'
+            'memory : 2G\ndisk : 500M\n---\nexec : free text\n')
         self.assertEqual(model.parse_desc(text, 'D', 1), Desc(
             'sh run.sh a:b', 'killall x', 'out/dir', 7200.0, 3, ('lost', 'timeout'), 2, -5, 'x',
             'a b', 2 << 20, 500 << 10))
@@ -199,7 +199,7 @@ class Ends(unittest.TestCase):
     def test_what_is_withdrawn_while_it_is_to_be_suspended_is_held(self):
         self.assertEqual(
             model.conclude('withdrawn', TASK._replace(state='suspending'), model.Past((), 1)),
-                         ('held', 0, 'suspended'))
+            ('held', 0, 'suspended'))
 
 
 class Ids(unittest.TestCase):

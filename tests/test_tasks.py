@@ -220,7 +220,7 @@ class Life(TaskTestCase):
         self.lwt('task', 'run')
         self.assertEqual(
             [self.read('task.finish', name, 'result', 'output') for name in self.results()],
-                         ['mine\n'] + ['ours\n'] * 3)
+            ['mine\n'] + ['ours\n'] * 3)
         self.assertNotIn('own.', ' '.join(os.listdir(self.path('home', '.lwt', 'i'))))
         self.describe('again',
                       'exec : cat input > output; [ -e ~/ready ] || { touch ~/ready; exit 1; '
@@ -350,7 +350,7 @@ class Life(TaskTestCase):
         self.assertEqual((popen.returncode, err),
                          (130, b'lwt: interrupted; tasks that were started go on, and the next run '
                                b'or '
-                                                        b'update looks after them\n'))
+                          b'update looks after them\n'))
         self.assertIn('the task needs %d' % (total - 1), self.lwt('task', 'why', '1').out)
 
     def test_wait_ends_with_its_tasks_and_tells_of_them_only(self):
@@ -498,7 +498,7 @@ class Crashes(TaskTestCase):
         self.describe('count',
                       'exec : echo $LWT_TASK >> ../../../../starts; mkdir output; echo $LWT_TASK > '
                       'output/id\n'
-                               'd_fetch : output\n')
+                      'd_fetch : output\n')
         self.add('count', '--array', '1-12')
         for step in range(60):
             popen = self.start('task', 'update')

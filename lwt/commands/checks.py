@@ -236,7 +236,7 @@ def _lying(workspace, store):
         yield Finding('warn', 'files',
                       'of no task that is known; perhaps of those that were lost with .lwt/%s: %s'
                       % (
-            damaged[-1], some(left)),
+                          damaged[-1], some(left)),
                       'the next pass removes inputs that nobody needs; results are kept as '
                       'attempt.*')
     elif left:

@@ -99,7 +99,7 @@ def _run(env, workspace, store):
             scheduler.until_done(run,
                                  Context(workspace, store, session, teller.tell, health_log,
                                          trouble=Troubles(teller.remark).hear,
-                                                     remark=teller.remark),
+                                         remark=teller.remark),
                                  listed)
     except Interrupted:
         _kill_all(store, Context(workspace, store, session, lambda text: None, health_log), fanout,

@@ -118,7 +118,7 @@ class _Doctor:
             if finding.status in COLOURS else finding.status.ljust(5)
         writer.put_line('%s  %s  %s' % (status, finding.what.ljust(11),
                                         writer.printable_line(finding.text.encode(
-            'utf-8', 'surrogateescape'), 400)))
+                                            'utf-8', 'surrogateescape'), 400)))
         if finding.hint:
             writer.put_line('%s  %s  hint: %s' % (' ' * 5, ' ' * 11, finding.hint))
 
@@ -241,8 +241,9 @@ def _of_host(one, sick, is_own):
         text = 'home %s does not exist yet; the first command creates it' % seen.host.home
     yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '',
                   more=more + (
-        ('free_disk', seen.load.free_disk), ('open', judged.open), ('traces', judged.traces),
-        ('of_others', judged.others)))
+                      ('free_disk', seen.load.free_disk), ('open', judged.open),
+                      ('traces', judged.traces),
+                      ('of_others', judged.others)))
     if sick is not None and not sick.takes_tasks:
         yield Finding('warn', what, '%s: %s' % (host_view.STATES[sick.state], sick.reason),
                       'lwt hosts --why %s' % seen.host.name, more=more)

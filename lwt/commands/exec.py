@@ -278,7 +278,7 @@ def _secret(takers):
             raise UsageError(
                 '--sudo: its password would be read from standard input, and so would %s'
                 % takers[0],
-                             'run lwt on a terminal, or put the data into a file')
+                'run lwt on a terminal, or put the data into a file')
         return sys.stdin.buffer.readline().rstrip(b'\r\n')
     try:
         return os.fsencode(

@@ -114,9 +114,9 @@ def health_lines(found, now, numbers=health.Rules()):
 HINTS = {
     'hostkey': 'no waiting cures a host key: if it has changed for a good reason, ssh-keygen -R '
                'the old one and log in once',
-         'auth': 'no waiting cures a refused login: see to its authorized_keys',
-         health.TASKS: 'that it answers counts only after that; once its fault is mended: lwt '
-                       'hosts --back HOST'}
+    'auth': 'no waiting cures a refused login: see to its authorized_keys',
+    health.TASKS: 'that it answers counts only after that; once its fault is mended: lwt '
+    'hosts --back HOST'}
 
 
 def clock_time(seconds):

@@ -24,10 +24,10 @@ def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(
         name, 'lwt hosts [-w HOSTS | -g CATEGORY | -a] [-x HOSTS] [--expand | --fold | --count]\n'
-                    '       lwt hosts --why HOST | --out HOST REASON | --back HOST',
-                    'Print the selected hosts (default: all available hosts), explain the state '
-                    'of a host, exclude\na host or take it back.',
-                    EXAMPLES).add_selection()
+        '       lwt hosts --why HOST | --out HOST REASON | --back HOST',
+        'Print the selected hosts (default: all available hosts), explain the state '
+        'of a host, exclude\na host or take it back.',
+        EXAMPLES).add_selection()
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument('--expand', action='store_true', help='print one host per line (default)')
     shape.add_argument('--fold', action='store_true',
@@ -86,7 +86,7 @@ def _about(workspace, store, name, now, numbers):
     from lwt.commands import host_view
     from lwt.hosts import health
     yield from host_view.health_lines(store.health().get(name, health.Health(name)), now,
-                                         numbers)
+                                      numbers)
     listed, available = ({host.name: host for host in found}
                          for found in (workspace.candidates(), workspace.available()))
     if name in listed:

@@ -256,7 +256,7 @@ class _Multi:
         else:
             stage = job_order.Grouped(self._out)
         self._executor = executor.Executor(run, plan, stage, env.environ, source, self._on_end,
-                                        records.sink_of if records is not None
+                                           records.sink_of if records is not None
                                            else lambda _job, speaker: speaker)
         self._progress = writer.Progress(parsed.progress)
         self._progress_timer = None

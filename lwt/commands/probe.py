@@ -30,9 +30,9 @@ def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(
         name, 'lwt probe [-w HOSTS | -g CATEGORY | -a] [--limit KBIT] [--watch] [--json] [options]',
-                    'Test hosts (default: all candidates in host.list): log in, send a file, '
-                    'fetch it back, and read\nwhat the host has.  Hosts that pass are written to '
-                    'host.list.available.', EXAMPLES)
+        'Test hosts (default: all candidates in host.list): log in, send a file, '
+        'fetch it back, and read\nwhat the host has.  Hosts that pass are written to '
+        'host.list.available.', EXAMPLES)
     parser.add_selection()
     parser.add_argument('--limit', metavar='KBIT', default='0',
                         help='maximum rate per host and direction in kbit/s (default: no limit)')
@@ -127,9 +127,9 @@ class _Round:
                             % (len(good), len(found), path)]
         files.write_atomic(path, '# %s: those that passed the last probe\n'
                            % time.strftime('%Y-%m-%d %H:%M:%S') + ''.join(
-            '\t'.join((host.name, host.category, host.home)
-                      + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
-            for host in after))
+                               '\t'.join((host.name, host.category, host.home)
+                                         + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
+                               for host in after))
         waiting = sorted(good & set(sick))
         return lines + ['%d of %d hosts pass; %d available%s' % (
             len(good), len(found), len(after),

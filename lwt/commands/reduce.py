@@ -111,7 +111,7 @@ def _order(parsed, environ):
     if parsed.input and parsed.input_on_hosts:
         raise UsageError('-i and --input-on-hosts exclude each other')
     return partition.SortOrder(column, delimiter, parsed.numeric, parsed.reverse,
-                           partition.collation(environ))
+                               partition.collation(environ))
 
 
 def _hosts(parsed, env, workspace, br_hosts, settings=None):
@@ -190,7 +190,7 @@ def _sort_text(order, memory, rounds):
         text += (
             '[ "$(%s)" = %s ] || { echo "lines sort by other rules here than by those of %s" >&2; '
             'exit 3; }\n'
-                 % (PROBE, rounds.order_here(order.variables), order.collate))
+            % (PROBE, rounds.order_here(order.variables), order.collate))
     words = [os.fsdecode(scripts.shell_quote(word)) for word in order.sort_words(memory)]
     return text + 'exec sort -T "$LWT_SCRATCH" ' + ' '.join(words)
 
@@ -247,8 +247,8 @@ class _Rounds:
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
         self._plan = reducers.ReducePlan(session, self._netcat(session) if parsed.transport == 'nc'
-                                   else None, parsed.tmp or '',
-                                 settings.timeout, self._complain, self._say)
+                                         else None, parsed.tmp or '',
+                                         settings.timeout, self._complain, self._say)
 
     def _netcat(self, session):
         """The netcat of this machine."""
@@ -330,7 +330,7 @@ class _Rounds:
         """
         tally = reducers.ReduceProgress(
             expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
-                             steps.keeps_lines)
+            steps.keeps_lines)
         found = [reducers.Results(self.temporary(), tally) for _ in jobs]
         failures, bad = [], set()
         self._left = len(jobs) + (parting is not None)
@@ -418,7 +418,7 @@ class _Rounds:
         if merged.error is not None or not result.ok:
             raise LocalError('sort -m: %s' % (
                 merged.error or verdicts.printable_text(result.stderr.decode('utf-8', 'replace'))
-                                              or 'exit code %d' % result.code))
+                or 'exit code %d' % result.code))
         return merged
 
 

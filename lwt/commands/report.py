@@ -51,8 +51,8 @@ def facts(workspace, store, now):
                          task.outcome or task.state,
                          task.label) for task in found if task.host and task.started]
     return report.ReportData(os.path.basename(workspace.root), __version__, now, store.counts(),
-                        model.STATES, spans,
-                        _hosts(workspace, store), _failures(store, found))
+                             model.STATES, spans,
+                             _hosts(workspace, store), _failures(store, found))
 
 
 def _failures(store, found):

@@ -185,7 +185,7 @@ def add(command, words):
                  for key in model.Desc._fields
                  if getattr(parsed, 'desc_' + key) is not None]
     reader = queue.DescReader(command.workspace, command.settings.retries, overrides, tuple(args),
-                          command.say)
+                              command.say)
     found = [(name,) + reader.read(name) for name in words]
     _warn_of_hopeless(command, found)
     orders = [queue.NewTasks(name, desc, folder, tuple(args)) for name, desc, folder in found]

@@ -48,7 +48,7 @@ def as_json(workspace, store, task):
     attempts = [
         dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu',
                   'received'), row))
-                for row in store.attempts(task.id)]
+        for row in store.attempts(task.id)]
     return {'id': model.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state,
             'outcome': task.outcome,
             'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason,
@@ -81,8 +81,8 @@ def details(workspace, store, task, environ):
     if attempts:
         yield from writer.table(
             ('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
-            (number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
-            for number, host, _started, _ended, end, code, reason, wall, cpu, received in attempts])
+                (number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
+                for number, host, _started, _ended, end, code, reason, wall, cpu, received in attempts])
     for when, text in store.history(task.id):
         yield '%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)),
                           writer.printable_line(os.fsencode(text), 400))

@@ -229,8 +229,8 @@ def _member(header, size, overrides):
     if 'size' in overrides:
         size = _decimal(overrides['size'], 'a size')
     return ArchiveMember(os.fsdecode(name), kind, size if kind == FILE else 0,
-                  header.number(100, 8, 'a mode') & 0o7777, _mtime(header, overrides),
-                  os.fsdecode(link))
+                         header.number(100, 8, 'a mode') & 0o7777, _mtime(header, overrides),
+                         os.fsdecode(link))
 
 
 def _mtime(header, overrides):

@@ -92,7 +92,7 @@ class History(Database):
         with self._errors():
             rows = self._db.execute(
                 'SELECT host, time, told FROM probe WHERE ? IS NULL OR host = ? ORDER BY time',
-                                    (name, name)).fetchall()
+                (name, name)).fetchall()
         return [(host, when, json.loads(told)) for host, when, told in rows]
 
     def endings(self):
@@ -113,7 +113,7 @@ class History(Database):
         with self._errors():
             return self._db.execute(
                 'SELECT host, user, sum(count), sum(cpu) / sum(count), sum(memory) / sum(count) '
-                                    'FROM usage GROUP BY host, user').fetchall()
+                'FROM usage GROUP BY host, user').fetchall()
 
     def last_ends(self, host, since):
         """The health.TaskEnds of a host, the last one first: of its attempts that began after a
@@ -165,7 +165,7 @@ class History(Database):
         if self._rows(
                 'SELECT 1 FROM probe WHERE time < ? UNION SELECT 1 FROM ending WHERE hour < ? '
                 'UNION '
-                      'SELECT 1 FROM usage WHERE hour < ? LIMIT 1', (before, hour, hour)):
+            'SELECT 1 FROM usage WHERE hour < ? LIMIT 1', (before, hour, hour)):
             with self.together():
                 self._db.execute('DELETE FROM probe WHERE time < ?', (before,))
                 for table in ('ending', 'usage'):

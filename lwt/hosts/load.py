@@ -29,5 +29,5 @@ def look(session, host):
     if taken.cores is None:
         return Look(host.name,
                     verdicts.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
-            ', '.join(taken.nonsense) or 'nothing')))
+                        ', '.join(taken.nonsense) or 'nothing')))
     return Look(host.name, answer.verdict, taken)

@@ -160,7 +160,7 @@ def judged(probed, size, is_same, settings):
         if rate < least:
             return probed._replace(
                 verdict=verdicts.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
-                way, rate / 1000, least / 1000)))
+                    way, rate / 1000, least / 1000)))
     return probed
 
 

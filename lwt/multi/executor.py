@@ -245,8 +245,8 @@ class Executor:
         events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost',
                     trial.job.number, trial.number)
         return JobResult(trial.job, text, kind, code, signum, reason, started, result.elapsed,
-                     trial.speaker.received, trial.number,
-                     result.incomplete)
+                         trial.speaker.received, trial.number,
+                         result.incomplete)
 
     def _command(self, trial, made):
         # (one over: see _has_room)

@@ -246,7 +246,8 @@ def _drawn(spans, start, end, now):
     return _svg(1000, height,
                 [_rect(min(x, 998.5), lane * each, width, each - 1, _kind(span.outcome),
                        '%s: %s, %s' % (
-        span.label, span.outcome, writer.duration(took))) for lane, x, width, span, took in marks])
+                    span.label, span.outcome, writer.duration(took)))
+                 for lane, x, width, span, took in marks])
 
 
 def _counted(spans, start, end, now):

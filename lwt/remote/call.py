@@ -63,7 +63,7 @@ class Session(NamedTuple):
         """The deadlines of a call."""
         settings = self.settings
         return scripts.Deadlines(settings.connect_timeout + settings.hello_timeout, timeout, stall,
-                              settings.lease, settings.grace)
+                                 settings.lease, settings.grace)
 
 
 class Answer(NamedTuple):

@@ -99,7 +99,7 @@ class Channel:
         self._line, self._child = _Line(frame, data), None
         session = self._session
         command = scripts.channel(session.transport, self._host, self._name, self._line,
-                                       session.limits(stall=stall))
+                                  session.limits(stall=stall))
         began = yield command._replace(source=self._line, gate=session.gate, beside=self._beside)
         if isinstance(began, Result):
             return began

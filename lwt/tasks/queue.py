@@ -219,7 +219,7 @@ def _scratch(workspace):
             owner = name[len(prefix):]
             if name.startswith(prefix) and _OWNER.fullmatch(owner):
                 yield os.path.join(folder, name), workspace.lock(owner if owner.startswith('carry.')
-                                                             else 'host.' + owner)
+                                                                 else 'host.' + owner)
 
 
 def values_of_file(path):

@@ -161,8 +161,8 @@ def _limits(tree):
         size += info.st_size if stat.S_ISREG(info.st_mode) else 0
     return symlinks.LinkLimits(
         min(budgets.COPIES, budgets.COPIES_LEAST + budgets.COPIES_EACH * count),
-                           budgets.GROWTH_LEAST + budgets.GROWTH * (size + budgets.STEP * count),
-                           budgets.LOOKS_LEAST + budgets.LOOKS_EACH * count)
+        budgets.GROWTH_LEAST + budgets.GROWTH * (size + budgets.STEP * count),
+        budgets.LOOKS_LEAST + budgets.LOOKS_EACH * count)
 
 
 def _make(tree, step, path):

@@ -161,8 +161,8 @@ def until_done(run, context, listed, numbers=None, prospects=None):
                                        context.clock)
     reports, failures = [], []
     context = _LargeTransfers(run,
-                        context, lambda _item, report: failures.extend(
-                            [report] * isinstance(report, LwtError))).context()
+                              context, lambda _item, report: failures.extend(
+                                  [report] * isinstance(report, LwtError))).context()
     learn_gates(run, context.session, listed)
     names = dict.fromkeys([host.name for host in listed]
                           + [name for name, _home, _category in context.store.busy_hosts()])
@@ -183,7 +183,7 @@ class _Server:
     def __init__(self, pool, context, listed, is_roomy, numbers, prospects):
         self._pool = pool
         self._admission = admission.Admission(context.clock, procfs.cpu_times, os.cpu_count() or 1,
-                                    context.store.going_count)
+                                              context.store.going_count)
         self._answered = set()          # the names of hosts that have
         # Name -> since when it is logged in to, of those that have not.
         self._knocking = {}

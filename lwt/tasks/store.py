@@ -124,8 +124,8 @@ class Store(History):
         rows = self._rows(
             "SELECT t.*, name, input, desc FROM (SELECT batch, avoid, count(*), min(id) AS first "
             "FROM task "
-                          "INDEXED BY task_waiting WHERE state = 'new' GROUP BY batch, avoid) AS t "
-                          'JOIN batch ON batch.id = t.batch ORDER BY first')
+            "INDEXED BY task_waiting WHERE state = 'new' GROUP BY batch, avoid) AS t "
+            'JOIN batch ON batch.id = t.batch ORDER BY first')
         return [Group(*row[:6], desc=_desc(row[6])) for row in rows]
 
     def active(self):
@@ -138,7 +138,7 @@ class Store(History):
         """{state or, of those done, outcome: number of tasks}."""
         return dict(self._rows(
             "SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
-                               'GROUP BY state, outcome'))
+            'GROUP BY state, outcome'))
 
     def going_count(self):
         """The number of tasks that are neither done nor waiting for somebody."""
@@ -173,7 +173,7 @@ class Store(History):
         """The Leftovers on a host that are due."""
         rows = self._rows(
             'SELECT key, host, home, category, verb FROM leftover WHERE host = ? AND due <= ?',
-                          (name, self._clock()))
+            (name, self._clock()))
         return [Leftover(*row) for row in rows]
 
     def history(self, number):
@@ -187,7 +187,7 @@ class Store(History):
         return self._rows(
             'SELECT number, host, started, ended, "end", code, reason, wall, cpu, received FROM '
             'attempt '
-                          'WHERE task = ? ORDER BY number, ended', (number,))
+            'WHERE task = ? ORDER BY number, ended', (number,))
 
     def accounts(self, by):
         """The Accounts of all attempts that are remembered, by 'name' or by 'host'; those that did
@@ -211,7 +211,7 @@ class Store(History):
             self._rows(
                 'SELECT 1 FROM task JOIN batch ON batch.id = task.batch WHERE input = ? AND (%s) '
                 'LIMIT 1' % states,
-                       (name,)))
+                (name,)))
 
     def inputs(self):
         """The inputs of all tasks that are remembered."""
@@ -223,8 +223,8 @@ class Store(History):
         for name, number in self._rows(
                 'SELECT input, task.id FROM task JOIN batch ON batch.id = task.batch WHERE state '
                 'IN '
-                                       "('new', 'held', 'launching', 'withdrawing') ORDER BY "
-                                       "task.id"):
+            "('new', 'held', 'launching', 'withdrawing') ORDER BY "
+            "task.id"):
             found.setdefault(name, []).append(number)
         return found
 
@@ -246,7 +246,7 @@ class Store(History):
         return self._rows(
             'SELECT host, home, category FROM task WHERE state IN (%s) UNION SELECT host, home, '
             'category '
-                          'FROM leftover UNION SELECT host, home, category FROM copy' % _BUSY)
+            'FROM leftover UNION SELECT host, home, category FROM copy' % _BUSY)
 
     def of_key(self, key):
         """(the Task that a key is of, how the attempt that it is of ended); None, '' where that is
@@ -256,7 +256,7 @@ class Store(History):
         task = next(iter(self._tasks('task.uuid = ?', (name,))), None)
         ends = self._rows(
             'SELECT "end" FROM attempt WHERE task = ? AND number = ? ORDER BY ended DESC LIMIT 1',
-                          (task.id, number)) if task is not None else []
+            (task.id, number)) if task is not None else []
         return task, ends[0][0] if ends else ''
 
     def copies(self, host):
@@ -318,7 +318,7 @@ class Store(History):
                 waiting = self._tasks(
                     "task.state = 'new' AND task.batch = ? AND task.avoid = ? ORDER BY task.id "
                     "LIMIT ?",
-                                      (group.batch, group.avoid, count))
+                    (group.batch, group.avoid, count))
                 placed += [self._change(task, 'place', 'launching', 'placed on %s' % host.name,
                                         host=host.name, home=host.home,
                                         category=host.category, boot=boot, host_id=host_id, end='',
@@ -362,8 +362,8 @@ class Store(History):
             if changed is not None and task.host:
                 self._db.execute(
                     'INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', (
-                    task.id, task.attempt, task.host, task.started, now, end, code, reason,
-                    task.wall, task.cpu, received))
+                        task.id, task.attempt, task.host, task.started, now, end, code, reason,
+                        task.wall, task.cpu, received))
                 if leave:
                     self._leave(task, 'clean' if leave == 'keep' else leave,
                                 NEVER if leave == 'keep' else 0)
@@ -390,7 +390,7 @@ class Store(History):
         mark = ' %d ' % task.id
         for number, after, reason in self._rows(
                 "SELECT id, after, reason FROM task WHERE state = 'held' AND after LIKE ?",
-                                                ('%' + mark + '%',)):
+            ('%' + mark + '%',)):
             if outcome == 'success':
                 left = after.replace(mark, ' ').strip()
                 is_suspended = reason == 'suspended'        # by its user: it waits for him too
@@ -415,7 +415,7 @@ class Store(History):
         """
         rows = self._rows(
             'SELECT key, host, home FROM leftover WHERE key > ? AND key < ? AND due >= ?',
-                          _keys(task.uuid) + (NEVER,))
+            _keys(task.uuid) + (NEVER,))
         return sorted((int(key.rpartition('.')[2]), host, home) for key, host, home in rows)
 
     def unplace(self, task, reason, was_sent):
@@ -486,7 +486,7 @@ class Store(History):
             self._db.execute(
                 "INSERT OR REPLACE INTO leftover SELECT input, host, home, category, 'drop', 0 "
                 "FROM copy "
-                             'WHERE input = ?', (name,))
+                'WHERE input = ?', (name,))
             self._db.execute('DELETE FROM copy WHERE input = ?', (name,))
 
     def leave(self, left):
@@ -515,9 +515,9 @@ class Store(History):
             self._db.execute(
                 'UPDATE task SET uuid = ?, attempt = ?, state = ?, host = ?, home = ?, category = '
                 '?, boot = ?, '
-                             'host_id = ?, started = ? WHERE id = ?',
+                'host_id = ?, started = ? WHERE id = ?',
                 (name, int(attempt), 'running', host.name, host.home,
-                                                                      host.category, boot, host_id,
+                 host.category, boot, host_id,
                  self._clock(), number))
 
     def cleaned(self, leftover, keep_days):
@@ -529,7 +529,7 @@ class Store(History):
             if leftover.verb in ('clean', 'purge'):
                 self._db.execute(
                     'UPDATE leftover SET verb = ?, due = ? WHERE key = ? AND host = ? AND home = ?',
-                                 ('forget', self._clock() + keep_days * 86400) + where)
+                    ('forget', self._clock() + keep_days * 86400) + where)
             else:
                 self._db.execute('DELETE FROM leftover WHERE key = ? AND host = ? AND home = ?',
                                  where)

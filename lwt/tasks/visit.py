@@ -281,7 +281,7 @@ class _Visitor:
         watched = plain_seconds(CPU_WATCHED if watches else 0) if self._is_stale(host) else '-'
         words = requests.control_words(self._context.session, host.home, request, wait,
                                        BULKY if wants_results else 0, watched,
-                                      self._places(host))
+                                       self._places(host))
         stall = wait + CALL_GRACE + kill_time + (settings.stall if request.size else 0)
         return (yield from self._channel.ask(words, request.data, inbox, stall))
 
