@@ -4,7 +4,7 @@ children alive.
 A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or
 a Sleep, which takes none.  It gets the Command's Result.  For a Command that is to live beside what
 follows it gets the Child as soon as that has begun, which is ended (Child.kill, Child.hang_up, or
-waited for by Ended) by the flow before it returns; if it never begins, the Result.  What a flow
+waited for by AwaitEnd) by the flow before it returns; if it never begins, the Result.  What a flow
 returns is its report.  Flows never print, and a test drives one with flow.send(result) and no
 process at all.
 

@@ -23,12 +23,7 @@ def main(name, argv, make_env):
                     'Show cpu (100 is one core), load, memory and disk (GB) and tasks of hosts, '
                     'the busiest first.\nWithout a selection, of all available hosts.',
                     EXAMPLES).add_selection()
-    parser.add_argument('--watch', action='store_true',
-                        help='repeat; on a terminal, redraw in place')
-    parser.add_argument('--every', metavar='SEC', default='5',
-                        help='seconds between rounds of --watch (default 5)')
-    parser.add_argument('--json', action='store_true',
-                        help='print one JSON object per line and host')
+    parser.add_rounds(5)
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))

@@ -300,6 +300,15 @@ class Parser(argparse.ArgumentParser):
         group.add_argument('-a', dest='everything', action='store_true', help='all available hosts')
         return self.add_options('fanout', 'connect_timeout', 'hello_timeout')
 
+    def add_rounds(self, every):
+        """Take the options of a table that can be repeated.  every: the default in seconds."""
+        self.add_argument('--watch', action='store_true',
+                          help='repeat; on a terminal, redraw in place')
+        self.add_argument('--every', metavar='SEC', default=str(every),
+                          help='seconds between rounds of --watch (default %d)' % every)
+        self.add_argument('--json', action='store_true',
+                          help='print one JSON object per line and host')
+
     def parse(self, argv):
         """(parsed, words): argparse's namespace, and what is no option; all after "--" is words.
         Raises UsageError.

@@ -36,12 +36,7 @@ def main(name, argv, make_env):
     parser.add_selection()
     parser.add_argument('--limit', metavar='KBIT', default='0',
                         help='maximum rate per host and direction in kbit/s (default: no limit)')
-    parser.add_argument('--watch', action='store_true',
-                        help='repeat; on a terminal, redraw in place')
-    parser.add_argument('--every', metavar='SEC', default='60',
-                        help='seconds between rounds of --watch (default 60)')
-    parser.add_argument('--json', action='store_true',
-                        help='print one JSON object per line and host')
+    parser.add_rounds(60)
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     refuse_words(parser, words + (parsed.rest or []))

@@ -79,10 +79,10 @@ def details(workspace, store, task, environ):
                % (host, _kept_path(task, attempt, home)))
     attempts = store.attempts(task.id)
     if attempts:
+        rows = [(number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
+                for number, host, _began, _end, end, code, reason, wall, cpu, received in attempts]
         yield from writer.table(
-            ('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), [
-                (number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
-                for number, host, _started, _ended, end, code, reason, wall, cpu, received in attempts])
+            ('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), rows)
     for when, text in store.history(task.id):
         yield '%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)),
                           writer.printable_line(os.fsencode(text), 400))

@@ -108,8 +108,8 @@ class Executor:
     source: take() gives the next Job, None when there is none yet (call more() when there is) or no
     more; left(), how many there are, and total(), how many there were, as far as anybody knows;
     close(), it is not read any more.  floor: gives speakers.  environ: the commands' environment.
-    on_end(Ended) hears of each job; sink_of(job, speaker) may put something between a command and
-    its speaker.
+    on_end(JobResult) hears of each job; sink_of(job, speaker) may put something between a command
+    and its speaker.
     """
 
     def __init__(self, run, plan, floor, environ, source, on_end,
@@ -229,7 +229,7 @@ class Executor:
     # -- a job -------------------------------------------------------------------------------------
 
     def _attempt(self, trial):
-        """Flow: one attempt of a job; returns an Ended."""
+        """Flow: one attempt of a job; returns a JobResult."""
         started = time.time()
         made = []
         result = yield Later(lambda: self._command(trial, made))

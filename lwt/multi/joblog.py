@@ -158,7 +158,8 @@ class Records:
         return path
 
     def write(self, ended):
-        """Keep what became of a job (executor.Ended); one that lwt stopped is none that was done.
+        """Keep what became of a job (executor.JobResult); one that lwt stopped is none that was
+        done.
         """
         tee = self._open.pop(ended.job.number, None)
         if tee is not None:

@@ -50,7 +50,7 @@ ROOM_KEPT = 1 << 30
 MEMBERS = 10 ** 6               # of what a host sends at once
 LINKS = 10 ** 5                 # symbolic links among them
 DEPTH = 100                     # parts of the name of one
-# That they may make beside one for each block of 512 bytes that was sent.
+# Directories that a stream may make, beside one for each block of 512 bytes that was sent.
 DIRECTORIES = 1000
 REFUSALS = 1000                 # lines about members that are not taken
 HEADER = 1 << 14                # bytes of a pax header or of a long name

@@ -16,7 +16,7 @@ from lwt.workspace import files
 
 
 def carry(context, item):
-    """Flow: carry an requests.LargeTransfer; returns a visit.Report.  busy: another lwt is carrying
+    """Flow: carry a requests.LargeTransfer; returns a visit.Report.  busy: another lwt is carrying
     something there.
     """
     host = item.host

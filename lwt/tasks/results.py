@@ -112,7 +112,7 @@ class Books:
         yield from local_work.remove(self._part)
 
     def unpack(self, inbox, wanted, host):
-        """Flow: check what came in an requests.Inbox, unpack it beside its place, and sync it;
+        """Flow: check what came in a requests.Inbox, unpack it beside its place, and sync it;
         returns a Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError for what this
         machine cannot do; what the host is to blame for is the problem of the Parcel.
         """

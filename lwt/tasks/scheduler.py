@@ -105,7 +105,7 @@ class _LargeTransfers:
         return any(item.name == name for item in self._items)
 
     def start(self, item):
-        """Carry an requests.Bulky, unless that is being done, or done enough."""
+        """Carry a requests.LargeTransfer, unless that is being done, or done enough."""
         alike = [other for other in self._items if other.name == item.name]
         most = item.of.count if item.kind == 'input' else 1
         _times, due = self._failed.get((item.name, item.host), (0, 0))

@@ -551,14 +551,14 @@ class _Visitor:
 
 
 class _Left:
-    """What a host has left while tasks are given to it: of its Room, and of its memory and disk
-    where it told of them.
+    """What a host has left while tasks are given to it: of its FreeSlots, and of its memory and
+    disk where it told of them.
     """
 
     def __init__(self, has, load, there, now, more):
         self._all = 0 if has.reasons else has.slots
         self._slots = self._all - _slots_of(there, self._all)
-        # That take one slot, after others.
+        # Tasks of one slot that may wait there for a free one.
         self._more = more if all(task.desc.slots == 1 for task in there) else 0
         self._memory = math.inf if load.free_memory is None else load.free_memory
         self._disk = math.inf if load.free_disk is None else load.free_disk
