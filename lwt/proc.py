@@ -28,11 +28,12 @@ import math
 import os
 import resource
 import signal
-from typing import NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from lwt import procfs
 
 READ_SIZE = 65536
+PROGRESS_EVERY = 1.0        # seconds between two calls of Command.progress
 MARKER = procfs.MARKER.encode()
 NEW_PIPE = 4096             # bytes that a new pipe takes at once, everywhere
 RATE_STEP = 0.25            # seconds that one read or write may take of a limited rate
@@ -56,9 +57,12 @@ class Command(NamedTuple):
     raw file: b'' is its end, None means that it has nothing yet and is to be asked again when the
     child has said something, or when it calls its wake(), which it is given. lifeline: seconds
     between heartbeats on the child's standard input, which then stays open as long as lwt lives.
-    hello: how long sink.started may be false.  stall: how long no byte may move.  rate: bytes a
-    second, in each direction. sink: an object with feed(stream, data), stream being 'stdout' or
-    'stderr', and the attribute started; feed may return True: no more is wanted.  Without a sink
+    hello: how long sink.started may be false.  stall: how long no byte may move.  progress: for a
+    child that moves its bytes by itself, as scp does: called with its process number every second;
+    a number that is not the last one counts as a byte that moved, and None ends the child (status
+    'unwanted').  rate: bytes a second, in each direction. sink: an object with feed(stream, data),
+    stream being 'stdout' or 'stderr', and the attribute started; feed may return True: no more is
+    wanted.  Without a sink
     the output is kept, up to limit bytes a stream, in the Result. gate: for flow.Pool: a flow.Gate
     that it has to pass. beside: for flow.Pool: whether it is to live beside what follows it: '',
     'slot' (it keeps its slot) or 'background'. tied: for flow.Pool: a Child in the background; when
@@ -78,6 +82,7 @@ class Command(NamedTuple):
     timeout: float = 0.0
     hello: float = 0.0
     stall: float = 0.0
+    progress: Optional[Callable] = None
     rate: float = 0.0
     grace: float = 5.0
     drain: float = 2.0
@@ -224,6 +229,8 @@ class Child:
             self._later(command.hello, self._check_hello)
         if command.stall:
             self.expect(command.stall)
+        if command.progress:
+            self._later(PROGRESS_EVERY, self._ask_progress, None)
 
     def _later(self, seconds, callback, *args):
         def fire():
@@ -261,6 +268,16 @@ class Child:
             self._stall_timer = self._later(left, self._check_stall)
         else:
             self.stop('stalled')
+
+    def _ask_progress(self, last):
+        """Ask how far the child has come; last: the answer before."""
+        number = self._command.progress(self._popen.pid)
+        if number is None:
+            self.stop('unwanted')
+            return
+        if number != last:
+            self._moved_at = self._loop.time()
+        self._later(PROGRESS_EVERY, self._ask_progress, number)
 
     def expect(self, stall):
         """From now on, end it when no byte moves for so many seconds; 0: it may be silent."""

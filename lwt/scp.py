@@ -1,68 +1,103 @@
-"""scp: how its command line is built.  Pure.
+"""scp and sftp: how their command lines are built.  Pure.
 
-put and get do not go through scp (transfer.py says why); this is what a copy by scp would have to
-know.
+What is known of scp's quoting (tried with OpenSSH 9.2, over SFTP and with -O; older versions behave
+as with -O):
 
-What is known of its quoting (tried with OpenSSH 9.2, by SFTP and with -O; older versions are like
--O):
+  download  The remote path is a pattern.  A backslash makes any character literal, in both
+            protocols; but with -O, a backslash and a newline are removed by the remote shell.
+  upload    The remote path is literal over SFTP and is read by a shell with -O, so no spelling of
+            an unusual path is right in both.  An upload that may use -O therefore goes to a path
+            of plain characters, and a script moves it to its place.
+  local     A path with a colon before any slash is read as HOST:PATH; an absolute path never is.
 
-  GET   the remote path is a pattern: it globs, and a backslash makes any character literal, in
-        both modes.
-  PUT   the remote path is literal by SFTP and is read by a shell with -O: no spelling of an odd
-        path is right in both.
-        So a put always goes to a path of plain characters, and a script moves it where it belongs.
-  local a path with a colon before any slash is taken for HOST:PATH; absolute paths never are.
+What is known of batches of sftp: a word in double quotes is literal, except that a backslash
+escapes a double quote and a backslash; a command is one line, so no path can contain a newline.
 
 For the host that is this machine, cp does the same.
 """
 
+import os
 import re
 
 from lwt.errors import UsageError
 from lwt.ssh import options, require_program
 
+# How scp talks to the host: as its version prefers, over SFTP, or in the old protocol of rcp.
+DEFAULT, SFTP, LEGACY = (), ('-s',), ('-O',)
+
 _PLAIN = re.compile(r'[A-Za-z0-9_./+-]+')
-_ODD = re.compile(r'([^A-Za-z0-9_./+-])')
+_UNUSUAL = re.compile(r'([^A-Za-z0-9_./+-])')
+# With a pattern, these characters keep their meaning.
+_UNUSUAL_IN_PATTERN = re.compile(r'([^A-Za-z0-9_./+*?\[\]-])')
 
 
 def is_plain(path):
-    """May a put go there?  (No shell and no pattern would read anything into it.)"""
+    """Is a path free of characters that a shell or a pattern would interpret?"""
     return bool(_PLAIN.fullmatch(path)) and not path.startswith('-')
 
 
-def put(transport, host, sources, directory, limit_kbit=0):
-    """Copy local files and directories into a directory of a host.
+def upload_argv(transport, host, sources, directory, limit_kbit=0, protocol=DEFAULT):
+    """The command line that copies local files and directories into a directory of a host.
 
-    sources: absolute local paths.  directory: a plain path (is_plain).  limit_kbit: kilobits a
-    second, 0 for no limit.
+    sources: absolute local paths.  directory: on the host; a plain path (see is_plain) unless the
+    protocol is SFTP.  limit_kbit: maximum rate in kbit/s, 0 for none.
+    Raises UsageError for a directory that is not plain.
     """
-    if not is_plain(directory):
+    if protocol != SFTP and not is_plain(directory):
         raise UsageError('%s: not a plain path' % directory)
     if host.is_local:
         return ('cp', '-RLp', '--') + tuple(sources) + (directory + '/',)
-    return _argv(transport, limit_kbit) + tuple(sources) + ('%s:%s/' % (_address(host), directory),)
+    return _argv(transport, limit_kbit, protocol) + tuple(sources) + (
+        '%s:%s/' % (_address(host), directory),)
 
 
-def get(transport, host, paths, directory, limit_kbit=0):
-    """Copy files and directories of a host into a local directory.
+def download_argv(transport, host, paths, directory, limit_kbit=0, protocol=DEFAULT,
+                  is_pattern=False):
+    """The command line that copies files and directories of a host into a local directory.
 
-    paths: absolute or relative to the login directory, taken literally.  directory: an absolute
-    local path.
+    paths: absolute or relative to the login directory.  They are literal unless is_pattern: then
+    the host expands * ? [ ] in them.  directory: an absolute local path.
     """
     if host.is_local:
         return ('cp', '-RLp', '--') + tuple(paths) + (directory + '/',)
-    remote = tuple('%s:%s' % (_address(host), _ODD.sub(r'\\\1', path)) for path in paths)
-    return _argv(transport, limit_kbit) + remote + (directory + '/',)
+    unusual = _UNUSUAL_IN_PATTERN if is_pattern else _UNUSUAL
+    remote = tuple('%s:%s' % (_address(host), unusual.sub(r'\\\1', path)) for path in paths)
+    return _argv(transport, limit_kbit, protocol) + remote + (directory + '/',)
 
 
-def _argv(transport, limit_kbit):
+def batch_argv(transport, host):
+    """The command line of an sftp that reads its commands from standard input."""
+    program = os.path.join(os.path.dirname(transport.scp), 'sftp')
+    require_program(transport.scp and program, 'sftp', transport.path)
+    return (program,) + _quiet_options(transport) + ('-b', '-', '--', _address(host))
+
+
+def batch_word(path):
+    """A path as one literal word of a batch command.  Raises UsageError if it has a newline."""
+    if '\n' in path:
+        raise UsageError('%r: sftp cannot rename a path with a newline' % path)
+    return '"%s"' % path.replace('\\', r'\\').replace('"', r'\"')
+
+
+def batch_pattern(path):
+    """A path as one word of a batch command that expands patterns, such as rm; a newline in it is
+    matched as any character.
+    """
+    return ''.join('?' if char == '\n' else _UNUSUAL.sub(r'\\\1', char) for char in path)
+
+
+def _argv(transport, limit_kbit, protocol):
     require_program(transport.scp, 'scp', transport.path)
     limit = ('-l', '%d' % limit_kbit) if limit_kbit else ()
-    return (transport.scp, '-q', '-r', '-p') + options(transport) + limit + ('--',)
+    return ((transport.scp, '-r', '-p') + protocol + _quiet_options(transport) + limit + ('--',))
+
+
+def _quiet_options(transport):
+    """No progress meter, and only errors on standard error."""
+    return ('-q', '-o', 'LogLevel=ERROR') + options(transport)
 
 
 def _address(host):
-    """HOST as scp takes it: an IPv6 address in brackets, so that its colons are not the separator.
-    """
+    """HOST as scp takes it.  An IPv6 address is in brackets, because of its colons."""
     user, at, name = host.name.rpartition('@')
     return user + at + ('[%s]' % name if ':' in name and not name.startswith('[') else name)

@@ -15,7 +15,7 @@ As a command:
     python3 -m tests.lab down DIRECTORY
 
 Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id,
-stop_sshd.
+stop_sshd, only_sftp, no_sftp, no_tar.
 """
 
 import atexit
@@ -178,6 +178,21 @@ class SshdLab:
             if text:
                 return int(text)
             time.sleep(0.01)
+
+    def reconfigure(self, name, *more, without='nothing'):
+        """Give the sshd of a host its first configuration again, with more lines, but without the
+        lines that begin so.
+        """
+        path = self.path(name, 'sshd_config')
+        with open(path) as file:
+            lines = file.read().partition('# reconfigured\n')[0].splitlines()
+        lines = [line.lstrip('#') if line.startswith('#Subsystem') else line for line in lines]
+        lines = ['#' + line if line.startswith(without) else line for line in lines]
+        with open(path, 'w') as file:
+            file.write('\n'.join(lines + ['# reconfigured'] + list(more)) + '\n')
+        os.unlink(self.home(name) + '.pid')
+        os.kill(self.listeners[name], signal.SIGHUP)
+        self._await_listeners()         # it listens before it writes that file
 
     def environment(self):
         """os.environ with what lwt needs to use this lab."""
@@ -360,6 +375,26 @@ class Lab(SshdLab):
         """Fill a home that full_disk made; it never writes more than fits there."""
         script = 'head -c %d /dev/zero >filler 2>/dev/null; true' % (FULL_DISK_KIB * 1024)
         self.inside(name, 'sh', '-c', script)
+
+    def only_sftp(self, name):
+        """Logins run no command: the account is for files only."""
+        self.reconfigure(name, 'ForceCommand internal-sftp')
+
+    def no_sftp(self, name):
+        """sshd offers no SFTP; logins run commands."""
+        self.reconfigure(name, without='Subsystem')
+
+    def no_tar(self, name):
+        """There is no tar."""
+        self.hide_program(name, 'tar')
+
+    def hide_program(self, name, program):
+        """No shell of a host finds a program."""
+        self.inside(name, 'mount', '--bind', '/dev/null', shutil.which(program))
+
+    def show_program(self, name, program):
+        """Undo hide_program."""
+        self.inside(name, 'umount', '-l', shutil.which(program))
 
     def new_boot_id(self, name):
         """The host was started anew, as far as its boot id tells."""

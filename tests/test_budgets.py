@@ -33,10 +33,10 @@ ENTRIES = {
     ('reduce.reducers', '_through_ssh'): 'what was sent, or output_limit',
     ('remote.channel', 'ask'): 'its callers, each with an entry here',
     ('remote.channel', 'attempt'): ('NOISE',),
-    ('copy.transfer', '_receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
+    ('copy.tar_get', 'receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
                                     'DIRECTORIES_ROOM',
                                     'ROOM_EVERY', 'ROOM_KEPT'),
-    ('copy.transfer', 'put'): ('LINE', 'NAME'),
+    ('copy.tar_put', 'put'): ('LINE', 'NAME'),
     ('tasks.visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }
 # Calls that take a sink for bytes of a host.

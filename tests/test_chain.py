@@ -8,7 +8,8 @@ import tempfile
 import unittest
 
 from lwt import netcat
-from lwt.copy import chain, manifest, transfer
+from lwt.copy import chain, manifest
+from lwt.copy.terms import CopyProgress, Terms
 
 NETCAT = b'address 10.0.0.1\nprogram nc\nusage: nc [-46]\n-N Shutdown the network socket\n'
 
@@ -25,7 +26,7 @@ class Orders(unittest.TestCase):
         file.write(b'x' * 100)
         file.flush()
         wanted = manifest.survey([file.name])
-        return chain.Chain(wanted, 'there', transfer.Terms(), transfer.CopyProgress(), list(rates),
+        return chain.Chain(wanted, 'there', Terms(), CopyProgress(), list(rates),
                            {name: rate for name, rate in rates.items() if rate},
                            clock=lambda: self.now)
 

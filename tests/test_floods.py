@@ -8,7 +8,8 @@ import types
 import unittest
 from unittest import mock
 
-from lwt.copy import chain, manifest, transfer
+from lwt.copy import chain, manifest, tar_get, tar_put
+from lwt.copy.terms import CopyProgress
 from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import reducers
@@ -97,11 +98,11 @@ class Floods(unittest.TestCase):
         wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
         shared = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
         sinks = {
-            'put': (lambda: transfer._Sender(wanted, transfer.CopyProgress(), {}),
+            'put': (lambda: tar_put.Sender(wanted, CopyProgress(), {}),
                     (b'need name\n', b'tick\n', b'\n', b'x' * 999)),
-            'get': (lambda: transfer._Receiver(['*'], self.scratch,
+            'get': (lambda: tar_get.Receiver(['*'], self.scratch,
                                                types.SimpleNamespace(links='', replace=True),
-                                               transfer.CopyProgress()),
+                                               CopyProgress()),
                     (b'except x\n', b'except ' + b'x' * 999 + b'\n')),
             'chain': (lambda: chain.ChainMember(shared, 'h', {}), (b'tick\n', b'x' * 999))}
         for name, (make, patterns) in sinks.items():
@@ -125,8 +126,8 @@ class Floods(unittest.TestCase):
 
     def test_SR_7_names_that_a_put_never_sent(self):
         entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]
-        sender = transfer._Sender(types.SimpleNamespace(entries=entries, text=b''),
-                                  transfer.CopyProgress(), {})
+        sender = tar_put.Sender(types.SimpleNamespace(entries=entries, text=b''),
+                                  CopyProgress(), {})
         self.feed(sender, (b'need ' + b'%06d' % number * 1000 + b'\n' for number in range(2000)))
 
     def test_SR_7_what_comes_back_of_a_partition(self):

@@ -18,19 +18,31 @@ class Puts(unittest.TestCase):
     """Copies to a host."""
 
     def test_sources_and_then_the_directory_stand_behind_two_dashes(self):
-        words = scp.put(TRANSPORT, Host('h'), ('/a b', '/c:d'), 'w/x')
+        words = scp.upload_argv(TRANSPORT, Host('h'), ('/a b', '/c:d'), 'w/x')
         self.assertEqual(after_dashes(words), ('/a b', '/c:d', 'h:w/x/'))
 
-    def test_the_options_are_sshs_own(self):
-        words = scp.put(TRANSPORT, Host('h'), ('/a',), 'w')
-        self.assertEqual(words[:4], ('/usr/bin/scp', '-q', '-r', '-p'))
-        self.assertEqual(words[4:words.index('--')], ssh.options(TRANSPORT))
+    def test_the_options_are_sshs_own_after_a_log_level_without_chatter(self):
+        words = scp.upload_argv(TRANSPORT, Host('h'), ('/a',), 'w')
+        self.assertEqual(words[:6], ('/usr/bin/scp', '-r', '-p', '-q', '-o', 'LogLevel=ERROR'))
+        self.assertEqual(words[6:words.index('--')], ssh.options(TRANSPORT))
+
+    def test_the_protocol_is_an_option(self):
+        for protocol in (scp.SFTP, scp.LEGACY):
+            with self.subTest(protocol=protocol):
+                for words in (scp.upload_argv(TRANSPORT, Host('h'), ('/a',), 'w', 0, protocol),
+                              scp.download_argv(TRANSPORT, Host('h'), ('a',), '/d', 0, protocol)):
+                    self.assertEqual(words[3:4], protocol)
+
+    def test_over_sftp_any_directory_is_literal(self):
+        words = scp.upload_argv(TRANSPORT, Host('h'), ('/a',), "/a b/'*", 0, scp.SFTP)
+        self.assertEqual(after_dashes(words), ('/a', "h:/a b/'*/"))
 
     def test_C_8_a_directory_that_is_not_plain_is_refused(self):
         for directory in ('a b', '', '-x', '~/x', 'a;b', '$x', "a'b", 'a\nb', 'w\n', '*', 'a:b',
                           '\xe9'):
             with self.subTest(directory=directory):
-                self.assertRaises(UsageError, scp.put, TRANSPORT, Host('h'), ('/a',), directory)
+                self.assertRaises(UsageError, scp.upload_argv, TRANSPORT, Host('h'), ('/a',),
+                                  directory)
 
     def test_plain_paths_are_taken(self):
         for directory in ('w', '/w/x', './.lwt/put-1', 'a+b_C.9'):
@@ -40,8 +52,8 @@ class Puts(unittest.TestCase):
     def test_a_limit_is_given_only_where_there_is_one(self):
         for limit, expected in ((0, ()), (800, ('-l', '800'))):
             with self.subTest(limit=limit):
-                words = scp.put(TRANSPORT, Host('h'), ('/a',), 'w', limit)
-                self.assertEqual(words[4 + len(ssh.options(TRANSPORT)):words.index('--')], expected)
+                words = scp.upload_argv(TRANSPORT, Host('h'), ('/a',), 'w', limit)
+                self.assertEqual(words[6 + len(ssh.options(TRANSPORT)):words.index('--')], expected)
 
 
 class Gets(unittest.TestCase):
@@ -53,7 +65,8 @@ class Gets(unittest.TestCase):
                            ('$(x);`y`', r'h:\$\(x\)\;\`y\`'), ('a\\b', r'h:a\\b'),
                            ('\xe9', 'h:\\\xe9'), ('a:b', r'h:a\:b')):
             with self.subTest(path=path):
-                self.assertEqual(after_dashes(scp.get(TRANSPORT, Host('h'), (path,), '/d')),
+                self.assertEqual(
+                    after_dashes(scp.download_argv(TRANSPORT, Host('h'), (path,), '/d')),
                                  (word, '/d/'))
 
     def test_H_12_an_ipv6_address_is_in_brackets(self):
@@ -61,10 +74,34 @@ class Gets(unittest.TestCase):
                               ('u@h', 'u@h'), ('h', 'h'),
                               ('fe80::1%eth0', '[fe80::1%eth0]')):
             with self.subTest(name=name):
-                self.assertEqual(after_dashes(scp.get(TRANSPORT, Host(name), ('x',), '/d'))[0],
+                self.assertEqual(
+                    after_dashes(scp.download_argv(TRANSPORT, Host(name), ('x',), '/d'))[0],
                                  address + ':x')
-                self.assertEqual(after_dashes(scp.put(TRANSPORT, Host(name), ('/x',), 'd'))[1],
+                self.assertEqual(
+                    after_dashes(scp.upload_argv(TRANSPORT, Host(name), ('/x',), 'd'))[1],
                                  address + ':d/')
+
+
+class Batches(unittest.TestCase):
+    """sftp with commands on its standard input."""
+
+    def test_sftp_is_beside_scp_and_reads_its_input(self):
+        words = scp.batch_argv(TRANSPORT, Host('u@::1'))
+        self.assertEqual(words[0], '/usr/bin/sftp')
+        self.assertEqual(words[-4:], ('-b', '-', '--', 'u@[::1]'))
+
+    def test_a_word_is_quoted_and_a_newline_is_refused(self):
+        for path, word in (('a b', '"a b"'), ('a"b', r'"a\"b"'), ('a\\b', r'"a\\b"'),
+                           ("*'", '"*\'"')):
+            with self.subTest(path=path):
+                self.assertEqual(scp.batch_word(path), word)
+        for path in ('a\nb', 'a\rb'):
+            with self.subTest(path=path):
+                self.assertRaises(UsageError, scp.batch_word, path)
+
+    def test_in_a_pattern_only_its_own_characters_are_not_literal(self):
+        words = scp.download_argv(TRANSPORT, Host('h'), ('a b/*?[x].$',), '/d', is_pattern=True)
+        self.assertEqual(after_dashes(words), (r'h:a\ b/*?[x].\$', '/d/'))
 
 
 class ThisMachine(unittest.TestCase):
@@ -72,13 +109,14 @@ class ThisMachine(unittest.TestCase):
 
     def test_cp_is_called_with_two_dashes_and_literal_paths(self):
         bare = ssh.Transport('', '')
-        self.assertEqual(scp.put(bare, LOCAL, ('/a b', '/c'), 'w'),
+        self.assertEqual(scp.upload_argv(bare, LOCAL, ('/a b', '/c'), 'w'),
                          ('cp', '-RLp', '--', '/a b', '/c', 'w/'))
-        self.assertEqual(scp.get(bare, LOCAL, ('-a *',), '/d'), ('cp', '-RLp', '--', '-a *', '/d/'))
+        self.assertEqual(scp.download_argv(bare, LOCAL, ('-a *',), '/d'),
+                         ('cp', '-RLp', '--', '-a *', '/d/'))
 
     def test_C_13_a_missing_scp_is_an_error_for_any_other_host(self):
         bare = ssh.Transport('/usr/bin/ssh', '', '/a')
-        for copy in (scp.put, scp.get):
+        for copy in (scp.upload_argv, scp.download_argv):
             with self.subTest(copy=copy.__name__):
                 with self.assertRaises(UsageError) as caught:
                     copy(bare, Host('h'), ('/a',), 'w')

@@ -8,6 +8,7 @@ import time
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting, read_value
 from lwt.copy import chain, manifest, transfer
+from lwt.copy.terms import TRANSPORTS, CopyProgress, GetOptions, Terms
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import writer
@@ -41,9 +42,12 @@ def main(name, argv, make_env):
     if len(words) < 2:
         raise UsageError('lwt %s: expected what to copy, and where to' % name,
                          'see lwt %s --help' % name)
+    if parsed.transport == 'scp' and parsed.links == 'keep':
+        raise UsageError('--links keep: scp can only follow symbolic links',
+                         'use --transport tar')
     chosen = env.select(parsed, workspace, settings)
     session = env.session(settings, chosen)
-    tally, terms = transfer.CopyProgress(), transfer.Terms(settings.timeout, limit)
+    tally, terms = CopyProgress(), Terms(settings.timeout, limit, parsed.transport)
     make_flow = (_put_flow if name == 'put' else _get_flow)(parsed, session, chosen, words, terms,
                                                             tally, workspace)
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
@@ -79,6 +83,10 @@ def _get_parser(name):
 def _common(parser):
     parser.add_argument('--limit', metavar='KBIT', default='0',
                         help='maximum rate per host in kbit/s')
+    parser.add_argument('--transport', choices=TRANSPORTS, default='', metavar='HOW',
+                        help='how the data travels: tar (a stream through ssh) or scp, for hosts '
+                             'without tar and accounts that allow only sftp (default: copy= in the '
+                             'host list, else tar)')
     parser.add_argument('--links', choices=LINKS, default='follow', metavar='WHAT',
                         help='symbolic links: follow (default), keep or skip')
     return parser.add_options('timeout', 'stall', 'grace')
@@ -87,12 +95,14 @@ def _common(parser):
 def _put_flow(parsed, session, chosen, words, terms, tally, workspace):
     local, target = list(map(files.user_path, words[:-1])), words[-1]
     _check_target(target)
-    if parsed.chain and (parsed.star or parsed.per_host):
-        raise UsageError('--chain and %s exclude each other'
-                         % ('--star' if parsed.star else '--per-host'))
+    others = {'--star': parsed.star, '--per-host': parsed.per_host,
+              '--transport scp': parsed.transport == 'scp'}
+    for option, is_given in others.items():
+        if parsed.chain and is_given:
+            raise UsageError('--chain and %s exclude each other' % option)
     if not parsed.per_host:
         same = manifest.survey(local, parsed.links)
-        if _is_chain(parsed, same, chosen):
+        if _is_chain(parsed, same, chosen, terms):
             names = [host.name for host in chosen]
             shared = chain.Chain(same, target, terms, tally, names, _rates(workspace, names))
             return lambda host: chain.put(shared, session, host)
@@ -108,14 +118,15 @@ def _put_flow(parsed, session, chosen, words, terms, tally, workspace):
                          else _nothing_for(host, local))
 
 
-def _is_chain(parsed, wanted, chosen):
+def _is_chain(parsed, wanted, chosen, terms):
     """Is it to go from host to host?"""
     if any(host.is_local for host in chosen):
         if parsed.chain:
             raise UsageError('--chain: only to hosts that are other machines')
         return False
     is_large = len(wanted.entries) == 1 and wanted.entries[0].size >= chain.LARGE
-    return parsed.chain or is_large and not parsed.star and len(chosen) >= 3
+    is_by_tar = all(terms.transport_for(host) == 'tar' for host in chosen)
+    return parsed.chain or is_large and is_by_tar and not parsed.star and len(chosen) >= 3
 
 
 def _rates(workspace, names):
@@ -159,7 +170,7 @@ def _get_flow(parsed, session, chosen, words, terms, tally, _workspace):
     remote, local = words[:-1], files.user_path(words[-1])
     for path in remote:
         _check_target(path)
-    options = transfer.GetOptions(parsed.force, parsed.links)
+    options = GetOptions(parsed.force, parsed.links)
     targets = {host: os.path.join(os.path.abspath(local), 'd.' + host.name.replace('/', '_'))
                for host in chosen}
     for target in targets.values():
@@ -198,6 +209,7 @@ class _Copies:
         self._verdicts = {}
         self._error = None              # the first LwtError of a flow
         self._timer = None
+        self._has_hint = False
 
     def run(self, chosen, make_flow):
         """Copy to or from all hosts; returns the exit code."""
@@ -222,8 +234,11 @@ class _Copies:
             self._error = self._error or report
             report = verdicts.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
         self._verdicts[host.name] = report
-        if self._env.verbose or not report.ok:
+        if self._env.verbose or not report.ok or report.is_unverified:
             self._out.say('%s: %s' % (host.name, report.reason))
+        if 'sftp' in report.reason and report.kind == 'refused' and not self._has_hint:
+            self._has_hint = True
+            self._out.say('hint: use --transport scp for an account that allows only sftp')
         if len(self._verdicts) == self._count:
             self._finish()
 

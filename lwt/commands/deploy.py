@@ -14,6 +14,7 @@ from typing import NamedTuple
 from lwt.commands import exit_codes, zipapp
 from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.copy import manifest, transfer
+from lwt.copy.terms import CopyProgress, Terms
 from lwt.errors import Cancelled, HostError
 from lwt.flow import running
 from lwt.output import writer
@@ -87,8 +88,8 @@ def _to_host(session, host, wanted, digest):
         with (yield from login.connected(session, host)) as session:
             yield from _script(session, host, 'prepare')
             verdict = yield from transfer.put(session, host, wanted, '.',
-                                              transfer.Terms(session.settings.timeout),
-                                              transfer.CopyProgress())
+                                              Terms(session.settings.timeout),
+                                              CopyProgress())
             if not verdict.ok:
                 raise HostError(host.name, verdict)
             answer = yield from _script(session, host, 'check')

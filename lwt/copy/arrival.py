@@ -7,6 +7,7 @@ locked, and then renamed.  All of it may take long and is done by a child proces
 
 import contextlib
 import os
+import stat
 from typing import NamedTuple
 
 from lwt.copy import manifest, tarstream
@@ -39,6 +40,8 @@ class Delivery(NamedTuple):
 
     directory: where it is to be.  part: a directory there; the stream is a file in it.
     tar_code, complaint: how tar ended, '' where that is not known, and its first complaint.
+    is_unpacked: no stream came, but the files themselves, in part/new.  is_unverified: the host
+    told no digests, and the caller has compared the sizes.
     """
 
     directory: str
@@ -48,11 +51,18 @@ class Delivery(NamedTuple):
     complaint: str
     may_replace: bool
     keeps_links: bool
+    is_unpacked: bool = False
+    is_unverified: bool = False
 
 
 def stream_path(part):
     """Where the stream is kept until it is unpacked."""
     return os.path.join(part, 'stream')
+
+
+def new_path(part):
+    """Where the files themselves are kept until they are moved into place."""
+    return os.path.join(part, 'new')
 
 
 def existing_text(directory, name):
@@ -96,8 +106,8 @@ def accept(argument):
         if not delivery.may_replace and os.path.lexists(place):
             failures.append(existing_text(delivery.directory, one.name))
             continue
-        new, aside = os.path.join(delivery.part, 'new', one.name), os.path.join(delivery.part,
-                                                                                'old', one.name)
+        new = os.path.join(new_path(delivery.part), one.name)
+        aside = os.path.join(delivery.part, 'old', one.name)
         with _blaming(delivery, failures):
             _swap(new, place, aside)
             copied += one.files
@@ -118,9 +128,12 @@ def _blaming(delivery, failures):
 
 def _verified(delivery, failures):
     """Unpack the stream; returns the Announced that came whole and as they are on the host."""
-    for name in ('old', 'new'):
-        os.mkdir(os.path.join(delivery.part, name), 0o700)
-    problem = _unpack(delivery)
+    os.mkdir(os.path.join(delivery.part, 'old'), 0o700)
+    if delivery.is_unpacked:
+        problem = _check_unpacked(delivery)
+    else:
+        os.mkdir(new_path(delivery.part), 0o700)
+        problem = _unpack(delivery)
     is_one = len(delivery.announced) == 1
     if problem or not delivery.tar_code:
         if is_one and _says_changed(delivery.complaint):
@@ -159,13 +172,32 @@ def _unpack(delivery):
 
     path = stream_path(delivery.part)
     try:
-        refused = tarstream.unpack(path, os.path.join(delivery.part, 'new'), place)
+        refused = tarstream.unpack(path, new_path(delivery.part), place)
     except Refused as refusal:
         return 'what arrived is no sound tar archive (%s)' % refusal
     os.unlink(path)
     if strangers:
         return 'it sent what nobody asked for: %s' % printable(strangers[0])
     return 'not taken: %s' % refused[0] if refused else ''
+
+
+def _check_unpacked(delivery):
+    """Check what scp has brought, and make its modes those of an unpacked stream; returns what is
+    wrong with it, or ''.
+    """
+    new = new_path(delivery.part)
+    names = {one.name for one in delivery.announced}
+    for name in os.listdir(new):
+        if name not in names:
+            return 'it sent what nobody asked for: %s' % printable(name)
+    for root, dirs, found in os.walk(new):
+        for name in dirs + found:
+            path = os.path.join(root, name)
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISLNK(mode):
+                needed = 0o700 if stat.S_ISDIR(mode) else 0o400
+                os.chmod(path, mode & 0o777 & ~files.current_umask() | needed)
+    return ''
 
 
 def _finder(announced):
@@ -191,7 +223,7 @@ def _finder(announced):
 
 def _difference(delivery, one):
     """Compare what was unpacked with what was announced and sent; returns what is wrong, or ''."""
-    path = os.path.join(delivery.part, 'new', one.name)
+    path = os.path.join(new_path(delivery.part), one.name)
     if not os.path.lexists(path):
         return 'it did not come'
     try:
@@ -202,8 +234,12 @@ def _difference(delivery, one):
     if count < one.files or size < one.bytes:
         return ('%s: %d of %d files, %d of %d bytes arrived'
                 % (CHANGED, count, one.files, size, one.bytes))
-    if (os.path.islink(path)
-        or one.digest == manifest.contents(entries, one.digest.partition(' ')[0])):
+    if os.path.islink(path) or delivery.is_unverified:
+        return ''
+    kind = one.digest.partition(' ')[0]
+    # A tar stream has its own names; scp may have changed them.
+    if one.digest == (manifest.identity(entries, one.name, kind) if delivery.is_unpacked
+                      else manifest.contents(entries, kind)):
         return ''
     return CHANGED
 

@@ -28,6 +28,7 @@ from typing import Callable, NamedTuple
 
 from lwt import netcat
 from lwt.copy import manifest, transfer
+from lwt.copy.terms import done, refused
 from lwt.remote import budgets, call, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded, whole_seconds
 
@@ -363,7 +364,7 @@ def put(chain, session, host):
     session = session.at(host)
     member, verdict = yield from _take_part(chain, session, host)
     if member.problem:
-        return transfer.refused(member.problem)
+        return refused(member.problem)
     if (member.fed_by and not member.is_placed
         and (verdict.kind, verdict.reason) == ('failed', MISMATCH)):
         chain.suspect(member.fed_by)
@@ -379,7 +380,7 @@ def put(chain, session, host):
     copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
     chain.tally.copied += copied
     chain.tally.unchanged += unchanged
-    return transfer.done(copied, unchanged)
+    return done(copied, unchanged)
 
 
 def _take_part(chain, session, host):

@@ -203,11 +203,12 @@ def _file_entry(path, name):
             digest = sha256(iter(lambda: file.read(READ_SIZE), b''))
     except OSError as error:
         raise files.read_error(printable(path, 200), error)
-    return Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777, int(info.st_mtime), _version(info),
+    return Entry(name, path, stat.S_IMODE(info.st_mode) & 0o777, int(info.st_mtime), version(info),
                  digest)
 
 
-def _version(info):
+def version(info):
+    """What tells whether a file has changed since it was hashed; info: its os.stat_result."""
     return info.st_size, info.st_mtime_ns
 
 
@@ -256,7 +257,7 @@ def content(entry, at=0, most=CHUNK):
                     break
                 left -= len(chunk)
                 yield chunk
-            if left or _version(os.fstat(file.fileno())) != entry.version:
+            if left or version(os.fstat(file.fileno())) != entry.version:
                 raise Changed('%s: changed while it was read' % printable(entry.path, 200))
     except OSError as error:
         raise Changed('%s: %s' % (printable(entry.path, 200), error.strerror))
@@ -279,15 +280,32 @@ def contents(entries, kind, known=None):
             % (sums[0][0] if is_one else cksum(sorted(b'%d %d\n' % line for line in sums))))
 
 
-def identity(entries, name):
+def identity(entries, name, kind='sha256'):
     """What `identity` of sh/get.sh prints of a tree called so, the Entries of which are those of a
     single thing.
     """
-    names = sorted(b'\n'.join(os.fsencode('./' + name + entry.name[len('./it'):])
-                              for entry in entries).split(b'\n'))
-    return ('sha256 '
-            + sha256([contents(entries, 'sha256').encode() + b'\n',
-                      b''.join(line + b'\n' for line in names)]))
+    names = ['./' + name + entry.name[len('./it'):] for entry in entries]
+    lines = [contents(entries, kind).encode()] + _sorted_lines(names)
+    return digest_of(b''.join(line + b'\n' for line in lines), kind)
+
+
+def names_digest(entries, kind):
+    """What `find . | sort | digest` prints in a directory that holds these Entries only."""
+    names = {'.'}
+    for entry in entries:
+        parts = entry.name.split('/')
+        names.update('/'.join(parts[:count]) for count in range(2, len(parts) + 1))
+    return digest_of(b''.join(line + b'\n' for line in _sorted_lines(names)), kind)
+
+
+def _sorted_lines(names):
+    """Names as lines (a newline in one makes two of it), sorted by bytes."""
+    return sorted(b'\n'.join(map(os.fsencode, names)).split(b'\n'))
+
+
+def digest_of(data, kind):
+    """The digest of bytes as `digest` of sh/lib.sh prints it; kind: sha256 or cksum."""
+    return 'sha256 ' + sha256([data]) if kind == 'sha256' else 'cksum %d' % cksum([data])
 
 
 def sha256(chunks):

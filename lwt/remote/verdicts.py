@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
     people.  ran: 'no' (certainly not started), 'maybe', 'yes'. is_dropped: sshd dropped the login
     because it was busy; see ssh_messages.LoginFailure. is_cut: lwt ended the command because it
     printed too much. is_over_budget: the host passed a budget, as no script of lwt's does; see
-    budgets.
+    budgets. is_unverified: a copy was made, but no digest could be compared.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class Verdict(NamedTuple):
     is_dropped: bool = False
     is_cut: bool = False
     is_over_budget: bool = False
+    is_unverified: bool = False
 
     @property
     def ok(self):

@@ -54,6 +54,13 @@ def bounded(text, low, high):
     return int(text) if _TOLD.fullmatch(text) and low <= int(text) <= high else None
 
 
+def copy_transport(text):
+    """How a host gets copies: tar or scp."""
+    if text not in ('tar', 'scp'):
+        raise ValueError('expected tar or scp')
+    return text
+
+
 def count(text):
     """A whole number, 0 or more; 1e6 is one."""
     if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII):
@@ -215,7 +222,7 @@ HOST_KEYS = (tuple(option.key for option in OPTIONS if option.key.startswith(('m
 
 # Other keys of a host's line that have a meaning, and how they are read.  Any further key is a
 # column of the user's own, for %{KEY} of exec.
-HOST_READERS = {'slots': slots}
+HOST_READERS = {'slots': slots, 'copy': copy_transport}
 
 # Variables of lwt that are no options: those that it sets for what it runs, and those of its tests.
 VARIABLES = frozenset('LWT_' + name for name in (

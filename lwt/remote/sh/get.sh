@@ -1,22 +1,24 @@
 # Send files and directories: what comes, and tar archives, one after the other.
 #
-# It is run under the guard, in the host's home, and writes no file, for the disk may be full. $1
-# what the master has already: identities, separated by blanks $2 symbolic links: follow, keep or
-# skip $3 a number, and as many names that are there and must not be replaced then paths, in which *
-# ? [ ] are expanded; ~ and relative ones are as everywhere
+# It runs under the guard, in the home of the host, and writes no file, because the disk may be full.
+#
+# $1 what the master has already: identities, separated by blanks $2 symbolic links: follow, keep or
+# skip $3 how the content is sent: "tar", or "scp" (then scp copies what is announced) $4 a number,
+# and as many names that exist on the master and must not be replaced; then paths, in which * ? [ ]
+# are expanded
 #
 # On standard output, each PATH as namelib.sh writes it:
 #   "path FILES BYTES PATH"  it comes
 #   "same PATH"              the master has it
 #   "differs PATH"           it is there, is not the same, and must not be replaced
 #   "except TEXT"            something cannot come: its path, and why
-#   "send"                   that was all; then the stream
-# On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh) for
-# each path that was told, in that order; now and then "tick"; any other line is a complaint.
+#   "send"                   that was all; then the stream, unless scp copies what was announced
+# On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh, or
+# `identity` where scp copies) for each path that was told, in that order; now and then "tick"; any other line is a complaint.
 LIMIT=1048576                           # bytes of a file whose size the system does not tell
-have=$1 links=$2 kept=$newline files='' liars='' trees=''
+have=$1 links=$2 by=$3 kept=$newline files='' liars='' trees=''
 [ "$links" = follow ] || follow=''
-shift 2
+shift 3
 count=$1
 shift
 if [ "$kind" = none ]; then
@@ -146,6 +148,9 @@ measure() {
 identity() (
   cd "${1%/*}/" && { contents "./${1##*/}"; find -L "./${1##*/}" | sort; } | digest
 )
+
+# tell_identity PATH: scp may change names, so these are told as well.
+tell_identity() { say "digest $(identity "$1")"; }
 
 # take PATH: it is asked for; into which list does it go?
 take() {
@@ -357,6 +362,10 @@ tree_sum() {
   else say "digest $(sums "$1" | sort | digest)"; fi
 }
 
+[ "$by" = scp ] || command -v tar >/dev/null 2>&1 || {
+  say "refused there is no tar on this host" >&2
+  exit 1
+}
 ticking
 while [ $# -gt 0 ]; do
   find_paths "$1"
@@ -380,6 +389,14 @@ plain=''
 note_file() { if is_liar "$1"; then liars=$liars$line$newline; else plain=$plain$line$newline; fi; }
 each note_file "$files"
 files=$plain
+if [ "$by" = scp ]; then
+  refuse_liar() { say "except $line: scp cannot copy a file whose size the system does not tell"; }
+  plain=''
+  note_tree() { if has_liar "$1"; then refuse_liar; else plain=$plain$line$newline; fi; }
+  each refuse_liar "$liars"
+  each note_tree "$trees"
+  liars='' trees=$plain
+fi
 for list in "$files" "$liars" "$trees"; do each announce "$list"; done
 say send
 if [ -n "$files$liars$trees" ]; then
@@ -388,13 +405,16 @@ if [ -n "$files$liars$trees" ]; then
   [ "$links" != follow ] || options=-h
   # GNU tar would read escapes in names.
   ! tar --no-unquote --version >/dev/null 2>&1 || options="--no-unquote $options"
-  each note_argument "$files$liars$trees"
-  send_rest
+  if [ "$by" != scp ]; then
+    each note_argument "$files$liars$trees"
+    send_rest
+  fi
   say "tar $tar_code" >&2
-  {
+  if [ "$by" = scp ]; then each tell_identity "$files$trees"
+  else
     [ -z "$files" ] || file_sums
     each liar_sum "$liars"
     each tree_sum "$trees"
-  } >&2
+  fi >&2
 fi
 kill -KILL "$ticker"

@@ -2,7 +2,7 @@
 # by rename.
 #
 # $1 home $2 target $3 what a single thing is called, '.' for the contents of a directory, '' where
-# there are several $4 stall, s
+# there are several $4 stall, s $5 how the content comes: "tar", or "scp"; place.sh goes on then
 #
 # What it says, and what is then sent to its standard input (each NAME as namelib.sh writes it):
 #   "manifest"    "BYTES", and so many bytes, a line for each thing: "d MODE - - - NAME/" for a
@@ -14,9 +14,10 @@
 #   "all"         nothing: all of it is needed; there is no manifest then
 #   "set F D"     nothing: so many files and directories that are the same get another mode or time
 #   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of
-#                 copylib.sh), and a tar stream
-
-no_room() { refuse "$directory/: no room left"; }
+#                 copylib.sh), and a tar stream, unless scp copies them
+#   "into PATH"   nothing: where scp is to copy them
+#
+# A host without tar refuses with $no_tar of placelib.sh, unless scp copies.
 
 # compare: ask for the manifest; which of its names are needed: those that are not here, or are not
 # the same.
@@ -117,35 +118,30 @@ differences() {
     }'
 }
 
-# change_modes: as differences says, in the directory to which the names are relative.
-change_modes() {
-  while IFS=' ' read -r mode time file && [ "$mode" != end ]; do
-    decode "${file%/}"
-    { chmod "$mode" "$decoded" && { [ "$time" = - ] || TZ=UTC0 touch -t "$time" "$decoded"; }; } 2>/dev/null ||
-      refuse "$directory/: the mode and time of $file cannot be set"
-  done <"$part/changes"
-}
-
+by_scp=''
+[ "$5" != scp ] || by_scp=1
+[ -n "$by_scp" ] || command -v tar >/dev/null 2>&1 || refuse "$no_tar"
 names_at=$directory
 if [ "$kind" != sha256 ] || { [ -n "$name" ] && [ ! -e "$directory/$name" ]; }; then say all
 else
-  if [ -n "$name" ]; then
-    names_at=$part/old
-    ln -s "$directory/$name" "$names_at/it" || no_room
-  fi
+  name_it
   cd "$names_at" || exit 1
   compare
 fi
 say "go $kind"
 read -r count expected || refuse "the copy was cut off"
-if [ "$count" != 0 ]; then
-  problem=$(unpack "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
+if [ "$count" != 0 ] && [ -n "$by_scp" ]; then
+  find_plain_path "$part/new"
+  # The part stays for place.sh.  Without "owner", a later copy removes it when it is a day old.
+  rm -f "$part/owner" "$part/manifest"
+  at_exit() { kill -KILL "$watcher" 2>/dev/null; }
+  say "into $plain_path"
+else
+  if [ "$count" != 0 ]; then
+    problem=$(unpack "$part/new" 2>&1) || refuse "not unpacked in $directory/: ${problem%%
 *}"
-  true >"$part/busy" || no_room
-  cd "$part/new" || exit 1
-  follow=''
-  if [ "$count" = 1 ] && [ -f it ] && [ ! -L it ]; then set -- it; else set -- .; fi
-  [ "$(contents "$1")" = "$expected" ] || refuse "checksum mismatch after transfer"
-  place_all
+    verify "$count" "$expected"
+    place_all
+  fi
+  change_modes
 fi
-[ ! -s "$part/changes" ] || { cd "$names_at" && change_modes; }

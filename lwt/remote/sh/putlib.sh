@@ -9,7 +9,7 @@ umask 077
 enter_home "$home" || refuse "$home_problem"
 expand "$target"
 target=$expanded
-case $target in /*) ;; *) target=./$target ;; esac
+case $target in /*) ;; *) target=$PWD/$target ;; esac
 if [ -d "$target" ]; then directory=$target
 elif [ -z "$name" ] || [ "$target" != "${target%/}" ]; then refuse "$target: no such directory"
 else directory=${target%/*}/ name=${target##*/}; fi

@@ -1,0 +1,104 @@
+"""The local directory that a get copies into: locked, with a part beside what is there.
+
+Whatever brings the files takes them in the part, a new directory in the target.  From there they
+are verified and moved into place by rename, so that each is complete or absent.
+"""
+
+from __future__ import generator_stop
+
+import os
+import tempfile
+
+from lwt.copy import arrival, local_work
+from lwt.copy.terms import done, refused
+from lwt.remote import budgets
+from lwt.workspace import files
+
+MOST_TOLD = 5               # failures that are told one by one
+
+
+class GetTarget:
+    """The target of one get.  Use as a context manager: it releases the lock.
+
+    directory: the target.  part: the directory in it where the files are taken, '' before
+    make_part().  failures: what does not come, and why, a line each.
+    """
+
+    def __init__(self, directory, options, tally):
+        self.directory = directory
+        self.options = options
+        self.tally = tally
+        self.part = ''
+        self.failures = []
+        self._lock = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        try:
+            self.close()
+            if self.part:               # it is gone, unless discard was interrupted
+                arrival.discard(self.directory, self.part)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def close(self):
+        """Close what is open of the part."""
+
+    def lock(self):
+        """Make the target and lock it; returns why that is not possible, or ''.
+
+        What a killed get has left in it is removed: nobody else has the lock.
+        """
+        files.make_dir(self.directory)
+        self._lock = files.Lock(self.directory)
+        if not self._lock.take():
+            return '%s: another get is under way there' % self.directory
+        for name in os.listdir(self.directory):
+            if name.startswith('.part-'):
+                arrival.discard(self.directory, os.path.join(self.directory, name))
+        return ''
+
+    def make_part(self):
+        """Make the part."""
+        self.part = tempfile.mkdtemp(prefix='.part-', dir=self.directory)
+
+    def discard(self):
+        """Flow: remove what came and is not in its place; what was moved aside for it is moved back
+        before.
+        """
+        self.close()
+        if self.part:
+            arrival.restore(self.directory, self.part)
+            yield from local_work.remove(self.part)
+
+    def fail(self, text):
+        """Note that something does not come, and why."""
+        if len(self.failures) < budgets.PATH_FAILURES:
+            self.failures.append(text)
+
+    def move_into_place(self, delivery, work, unchanged):
+        """Flow: verify an arrival.Delivery and move it into place; returns a Verdict.
+
+        work: bytes that are as much work.  unchanged: how many files are the same already.
+        """
+        copied = 0
+        try:
+            copied, failures = yield from local_work.do(arrival.accept, delivery, work)
+        except local_work.Crashed as error:
+            failures = [error.message]
+        for text in failures:
+            self.fail(text)
+        return self.verdict(copied, unchanged)
+
+    def verdict(self, copied, unchanged):
+        """The Verdict on the get, after so many files were copied; counts them."""
+        self.tally.unchanged += unchanged
+        self.tally.copied += copied
+        if self.failures:
+            more = len(self.failures) - MOST_TOLD
+            return refused('; '.join(self.failures[:MOST_TOLD])
+                           + ('; and %d more' % more if more > 0 else ''))
+        return done(copied, unchanged)

@@ -1,0 +1,162 @@
+"""put to an account that runs no commands, by scp over SFTP and batches of sftp.
+
+The copy goes into a directory beside the target, its sizes are compared, and it is renamed into
+place.  A directory that does not exist yet appears by one rename, as a whole.  One that exists is
+merged: each of its files appears by a rename of its own.
+"""
+
+from __future__ import generator_stop
+
+import os
+import posixpath
+
+from lwt import scp
+from lwt.copy import local_work, staging
+from lwt.copy.scp_child import Transfers
+from lwt.copy.sftp_batch import (
+    Batches, directories_in, local_listing, login_directory, login_path, unverified)
+from lwt.copy.terms import done, refused
+from lwt.errors import Cancelled, UsageError, printable
+
+
+def put(session, host, wanted, target, terms, tally, refusal):
+    """Flow: copy the files and directories of a Manifest to such an account; returns a Verdict.
+
+    refusal: the Verdict on the script that the account did not run; it is returned if the account
+    offers no SFTP either.  The other arguments are those of tar_put.put.
+    """
+    transfers = Transfers(session, host, terms, tally, scp.SFTP)
+    verdict, output = yield from transfers.batch(['pwd'])
+    if not verdict.ok:
+        return refusal
+    batches = Batches(transfers)
+    copy = _Put(batches, transfers, host, wanted, session.nonce()[:24])
+    try:
+        yield from copy.plan(target, login_directory(output))
+        verdict = yield from copy.run(tally)
+    except Batches.Failed as failed:
+        verdict = failed.verdict
+    except UsageError as error:
+        verdict = refused(error.message)
+    return verdict
+
+
+class _Put:
+    """One put to an account that runs no commands."""
+
+    def __init__(self, batches, transfers, host, wanted, mark):
+        self._batches = batches
+        self._transfers = transfers
+        self._host = host
+        self._wanted = wanted
+        self._mark = mark
+        self._directory = ''            # where the copy appears
+        self._name = ''                 # of a single thing there, '.' for the directory itself
+        self._part = ''
+        self._moves = []                # commands that move what has arrived into place
+
+    def plan(self, target, login_directory):
+        """Flow: find the directory and the name for the copy, as sh/putlib.sh does, and what is
+        renamed there.
+        """
+        single = self._wanted.single
+        yield from self._batches.make_home(self._host.home)
+        path = login_path(self._host.home, target)
+        self._directory = yield from self._batches.directory(path)
+        self._name = single
+        if not self._directory:
+            parent, name = posixpath.split(path)
+            if not single or target.endswith('/'):
+                raise UsageError('%s: no such directory' % posixpath.normpath(
+                    posixpath.join(login_directory, path)))
+            self._directory = yield from self._batches.directory(parent or '.')
+            self._name = name
+        if not self._directory:
+            raise UsageError('%s: no such directory' % posixpath.normpath(
+                posixpath.join(login_directory, parent)))
+        self._part = posixpath.join(self._directory, '.lwt-put.' + self._mark)
+        yield from self._plan_moves()
+
+    def run(self, tally):
+        """Flow: copy, compare and rename; returns a Verdict."""
+        part = scp.batch_word(self._part)
+        yield from self._batches.run(['mkdir ' + part, 'chmod 700 ' + part])
+        try:
+            verdict = yield from self._copy()
+        except (Batches.Failed, Cancelled, UsageError):
+            yield from self._remove_part()
+            raise
+        yield from self._remove_part(is_moved=verdict.ok)
+        if verdict.ok:
+            files = sum(1 for entry in self._wanted.entries if entry.digest)
+            tally.copied += files
+            verdict = unverified(done(files, 0, 0, self._wanted.skipped))
+        return verdict
+
+    def _copy(self):
+        entries = self._wanted.entries
+        tree = yield from staging.lay_out(entries)
+        try:
+            size = sum(entry.size for entry in entries)
+            verdict = yield from self._transfers.upload(staging.tops(tree), self._part, size)
+            if not verdict.ok:
+                return verdict
+            problem = staging.find_changed(entries) or (yield from self._difference(tree))
+        finally:
+            yield from local_work.remove(tree)
+        if problem:
+            return refused(problem)
+        yield from self._batches.run(self._moves)
+        return verdict
+
+    def _difference(self, tree):
+        """Flow: what is missing of the copy by its sizes, or ''."""
+        directories = [posixpath.join(self._part, name) for name in directories_in(tree)]
+        listings = yield from self._batches.listings(directories)
+        for name, listing in zip(directories_in(tree), listings):
+            if listing != local_listing(os.path.join(tree, name)):
+                return '%s: the sizes differ after the transfer' % (
+                    posixpath.join(self._directory, name))
+        return ''
+
+    def _plan_moves(self):
+        """Flow: find what is renamed as a whole, and what is merged into a directory that exists.
+        """
+        whole = ()                      # directories that are renamed as a whole
+        for entry in self._wanted.entries:
+            name = posixpath.normpath(entry.name)
+            if name.startswith(whole):
+                continue
+            if '\n' in name:
+                raise UsageError(
+                    '%s: without a shell on the host, a name with a newline can only be '
+                                 'copied within a new directory' % printable(name))
+            target = posixpath.join(self._directory, self._target_name(name))
+            if not entry.digest:
+                if (yield from self._batches.directory(target)):
+                    continue            # its files are moved one by one
+                whole += (name + '/',)
+            self._moves.append('rename %s %s' % (
+                scp.batch_word(posixpath.join(self._part, name)), scp.batch_word(target)))
+
+    def _target_name(self, name):
+        """The name in the directory of the copy for a name in the manifest."""
+        if not self._wanted.single:
+            return name
+        return posixpath.normpath(posixpath.join(self._name, name.partition('/')[2]))
+
+    def _remove_part(self, is_moved=False):
+        """Flow: remove what is left of the part; is_moved: its files are in place."""
+        lines = []
+        for entry in reversed(self._wanted.entries):
+            name = posixpath.normpath(entry.name)
+            path = posixpath.join(self._part, name)
+            if entry.digest and not is_moved:
+                lines.append('-rm ' + scp.batch_pattern(path))
+            elif not entry.digest and '\n' not in name:
+                lines.append('-rmdir ' + scp.batch_word(path))
+        lines.append('-rmdir ' + scp.batch_word(self._part))
+        try:
+            yield from self._batches.run(lines)
+        except Batches.Failed:
+            return                      # the connection is gone: the part stays

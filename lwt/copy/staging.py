@@ -1,0 +1,66 @@
+"""A local tree of links that shows scp exactly what a put sends.
+
+scp copies whole trees and follows symbolic links.  So the entries of a manifest that a host needs
+are laid out as a tree of directories with a symbolic link for each file, under the names that they
+get on the host, and scp is given this tree.
+"""
+
+from __future__ import generator_stop
+
+import os
+import tempfile
+
+from lwt.copy import local_work, manifest
+from lwt.errors import printable
+from lwt.workspace import files
+
+ENTRY_WORK = 1 << 11        # bytes that are as much work as to make one entry
+
+
+def lay_out(entries):
+    """Flow: make a tree for Entries of a manifest; returns its directory, which the caller removes
+    with local_work.remove.
+    """
+    directory = tempfile.mkdtemp(prefix='lwt-put.')
+    argument = [directory, [[entry.name, entry.path, entry.mode, entry.mtime, bool(entry.digest)]
+                            for entry in entries]]
+    yield from local_work.do(make_tree, argument, len(entries) * ENTRY_WORK)
+    return directory
+
+
+@local_work.job
+def make_tree(argument):
+    """The work of lay_out; argument: [directory, [[name, path, mode, time of change, is a file]]].
+    """
+    directory, entries = argument
+    directories = []
+    for name, path, mode, mtime, is_file in entries:
+        place = os.path.join(directory, name)
+        if is_file:
+            os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+            os.symlink(path, place)
+        else:
+            os.makedirs(place, 0o700, exist_ok=True)
+            directories.append((place, mode, mtime))
+    # Last and deepest first: whatever is made in a directory changes its time.
+    for place, mode, mtime in reversed(directories):
+        os.chmod(place, mode)
+        os.utime(place, (mtime, mtime))
+
+
+def tops(directory):
+    """The absolute paths of what lies in the directory of a tree."""
+    return [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
+
+
+def find_changed(entries):
+    """Why the content that was sent may not be that of the manifest, or ''."""
+    for entry in entries:
+        if entry.digest:
+            try:
+                info = os.stat(entry.path)
+            except OSError as error:
+                return str(files.read_error(entry.path, error))
+            if manifest.version(info) != entry.version:
+                return '%s: changed while it was read' % printable(entry.path, 200)
+    return ''

@@ -1,0 +1,317 @@
+"""get as a tar stream: one login and one script that announces, sends and tells digests.
+
+sh/get.sh announces how many files and bytes there are, then sends a tar stream and its digests.
+The stream is taken into a directory beside the target, which is locked (one get at a time), and
+what was unpacked from it is renamed when it is what was announced: a target is complete or absent.
+"""
+
+from __future__ import generator_stop
+
+import fnmatch
+import os
+import re
+
+from lwt.copy import arrival, disk_space, local_work, tarstream
+from lwt.copy.get_target import GetTarget
+from lwt.copy.terms import UNREADABLE, refused
+from lwt.errors import LocalError, LwtError
+from lwt.remote import budgets, call, scripts, verdicts
+from lwt.workspace import files
+from lwt.workspace.config import bounded
+from lwt.workspace.hostlist import printable
+
+MOST_KNOWN = 200            # names whose identities fit well into one command line
+
+
+class Receiver(GetTarget):
+    """Takes the output of sh/get.sh: what is announced, then the stream, into a file.
+
+    problem: why nothing more is wanted; then the host is stopped.
+    """
+
+    transport = 'tar'                   # how the content comes
+
+    def __init__(self, patterns, directory, options, tally):
+        super().__init__(directory, options, tally)
+        self._patterns = patterns
+        self._lines = call.Lines(self._hear)
+        # Of standard output: the announcement, as far as it has no end.
+        self._head = b''
+        self._tar = self._complaint = ''
+        self._digests = []
+        self._room = 0                  # bytes that the stream may still have
+        self._file = None
+        self.paths = {}                 # what comes: absolute path on the host -> name here
+        self._watch = None              # of the room on this machine
+        # What exists already: name -> (its identity, how many files it is)
+        self.have = {}
+        # The names of what exists and must not be replaced, as far as the host is told.
+        self.kept = []
+        self._same = set()              # the names of what does not come, because it exists already
+        # What comes: name -> how many files, and at least how many bytes it is.
+        self._count, self._size = {}, {}
+        self.files = self.bytes = 0
+        self.received = 0               # bytes of the stream
+        self.problem = ''
+        self.error = None               # what this machine could not do
+
+    def look_around(self):
+        """Flow: note what is here already: it need not come if it is the same, and may not if it
+        must not be replaced.
+        """
+        names = [name for name in _names(self.directory)
+                 if any(_may_be(name, pattern) for pattern in self._patterns)]
+        if not self.options.replace:
+            self.kept = names[:MOST_KNOWN]
+        if self.options.links == 'follow' and names:
+            known = names[:MOST_KNOWN]
+            size = sum(_least_size(os.path.join(self.directory, name)) for name in known)
+            self.have = yield from local_work.do(arrival.identify, [self.directory, known], size)
+
+    def words(self):
+        """The arguments of sh/get.sh."""
+        known = ' '.join(identity for identity, _count in self.have.values())
+        return (known, self.options.links, self.transport, str(len(self.kept)),
+                ) + tuple(self.kept) + tuple(self._patterns)
+
+    def __call__(self, stream, data):
+        """Take bytes; true: no more is wanted."""
+        if self.problem or self.error:
+            return True
+        try:
+            if stream == 'stderr':
+                self._lines.feed(data)
+            else:
+                self._take(data)
+        except (OSError, LwtError) as error:    # the flow raises it: here it would end the loop
+            self.error = error
+        self.problem = self.problem or self._lines.problem
+        return bool(self.problem or self.error)
+
+    def _take(self, data):
+        """Take bytes of standard output: lines up to "send", then the stream."""
+        if self._file is None:
+            self._lines.count(data)
+            data = self._head + data
+            at = 0
+            while self._file is None and not self.problem and data.find(b'\n', at) >= 0:
+                end = data.find(b'\n', at)
+                self._announce(data[at:end].decode('utf-8', 'surrogateescape'))
+                at = end + 1
+            self._head = data = data[at:]
+        if self._file is not None and not self.problem:
+            self._write(data)
+        elif len(self._head) > budgets.LINE and not self.problem:
+            self.problem = UNREADABLE
+
+    def _write(self, data):
+        if len(data) > self._room:
+            self.problem = 'it sends more than it announced'
+            return
+        self._room -= len(data)
+        self.received += len(data)
+        self.tally.moved += len(data)
+        if self._watch.is_short(self.received):
+            self.problem = ('%s: no room here for more than %d MB'
+                            % (self.directory, self.received >> 20))
+            return
+        while data:                     # it may take less than all, and then say why
+            data = data[self._file.write(data):]
+
+    def _hear(self, line):
+        """Take a line of standard error."""
+        word, _space, rest = line.decode('utf-8', 'surrogateescape').partition(' ')
+        if word == 'refused':
+            self.problem = self.problem or verdicts.printable_text(rest)
+        elif word == 'tar':
+            self._tar = rest
+        elif word == 'digest':
+            if len(self._digests) < budgets.PATHS:
+                self._digests.append(rest[:budgets.TEXT])
+        elif word != 'tick' and line and not self._complaint:
+            self._complaint = verdicts.printable_text(line.decode('utf-8', 'replace'))
+
+    def _announce(self, line):
+        """Take a line of the announcement, which tells of one path, or "send": that was all."""
+        word, _space, rest = line.partition(' ')
+        if word == 'send':
+            self._open()
+        elif word == 'except':
+            self.fail(verdicts.printable_text(rest))
+        elif word in ('same', 'differs'):
+            name = decoded(rest).rpartition('/')[2]
+            if word == 'same' and name in self.have:
+                self._same.add(name)
+            elif word == 'differs' and name in self.kept:
+                self._fail_existing(name)
+            else:
+                self.problem = UNREADABLE
+        else:
+            self._announce_path(word, rest)
+
+    def _announce_path(self, word, rest):
+        """Take "path FILES BYTES PATH"."""
+        count, size, path = (rest.split(' ', 2) + [''] * 2)[:3]
+        count, size, path = bounded(count, 0, 1 << 50), bounded(size, 0, 1 << 60), decoded(path)
+        name = path.rpartition('/')[2]
+        is_path = path.startswith('/') and '\0' not in path and path not in self.paths
+        if word != 'path' or None in (count, size) or not is_path:
+            self.problem = UNREADABLE
+        elif len(self.paths) >= budgets.PATHS:
+            self.problem = 'more than %d things at a time' % budgets.PATHS
+        elif count > budgets.MEMBERS - self.files:
+            self.problem = 'more than %d files at a time' % budgets.MEMBERS
+        elif name in ('', '.', '..'):
+            self.problem = '%s: cannot be fetched as a whole' % printable(name)
+        elif not any(_may_be(name, pattern) for pattern in self._patterns):
+            self.problem = 'it sends what nobody asked for: %s' % printable(name)
+        else:
+            if name in self._count:
+                self.fail('%s: two things of this name' % printable(name))
+                name = ''
+            else:
+                self._count[name], self._size[name] = count, size
+            self.paths[path] = name
+            self.files += count
+            self.bytes += size
+
+    def _fail_existing(self, name):
+        self.fail(arrival.existing_text(self.directory, name))
+
+    def _open(self):
+        """All is announced: make the place where it is taken, if there is room for it."""
+        if not self.paths:
+            return
+        self.problem = self.lock()
+        if self.problem:
+            return
+        room = disk_space.room(self.directory)
+        needed = self.needed_room(room)
+        if needed > room.free:
+            self.problem = '%s: no room here for %d bytes: %d bytes are needed, %d are free' % (
+                self.directory, self.bytes, needed, room.free)
+            return
+        self._watch = disk_space.Watch(self.directory)
+        self.make_part()
+        self.open_content()
+        self._room = (self.bytes + (self.files + len(self.paths)) * budgets.MEMBER_ROOM
+                      + budgets.DIRECTORIES_ROOM)
+        self.tally.expected += self.bytes
+
+    def needed_room(self, room):
+        """Bytes that must be free: the stream and what is unpacked from it lie side by side."""
+        return room.needed(self.bytes)
+
+    def open_content(self):
+        """Make the place in `part` where the content is taken."""
+        self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
+
+    def delivery(self):
+        """What came, as an arrival.Delivery."""
+        digests = dict(zip(self.paths, self._digests))
+        announced = [arrival.Announced(path, name, self._count.get(name, 0),
+                                       self._size.get(name, 0), digests.get(path, ''))
+                     for path, name in self.paths.items()]
+        return arrival.Delivery(self.directory, self.part, announced, self._tar, self._complaint,
+                                self.options.replace, self.options.links != 'follow')
+
+    def close(self):
+        """Close the file with the stream."""
+        if self._file is not None:
+            self._file.close()
+
+    def accept(self):
+        """Flow: unpack, verify and move into place what came; returns a Verdict."""
+        unchanged = sum(self.have[name][1] for name in self._same)
+        if not self.paths:
+            return self.verdict(0, unchanged)
+        self.close()
+        if (self.received >= budgets.ROOM_EVERY
+            and disk_space.room(self.directory).free < self.received):
+            self.tally.unchanged += unchanged
+            return refused('%s: no room here to unpack %d bytes'
+                           % (self.directory, self.received))
+        work = max(self.work(), len(self.paths) * tarstream.THING)
+        return (yield from self.move_into_place(self.delivery(), work, unchanged))
+
+    def work(self):
+        """Bytes that are as much work as to accept what came."""
+        return tarstream.work(arrival.stream_path(self.part), local_work.SMALL + 1)
+
+
+def decoded(text):
+    """A name as sh/namelib.sh writes it."""
+    return re.sub(r'\\(.?)', lambda match: '\n' if match.group(1) == 'n' else match.group(1), text)
+
+
+def _names(directory):
+    """The names in a local directory, none where there is no such directory; not those of a get."""
+    if not os.path.isdir(directory):
+        return []
+    return sorted(name for name in os.listdir(directory) if not name.startswith('.part-'))
+
+
+def _least_size(path):
+    """Bytes that are read to know a file; more than a small job may read of a directory."""
+    return os.path.getsize(path) if os.path.isfile(path) else local_work.SMALL + 1
+
+
+def _may_be(name, pattern):
+    """May a thing of this name be what a pattern means, as far as can be told here?"""
+    last = pattern.rstrip('/').rpartition('/')[2]
+    if '[' in last or '\\' in last or last in ('', '.', '..', '~'):
+        return True
+    return fnmatch.fnmatchcase(name, last)
+
+
+def get(session, host, paths, directory, terms, options, tally):
+    """Flow: copy files and directories of a host into a local directory; returns a Verdict, whose
+    reason tells what was done.
+
+    paths: * ? [ ] are expanded on the host.  options: GetOptions.  What cannot be copied is named,
+    and everything else is copied.
+    """
+    return (yield from receive(session, host, terms, Receiver(paths, directory, options, tally)))
+
+
+def receive(session, host, terms, receiver, fetch=None):
+    """Flow: copy what a Receiver wants; returns a Verdict.
+
+    fetch(session, host, terms, receiver): a flow that brings the content, if it does not come with
+    the announcement; returns a Verdict.
+    """
+    session = session.at(host)
+    # An OSError out of a flow would end the run; this one concerns the directory of one host.
+    with files.local_errors(receiver.directory), receiver:
+        yield from receiver.look_around()
+        try:
+            verdict = yield from _announced(session, host, terms, receiver)
+            if verdict.ok and receiver.paths and fetch is not None:
+                verdict = yield from fetch(session, host, terms, receiver)
+            if verdict.ok:
+                verdict = yield from receiver.accept()
+        except (OSError, LwtError):
+            yield from receiver.discard()
+            raise
+        yield from receiver.discard()
+        return verdict
+
+
+def _announced(session, host, terms, receiver):
+    """Flow: have a host announce what a Receiver wants, and send it if it comes as a tar stream;
+    returns a Verdict.
+    """
+    limits = session.limits(terms.timeout, session.settings.stall)
+    script = scripts.script_text(*scripts.LONG_SCRIPTS['get'])
+    verdict = yield from call.call(session, lambda frame: scripts.guarded(
+        session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate),
+                                   receiver, 'get')
+    error = receiver.error
+    if isinstance(error, LwtError):     # whatever its class: it comes too late to be one of usage
+        raise LocalError(error.message, error.hint)
+    if error is not None:
+        raise error
+    if receiver.problem:
+        return refused(receiver.problem)
+    is_whole = receiver.part or not receiver.paths
+    return verdict if is_whole or not verdict.ok else refused(UNREADABLE)

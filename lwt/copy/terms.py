@@ -1,0 +1,67 @@
+"""What all ways to copy share: the terms of a copy, its progress, and its Verdict."""
+
+from typing import NamedTuple
+
+from lwt.remote import verdicts
+
+UNREADABLE = 'an answer that cannot be read'
+TRANSPORTS = 'tar', 'scp'
+NO_TAR = 'there is no tar on this host'     # as the scripts on a host say it
+
+
+class Terms(NamedTuple):
+    """How a copy is made.
+
+    timeout: of the whole copy, in seconds; rate: in bytes a second; 0 for no limit.
+    transport: one of TRANSPORTS, or '' for the host's own (the column copy= of the host list).
+    """
+
+    timeout: float = 0.0
+    rate: float = 0.0
+    transport: str = ''
+
+    def transport_for(self, host):
+        """The transport for a host: 'tar' or 'scp'."""
+        return self.transport or host.get('copy') or TRANSPORTS[0]
+
+
+class GetOptions(NamedTuple):
+    """replace: may existing files be replaced?  links: what becomes of symbolic links: 'follow',
+    'keep' or 'skip'.
+    """
+
+    replace: bool = False
+    links: str = 'follow'
+
+
+class CopyProgress:
+    """The progress of all copies of a run: bytes expected and moved, files copied and unchanged.
+
+    say(text): prints a message at once, before the copy ends.
+    """
+
+    def __init__(self):
+        self.say = lambda text: None
+        self.expected = 0
+        self.moved = 0
+        self.copied = 0
+        self.unchanged = 0
+
+
+def done(copied, unchanged, updated=0, skipped=0):
+    """The Verdict on a successful copy, with the number of files copied and unchanged.
+
+    updated: how many of the unchanged files got another mode or time.  skipped: how many symbolic
+    links were left out.
+    """
+    text = '%d file%s copied' % (copied, '' if copied == 1 else 's')
+    text += ', %d with another mode or time' % updated if updated else ''
+    text += ', %d unchanged' % unchanged if unchanged else ''
+    text += (', %d symbolic link%s left out' % (skipped, '' if skipped == 1 else 's') if skipped
+             else '')
+    return verdicts.Verdict('ok', 0, text)
+
+
+def refused(reason):
+    """The Verdict on a copy that cannot be made."""
+    return verdicts.Verdict('failed', 1, reason)
