@@ -37,11 +37,13 @@ from typing import Callable, NamedTuple
 
 from lwt.errors import Cancelled, Interrupted, LocalError, LwtError
 from lwt.guard import Guard
-from lwt.proc import TRANSIENT, Child, Command, unspawnable
+from lwt.proc import Child, Command, Result, unreadable
 from lwt.selectors_loop import Loop
 
 RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
 PROCESSORS = os.cpu_count() or 1    # as many children work on this machine itself at a time
+# Errors of a start for which a later attempt may succeed.
+TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 # Seconds: first and longest wait when the machine has no room for another process.
 RESPAWN_DELAY = (0.1, 5.0)
 
@@ -145,7 +147,7 @@ class Pool:
     @property
     def ages(self):
         """(label, seconds since its start) of each child alive, the oldest first."""
-        return [(child.label, child.age) for child in self._children]
+        return [(child.command.label, child.age) for child in self._children]
 
     def add(self, generator, on_done):
         """Run a flow; on_done(report) gets what it returns, or the LwtError that ended it."""
@@ -198,7 +200,7 @@ class Pool:
     def stop(self, label, cause):
         """End the child with this label; its Result's status will be cause."""
         for child in self._children:
-            if child.label == label:
+            if child.command.label == label:
                 child.stop(cause)
 
     def pause(self):
@@ -266,9 +268,9 @@ class Pool:
             return
         self._joining[child] = started
         if for_answer:
-            child.sink.on_answer = lambda: self.loop.call_soon(self._answered, child)
-            if child.sink.answered:
-                child.sink.on_answer()
+            child.command.sink.on_answer = lambda: self.loop.call_soon(self._answered, child)
+            if child.command.sink.answered:
+                child.command.sink.on_answer()
 
     def _pump(self):
         while self._local and self._locals < PROCESSORS and self._respawn_timer is None:
@@ -310,13 +312,14 @@ class Pool:
             return True
         self._respawn_delay = RESPAWN_DELAY[0]
         self._children[child] = None
-        self._locals += child.is_local
+        self._locals += child.command.is_local
         if command.gate is not None:
             command.gate.inside += 1
             self._at_gate[child] = command.gate
         if self._paused:
             child.pause()
-        if child.tied is not None and child.tied.result is not None and not child.tied.result.ok:
+        tied = command.tied
+        if tied is not None and tied.result is not None and not tied.result.ok:
             child.stop('over')
         return True
 
@@ -343,7 +346,7 @@ class Pool:
         self._pass_gate(child)
         if child in self._children:
             del self._children[child]
-            self._locals -= child.is_local
+            self._locals -= child.command.is_local
         if child in self._beside:                       # its flow has gone on long ago
             self._beside.discard(child)
             self._end_beside(child, result)
@@ -354,7 +357,7 @@ class Pool:
 
     def _end_beside(self, child, result):
         for other in list(self._children):
-            if other.tied is child and not result.ok:
+            if other.command.tied is child and not result.ok:
                 other.stop('over')
         started = self._joining.pop(child, None)
         if started is not None:
@@ -446,6 +449,14 @@ def running(fanout, grace, adopt=False):
     """
     with Run(fanout, grace, adopt) as run:
         yield run
+
+
+def unspawnable(command, error):
+    """The Result of a Command that could not be spawned."""
+    if command.stdin_path and error.filename == command.stdin_path:
+        return unreadable(command, error)
+    text = '%s: %s' % (os.fsdecode(command.argv[0]), error.strerror)
+    return Result(command, 'unspawnable', error.errno or 0, stderr=os.fsencode(text))
 
 
 def check_input(result):

@@ -14,9 +14,10 @@ import signal
 from typing import Callable, NamedTuple
 
 from lwt import proc, procfs
-from lwt.proc import MARKER, Command, differences
+from lwt.proc import Command
 from lwt.workspace.config import plain_seconds
 
+MARKER = procfs.MARKER.encode()
 # Seconds over grace before the guard's KILL: a child may be a guard itself, with work to do.
 GUARD_EXTRA = 1.0
 KILL_ROUNDS = 10            # what escaped may fork while it is being killed
@@ -170,7 +171,7 @@ class Guard:
 
     def _look_around(self):
         """A child has died: perhaps it was the guard, or an orphan that came to us."""
-        if self._popen is not None and proc.exit_of(self._popen) is not None:
+        if self._popen is not None and procfs.exit_of(self._popen) is not None:
             self._replace()
         if self._is_subreaper and self._loop.time() - self._reaped_at > REAP_EVERY:
             self._reaped_at = self._loop.time()
@@ -276,3 +277,14 @@ class Guard:
             if pid not in self._leaders():
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
+
+
+def differences(env):
+    """How env differs from lwt's own environment.
+
+    Returns a list of (name, value in env, value in lwt's own): bytes, or None if it is not set.
+    """
+    own = os.environb
+    wanted = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    return [(name, wanted.get(name), own.get(name)) for name in own.keys() | wanted.keys()
+            if wanted.get(name) != own.get(name)]

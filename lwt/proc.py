@@ -1,84 +1,75 @@
-"""One child: a process in a session of its own, its pipes, its deadlines and its death.
+"""One child: a process in a session of its own, its pipes, its deadlines and its end.
 
-A Command is a value: what to run.  A Result is a value: what came of it.  A Child lives between the
-two; it is passive, the loop tells it when its descriptors are ready and when it has ended, and it
-calls on_done(result) exactly once.
+A Command says what to run.  A Result says what came of it.  A Child is the process between the two.
+It is passive: the loop tells it when its descriptors are ready and when it has ended.  It calls
+on_done(result) exactly once.
 
 The rules, and why:
 
-  done    reaped AND its pipes at end-of-file, or `drain` seconds after it was reaped.  End-of-file
-          alone would take a
-          child that closes stdout and lives for a dead one; waiting for it would hang on a
-          grandchild that holds the pipe.
-  killed  the cause is recorded before the first signal, and no exit code changes it afterwards.
-          TERM and CONT go to the
-          group (a stopped process never dies of TERM), KILL after `grace`.
-  pinned  a leader that died while its group is being killed is not reaped before the rest is dead:
-          the zombie keeps its
-          number, and so the group's, from being given to a stranger.
-  fed     never blocking: our ends of the pipes are non-blocking, reading can be paused, one read a
-          turn keeps it fair.
+  done    A child is done when it is reaped and its pipes are at end-of-file, or `drain` seconds
+          after it was reaped.  A child may close stdout and live on, so end-of-file is not enough.
+          A grandchild may hold the pipes, so waiting for end-of-file could hang.
+  killed  The cause is recorded before the first signal.  No exit code changes it afterwards.  TERM
+          and CONT go to the group (a stopped process never dies of TERM), KILL after `grace`.
+  pinned  A leader that died while its group is being killed is not reaped before the rest is dead.
+          Its zombie keeps the number of the group from being given to another process.
+  fed     Our ends of the pipes are non-blocking, reading can be paused, and one read a turn keeps
+          it fair.
 
 `subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
 """
 
 import contextlib
-import errno
-import math
 import os
-import resource
 import signal
 from typing import Callable, NamedTuple, Optional
 
 from lwt import procfs
+from lwt.selectors_loop import PipeSource, PipeWriter, Timers, chunk_size
 
-READ_SIZE = 65536
 PROGRESS_EVERY = 1.0        # seconds between two calls of Command.progress
-MARKER = procfs.MARKER.encode()
-NEW_PIPE = 4096             # bytes that a new pipe takes at once, everywhere
-RATE_STEP = 0.25            # seconds that one read or write may take of a limited rate
-HELD_LOOK = 0.1             # seconds between two looks whether what is not read is read again
-# Seconds between two looks whether what a dead leader has left has ended as well.
-LEFT_LOOK = 0.2
-# Seconds after KILL: what still lives is in the kernel (state D), and nobody can end it.
-UNKILLABLE_AFTER = 5.0
-# Seconds over grace that a host has to end a command whose lifeline was closed.
-LIFELINE_EXTRA = 2.0
-TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+HELD_LOOK = 0.1             # seconds between two looks whether a paused child is read again
+LEFT_LOOK = 0.2             # seconds between two looks whether a dead leader's group has ended
+UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives hangs in the kernel (state D)
+LIFELINE_EXTRA = 2.0        # seconds over grace for a host to end a command after its lifeline
+
+max_children = procfs.max_children
+most_at_once = procfs.most_at_once
 
 
 class Command(NamedTuple):
     """What to run.  Times are seconds; 0 means no limit.
 
-    executable: the file, where it is not argv[0], which is looked for in lwt's own PATH. env: its
-    whole environment; None for lwt's own, with these variables (bytes: bytes) beside it. stdin,
-    stdin_path: bytes, then a file's content, written to the child; with neither, and no lifeline,
-    it gets /dev/null. source: in place of stdin_path, an object with read(size) and close(), like a
-    raw file: b'' is its end, None means that it has nothing yet and is to be asked again when the
-    child has said something, or when it calls its wake(), which it is given. lifeline: seconds
-    between heartbeats on the child's standard input, which then stays open as long as lwt lives.
-    hello: how long sink.started may be false.  stall: how long no byte may move.  progress: for a
-    child that moves its bytes by itself, as scp does: called with its process number every second;
-    a number that is not the last one counts as a byte that moved, and None ends the child (status
-    'unwanted').  rate: bytes a second, in each direction. sink: an object with feed(stream, data),
-    stream being 'stdout' or 'stderr', and the attribute started; feed may return True: no more is
-    wanted.  Without a sink
-    the output is kept, up to limit bytes a stream, in the Result. gate: for flow.Pool: a flow.Gate
-    that it has to pass. beside: for flow.Pool: whether it is to live beside what follows it: '',
-    'slot' (it keeps its slot) or 'background'. tied: for flow.Pool: a Child in the background; when
-    that fails, this one is ended as well. is_local: for flow.Pool: it works on this machine, so it
-    takes no slot; as many run at a time as there are processors.
+    executable: the file to run, if it is not argv[0] as found in lwt's own PATH.
+    stdin, stdin_path, source: bytes, the content of a file, or a PipeSource, written to the child.
+        With none of them and no lifeline, the child gets /dev/null.
+    lifeline: seconds between heartbeats on standard input, which stays open as long as lwt lives.
+    env: the whole environment; None: that of lwt.  variables: {bytes: bytes} to add to it.
+    hello: time until sink.started.  stall: longest time in which no byte moves.
+    progress: for a child that moves its bytes by itself, such as scp: called every second with its
+        process number.  A number other than the last one counts as a byte that moved; None ends the
+        child (status 'unwanted').
+    rate: bytes a second, in each direction.
+    sink: an object with feed(stream, data), stream being 'stdout' or 'stderr', and the attribute
+        `started`.  feed may return True: it wants no more.  It may have the attributes `ended` (it
+        has everything) and `full` (read nothing more until it has called its room()).  Without a
+        sink, the Result keeps up to `limit` bytes of each stream.
+
+    For flow.Pool only: gate: the flow.Gate to pass.  beside: keep the child while the flow goes on:
+    '', 'slot' (it keeps its slot) or 'background'.  tied: a Child in the background; if that fails,
+    this one is ended as well.  is_local: work on this machine, which takes no slot; as many run at
+    a time as there are processors.
     """
 
     argv: tuple
-    executable: bytes = None
+    executable: Optional[bytes] = None
     stdin: bytes = b''
     stdin_path: str = ''
-    source: object = None
+    source: Optional[PipeSource] = None
     lifeline: float = 0.0
-    cwd: str = None
-    env: dict = None
-    variables: dict = None
+    cwd: Optional[str] = None
+    env: Optional[dict] = None
+    variables: Optional[dict] = None
     timeout: float = 0.0
     hello: float = 0.0
     stall: float = 0.0
@@ -90,7 +81,7 @@ class Command(NamedTuple):
     sink: object = None
     gate: object = None
     beside: str = ''
-    tied: object = None
+    tied: Optional['Child'] = None
     is_local: bool = False
     label: str = ''
 
@@ -98,12 +89,12 @@ class Command(NamedTuple):
 class Result(NamedTuple):
     """What came of a Command.
 
-    status: 'exited', 'signaled', 'unspawnable', 'unknown' (the process that embeds lwt collected
+    status: 'exited', 'signaled', 'unspawnable', 'unknown' (the program that embeds lwt collected
     the exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled',
-    'cancelled', 'over', 'unreadable' (its input could not be read; then stderr says why). code: the
-    exit code, or the signal's number for 'signaled', or errno for 'unspawnable'; for what lwt
-    ended, the code that the child had in the end, which decides nothing. incomplete: the pipes were
-    still held by somebody when drain was over, in which what we did not read does not count.
+    'cancelled', 'over', 'unwanted', 'unreadable' (its input could not be read; stderr says why).
+    code: the exit code, the signal's number for 'signaled', errno for 'unspawnable'.  If lwt ended
+    the child, code is how it exited in the end.
+    incomplete: the pipes were still open when drain was over, so output may be missing.
     """
 
     command: Command
@@ -121,99 +112,83 @@ class Result(NamedTuple):
 
 
 class Child:
-    """One running Command.  start() raises OSError when it cannot be spawned; then nothing else
-    happens.
+    """One running Command.
 
-    on_done(result) is called once, at the end; on_begun(), if there is one, as soon as
-    sink.started.
+    on_done(result) is called once, at the end; on_begun(), if given, as soon as sink.started.
     """
 
     def __init__(self, loop, guard, command, on_done, on_begun=None):
         self._loop = loop
         self._guard = guard
-        self._command = command
+        self.command = command
         self._on_done = on_done
         self._on_begun = on_begun
-        self.result = None              # at the end
+        self.result = None              # set at the end
         self._popen = None
-        self._streams = {}              # fd -> (name, file), those still open
+        self._streams = {}              # fd -> name, those still open
         self._kept = {'stdout': bytearray(), 'stderr': bytearray()}
         self._truncated = False
         self._incomplete = False
         self._cause = ''                # why lwt is ending it
-        # An Exit, once it ended; it stays a zombie until its group is dead.
+        # A procfs.Exit, once it ended; it stays a zombie until its group is dead.
         self._exit = None
         self._is_reaped = False
         self._killed = False            # KILL was sent to the group: nothing more can be done
-        self._timers = set()            # those that have not fired
+        self._timers = Timers(loop)
         self._stall_timer = None
-        # When a byte last went in or out: what a stall is measured by.
-        self._moved_at = 0.0
-        self._over = False              # its sink has all of it
+        self._moved_at = 0.0            # when a byte was last read, or the stall began to count
+        self._over = False              # its sink has everything
         self._holds = set()             # why it is not read just now
         self._held_since = 0.0
-        # Seconds that it was not read, which do not count for its time-out.
-        self._held_for = 0.0
-        self._stdin = -1
+        self._held_for = 0.0            # seconds not read, which do not count for its timeout
+        self._input = None              # the PipeWriter of its standard input, or None
         self._noticed_at = 0.0
         self._marker = ''
-        self._pending = memoryview(command.stdin)
-        self._source = command.source
-        self._unreadable = None         # the OSError of its input
-        self._awaiting = False          # the source has nothing before the child answers
-        self._chunk = min(READ_SIZE, math.ceil(command.rate * RATE_STEP)) or READ_SIZE
-
-    @property
-    def label(self):
-        """What it is called in messages."""
-        return self._command.label
+        self._chunk = chunk_size(command.rate)
 
     @property
     def age(self):
-        """Seconds since its start, less those in which our reader held it up."""
-        return self._loop.time() - self._started_at - self._held()
-
-    @property
-    def sink(self):
-        """Where its output goes."""
-        return self._command.sink
-
-    @property
-    def is_local(self):
-        """Is it work on this machine, which takes no slot?"""
-        return self._command.is_local
-
-    @property
-    def tied(self):
-        """The Child that it cannot do without, or None."""
-        return self._command.tied
+        """Seconds since its start, without those in which it was not read."""
+        held = self._held_for + (self._loop.time() - self._held_since if self._holds else 0.0)
+        return self._loop.time() - self._started_at - held
 
     # -- start -------------------------------------------------------------------------------------
 
     def start(self):
-        """Spawn it and put its pipes, deadlines and end under the loop."""
-        command = self._command
-        fed = bool(command.stdin or command.stdin_path or command.source or command.lifeline)
+        """Start the process and put its pipes, deadlines and end under the loop.
+
+        Raises OSError if it cannot be started; then nothing else happens.
+        """
+        command = self.command
+        source = command.source
+        fed = bool(command.stdin or command.stdin_path or source or command.lifeline)
         self._guard.start()
         if command.stdin_path:
-            self._source = open(command.stdin_path, 'rb', buffering=0)
+            source = open(command.stdin_path, 'rb', buffering=0)
         self._marker, changes = self._guard.environment(command)
         self._started_at = self._loop.time()
         try:
-            self._popen, stdout, stderr, self._stdin = _spawn(command, changes, fed)
+            self._popen, stdout, stderr, stdin = _spawn(command, changes, fed)
         except BaseException:
-            self._close_source()
+            if source is not None:
+                source.close()
             raise
         self._guard.add(self._popen.pid)
         self._open_stream('stdout', stdout)
         self._open_stream('stderr', stderr)
         if fed:
-            os.set_blocking(self._stdin, False)
-            if self._source is not None or command.rate or len(self._pending) > NEW_PIPE:
-                self._loop.add_writer(self._stdin, self._write)
-            else:
-                self._write_whole()
-        self._arm()
+            self._input = PipeWriter(self._loop, self._timers, stdin, command.stdin, source,
+                                     command.rate, command.lifeline,
+                                     lambda: self.stop('unreadable'))
+            self._input.start()
+        if command.timeout:
+            self._at_age(command.timeout, lambda: self.stop('timeout'))
+        if command.hello:
+            self._timers.call_later(command.hello, self._check_hello)
+        if command.stall:
+            self.expect(command.stall)
+        if command.progress:
+            self._timers.call_later(PROGRESS_EVERY, self._ask_progress, None)
         self._loop.watch(self, self._has_ended, self._ended)
 
     def _open_stream(self, name, fd):
@@ -221,78 +196,57 @@ class Child:
         self._streams[fd] = name
         self._loop.add_reader(fd, lambda: self._read(fd))
 
-    def _arm(self):
-        command = self._command
-        if command.timeout:
-            self._at_age(command.timeout, lambda: self.stop('timeout'))
-        if command.hello:
-            self._later(command.hello, self._check_hello)
-        if command.stall:
-            self.expect(command.stall)
-        if command.progress:
-            self._later(PROGRESS_EVERY, self._ask_progress, None)
-
-    def _later(self, seconds, callback, *args):
-        def fire():
-            self._timers.discard(timer)
-            callback(*args)
-
-        timer = self._loop.call_later(seconds, fire)
-        self._timers.add(timer)
-        return timer
-
     def _at_age(self, age, callback):
-        """Call callback() when it is so old; it does not grow older while it is not read."""
+        """Call callback() when the child has this age.  It does not age while it is not read."""
         left = age - self.age
         if left > 0:
-            self._later(max(left, HELD_LOOK) if self._holds else left, self._at_age, age, callback)
+            self._timers.call_later(max(left, HELD_LOOK) if self._holds else left,
+                                    self._at_age, age, callback)
         else:
             callback()
 
-    def _held(self):
-        """Seconds that it was not read."""
-        return self._held_for + (self._loop.time() - self._held_since if self._holds else 0.0)
-
     def _check_hello(self):
-        if not self._command.sink.started:
+        if not self.command.sink.started:
             self.stop('hello')
 
     def _check_stall(self):
-        """End it if no byte has moved for so long; before it has begun, and while it is not read,
-        the time does not run.
+        """End it if no byte has moved for `stall` seconds.
+
+        The time does not run before it has begun, nor while it is not read.
         """
         if self._holds or not self._is_started():
             self._moved_at = self._loop.time()
-        left = self._moved_at + self._command.stall - self._loop.time()
+        moved_at = max(self._moved_at, self._input.moved_at if self._input is not None else 0.0)
+        left = moved_at + self.command.stall - self._loop.time()
         if left > 0:
-            self._stall_timer = self._later(left, self._check_stall)
+            self._stall_timer = self._timers.call_later(left, self._check_stall)
         else:
             self.stop('stalled')
 
     def _ask_progress(self, last):
         """Ask how far the child has come; last: the answer before."""
-        number = self._command.progress(self._popen.pid)
+        number = self.command.progress(self._popen.pid)
         if number is None:
             self.stop('unwanted')
             return
         if number != last:
             self._moved_at = self._loop.time()
-        self._later(PROGRESS_EVERY, self._ask_progress, number)
+        self._timers.call_later(PROGRESS_EVERY, self._ask_progress, number)
 
     def expect(self, stall):
-        """From now on, end it when no byte moves for so many seconds; 0: it may be silent."""
-        self._command = self._command._replace(stall=stall)
+        """From now on, end it when no byte moves for `stall` seconds; 0: no limit."""
+        self.command = self.command._replace(stall=stall)
         self._moved_at = self._loop.time()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
-        self._stall_timer = self._later(stall, self._check_stall) if stall else None
+        self._stall_timer = self._timers.call_later(stall, self._check_stall) if stall else None
 
     def hang_up(self):
-        """There is no more input for it: it ends by itself, or is ended after its grace."""
+        """Close its standard input.  It ends by itself, or is ended after its grace."""
         if not self._is_reaped and not self._cause:
-            self._cancel_timers()
+            self._timers.cancel()
             self._close_stdin()
-            self._later(self._command.grace, self._terminate)
+            self._timers.call_later(self.command.grace, self._terminate)
 
     # -- output ------------------------------------------------------------------------------------
 
@@ -308,30 +262,33 @@ class Child:
             self._close_stream(fd)
             return
         self._moved_at = self._loop.time()
-        if self._command.sink is not None:
-            self._feed(self._command.sink, name, data)
-            if self._on_begun is not None and self._command.sink.started:
+        if self.command.sink is not None:
+            self._feed(self.command.sink, name, data)
+            if self._on_begun is not None and self.command.sink.started:
                 self._loop.call_soon(self._on_begun)
                 self._on_begun = None
         else:
             self._keep(self._kept[name], data)
-        self._throttle(fd, len(data), self._resume_reading)
-        self._ask_again()
+        if self.command.rate and not self._is_reaped:
+            self._loop.remove(fd)
+            self._loop.call_later(len(data) / self.command.rate, self._resume_reading, fd)
+        if self._input is not None:
+            self._input.ask_again()
 
     def _feed(self, sink, name, data):
         if sink.feed(name, data) is True:
             self.stop('unwanted')
         if getattr(sink, 'ended', False) and not self._over:
-            # What a command left behind may hold the pipes for as long as it lives.
+            # Processes that a command left running may hold the pipes as long as they live.
             self._over = True
-            self._cancel_timers()       # it ended in time
-            self._later(self._command.drain, self._let_go)
+            self._timers.cancel()       # it ended in time
+            self._timers.call_later(self.command.drain, self._let_go)
         if getattr(sink, 'full', False):
             sink.room = lambda: self.resume('sink')
             self.pause('sink')
 
     def _keep(self, kept, data):
-        room = self._command.limit - len(kept)
+        room = self.command.limit - len(kept)
         self._truncated = self._truncated or len(data) > room
         kept += data[:room]
 
@@ -343,8 +300,8 @@ class Child:
             self._loop.call_soon(self._finish)
 
     def pause(self, why='reader'):
-        """Read no more for now: whoever takes the output is slower; the kernel's pipes then hold
-        the child back.
+        """Read nothing for now, because the reader of the output is slower.  The full pipes then
+        hold the child back.
         """
         if not self._holds:
             self._held_since = self._loop.time()
@@ -353,133 +310,40 @@ class Child:
         self._holds.add(why)
 
     def resume(self, why='reader'):
-        """Read on, if nothing else stands against it."""
+        """Read again, unless it is paused for another reason."""
         if why in self._holds:
             self._holds.discard(why)
             if not self._holds:
-                self._read_on()
-
-    def _read_on(self):
-        self._held_for += self._loop.time() - self._held_since
-        for fd in self._streams:
-            self._resume_reading(fd)
+                self._held_for += self._loop.time() - self._held_since
+                for fd in self._streams:
+                    self._resume_reading(fd)
 
     def _resume_reading(self, fd):
         if fd in self._streams and not self._holds:
             self._loop.remove(fd)       # it may be watched already
             self._loop.add_reader(fd, lambda: self._read(fd))
 
-    def _throttle(self, fd, count, resume):
-        """count bytes went through fd: where there is a rate, leave it alone for as long as they
-        ought to have taken.
-        """
-        if self._command.rate and not self._is_reaped:
-            self._loop.remove(fd)
-            self._loop.call_later(count / self._command.rate, resume, fd)
-
-    # -- input -------------------------------------------------------------------------------------
-
-    def _write_whole(self):
-        """Write what certainly fits into the pipe, which is new."""
-        try:
-            if self._pending:
-                os.write(self._stdin, self._pending)
-        except OSError:                 # EPIPE, as in _write
-            self._close_stdin()
-            return
-        self._pending = b''
-        self._moved_at = self._loop.time()
-        self._written()
-
-    def _write(self):
-        if not self._pending and self._source is not None:
-            try:
-                data = self._source.read(READ_SIZE)
-            except OSError as error:
-                self._unreadable = error
-                self._close_stdin()
-                self.stop('unreadable')
-                return
-            if data is None:
-                self._awaiting = True
-                self._source.wake = self._ask_again
-                self._loop.remove(self._stdin)
-                return
-            self._pending = memoryview(data)
-            if not data:
-                self._close_source()
-        if not self._pending:
-            self._written()
-            return
-        try:
-            count = os.write(self._stdin, self._pending[:self._chunk])
-        except BlockingIOError:
-            return
-        # EPIPE: the child did not want it; its exit code says whether that is an error.
-        except OSError:
-            self._close_stdin()
-            return
-        self._pending = self._pending[count:]
-        self._moved_at = self._loop.time()
-        self._throttle(self._stdin, count, self._resume_writing)
-
-    def _ask_again(self):
-        if self._awaiting:
-            self._awaiting = False
-            self._resume_writing()
-
-    def _resume_writing(self, _fd=None):
-        if self._stdin != -1:
-            self._loop.remove(self._stdin)
-            self._loop.add_writer(self._stdin, self._write)
-
-    def _written(self):
-        if self._command.lifeline:
-            self._loop.remove(self._stdin)
-            self._later(self._command.lifeline, self._beat)
-        else:
-            self._close_stdin()
-
-    def _beat(self):
-        if self._stdin == -1:
-            return
-        try:
-            os.write(self._stdin, b'\n')
-        except BlockingIOError:         # a full pipe holds heartbeats enough
-            pass
-        except OSError:
-            self._close_stdin()
-            return
-        self._later(self._command.lifeline, self._beat)
-
     def _close_stdin(self):
-        self._close_source()
-        if self._stdin != -1:
-            self._loop.remove(self._stdin)
-            os.close(self._stdin)
-            self._stdin = -1
-
-    def _close_source(self):
-        if self._source is not None:
-            self._source.close()
-            self._source = None
+        if self._input is not None:
+            self._input.close()
 
     # -- the end -----------------------------------------------------------------------------------
 
     def stop(self, cause):
-        """End it: by its lifeline where it has one and somebody listens at its end, else by TERM;
-        KILL is the last word.
+        """End it: by closing its lifeline if it has one and has begun, else by TERM; later by KILL.
+
+        cause: the status of its Result.
         """
         if self._cause:
             return
         self._cause = cause
-        self._cancel_timers()
+        self._timers.cancel()
         if self._is_reaped:
             self._give_up_pipes()
-        elif self._command.lifeline and self._is_started():
+        elif self.command.lifeline and self._is_started():
             self._close_stdin()
-            self._later(self._command.grace + LIFELINE_EXTRA, self._terminate)
-        elif self._command.hello and not self._is_started():
+            self._timers.call_later(self.command.grace + LIFELINE_EXTRA, self._terminate)
+        elif self.command.hello and not self._is_started():
             # Grace is for what has begun; an ssh that waits for its master takes TERM as "log in".
             self._kill()
         else:
@@ -487,26 +351,26 @@ class Child:
 
     def _let_go(self):
         self._cause = self._cause or 'over'
-        self._cancel_timers()
+        self._timers.cancel()
         self._terminate()
 
     def kill(self):
         """End it now: KILL to the group, without grace."""
         self._cause = self._cause or 'cancelled'
-        self._cancel_timers()
+        self._timers.cancel()
         if self._is_reaped:
             self._give_up_pipes()
         else:
             self._kill()
 
     def _is_started(self):
-        return self._command.sink is None or self._command.sink.started
+        return self.command.sink is None or self.command.sink.started
 
     def _terminate(self):
         for signum in (signal.SIGTERM, signal.SIGCONT):         # what is stopped never dies of TERM
             self._signal_group(signum)
         self._guard.terminate_escaped(self._popen.pid, self._marker)
-        self._later(self._command.grace, self._kill)
+        self._timers.call_later(self.command.grace, self._kill)
 
     def _kill(self):
         self._killed = True
@@ -514,13 +378,13 @@ class Child:
         self._guard.kill_escaped(self._popen.pid, self._marker, self._on_killed)
 
     def _on_killed(self):
-        """Nothing of it was left to be killed."""
+        """All its processes were sent KILL."""
         if self._is_reaped:
             return
         if self._exit is not None:
             self._reap()
         else:
-            self._later(UNKILLABLE_AFTER, self._abandon)
+            self._timers.call_later(UNKILLABLE_AFTER, self._abandon)
 
     def _signal_group(self, signum):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -529,7 +393,7 @@ class Child:
     def _has_ended(self):
         """Is the leader dead?"""
         self._noticed_at = self._loop.time()
-        self._exit = exit_of(self._popen)
+        self._exit = procfs.exit_of(self._popen)
         return self._exit is not None
 
     def _ended(self):
@@ -539,7 +403,7 @@ class Child:
             or not self._guard.has_left(self._popen.pid, self._marker, self._noticed_at)):
             self._reap()
         else:
-            self._later(LEFT_LOOK, self._look_again)
+            self._timers.call_later(LEFT_LOOK, self._look_again)
 
     def _look_again(self):
         self._noticed_at = self._loop.time()
@@ -547,22 +411,22 @@ class Child:
 
     def _reap(self):
         self._is_reaped = True
-        reap(self._popen, self._exit)
+        procfs.reap(self._popen, self._exit)
         self._guard.remove(self._popen.pid)
-        self._cancel_timers()
+        self._timers.cancel()
         self._close_stdin()
         if not self._streams:
             self._loop.call_soon(self._finish)
             return
         if self._holds:
-            # A pipe's worth at most, and nobody is there any more to be held back.
-            self._holds.clear()
-            self._read_on()
-        elif not self._command.rate:
+            # At most what the pipes hold is left, and no child is there to be held back.
+            for why in list(self._holds):
+                self.resume(why)
+        elif not self.command.rate:
             for fd in list(self._streams):
-                self._read(fd)          # their end is there already, unless others have them too
+                self._read(fd)          # usually end-of-file
         if self._streams:
-            self._at_age(self.age + self._command.drain, self._give_up_pipes)
+            self._at_age(self.age + self.command.drain, self._give_up_pipes)
 
     def _give_up_pipes(self):
         self._incomplete = bool(self._streams)
@@ -570,48 +434,28 @@ class Child:
             self._close_stream(fd)
 
     def _abandon(self):
-        """It does not die of KILL: report it and let go; the guard keeps it on its list."""
+        """It does not die of KILL: report it and let go.  The guard keeps it on its list."""
         self._loop.unwatch(self)
         self._is_reaped = True
-        self._exit = Exit('signaled', signal.SIGKILL)
+        self._exit = procfs.Exit('signaled', signal.SIGKILL)
         self._close_stdin()
         self._give_up_pipes()
         self._loop.call_soon(self._finish)
-
-    def _cancel_timers(self):
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
 
     def _finish(self):
         on_done, self._on_done = self._on_done, None
         if on_done is None:
             return
-        self._cancel_timers()
+        self._timers.cancel()
+        writer, self._input = self._input, None         # it refers to this object
         if self._cause == 'unreadable':
-            self.result = unreadable(self._command, self._unreadable)
-            on_done(self.result)
-            return
-        self.result = Result(
-            self._command, self._cause or self._exit.status, self._exit.code,
-            bytes(self._kept['stdout']), bytes(self._kept['stderr']),
-            self._loop.time() - self._started_at, self._truncated, self._incomplete)
+            self.result = unreadable(self.command, writer.error)
+        else:
+            self.result = Result(
+                self.command, self._cause or self._exit.status, self._exit.code,
+                bytes(self._kept['stdout']), bytes(self._kept['stderr']),
+                self._loop.time() - self._started_at, self._truncated, self._incomplete)
         on_done(self.result)
-
-
-SPARE_PROCESSES = 8             # left to others by most_at_once
-
-
-def max_children():
-    """How many children may be alive at once, three pipes each, after raising the limit on open
-    files as far as it goes.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return 100000 if soft == resource.RLIM_INFINITY else max(1, (soft - 32) // 4)
 
 
 def unreadable(command, error):
@@ -620,61 +464,40 @@ def unreadable(command, error):
     return Result(command, 'unreadable', error.errno or 0, stderr=os.fsencode(text))
 
 
-def most_at_once():
-    """How many children may be alive at once if nobody says how many: as many as descriptors and
-    processes allow, if each of them starts one more."""
-    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-    free = procfs.free_processes(os.getuid(), None if limit == resource.RLIM_INFINITY else limit)
-    if free is None:
-        return max_children()
-    return max(1, min(max_children(), (free - SPARE_PROCESSES) // 2))
-
-
-def unspawnable(command, error):
-    """The Result of a Command that could not be spawned."""
-    if command.stdin_path and error.filename == command.stdin_path:
-        return unreadable(command, error)
-    text = '%s: %s' % (os.fsdecode(command.argv[0]), error.strerror)
-    return Result(command, 'unspawnable', error.errno or 0, stderr=os.fsencode(text))
-
-
 def _spawn(command, changes, fed):
-    """(Popen, our end of its standard output, of its standard error, of its standard input or -1);
-    raises OSError.
+    """Start a child with its pipes.  Raises OSError.
+
+    Returns (Popen, our end of its standard output, of its standard error, of its standard input or
+    -1).
     """
-    theirs, ours = [], []
+    pipes = []                          # (end to read, end to write)
     try:
-        for _stream in range(2):
-            fd, end = os.pipe()
-            ours.append(fd)
-            theirs.append(end)
-        if fed:
-            end, fd = os.pipe()
-            ours.append(fd)
-            theirs.append(end)
+        for _stream in range(3 if fed else 2):
+            pipes.append(os.pipe())
+        theirs = [pipes[0][1], pipes[1][1]] + [pipe[0] for pipe in pipes[2:]]
         popen = start_process(command, changes, theirs)
     except BaseException:
-        for fd in theirs + ours:
-            os.close(fd)
+        for pipe in pipes:
+            os.close(pipe[0])
+            os.close(pipe[1])
         raise
     for fd in theirs:
         os.close(fd)
-    return popen, ours[0], ours[1], ours[2] if fed else -1
+    return popen, pipes[0][0], pipes[1][0], pipes[2][1] if fed else -1
 
 
 def start_process(command, changes, ends):
     """Start a process in a session of its own; returns a Popen.
 
-    changes: what its environment has in place of lwt's own, as differences() has it.
+    changes: how its environment differs from lwt's own, in the form of guard.differences().
     ends: descriptors for its standard output, its standard error and, if there is a third, its
-    standard input.  It inherits no other descriptor, and whatever was ignored when lwt was started
-    stays ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
+    standard input.  It inherits no other descriptor.  Signals that were ignored when lwt was
+    started stay ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
     """
     # Not at the top: the import takes long, and some commands start no process.
     import subprocess
-    # A child that is given no environment inherits what putenv(3) made of lwt's own.  An
-    # environment that is passed to it, subprocess would encode anew for each child: a quarter of
-    # what a child costs.
+    # Without env, the child inherits the environment as putenv(3) has changed it.  subprocess would
+    # encode an env again for each child, which is a quarter of the cost of a child.
     _put((name, value) for name, value, _own in changes)
     try:
         return subprocess.Popen(
@@ -691,60 +514,3 @@ def _put(variables):
             os.unsetenv(name)
         else:
             os.putenv(name, value)
-
-
-def differences(env):
-    """What makes lwt's own environment another: (name, value, value in its own), bytes, None for
-    none.
-    """
-    own = os.environb
-    wanted = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
-    return [(name, wanted.get(name), own.get(name)) for name in own.keys() | wanted.keys()
-            if wanted.get(name) != own.get(name)]
-
-
-class Exit(NamedTuple):
-    """How a process ended.  status: 'exited', 'signaled' or 'unknown'; code: the exit code or the
-    signal.
-    """
-
-    status: str
-    code: int
-
-
-UNKNOWN = Exit('unknown', 0)
-
-
-def exit_of(popen):
-    """The Exit of a child of ours, None as long as it lives.
-
-    The child stays a zombie where the system can tell without reaping it (macOS before Python 3.13
-    cannot), so that its number, and that of its group, are not given to another process.
-
-    A library, a signal handler or a thread of the program that embeds lwt may have reaped it with
-    waitpid(-1).  The exit status is lost then; Popen.poll() and wait() would report it as 0.
-    """
-    try:
-        if hasattr(os, 'waitid'):
-            info = os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if info is None:
-                return None
-            return Exit('exited' if info.si_code == os.CLD_EXITED else 'signaled', info.si_status)
-        pid, status = os.waitpid(popen.pid, os.WNOHANG)
-    except ChildProcessError:
-        return UNKNOWN
-    if not pid:
-        return None
-    if os.WIFSIGNALED(status):
-        return Exit('signaled', os.WTERMSIG(status))
-    return Exit('exited', os.WEXITSTATUS(status))
-
-
-def reap(popen, end):
-    """Remove the zombie of a child that ended as exit_of() said."""
-    if end is not UNKNOWN:
-        try:
-            os.waitpid(popen.pid, 0)
-        except ChildProcessError:       # not ours any more, or reaped by exit_of()
-            pass
-    popen.returncode = -end.code if end.status == 'signaled' else end.code      # Popen asks no more

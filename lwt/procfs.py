@@ -1,4 +1,6 @@
-"""Processes in /proc on Linux, and the subreaper.  On other systems these functions return nothing.
+"""Processes: how a child ended, how many more can be started, what /proc shows, and the subreaper.
+
+/proc and the subreaper exist on Linux.  On other systems, these functions return nothing.
 
 MARKER names the variable that every child of lwt carries in its environment, and so does what it
 starts, whatever session it moves to: that is how what escaped from a killed group is found.
@@ -6,6 +8,7 @@ starts, whatever session it moves to: that is how what escaped from a killed gro
 
 import contextlib
 import os
+import resource
 import time
 from typing import NamedTuple
 
@@ -13,6 +16,7 @@ MARKER = 'LWT_ID'
 PR_SET_CHILD_SUBREAPER = 36     # prctl(2), since Linux 3.4
 CLOCK_BOOTTIME = 7              # clock_gettime(2); the time module has the name since 3.7
 DEAD = (b'Z', b'X')
+SPARE_PROCESSES = 8         # left to others by most_at_once
 
 
 class Process(NamedTuple):
@@ -82,6 +86,30 @@ def free_processes(uid, limit):
     if limit is not None and uid != 0:
         rooms.append(limit - _count_threads(uid))
     return max(0, min(rooms)) if rooms else None
+
+
+def max_children():
+    """The largest number of children, three pipes each, that the limit on open files allows.
+
+    The soft limit is first raised to the hard limit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 100000 if soft == resource.RLIM_INFINITY else max(1, (soft - 32) // 4)
+
+
+def most_at_once():
+    """The default for the number of children alive at once: as many as open files and processes
+    allow if each child starts one more process.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    free = free_processes(os.getuid(), None if limit == resource.RLIM_INFINITY else limit)
+    if free is None:
+        return max_children()
+    return max(1, min(max_children(), (free - SPARE_PROCESSES) // 2))
 
 
 def _count_threads(uid):
@@ -222,3 +250,51 @@ def children(own):
 def age(process):
     """Seconds since a Process was started, whatever the wall clock was set to."""
     return max(0.0, time.monotonic() - process.started / os.sysconf('SC_CLK_TCK'))
+
+
+class Exit(NamedTuple):
+    """How a child ended.  status: 'exited', 'signaled' or 'unknown'; code: the exit code or the
+    signal.
+    """
+
+    status: str
+    code: int
+
+
+UNKNOWN = Exit('unknown', 0)
+
+
+def exit_of(popen):
+    """The Exit of a child of this process (a Popen), or None while it lives.
+
+    The child stays a zombie where the system can report its end without reaping it (macOS before
+    Python 3.13 cannot).  So its number and that of its group are not given to another process.
+
+    A library, a signal handler or a thread of the program that embeds lwt may have reaped the child
+    with waitpid(-1).  Then the exit status is lost; Popen.poll() and wait() would report it as 0.
+    """
+    try:
+        if hasattr(os, 'waitid'):
+            info = os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if info is None:
+                return None
+            return Exit('exited' if info.si_code == os.CLD_EXITED else 'signaled', info.si_status)
+        pid, status = os.waitpid(popen.pid, os.WNOHANG)
+    except ChildProcessError:
+        return UNKNOWN
+    if not pid:
+        return None
+    if os.WIFSIGNALED(status):
+        return Exit('signaled', os.WTERMSIG(status))
+    return Exit('exited', os.WEXITSTATUS(status))
+
+
+def reap(popen, end):
+    """Remove the zombie of a child.  end: what exit_of() returned for it."""
+    if end is not UNKNOWN:
+        try:
+            os.waitpid(popen.pid, 0)
+        except ChildProcessError:       # reaped by somebody else, or by exit_of()
+            pass
+    # With a returncode, Popen does not ask for the status again.
+    popen.returncode = -end.code if end.status == 'signaled' else end.code

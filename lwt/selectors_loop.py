@@ -1,5 +1,8 @@
 """The loop: waits for pipes, timers, children and signals in one place.
 
+Beside it stand two things that only need the loop: Timers, which are cancelled together, and
+PipeWriter, which writes into a pipe without blocking.
+
 Why a self-pipe.  Since Python 3.5 (PEP 475) select() restarts after a signal, so a SIGCHLD alone
 never wakes it. `signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any other;
 it only does so for signals that have a Python handler, therefore SIGCHLD always gets one, even
@@ -18,6 +21,7 @@ package are here.
 
 import heapq
 import itertools
+import math
 import os
 import selectors
 import signal
@@ -34,6 +38,9 @@ SLEPT = 5.0
 LATE = 0.2                  # seconds: what came meanwhile is looked at before the deadlines
 MANY_CANCELLED = 100        # cancelled timers that are kept at least before they are swept out
 LONGEST_WAIT = 86400.0      # seconds; epoll takes no more than 2^31 ms
+READ_SIZE = 65536           # bytes of one read or write
+NEW_PIPE = 4096             # bytes that a new pipe takes at once, on every system
+RATE_STEP = 0.25            # seconds that one read or write may take at a limited rate
 
 
 def _noop(*_args):
@@ -259,3 +266,181 @@ def _set_wakeup_fd(fd):
     if sys.version_info >= (3, 7) and fd != -1:
         return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     return signal.set_wakeup_fd(fd)
+
+
+class Timers:
+    """Timers of a Loop that can be cancelled together."""
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._pending = set()           # those that have not fired
+
+    def __len__(self):
+        return len(self._pending)
+
+    def call_later(self, seconds, callback, *args):
+        """Call callback(*args) after so many seconds; returns the Timer."""
+        def fire():
+            self._pending.discard(timer)
+            callback(*args)
+
+        timer = self._loop.call_later(seconds, fire)
+        self._pending.add(timer)
+        return timer
+
+    def cancel(self):
+        """Cancel all that have not fired."""
+        for timer in self._pending:
+            timer.cancel()
+        self._pending.clear()
+
+
+def chunk_size(rate):
+    """Bytes of one read or write at a limited rate in bytes a second; 0: no limit."""
+    return min(READ_SIZE, math.ceil(rate * RATE_STEP)) or READ_SIZE
+
+
+class PipeSource:
+    """Where a PipeWriter takes bytes from.  A raw file has the same methods.
+
+    A PipeWriter that got None sets `wake`.  The source calls wake() when it has bytes again.
+    """
+
+    def read(self, size):
+        """The next bytes; None if there are none for now, b'' at the end.
+
+        size: the preferred number of bytes.  Raises OSError if the source cannot be read.
+        """
+        raise NotImplementedError
+
+    def close(self):
+        """Release what the source holds: nothing more will be read."""
+
+
+class PipeWriter:
+    """Writes into a pipe without blocking: `data`, then all of `source`.
+
+    At the end it closes the pipe, or, if heartbeat is not 0, writes a newline every `heartbeat`
+    seconds until it is closed.
+
+    loop: a Loop.  timers: the Timers for the heartbeats.  fd: the writing end of a new pipe, which
+    this object then owns.  data: bytes.  source: a PipeSource or None.  rate: bytes a second; 0: no
+    limit.  on_unreadable: called when the source raised an OSError, which is then in `error`.
+    """
+
+    def __init__(self, loop, timers, fd, data, source, rate, heartbeat, on_unreadable):
+        self._loop = loop
+        self._timers = timers
+        self._fd = fd                   # -1: closed
+        self._pending = memoryview(data)
+        self._source = source
+        self._rate = rate
+        self._chunk = chunk_size(rate)
+        self._heartbeat = heartbeat
+        self._on_unreadable = on_unreadable
+        self._is_waiting = False        # the source had nothing to give
+        self.error = None               # the OSError of the source
+        self.moved_at = loop.time()     # when a byte was last written
+
+    def start(self):
+        """Begin to write."""
+        os.set_blocking(self._fd, False)
+        if self._source is not None or self._rate or len(self._pending) > NEW_PIPE:
+            self._loop.add_writer(self._fd, self._write)
+        else:
+            self._write_whole()
+
+    def ask_again(self):
+        """Read the source again if it had nothing to give."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self._resume()
+
+    def close(self):
+        """Close the pipe and the source; what was not written is dropped."""
+        self._close_source()
+        if self._fd != -1:
+            self._loop.remove(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write_whole(self):
+        """Write what certainly fits into a new pipe."""
+        try:
+            if self._pending:
+                os.write(self._fd, self._pending)
+        except OSError:                 # EPIPE, as in _write
+            self.close()
+            return
+        self._pending = b''
+        self.moved_at = self._loop.time()
+        self._end()
+
+    def _write(self):
+        if not self._pending and self._source is not None and not self._fill():
+            return
+        if not self._pending:
+            self._end()
+            return
+        try:
+            count = os.write(self._fd, self._pending[:self._chunk])
+        except BlockingIOError:
+            return
+        # EPIPE: the child did not want it; its exit code says whether that is an error.
+        except OSError:
+            self.close()
+            return
+        self._pending = self._pending[count:]
+        self.moved_at = self._loop.time()
+        if self._rate:
+            self._loop.remove(self._fd)
+            self._loop.call_later(count / self._rate, self._resume)
+
+    def _fill(self):
+        """Take bytes from the source; returns False if it had none to give or could not be read."""
+        try:
+            data = self._source.read(READ_SIZE)
+        except OSError as error:
+            self.error = error
+            self.close()
+            self._on_unreadable()
+            return False
+        if data is None:
+            self._is_waiting = True
+            self._source.wake = self.ask_again
+            self._loop.remove(self._fd)
+            return False
+        self._pending = memoryview(data)
+        if not data:
+            self._close_source()
+        return True
+
+    def _resume(self):
+        if self._fd != -1:
+            self._loop.remove(self._fd)         # it may be watched already
+            self._loop.add_writer(self._fd, self._write)
+
+    def _end(self):
+        """Everything is written."""
+        if self._heartbeat:
+            self._loop.remove(self._fd)
+            self._timers.call_later(self._heartbeat, self._beat)
+        else:
+            self.close()
+
+    def _beat(self):
+        if self._fd == -1:
+            return
+        try:
+            os.write(self._fd, b'\n')
+        except BlockingIOError:         # a full pipe holds heartbeats enough
+            pass
+        except OSError:
+            self.close()
+            return
+        self._timers.call_later(self._heartbeat, self._beat)
+
+    def _close_source(self):
+        if self._source is not None:
+            self._source.close()
+            self._source = None

@@ -100,7 +100,7 @@ class Ends(ProcessTestCase):
 
             run.loop.call_later(0.2, kill_and_reap)
             result = run.report(one(shell('sleep 0.6; exit 3')))
-            self.assertIsNone(proc.exit_of(run._guard._popen))
+            self.assertIsNone(procfs.exit_of(run._guard._popen))
         self.assertEqual((result.status, result.code), ('exited', 3))
 
     def test_K_14_a_child_that_closes_its_output_and_lives_is_not_done(self):

@@ -17,6 +17,7 @@ from lwt.flow import Turn
 from lwt.proc import Result
 from lwt.remote import events, scripts, verdicts
 from lwt.remote.call import is_shared, logging_in
+from lwt.selectors_loop import PipeSource
 
 
 class Channel:
@@ -109,9 +110,9 @@ class Channel:
         return None
 
 
-class _Line:
-    """Both ends of a talk here: where the script's input comes from, and where its output goes (see
-    proc.Command).
+class _Line(PipeSource):
+    """This machine's end of a channel: the source of the script's input and the sink of its output
+    (see proc.Command).
     """
 
     def __init__(self, frame, data):
@@ -144,9 +145,6 @@ class _Line:
         """What is to be sent now; None when there is nothing before the next request."""
         unsent, self._unsent = self._unsent, None
         return unsent
-
-    def close(self):
-        """Nothing to do: what was not sent is forgotten."""
 
     def feed(self, stream, data):
         """Take what the script says; true when no more is wanted."""
