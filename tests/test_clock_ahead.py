@@ -113,13 +113,13 @@ class Stored(ProgramTestCase):
         with Store(self.path('.lwt', 'state.db')) as store:
             from lwt.hosts.capacity import FreeSlots
             from lwt.hosts.sample import Sample
-            from lwt.tasks.visit import _Left
+            from lwt.tasks.placement import SlotsLeft
 
             task = store.all()[0]
             task = task._replace(desc=task.desc._replace(memory=10), started=1000 + YEAR)
             load = Sample(free_memory=15)
             for now, has_room in ((1000.0, True), (1000.0 + YEAR, False), (1014.0 + YEAR, False)):
-                left = _Left(FreeSlots(4), load, [task], now, 0)
+                left = SlotsLeft(FreeSlots(4), load, [task], now, 0)
                 self.assertIs(left.has(task.desc), has_room, now)
 
     def test_SR_16_attempts_in_the_future_blame_no_host(self):

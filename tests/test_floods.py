@@ -14,7 +14,7 @@ from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import reducers
 from lwt.remote import budgets, call, verdicts
-from lwt.tasks import remote_audit, requests, result_files, visit
+from lwt.tasks import answers, remote_audit, requests, result_files
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -185,16 +185,17 @@ class Words(unittest.TestCase):
 
     def test_SR_15_each_word_is_cut(self):
         long = 'A' * (1 << 20)
-        facts, problem, answers, removed, _sizes = visit.parse([
+        facts, problem, states, removed, _sizes = answers.parse([
             'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long,
             'task 0b.1 clean ' + long])
-        texts = [facts.boot, facts.host_id, problem, answers[0][1], removed['0b.1']]
+        texts = [facts.boot, facts.host_id, problem, states[0][1], removed['0b.1']]
         self.assertLessEqual(max(map(len, texts)), budgets.TEXT + 1)
         self.assertGreater(min(map(len, texts)), 50)
 
     def test_SR_15_an_answer_that_comes_again_and_again_is_heard_a_few_times(self):
-        answers = visit.parse(['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running'])[2]
-        self.assertEqual(len(answers), budgets.TASK_ANSWERS + 1)
+        lines = ['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running']
+        states = answers.parse(lines)[2]
+        self.assertEqual(len(states), budgets.TASK_ANSWERS + 1)
 
     def test_SR_15_complaints_about_results_are_read_once_and_cut(self):
         """The keys of a stream and the lines about it are both chosen by the host."""
@@ -218,9 +219,9 @@ class Words(unittest.TestCase):
         self.assertEqual((seen.boot, seen.host_id), ('A' * budgets.ID, 'B' * budgets.ID))
 
     def test_SR_15_no_word_drives_a_terminal(self):
-        _facts, problem, answers, removed, _sizes = visit.parse([
+        _facts, problem, states, removed, _sizes = answers.parse([
             'stage \x1b[2J', 'task 0a.1 state \x1b]0;x\x07', 'task 0b.1 clean \x9b'])
-        for text in (problem, answers[0][1], removed['0b.1']):
+        for text in (problem, states[0][1], removed['0b.1']):
             self.assertTrue(text.isprintable(), text)
 
     def test_SR_19_the_output_of_a_task_is_a_file_or_does_not_come(self):

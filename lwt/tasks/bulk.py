@@ -11,7 +11,7 @@ from __future__ import generator_stop
 from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.remote import call, login, scripts, verdicts
-from lwt.tasks import requests, results, visit
+from lwt.tasks import answers, requests, results, visit
 from lwt.workspace import files
 
 
@@ -87,7 +87,7 @@ def _input(context, item, scratch):
         verdict = inbox.judged(verdict)
     if not verdict.ok:
         raise HostError(item.host.name, verdicts.with_complaint(verdict, inbox.complaints()))
-    problem = visit.parse(inbox.lines())[1]
+    problem = answers.parse(inbox.lines())[1]
     if problem:
         raise HostError(item.host.name, verdicts.Verdict('failed', 1, problem))
     context.store.sent([item.name], item.host)

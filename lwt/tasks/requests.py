@@ -20,6 +20,7 @@ from lwt.tasks import model
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
 
+BULKY = 4096            # KiB: results and inputs that are larger use a connection of their own
 # Bytes of an input that may come to a host once more, if another attempt of its task does.
 MOST_OWN = 1 << 16
 # Bytes of one that comes again for each task: less work than a process there that copies it.

@@ -5,40 +5,38 @@
     second   new tasks as its slots allow, the inputs that it lacks, their launches, and the
              removal of what came home
 
-`stay` goes on with the second one again and again, and lets the host wait in it until something
-ends.
+`stay` repeats the second one, and lets the host wait in it until a task ends.
 
-The order within each is what makes it safe: the intent is committed, then the host is told; a lost
-answer is asked for again by the next visit, which does not need to know how far this one came.
-What is large goes another way, so that nobody waits for it: Context.carry takes it to a flow of its
-own (see carry).  A lock for each host keeps visits apart; they are otherwise independent, so that
-one slow host is its own problem.
+The intent is committed before the host is told.  If an answer is lost, the next visit asks again;
+it need not know how far this one came.  Large transfers use a separate connection (see bulk), so
+they do not delay the visit.  A lock for each host keeps visits apart.  Visits to different hosts
+are independent, so a slow host delays only itself.
 """
 
 from __future__ import generator_stop
 
-import collections
-import math
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.flow import Sleep
 from lwt.hosts import sample
-from lwt.hosts.capacity import accepts, better_place, needed_slots, refusal, room, watches_cpu
-from lwt.remote import budgets, call, events, verdicts
+from lwt.hosts.capacity import room, watches_cpu
+from lwt.hosts.health_log import HealthLog
+from lwt.remote import call, events, verdicts
 from lwt.remote.channel import Channel
-from lwt.tasks import model, requests, results
-from lwt.tasks.fairness import picks
+from lwt.tasks import answers, model, requests, results
+from lwt.tasks.placement import Placement, SlotsLeft, slots_of
+from lwt.tasks.requests import BULKY
+from lwt.tasks.store import Store
 from lwt.workspace import files
-from lwt.workspace.config import bounded, plain_seconds
+from lwt.workspace.config import plain_seconds
 from lwt.workspace.hostlist import Host
+from lwt.workspace.layout import Workspace
 
 CALL_GRACE = 30.0       # seconds that a call may take, over what it is known to wait for
 KILL_TIME = 3           # a cancel may take so many times the grace, and a few seconds
-MOST_AT_ONCE = 500      # new tasks in one call
-BULKY = 4096            # KiB: results and inputs that are larger are carried by themselves
 # Seconds that a host is asked to wait for the end of a task, and while a request brings new tasks.
 # Meanwhile nothing else can be asked of it, such as a kill.
 LONGEST_WAIT = 5
@@ -46,7 +44,6 @@ FIRST_WAIT = 2
 PACE = (0.25, 5.0)      # seconds between two round trips where the host has nothing to wait for
 CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
 SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
-RESERVED = 15.0         # seconds in which a task takes up the memory and the disk that it asks for
 # Where all new tasks end within QUICK seconds, the next request brings up to MOST_ROUNDS times as
 # many tasks as there are slots; the host starts them one after the other, as slots become free.
 QUICK = FIRST_WAIT / 2
@@ -54,45 +51,48 @@ MOST_ROUNDS = 4
 
 
 class Context(NamedTuple):
-    """What a visit needs.  tell(text) hears each thing that happens; clock gives seconds since
-    1970.
+    """What a visit needs.
 
-    health_log: takes what is heard of the host.  wake() is called when there is something new for
-    other hosts to do. carry(bulky) gets what is to be carried, unless it says by is_carried(name)
-    that it is at it already.  trouble(host, reason, is_over_budget) hears why a visit to a host
-    came to nothing, and '' when it answers. remark(text) hears what people are to know even if they
-    do not want to hear of each step.
+    health_log: gets what is learned about the host.  clock(): seconds since 1970.
+    tell(text): a step to report.  remark(text): a message to show even without -v.
+    wake(): called when other hosts have something new to do.
+    carry(item): transfer a requests.LargeTransfer.  is_carried(name): is that in progress?
+    trouble(host, reason, is_over_budget): why a visit failed; reason is '' when the host answers.
     """
 
-    workspace: object
-    store: object
+    workspace: Workspace
+    store: Store
     session: call.Session
     tell: Callable
-    health_log: object
+    health_log: HealthLog
     clock: Callable = time.time
     wake: Callable = lambda: None
-    carry: Callable = lambda bulky: None
+    carry: Callable = lambda item: None
     is_carried: Callable = lambda name: False
     trouble: Callable = lambda host, reason, is_over_budget=False: None
     remark: Callable = lambda text: None
 
 
 class Target(NamedTuple):
-    """A host to visit.  homes: Hosts of its name, one for each home in which there are tasks.
-    place: the Host that may get new tasks, or None.  others: all Hosts that may get new tasks.
-    rivals: how many hosts are asking for what waits.
+    """A host to visit.
+
+    homes: Hosts of its name, one for each home that holds tasks.  place: the Host that may get new
+    tasks, or None.  others: all Hosts that may get new tasks.  rivals: the number of hosts that ask
+    for the waiting tasks.
     """
 
     name: str
     homes: tuple
-    place: Host = None
+    place: Optional[Host] = None
     others: tuple = ()
     rivals: int = 1
 
 
 class Report(NamedTuple):
-    """How a visit went.  busy: another lwt was there.  changes: the number of things that happened.
-    problem: why it ended early, or ''; kind: the class of that.
+    """How a visit went.
+
+    busy: another lwt process holds the host's lock.  changes: the number of steps reported.
+    problem: why it ended early, or ''; kind: the kind of its Verdict.
     """
 
     name: str
@@ -100,14 +100,6 @@ class Report(NamedTuple):
     changes: int = 0
     problem: str = ''
     kind: str = ''
-
-
-class HostReport(NamedTuple):
-    """What a host says of itself: its start, who it is, and a sample.Sample of its load."""
-
-    boot: str
-    host_id: str
-    load: sample.Sample = sample.Sample()
 
 
 def visit(context, target):
@@ -161,7 +153,7 @@ class _Visitor:
         self._settings = context.session.settings
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
         self._books = results.Books(context.workspace, context.store, target.name)
-        self._facts = {}                # Host -> HostReport
+        self._facts = {}                # Host -> answers.HostReport
         self._sampled = {}              # Host -> when it told of its load
         # Host -> how many times its slots the tasks of one call may be.
         self._rounds = {}
@@ -302,7 +294,7 @@ class _Visitor:
             return '-'
         slots = self._room(host, load).slots
         others = [task for task in there if task.state != 'launching'] + self._twin_tasks(host)
-        return str(max(0, slots - _slots_of(others, slots)))
+        return str(max(0, slots - slots_of(others, slots)))
 
     def _twin_tasks(self, host):
         """The tasks that take slots of this machine under its other names."""
@@ -334,9 +326,9 @@ class _Visitor:
         """Flow: take all that a host answered, its words and the results, in one transaction: of a
         pass that is killed before its end the host is asked again.
         """
-        facts, stage_problem, answers, removed, sizes = parse(inbox.lines())
+        facts, stage_problem, states, removed, sizes = answers.parse(inbox.lines())
         by_key = {task.key: task for task in asked}
-        ended = _ended(by_key, answers)
+        ended = answers.ended(by_key, states)
         parcel = yield from self._books.unpack(
             inbox, {key: ended[key] for key in inbox.sent() if key in ended}, host.name)
         told = []
@@ -354,8 +346,11 @@ class _Visitor:
                 for name in inputs.shared:
                     self._store.missing(name, host)
                 told.append('%s: %s' % (host.name, stage_problem))
-            current = {key: self._apply(by_key[key], answer, facts, host, told)
-                       for key, answer in answers if key in by_key}
+            changes = answers.StateChanges(self._store, host, facts.host_id, self._context.clock,
+                                           told)
+            current = {key: changes.apply(by_key[key], answer)
+                       for key, answer in states if key in by_key}
+            self._ended += changes.ended
             came = [current[key] for key in inbox.sent() if current.get(key) is not None]
             self._take_results(host, came, parcel, inbox, told)
         self._say(told)
@@ -382,71 +377,6 @@ class _Visitor:
             self._store.cleaned(left, self._settings.keep)
         elif answer:
             told.append('%s: cannot remove what is left: %s' % (host.name, answer))
-
-    def _apply(self, task, answer, facts, host, told):
-        """Take a host's answer about a task; returns the task as it is then, None where somebody
-        else changed it.
-        """
-        event, _space, detail = answer.partition(' ')
-        # There was no room for it, or not its input, whatever we thought.
-        if event in ('unstaged', 'noinput'):
-            self._store.missing(task.input, host)
-            return self._settle(task, 'refused', detail or 'its input is not there', told)
-        if event == 'crowded' and task.state == 'launching':
-            return self._settle(task, 'refused', '', told)
-        word, event = event, model.event_of(event, task.state)
-        if (word, event) == ('waiting', 'absent'):
-            return self._settle(task, event, 'somebody was at its directory', told, 'purge')
-        if task.state == 'fetching' and event != 'absent':
-            return task                 # it is known how it ended
-        if (task.state, event) not in model.TRANSITIONS:
-            told.append('%s: %s: unexpected answer: %s' % (task.label, task.host, answer))
-            return task
-        state = model.TRANSITIONS[task.state, event]
-        if event == 'absent' and facts.host_id != task.host_id:
-            return self._settle(self._as_running(task), event,
-                                'the home is not the one where it was placed', told, '')
-        if state == model.SETTLE:
-            reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
-            return self._settle(task, event, reason, told, '' if event == 'absent' else 'clean')
-        if event == 'absent' and state == 'withdrawing':
-            return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host, told)
-        if state == 'fetching':
-            end, code = model.ending(event, detail.partition(' ')[0], task.state)
-            words = detail.split(' ')[1:]
-            wall, cpu = usage(words)
-            # What was killed is not retried.
-            failures = task.desc.retries if task.state == 'killing' else task.failures
-            return self._advance(task, event, 'ended on %s' % task.host, told, end=end, code=code,
-                                 wall=wall, cpu=cpu,
-                                 failures=failures,
-                                 reason=_REASONS.get(event, '') or left_text(words),
-                                 ended=self._context.clock())
-        if state != task.state:
-            return self._advance(task, event, '%s on %s' % (state, task.host), told,
-                                 reason=_REASONS.get(event, ''))
-        return task
-
-    def _as_running(self, task):
-        """A task that may have run where its directory was: what became of it cannot be known any
-        more.
-        """
-        return (self._store.advance(task, 'running', '') or task if task.state == 'launching'
-                else task)
-
-    def _settle(self, task, event, reason, told, leave='clean'):
-        end, code = model.ending(event, '', task.state)
-        settled = self._store.settle(task, event, end, code, reason, leave)
-        if settled is not None:
-            results.tell(task, results.ended_text(task, settled, reason), told)
-            self._ended.append(settled)
-        return settled
-
-    def _advance(self, task, event, text, told, **changes):
-        changed = self._store.advance(task, event, text, **changes)
-        if changed is not None and text:
-            results.tell(task, '%s: %s' % (task.label, text), told)
-        return changed
 
     def _say(self, told):
         self.changes += len(told)
@@ -483,117 +413,37 @@ class _Visitor:
     # -- placing -----------------------------------------------------------------------------------
 
     def _place(self, host):
-        """Give the host new tasks, as many as it has room for; returns them, launching, and the
-        requests.Inputs for them.
+        """Give the host new tasks, as many as it has room for.
+
+        Returns them, in state launching, and the requests.Inputs for them.
         """
         groups = self._store.waiting() if host == self._target.place and host in self._facts else ()
         if not groups:
             return [], requests.Inputs()
         facts = self._facts[host]
-        has = self._room(host, facts.load)
-        # No more, or others would stand idle.
-        share = sum(group.count for group in groups) // max(1, self._target.rivals)
-        more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
-        there = self._tasks(host) + self._twin_tasks(host)
-        left = _Left(has, facts.load, there, self._context.clock(), more)
-        here, loads = self._store.copies(host), requests.Loads(self._context.workspace, BULKY << 10)
-
-        def take(group):
-            if (left.is_over or not accepts(host, group.desc) or self._is_avoided(host, group)
-                or not left.has(group.desc)):
-                return False
-            if not self._context.workspace.has_input(group.input):
-                self._hold(group, 'its input is gone: task/%s; put it back and resume, or kill it'
-                           % group.input)
-                return False
-            if group.input not in here and not loads.take(group.input):
-                if loads.is_bulky(group.input):
-                    self._context.carry(requests.LargeTransfer('input', group.input, host, group))
-                return False
-            left.take(group.desc)
-            return True
-
-        chosen = picks(groups, self._store.active(), take)
-        if not chosen:
-            return [], requests.Inputs()
-        with self._store.together():
-            placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-            inputs = requests.sort_inputs(self._context.workspace, groups,
-                                          {task.input for task in placed}, here)
-            self._store.sent(inputs.shared, host)
-        told = []
+        placement = Placement(self._context, self._target, host, self._left(host, groups))
+        chosen, told = placement.choose(groups)
+        placed, inputs = [], requests.Inputs()
+        if chosen:
+            with self._store.together():
+                placed = self._store.place(host, facts.boot, facts.host_id, chosen)
+                inputs = requests.sort_inputs(self._context.workspace, groups,
+                                              {task.input for task in placed}, placement.copies)
+                self._store.sent(inputs.shared, host)
         for task in placed:
             results.tell(task, '%s: launching on %s' % (task.label, host.name), told)
         self._say(told)
         return placed, inputs
 
-    def _hold(self, group, reason):
-        """Have all that waits of a group wait for somebody."""
-        told = []
-        with self._store.together():
-            for task in self._store.chosen(('new',), names=(group.name,)):
-                if task.input == group.input:
-                    self._advance(task, 'suspend', 'held: ' + reason, told, reason=reason)
-        self._say(told)
-
-    def _is_avoided(self, host, group):
-        """Did these tasks end badly there, while there is another host that takes them, now or when
-        its tasks have ended?
-        """
-        hour = time.localtime(self._context.clock()).tm_hour
-
-        def refuse(other):
-            known = self._context.health_log.look().get(other.name)
-            return refusal(other, known, self._store.samples().get(other.name), 0, group.desc,
-                           self._settings, hour)
-
-        return better_place(host, group.avoid.split(), self._target.others, refuse) != ''
-
-
-class _Left:
-    """What a host has left while tasks are given to it: of its FreeSlots, and of its memory and
-    disk where it told of them.
-    """
-
-    def __init__(self, has, load, there, now, more):
-        self._all = 0 if has.reasons else has.slots
-        self._slots = self._all - _slots_of(there, self._all)
-        # Tasks of one slot that may wait there for a free one.
-        self._more = more if all(task.desc.slots == 1 for task in there) else 0
-        self._memory = math.inf if load.free_memory is None else load.free_memory
-        self._disk = math.inf if load.free_disk is None else load.free_disk
-        self._count = 0
-        for task in there:
-            if task.started and abs(now - task.started) < RESERVED:
-                self._reserve(task.desc)
-
-    @property
-    def is_over(self):
-        """Is there no room for anything?"""
-        return self._slots + self._more < 1 or self._count >= MOST_AT_ONCE
-
-    def has(self, desc):
-        """Is there room for one more task of this desc?"""
-        slots = self._slots + self._more * (desc.slots == 1)
-        return (slots >= needed_slots(desc, self._all) and self._all > 0
-                and desc.memory <= self._memory
-                and desc.disk <= self._disk)
-
-    def take(self, desc):
-        """One more is there."""
-        self._count += 1
-        self._more = self._more if desc.slots == 1 else 0
-        self._slots -= needed_slots(desc, self._all)
-        self._reserve(desc)
-
-    def _reserve(self, desc):
-        self._memory -= desc.memory
-        self._disk -= desc.disk
-
-
-def _slots_of(there, slots):
-    """The slots that tasks take of a host that has so many."""
-    return sum(needed_slots(task.desc, slots) for task in there if task.state != 'fetching')
+    def _left(self, host, groups):
+        """The SlotsLeft of the host.  groups: all that waits."""
+        load = self._facts[host].load
+        has = self._room(host, load)
+        # A host that gets more than its share leaves others idle.
+        share = sum(group.count for group in groups) // max(1, self._target.rivals)
+        more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
+        there = self._tasks(host) + self._twin_tasks(host)
+        return SlotsLeft(has, load, there, self._context.clock(), more)
 
 
 def watch_tasks(context, name):
@@ -601,74 +451,3 @@ def watch_tasks(context, name):
     reason = context.health_log.watch_tasks(name)
     if reason:
         context.tell('%s: in quarantine: %s' % (name, reason))
-
-
-_REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host was started anew',
-            'absent': 'its directory is gone',
-            'stuck': 'it did not start in time'}
-
-
-def parse(lines):
-    """(HostReport, why the inputs were not taken, [(key, answer)], {key: what became of its
-    removal}, {key: KiB of a result that is too large to be sent along}) of what sh/control.sh
-    printed; lines that are none of these are passed over.
-    """
-    facts, problem, answers, removed, sizes = HostReport('', ''), '', [], {}, {}
-    counts = collections.Counter()
-    for line in lines:
-        words = line.split(' ')
-        if words[0] == 'facts' and len(words) == 3:
-            facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID])
-        elif words[0] == 'stage':
-            problem = verdicts.printable_text(line[len('stage '):])
-        elif words[0] == 'task' and len(words) >= 4:
-            answer = verdicts.printable_text(' '.join(words[3:]), budgets.TEXT)
-            counts[words[1]] += 1
-            if words[2] == 'state' and counts[words[1]] <= budgets.TASK_ANSWERS:
-                answers.append((words[1], answer))
-            elif words[2] == 'size':
-                sizes[words[1]] = bounded(answer, 0, 1 << 50) or 0
-            else:
-                removed[words[1]] = answer
-    return facts._replace(load=sample.parse(lines)), problem, answers, removed, sizes
-
-
-def left_text(words):
-    """A remark about processes that a task left running, if what sh/control.sh says in its `usage`
-    tells of any.
-    """
-    count = bounded(words[4], 1, 10 ** 6) if len(words) > 4 else None
-    if count is None:
-        return ''
-    return ('1 process left running was ended' if count == 1
-            else '%d processes left running were ended' % count)
-
-
-def _ended(by_key, answers):
-    """{key: (d_fetch, exit code)} of the tasks that have ended, as their answers tell."""
-    found = {}
-    for key, answer in answers:
-        task = by_key.get(key)
-        if task is None:
-            continue
-        word, _space, detail = answer.partition(' ')
-        event = model.event_of(word, task.state)
-        if task.state == 'fetching':
-            found[key] = task.desc.d_fetch, task.code
-        elif model.TRANSITIONS.get((task.state, event)) == 'fetching':
-            found[key] = task.desc.d_fetch, model.ending(event, detail.partition(' ')[0],
-                                                         task.state)[1]
-    return found
-
-
-def usage(words):
-    """(wall, cpu) in seconds of what `usage` of sh/control.sh prints; None for what it could not
-    tell.
-    """
-    try:
-        wall = float(words[1]) - float(words[0])
-        cpu = sum(float(minutes) * 60 + float(rest)
-                  for minutes, rest in (word.rstrip('s').split('m') for word in words[2:4]))
-    except (ValueError, IndexError):
-        return None, None
-    return (wall if 0 <= wall < 1e9 else None), (cpu if 0 <= cpu < 1e9 else None)

@@ -1,0 +1,190 @@
+"""Answers: the lines that sh/control.sh prints about a host, its tasks and its leftovers, and the
+changes of state that follow from them.
+"""
+
+import collections
+from typing import NamedTuple
+
+from lwt.hosts import sample
+from lwt.remote import budgets, verdicts
+from lwt.tasks import model, results
+from lwt.workspace.config import bounded
+
+
+# What is recorded about a task for an event.
+_REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host was started anew',
+            'absent': 'its directory is gone',
+            'stuck': 'it did not start in time'}
+
+
+class HostReport(NamedTuple):
+    """What a host reports about itself.
+
+    boot: changes with each start of the system.  host_id: the random name of its home.  load: a
+    sample.Sample.
+    """
+
+    boot: str
+    host_id: str
+    load: sample.Sample = sample.Sample()
+
+
+def parse(lines):
+    """Parse the lines of an answer; lines of no known form are skipped.
+
+    Returns (HostReport, why the inputs were not taken or '', [(key, answer)] about tasks,
+    {key: answer} about removals, {key: KiB} of results that are too large to be sent along).
+    """
+    facts, problem, states, removed, sizes = HostReport('', ''), '', [], {}, {}
+    counts = collections.Counter()
+    for line in lines:
+        words = line.split(' ')
+        if words[0] == 'facts' and len(words) == 3:
+            facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID])
+        elif words[0] == 'stage':
+            problem = verdicts.printable_text(line[len('stage '):])
+        elif words[0] == 'task' and len(words) >= 4:
+            answer = verdicts.printable_text(' '.join(words[3:]), budgets.TEXT)
+            counts[words[1]] += 1
+            if words[2] == 'state' and counts[words[1]] <= budgets.TASK_ANSWERS:
+                states.append((words[1], answer))
+            elif words[2] == 'size':
+                sizes[words[1]] = bounded(answer, 0, 1 << 50) or 0
+            else:
+                removed[words[1]] = answer
+    return facts._replace(load=sample.parse(lines)), problem, states, removed, sizes
+
+
+def ended(by_key, states):
+    """The tasks that have ended: {key: (d_fetch, exit code)}.
+
+    by_key: {key: Task} that were asked about.  states: [(key, answer)] about tasks.
+    """
+    found = {}
+    for key, answer in states:
+        task = by_key.get(key)
+        if task is None:
+            continue
+        word, _space, detail = answer.partition(' ')
+        event = model.event_of(word, task.state)
+        if task.state == 'fetching':
+            found[key] = task.desc.d_fetch, task.code
+        elif model.TRANSITIONS.get((task.state, event)) == 'fetching':
+            found[key] = task.desc.d_fetch, model.ending(event, detail.partition(' ')[0],
+                                                         task.state)[1]
+    return found
+
+
+def usage(words):
+    """The (wall, cpu) seconds in the words that `usage` of sh/control.sh prints; None for what they
+    do not tell.
+    """
+    try:
+        wall = float(words[1]) - float(words[0])
+        cpu = sum(float(minutes) * 60 + float(rest)
+                  for minutes, rest in (word.rstrip('s').split('m') for word in words[2:4]))
+    except (ValueError, IndexError):
+        return None, None
+    return (wall if 0 <= wall < 1e9 else None), (cpu if 0 <= cpu < 1e9 else None)
+
+
+def left_text(words):
+    """A message about processes that a task left running, or ''.
+
+    words: those that `usage` of sh/control.sh prints.
+    """
+    count = bounded(words[4], 1, 10 ** 6) if len(words) > 4 else None
+    if count is None:
+        return ''
+    return ('1 process left running was ended' if count == 1
+            else '%d processes left running were ended' % count)
+
+
+class StateChanges:
+    """Applies the answers of one host to its tasks.
+
+    host_id: the random name that the home has now.  clock(): seconds since 1970.  told: a list that
+    gets a message for each change.  ended: gets the tasks whose attempt is over.
+    """
+
+    def __init__(self, store, host, host_id, clock, told):
+        self._store = store
+        self._host = host
+        self._host_id = host_id
+        self._clock = clock
+        self._told = told
+        self.ended = []
+
+    def apply(self, task, answer):
+        """Apply a host's answer to a task.
+
+        Returns the task as it is then, or None if another process changed it meanwhile.
+        """
+        event, _space, detail = answer.partition(' ')
+        # The host had no room for the task, or not its input.
+        if event in ('unstaged', 'noinput'):
+            self._store.missing(task.input, self._host)
+            return self._settle(task, 'refused', detail or 'its input is not there')
+        if event == 'crowded' and task.state == 'launching':
+            return self._settle(task, 'refused', '')
+        word, event = event, model.event_of(event, task.state)
+        if (word, event) == ('waiting', 'absent'):
+            return self._settle(task, event, 'somebody was at its directory', 'purge')
+        if task.state == 'fetching' and event != 'absent':
+            return task                 # its end is known already
+        if (task.state, event) not in model.TRANSITIONS:
+            self._told.append('%s: %s: unexpected answer: %s' % (task.label, task.host, answer))
+            return task
+        if event == 'absent' and self._host_id != task.host_id:
+            return self._settle(self._as_running(task), event,
+                                'the home is not the one where it was placed', '')
+        return self._follow(task, event, detail)
+
+    def _follow(self, task, event, detail):
+        """Make the step of the automaton for an event that it has; returns as apply."""
+        state = model.TRANSITIONS[task.state, event]
+        if state == model.SETTLE:
+            reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
+            return self._settle(task, event, reason, '' if event == 'absent' else 'clean')
+        if event == 'absent' and state == 'withdrawing':
+            return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host)
+        if state == 'fetching':
+            return self._note_end(task, event, detail)
+        if state != task.state:
+            return self._advance(task, event, '%s on %s' % (state, task.host),
+                                 reason=_REASONS.get(event, ''))
+        return task
+
+    def _note_end(self, task, event, detail):
+        """Record how a task ended; its results are to be fetched.  Returns as apply."""
+        code_word, *words = detail.split(' ')
+        end, code = model.ending(event, code_word, task.state)
+        wall, cpu = usage(words)
+        # A task that was killed is not retried.
+        failures = task.desc.retries if task.state == 'killing' else task.failures
+        return self._advance(task, event, 'ended on %s' % task.host, end=end, code=code,
+                             wall=wall, cpu=cpu, failures=failures,
+                             reason=_REASONS.get(event, '') or left_text(words),
+                             ended=self._clock())
+
+    def _as_running(self, task):
+        """Mark a launching task as running: it may have run in a directory that is gone, so its end
+        cannot be known.
+        """
+        return (self._store.advance(task, 'running', '') or task if task.state == 'launching'
+                else task)
+
+    def _settle(self, task, event, reason, leave='clean'):
+        """End the attempt; arguments as for Store.settle."""
+        end, code = model.ending(event, '', task.state)
+        settled = self._store.settle(task, event, end, code, reason, leave)
+        if settled is not None:
+            results.tell(task, results.ended_text(task, settled, reason), self._told)
+            self.ended.append(settled)
+        return settled
+
+    def _advance(self, task, event, text, **changes):
+        changed = self._store.advance(task, event, text, **changes)
+        if changed is not None and text:
+            results.tell(task, '%s: %s' % (task.label, text), self._told)
+        return changed
