@@ -29,7 +29,7 @@ ENTRIES = {
     ('remote.rendezvous', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('hosts.load', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),
     ('hosts.probe', 'probe'): ('PROBE',),
-    ('reduce.reducers', '__init__'): ('LINE', 'COMMANDS', 'COMMAND_COMPLAINTS'),
+    ('reduce.ledger', '__init__'): ('LINE', 'COMMANDS', 'COMMAND_COMPLAINTS'),
     ('reduce.reducers', '_through_ssh'): 'what was sent, or output_limit',
     ('remote.channel', 'ask'): 'its callers, each with an entry here',
     ('remote.channel', 'attempt'): ('NOISE',),

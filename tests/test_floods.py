@@ -12,7 +12,7 @@ from lwt.copy import chain, manifest, tar_get, tar_put
 from lwt.copy.terms import CopyProgress
 from lwt.errors import LocalError
 from lwt.hosts import sample
-from lwt.reduce import reducers
+from lwt.reduce import ledger, reducers
 from lwt.remote import budgets, call, verdicts
 from lwt.tasks import answers, remote_audit, requests, result_files
 
@@ -138,7 +138,7 @@ class Floods(unittest.TestCase):
             with self.subTest(keeps_lines=keeps_lines, limit=limit):
                 feed = types.SimpleNamespace(sent=types.SimpleNamespace(bytes=sent))
                 steps = reducers.Steps(keeps_lines=keeps_lines)
-                self.assertEqual(reducers.most_back(steps, feed, limit), most)
+                self.assertEqual(ledger.most_back(steps, feed, limit), most)
         with open(os.path.join(self.scratch, 'file'), 'w+b') as file:
             results = reducers.Results(file, reducers.ReduceProgress(0, 1))
             results.most = lambda: 10 ** 6
@@ -149,7 +149,7 @@ class Floods(unittest.TestCase):
             self.assertFalse(results.is_over)
 
     def test_SR_7_what_a_reducer_tells_of_itself(self):
-        control = reducers.Control('n', lambda data: None)
+        control = ledger.Control('n', lambda data: None)
         lines = (b'code c%d 0\nlines w%d 1\nsum v%d %s\n' % (number, number, number, b'1 ' * 20)
                  for number in range(10 ** 5))
         control.feed('stdout', b'\x1en begin\n')
@@ -162,10 +162,10 @@ class Floods(unittest.TestCase):
         for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'',
                      b'/a\x1b[2J'):
             with self.subTest(told=told[:20]):
-                control = reducers.Control('n', lambda data: None)
+                control = ledger.Control('n', lambda data: None)
                 control.feed('stdout', b'\x1en begin\nready %s\n' % told)
                 self.assertEqual((control.directory, bool(control.refused)), ('', True))
-        control = reducers.Control('n', lambda data: None)
+        control = ledger.Control('n', lambda data: None)
         control.feed('stdout', b'\x1en begin\nready /tmp/lwt.1 2\n')
         self.assertEqual((control.directory, control.refused), ('/tmp/lwt.1 2', ''))
 

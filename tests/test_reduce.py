@@ -16,7 +16,7 @@ from lwt.commands import reduce
 from lwt.commands.options import Env
 from lwt.copy import manifest
 from lwt.errors import UsageError
-from lwt.reduce import partition, reducers
+from lwt.reduce import ledger, partition, reducers
 from lwt.remote import rendezvous
 from tests.support import ProgramTestCase
 
@@ -119,8 +119,8 @@ class Parting(unittest.TestCase):
         for file, text in zip(files, texts):
             file.write(text)
             file.flush()
-            pieces.append(reducers.Piece(file.fileno(), 0, len(text)))
-        parts = [reducers.Piece(file.fileno(), complete=False) for file in files[len(texts):]]
+            pieces.append(ledger.Piece(file.fileno(), 0, len(text)))
+        parts = [ledger.Piece(file.fileno(), complete=False) for file in files[len(texts):]]
         splitter = partition.splitter(order, [(piece.fd, 0, piece.end) for piece in pieces], 3)
         list(reducers.part(pieces, splitter, parts))
         return splitter, [os.pread(part.fd, part.end, 0) for part in parts]
@@ -160,7 +160,7 @@ class Ledger(unittest.TestCase):
     """What was sent, came, was sent back and came back."""
 
     def told(self, sent, came, lines='lines', skip=''):
-        control = reducers.Control('n', print)
+        control = ledger.Control('n', print)
         for way, data in (('in', sent), ('out', came)):
             for line in (b'lines %s %d' % (way.encode(), data.count(b'\n')),
                          b'sum %s %d %d' % (way.encode(), manifest.cksum([data]), len(data))):
@@ -169,25 +169,25 @@ class Ledger(unittest.TestCase):
         return control
 
     def count(self, data):
-        count = reducers.Count()
+        count = ledger.Count()
         count.add(data)
         return count
 
     def test_S_17_a_stream_that_was_cut_or_changed_on_the_way_does_not_agree(self):
         sent, came = b'b\na\n', b'a\nb\n'
         told = self.told(sent, came)
-        self.assertEqual(reducers.discrepancy(told, self.count(sent), self.count(came), True), '')
+        self.assertEqual(ledger.discrepancy(told, self.count(sent), self.count(came), True), '')
         for here, back in ((b'b\n', came), (b'b\nA\n', came), (sent, b'a\n'), (sent, b'a\nB\n'),
                            (sent, b'')):
             self.assertNotEqual(
-                reducers.discrepancy(told, self.count(here), self.count(back), True), '')
+                ledger.discrepancy(told, self.count(here), self.count(back), True), '')
         for skip in ('lines in', 'sum in', 'lines out', 'sum out'):
             told = self.told(sent, came, skip=skip)
             self.assertNotEqual(
-                reducers.discrepancy(told, self.count(sent), self.count(came), False), '')
+                ledger.discrepancy(told, self.count(sent), self.count(came), False), '')
         told = self.told(sent, b'a\n')
         self.assertIn('lines were sorted',
-                      reducers.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
+                      ledger.discrepancy(told, self.count(sent), self.count(b'a\n'), True))
 
     def test_the_sum_is_that_of_cksum(self):
         for data in (b'', b'a', b'x' * 300, bytes(range(256)) * 5):
@@ -195,7 +195,7 @@ class Ledger(unittest.TestCase):
             self.assertEqual(manifest.cksum([data[:7], data[7:]]), int(done.stdout.split()[0]))
 
     def test_what_a_host_says_wrongly_is_not_believed(self):
-        control = reducers.Control('n', print, [rendezvous.tokens()] * 4)
+        control = ledger.Control('n', print, [rendezvous.tokens()] * 4)
         for line in (b'listen 99999', b'listen 80', b'listen 5000 abc', b'listen', b'code sort x',
                      b'sum in -1 y', b'lines', b'', b'\xff\xfe'):
             control._take('stdout', line + b'\n')
@@ -219,10 +219,10 @@ class Proofs(unittest.TestCase):
             with self.subTest(came=came[:40]), tempfile.TemporaryFile(buffering=0) as file:
                 file.write(b'secret')
                 tally = reducers.ReduceProgress(6, 1)
-                feed = reducers.Feed(reducers.Piece(file.fileno(), 0, 6), tally)
+                feed = ledger.Feed(ledger.Piece(file.fileno(), 0, 6), tally)
                 with tempfile.TemporaryFile(buffering=0) as kept:
                     proof = reducers.Proof(tokens.listener, reducers.Results(kept, tally))
-                    framing = reducers.Framing(feed, reducers.Control('n', print, [tokens]), proof,
+                    framing = reducers.Framing(feed, ledger.Control('n', print, [tokens]), proof,
                                                tokens.sender, 1.0)
                     self.assertEqual(framing.read(99), tokens.sender.encode() + b'\n')
                     self.assertIsNone(framing.read(99))

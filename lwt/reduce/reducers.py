@@ -1,40 +1,35 @@
-"""Reduce: send lines to hosts, partition by partition, run commands there, and account for every
-line.
+"""Reducers: send the lines of partitions to hosts, run commands there, and bring the results back.
 
-One partition is one attempt on one host: a session under the guard runs sh/reduce.sh, which counts
-what comes and what goes; the bytes themselves go both ways through a second child, an ssh that is
-attached to it or a netcat.  The attempt is good if all of this agrees:
+One attempt handles one partition on one host.  A session under the guard runs sh/reduce.sh.  The
+bytes go both ways through a second child: an ssh that is attached to the session, or a netcat.  The
+attempt is good if every command exited with 0, the session reported its end, and the counts of both
+sides agree (see ledger).
 
-    the lines, bytes and cksum that were sent here and came there, and those that were sent back
-    there and came here
-    the code of each command is 0
-    the session said its end
+If the host or the connection fails, the same bytes are sent to another host.  Until then they are
+kept in files without a name, which vanish with lwt.  The caller gets all results, or an error that
+names the partition and the host.
 
-Else, if the host or the way to it is to blame, the same bytes are sent to another host, for they
-are kept here, in files without a name that are gone with lwt.  Who asked gets all results, or a
-reason with the partition's number and the host.
-
-A reduce is one round of such partitions, or two: first `map` (or what lies on the hosts), whose
-results are then parted. It knows nothing of keys: what a partition holds is partition.py's to say.
+A reduce is one round of partitions, or two: the first round runs `map` or reads files of the hosts,
+and its results are then split into the partitions of the second.  Which partition a line belongs to
+is decided in partition.
 """
 
 from __future__ import generator_stop
 
 import hmac
 import os
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from lwt import netcat
-from lwt.copy import manifest
 from lwt.errors import HostError, LocalError
 from lwt.flow import AwaitEnd, Sleep, check_input
 from lwt.proc import Command, Result
-from lwt.remote import budgets, call, events, login, rendezvous, scripts, verdicts
-from lwt.workspace.config import bounded
+from lwt.reduce.ledger import Control, Count, Feed, Piece, discrepancy, most_back
+from lwt.remote import call, events, login, rendezvous, scripts, verdicts
+from lwt.selectors_loop import PipeSource
 
-READ_SIZE = 1 << 16
 FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
-BLOCK = 1 << 18                 # bytes that are parted at once
+BLOCK = 1 << 18                 # bytes that are split at once
 LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key is looked for
 STRANGERS_TIME = 15.0           # seconds for a listener that gave up to say where the next one is
 ASK_EVERY = 0.1
@@ -42,11 +37,11 @@ HOST_STEPS = ('sort',)          # commands that fail because of the host, not of
 
 
 class Steps(NamedTuple):
-    """What is done to a partition: (name, text for sh) of one or two commands; pattern: files there
-    to be read in its place.
+    """What is done to a partition.
 
-    keeps_lines: nothing but the order of lines changes, so that their number and bytes are to come
-    back.
+    commands: (name, text for sh) of one or two commands.  pattern: files on the host that are read
+    instead of the partition.  keeps_lines: only the order of lines changes, so as many lines and
+    bytes come back as were sent.
     """
 
     commands: tuple = ()
@@ -55,15 +50,15 @@ class Steps(NamedTuple):
 
 
 class ReducePlan(NamedTuple):
-    """How it is done.  connect: a netcat.Program of this machine, or None for ssh.  scratch: for
-    temporary files on hosts, or ''.
+    """How partitions are done.
 
-    complain(host, data): hears what the commands print on standard error.  say(text): hears of
-    second attempts.
+    connect: a netcat.Program of this machine; None: use ssh.  scratch: the directory for temporary
+    files on hosts, or ''.  complain(host, data): gets what commands print on standard error.
+    say(text): gets a message for each further attempt.
     """
 
-    session: tuple
-    connect: netcat.Program = None
+    session: call.Session
+    connect: Optional[netcat.Program] = None
     scratch: str = ''
     timeout: float = 0.0
     complain: Callable = lambda host, data: None
@@ -71,10 +66,9 @@ class ReducePlan(NamedTuple):
 
 
 class ReduceProgress:
-    """How far a round has come: bytes that are to be sent, were sent, and came back; partitions
-    done.
+    """How far a round is: bytes to send, bytes sent, bytes that came back; partitions done.
 
-    keeps_lines: as much will come back as was sent.
+    keeps_lines: as many bytes come back as were sent.
     """
 
     def __init__(self, expected, partitions, keeps_lines=False):
@@ -84,99 +78,13 @@ class ReduceProgress:
         self.sent = self.returned = self.done = 0
 
 
-class Count:
-    """The lines, bytes and cksum of what went by."""
-
-    def __init__(self):
-        self._lines = 0
-        self._sum = manifest.Cksum()
-
-    def add(self, data):
-        """Take bytes."""
-        self._lines += data.count(b'\n')
-        self._sum.update(data)
-
-    @property
-    def lines(self):
-        return self._lines
-
-    @property
-    def bytes(self):
-        return self._sum.length
-
-    @property
-    def told(self):
-        """As sh/reduce.sh tells it: (lines, cksum, bytes)."""
-        return self._lines, self._sum.value, self._sum.length
-
-
-class Piece:
-    """A stretch of a file, which may still grow; what is read of it ends with a newline."""
-
-    def __init__(self, fd, start=0, end=0, complete=True):
-        self.fd = fd
-        self.start = start
-        self.end = end
-        self.complete = complete
-        self.on_growth = lambda: None
-
-    def __len__(self):
-        return self.end - self.start
-
-    def append(self, data):
-        """Write more."""
-        while data:
-            data = data[os.pwrite(self.fd, data, self.end):]
-        self.end = os.lseek(self.fd, 0, os.SEEK_END)
-        self.on_growth()
-
-    def close(self):
-        """There will be no more."""
-        self.complete = True
-        self.on_growth()
-
-
-class Feed:
-    """The source of an attempt: a Piece from its beginning, counted."""
-
-    def __init__(self, piece, tally):
-        self._piece = piece
-        self._tally = tally
-        self._at = piece.start
-        self._last = b'\n'
-        self.sent = Count()
-        self.wake = lambda: None
-        piece.on_growth = lambda: self.wake()
-
-    def read(self, size=READ_SIZE):
-        """The next bytes; None while there are none yet, b'' at the end."""
-        size = min(size, self._piece.end - self._at)
-        data = os.pread(self._piece.fd, size, self._at) if size else b''
-        self._at += len(data)
-        if not data and not self._piece.complete:
-            self._piece.on_growth = lambda: self.wake()
-            return None
-        if not data and self._last != b'\n':
-            data = b'\n'
-        self._last = data[-1:] or self._last
-        self.sent.add(data)
-        self._tally.sent += len(data)
-        return data
-
-    def close(self):
-        """Nothing is open."""
-        self._piece.on_growth = lambda: None
-
-
-class Framing:
+class Framing(PipeSource):
     """The source of a netcat: the sender's token, then a Feed in frames, and the end, once all is
     back.
 
-    The Feed begins when the Proof has the listener's token.
-
-    (A half-closed connection would tell the end as well, but most listening netcats end when they
-    see it.) stall: seconds within which a byte has to come when the host says that it has sent
-    everything.
+    The Feed begins when the Proof has the listener's token.  A half-closed connection would mark
+    the end as well, but most listening netcats end when they see one.  stall: seconds in which a
+    byte has to come once the host has reported that it sent everything.
     """
 
     def __init__(self, feed, control, proof, token, stall):
@@ -309,131 +217,45 @@ class Results:
         return iter(lambda: self.file.read(BLOCK), b'')
 
 
-class Control:
-    """What sh/reduce.sh says; a sink.  It has begun when it is ready, or listens.
-
-    tokens: a netcat.Tokens for each listener that it was told to have.  ports: where these listen,
-    None for what is no port.  More listeners are ignored.
-    """
-
-    def __init__(self, nonce, complain, tokens=()):
-        self.frame = scripts.Framed(nonce, self._take)
-        self._complain = complain
-        self._complained = 0
-        self._lines = call.Lines(self._hear)
-        self.directory = ''
-        self.tokens = tokens
-        self.ports = []
-        self.refused = ''
-        self.codes = {}
-        self.told = {}                  # (what, 'in' or 'out') -> numbers
-        self.wake = lambda: None
-
-    started = property(lambda self: bool(self.directory or self.ports))
-    ended = property(lambda self: self.frame.ended)
-
-    def feed(self, stream, data):
-        """Take bytes; true when a command failed, and nothing else is of interest."""
-        return self.frame.feed(stream, data)
-
-    def _take(self, stream, data):
-        if stream == 'stderr':
-            self._complain(data[:max(0, budgets.COMMAND_COMPLAINTS - self._complained)])
-            self._complained += len(data)
-            return None
-        self._lines.feed(data)
-        if self._lines.problem:
-            self.refused = self._lines.problem
-            return True
-        self.wake()
-        return bool(self.failure)
-
-    def _hear(self, line):
-        word, *rest = line.decode('utf-8', 'replace').split(' ')
-        if word == 'ready':
-            directory = ' '.join(rest)
-            if (directory.startswith('/') and directory.isprintable()
-                and len(directory.encode()) <= budgets.NAME):
-                self.directory = directory
-            else:
-                self.refused = 'it told no directory: ' + verdicts.printable_text(directory)
-        elif word == 'listen' and len(self.ports) < len(self.tokens):
-            self.ports.append(netcat.offered_port(rest))
-        elif word == 'refused':
-            self.refused = verdicts.printable_text(' '.join(rest))
-        elif word == 'code' and len(rest) == 2 and len(self.codes) < budgets.COMMANDS:
-            self.codes[verdicts.printable_text(rest[0])] = bounded(rest[1], 0, 255)
-        elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
-            self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62)
-                                             for part in rest[1:4] if part)
-
-    @property
-    def failure(self):
-        """(name of the command that failed, its code), or None."""
-        return next(((name, code) for name, code in self.codes.items() if code != 0), None)
-
-    def count(self, way):
-        """(lines, cksum, bytes) as told for 'in' or 'out'; what is missing is left out."""
-        return self.told.get(('lines', way), ()) + self.told.get(('sum', way), ())
-
-    def has_returned(self, size):
-        """Have as many bytes come back as it sent?"""
-        return self.told.get(('sum', 'out'), (None,))[-1] == size
-
-
-def discrepancy(control, sent, came, keeps_lines):
-    """What does not agree, as a text, or ''.  sent, came: Counts of this side; sent is None where
-    nothing was sent.
-    """
-    for what, here, there in (('what was sent', sent, control.count('in')),
-                              ('what came back', came, control.count('out'))):
-        if here is not None and here.told != there:
-            lines = there[0] if there else 0
-            return '%s is not the same here and there (%d and %s lines)' % (what, here.lines, lines)
-    if keeps_lines and (sent.lines, sent.bytes) != (came.lines, came.bytes):
-        return '%d lines were sorted, and %d came back' % (sent.lines, came.lines)
-    return ''
-
-
 # -- one attempt -----------------------------------------------------------------------------------
 
 
 def _attempt(plan, host, steps, feed, results):
-    """Flow: do the steps to what feed gives (None: nothing) on a host; returns (Verdict, may
-    another host do better?).
+    """Flow: do the steps to what feed gives on a host.
+
+    feed: a Feed.  results: a Results.  Returns (Verdict, whether to try another host).
     """
     limit = plan.session.settings.output_limit * 1024
     results.most = lambda: most_back(steps, feed, limit)
     try:
-        near = yield from login.connected(plan.session, host)
+        with (yield from login.connected(plan.session, host)) as session:
+            return (yield from _in_session(plan, session, host, steps, feed, results))
     except HostError as error:
         return error.verdict, True
-    with near as session:
-        offered = ()
-        if plan.connect is not None:
-            try:
-                offered = (yield from rendezvous.end(session, host)).listening
-            except HostError as error:
-                return error.verdict, True
-        tokens = tuple(rendezvous.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
-        control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
-        child = yield _control(plan, session, host, steps, control, offered)
-        if isinstance(child, Result):
-            return _judged(verdicts.judge(child, control.frame), control,
-                           'it ended before it was ready')
-        try:
-            carry = _through_netcat if plan.connect is not None else _through_ssh
-            told = yield from carry(plan, session, host, control, child, feed, results)
-            if results.is_over:
-                return verdicts.Verdict('failed', 1,
-                                        'more came back than may (see output_limit)'), True
-            result = yield AwaitEnd(child)
-        except HostError as error:
-            return error.verdict, True
-        finally:
-            if child.result is None:
-                child.kill()
-        control.frame.finish()
+
+
+def _in_session(plan, session, host, steps, feed, results):
+    """Flow: as _attempt, once connected.  Raises HostError."""
+    offered = ()
+    if plan.connect is not None:
+        offered = (yield from rendezvous.end(session, host)).listening
+    tokens = tuple(rendezvous.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
+    control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
+    child = yield _control(plan, session, host, steps, control, offered)
+    if isinstance(child, Result):
+        return _judged(verdicts.judge(child, control.frame), control,
+                       'it ended before it was ready')
+    try:
+        carry = _through_netcat if plan.connect is not None else _through_ssh
+        told = yield from carry(plan, session, host, control, child, feed, results)
+        if results.is_over:
+            return verdicts.Verdict('failed', 1,
+                                    'more came back than may (see output_limit)'), True
+        result = yield AwaitEnd(child)
+    finally:
+        if child.result is None:
+            child.kill()
+    control.frame.finish()
     if results.error is not None:
         raise LocalError('results of reduce: %s' % results.error.strerror,
                          'set TMPDIR to where there is room')
@@ -456,18 +278,8 @@ def _control(plan, session, host, steps, control, listening):
     return command._replace(sink=control, gate=session.gate, beside='background')
 
 
-def most_back(steps, feed, limit):
-    """How many bytes may have come back so far of what feed gives, or None for any number.
-
-    Sorting adds none; what other commands print may be longer, up to `limit` bytes, 0 for none.
-    """
-    if steps.keeps_lines and not steps.pattern:
-        return feed.sent.bytes
-    return max(limit, feed.sent.bytes) if limit else None
-
-
 def _judged(verdict, control, problem, carried=None):
-    """(Verdict, may another host do better?) of an attempt whose session ended with a verdict."""
+    """(Verdict, whether to try another host) for an attempt whose session ended with a verdict."""
     if control.refused:
         return verdicts.Verdict('failed', 1, control.refused), True
     if control.failure:
@@ -561,22 +373,22 @@ def _end_of(session, host, child):
 
 
 class PartitionJob(NamedTuple):
-    """A partition that is to be done.  name: for people.  hosts: those that may do it, the first
-    one first.
+    """A partition to do.
 
-    piece: what it is, or None where that is on the host already.
+    name: for messages.  hosts: those that may do it, in this order.  piece: its lines; None if they
+    are on the host already.
     """
 
     name: str
     hosts: tuple
-    piece: Piece
+    piece: Optional[Piece]
 
 
 def partition(plan, steps, job, results, tally, bad):
-    """Flow: a PartitionJob to its end, on one host after the other, its Results filled; returns
-    (host, Verdict).
+    """Flow: do a PartitionJob, on one host after the other until one succeeds; fill its Results.
 
-    bad: a set of hosts that failed; this flow adds to it, and leaves those out.
+    tally: a ReduceProgress.  bad: a set of hosts that failed, which are left out; this flow adds to
+    it.  Returns (host, Verdict) of the last attempt.
     """
     failed = None
     for host in job.hosts:
@@ -598,7 +410,7 @@ def partition(plan, steps, job, results, tally, bad):
 
 
 def part(pieces, splitter, parts):
-    """Flow: part the lines of pieces among others; raises LocalError when they cannot be read."""
+    """Flow: split the lines of pieces among parts.  Raises LocalError if they cannot be read."""
     try:
         yield from _part(pieces, splitter, parts)
     except OSError as error:
@@ -606,13 +418,13 @@ def part(pieces, splitter, parts):
 
 
 def unreadable(error):
-    """The LocalError for an OSError while the input, or what is kept of it, is read."""
+    """The LocalError for an OSError while the input is read."""
     return LocalError('input of reduce: %s' % error.strerror)
 
 
 def _part(pieces, splitter, parts):
-    """Flow: part the lines of pieces among others, a block at a time; of a long line no more than
-    its key has to be at hand.
+    """Flow: split the lines of pieces among parts, a block at a time.  Of a long line, only its key
+    is in memory.
     """
     for piece in pieces:
         # The last line, which has no end yet, or the partition into which it goes already.
@@ -664,7 +476,7 @@ def cut(piece, count):
 
 
 def _after_newline(piece, at):
-    """The place after the first newline at or behind a place of a Piece."""
+    """The offset after the first newline at or after an offset of a Piece."""
     while at < piece.end:
         data = os.pread(piece.fd, min(BLOCK, piece.end - at), at)
         found = data.find(b'\n')
@@ -672,5 +484,3 @@ def _after_newline(piece, at):
             return at + found + 1
         at += len(data)
     return piece.end
-
-

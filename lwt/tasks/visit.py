@@ -323,8 +323,9 @@ class _Visitor:
     # -- answers -----------------------------------------------------------------------------------
 
     def _take(self, host, asked, left, inputs, inbox):
-        """Flow: take all that a host answered, its words and the results, in one transaction: of a
-        pass that is killed before its end the host is asked again.
+        """Flow: process a host's answer and the results in it, in one transaction.
+
+        If this process is killed before the transaction ends, the next pass asks the host again.
         """
         facts, stage_problem, states, removed, sizes = answers.parse(inbox.lines())
         by_key = {task.key: task for task in asked}
@@ -332,13 +333,7 @@ class _Visitor:
         parcel = yield from self._books.unpack(
             inbox, {key: ended[key] for key in inbox.sent() if key in ended}, host.name)
         told = []
-        facts = facts._replace(load=sample.at(host, facts.load))
-        if facts.load == sample.Sample() and host in self._facts:       # it was not asked
-            facts = facts._replace(load=self._facts[host].load)
-        else:
-            self._note_load(host, facts.load, told)
-        self._facts[host] = facts
-        self._context.trouble(host.name, '')
+        self._note_facts(host, facts, told)
         with self._store.together():
             for item in left:
                 self._take_removal(host, item, removed.get(item.key, ''), told)
@@ -364,6 +359,16 @@ class _Visitor:
                 watch_tasks(self._context, name)
         if any(task is not None and task.state == 'new' for task in current.values()):
             self._context.wake()
+
+    def _note_facts(self, host, facts, told):
+        """Keep the HostReport of a host."""
+        facts = facts._replace(load=sample.at(host, facts.load))
+        if facts.load == sample.Sample() and host in self._facts:       # it was not asked
+            facts = facts._replace(load=self._facts[host].load)
+        else:
+            self._note_load(host, facts.load, told)
+        self._facts[host] = facts
+        self._context.trouble(host.name, '')
 
     def _note_load(self, host, load, told):
         self._sampled[host] = self._context.clock()
