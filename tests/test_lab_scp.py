@@ -1,6 +1,8 @@
 """Copies by scp on real hosts: without tar, without SFTP, with nothing but SFTP, under faults."""
 
+import json
 import os
+import shutil
 import signal
 import unittest
 
@@ -145,6 +147,48 @@ class CopiesByScp(CleanHomesTestCase):
         self.assert_refused(done, 2, '--links keep: scp can only follow symbolic links')
         done = self.lwt('put', '-w', 'h1,h2,h3', '--transport', 'scp', '--chain', 'tree', 'x')
         self.assert_refused(done, 2, '--chain and --transport scp exclude each other')
+
+
+class TasksWithoutTar(CleanHomesTestCase):
+    """A queue on a host without tar, beside one on a host with tar."""
+
+    RUN = '''\
+#!/bin/sh
+mkdir -p res/sub
+echo "result of $1" >res/sub/file
+ln -s sub/file res/link
+cat "in put/data" >"res/a b"
+echo "out $1"
+[ "$1" != 3 ]
+'''
+
+    def run_sweep(self, host):
+        """Run four tasks on a host; returns {name: content} of the results of each."""
+        self.make_workspace([(host, 'lab', '~')], retries=0)
+        self.describe('sweep', 'exec : ./run.sh {}\nretries : 0\n', run_sh=self.RUN)
+        self.write('description/sweep/in put/data', 'x' * 300000)
+        self.write('values', '1\n2\n3\n4\n')
+        self.assertEqual(self.lwt('task', 'add', 'sweep', '--each', 'values').code, 0)
+        self.assertEqual(self.lwt('task', 'run', timeout=120).code, 1)
+        shown = json.loads(self.lwt('task', 'show', '--json').out.replace('}\n{', '},{').join('[]'))
+        self.assertEqual([task['outcome'] for task in shown[-4:]],
+                         ['success', 'success', 'failed', 'success'])
+        found = [tree(path) for path in self.results()]
+        for path in self.results():
+            shutil.rmtree(path)
+        return found
+
+    def test_P_10_tasks_on_a_host_without_tar_end_as_on_any_other(self):
+        self.lab.no_tar('h1')
+        try:
+            without = self.run_sweep('h1')
+        finally:
+            self.lab.show_program('h1', 'tar')
+        self.assertEqual(without, self.run_sweep('h2'))
+        self.assertEqual(without[0]['result/res/link'], b'result of 1\n')
+        self.assertEqual(without[0]['run.stdout'], b'out 1\n')
+        # Inputs stay for tasks that may be added again; no part of a copy does.
+        self.assertEqual(self.lab.inside('h1', 'find', '.lwt', '-name', '.lwt-put*'), '')
 
 
 class ScpUnderFaults(CleanHomesTestCase):

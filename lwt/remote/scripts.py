@@ -156,8 +156,10 @@ def with_arguments(text, arguments):
 
 
 @functools.lru_cache(maxsize=32)
-def _encoded(script):
-    """A script (bytes) as printf %b reads it."""
+def encoded(script):
+    """A script (bytes) as printf %b reads it, without single quotes.  Raises UsageError for a NUL
+    byte.
+    """
     if b'\0' in script:
         raise UsageError('a NUL byte cannot be in a command')
     return ''.join(map(ENCODED.__getitem__, script))
@@ -169,12 +171,12 @@ def envelope(script, text=''):
     text: one of our scripts, which is run behind it.
     Raises UsageError if a NUL byte is in it, or if it is too long.
     """
-    encoded = _encoded(script) + _encoded(os.fsencode(text))
-    if len(encoded) > MAX_ENCODED:
+    word = encoded(script) + encoded(os.fsencode(text))
+    if len(word) > MAX_ENCODED:
         raise UsageError('the command is too long (%d bytes, encoded %d)'
-                         % (len(script), len(encoded)),
+                         % (len(script), len(word)),
                          'put it into a file and use --script FILE')
-    return ENVELOPE % encoded
+    return ENVELOPE % word
 
 
 @functools.lru_cache(maxsize=32)

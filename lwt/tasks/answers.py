@@ -21,12 +21,13 @@ class HostReport(NamedTuple):
     """What a host reports about itself.
 
     boot: changes with each start of the system.  host_id: the random name of its home.  load: a
-    sample.Sample.
+    sample.Sample.  has_tar: inputs and results can be tar streams; else scp copies them.
     """
 
     boot: str
     host_id: str
     load: sample.Sample = sample.Sample()
+    has_tar: bool = True
 
 
 def parse(lines):
@@ -39,8 +40,9 @@ def parse(lines):
     counts = collections.Counter()
     for line in lines:
         words = line.split(' ')
-        if words[0] == 'facts' and len(words) == 3:
-            facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID])
+        if words[0] == 'facts' and len(words) in (3, 4):
+            facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID],
+                               has_tar=words[3:] != ['no-tar'])
         elif words[0] == 'stage':
             problem = verdicts.printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:

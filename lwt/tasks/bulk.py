@@ -11,7 +11,7 @@ from __future__ import generator_stop
 from lwt.copy import local_work
 from lwt.errors import HostError
 from lwt.remote import call, login, scripts, verdicts
-from lwt.tasks import answers, requests, results, visit
+from lwt.tasks import answers, requests, results, scp_transfers, visit
 from lwt.workspace import files
 
 
@@ -28,8 +28,13 @@ def carry(context, item):
         yield from local_work.remove(scratch)
         files.make_dir(scratch)
         with (yield from login.connected(context.session, host)) as session:
-            yield from (_input if item.kind == 'input'
-                        else _result)(context._replace(session=session), item, scratch)
+            inner = context._replace(session=session)
+            if item.kind == 'result':
+                yield from _result(inner, item, scratch)
+            elif item.by_scp:
+                yield from scp_transfers.send_input(inner, item, scratch)
+            else:
+                yield from _input(inner, item, scratch)
         yield from local_work.remove(scratch)
     except HostError as error:
         context.tell(str(error))
@@ -47,14 +52,10 @@ def _result(context, item, scratch):
         return                          # somebody else was faster
     books = results.Books(context.workspace, context.store, 'carry.' + item.host.name)
     yield from books.clear()
-    inbox = requests.Inbox(scratch, has_words=False)
-    with inbox:
-        verdict = yield from call.command(
-            context.session, item.host, scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
-            (task.key, task.input, task.desc.d_fetch), inbox, stall=context.session.settings.stall)
-        verdict = inbox.judged(verdict)
-    if not verdict.ok:
-        raise HostError(item.host.name, verdict)
+    if item.by_scp:
+        inbox = yield from scp_transfers.fetch_result(context, item.host, task, scratch)
+    else:
+        inbox = yield from _fetch(context, item.host, task, scratch)
     if inbox.is_absent():
         # The next visit is told so too, and knows what to make of it.
         return
@@ -67,6 +68,22 @@ def _result(context, item, scratch):
     for text in told:
         context.tell(text)
     visit.watch_tasks(context, item.host.name)
+
+
+def _fetch(context, host, task, scratch):
+    """Flow: fetch the result of a task as a tar stream; returns a requests.Inbox.  Raises
+    HostError.
+    """
+    inbox = requests.Inbox(scratch, has_words=False)
+    with inbox:
+        verdict = yield from call.command(
+            context.session, host, scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
+            (task.key, task.input, task.desc.d_fetch, 'tar'), inbox,
+            stall=context.session.settings.stall)
+        verdict = inbox.judged(verdict)
+    if not verdict.ok:
+        raise HostError(host.name, verdict)
+    return inbox
 
 
 def _input(context, item, scratch):

@@ -21,15 +21,17 @@ RESERVED = 15.0
 class Placement:
     """Chooses new tasks for one host.
 
-    context: a visit.Context.  target: the visit.Target.  left: the SlotsLeft of the host.
+    context: a visit.Context.  target: the visit.Target.  left: the SlotsLeft of the host.  has_tar:
+    see answers.HostReport.
     """
 
-    def __init__(self, context, target, host, left):
+    def __init__(self, context, target, host, left, has_tar):
         self._context = context
         self._store = context.store
         self._target = target
         self._host = host
         self._left = left
+        self._has_tar = has_tar
         self._loads = requests.Loads(context.workspace, requests.BULKY << 10)
         self._told = []
         self.copies = self._store.copies(host)      # the inputs that are on the host
@@ -50,10 +52,11 @@ class Placement:
             self._hold(group, 'its input is gone: task/%s; put it back and resume, or kill it'
                        % group.input)
             return False
-        if group.input not in self.copies and not self._loads.take(group.input):
-            if self._loads.is_bulky(group.input):
-                self._context.carry(
-                    requests.LargeTransfer('input', group.input, self._host, group))
+        if group.input not in self.copies and not (self._has_tar
+                                                   and self._loads.take(group.input)):
+            if not self._has_tar or self._loads.is_bulky(group.input):
+                self._context.carry(requests.LargeTransfer('input', group.input, self._host, group,
+                                                           not self._has_tar))
             return False
         self._left.take(group.desc)
         return True

@@ -12,7 +12,7 @@ import functools
 import os
 from typing import NamedTuple
 
-from lwt.copy import disk_space, tarstream
+from lwt.copy import disk_space, manifest, tarstream
 from lwt.copy.local_work import do, job
 from lwt.errors import LocalError, LwtError
 from lwt.remote import budgets, scripts, verdicts
@@ -39,13 +39,15 @@ class Request(NamedTuple):
 
 class LargeTransfer(NamedTuple):
     """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task)
-    or 'input' (name: that of the input, of: the store.Group that wants it).
+    or 'input' (name: that of the input, of: the store.Group that wants it).  by_scp: the host has
+    no tar.
     """
 
     kind: str
     name: str
     host: object
     of: object
+    by_scp: bool = False
 
 
 class Inputs(NamedTuple):
@@ -78,12 +80,12 @@ def sort_inputs(workspace, groups, needed, here):
     return Inputs(frozenset(needed).difference(here, own), own)
 
 
-def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
+def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has_tar=True):
     """Flow: the Request about tasks on a host.
 
     asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the
     Inputs that go with them. is_carried(task): is its result on its way already?  scratch: a
-    directory for a large stream; it is made then.
+    directory for a large stream; it is made then.  has_tar: see answers.HostReport.
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
@@ -99,10 +101,26 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch):
             _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
         elif task.input in inputs.shared:
             _add_input(workspace, 'i/%s/work' % task.input, task, trees, executable)
+    if not has_tar:
+        stream = shell_archive(texts)
+        return Request(head + stream, len(stream), manifest.digest_of(stream, 'sha256'))
     packed = yield from _packed(os.path.join(scratch, 'inputs'), trees, texts, executable)
     with files.local_errors(packed.path), open(packed.path, 'rb') as file:
         stream = file.read()
     return Request(head + stream, packed.size, packed.digest)
+
+
+def shell_archive(texts):
+    """A script, as bytes, that makes files in its directory; texts: {name: text}.
+
+    It stands for a tar stream where there is no tar.
+    """
+    lines = ['#!/bin/sh']
+    for directory in sorted({os.path.dirname(name) for name in texts}):
+        lines.append("mkdir -p '%s' || exit" % directory)
+    for name, text in texts.items():
+        lines.append("printf %%b '%s' >'%s' || exit" % (scripts.encoded(os.fsencode(text)), name))
+    return os.fsencode('\n'.join(lines) + '\n')
 
 
 def _packed(path, trees, texts, executable):

@@ -253,7 +253,7 @@ class _Visitor:
         try:
             request = yield from requests.pack(
                 self._context.workspace, asked, left, placed, inputs, self._settings.grace,
-                lambda task: self._context.is_carried(task.key), self._scratch)
+                lambda task: self._context.is_carried(task.key), self._scratch, self._has_tar(host))
             with inbox:
                 verdict = inbox.judged((yield from self._call(
                     host, request, self._kill_time(asked, left), wait, wants_results, inbox)))
@@ -393,7 +393,8 @@ class _Visitor:
     def _note_bulky(self, host, current, keys):
         for key in keys:
             if current.get(key) is not None and current[key].state == 'fetching':
-                self._context.carry(requests.LargeTransfer('result', key, host, current[key]))
+                self._context.carry(requests.LargeTransfer('result', key, host, current[key],
+                                                           not self._has_tar(host)))
 
     def _take_results(self, host, fetched, parcel, inbox, told):
         """Put the results that came into their places, and note that they are here."""
@@ -426,19 +427,25 @@ class _Visitor:
         if not groups:
             return [], requests.Inputs()
         facts = self._facts[host]
-        placement = Placement(self._context, self._target, host, self._left(host, groups))
+        placement = Placement(self._context, self._target, host, self._left(host, groups),
+                              facts.has_tar)
         chosen, told = placement.choose(groups)
         placed, inputs = [], requests.Inputs()
         if chosen:
             with self._store.together():
                 placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-                inputs = requests.sort_inputs(self._context.workspace, groups,
-                                              {task.input for task in placed}, placement.copies)
+                if facts.has_tar:       # else scp has brought the inputs
+                    inputs = requests.sort_inputs(self._context.workspace, groups,
+                                                  {task.input for task in placed}, placement.copies)
                 self._store.sent(inputs.shared, host)
         for task in placed:
             results.tell(task, '%s: launching on %s' % (task.label, host.name), told)
         self._say(told)
         return placed, inputs
+
+    def _has_tar(self, host):
+        """Has the host reported a tar?"""
+        return host not in self._facts or self._facts[host].has_tar
 
     def _left(self, host, groups):
         """The SlotsLeft of the host.  groups: all that waits."""

@@ -320,9 +320,7 @@ unpack() {
     problem="the input is not what was sent"
     [ "${digest%% *}" != "${expected%% *}" ] || return
   fi
-  # The modes that were sent, for root and for others.  (Without root a busybox tar applies the
-  # umask in spite of -p.)
-  ( umask 022; exec tar -xpof "$part/stream" -C "$part/new" ) 2>"$part/problems" || {
+  unpack_stream 2>"$part/problems" || {
     read -r problem <"$part/problems"
     problem="the input cannot be unpacked: $problem"
     return
@@ -343,6 +341,19 @@ unpack() {
   for name; do [ -e "$base/$name" ] || return; done
   problem=''
 }
+
+# unpack_stream: a tar archive or, for a host without tar, a script that makes the files.  The modes
+# are those that were sent, for root and for others.  (Without root a busybox tar applies the umask
+# in spite of -p.)  To be called with a redirection, which makes no difference to this shell.
+unpack_stream() (
+  umask 022
+  first=''
+  [ -z "$no_tar" ] || IFS= read -r first <"$part/stream"
+  case $first in
+    '#!/bin/sh') cd "$part/new" && exec sh "$part/stream" ;;
+    *) exec tar -xpof "$part/stream" -C "$part/new" ;;
+  esac
+)
 
 # take_stream: what is small is on its way as a whole, and needs no watch of its own.
 take_stream() {
@@ -486,7 +497,7 @@ await_end() {
 # facts: who the host is, its boot id and ours, and how loaded it is.
 facts() {
   read -r host_id <../host-id
-  say "facts $boot $host_id"
+  say "facts $boot $host_id$no_tar"
   [ "$watched" = - ] || {
     cd ../.. && take_sample "$watched"
     to_tasks
@@ -548,6 +559,8 @@ lasting() {
 # choose: of the tasks that have ended, set $sent to those whose results are small enough; say the
 # size of the others.
 choose() {
+  # Without tar none can be sent here; scp fetches them.
+  [ -z "$no_tar" ] || limit=-1
   room=$limit sent=''
   # shellcheck disable=SC2086  # keys
   sizes=$(du -sk $done_keys 2>/dev/null)
@@ -796,6 +809,8 @@ come_in() {
   unfit=".lwt/t cannot be entered" && cd -P .lwt/t || return 0
   unfit='' tasks=$PWD base=${PWD%/t}
   find_tools
+  no_tar=''
+  command -v tar >/dev/null 2>&1 || no_tar=' no-tar'
   find_boot
   { read -r node </proc/sys/kernel/hostname; } 2>/dev/null || node=$(uname -n)
   find_start $$

@@ -1,15 +1,60 @@
 # Send what one task has produced, however much that is: a tar stream on standard output, and on
 # standard error what is to be known about it.
 #
-# It is run under the guard, in the host's home.  $1 KEY $2 the name of its input $3 d_fetch: a path
-# in the task's directory, or nothing: then everything that is new or different
+# It runs under the guard, in the home of the host.  $1 KEY $2 the name of its input $3 d_fetch: a
+# path in the task's directory, or nothing: then everything that is new or different $4 how it is
+# sent: "tar", or "scp": then a tree of links is laid out in KEY/fetch for scp to copy
 #
-# On standard error: "absent" where there is nothing, else what `send` of sendlib.sh says.
+# On standard error: "absent" where there is nothing, else what `send` of sendlib.sh says.  On
+# standard output with scp: "link NAME//TARGET" for each symbolic link, which scp cannot copy.
+
+# lay_out DIRECTORY: what was wanted, as a tree of directories and of links to its files: under
+# "own" or, for what is sent only because links lead to it, under "beside".
+lay_out() {
+  layout=$1
+  gather
+  rm -rf "$layout"
+  { mkdir "$layout" "$layout/own" "$layout/beside" && list_all | lay_out_all; } || exit 1
+}
+
+# list_all: a list of all that was gathered, trees with what is in them.
+list_all() {
+  printf '%s' "$whole" | while IFS= read -r line; do
+    decode "$line"
+    # shellcheck disable=SC2016  # for the inner shell
+    find "$decoded" -exec sh -c "$naming"'print_names "$@"' sh {} +
+  done
+  printf '%s' "$single"
+}
+
+# lay_out_all: lay out the list on standard input.
+lay_out_all() {
+  while IFS= read -r line; do
+    decode "$line"
+    source=$PWD/$decoded
+    case $decoded in
+      */./*) place=$layout/beside/${decoded%%/./*}/${decoded#*/./} ;;
+      *) place=$layout/own/$decoded ;;
+    esac
+    if [ -L "$source" ]; then
+      encode "$(readlink "$source")"
+      say "link $line//$encoded"
+    elif [ -d "$source" ]; then mkdir -p "$place"
+    elif [ ! -r "$source" ]; then say "$line: cannot be read" >&2
+    elif [ -f "$source" ]; then mkdir -p "${place%/*}" && ln -s "$source" "$place"
+    else say "$line: neither a file nor a directory" >&2; fi || return 1
+  done
+}
+
 key=$1
 if ! cd .lwt/t 2>/dev/null || [ ! -d "${key:?}" ]; then say absent >&2; exit 0; fi
 make_readable "$key"
+want "$key" "$2" "$3"
+if [ "$4" = scp ]; then
+  lay_out "$key/fetch"
+  exit
+fi
 fifo=$key/fetch.$$
 mkfifo "$fifo" 2>/dev/null
-want "$key" "$2" "$3"
 send "$fifo"
 rm -f "$fifo"
