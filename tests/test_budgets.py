@@ -20,7 +20,8 @@ ENTRIES = {
     ('remote.call', 'log_in'): ('NOISE',),
     ('remote.call', 'script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('tasks.bulk', '_input'): ('VISIT', 'VISIT_LINES'),
-    ('tasks.bulk', '_result'): ('EMPTY_FILES', 'ROOM_EVERY', 'ROOM_KEPT'),
+    ('tasks.bulk', '_fetch'): ('EMPTY_FILES', 'ROOM_EVERY', 'ROOM_KEPT'),
+    ('tasks.scp_transfers', 'fetch_result'): ('VISIT', 'LINKS'),
     ('commands.deploy', '_script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('commands.exec', '_on_host'): 'output_limit',
     ('commands.exec', 'attempt'): 'output_limit',
@@ -33,10 +34,11 @@ ENTRIES = {
     ('reduce.reducers', '_through_ssh'): 'what was sent, or output_limit',
     ('remote.channel', 'ask'): 'its callers, each with an entry here',
     ('remote.channel', 'attempt'): ('NOISE',),
-    ('copy.tar_get', 'receive'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
+    ('copy.tar_get', '_announced'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
                                     'DIRECTORIES_ROOM',
                                     'ROOM_EVERY', 'ROOM_KEPT'),
-    ('copy.tar_put', 'put'): ('LINE', 'NAME'),
+    ('copy.tar_put', 'offer'): ('LINE', 'NAME'),
+    ('copy.scp_put', '_run'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('tasks.visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }
 # Calls that take a sink for bytes of a host.

@@ -148,7 +148,7 @@ class Transfers:
         left = max(0.001, self._ends_at - time.monotonic()) if self._ends_at else 0.0
         session = self._session
         return Command(argv, env=session.transport.env, cwd=session.transport.login_dir,
-                       timeout=left, grace=session.settings.grace, limit=budgets.ANSWER,
+                       timeout=left, grace=session.settings.grace, limit=budgets.TOLD,
                        label=self._host.name, **more)
 
     def _judge(self, result):

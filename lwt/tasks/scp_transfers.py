@@ -119,7 +119,7 @@ def fetch_result(context, host, task, scratch):
     if not verdict.ok:
         raise HostError(host.name, verdict)
     links = [line[len('link '):] for line in os.fsdecode(bytes(output.stdout)).splitlines()
-             if line.startswith('link ')][:budgets.MEMBERS]
+             if line.startswith('link ')][:budgets.LINKS]
     path = os.path.join(scratch, 'results')
     digest = yield from local_work.do(pack_result, [os.path.join(into, 'fetch'), links, path],
                                       2 * requests.tree_bytes(into))
