@@ -10,7 +10,7 @@ import heapq
 def picks(groups, active, take):
     """[(Group, count)] for one host.
 
-    groups: store.Groups that wait.  active: {name: how many of its tasks are on hosts}.
+    groups: queries.Groups that wait.  active: {name: how many of its tasks are on hosts}.
     take(group) is asked for one task at a time and says whether the host may have it, in which case
     it is counted as there.
     """

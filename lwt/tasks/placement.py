@@ -37,7 +37,7 @@ class Placement:
         self.copies = self._store.copies(host)      # the inputs that are on the host
 
     def choose(self, groups):
-        """Choose among store.Groups that wait.
+        """Choose among queries.Groups that wait.
 
         Returns ([(Group, number of its tasks)], messages about tasks that are held).
         """

@@ -86,7 +86,7 @@ class Prospects:
         return list(found.items())
 
     def stuck(self):
-        """The store.Groups of waiting tasks that no listed host can ever take."""
+        """The queries.Groups of waiting tasks that no listed host can ever take."""
         return self._stuck_of(self._store.waiting())
 
     def _stuck_of(self, groups):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from lwt.hosts import sample
 from lwt.remote import budgets, call, verdicts
 from lwt.tasks.model import KEY
-from lwt.tasks.store import Leftover
+from lwt.tasks.queries import Leftover
 from lwt.workspace.config import bounded
 from lwt.workspace.hostlist import Host
 

@@ -39,7 +39,7 @@ class Request(NamedTuple):
 
 class LargeTransfer(NamedTuple):
     """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task)
-    or 'input' (name: that of the input, of: the store.Group that wants it).  by_scp: the host has
+    or 'input' (name: that of the input, of: the queries.Group that wants it).  by_scp: the host has
     no tar.
     """
 
@@ -152,8 +152,9 @@ def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-
 
 
 def pack_input(workspace, path, group):
-    """Flow: write the stream that brings the input of a store.Group to a host into a file; returns
-    an tarstream.Packed.
+    """Flow: write the stream with the input of a queries.Group into a file.
+
+    Returns a tarstream.Packed.
     """
     trees, executable = {}, set()
     _add_input(workspace, 'i/%s/work' % group.input, group, trees, executable)

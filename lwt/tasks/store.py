@@ -1,287 +1,29 @@
-"""The tasks in the database: one transaction for each step, committed before its effect.  The only
-SQL about tasks.
+"""Changes of tasks in the database: one transaction for each step, committed before its effect.
+This module and `queries` have all the SQL about tasks.
 
-Every change of a task's state names the state that it expects.  Of two passes, or a pass and a
-user, only one can make it.
-
-Tasks that were added together form a batch, which holds their name, input and desc.  So ten
-thousand tasks that wait are one row to the scheduler.
+Every change of a task's state names the state that it expects.  If two passes, or a pass and a
+user, change a task at the same time, only one of them succeeds.
 """
 
 import contextlib
-import functools
 import json
 import os
-from typing import NamedTuple
 
-from lwt.hosts.history import History
 from lwt.tasks import model
+from lwt.tasks.queries import NEVER, TaskQueries, key_bounds
 
 LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
-NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
-MOST_NAMES = 500        # hosts in one query: SQLite before 3.32 takes 999 parameters
-
-_OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc'}
-_COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in model.Task._fields)
-_BUSY = ', '.join(repr(state) for state in model.ASKED)        # somewhere on a host
-_GOING = ', '.join(repr(state)
-                   for state in model.STATES if state not in ('held', 'suspended', 'done'))
 
 
-class Leftover(NamedTuple):
-    """What lies on a host and is to be removed: verb is a request of sh/control.sh."""
-
-    key: str
-    host: str
-    home: str
-    category: str
-    verb: str
-
-
-class Group(NamedTuple):
-    """Waiting tasks that are alike: of one batch, and with the same hosts to avoid.  first: the
-    number of the oldest.
+class Store(TaskQueries):
+    """The database of a workspace: its tasks, and the history of its hosts.  Use as a context
+    manager.
     """
-
-    batch: int
-    avoid: str
-    count: int
-    first: int
-    name: str
-    input: str
-    desc: model.Desc
-
-
-class Account(NamedTuple):
-    """What the attempts of one name, or on one host, came to: key says which.  wall, cpu: seconds,
-    None where no host told; received: bytes that came home.
-    """
-
-    key: str
-    tasks: int
-    attempts: int
-    success: int
-    failed: int
-    killed: int
-    lost: int
-    timeout: int
-    wall: float
-    cpu: float
-    received: int
-
-
-class Store(History):
-    """The state of a workspace: its tasks, and the history of its hosts.  Use as a context manager.
-    """
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    def _tasks(self, where='1', parameters=()):
-        rows = self._rows('SELECT %s FROM task JOIN batch ON batch.id = task.batch WHERE %s'
-                          % (_COLUMNS, where), parameters)
-        return [_task(row) for row in rows]
-
-    def all(self):
-        """Every task, in the order of adding."""
-        return self._tasks('1 ORDER BY task.id')
-
-    def get(self, number):
-        """One task, or None where it is forgotten."""
-        return next(iter(self._tasks('task.id = ?', (number,))), None)
-
-    def numbers(self):
-        """The numbers of all tasks."""
-        return [row[0] for row in self._rows('SELECT id FROM task ORDER BY id')]
-
-    def chosen(self, states=(), outcomes=(), names=(), hosts=()):
-        """The tasks that are in one of these states or have one of these outcomes, of these names,
-        on these hosts.
-        """
-        where, parameters = ['1'], []
-        kinds = [('state', states), ('outcome', outcomes)]
-        said = ['task.%s IN (%s)' % (column, ', '.join('?' * len(values)))
-                for column, values in kinds if values]
-        if said:
-            where.append('(%s)' % ' OR '.join(said))
-            parameters += list(states) + list(outcomes)
-        for column, values in (('batch.name', names), ('task.host', hosts)):
-            if values:
-                where.append('%s IN (%s)' % (column, ', '.join('?' * len(values))))
-                parameters += list(values)
-        return self._tasks(' AND '.join(where) + ' ORDER BY task.id', parameters)
-
-    def on_host(self, name):
-        """The tasks that are somewhere between placed and done on a host."""
-        return self.on_hosts((name,))
-
-    def on_hosts(self, names):
-        """The same, on any of these hosts."""
-        return [task for at in range(0, len(names), MOST_NAMES)
-                for task in self.chosen(states=model.ASKED, hosts=names[at:at + MOST_NAMES])]
-
-    def waiting(self):
-        """The Groups of new tasks, the oldest first."""
-        rows = self._rows(
-            "SELECT t.*, name, input, desc FROM (SELECT batch, avoid, count(*), min(id) AS first "
-            "FROM task "
-            "INDEXED BY task_waiting WHERE state = 'new' GROUP BY batch, avoid) AS t "
-            'JOIN batch ON batch.id = t.batch ORDER BY first')
-        return [Group(*row[:6], desc=_desc(row[6])) for row in rows]
-
-    def active(self):
-        """{name: the number of its tasks that are on hosts}."""
-        return dict(
-            self._rows('SELECT batch.name, count(*) FROM task JOIN batch ON batch.id = task.batch '
-                       'WHERE task.state IN (%s) GROUP BY 1' % _BUSY))
-
-    def counts(self):
-        """{state or, of those done, outcome: number of tasks}."""
-        return dict(self._rows(
-            "SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
-            'GROUP BY state, outcome'))
-
-    def going_count(self):
-        """The number of tasks that are neither done nor waiting for somebody."""
-        return self._rows('SELECT count(*) FROM task WHERE state IN (%s)' % _GOING)[0][0]
-
-    def going(self, numbers):
-        """Those of a set of numbers whose tasks are neither done nor waiting for somebody."""
-        return numbers.intersection(
-            row[0] for row in self._rows('SELECT id FROM task WHERE state IN (%s)' % _GOING))
-
-    def open_numbers(self):
-        """The numbers of the tasks that are not done."""
-        return [row[0]
-                for row in self._rows("SELECT id FROM task WHERE state <> 'done' ORDER BY id")]
-
-    def outcomes(self, numbers):
-        """The outcomes of tasks, '' for one that is not done; those that are forgotten are left
-        out.
-        """
-        known = dict(self._rows('SELECT id, outcome FROM task'))
-        return [known[number] for number in numbers if number in known]
-
-    def busy_hosts(self):
-        """(name, home, category) of every host on which a task is, or something is to be removed
-        now.
-        """
-        return self._rows('SELECT host, home, category FROM task WHERE state IN (%s) UNION '
-                          'SELECT host, home, category FROM leftover WHERE due <= ?' % _BUSY,
-                          (self._clock(),))
-
-    def leftovers(self, name):
-        """The Leftovers on a host that are due."""
-        rows = self._rows(
-            'SELECT key, host, home, category, verb FROM leftover WHERE host = ? AND due <= ?',
-            (name, self._clock()))
-        return [Leftover(*row) for row in rows]
-
-    def history(self, number):
-        """(time, text) of all that happened to a task."""
-        return self._rows('SELECT time, text FROM event WHERE task = ? ORDER BY rowid', (number,))
-
-    def attempts(self, number):
-        """(number, host, started, ended, end, code, reason, wall, cpu, received) of a task's
-        attempts that are over.
-        """
-        return self._rows(
-            'SELECT number, host, started, ended, "end", code, reason, wall, cpu, received FROM '
-            'attempt '
-            'WHERE task = ? ORDER BY number, ended', (number,))
-
-    def accounts(self, by):
-        """The Accounts of all attempts that are remembered, by 'name' or by 'host'; those that did
-        not start left out.
-        """
-        ends = ', '.join('sum("end" = %r)' % outcome for outcome in model.OUTCOMES)
-        return [Account(*row) for row in self._rows(
-            'SELECT %s, count(DISTINCT attempt.task), count(*), %s, sum(attempt.wall), '
-            'sum(attempt.cpu), sum(attempt.received) '
-            'FROM attempt JOIN task ON task.id = attempt.task JOIN batch ON batch.id = task.batch '
-            "WHERE attempt.\"end\" <> 'withdrawn' GROUP BY 1 ORDER BY 1"
-            % ({'name': 'batch.name', 'host': 'attempt.host'}[by],
-               ends.replace('"end"', 'attempt."end"')))]
-
-    def input_is_wanted(self, name, even_failed=False):
-        """Is there a task of this input that is not done?  even_failed: or done but no success, so
-        that it may be retried.
-        """
-        states = "state <> 'done'" + " OR outcome <> 'success'" * even_failed
-        return bool(
-            self._rows(
-                'SELECT 1 FROM task JOIN batch ON batch.id = task.batch WHERE input = ? AND (%s) '
-                'LIMIT 1' % states,
-                (name,)))
-
-    def inputs(self):
-        """The inputs of all tasks that are remembered."""
-        return {row[0] for row in self._rows('SELECT input FROM batch')}
-
-    def open_inputs(self):
-        """{input: the numbers of the tasks of it that wait, or may have to be placed again}."""
-        found = {}
-        for name, number in self._rows(
-                'SELECT input, task.id FROM task JOIN batch ON batch.id = task.batch WHERE state '
-                'IN '
-            "('new', 'held', 'launching', 'withdrawing') ORDER BY "
-            "task.id"):
-            found.setdefault(name, []).append(number)
-        return found
-
-    def expected_on_hosts(self):
-        """The keys and inputs that may lie on hosts: of tasks, and what is to be removed in time.
-
-        Not of one host: several may have one home, as on NFS.
-        """
-        rows = self._rows('SELECT key FROM leftover UNION SELECT input FROM copy')
-        return {row[0] for row in rows} | self.keys_on_hosts()
-
-    def keys_on_hosts(self):
-        """The keys of all tasks that are on hosts."""
-        return {'%s.%d' % row
-                for row in self._rows('SELECT uuid, attempt FROM task WHERE state IN (%s)' % _BUSY)}
-
-    def all_hosts(self):
-        """(name, home, category) of every host on which something of ours may lie."""
-        return self._rows(
-            'SELECT host, home, category FROM task WHERE state IN (%s) UNION SELECT host, home, '
-            'category '
-            'FROM leftover UNION SELECT host, home, category FROM copy' % _BUSY)
-
-    def of_key(self, key):
-        """(the Task that a key is of, how the attempt that it is of ended); None, '' where that is
-        not known.
-        """
-        name, _dot, number = key.partition('.')
-        task = next(iter(self._tasks('task.uuid = ?', (name,))), None)
-        ends = self._rows(
-            'SELECT "end" FROM attempt WHERE task = ? AND number = ? ORDER BY ended DESC LIMIT 1',
-            (task.id, number)) if task is not None else []
-        return task, ends[0][0] if ends else ''
-
-    def copies(self, host):
-        """The inputs that are on a host, in its home."""
-        return {row[0] for row in self._rows('SELECT input FROM copy WHERE host = ? AND home = ?',
-                                             (host.name, host.home))}
-
-    def copied_inputs(self):
-        """The inputs that are on any host."""
-        return [row[0] for row in self._rows('SELECT DISTINCT input FROM copy')]
-
-    def known_values(self, name):
-        """The values (None for none) of the tasks of a name."""
-        return {row[0]
-                for row in self._rows(
-                        'SELECT arg FROM task JOIN batch ON batch.id = task.batch WHERE name = ?',
-                        (name,))}
-
-    # -- writing -----------------------------------------------------------------------------------
 
     def add(self, name, input_name, desc, args, after=(), master=''):
-        """Add a task for each value of args (None for none); returns their numbers.  All of them,
-        or none.
+        """Add a task for each of args (None: no argument), all or none; returns their numbers.
 
-        after: the numbers of tasks that they wait for.  master: what their keys begin with.
+        after: the numbers of tasks that they wait for.  master: the prefix of their keys.
         """
         now = self._clock()
         with self.together():
@@ -304,13 +46,10 @@ class Store(History):
                                  [(number, now, 'added') for number in numbers])
         return list(numbers)
 
-    def _outcome(self, number):
-        rows = self._rows('SELECT outcome FROM task WHERE id = ?', (number,))
-        return rows[0][0] if rows else 'success'
-
     def place(self, host, boot, host_id, picks):
-        """Give waiting tasks to a host: the oldest `count` of each (Group, count); returns them,
-        launching.
+        """Place waiting tasks on a host: the oldest `count` of each (Group, count).
+
+        Returns them, in state launching.
         """
         placed, now = [], self._clock()
         with self.together():
@@ -327,11 +66,10 @@ class Store(History):
         return placed
 
     def advance(self, task, event, text, **changes):
-        """Make the step that the automaton has for this event, which must not lead to the end of
-        the attempt.
+        """Make the step that the automaton has for this event, unless it ends the attempt.
 
-        Returns the task as it is now, or None when somebody else changed it meanwhile.  changes:
-        columns.
+        changes: columns to set.  Returns the task as it is now, or None if another process changed
+        it meanwhile.
         """
         state = model.step(task.state, event)
         assert state != model.SETTLE
@@ -341,11 +79,12 @@ class Store(History):
     def settle(self, task, event, end, code, reason, leave='', keep_days=0, received=0):
         """End the attempt: the task is done, new again or held.
 
-        leave: what becomes of its directory on its host: '' if there is none, 'clean' or 'purge'
-        (verbs of sh/control.sh) if a visit is to remove it, 'keep' if it holds results that could
-        not be fetched.  It is kept until the task is removed or retried; after a success, what
-        earlier attempts keep goes in keep_days.  received: bytes of its results.  Returns the task
-        as it is now, or None when somebody else changed it.
+        leave: what happens to its directory on the host: '' if there is none; 'clean' or 'purge'
+        (verbs of sh/control.sh) if a visit removes it; 'keep' if it holds results that could not be
+        fetched, until the task is removed or retried.  keep_days: after a success, the time until
+        kept directories of earlier attempts are removed.  received: bytes of its results.
+
+        Returns the task as it is now, or None if another process changed it meanwhile.
         """
         assert model.step(task.state, event) == model.SETTLE
         with self.together():
@@ -373,20 +112,8 @@ class Store(History):
                 self._after_done(task, end)
             return changed
 
-    def past(self, task, end='', reason=''):
-        """The tasks.Past of a task; end, reason: how the attempt that is not recorded yet ended, if
-        there is one.
-        """
-        rows = self._rows('SELECT host, "end", reason FROM attempt WHERE task = ? ORDER BY ended',
-                          (task.id,))
-        rows += [(task.host, end, reason)] * bool(task.host and end)
-        bad = [(host, how) for host, how, why in rows
-               if how not in ('success', 'killed') and (how != 'withdrawn' or why)]
-        return model.Past(tuple(dict.fromkeys(host for host, _how in bad)),
-                          sum(how == 'withdrawn' for _host, how in bad))
-
     def _after_done(self, task, outcome):
-        """Let those go on that waited for this task, or say why they do not."""
+        """Release the tasks that waited for this one, or record why they stay held."""
         mark = ' %d ' % task.id
         for number, after, reason in self._rows(
                 "SELECT id, after, reason FROM task WHERE state = 'held' AND after LIKE ?",
@@ -403,24 +130,15 @@ class Store(History):
                                   % (model.format_id(task.id), outcome), number))
 
     def _release(self, word, due):
-        """Have what is kept on hosts of a task's attempts removed from some time on.  word: the
-        task's uuid.
+        """Make the kept directories of a task due for removal at a time.  word: its uuid.
         """
         self._db.execute('UPDATE leftover SET due = ? WHERE key > ? AND key < ? AND due >= ?',
-                         (due,) + _keys(word) + (NEVER,))
-
-    def kept(self, task):
-        """[(attempt, host, home)] of the directories of a task that stay on hosts until it is
-        removed or retried.
-        """
-        rows = self._rows(
-            'SELECT key, host, home FROM leftover WHERE key > ? AND key < ? AND due >= ?',
-            _keys(task.uuid) + (NEVER,))
-        return sorted((int(key.rpartition('.')[2]), host, home) for key, host, home in rows)
+                         (due,) + key_bounds(word) + (NEVER,))
 
     def unplace(self, task, reason, was_sent):
-        """Take a task that certainly has not started from its host; what was sent of it is to be
-        removed.
+        """Take a task that certainly has not started from its host.
+
+        was_sent: its directory may be on the host; a visit removes it.
         """
         changes = dict(_NOWHERE, reason=reason, attempt=task.attempt + was_sent)
         with self.together():
@@ -431,8 +149,9 @@ class Store(History):
             return changed
 
     def retry(self, task):
-        """Queue a task that is done again, as one more attempt.  Returns it, or None when somebody
-        else changed it.
+        """Queue a finished task for one more attempt.
+
+        Returns it, or None if another process changed it meanwhile.
         """
         with self.together():
             queued = self.advance(task, 'retry', 'to be tried again', attempt=task.attempt + 1,
@@ -444,22 +163,15 @@ class Store(History):
             return queued
 
     def doom(self, task, with_results):
-        """Write down that a task is to be forgotten as soon as it is done; with_results: and what
-        came home of it removed.
+        """Record that a task is removed as soon as it is done.
+
+        with_results: remove its results as well.
         """
         with self.together():
             self._db.execute('UPDATE task SET doomed = ? WHERE id = ?', (1 + with_results, task.id))
 
-    def doomed(self, number=None):
-        """[(Task, with_results)] of those that are done, and are to be forgotten; number: of one.
-        """
-        which, parameters = ('1', ()) if number is None else ('id = ?', (number,))
-        rows = self._rows("SELECT id, doomed FROM task WHERE doomed AND state = 'done' AND "
-                          + which, parameters)
-        return [(self.get(found), kind == 2) for found, kind in rows]
-
     def remove(self, number):
-        """Forget a task; what is kept of it on hosts is to be removed."""
+        """Remove a task; the next visits remove what is kept of it on hosts."""
         with self.together():
             for word, in self._rows('SELECT uuid FROM task WHERE id = ?', (number,)):
                 self._release(word, 0)
@@ -467,7 +179,7 @@ class Store(History):
                 self._db.execute('DELETE FROM %s WHERE %s = ?' % (table, column), (number,))
 
     def sent(self, inputs, host):
-        """These inputs are on their way to a host, or there."""
+        """Record that these inputs are on a host, or on their way to it."""
         with self.together():
             self._db.executemany('INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?)',
                                  [(name, host.name, host.home, host.category) for name in inputs])
@@ -475,13 +187,13 @@ class Store(History):
                                  [(name, host.name, host.home) for name in inputs])
 
     def missing(self, name, host):
-        """An input is not on a host, whatever we thought."""
+        """Record that an input is not on a host."""
         with self.together():
             self._db.execute('DELETE FROM copy WHERE input = ? AND host = ? AND home = ?',
                              (name, host.name, host.home))
 
     def drop_input(self, name):
-        """Nobody needs this input any more: its copies on hosts are to be removed."""
+        """Have the copies of an input removed from all hosts: no task needs it."""
         with self.together():
             self._db.execute(
                 "INSERT OR REPLACE INTO leftover SELECT input, host, home, category, 'drop', 0 "
@@ -495,7 +207,10 @@ class Store(History):
             self._db.execute('INSERT OR REPLACE INTO leftover VALUES (?, ?, ?, ?, ?, 0)', left)
 
     def adopt(self, task, host, boot, host_id):
-        """A task that waits was found on a host: it is looked after there.  Returns it, or None."""
+        """Place a waiting task on the host where it was found.
+
+        Returns it, or None if another process changed it meanwhile.
+        """
         with self.together():
             return self._change(task, 'place', 'launching', 'found on ' + host.name, host=host.name,
                                 home=host.home,
@@ -503,7 +218,8 @@ class Store(History):
                                 reason='', started=self._clock())
 
     def adopt_unknown(self, key, host, boot, host_id):
-        """What was found on a host, and is of ours, becomes a task, so that its results come home.
+        """Make a task of a directory of ours that was found on a host, so that its results are
+        fetched.
         """
         name, _dot, attempt = key.partition('.')
         with self.together():
@@ -521,8 +237,10 @@ class Store(History):
                  self._clock(), number))
 
     def cleaned(self, leftover, keep_days):
-        """It was removed; what clean keeps, so that a late launch finds it, is to be forgotten
-        after keep_days.
+        """Record that a Leftover was removed.
+
+        'clean' and 'purge' leave a tombstone, so that a late launch finds it; it is removed after
+        keep_days.
         """
         where = (leftover.key, leftover.host, leftover.home)
         with self.together():
@@ -535,11 +253,10 @@ class Store(History):
                                  where)
 
     def forget(self, keep_days):
-        """Forget tasks that have been done, and what is known of hosts, for more than keep_days;
-        results stay where they are.
+        """Remove tasks and records of hosts that are older than keep_days; results stay.
 
-        A task of which results are kept on a host is remembered: only so can it be removed or
-        retried.
+        A task stays as long as results of it are kept on a host: it is needed to remove or retry
+        them.
         """
         self._correct_times(keep_days)
         before = self._clock() - keep_days * 86400
@@ -555,10 +272,9 @@ class Store(History):
         self.forget_hosts(before)
 
     def _correct_times(self, keep_days):
-        """Let what was stored while the clock was ahead count as of now, or it would stay for
-        years.
+        """Set stored times that lie in the future to now, or their rows would stay for years.
 
-        What is counted by the hour, and probes, are dropped.
+        Hourly counts and probes are dropped instead.
         """
         now = self._clock()
         hour = now // 3600 + 1
@@ -581,8 +297,9 @@ class Store(History):
                          (task.key, task.host, task.home, task.category, verb, due))
 
     def _change(self, task, event, state, text, **changes):
-        """Set columns, if the task is still as we know it; within a transaction.  Returns it as it
-        is then, or None.
+        """Set columns if the task has not been changed by another process; within a transaction.
+
+        Returns the task as it is then, or None.
         """
         assert (task.state, event) in model.TRANSITIONS
         columns = dict(changes, state=state)
@@ -597,13 +314,6 @@ class Store(History):
         return task._replace(**columns)
 
 
-def _keys(word):
-    """The bounds between which the keys of a task's attempts lie: they are its uuid, a dot and a
-    number.
-    """
-    return word + '.', word + '/'
-
-
 _NOWHERE = dict(dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), ''), started=None)
 
 
@@ -615,14 +325,3 @@ def _settled_text(task, end, reason, state, held):
 
 def after_text(words):
     return 'after ' + ' '.join(model.format_id(int(word)) for word in words) if words else ''
-
-
-@functools.lru_cache(maxsize=256)
-def _desc(text):
-    values = json.loads(text)
-    return model.Desc(**dict(values, retry_on=tuple(values['retry_on'])))
-
-
-def _task(row):
-    task = model.Task(*row)
-    return task._replace(desc=_desc(task.desc))

@@ -5,8 +5,8 @@ journal_mode TRUNCATE and synchronous EXTRA: what is committed survives kill -9 
 WAL does not work on network file systems, and a DELETE journal may lose the last commit with the
 directory's entry).
 
-tasks/store.py has the queries about tasks, hosts/history.py those about hosts.  Errors of the file
-are LocalErrors: nothing was done.
+tasks/queries.py and tasks/store.py have the SQL about tasks, hosts/history.py that about hosts.
+Errors of the file are LocalErrors: nothing was done.
 """
 
 import contextlib
