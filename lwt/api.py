@@ -16,7 +16,7 @@ from __future__ import generator_stop
 
 import os
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt.commands import exit_codes
 from lwt.commands.options import Env, fitting
@@ -26,7 +26,8 @@ from lwt.output import writer
 from lwt.proc import Command, Result
 from lwt.remote import call
 from lwt.remote.verdicts import Verdict
-from lwt.workspace import hostlist
+from lwt.workspace import config, hostlist
+from lwt.workspace.layout import Workspace
 
 __all__ = ('open', 'Lwt', 'Done', 'command', 'Command', 'Result', 'Sleep', 'Later', 'Verdict',
            'must', 'retry', 'LwtError',
@@ -87,11 +88,11 @@ def command(session, host, text, *arguments):
 
 
 class Lwt(NamedTuple):
-    """Options in force, and the workspace, or None where there is none."""
+    """The settings in force, and the workspace; None if there is none."""
 
     env: Env
-    workspace: object
-    settings: tuple
+    workspace: Optional[Workspace]
+    settings: config.Settings
 
     def hosts(self, expression='@*'):
         """The Hosts of a set, in the notation of -w; without one, all that are available."""

@@ -11,7 +11,7 @@ import contextlib
 import os
 import pkgutil
 import signal
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from lwt import proc, procfs
 from lwt.proc import Command
@@ -27,14 +27,15 @@ TELL_AFTER = 0.02
 
 
 class _Escaped(NamedTuple):
-    """An order to signal what left the group of a leader.  on_done: called when nothing of it is
-    left, or None.
+    """An order to signal the processes that left the group of a leader.
+
+    on_done: called when none of them is left, or None.
     """
 
     leader: int
     marker: str
     signums: tuple
-    on_done: Callable
+    on_done: Optional[Callable]
 
 
 class Guard:

@@ -28,7 +28,7 @@ class Transport(NamedTuple):
     ssh: str
     scp: str
     path: str = ''
-    env: dict = None
+    env: Optional[dict] = None
     config: str = ''
     login_dir: str = '/'
     connect_timeout: float = 10.0

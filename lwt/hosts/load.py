@@ -2,7 +2,7 @@
 
 from __future__ import generator_stop
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt.hosts import sample
 from lwt.remote import budgets, call, verdicts
@@ -16,7 +16,7 @@ class Look(NamedTuple):
 
     host: str
     verdict: verdicts.Verdict
-    load: sample.Sample = None
+    load: Optional[sample.Sample] = None
 
 
 def look(session, host):

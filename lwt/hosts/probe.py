@@ -9,7 +9,7 @@ from __future__ import generator_stop
 
 import hashlib
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt import netcat
 from lwt.hosts import sample
@@ -27,14 +27,14 @@ class Probed(NamedTuple):
 
     host: str
     verdict: verdicts.Verdict
-    hello: float = None
-    put: float = None
-    get: float = None
-    clock: int = None
+    hello: Optional[float] = None
+    put: Optional[float] = None
+    get: Optional[float] = None
+    clock: Optional[int] = None
     boot: str = ''
     load: sample.Sample = sample.Sample()
-    python: tuple = None
-    netcat: tuple = None
+    python: Optional[tuple] = None
+    netcat: Optional[tuple] = None
 
 
 class Meter:

@@ -4,7 +4,7 @@ A host is not trusted with numbers: each is a whole one within bounds or it is n
 none is named.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt.errors import printable
 from lwt.remote import budgets
@@ -30,18 +30,18 @@ class Sample(NamedTuple):
     the home. machine: the same for all names of one machine, '' where that is not known.
     """
 
-    cores: int = None
-    load: float = None
-    memory: int = None
-    free_memory: int = None
-    free_disk: int = None
-    tasks: int = None
-    cpu: int = None
-    own_cpu: int = None
+    cores: Optional[int] = None
+    load: Optional[float] = None
+    memory: Optional[int] = None
+    free_memory: Optional[int] = None
+    free_disk: Optional[int] = None
+    tasks: Optional[int] = None
+    cpu: Optional[int] = None
+    own_cpu: Optional[int] = None
     users: tuple = ()
     nonsense: tuple = ()
     machine: str = ''
-    space: int = None
+    space: Optional[int] = None
 
 
 def parse(lines):

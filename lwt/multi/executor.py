@@ -15,7 +15,7 @@ import heapq
 import os
 import signal
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from lwt.errors import LwtError
 from lwt.flow import Later, Sleep
@@ -99,7 +99,7 @@ class _Trial(NamedTuple):
     job: Job
     speaker: object
     number: int = 1
-    ended: JobResult = None
+    ended: Optional[JobResult] = None
 
 
 class Executor:

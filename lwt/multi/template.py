@@ -20,7 +20,7 @@ Pure: bytes in, bytes out.
 import itertools
 import os
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt.errors import UsageError
 from lwt.remote import quoting
@@ -52,7 +52,7 @@ class Source(NamedTuple):
     """
 
     words: tuple = ()
-    path: str = None
+    path: Optional[str] = None
     linked: bool = False
 
 

@@ -10,7 +10,7 @@ from __future__ import generator_stop
 import functools
 import os
 import random
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from lwt import ssh
 from lwt.errors import EXIT_FAILED
@@ -33,14 +33,14 @@ class Session(NamedTuple):
     None.  host, gate: those of the host that a Session is for; see at().
     """
 
-    settings: tuple
+    settings: config.Settings
     transport: ssh.Transport
     nonce: Callable = lambda: os.urandom(16).hex()
     sockets: str = ''
-    gates: dict = None
-    heard: list = None
-    host: Host = None
-    gate: Gate = None
+    gates: Optional[dict] = None
+    heard: Optional[list] = None
+    host: Optional[Host] = None
+    gate: Optional[Gate] = None
 
     def at(self, host):
         """The Session for one host: it has the host's gate and, if connections are kept, its own

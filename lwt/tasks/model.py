@@ -24,7 +24,7 @@ table says what follows; conclude() says whether an attempt that ended is follow
 import math
 import re
 import shlex
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt.errors import UsageError
 from lwt.workspace.config import bounded, count, nearest, plain_seconds, positive, seconds, size
@@ -337,8 +337,8 @@ class Task(NamedTuple):
     ended: float
     avoid: str = ''
     after: str = ''
-    wall: float = None
-    cpu: float = None
+    wall: Optional[float] = None
+    cpu: Optional[float] = None
 
     @property
     def key(self):
