@@ -3,6 +3,7 @@
 import re
 import shlex
 import unittest
+from unittest import mock
 
 from lwt import ssh
 from lwt.errors import UsageError
@@ -103,6 +104,16 @@ class Envelopes(unittest.TestCase):
                 lines = scripts.script_text(*parts).splitlines()
                 self.assertGreater(len(lines), 10)
                 self.assertEqual([line for line in lines if line.startswith((' ', '#'))], [])
+
+    def test_continued_lines_of_scripts_travel_as_one(self):
+        lines = ('for word in one two; do', '  if [ "$word" = one ] &&', '    true; then',
+                 '    printf "%s\\n" "$word" |', '      cat \\', '      -', '  else',
+                 '    echo todo', '    echo "x & then"', '  fi', 'done', '')
+        with mock.patch.object(scripts, 'source', return_value='\n'.join(lines)):
+            text = scripts.script_text.__wrapped__('name')
+        self.assertEqual(text, 'for word in one two; do if [ "$word" = one ] && true; then '
+                         'printf "%s\\n" "$word" | cat -\nelse echo todo\necho "x & then"\nfi\n'
+                         'done\n')
 
     def test_scripts_travel_with_the_functions_that_they_name_and_no_others(self):
         every = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD,

@@ -29,7 +29,7 @@ import math
 import os
 import pkgutil
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt import ssh
 from lwt.errors import UsageError
@@ -43,6 +43,9 @@ ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte
                 for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
+
+# The end of a line of a script that continues a command on the next one.
+CONTINUED = re.compile(r'(?<![^ \n])(&&|\|\||\||then|else|do)\n')
 
 # A function of a script: on one line, or ended by a brace at the beginning of one.
 FUNCTION = re.compile(r'(?m)^(\w+)\(\) \{(?: .*\}.*\n|\n(?:(?!\}).*\n)*\}.*\n)')
@@ -112,7 +115,7 @@ class Payload(NamedTuple):
     script: bytes = b''
     input_path: str = ''
     input_bytes: int = 0
-    secret: bytes = None
+    secret: Optional[bytes] = None
     scratch: str = ''
     input: bytes = b''
 
@@ -124,8 +127,10 @@ def source(*names):
 
 @functools.lru_cache(maxsize=None)
 def script_text(*names):
-    """The same as it goes over the wire: without comments, indentation, empty lines, and functions
-    that nothing there names.
+    """The text of scripts as it is sent: without comments, indentation, empty lines, and functions
+    that no other line names.
+
+    Lines that continue a command are joined: encoded, a newline is longer than a blank.
     """
     text = re.sub(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$', '', source(*names))
     unused = True
@@ -134,7 +139,8 @@ def script_text(*names):
         unused = [function for function in FUNCTION.finditer(text) if words[function.group(1)] == 1]
         for function in reversed(unused):
             text = text[:function.start()] + text[function.end():]
-    return re.sub(r'\n[ \n]+', '\n', text)
+    text = re.sub(r'\n[ \n]+', '\n', text).replace('\\\n', '')
+    return CONTINUED.sub(r'\1 ', text)
 
 
 def shell_quote(value):

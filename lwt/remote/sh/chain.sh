@@ -23,7 +23,8 @@ size=$5 wanted=$6 mode=$7 stamp=$8 silence=$9
 [ "$kind" = sha256 ] || refuse "no sha256sum there"
 # is_same: is that file here, under its own name, and ours, so that it can get its mode and time?
 is_same() {
-  [ "$mode" != tar ] && [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ "$(digest <"$1")" = "sha256 $wanted" ] &&
+  [ "$mode" != tar ] && [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] &&
+    [ "$(digest <"$1")" = "sha256 $wanted" ] &&
     chmod "$mode" "$1" && TZ=UTC0 touch -t "$stamp" "$1"
 }
 if is_same "$directory/$name" 2>/dev/null; then

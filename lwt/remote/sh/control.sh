@@ -77,7 +77,8 @@ detached() {
   # The marker of this call, where the host is the master: the task is none of it.
   unset LWT_ID
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
-  elif command -v perl >/dev/null 2>&1; then exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
+  elif command -v perl >/dev/null 2>&1; then
+    exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
   elif command -v python3 >/dev/null 2>&1; then
     exec python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@"
   else exec nohup "$@"; fi
@@ -293,13 +294,15 @@ clean() {
   remnants ''
   [ -z "$found" ] || { remnants remove; remnants ''; }
   [ -z "$found" ] || { chmod -R u+rwx ./* .[!.]* ..?* 2>/dev/null; remnants remove; remnants ''; }
-  if [ -z "$found" ]; then say "task $key clean cleaned"; else say "task $key clean failed $found cannot be removed"; fi
+  if [ -z "$found" ]; then say "task $key clean cleaned"
+  else say "task $key clean failed $found cannot be removed"; fi
 }
 
 # removed PATH: see to it that a directory of ours is not there any more, and say so.
 removed() {
   [ ! -e "$1" ] || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
-  if [ -e "$1" ]; then say "task $key $verb failed $key cannot be removed"; else say "task $key $verb cleaned"; fi
+  if [ -e "$1" ]; then say "task $key $verb failed $key cannot be removed"
+  else say "task $key $verb cleaned"; fi
 }
 
 # -- inputs ----------------------------------------------------------------------------------------
@@ -378,7 +381,8 @@ outdate() {
 # Sets $problem and $stamped.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
-  [ -d "$part/new/t/$key" ] || { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
+  [ -d "$part/new/t/$key" ] ||
+    { problem=${refusal:+unstaged $refusal} problem=${problem:-absent}; return; }
   if [ -z "$wanted" ] || [ ! -d "$part/new/t/$key/work" ]; then
     [ -d "$base/i/$input/work" ] || { problem=noinput; return; }
   fi
@@ -458,12 +462,14 @@ cancel() {
   has_run || decide cancel
   report
   case $verb:$state in
-    *:died) ln cancel why.killed 2>/dev/null; kill_marked "LWT_ID=$key" ;; # its runner may live, if only the fate is gone
+    # If only the fate is gone, its runner may live.
+    *:died) ln cancel why.killed 2>/dev/null; kill_marked "LWT_ID=$key" ;;
     withdraw:*) ;;
     *:running*)
       ln fate why.killed 2>/dev/null
       end_group
-      mv "c.$pid" exit.killed 2>/dev/null # unless the runner has recorded it
+      # This fails if the runner has recorded an end.
+      mv "c.$pid" exit.killed 2>/dev/null
       ;;
   esac
 }
@@ -745,7 +751,8 @@ tell() {
       esac
       case $state in
         exited*) usage && state="$state $used" ;;
-        died) [ ! -e fate ] || kill_marked "LWT_ID=$key" ;; # its runner was killed, not its command; it may be started elsewhere
+        # Its runner was killed, not its command.  The task may be started elsewhere.
+        died) [ ! -e fate ] || kill_marked "LWT_ID=$key" ;;
       esac
     else
       state=absent
@@ -805,7 +812,8 @@ come_in() {
     unfit="no room left"
     [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; return 0; }
   fi
-  for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done # also of one that was killed just here
+  # Also those of a script that was killed in the lines above.
+  for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done
   unfit=".lwt/t cannot be entered" && cd -P .lwt/t || return 0
   unfit='' tasks=$PWD base=${PWD%/t}
   find_tools

@@ -15,8 +15,8 @@ case $verb in
     say "digest $(digest <lwt.pyz)"
     program='import sys; print("%d.%d.%d" % sys.version_info[:3])'
     old=none
-    for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3.7 python3.6 \
-      /usr/local/bin/python3 /usr/bin/python3 python; do
+    for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
+      python3.7 python3.6 /usr/local/bin/python3 /usr/bin/python3 python; do
       python=$(command -v "$name" 2>/dev/null) || continue
       version=$("$python" -c "$program" 2>/dev/null </dev/null) || continue
       if said=$("$python" lwt.pyz --version 2>/dev/null </dev/null); then

@@ -54,5 +54,6 @@ done
 
 grep -ls LWT_ID= /proc/[0-9]*/environ 2>/dev/null | while IFS= read -r file; do
   pid=${file#/proc/}
-  tr '\0' '\n' <"$file" 2>/dev/null | sed -n "s/^LWT_ID=\([0-9a-f]*\.[0-9]*\)\$/process ${pid%%/*} \1/p"
+  tr '\0' '\n' <"$file" 2>/dev/null |
+    sed -n "s/^LWT_ID=\([0-9a-f]*\.[0-9]*\)\$/process ${pid%%/*} \1/p"
 done

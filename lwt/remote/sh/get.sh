@@ -93,7 +93,8 @@ find_problem() {
       else continue; fi
       encode "$path"
       printf "%s\n" "$encoded: $what"
-    done' sh "$links" {} + 2>/dev/null) || [ -n "$problem" ] || problem=$(find_in "$1" -name '' 2>&1)
+    done' sh "$links" {} + 2>/dev/null) || [ -n "$problem" ] ||
+    problem=$(find_in "$1" -name '' 2>&1)
   problem=${problem%%"$newline"*}
 }
 
@@ -225,7 +226,8 @@ header() {
   fi
   nul='\0000'
   numbers=0000444${nul}0000000${nul}0000000$nul$(printf %011o "$2")$nul$(printf %011o "$now")$nul
-  sum=$({ printf %s "$1"; printf %b "$numbers"; printf '        %sustar00' "$3"; } | od -An -v -tu1 | awk '
+  sum=$({ printf %s "$1"; printf %b "$numbers"; printf '        %sustar00' "$3"; } |
+    od -An -v -tu1 | awk '
     { for (i = 1; i <= NF; i++) sum += $i } END { printf "%06o", sum }')
   printf %s "$1"
   zeros $((100 - ${#1}))
@@ -266,7 +268,10 @@ honest_in() {
     shift
     for path; do
       encode "${path#.}"
-      case $newline$lies$newline in *"$newline$encoded$newline"*) ;; *) printf "%s\0" "$path" ;; esac
+      case $newline$lies$newline in
+        *"$newline$encoded$newline"*) ;;
+        *) printf "%s\0" "$path" ;;
+      esac
     done' sh "$lies" {} +
 }
 
@@ -301,7 +306,8 @@ note_argument() {
 # send_one_by_one TREE: without what tar must not take.
 send_one_by_one() {
   # shellcheck disable=SC2086  # options
-  if tar --no-recursion -cf /dev/null . 2>/dev/null; then honest_in "$1" | xargs -0 tar --no-recursion $options -cf -
+  if tar --no-recursion -cf /dev/null . 2>/dev/null; then
+    honest_in "$1" | xargs -0 tar --no-recursion $options -cf -
   else honest_in "$1" ! -type d | xargs -0 tar $options -cf -; fi || tar_code=$?
   IFS=$newline
   for lie in $lies; do
@@ -353,7 +359,8 @@ tree_sum() {
   elif has_liar "$1"; then
     {
       # shellcheck disable=SC2016  # for the inner shell; it may have nothing to do
-      honest_in "$1" -type f | xargs -0 sh -c '[ $# -eq 0 ] || $0 "$@"' "$summer" | sed -n "$sum_pattern"
+      honest_in "$1" -type f | xargs -0 sh -c '[ $# -eq 0 ] || $0 "$@"' "$summer" |
+        sed -n "$sum_pattern"
       encode "$1"
       say "$liar_sums" | while IFS= read -r line; do
         case $line in "$encoded"/*) say "${line##*/}" ;; esac

@@ -28,7 +28,8 @@
 # $7 whole seconds for the command, 0: no limit    $8 the command, for sh -c (with a script, only
 # its name)    then its arguments
 exec 3<&0 4>&2 </dev/null 2>/dev/null   # the shell's own "Killed" is not the command's output
-main=$$ command_text=$command command='' can_fork='' why='' again='' code='' watcher='' reader='' is_bash=''
+main=$$ command_text=$command command='' can_fork='' why='' again='' code=''
+watcher='' reader='' is_bash=''
 # shellcheck disable=SC3028  # for bash alone; the first version whose read takes fractions
 case ${BASH_VERSION-} in [4-9]* | [1-9][0-9]*) is_bash=1 ;; esac
 for setsid in /usr/bin/setsid /bin/setsid ''; do

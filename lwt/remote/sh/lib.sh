@@ -67,7 +67,8 @@ enter_home() {
   if [ -d "$home_path" ]; then home_problem="home $1: cannot be entered (Permission denied)"
   elif [ -e "$home_path" ]; then home_problem="home $1: not a directory"
   elif [ -L "$home_path" ]; then home_problem="home $1: a link that leads nowhere"
-  elif home_problem=$( (umask 077 && mkdir -p "$home_path") 2>&1) && cd "$home_path" 2>/dev/null; then return
+  elif home_problem=$( (umask 077 && mkdir -p "$home_path") 2>&1) &&
+    cd "$home_path" 2>/dev/null; then return
   else home_problem="home $1: cannot be created (${home_problem##*: })"; fi
   return 1
 }
@@ -98,7 +99,8 @@ nap() { sleep 0.05 2>/dev/null || sleep 1; }
 # find_boot: set $boot to what is another after each start of the host's system.
 find_boot() {
   { read -r boot <"${LWT_TEST_BOOT_ID:-/proc/sys/kernel/random/boot_id}"; } 2>/dev/null ||
-    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
+    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null ||
+      sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
 }
 
 # read_stat PID: set stat_parent, stat_group, stat_session and stat_start; false if it is gone or a
@@ -177,7 +179,8 @@ await_programs() {
     # shellcheck disable=SC2013  # words, for these paths have no blanks
     for programs_path in $(grep -Ls '' -- "$@"); do
       [ -e "${programs_path%environ}exe" ] || continue
-      grep -qs '' -- "${programs_path%environ}cmdline" || programs_blank="$programs_blank $programs_path"
+      grep -qs '' -- "${programs_path%environ}cmdline" ||
+        programs_blank="$programs_blank $programs_path"
     done
     [ -n "$programs_blank" ] || break
     # shellcheck disable=SC2086  # these paths
@@ -225,7 +228,8 @@ receive_watch() {
     sleep 1
     receive_last=$receive_size
     receive_size=$(wc -c <"$1") || return
-    if [ "$receive_size" -eq "$receive_last" ]; then receive_quiet=$((receive_quiet + 1)); else receive_quiet=0; fi
+    if [ "$receive_size" -eq "$receive_last" ]; then receive_quiet=$((receive_quiet + 1))
+    else receive_quiet=0; fi
     [ "$receive_quiet" -lt "${2%.*}" ] || kill "$3"
   done
 }

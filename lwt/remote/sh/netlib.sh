@@ -10,8 +10,8 @@ port_of() {
     # shellcheck disable=SC2012  # there are no odd names
     for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
       # A table that changes while it is read may have the same line twice.
-      port=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:\([0-9A-F]\{4\}\) [0-9A-F]*:0000 0A .* $inode .*/\1/p" /proc/net/tcp /proc/net/tcp6 \
-        2>/dev/null | head -n 1)
+      port=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:\([0-9A-F]\{4\}\) [0-9A-F]*:0000 0A .* $inode .*/\1/p" \
+        /proc/net/tcp /proc/net/tcp6 2>/dev/null | head -n 1)
       [ -z "$port" ] || { say $((0x$port)); return; }
     done
     nap

@@ -43,7 +43,8 @@ change_modes() {
   cd "$names_at" || return
   while IFS=' ' read -r mode time file && [ "$mode" != end ]; do
     decode "${file%/}"
-    { chmod "$mode" "$decoded" && { [ "$time" = - ] || TZ=UTC0 touch -t "$time" "$decoded"; }; } 2>/dev/null ||
+    { chmod "$mode" "$decoded" &&
+      { [ "$time" = - ] || TZ=UTC0 touch -t "$time" "$decoded"; }; } 2>/dev/null ||
       refuse "$directory/: the mode and time of $file cannot be set"
   done <"$part/changes"
 }

@@ -16,10 +16,12 @@ umask 077
 file=$PWD/.lwt-probe.$mark
 at_exit() { rm -f "$file"; }
 for old in .lwt-probe.*; do
-  [ ! -e "$old" ] || find "$old" -prune -mtime +1 -exec rm -f {} + # of a probe that was killed
+  # Of a probe that was killed.
+  [ ! -e "$old" ] || find "$old" -prune -mtime +1 -exec rm -f {} +
 done
 say ready
-{ receive "$file" "$2" "$3" && arrived "$file" "$2"; } || refuse "home $1: no room left, or the line was cut"
+{ receive "$file" "$2" "$3" && arrived "$file" "$2"; } ||
+  refuse "home $1: no room left, or the line was cut"
 say put
 say "get $2"
 cat "$file"
@@ -29,9 +31,12 @@ take_sample 0
 say "clock $(date +%s)"
 find_boot
 say "boot $boot"
-for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3.7 python3.6 python; do
+for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
+  python3.7 python3.6 python; do
   python=$(command -v "$name" 2>/dev/null) || continue
-  version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null) || continue
+  version=$(
+    "$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null
+  ) || continue
   say "python $version $python"
   break
 done

@@ -38,12 +38,14 @@ list_processes() {
   fi
   for rest_path in /proc/[0-9]*; do
     rest_pid=${rest_path#/proc/}
-    ! read_stat "$rest_pid" || rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
+    ! read_stat "$rest_pid" ||
+      rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
   done
 } 2>/dev/null
 # grep prints the path before each line; the fields follow the name, which may hold anything but is
 # too short to hold them all.
-stat_to_word='s|^/proc/\([0-9]*\)/stat:.*) [^ZX] \([0-9]*\) \([0-9]*\) \([0-9]*\) \([-0-9]* \)\{15\}\([0-9]*\) .*|\1:\6:\2:\4:\3|p'
+stat_to_word='s|^/proc/\([0-9]*\)/stat:.*) [^ZX] \([0-9]*\) \([0-9]*\) \([0-9]*\) '\
+'\([-0-9]* \)\{15\}\([0-9]*\) .*|\1:\6:\2:\4:\3|p'
 
 # split_entry WORD: set rest_pid, rest_word, stat_parent and stat_session from a word of rest_table.
 split_entry() {
@@ -63,7 +65,8 @@ find_rest() {
     case $rest_known in
       *" $rest_word "*) found_rest ;;
       *)
-        if [ "$stat_parent" = "$rest_guard" ] || { [ "$rest_known" = ' ' ] && is_root; }; then found_rest
+        if [ "$stat_parent" = "$rest_guard" ] || { [ "$rest_known" = ' ' ] && is_root; }; then
+          found_rest
         else rest_others="$rest_others $rest_entry"; fi
         ;;
     esac
@@ -85,7 +88,10 @@ know() {
   for rest_pid in $1; do
     read_stat "$rest_pid" || continue
     [ "$stat_session" != "$rest_spared" ] || continue
-    case $rest_known in *" $rest_pid:$stat_start "*) ;; *) rest_known="$rest_known$rest_pid:$stat_start " ;; esac
+    case $rest_known in
+      *" $rest_pid:$stat_start "*) ;;
+      *) rest_known="$rest_known$rest_pid:$stat_start " ;;
+    esac
   done
   [ "$rest_known" = "$know_last" ] || find_rest
 }
@@ -93,7 +99,10 @@ know() {
 # found_rest: the process that was read is one.
 found_rest() {
   rest_alive="$rest_alive$rest_pid "
-  case $rest_sessions in *" $stat_session "*) ;; *) rest_sessions="$rest_sessions$stat_session " ;; esac
+  case $rest_sessions in
+    *" $stat_session "*) ;;
+    *) rest_sessions="$rest_sessions$stat_session " ;;
+  esac
   case $rest_known in
     *" $rest_word "*) ;;
     *) rest_news="$rest_news$rest_word " rest_is_new=0 ;;

@@ -43,15 +43,18 @@ compare() {
         ;;
       f)
         if is_plain; then
-          { printf '%s\0' "$decoded" >&3 && say "$sum $mode $mtime $stamp $own $file" >&4; } || no_room
+          { printf '%s\0' "$decoded" >&3 && say "$sum $mode $mtime $stamp $own $file" >&4; } ||
+            no_room
         else say "need ${file%/}"; fi
         ;;
       l) is_link || say "need ${file%%//*}" ;;
     esac
-  done <"$part/manifest" 3>"$part/files" 4>"$part/file_lines" 5>"$part/folders" 6>"$part/folder_lines" ||
+  done <"$part/manifest" 3>"$part/files" 4>"$part/file_lines" \
+    5>"$part/folders" 6>"$part/folder_lines" ||
     no_room
   # shellcheck disable=SC2086,SC2094  # a command and its arguments; it is not written to
-  { [ ! -s "$part/files" ] || xargs -0 $summer <"$part/files"; } 2>/dev/null | sed -n "$sum_pattern" >"$part/sums"
+  { [ ! -s "$part/files" ] || xargs -0 $summer <"$part/files"; } 2>/dev/null |
+    sed -n "$sum_pattern" >"$part/sums"
   if [ -s "$part/folders" ]; then
     sed 's/.*/-/' "$part/folder_lines" >>"$part/sums" || no_room
     cat "$part/folder_lines" >>"$part/file_lines" || no_room

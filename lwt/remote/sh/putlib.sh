@@ -100,7 +100,8 @@ place() {
   if is_directory "$1"; then
     [ -d "$directory/$2" ] || clash "$directory/$2"
     merge "$1" "$directory/$2" || exit 1
-  elif is_directory "$directory/$2" || { [ -d "$directory/$2" ] && [ ! -L "$1" ]; }; then clash "$directory/$2"
+  elif is_directory "$directory/$2" || { [ -d "$directory/$2" ] && [ ! -L "$1" ]; }; then
+    clash "$directory/$2"
   elif [ -L "$1" ]; then
     [ "$1" = "./$2" ] || mv "$1" "./$2" || exit 1
     mv -f "./$2" "$directory/" || exit 1

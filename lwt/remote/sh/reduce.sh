@@ -103,7 +103,8 @@ listen() {
     sender=${tokens%% *} tokens=${tokens#* }
     listener=${tokens%% *}
     case $tokens in *" "*) tokens=${tokens#* } ;; *) tokens='' ;; esac
-    { read -r _ <"$dir/go" && say "$listener" && exec cat <"$dir/out"; } >"$dir/net.in" 2>/dev/null &
+    { read -r _ <"$dir/go" && say "$listener" &&
+      exec cat <"$dir/out"; } >"$dir/net.in" 2>/dev/null &
     feeder=$!
     "$@" <"$dir/net.in" >"$dir/net.out" 2>/dev/null 4>&- &
     netcat=$!

@@ -40,7 +40,8 @@ regain_all() {
 is_later() {
   # shellcheck disable=SC3013  # where test has no -nt, find answers
   if [ "$told" = stat ]; then [ "$(stat -c %y "$candidate")" != "$(stat -c %y cancel)" ]
-  else [ "$candidate" -nt cancel ] || { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer cancel)" ]; }; fi
+  else [ "$candidate" -nt cancel ] ||
+    { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer cancel)" ]; }; fi
 } 2>/dev/null
 
 # expire: no process can be started to wait for the end of the time, or to end the task: perhaps it
@@ -49,7 +50,8 @@ is_later() {
 expire() {
   trap '' EXIT
   can_fork=''
-  until [ -n "$over" ] || [ ! -r /proc/uptime ] || { now && [ "${up%.*}" -gt "$late" ]; }; do :; done
+  until [ -n "$over" ] || [ ! -r /proc/uptime ] ||
+    { now && [ "${up%.*}" -gt "$late" ]; }; do :; done
   [ -z "$over" ] || exit 0
   kill -USR2 $$
   kill_marked "LWT_ID=$LWT_ID"

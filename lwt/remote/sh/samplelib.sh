@@ -39,7 +39,8 @@ sample_machine() {
   find_boot
   [ -n "$boot" ] || return 0
   { read -r sample_node </proc/sys/kernel/hostname; } 2>/dev/null || sample_node=$(uname -n)
-  sample_spaces='' sample_words=$(ls -Ldi /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/pid 2>/dev/null)
+  sample_spaces=''
+  sample_words=$(ls -Ldi /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/pid 2>/dev/null)
   for sample_word in $sample_words; do
     case $sample_word in /*) ;; *) sample_spaces=$sample_spaces$sample_word- ;; esac
   done
@@ -96,9 +97,11 @@ sample_load() {
       if (span > 0) "getconf PAGESIZE" | getline page
       for (n = 0; n < 8 && span > 0; n++) {
         best = ""
-        for (user in count) if (best == "" || cpu[user] * 1e9 + size[user] > cpu[best] * 1e9 + size[best]) best = user
+        for (user in count) if (best == "" ||
+          cpu[user] * 1e9 + size[user] > cpu[best] * 1e9 + size[best]) best = user
         if (best == "") break
-        printf "user %s %d %d %d\n", substr(best, 1, 32), cpu[best] * percent + 0.5, size[best] * page / 1024, count[best]
+        printf "user %s %d %d %d\n", substr(best, 1, 32), cpu[best] * percent + 0.5,
+          size[best] * page / 1024, count[best]
         delete count[best]
       }
     }'
@@ -106,12 +109,14 @@ sample_load() {
 
 # sample_by_ps: the same where there is no /proc, as well as uptime and ps can say it.
 sample_by_ps() {
-  sample_line="$sample_line load=$(uptime | sed 's/.*load average[s]*: *//' | awk -F '[ ,]+' '{ printf "%d", $1 * 100 }')"
+  sample_line="$sample_line load=$(uptime | sed 's/.*load average[s]*: *//' |
+    awk -F '[ ,]+' '{ printf "%d", $1 * 100 }')"
   [ "$sample_interval" != 0 ] || { say "$sample_line"; return; }
   ps -A -o user= -o pcpu= -o rss= 2>/dev/null | awk -v line="$sample_line" -v me="$(id -un)" '
     { cpu[$1] += $2; size[$1] += $3; count[$1]++; all += $2 }
     END {
       printf "%s cpu=%d me=%d\n", line, all, cpu[me]
-      for (user in count) if (n++ < 8) printf "user %s %d %d %d\n", substr(user, 1, 32), cpu[user], size[user], count[user]
+      for (user in count) if (n++ < 8)
+        printf "user %s %d %d %d\n", substr(user, 1, 32), cpu[user], size[user], count[user]
     }'
 }

@@ -122,7 +122,8 @@ leads_through_link() {
 
 # list_links DIRECTORY...: two lines for each symbolic link there, its path and its target.
 list_links() {
-  if find /dev/null -prune -printf '' 2>/dev/null && ! is_strange "$@"; then find "$@" -type l -printf '%p\n%l\n'
+  if find /dev/null -prune -printf '' 2>/dev/null && ! is_strange "$@"; then
+    find "$@" -type l -printf '%p\n%l\n'
   else
     # shellcheck disable=SC2016  # for the inner shell
     find "$@" -type l -exec sh -c "$naming"'
@@ -138,7 +139,8 @@ list_links() {
 # (GNU find only.)
 is_strange() {
   strange="*[$newline$backslash$backslash]*"
-  [ -n "$(find "$@" -type l '(' -path "$strange" -o -lname "$strange" ')' -print -quit 2>/dev/null)" ]
+  [ -n "$(find "$@" -type l '(' -path "$strange" -o -lname "$strange" ')' \
+    -print -quit 2>/dev/null)" ]
 }
 
 # What awk needs to follow links.  target: {link: its text}.  resolve(path) gives the real path, ""
@@ -257,7 +259,8 @@ list_new() {
     !part && /^\.\.\/i\// { known[substr($0, ENVIRON["skip"])] = 1; next }
     !part { part = 1 }
     part == 1 {
-      if (ENVIRON["is_encoded"] == "" && ($0 !~ /^[0-9a-f]+\.[0-9]+\/work/ || index($0, "\\"))) { answer = "//"; exit }
+      if (ENVIRON["is_encoded"] == "" &&
+        ($0 !~ /^[0-9a-f]+\.[0-9]+\/work/ || index($0, "\\"))) { answer = "//"; exit }
       if (count && all[count] == $0) { special[$0] = 1; next }
       all[++count] = $0
       if (!(substr($0, index($0, "/") + 5) in known)) fresh[$0] = 1
@@ -279,7 +282,8 @@ list_new() {
         if (path in fresh) do taken[path] = 1; while (sub("/[^/]*$", "", path) && path ~ /\//)
       }
       for (i = 1; i <= count; i++) if (all[i] in taken) print all[i]
-      for (i = 1; i <= count; i++) if (!(all[i] in taken) && (all[i] in passed || covered(all[i]))) {
+      for (i = 1; i <= count; i++) if (!(all[i] in taken) &&
+        (all[i] in passed || covered(all[i]))) {
         sub(/\//, "/./", all[i])
         print all[i]
       }
@@ -420,7 +424,8 @@ send_tar() {
       decode "$line"
       printf '%s\0' "$decoded"
     done | xargs -0 tar "$@" -cf -
-  elif [ "${#send_list}" -gt 60000 ]; then printf %s "$send_list" | tr '\n' '\0' | xargs -0 tar "$@" -cf -
+  elif [ "${#send_list}" -gt 60000 ]; then
+    printf %s "$send_list" | tr '\n' '\0' | xargs -0 tar "$@" -cf -
   else
     set -f
     IFS=$newline

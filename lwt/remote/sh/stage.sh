@@ -4,7 +4,8 @@ mask=$(umask)
 umask 077
 trap 'rm -rf "$staged"; exit 143' TERM HUP
 mkdir "$staged" || fail "$staged: cannot be made"
-if ! { receive "$staged/both" $((script_bytes + input_bytes)) "$stall" && arrived "$staged/both" $((script_bytes + input_bytes)); }
+if ! { receive "$staged/both" $((script_bytes + input_bytes)) "$stall" &&
+  arrived "$staged/both" $((script_bytes + input_bytes)); }
 then
   rm -rf "$staged"
   fail "input for the command did not arrive"

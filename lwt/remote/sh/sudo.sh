@@ -25,7 +25,9 @@ if [ -n "$secret" ]; then
 else
   said=$("$sudo" -n -- /bin/sh -c : 2>&1 </dev/null)
 fi || case $said in
-  *'ncorrect password'* | *'ry again'* | *'no password was provided'*) refuse 'sudo: wrong password' ;;
+  *'ncorrect password'* | *'ry again'* | *'no password was provided'*)
+    refuse 'sudo: wrong password'
+    ;;
   *) refuse "sudo: $(say "$said" | sed -n '$s/^sudo: //;$p')" ;;
 esac
 set -- "$mark" "$grace" "$lease" "$PWD" "$@"           # root has another home
