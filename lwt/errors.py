@@ -1,4 +1,4 @@
-"""Errors of lwt: a message, a hint and an exit code.
+"""Errors of lwt: a message, a hint and an exit code; and how messages quote text.
 
 Everything that a user can meet is an LwtError; cli prints it in one place and exits with its code.
 What happens on one host is a result, not an exception, until a flow decides that it cannot go on.
@@ -74,8 +74,20 @@ class Interrupted(LwtError):
 
 
 def printable(text, limit=60):
-    """text as it can be shown in an error: quoted, its control characters escaped, cut to limit
-    characters.
-    """
+    """A value quoted for an error message: control characters escaped, cut to limit characters."""
     shown = ascii(text) if not text.isprintable() else repr(text)
     return shown if len(shown) <= limit else shown[:limit] + '…'
+
+
+def printable_text(text, limit=160):
+    """Text of a host or a command for a message, without quotes: what is not printable becomes "?",
+    and it is cut to limit characters.
+
+    text: str, or bytes in UTF-8.
+    """
+    if isinstance(text, bytes):
+        text = text.decode('utf-8', 'replace')
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = ''.join(char if char.isprintable() else '?' for char in shown)
+    return shown if len(text) <= limit else shown + '…'

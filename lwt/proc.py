@@ -50,10 +50,7 @@ class Command(NamedTuple):
         process number.  A number other than the last one counts as a byte that moved; None ends the
         child (status 'unwanted').
     rate: bytes a second, in each direction.
-    sink: an object with feed(stream, data), stream being 'stdout' or 'stderr', and the attribute
-        `started`.  feed may return True: it wants no more.  It may have the attributes `ended` (it
-        has everything) and `full` (read nothing more until it has called its room()).  Without a
-        sink, the Result keeps up to `limit` bytes of each stream.
+    sink: a selectors_loop.Sink.  Without one, the Result keeps up to `limit` bytes of each stream.
 
     For flow.Pool only: gate: the flow.Gate to pass.  beside: keep the child while the flow goes on:
     '', 'slot' (it keeps its slot) or 'background'.  tied: a Child in the background; if that fails,
@@ -278,12 +275,12 @@ class Child:
     def _feed(self, sink, name, data):
         if sink.feed(name, data) is True:
             self.stop('unwanted')
-        if getattr(sink, 'ended', False) and not self._over:
+        if sink.ended and not self._over:
             # Processes that a command left running may hold the pipes as long as they live.
             self._over = True
             self._timers.cancel()       # it ended in time
             self._timers.call_later(self.command.drain, self._let_go)
-        if getattr(sink, 'full', False):
+        if sink.full:
             sink.room = lambda: self.resume('sink')
             self.pause('sink')
 

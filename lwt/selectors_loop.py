@@ -300,6 +300,31 @@ def chunk_size(rate):
     return min(READ_SIZE, math.ceil(rate * RATE_STEP)) or READ_SIZE
 
 
+class Sink:
+    """Takes the output of one process; see proc.Command.  Every sink derives from this class.
+
+    started: whether the process has begun to answer; until then its hello timeout runs.
+    ended: whether all output has arrived; the process then has `drain` seconds to end.
+    full: whether there is no room for more.  The process is not read any further until the sink
+    calls room(), a function that proc.Child sets when it finds the sink full.
+    """
+
+    started = True
+    ended = False
+    full = False
+
+    def feed(self, stream, data):
+        """Take bytes of a stream, 'stdout' or 'stderr'.
+
+        Returns True if no more output is wanted: the process is then stopped with status
+        'unwanted'.  Every other value means that more may come.
+        """
+        raise NotImplementedError
+
+    def room(self):
+        """Called by the sink when it has room again; replaced by proc.Child."""
+
+
 class PipeSource:
     """Where a PipeWriter takes bytes from.  A raw file has the same methods.
 

@@ -13,6 +13,7 @@ from lwt.errors import Interrupted
 from lwt.flow import AwaitEnd, Gate, Sleep, running
 from lwt.proc import Command
 from lwt.remote import login
+from lwt.selectors_loop import Sink
 from tests import lab
 from tests.support import FAKE, MARK, LeakCheckedTestCase, ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase
@@ -20,13 +21,12 @@ from tests.test_lab_hosts import LabTestCase
 ENTER = 'echo + >> log; sleep 0.05; echo - >> log; '
 
 
-class Sink:
-    """Has begun when anything was said."""
+class StartedByOutput(Sink):
+    """Has started when anything was fed."""
 
     started = False
 
     def feed(self, _stream, _data):
-        """Take bytes."""
         self.started = True
 
 
@@ -72,14 +72,16 @@ class Gates(EngineTestCase):
     def test_a_gate_lets_in_as_many_as_it_may_until_they_have_begun(self):
         gate = Gate(3)
         command = self.command(ENTER + 'echo begun; sleep 0.5', gate=gate)
-        reports = self.run_flows([self.one(command._replace(sink=Sink())) for _ in range(12)])
+        reports = self.run_flows(
+            [self.one(command._replace(sink=StartedByOutput())) for _ in range(12)])
         self.assertEqual([report.status for report in reports], ['exited'] * 12)
         self.assertEqual((self.most_inside(), gate.inside, len(gate.waiting)), (3, 0, 0))
 
     def test_who_never_begins_is_on_the_way_until_the_end(self):
         gate = Gate(2)
         reports = self.run_flows(
-            [self.one(self.command(ENTER + 'exit 255', gate=gate, sink=Sink())) for _ in range(6)])
+            [self.one(self.command(ENTER + 'exit 255', gate=gate, sink=StartedByOutput()))
+             for _ in range(6)])
         self.assertEqual([report.code for report in reports], [255] * 6)
         self.assertEqual((self.most_inside(), gate.inside), (2, 0))
 
@@ -90,7 +92,7 @@ class Gates(EngineTestCase):
             # Each begins on a condition.  One that held up another that it waits for would do so
             # for ever.
             text = 'until %s; do sleep 0.05; done; touch %s; echo' % (condition, name)
-            return (yield self.command(text, gate=gate, sink=Sink())).code
+            return (yield self.command(text, gate=gate, sink=StartedByOutput())).code
 
         codes = self.run_flows([
             flow('first', closed, '[ -e other ] && [ -e none ]'),
@@ -103,9 +105,10 @@ class Gates(EngineTestCase):
         gate = Gate(4)
         for _ in range(9):
             gate.narrow()
-        self.assertEqual(
-            len(self.run_flows([self.one(self.command(ENTER + 'echo', gate=gate, sink=Sink()))
-                                for _ in range(8)])), 8)
+        reports = self.run_flows(
+            [self.one(self.command(ENTER + 'echo', gate=gate, sink=StartedByOutput()))
+             for _ in range(8)])
+        self.assertEqual(len(reports), 8)
         self.assertEqual((self.most_inside(), gate.limit), (1, 1))
 
     def test_those_behind_one_that_cannot_be_run_come_in(self):
@@ -123,7 +126,7 @@ class Gates(EngineTestCase):
 
         def waiting():
             try:
-                yield self.command('sleep 60', gate=gate, sink=Sink())
+                yield self.command('sleep 60', gate=gate, sink=StartedByOutput())
             finally:
                 told.append(1)
 
@@ -140,7 +143,7 @@ class Background(EngineTestCase):
     def test_it_lives_beside_what_follows_and_holds_no_slot(self):
         def flow():
             child = yield self.command('echo begun; exec sleep 60', beside='background',
-                                       sink=Sink())
+                                       sink=StartedByOutput())
             try:
                 return (yield self.command('echo step')).stdout
             finally:
@@ -150,13 +153,13 @@ class Background(EngineTestCase):
 
     def test_one_that_never_begins_is_a_result(self):
         def flow():
-            return (yield self.command('exit 7', beside='background', sink=Sink()))
+            return (yield self.command('exit 7', beside='background', sink=StartedByOutput()))
 
         self.assertEqual(self.run_flows([flow()])[0].code, 7)
 
     def test_one_that_dies_early_hurts_nobody(self):
         def flow():
-            child = yield self.command('echo begun', beside='background', sink=Sink())
+            child = yield self.command('echo begun', beside='background', sink=StartedByOutput())
             yield self.command('sleep 0.3')
             child.kill()
             return 'done'
@@ -165,7 +168,7 @@ class Background(EngineTestCase):
 
     def test_what_has_not_begun_in_time_gets_no_grace(self):
         command = self.command('trap "echo TERM >> log" TERM; while :; do sleep 0.1; done',
-                               hello=0.3, sink=Sink())
+                               hello=0.3, sink=StartedByOutput())
         self.assertEqual(self.run_flows([self.one(command._replace(grace=60.0))])[0].status,
                          'hello')
         self.assertEqual(os.listdir(self.scratch), [])
@@ -173,7 +176,7 @@ class Background(EngineTestCase):
     def test_its_end_can_be_waited_for_before_and_after_it(self):
         def flow(pause):
             child = yield self.command('echo begun; sleep 0.2; exit 7', beside='background',
-                                       sink=Sink())
+                                       sink=StartedByOutput())
             yield Sleep(pause)
             return (yield AwaitEnd(child)).code
 
@@ -182,7 +185,7 @@ class Background(EngineTestCase):
     def test_what_is_tied_to_it_ends_with_it_only_when_it_fails(self):
         def flow(end, pause):
             child = yield self.command('echo begun; sleep 0.2; ' + end, beside='background',
-                                       sink=Sink())
+                                       sink=StartedByOutput())
             yield Sleep(pause)
             return (yield self.command('sleep 0.6; echo whole; [ %s != "exit 7" ] || sleep 60'
                                        % repr(end), tied=child)).status
@@ -194,7 +197,7 @@ class Background(EngineTestCase):
     def test_an_interrupt_reaches_who_waits_for_its_end(self):
         def flow(run):
             child = yield self.command('echo begun; exec sleep 60', beside='background',
-                                       sink=Sink())
+                                       sink=StartedByOutput())
             run.loop.call_later(0.1, run.interrupt, signal.SIGTERM)
             try:
                 yield AwaitEnd(child)
@@ -231,7 +234,7 @@ class Background(EngineTestCase):
     def test_an_interrupt_ends_it_with_its_flow(self):
         def flow(run):
             child = yield self.command('echo begun; exec sleep 60', beside='background',
-                                       sink=Sink())
+                                       sink=StartedByOutput())
             try:
                 yield Sleep(0.1)
                 run.interrupt(signal.SIGTERM)

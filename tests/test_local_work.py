@@ -9,6 +9,7 @@ from lwt.copy import local_work
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import PROCESSORS, Sleep, running
 from lwt.proc import Command
+from lwt.selectors_loop import Sink
 from tests import jobs
 from tests.test_connections import EngineTestCase
 
@@ -136,7 +137,7 @@ class Jobs(EngineTestCase):
         self.assertEqual(sorted(self.run_flows([worker(), stopper()])), ['stopped', 'told'])
 
 
-class Begun:
+class Begun(Sink):
     """A sink that has begun with the first byte."""
 
     started = False

@@ -9,8 +9,10 @@ import sys
 import unittest
 from unittest import mock
 
-from lwt.errors import Interrupted
-from lwt.output import writer
+from lwt.errors import Interrupted, printable_text
+from lwt.output import spool, tables, units, writer
+from lwt.output.progress import Progress, ProgressLine
+from lwt.output.spool import WholeLines
 from tests.support import ROOT
 
 
@@ -19,7 +21,7 @@ class LineTaking(unittest.TestCase):
 
     def lines(self, pieces, label=b'h: '):
         written = []
-        lines = writer.WholeLines(mock.Mock(write=written.append, write_from=written.extend), label)
+        lines = WholeLines(mock.Mock(write=written.append, write_from=written.extend), label)
         for piece in pieces:
             lines.feed(piece)
         before = b''.join(written)
@@ -43,7 +45,7 @@ class LineTaking(unittest.TestCase):
 
     def test_K_15_a_line_without_an_end_waits_in_a_file(self):
         written = []
-        lines = writer.WholeLines(mock.Mock(write=written.append, write_from=written.extend),
+        lines = WholeLines(mock.Mock(write=written.append, write_from=written.extend),
                                   b'h: ')
         for _ in range(10):
             lines.feed(b'x' * 100000)
@@ -77,8 +79,8 @@ class Terminals(unittest.TestCase):
                          b'\\xc2\\x9b31m\\x9bm' + 'é'.encode())
 
     def test_a_line_in_a_message_is_harmless_and_short(self):
-        self.assertEqual(writer.printable_line(b'a\x1b\xff'), 'a?\ufffd')
-        self.assertEqual(writer.printable_line(b'x' * 100), 'x' * 60 + '\u2026')
+        self.assertEqual(printable_text(b'a\x1b\xff'), 'a?\ufffd')
+        self.assertEqual(printable_text(b'x' * 100, 60), 'x' * 60 + '\u2026')
 
     def test_colours_are_for_a_terminal_that_wants_them(self):
         for is_tty, environ, expected in ((True, {}, '\033[31mx\033[0m'), (False, {}, 'x'),
@@ -149,18 +151,18 @@ class Tables(unittest.TestCase):
     """Aligned columns."""
 
     def test_text_goes_to_the_left_and_numbers_to_the_right(self):
-        self.assertEqual(writer.table(('name', 'n', 'x'), [('a', 1, 1.25), ('bcdef', 100, None)]),
+        self.assertEqual(tables.table(('name', 'n', 'x'), [('a', 1, 1.25), ('bcdef', 100, None)]),
                          ['name   n    x', 'a        1  1.2', 'bcdef  100  -'])
 
     def test_a_table_without_rows_is_its_header(self):
-        self.assertEqual(writer.table(('a', 'bc'), []), ['a  bc'])
+        self.assertEqual(tables.table(('a', 'bc'), []), ['a  bc'])
 
     def test_control_characters_do_not_reach_the_terminal(self):
-        self.assertEqual(writer.table(('a',), [('x\x1b\n',)]), ['a', 'x??'])
+        self.assertEqual(tables.table(('a',), [('x\x1b\n',)]), ['a', 'x??'])
 
     def test_a_line_may_be_painted_after_it_was_aligned(self):
         self.assertEqual(
-            writer.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
+            tables.table(('a', 'b'), [('x', 1), ('yy', 2)], lambda row, line: '<%s>' % line),
             ['a   b', '<x   1>', '<yy  2>'])
 
 
@@ -174,36 +176,61 @@ class Durations(unittest.TestCase):
                               (3599.9, '59 min 59 s'), (3600, '1 h 0 min'), (7800, '2 h 10 min'),
                               (90000, '25 h 0 min')):
             with self.subTest(seconds=seconds):
-                self.assertEqual(writer.duration(seconds), text)
+                self.assertEqual(units.duration(seconds), text)
 
 
 class Spools(unittest.TestCase):
     """The output of one command until its turn."""
 
     def test_each_stream_is_kept_apart_and_in_order(self):
-        spool = writer.Spool()
+        kept = spool.Spool()
         for stream, data in (('stdout', b'a'), ('stderr', b'x'), ('stdout', b'b')):
-            spool.feed(stream, data)
-        self.assertEqual((b''.join(spool.pieces('stdout')), b''.join(spool.pieces('stderr'))),
+            kept.feed(stream, data)
+        self.assertEqual((b''.join(kept.pieces('stdout')), b''.join(kept.pieces('stderr'))),
                          (b'ab', b'x'))
-        self.assertEqual(b''.join(spool.chunks('stdout')), b'ab')
-        self.assertEqual(b''.join(spool.chunks('stderr')), b'x')
+        self.assertEqual(b''.join(kept.chunks('stdout')), b'ab')
+        self.assertEqual(b''.join(kept.chunks('stderr')), b'x')
 
     def test_a_stream_that_said_nothing_or_was_given_away_is_empty(self):
-        spool = writer.Spool()
-        self.assertEqual((b''.join(spool.pieces('stdout')), list(spool.chunks('stdout'))),
+        kept = spool.Spool()
+        self.assertEqual((b''.join(kept.pieces('stdout')), list(kept.chunks('stdout'))),
                          (b'', []))
-        spool.feed('stdout', b'a')
-        list(spool.chunks('stdout'))
-        self.assertEqual(b''.join(spool.pieces('stdout')), b'')
+        kept.feed('stdout', b'a')
+        list(kept.chunks('stdout'))
+        self.assertEqual(b''.join(kept.pieces('stdout')), b'')
 
     def test_much_output_comes_back_in_pieces(self):
-        spool = writer.Spool()
+        kept = spool.Spool()
         for _ in range(10):
-            spool.feed('stdout', b'x' * writer.SPOOL_MEMORY)
-        chunks = list(spool.chunks('stdout'))
-        self.assertEqual(sum(map(len, chunks)), 10 * writer.SPOOL_MEMORY)
+            kept.feed('stdout', b'x' * spool.SPOOL_MEMORY)
+        chunks = list(kept.chunks('stdout'))
+        self.assertEqual(sum(map(len, chunks)), 10 * spool.SPOOL_MEMORY)
         self.assertLessEqual(max(map(len, chunks)), writer.CHUNK)
+
+
+class ProgressText(unittest.TestCase):
+    """How far a run is, in words."""
+
+    def test_the_numbers_the_rate_and_the_time_left(self):
+        counts = ((4, 'running'), (0, 'failed'))
+        for progress, text in (
+                (Progress(0, 40, 0.0), '0 of 40 done'),
+                (Progress(12, 40, 8.0, counts), '12 of 40 done, 4 running, 1.5/s, ETA 18.7 s'),
+                (Progress(12, None, 8.0, counts), '12 done, 4 running, 1.5/s'),
+                (Progress(12, 40, 10.0, before=11), '12 of 40 done, 0.1/s, ETA 4 min 40 s'),
+                (Progress(40, 40, 1000.0), '40 of 40 done'),
+                (Progress(1, 2, 0.1), '1 of 2 done'),
+                (Progress.of_bytes(0, 9000000, 1.0), '0 B of 9.0 MB'),
+                (Progress.of_bytes(2000000, 9000000, 2.0),
+                 '2.0 MB of 9.0 MB, 1.0 MB/s, ETA 7.0 s')):
+            with self.subTest(text=text):
+                self.assertEqual(progress.text(), text)
+
+    def test_a_bar_has_a_percentage_and_needs_a_total(self):
+        self.assertEqual(Progress(1, 4, 1.0).bar(), '[#####---------------]  25%  ')
+        self.assertEqual(Progress(4, 4, 1.0).bar(), '[####################] 100%  ')
+        self.assertEqual(Progress(5, 4, 1.0).bar(), '[####################] 100%  ')
+        self.assertEqual((Progress(1, None, 1.0).bar(), Progress(0, 0, 1.0).bar()), ('', ''))
 
 
 class ProgressLines(unittest.TestCase):
@@ -214,7 +241,7 @@ class ProgressLines(unittest.TestCase):
         written, now = [], [0.0]
         with mock.patch('os.isatty', lambda fd: is_tty), mock.patch(
                 'os.write', lambda fd, data: written.append(data)):
-            progress = writer.Progress(wanted, 10.0, lambda: now[0])
+            progress = ProgressLine(wanted, 10.0, lambda: now[0])
             for step in steps:
                 if step is None:
                     progress.clear()
@@ -245,8 +272,9 @@ class ProgressLines(unittest.TestCase):
 
     def test_SR_10_messages_carry_no_escapes_and_are_cut_with_and_without_a_terminal(self):
         """SR-10: messages and progress lines that quote a host; standard error is a pipe."""
-        script = ('from lwt.output import writer\nwriter.say(%r)\nwriter.say("x" * 100000)\n'
-                  'writer.Progress(True).show(%r)\n' % (self.TEXT, self.TEXT))
+        script = ('from lwt.output import progress, writer\n'
+                  'writer.say(%r)\nwriter.say("x" * 100000)\n'
+                  'progress.ProgressLine(True).show(%r)\n' % (self.TEXT, self.TEXT))
         done = subprocess.run([sys.executable, '-c', script], cwd=ROOT, stderr=subprocess.PIPE)
         self.assert_harmless(done.stderr.decode())
         self.assertLess(len(done.stderr), 10000)

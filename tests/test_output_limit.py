@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from lwt.output import host_order
+from lwt.output import host_output
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
@@ -147,7 +147,7 @@ class Limited(unittest.TestCase):
     def test_SR_8_exactly_the_limit_is_allowed(self):
         """SR-8: the limit holds over both streams, and to the byte."""
         style = _Style()
-        take = host_order.Limited(style, 8).taker(Host('h1'))
+        take = host_output.Limited(style, 8).taker(Host('h1'))
         self.assertFalse(take('stdout', b'12345'))
         self.assertFalse(take('stderr', b'678'))
         self.assertTrue(take('stdout', b'9'))

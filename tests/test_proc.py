@@ -14,6 +14,7 @@ from lwt import proc, procfs
 from lwt.errors import Cancelled, Interrupted
 from lwt.flow import Sleep, running
 from lwt.proc import Command
+from lwt.selectors_loop import Sink
 from tests.support import MARK, ROOT, LeakCheckedTestCase, marked, wait_for
 
 
@@ -115,10 +116,7 @@ class Ends(ProcessTestCase):
         self.assertLess(result.elapsed, 2.5)
 
     def test_what_has_told_its_end_in_time_is_no_time_out_though_it_is_held_open(self):
-        class Told:
-            started = True
-            ended = False
-
+        class Told(Sink):
             def feed(self, _stream, _data):
                 self.ended = True
 
@@ -217,8 +215,7 @@ class Pipes(ProcessTestCase):
         self.assertEqual((len(result.stdout), result.truncated), (1000, True))
 
     def test_K_15_a_flood_does_not_grow_memory_nor_keep_a_neighbour_waiting(self):
-        class Counter:
-            started = True
+        class Counter(Sink):
             count = 0
 
             def feed(self, _stream, data):

@@ -3,7 +3,7 @@
 import unittest
 
 from lwt import ssh
-from lwt.errors import UsageError
+from lwt.errors import UsageError, printable_text
 from lwt.proc import Command, Result
 from lwt.remote import scripts, verdicts
 from lwt.workspace.hostlist import Host
@@ -229,8 +229,8 @@ class Verdicts(unittest.TestCase):
             self.assertEqual(verdicts.with_complaint(other, b'words\n'), other)
 
     def test_text_for_people_is_harmless_and_short(self):
-        self.assertEqual(verdicts.printable_text('a\x1b\tb\u202e'), 'a??b?')
-        self.assertEqual(len(verdicts.printable_text('x' * 1000)), 161)
+        self.assertEqual(printable_text('a\x1b\tb\u202e'), 'a??b?')
+        self.assertEqual(len(printable_text('x' * 1000)), 161)
 
 
 if __name__ == '__main__':

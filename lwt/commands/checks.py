@@ -15,8 +15,8 @@ import time
 from typing import Callable, NamedTuple
 
 from lwt import netcat, proc, procfs
-from lwt.errors import BusyError, LocalError, LwtError
-from lwt.output import writer
+from lwt.errors import BusyError, LocalError, LwtError, printable_text
+from lwt.output import units
 from lwt.proc import Command
 from lwt.tasks import model, queue
 from lwt.workspace import database
@@ -132,7 +132,7 @@ def locks(workspace):
         pid, age = workspace.lock(name).holder() or (0, 0.0)
         if age < 0:
             age = procfs.age(seen[pid]) if pid in seen else 0.0
-        text = 'held by process %d for %s' % (pid, writer.duration(age))
+        text = 'held by process %d for %s' % (pid, units.duration(age))
         if pid in seen and seen[pid].state == b'T':
             yield Finding('FAIL', 'lock ' + name, text + ', which is stopped',
                           'let it go on: kill -CONT %d' % pid)
@@ -165,7 +165,7 @@ def workspace_files(workspace):
     kind = kind_of(os.path.realpath(workspace.root), _mounts())
     status = 'warn' if usage.free < LITTLE_ROOM else 'ok'
     yield Finding(status, 'disk', '%s free of %s%s'
-                  % (writer.size(usage.free), writer.size(usage.total), kind and ', ' + kind),
+                  % (units.size(usage.free), units.size(usage.total), kind and ', ' + kind),
                   'results stay on their hosts until there is room' if status == 'warn' else '')
     if NETWORK.fullmatch(kind):
         yield Finding('warn', 'file system', '%s: locks and SQLite cannot be trusted there' % kind,
@@ -315,4 +315,4 @@ def _say(argv, env):
     """Flow: the first line that a program says."""
     result = yield Command(argv, env=env, timeout=ASK_TIME)
     lines = (result.stdout + result.stderr).decode('utf-8', 'replace').splitlines()
-    return writer.printable_line(os.fsencode(lines[0])) if lines else ''
+    return printable_text(lines[0], 60) if lines else ''

@@ -11,7 +11,8 @@ from lwt.copy import chain, manifest, transfer
 from lwt.copy.terms import TRANSPORTS, CopyProgress, GetOptions, Terms
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
-from lwt.output import writer
+from lwt.output import units, writer
+from lwt.output.progress import Progress, ProgressLine
 from lwt.remote import verdicts
 from lwt.workspace import config, files, ownership
 
@@ -203,7 +204,7 @@ class _Copies:
         self._is_shown = os.isatty(2) and not env.quiet
         self._out = writer.Output(run)
         tally.say = self._out.say
-        self._progress = writer.Progress(self._is_shown)
+        self._progress = ProgressLine(self._is_shown)
         self._out.share_terminal(self._progress)
         self._began = time.monotonic()
         self._verdicts = {}
@@ -248,8 +249,8 @@ class _Copies:
         tally, done = self._tally, sum(1 for verdict in self._verdicts.values() if verdict.ok)
         if self._env.verbose:
             self._out.say('%d of %d hosts: %d files copied, %d unchanged, %s in %s' % (
-                done, self._count, tally.copied, tally.unchanged, writer.size(tally.moved),
-                writer.duration(time.monotonic() - self._began)))
+                done, self._count, tally.copied, tally.unchanged, units.size(tally.moved),
+                units.duration(time.monotonic() - self._began)))
 
     def _look(self):
         self._progress.show(progress_text(self._tally, len(self._verdicts), self._count,
@@ -258,11 +259,6 @@ class _Copies:
 
 
 def progress_text(tally, done, count, elapsed):
-    """How far copies have come after so many seconds."""
-    text = ('%d of %d hosts, %s of %s'
-            % (done, count, writer.size(tally.moved), writer.size(tally.expected)))
-    rate = tally.moved / elapsed if elapsed > 1 else 0.0
-    if not rate:
-        return text
-    left = max(0, tally.expected - tally.moved) / rate
-    return '%s, %s/s, %s left' % (text, writer.size(rate), writer.duration(left))
+    """The progress of copies after `elapsed` seconds, as text."""
+    progress = Progress.of_bytes(tally.moved, tally.expected, elapsed)
+    return '%d of %d hosts, %s' % (done, count, progress.text())

@@ -9,9 +9,9 @@ import time
 
 from lwt.commands import crontab, zipapp
 from lwt.commands.options import Parser
-from lwt.errors import EXIT_FAILED, LocalError, UsageError
+from lwt.errors import EXIT_FAILED, LocalError, UsageError, printable_text
 from lwt.flow import running
-from lwt.output import writer
+from lwt.output import units, writer
 from lwt.proc import Command
 from lwt.workspace import config, files
 
@@ -140,7 +140,7 @@ class _Cron:
 
 def _complaint(result):
     said = result.stderr.strip().splitlines()
-    return writer.printable_line(said[-1], 200) if said else '%s %d' % (result.status, result.code)
+    return printable_text(said[-1], 200) if said else '%s %d' % (result.status, result.code)
 
 
 def _path(text):
@@ -223,7 +223,7 @@ def _tell_last(cron, minutes):
         return
     is_late = minutes is not None and age > LATE * 60 * minutes
     writer.say('the last pass was %s ago%s'
-               % (writer.duration(max(0.0, age)), '; is cron running?' if is_late else ''))
+               % (units.duration(max(0.0, age)), '; is cron running?' if is_late else ''))
 
 
 VERBS = {'install': install, 'remove': remove, 'show': show}

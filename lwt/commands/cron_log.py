@@ -2,7 +2,7 @@
 """
 
 from lwt import procfs
-from lwt.output import writer
+from lwt.output import units
 
 
 def overdue(workspace, names, limit):
@@ -20,4 +20,4 @@ def overdue(workspace, names, limit):
         is_stopped = pid in processes and processes[pid].state == b'T'
         if is_stopped or limit and age > limit:
             yield '%s: a pass (process %d) has been there for %s%s' % (
-                name, pid, writer.duration(age), ', and is stopped' if is_stopped else '')
+                name, pid, units.duration(age), ', and is stopped' if is_stopped else '')

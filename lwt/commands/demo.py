@@ -15,6 +15,7 @@ from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import HealthLog
 from lwt.output import writer
+from lwt.output.progress import ProgressLine
 from lwt.tasks import queue, results, scheduler
 from lwt.tasks.store import Store
 from lwt.tasks.visit import Context
@@ -94,7 +95,7 @@ def _run(env, workspace, store):
     health_log = HealthLog(store, settings, session.heard)
     fanout = fitting(settings.fanout, '-f', writer.say)
     try:
-        with Teller(store, writer.say, writer.Progress(True, every=1.0)) as teller, running(
+        with Teller(store, writer.say, ProgressLine(True, every=1.0)) as teller, running(
                 fanout, settings.grace) as run:
             scheduler.until_done(run,
                                  Context(workspace, store, session, teller.tell, health_log,

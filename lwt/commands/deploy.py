@@ -15,9 +15,9 @@ from lwt.commands import exit_codes, zipapp
 from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.copy import manifest, transfer
 from lwt.copy.terms import CopyProgress, Terms
-from lwt.errors import Cancelled, HostError
+from lwt.errors import Cancelled, HostError, printable_text
 from lwt.flow import running
-from lwt.output import writer
+from lwt.output import tables, writer
 from lwt.remote import call, login, verdicts
 from lwt.workspace import files
 
@@ -116,10 +116,10 @@ def _judge(host, verdict, digest, lines):
     if digest.get(kind) != value:
         return Deployed(host.name,
                         verdicts.Verdict('failed', 1, 'what lies there is not what was sent'))
-    python, version = ([verdicts.printable_text(word)
+    python, version = ([printable_text(word)
                         for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
     if not python:
-        old = verdicts.printable_text(told.get('old', '').partition(' ')[2])
+        old = printable_text(told.get('old', '').partition(' ')[2])
         version = 'only %s' % old if old else 'none'
     return Deployed(host.name, verdict, python, version)
 
@@ -136,7 +136,7 @@ def _tell(found, as_json):
             writer.say('%s: %s' % (deployed.host, deployed.verdict.reason))
     well = [deployed for deployed in found if deployed.verdict.ok]
     if well and not as_json:
-        for line in writer.table(('HOST', 'RUNS', 'PYTHON', 'COPIED'), [
+        for line in tables.table(('HOST', 'RUNS', 'PYTHON', 'COPIED'), [
                 (deployed.host, 'yes' if deployed.python else 'no',
                  (deployed.version + ' ' + deployed.python).strip(),
                  deployed.verdict.reason) for deployed in well]):

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from lwt.commands import checks, host_view, task_view
 from lwt.commands.checks import Finding
 from lwt.commands.options import Parser, fitting, refuse_words
-from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError
+from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError, printable_text
 from lwt.flow import running
 from lwt.hosts.health_log import HealthLog
-from lwt.output import writer
+from lwt.output import units, writer
 from lwt.tasks import remote_audit, scheduler
 from lwt.tasks.store import Store
 from lwt.tasks.visit import Context
@@ -117,8 +117,7 @@ class _Doctor:
                                  self._env.environ) \
             if finding.status in COLOURS else finding.status.ljust(5)
         writer.put_line('%s  %s  %s' % (status, finding.what.ljust(11),
-                                        writer.printable_line(finding.text.encode(
-                                            'utf-8', 'surrogateescape'), 400)))
+                                        printable_text(finding.text, 400)))
         if finding.hint:
             writer.put_line('%s  %s  hint: %s' % (' ' * 5, ' ' * 11, finding.hint))
 
@@ -263,7 +262,7 @@ def _contents(seen, judged):
     parts = ['%d open tasks' % judged.open, '%d traces' % judged.traces]
     parts += ['%d to be removed' % judged.leftovers] * bool(judged.leftovers)
     parts += ['%d of other masters' % judged.others] * bool(judged.others)
-    return '%s (%s in .lwt)' % (', '.join(parts), writer.size(seen.kib * 1024))
+    return '%s (%s in .lwt)' % (', '.join(parts), units.size(seen.kib * 1024))
 
 
 def _some(strange):

@@ -19,11 +19,12 @@ from typing import NamedTuple
 from lwt import flow
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting
-from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable
-from lwt.output import host_order, writer
+from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable, printable_text
+from lwt.output import host_output, units, writer
+from lwt.output.progress import ProgressLine
 from lwt.remote import call, script_checks, verdicts
 from lwt.remote.scripts import Payload
-from lwt.remote.verdicts import Verdict, printable_text
+from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
 from lwt.workspace.config import count, positive
 
@@ -62,7 +63,7 @@ def main(name, argv, make_env):
     fanout = fitting(settings.fanout, '-f', writer.say)
     style = _style(parsed, chosen)
     if settings.output_limit:
-        style = host_order.Limited(style, settings.output_limit * 1024)
+        style = host_output.Limited(style, settings.output_limit * 1024)
     _check_folder(parsed.failed_to)
     with contextlib.ExitStack() as stack:
         payload = _payload(parsed, stack)
@@ -290,12 +291,11 @@ def _secret(takers):
 def _style(parsed, chosen):
     label = len(chosen) > 1 and not parsed.no_label
     if parsed.json:
-        style = host_order.Json()
+        style = host_output.Json()
     elif parsed.gather or parsed.diff:
-        style = host_order.Gathered(chosen, parsed.diff)
+        style = host_output.Gathered(chosen, parsed.diff)
     else:
-        style = (host_order.InHostOrder(chosen, label) if parsed.keep_order
-                 else host_order.Live(label))
+        style = host_output.Ordered(chosen, label, parsed.keep_order)
     if (parsed.outdir and parsed.errdir
         and os.path.abspath(parsed.outdir) == os.path.abspath(parsed.errdir)):
         raise UsageError('--outdir and --errdir: the same directory',
@@ -305,7 +305,7 @@ def _style(parsed, chosen):
               for stream, directory in directories.items() if directory is not None}
     for directory in wanted.values():
         files.make_dir(directory)
-    return host_order.WithFiles(style, wanted) if wanted else style
+    return host_output.WithFiles(style, wanted) if wanted else style
 
 
 def _check_folder(path):
@@ -344,7 +344,7 @@ class _Course:
         self._failed = 0
         self._stopped = False           # by a failure or by a signal: nothing more is started
         self._is_cancelled = False      # by a failure
-        self._progress = writer.Progress(job.parsed.progress)
+        self._progress = ProgressLine(job.parsed.progress)
         self._out.share_terminal(self._progress)
         self._timer = None
         self._began = run.loop.time()
@@ -478,7 +478,7 @@ class _Course:
     def _state(self):
         done, total = len(self.verdicts), len(self._chosen)
         seconds = self._run.loop.time() - self._began
-        eta = ', about %s left' % writer.duration(seconds / done * (total - done)) if done else ''
+        eta = ', about %s left' % units.duration(seconds / done * (total - done)) if done else ''
         return ('%d of %d done, %d running, %d failed%s'
                 % (done, total, self._run.pool.running, self._failed, eta))
 
@@ -489,7 +489,7 @@ class _Course:
     def _tell_running(self):
         self._out.say(self._state())
         for name, age in self._run.pool.ages:
-            self._out.say('%s: for %s' % (name, writer.duration(age)))
+            self._out.say('%s: for %s' % (name, units.duration(age)))
 
 
 def _is_worth_another(verdict):

@@ -5,14 +5,14 @@ import os
 import time
 
 from lwt.hosts import capacity, health, health_log, probe
-from lwt.output import writer
+from lwt.output import tables, units, writer
 
 STATES = {'well': 'ok', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
 BUSY = 0.9                  # of what a host has of something, from which on it is coloured
 
 
 def painter(is_bad, is_busy, environ):
-    """paint(row, line) for writer.table: red for what is bad, yellow for what is busy."""
+    """paint(row, line) for tables.table: red for what is bad, yellow for what is busy."""
     def paint(row, line):
         return writer.coloured(line, 'red', environ) if is_bad(row) else (
             writer.coloured(line, 'yellow', environ) if is_busy(row) else line)
@@ -58,10 +58,10 @@ def _monitor_row(look):
 
 
 def _with_reasons(header, rows, paint):
-    """writer.table, but a row of two is a host and a reason, which is no column."""
+    """tables.table, but a row of two is a host and a reason, which is no column."""
     whole = [row for row in rows if len(row) > 2]
     width = max([len(row[0]) for row in rows] + [len(header[0])])
-    lines = writer.table((header[0].ljust(width),) + header[1:], whole, paint)
+    lines = tables.table((header[0].ljust(width),) + header[1:], whole, paint)
     return (lines
             + [paint(row, '%s  %s' % (row[0].ljust(width), row[1]))
                for row in rows if len(row) == 2])
@@ -87,7 +87,7 @@ def probe_table(found, environ):
 def ago(then, now):
     """A time in words: how long it is past."""
     return ('%s ago'
-            % writer.duration(math.floor(max(0.0, now - then)) if now - then > 60
+            % units.duration(math.floor(max(0.0, now - then)) if now - then > 60
                               else max(0.0, now - then)))
 
 
@@ -106,7 +106,7 @@ def health_lines(found, now, numbers=health.Rules()):
             found.failures, health.faded(found, now), found.goods)
         yield '  to be asked again: %s' % (
             'now' if found.is_due(now, False, numbers) else
-            'in %s, at %s' % (writer.duration(found.retry - now), clock_time(found.retry)))
+            'in %s, at %s' % (units.duration(found.retry - now), clock_time(found.retry)))
         if found.kind in HINTS:
             yield '  ' + HINTS[found.kind].replace('HOST', found.host)
 

@@ -6,7 +6,7 @@ from lwt.commands import exit_codes, host_view
 from lwt.commands.options import Parser, fitting, read_value, refuse_words
 from lwt.flow import running
 from lwt.hosts import load
-from lwt.output import writer
+from lwt.output import units, writer
 from lwt.workspace import nodeset
 from lwt.workspace.config import positive_seconds
 
@@ -65,7 +65,7 @@ def _headline(looks, took):
     well = [look.load for look in looks if look.load]
     failed = [look.host for look in looks if not look.load]
     return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (
-        time.strftime('%H:%M:%S'), len(well), len(looks), writer.duration(took),
+        time.strftime('%H:%M:%S'), len(well), len(looks), units.duration(took),
         sum(load.cpu or 0 for load in well) / (
             sum(load.cores for load in well) or 1), sum(load.cores for load in well),
         sum(load.tasks or 0 for load in well),

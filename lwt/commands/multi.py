@@ -11,10 +11,12 @@ import signal
 from lwt import proc
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting
-from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
+from lwt.errors import (
+    EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError, printable_text)
 from lwt.flow import running
 from lwt.multi import executor, inputs, template
-from lwt.output import job_order, writer
+from lwt.output import ordering, units, writer
+from lwt.output.progress import ProgressLine
 from lwt.workspace import config, files
 
 PROGRESS_EVERY = 0.5            # seconds
@@ -250,15 +252,15 @@ class _Multi:
         if records is not None:
             source.was_done = records.was_done
         if parsed.line_buffer and not parsed.keep_order:
-            stage = job_order.LineByLine(self._out)
+            stage = ordering.LineByLine(self._out)
         elif parsed.keep_order:
-            stage = job_order.InJobOrder(self._out, not plan.retries)
+            stage = ordering.InOrder(self._out, not plan.retries)
         else:
-            stage = job_order.Grouped(self._out)
+            stage = ordering.Grouped(self._out)
         self._executor = executor.Executor(run, plan, stage, env.environ, source, self._on_end,
                                            records.sink_of if records is not None
-                                           else lambda _job, speaker: speaker)
-        self._progress = writer.Progress(parsed.progress)
+                                           else lambda _job, output: output)
+        self._progress = ProgressLine(parsed.progress)
         self._progress_timer = None
         self._out.share_terminal(self._progress)
         self._out.trust()
@@ -306,7 +308,6 @@ class _Multi:
         if self._progress_timer is not None:
             self._progress_timer.cancel()
             self._progress_timer = None
-            self._progress.last(self._state())
 
     def _exit_code(self):
         counts, executor = self._executor.counts, self._executor
@@ -328,14 +329,14 @@ class _Multi:
             self._say_failure(ended, reason)
         if ended.is_cut:
             self._out.say('job %d: %s: %s' % (
-                ended.job.number, exit_codes.OUTPUT_HELD, writer.printable_line(ended.command)))
+                ended.job.number, exit_codes.OUTPUT_HELD, printable_text(ended.command, 60)))
 
     def _say_failure(self, ended, reason):
         is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS
         if self._said < SAID or is_new or self._env.verbose:
             attempts = ' (%d attempts)' % ended.attempts if ended.attempts > 1 else ''
             self._out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts,
-                                                writer.printable_line(ended.command)))
+                                                printable_text(ended.command, 60)))
         self._said += 1
 
     def _sum_up(self, why):
@@ -365,8 +366,8 @@ class _Multi:
         now = self._run.loop.time()
         self._out.say('%s, %d running' % (self._state(), len(running)))
         for job, began in running:
-            self._out.say('job %d: running %s: %s' % (job.number, writer.duration(now - began),
-                                                      writer.printable_line(job.text(1))))
+            self._out.say('job %d: running %s: %s' % (job.number, units.duration(now - began),
+                                                      printable_text(job.text(1), 60)))
 
     def _state(self, bad=0):
         counts, failed = self._executor.counts, self._executor.failed + bad
@@ -384,4 +385,4 @@ class _Multi:
         median, left = self._executor.median, self._source.left()
         if median is None or left is None:
             return ''
-        return ', %d to go, ETA %s' % (left, writer.duration((left / self._plan.jobs + 1) * median))
+        return ', %d to go, ETA %s' % (left, units.duration((left / self._plan.jobs + 1) * median))

@@ -11,12 +11,14 @@ import time
 
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting
-from lwt.errors import Cancelled, LocalError, LwtError, UsageError
+from lwt.errors import Cancelled, LocalError, LwtError, UsageError, printable_text
 from lwt.flow import Sleep, running
-from lwt.output import writer
+from lwt.output import units, writer
+from lwt.output.progress import ProgressLine
+from lwt.output.spool import WholeLines
 from lwt.proc import Command
 from lwt.reduce import partition, reducers
-from lwt.remote import rendezvous, scripts, verdicts
+from lwt.remote import rendezvous, scripts
 from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
 
@@ -240,9 +242,9 @@ class _Rounds:
         self._scratch = scratch if scratch and os.path.isdir(scratch) else None
         self._out = writer.Output(run)
         self._is_shown = os.isatty(2) and not env.quiet
-        self._progress = writer.Progress(self._is_shown)
+        self._progress = ProgressLine(self._is_shown)
         self._out.share_terminal(self._progress)
-        self._lines = {}                # host's name -> writer.WholeLines
+        self._lines = {}                # host's name -> WholeLines
         self._left = 0                  # flows of the round
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
@@ -385,7 +387,7 @@ class _Rounds:
     def _complain(self, host, data):
         """What a command there printed on standard error."""
         if host.name not in self._lines:
-            self._lines[host.name] = writer.WholeLines(self._out.err,
+            self._lines[host.name] = WholeLines(self._out.err,
                                                        writer.encoded(host.name + ': '))
         self._lines[host.name].feed(data)
 
@@ -417,7 +419,7 @@ class _Rounds:
                 Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
         if merged.error is not None or not result.ok:
             raise LocalError('sort -m: %s' % (
-                merged.error or verdicts.printable_text(result.stderr.decode('utf-8', 'replace'))
+                merged.error or printable_text(result.stderr)
                 or 'exit code %d' % result.code))
         return merged
 
@@ -432,15 +434,15 @@ def progress_text(what, tally, elapsed):
     where as much does.
     """
     text = '%s %d/%d: %s of %s sent, %s back' % (
-        what, tally.done, tally.partitions, writer.size(tally.sent), writer.size(tally.expected),
-        writer.size(tally.returned))
+        what, tally.done, tally.partitions, units.size(tally.sent), units.size(tally.expected),
+        units.size(tally.returned))
     rate = (tally.sent + tally.returned) / elapsed if elapsed > 1 else 0.0
     if not rate:
         return text
     left = (max(0, tally.expected - tally.sent)
             + max(0, tally.expected - tally.returned) * tally.keeps_lines)
     return ('%s, %s/s%s'
-            % (text, writer.size(rate), ', %s left' % writer.duration(left / rate) if left else ''))
+            % (text, units.size(rate), ', %s left' % units.duration(left / rate) if left else ''))
 
 
 def _opened(path):

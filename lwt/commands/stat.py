@@ -5,7 +5,7 @@ import time
 from lwt.commands import host_view, task_view
 from lwt.commands.options import Parser
 from lwt.errors import UsageError
-from lwt.output import writer
+from lwt.output import tables, writer
 from lwt.tasks.store import Store
 from lwt.workspace import nodeset
 
@@ -46,10 +46,10 @@ def main(name, argv, make_env):
     paint = host_view.painter(lambda row: row[1] in (
         'in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
                                  env.environ)
-    _put(writer.table(HOST_HEADER, hosts, paint))
+    _put(tables.table(HOST_HEADER, hosts, paint))
     if users:
-        _put([''] + writer.table(USER_HEADER, users))
-    return _put([''] + writer.table(FAILURE_HEADER, failures) if failures else [])
+        _put([''] + tables.table(USER_HEADER, users))
+    return _put([''] + tables.table(FAILURE_HEADER, failures) if failures else [])
 
 
 def _tasks(store, as_json):

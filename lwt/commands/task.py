@@ -9,12 +9,14 @@ from lwt.commands import cron_log, host_view
 from lwt.commands.options import Parser, fitting
 from lwt.commands.task_view import Teller, Troubles, as_json, details, summary, table
 from lwt.errors import (
-    BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError)
+    BusyError, EXIT_FAILED, EXIT_UNREACHABLE, HostError, Interrupted, LwtError, UsageError,
+    printable_text)
 from lwt.flow import running
 from lwt.hosts.capacity import accepts
 from lwt.hosts.health import NEEDS_A_PERSON  # cron mails what is said of such a host
 from lwt.hosts.health_log import HealthLog
-from lwt.output import writer
+from lwt.output import tables, writer
+from lwt.output.progress import ProgressLine
 from lwt.remote import call, events
 from lwt.tasks import model, prospects, queue, results, scheduler
 from lwt.tasks.prospects import Prospects
@@ -295,7 +297,7 @@ def _work(command, numbers):
     waits, else 0.
     """
     listed, session = command.listed()
-    progress = writer.Progress(True) if command.parsed.progress else None
+    progress = ProgressLine(True) if command.parsed.progress else None
     try:
         with Teller(command.store, command.say, progress) as teller, command.running() as the_run:
             troubles = Troubles(teller.remark)
@@ -437,7 +439,7 @@ def _show_counts(counts, as_object):
         writer.put_bytes(writer.json_line(counts))
     else:
         words = [word for word in model.OUTCOMES + model.STATES if counts.get(word)]
-        for line in writer.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words]
+        for line in tables.table(('STATE', 'TASKS'), [(word, counts[word]) for word in words]
                                  + [('all', sum(counts.values()))]):
             writer.put_line(line)
 
@@ -450,10 +452,10 @@ def why(command, words):
     if task.state != 'new':
         writer.put_line('%s: it does not wait: %s%s%s' % (
             task.label, task.outcome or task.state, ' on ' + task.host if task.host else '',
-            ': ' + writer.printable_line(writer.encoded(task.reason), 1000)
+            ': ' + printable_text(task.reason, 1000)
             if task.reason else ''))
         return 0
-    for line in writer.table(('HOST', 'WHY'), host_view.why_rows(
+    for line in tables.table(('HOST', 'WHY'), host_view.why_rows(
             command.workspace, command.store, command.settings, task, time.time())):
         writer.put_line(line)
     return 0

@@ -3,8 +3,9 @@
 import os
 import time
 
-from lwt.errors import EXIT_UNREACHABLE
-from lwt.output import writer
+from lwt.errors import EXIT_UNREACHABLE, printable_text
+from lwt.output import tables, units, writer
+from lwt.output.progress import Progress
 from lwt.tasks import model, results
 from lwt.workspace import nodeset
 
@@ -25,7 +26,7 @@ def table(chosen, environ, with_use=False):
              task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
             + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
             for task in chosen]
-    return writer.table(header + use + ('REASON',), rows, paint)
+    return tables.table(header + use + ('REASON',), rows, paint)
 
 
 def _cut(text):
@@ -34,8 +35,8 @@ def _cut(text):
 
 def _span(task):
     if task.wall is not None:
-        return writer.duration(task.wall)
-    return (writer.duration(task.ended - task.started)
+        return units.duration(task.wall)
+    return (units.duration(task.ended - task.started)
             if task.ended and task.started and task.ended >= task.started else '-')
 
 
@@ -70,7 +71,7 @@ def _kept_path(task, attempt, home):
 def details(workspace, store, task, environ):
     """All about one task, as lines."""
     yield from table([task], environ, True)
-    yield 'exec : ' + writer.printable_line(os.fsencode(task.desc.exec), 400)
+    yield 'exec : ' + printable_text(task.desc.exec, 400)
     where = results.directory(workspace, task)
     if os.path.isdir(where):
         yield 'result : ' + where
@@ -81,11 +82,11 @@ def details(workspace, store, task, environ):
     if attempts:
         rows = [(number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
                 for number, host, _began, _end, end, code, reason, wall, cpu, received in attempts]
-        yield from writer.table(
+        yield from tables.table(
             ('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), rows)
     for when, text in store.history(task.id):
         yield '%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)),
-                          writer.printable_line(os.fsencode(text), 400))
+                          printable_text(text, 400))
 
 
 ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL', 'CPU', 'BYTES')
@@ -93,9 +94,9 @@ ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL'
 
 def accounts_table(title, accounts):
     """store.Accounts as the lines of a table."""
-    return writer.table((title,) + ACCOUNT, [
-        account[:-3] + (writer.duration(account.wall), writer.duration(account.cpu),
-                        writer.size(account.received))
+    return tables.table((title,) + ACCOUNT, [
+        account[:-3] + (units.duration(account.wall), units.duration(account.cpu),
+                        units.size(account.received))
         for account in accounts])
 
 
@@ -106,18 +107,16 @@ def summary(counts):
 
 
 def progress_text(counts, done_before, elapsed):
-    """One line: how many are done, what the others are at, and when all may be over.
+    """The progress of the queue, as text.
 
-    done_before: how many were done when the run began, `elapsed` seconds ago.
+    counts: {state or outcome: number of tasks}.  done_before: how many tasks were done when the run
+    began, `elapsed` seconds ago.
     """
-    done, total = sum(counts.get(outcome, 0) for outcome in model.OUTCOMES), sum(counts.values())
-    parts = ['%d of %d done' % (done, total)]
-    parts += ['%d %s' % (counts[state], state) for state in model.STATES if counts.get(state)]
-    if done > counts.get('success', 0):
-        parts.append('%d failed' % (done - counts.get('success', 0)))
-    if done_before < done < total:
-        parts.append('ETA ' + writer.duration(elapsed / (done - done_before) * (total - done)))
-    return '  '.join(parts)
+    done = sum(counts.get(outcome, 0) for outcome in model.OUTCOMES)
+    by_state = [(counts.get(state, 0), state) for state in model.STATES]
+    failed = done - counts.get('success', 0)
+    return Progress(done, sum(counts.values()), elapsed, (*by_state, (failed, 'failed')),
+                    before=done_before).text()
 
 
 class Troubles:
@@ -168,7 +167,7 @@ class Teller:
     def __init__(self, store, say, progress):
         self._store = store
         self._say = say
-        self._progress = progress       # an writer.Progress, or None
+        self._progress = progress       # a ProgressLine, or None
 
     def __enter__(self):
         self._started = time.monotonic()

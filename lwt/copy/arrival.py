@@ -13,10 +13,9 @@ from typing import NamedTuple
 from lwt.copy import manifest, tarstream
 from lwt.copy.local_work import job
 from lwt.copy.tar_reader import Refused
-from lwt.errors import LocalError, UsageError
+from lwt.errors import LocalError, UsageError, printable
 from lwt.remote import budgets
 from lwt.workspace import files
-from lwt.workspace.hostlist import printable
 
 CHANGED = 'changed while it was read'
 

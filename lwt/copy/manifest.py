@@ -14,9 +14,8 @@ import time
 import zlib
 from typing import NamedTuple
 
-from lwt.errors import UsageError
+from lwt.errors import UsageError, printable
 from lwt.workspace import files
-from lwt.workspace.hostlist import printable
 
 CHUNK = 1 << 18
 READ_SIZE = 1 << 20

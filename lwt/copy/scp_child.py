@@ -14,6 +14,7 @@ import time
 
 from lwt import procfs, scp
 from lwt.copy.terms import refused
+from lwt.errors import printable_text
 from lwt.proc import Command
 from lwt.remote import budgets, verdicts
 from lwt.workspace import files
@@ -156,7 +157,7 @@ class Transfers:
         stderr = result.stderr.decode('utf-8', 'replace')
         lines = [line.strip() for line in stderr.splitlines() if line.strip()]
         program = os.path.basename(result.command.argv[0])
-        words = verdicts.printable_text(lines[-1]) if lines else ''
+        words = printable_text(lines[-1]) if lines else ''
         words = re.sub('^(/[^ :]*/)?%s: ' % re.escape(program), '', words)
         if result.ok:
             return verdicts.Verdict('ok', 0)

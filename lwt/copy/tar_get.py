@@ -14,11 +14,10 @@ import re
 from lwt.copy import arrival, disk_space, local_work, tarstream
 from lwt.copy.get_target import GetTarget
 from lwt.copy.terms import UNREADABLE, refused
-from lwt.errors import LocalError, LwtError
-from lwt.remote import budgets, call, scripts, verdicts
+from lwt.errors import LocalError, LwtError, printable, printable_text
+from lwt.remote import budgets, call, scripts
 from lwt.workspace import files
 from lwt.workspace.config import bounded
-from lwt.workspace.hostlist import printable
 
 MOST_KNOWN = 200            # names whose identities fit well into one command line
 
@@ -122,14 +121,14 @@ class Receiver(GetTarget):
         """Take a line of standard error."""
         word, _space, rest = line.decode('utf-8', 'surrogateescape').partition(' ')
         if word == 'refused':
-            self.problem = self.problem or verdicts.printable_text(rest)
+            self.problem = self.problem or printable_text(rest)
         elif word == 'tar':
             self._tar = rest
         elif word == 'digest':
             if len(self._digests) < budgets.PATHS:
                 self._digests.append(rest[:budgets.TEXT])
         elif word != 'tick' and line and not self._complaint:
-            self._complaint = verdicts.printable_text(line.decode('utf-8', 'replace'))
+            self._complaint = printable_text(line.decode('utf-8', 'replace'))
 
     def _announce(self, line):
         """Take a line of the announcement, which tells of one path, or "send": that was all."""
@@ -137,7 +136,7 @@ class Receiver(GetTarget):
         if word == 'send':
             self._open()
         elif word == 'except':
-            self.fail(verdicts.printable_text(rest))
+            self.fail(printable_text(rest))
         elif word in ('same', 'differs'):
             name = decoded(rest).rpartition('/')[2]
             if word == 'same' and name in self.have:

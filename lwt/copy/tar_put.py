@@ -14,10 +14,11 @@ import os
 from lwt.copy import local_work, manifest
 from lwt.copy.terms import UNREADABLE, done, refused
 from lwt.remote import budgets, call, scripts, verdicts
+from lwt.selectors_loop import PipeSource
 from lwt.workspace.config import bounded, whole_seconds
 
 
-class Sender:
+class Sender(PipeSource):
     """The input of sh/put.sh: the manifest and, when the host has said what it needs, the content.
     (See `source` of proc.Command.)
     """

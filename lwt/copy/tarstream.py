@@ -24,10 +24,9 @@ import tarfile
 from typing import NamedTuple
 
 from lwt.copy import tar_reader
-from lwt.errors import UsageError
+from lwt.errors import UsageError, printable
 from lwt.remote import budgets
 from lwt.workspace import files
-from lwt.workspace.hostlist import printable
 
 CHUNK = 1 << 20
 MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them

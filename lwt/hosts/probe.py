@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple, Optional
 
 from lwt import netcat
+from lwt.errors import printable_text
 from lwt.hosts import sample
 from lwt.remote import budgets, call, scripts, verdicts
 from lwt.workspace.config import bounded, plain_seconds
@@ -121,7 +122,7 @@ def read(name, verdict, meter, begun, now):
     told = {}
     for line in meter.lines:
         word, _space, rest = line.partition(' ')
-        told.setdefault(word, verdicts.printable_text(rest))
+        told.setdefault(word, printable_text(rest))
     times, size = meter.times, meter.size
     clock = bounded(told.get('clock', ''), 0, budgets.TIME)
     ahead = None if clock is None else round(clock + 0.5 - now)

@@ -1,10 +1,10 @@
 """The local executor: runs jobs from an endless input, a limited number at a time.
 
-A job is admitted when there is a slot, the reader of the output is not behind, and the gates
-(delay, load, free memory) are open.  What a job prints goes to a speaker (floor.py); what it came
-to, to the records: job log, results, counts.
+A job is started when a slot is free, the reader of the output keeps up, and --delay, --load and
+--memfree allow it.  The output of a job goes to a CommandOutput (output/ordering.py), its result to
+the records: job log, results, counts.
 
-It knows nothing of options or templates: a job brings its command as a function of its slot.
+The executor knows nothing of options or templates: a job has a function that returns its command.
 """
 
 from __future__ import generator_stop
@@ -27,7 +27,7 @@ BACKOFF = (0.5, 30.0)           # seconds: before the first retry, and the longe
 LOOK_AGAIN = 1.0                # seconds between two looks at the load and at free memory
 SAMPLE = 1001                   # run times of successes that the median is taken of
 SHORTEST = 0.01                 # seconds between two looks at the ages of jobs
-# Jobs that are done and wait for the floor, before no new one is started.
+# Jobs that are done and wait for their turn to be printed; with more, no new job is started.
 MOST_WAITING = 4096
 ENOUGH = 3                      # successes before a median means something
 # Kinds of ends; lost: it ended, and nobody knows how.
@@ -97,7 +97,7 @@ class _Trial(NamedTuple):
     """An attempt at a job, from 1, and what the one before came to."""
 
     job: Job
-    speaker: object
+    output: object
     number: int = 1
     ended: Optional[JobResult] = None
 
@@ -105,19 +105,17 @@ class _Trial(NamedTuple):
 class Executor:
     """One run of jobs.
 
-    source: take() gives the next Job, None when there is none yet (call more() when there is) or no
-    more; left(), how many there are, and total(), how many there were, as far as anybody knows;
-    close(), it is not read any more.  floor: gives speakers.  environ: the commands' environment.
-    on_end(JobResult) hears of each job; sink_of(job, speaker) may put something between a command
-    and its speaker.
+    source: an inputs.Input.  ordering: an ordering.Ordering.  environ: the environment of the
+    commands.  on_end: called with the JobResult of each job.  sink_of: a function of (job, output)
+    that returns the Sink for the process of a job.
     """
 
-    def __init__(self, run, plan, floor, environ, source, on_end,
-                 sink_of=lambda _job, speaker: speaker):
+    def __init__(self, run, plan, ordering, environ, source, on_end,
+                 sink_of=lambda _job, output: output):
         self._run = run
         self._plan = plan
-        self._floor = floor
-        floor.on_full = self.more
+        self._ordering = ordering
+        ordering.on_full = self.more
         self._source = source
         self._on_end = on_end
         self._sink_of = sink_of
@@ -133,7 +131,7 @@ class Executor:
         self._age_timer = None
         self._memory_timer = None
         self._runtimes = collections.deque(maxlen=SAMPLE)
-        self.running = collections.OrderedDict()        # speaker -> (Job, loop time of its start)
+        self.running = collections.OrderedDict()        # CommandOutput -> (Job, time of its start)
         self.counts = collections.Counter()     # kind -> jobs
         # Jobs that were left when it was closed; None where nobody knows.
         self.not_run = 0
@@ -161,17 +159,17 @@ class Executor:
     def _has_room(self):
         if self._run.pool.is_paused:
             return False
-        if self._again and all(speaker.full for speaker in self.running):
-            # All that run wait for the floor, and this one may be who has it.
+        if self._again and all(output.full for output in self.running):
+            # All that run wait for their turn, and it may be the turn of this one.
             return True
         return (self._active < self._plan.jobs
-                and (bool(self._again) or self._floor.backlog < MOST_WAITING))
+                and (bool(self._again) or self._ordering.backlog < MOST_WAITING))
 
     def _admit(self):
         if self._again:
             trial = self._again.popleft()
         else:
-            trial = _Trial(self._next, self._floor.begin(self._next.label))
+            trial = _Trial(self._next, self._ordering.begin(self._next.label))
             self._next = None
         self._active += 1
         self._last_start = self._run.loop.time()
@@ -239,13 +237,13 @@ class Executor:
         slot, text, began = made[0]
         if slot <= self._plan.jobs:
             heapq.heappush(self._slots, slot)
-        self.running.pop(trial.speaker, None)
+        self.running.pop(trial.output, None)
         kind, reason = _kind(result, self._run.loop.time() - began)
         code, signum = _log_codes(result)
         events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost',
                     trial.job.number, trial.number)
         return JobResult(trial.job, text, kind, code, signum, reason, started, result.elapsed,
-                         trial.speaker.received, trial.number,
+                         trial.output.received, trial.number,
                          result.incomplete)
 
     def _command(self, trial, made):
@@ -255,8 +253,8 @@ class Executor:
         began = self._run.loop.time()
         made.append((slot, text, began))
         if trial.number > 1 or trial.ended is not None:
-            trial.speaker.forget()
-        self.running[trial.speaker] = trial.job, began
+            trial.output.forget()
+        self.running[trial.output] = trial.job, began
         self._watch_ages()
         self._watch_memory()
         number, place = b'%d' % trial.job.number, b'%d' % slot
@@ -266,7 +264,7 @@ class Executor:
         path, argv = found or (None, self._shell(text))
         return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout,
                        grace=self._plan.grace,
-                       sink=self._sink_of(trial.job, trial.speaker), label=trial.job.number)
+                       sink=self._sink_of(trial.job, trial.output), label=trial.job.number)
 
     def _shell(self, text):
         return ((('nice', '-n', str(self._plan.nice)) if self._plan.nice else ())
@@ -276,7 +274,7 @@ class Executor:
         self._active -= 1
         if isinstance(report, LwtError):            # cancelled before it began
             self.counts['not run'] += 1
-            self._floor.done(trial.speaker)
+            self._ordering.done(trial.output)
         elif self.closed:
             self._end(trial, _final(report))
         elif report.kind == 'requeued':
@@ -299,7 +297,7 @@ class Executor:
         self.more()
 
     def _end(self, trial, ended):
-        self._floor.done(trial.speaker)
+        self._ordering.done(trial.output)
         self.counts[ended.kind] += 1
         if ended.kind == 'ok':
             self._runtimes.append(ended.runtime)

@@ -14,6 +14,7 @@ import json
 import os
 
 from lwt.errors import UsageError
+from lwt.selectors_loop import Sink
 from lwt.workspace.files import local_errors, make_dir, open_private, read_error, without_bom
 
 HEADER = b'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n'
@@ -125,41 +126,49 @@ def _lines(path):
 
 
 class Records:
-    """All that is kept of jobs: the log, and the folder of results."""
+    """What is recorded about jobs: the job log, and a directory of results.
+
+    skipped: number of jobs that are not run because an earlier run has done them.
+    """
 
     def __init__(self, done, log, folder):
-        """done: a Done or None.  log: a JobLog or None.  folder: the path of the results, or None.
+        """done: the FinishedJobs of earlier runs, or None.  log: a JobLog, or None.  folder: the
+        path of the directory of results, or None.
         """
+        self.skipped = 0
         self._done = done
         self._log = log
         self._folder = folder
         self._open = {}                 # number -> the _Tee of a job that runs
 
     def was_done(self, _number, commands):
-        """Is this command, the next of its kind, to be left out?"""
-        return self._done is not None and self._done.take(commands)
+        """Has an earlier run done this command?  It is then not run.
 
-    def sink_of(self, job, speaker):
-        """What is to take the output of a job."""
+        commands: the forms in which the log may have it.
+        """
+        was_done = self._done is not None and self._done.take(commands)
+        self.skipped += was_done
+        return was_done
+
+    def sink_of(self, job, output):
+        """The Sink for the process of a job.  output: the CommandOutput of the job."""
         if self._folder is None:
-            return speaker
+            return output
         directory = (self._open.pop(job.number).directory if job.number in self._open
                      else self._directory(job))
-        self._open[job.number] = _Tee(directory, speaker)
+        self._open[job.number] = _Tee(directory, output)
         return self._open[job.number]
 
     def _directory(self, job):
-        """Where the results of a job go: what an earlier run put there of another job stays, if
-        this one goes on from it.
-        """
+        """The directory for the results of a job; not one of an earlier run that is resumed."""
         path, again = os.path.join(self._folder, str(job.number)), 1
         while self._done is not None and os.path.lexists(path):
             path, again = os.path.join(self._folder, '%d.%d' % (job.number, again)), again + 1
         return path
 
     def write(self, ended):
-        """Keep what became of a job (executor.JobResult); one that lwt stopped is none that was
-        done.
+        """Record the executor.JobResult of a job.  A job that lwt stopped is not in the job log, so
+        that --resume runs it again.
         """
         tee = self._open.pop(ended.job.number, None)
         if tee is not None:
@@ -182,14 +191,13 @@ class Records:
 
 
 def _open_new(path, mode, **options):
-    """A file of results, written anew; mode 0600 unless it is there already."""
+    """Open a file of results for writing; a new file has mode 0600."""
     return open(path, mode, opener=open_private, **options)
 
 
-class _Tee:
-    """A sink that also writes what it takes to the files stdout and stderr of a directory."""
-
-    started = True
+class _Tee(Sink):
+    """Passes output to another sink, and writes it to the files stdout and stderr of a directory.
+    """
 
     def __init__(self, directory, sink):
         self.directory = directory
@@ -203,8 +211,7 @@ class _Tee:
 
     @property
     def full(self):
-        """Is the sink behind it full?"""
-        return getattr(self._sink, 'full', False)
+        return self._sink.full
 
     @property
     def room(self):
@@ -215,12 +222,11 @@ class _Tee:
         self._sink.room = callback
 
     def feed(self, stream, data):
-        """Take bytes of a stream."""
         with local_errors(self._files[stream].name):
             self._files[stream].write(data)
         self._sink.feed(stream, data)
 
     def close(self):
-        """Nothing more will come."""
+        """No more output will come."""
         for file in self._files.values():
             file.close()

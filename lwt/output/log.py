@@ -15,6 +15,7 @@ import os
 import sys
 import time
 
+from lwt.errors import printable_text
 from lwt.output import writer
 from lwt.workspace import files
 
@@ -128,7 +129,7 @@ class _Words(logging.Formatter):
         fields = ' '.join('%s=%s' % (name, getattr(record, name, '') or '-') for name in FIELDS)
         when = time.strftime(self._times, time.localtime(record.created))
         return '%s%s %s %s' % (self._before, when, fields,
-                               writer.printable_line(writer.encoded(record.getMessage()), 1000))
+                               printable_text(record.getMessage(), 1000))
 
 
 class _Json(logging.Formatter):

@@ -12,7 +12,8 @@ import itertools
 import time
 from typing import NamedTuple
 
-from lwt.output import writer
+from lwt.errors import printable_text
+from lwt.output import units
 from lwt.output.report_style import STYLE
 from lwt.workspace import nodeset
 
@@ -89,8 +90,7 @@ def page(facts):
 def text(value):
     """Any text, safe between tags and in attributes: escaped, cut, and without what cannot be seen.
     """
-    shown = _short(str(value), MAX_TEXT)
-    return html.escape(''.join(char if char.isprintable() else '?' for char in shown))
+    return html.escape(printable_text(str(value), MAX_TEXT))
 
 
 def _when(seconds):
@@ -133,8 +133,8 @@ def _tiles(facts):
     tiles = [('tasks', total), ('done', '%d %%' % (100 * done // total) if total else '–'),
              ('went well', '%d %%' % (100 * well // done) if done else '–'),
              ('ended in the last hour', last_hour),
-             ('median time', writer.duration(times[len(times) // 2]) if times else '–'),
-             ('time left', writer.duration(_left(facts, total - done, ended))
+             ('median time', units.duration(times[len(times) // 2]) if times else '–'),
+             ('time left', units.duration(_left(facts, total - done, ended))
               if ended and total > done else '–')]
     return '<dl class="tiles">%s</dl>' % ''.join(
         '<div><dt>%s</dt><dd>%s</dd></div>' % (name, text(value)) for name, value in tiles)
@@ -211,7 +211,7 @@ def _rates(facts):
                 marks.append(_rect(slot, y, 0.9, height, kind))
     each = (end - start) / slots
     return _section('Rate', '<p>Tasks that ended, in steps of %s; at most %d in one.</p>'
-                    % (writer.duration(each), max(tops)),
+                    % (units.duration(each), max(tops)),
                     '<div class="chart">%s%s</div>' % (_svg(slots, 80, marks), _axis(start, end)))
 
 
@@ -246,7 +246,7 @@ def _drawn(spans, start, end, now):
     return _svg(1000, height,
                 [_rect(min(x, 998.5), lane * each, width, each - 1, _kind(span.outcome),
                        '%s: %s, %s' % (
-                    span.label, span.outcome, writer.duration(took)))
+                    span.label, span.outcome, units.duration(took)))
                  for lane, x, width, span, took in marks])
 
 

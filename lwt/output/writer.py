@@ -15,13 +15,11 @@ import os
 import re
 import select
 import stat
-import time
 
 from lwt.errors import Interrupted, LocalError
 
 HIGH_WATER = 1 << 20
 LOW_WATER = 1 << 18
-SPOOL_MEMORY = 1 << 16
 CHUNK = 1 << 18
 F_SETPIPE_SZ = 1031             # fcntl(2); the module has the name since Python 3.10
 MANY_SOURCES = 64               # spools that wait for a slow reader, before everything waits for it
@@ -35,7 +33,6 @@ _HARMLESS = str.maketrans('', '', '\t\n')      # of what is not printable
 _COLOURS = {'red': 31, 'green': 32, 'yellow': 33, 'dim': 2, 'bold': 1}
 _OWN_COLOUR = re.compile('(\033\\[(?:%s|0)m)' % '|'.join(map(str, _COLOURS.values())))
 MAX_MESSAGE = 4000              # characters of a message of lwt's own
-MAX_CELL = 1000                 # characters of a cell in a table
 
 
 def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
@@ -145,7 +142,7 @@ class Writer:
         self._sources = collections.deque()
         self._held = False
         self._watched = False
-        # A Progress on the same terminal, which makes room for what is written.
+        # A ProgressLine on the same terminal, which makes room for what is written.
         self.progress = None
         self.is_trusted = False         # is what is written to a terminal to drive it?
         self.error = None               # Interrupted, when the reader of a pipe is gone
@@ -263,10 +260,10 @@ class Output:
 
     def say(self, text):
         """A line of lwt's own."""
-        self.err.write(_message(text))
+        self.err.write(message(text))
 
     def share_terminal(self, progress):
-        """Have a Progress make room for what is written to its terminal."""
+        """Let a ProgressLine make room for what is written to its terminal."""
         for writer in (self.out, self.err):
             if writer.is_tty:
                 writer.progress = progress
@@ -281,148 +278,6 @@ class Output:
         for writer in (self.out, self.err):
             if writer.error is not None:
                 raise writer.error
-
-
-class WholeLines:
-    """Takes the bytes of one stream and writes them to a Writer as soon as a line is whole; a long
-    one waits in a spool.
-    """
-
-    def __init__(self, writer, label):
-        self._writer = writer
-        self._label = label
-        self._partial = Spool(self._on_full)
-
-    def _on_full(self):
-        """No room for a line until it is whole: what there is of it goes now, which loses nothing.
-        """
-        self._partial.pour('', self._writer)
-
-    def feed(self, data):
-        """Take bytes."""
-        whole, newline, rest = data.rpartition(b'\n')
-        if newline:
-            text = (whole.replace(b'\n', b'\n' + self._label) if self._label else whole) + newline
-            if self._partial.size:
-                self._partial.pour('', self._writer)
-            else:
-                text = self._label + text
-            self._writer.write(text)
-        if rest:
-            self._partial.feed('', rest if self._partial.size else self._label + rest)
-
-    @property
-    def unfinished(self):
-        """Bytes kept of a line that is not whole yet."""
-        return max(0, self._partial.size - len(self._label))
-
-    def finish(self):
-        """No more will come; a last line without its newline gets one if it has a label."""
-        if self._partial.size:
-            self._partial.pour('', self._writer)
-            self._writer.write(b'\n' if self._label else b'')
-
-
-class Spool:
-    """Keeps the output of one command until its turn: in memory, and in unlinked files when it is
-    much.
-
-    It is a sink for proc.Child.  size: bytes kept.  on_full: called when there is no room on the
-    disk; what came is kept in memory, and nothing more should come before some was taken out.
-    Without it what came is dropped, and noted as a loss.
-    """
-
-    started = True
-
-    def __init__(self, on_full=None):
-        self._on_full = on_full
-        self._is_cut = False            # the disk was full: all that follows is dropped
-        # Stream -> [bytes], what is in memory; after what is in its file.
-        self._chunks = {}
-        self._files = {}
-        self.size = 0
-        self.in_memory = 0
-
-    def feed(self, stream, data):
-        """Keep bytes of a stream."""
-        if self._is_cut:
-            return
-        self._chunks.setdefault(stream, []).append(data)
-        self.size += len(data)
-        self.in_memory += len(data)
-        if self.in_memory > SPOOL_MEMORY:
-            self.write_down()
-
-    def write_down(self):
-        """Move what is in memory to files."""
-        import tempfile                 # here, for it takes long and few commands say so much
-        try:
-            for stream, chunks in self._chunks.items():
-                if chunks and stream not in self._files:
-                    self._files[stream] = tempfile.TemporaryFile(buffering=0)
-                while chunks:
-                    count = self._files[stream].write(chunks[0])
-                    self.in_memory -= count
-                    chunks[0] = chunks[0][count:]
-                    if not chunks[0]:
-                        del chunks[0]
-        except OSError as error:
-            if self._on_full is None:
-                self._drop(error)
-            else:
-                self._on_full()
-
-    def _drop(self, error):
-        self._is_cut = True
-        name = 'output that is to be shown later'
-        note_loss(name, LocalError('%s: %s' % (name, error.strerror),
-                                   'set TMPDIR to where there is room'))
-        self._chunks.clear()
-        self.in_memory = 0
-
-    def chunks(self, stream):
-        """An iterator over what there is of a stream, which is forgotten."""
-        file, chunks = self._files.pop(stream, None), self._chunks.pop(stream, ())
-        self.in_memory -= sum(map(len, chunks))
-        self.size = 0 if not self._files and not self._chunks else self.size
-        return _chain(file, chunks)
-
-    def pour(self, stream, writer):
-        """Move what there is of a stream to a Writer."""
-        if stream in self._files:
-            writer.write_from(self.chunks(stream))
-        elif stream in self._chunks:
-            writer.write(b''.join(self.chunks(stream)))
-
-    def pieces(self, stream):
-        """An iterator over what there is of a stream, which stays."""
-        return _chain(self._files.get(stream), self._chunks.get(stream, ()), stays=True)
-
-
-def _chain(file, chunks, stays=False):
-    """What is in a file from its beginning, then chunks.  The file is closed at the end, unless it
-    stays.
-    """
-    try:
-        at = 0
-        while file is not None:
-            data = os.pread(file.fileno(), CHUNK, at)
-            if not data:
-                break
-            at += len(data)
-            yield data
-    except OSError as error:            # a broken disk: the rest is lost, the run goes on
-        note_loss('output that was kept in a temporary file', error)
-    finally:
-        if file is not None and not stays:
-            file.close()
-    yield from chunks
-
-
-def printable_line(data, limit=60):
-    """The beginning of a line of bytes, as it can be shown in a message."""
-    text = ''.join(char if char.isprintable() else '?' for char in data.decode('utf-8', 'replace'))
-    return text if len(text) <= limit else text[:limit] + '…'
 
 
 # -- outside a loop --------------------------------------------------------------------------------
@@ -481,12 +336,11 @@ def say(text):
     """
     if 2 not in _closed:
         with contextlib.suppress(Interrupted, BlockingIOError):
-            _put(_message(text), 2)
+            _put(message(text), 2)
 
 
-def _message(text):
-    """A line of lwt's own as bytes: cut, and harmless to a terminal that it may be shown on later.
-    """
+def message(text):
+    """A message of lwt as bytes: one line, cut, and harmless to a terminal that shows it later."""
     text = text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + '…'
     return sanitised(encoded('lwt: %s\n' % text))
 
@@ -509,107 +363,9 @@ def coloured(text, colour, environ):
     return '\033[%dm%s\033[0m' % (_COLOURS[colour], text)
 
 
-def table(header, rows, paint=None):
-    """Aligned columns, as lines; numbers (int, float) to the right.  paint(row, line) may colour a
-    line.
-    """
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(line[column]) for line in [list(header)] + cells)
-              for column in range(len(header))]
-    lines = ['  '.join(title.ljust(width) for title, width in zip(header, widths)).rstrip()]
-    for row, line in zip(rows, cells):
-        text = '  '.join(cell.rjust(width) if isinstance(value, (int, float)) else cell.ljust(width)
-                         for value, cell, width in zip(row, line, widths)).rstrip()
-        lines.append(paint(row, text) if paint else text)
-    return lines
-
-
-def _cell(value):
-    if value is None:
-        return '-'
-    text = '%.1f' % value if isinstance(value, float) else str(value)
-    text = text if len(text) <= MAX_CELL else text[:MAX_CELL] + '…'
-    return ''.join(char if char.isprintable() else '?' for char in text)
-
-
-class Progress:
-    """One line on a terminal that is written over; elsewhere, if wanted, a line now and then.
-
-    every: seconds between two lines where there is no terminal.
-    """
-
-    def __init__(self, wanted, every=10.0, clock=time.monotonic):
-        self._wanted = wanted
-        self._is_tty = os.isatty(2)
-        self._every = every
-        self._clock = clock
-        self._next = 0.0
-        self._width = 0                 # of what is shown
-        self._text = ''                 # what is to be shown
-        self._is_free = True            # does the terminal stand at the beginning of a line?
-
-    def show(self, text):
-        """Replace the line, or print another when it is time."""
-        if self._wanted and self._is_tty:
-            self._text = text
-            self.come_back()
-        elif self._wanted and self._clock() >= self._next:
-            self._next = self._clock() + self._every
-            put_error(_message(text))
-
-    def last(self, text):
-        """What is to be said in the end, where there is no terminal."""
-        if self._wanted and not self._is_tty:
-            put_error(_message(text))
-
-    def come_back(self):
-        """Show the line again, unless it would overwrite half a line of somebody else."""
-        if self._text and self._is_free:
-            text = re.sub(_UNSAFE, '?', self._text)[:columns() - 1]
-            put_error('\r' + text.ljust(self._width))
-            self._width = len(text)
-
-    def note(self, data):
-        """Bytes were written to its terminal."""
-        if data:
-            self._is_free = data.endswith(b'\n')
-
-    def clear(self):
-        """Take the line away, before something else is printed."""
-        if self._width:
-            put_error('\r' + ' ' * self._width + '\r')
-            self._width = 0
-
-    def end(self):
-        """Take it away for good."""
-        self.clear()
-        self._text = ''
-
-
 def columns():
     """How wide the terminal is that lwt speaks to."""
     try:
         return os.get_terminal_size(2).columns or 80
     except OSError:
         return 80
-
-
-def duration(seconds):
-    """Seconds as people say them: 4.2 s, 3 min 5 s, 2 h 10 min."""
-    if seconds is None:
-        return '-'
-    if seconds < 60:
-        return '%.1f s' % seconds
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return '%d min %d s' % (minutes, rest)
-    return '%d h %d min' % divmod(minutes, 60)
-
-
-def size(number):
-    """Bytes as people say them: 512 B, 1.8 MB."""
-    for unit in ('B', 'kB', 'MB', 'GB'):
-        if number < 1000:
-            return '%.1f %s' % (number, unit) if unit != 'B' else '%d B' % number
-        number /= 1000
-    return '%.1f TB' % number

@@ -10,8 +10,9 @@ import os
 
 from lwt import netcat
 from lwt.copy import manifest
-from lwt.remote import budgets, call, scripts, verdicts
-from lwt.selectors_loop import PipeSource
+from lwt.errors import printable_text
+from lwt.remote import budgets, call, scripts
+from lwt.selectors_loop import PipeSource, Sink
 from lwt.workspace.config import bounded
 
 READ_SIZE = 1 << 16
@@ -101,7 +102,7 @@ class Feed(PipeSource):
         self._piece.on_growth = lambda: None
 
 
-class Control:
+class Control(Sink):
     """The output of sh/reduce.sh; a sink.  It has begun when the script is ready, or listens.
 
     tokens: the tokens of each listener that it was asked for.  ports: where these listen; None for
@@ -148,13 +149,13 @@ class Control:
                 and len(directory.encode()) <= budgets.NAME):
                 self.directory = directory
             else:
-                self.refused = 'it told no directory: ' + verdicts.printable_text(directory)
+                self.refused = 'it told no directory: ' + printable_text(directory)
         elif word == 'listen' and len(self.ports) < len(self.tokens):
             self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':
-            self.refused = verdicts.printable_text(' '.join(rest))
+            self.refused = printable_text(' '.join(rest))
         elif word == 'code' and len(rest) == 2 and len(self.codes) < budgets.COMMANDS:
-            self.codes[verdicts.printable_text(rest[0])] = bounded(rest[1], 0, 255)
+            self.codes[printable_text(rest[0])] = bounded(rest[1], 0, 255)
         elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
             self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62)
                                              for part in rest[1:4] if part)

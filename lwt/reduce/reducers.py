@@ -26,7 +26,7 @@ from lwt.flow import AwaitEnd, Sleep, check_input
 from lwt.proc import Command, Result
 from lwt.reduce.ledger import Control, Count, Feed, Piece, discrepancy, most_back
 from lwt.remote import call, events, login, rendezvous, scripts, verdicts
-from lwt.selectors_loop import PipeSource
+from lwt.selectors_loop import PipeSource, Sink
 
 FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
 BLOCK = 1 << 18                 # bytes that are split at once
@@ -139,7 +139,7 @@ class Framing(PipeSource):
         self._control.wake = lambda: None
 
 
-class Proof:
+class Proof(Sink):
     """The output of a netcat, a sink: the listener's token, which is compared whole, then Results.
 
     started: has it come?  Anything else ends the netcat at once.
@@ -166,7 +166,7 @@ class Proof:
         return self.results.feed(stream, rest) if self.started else True
 
 
-class Results:
+class Results(Sink):
     """What comes back of a partition, in a file.
 
     most(): how many bytes may have come back so far, or None for any number.  is_over: did more

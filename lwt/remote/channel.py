@@ -17,7 +17,7 @@ from lwt.flow import Turn
 from lwt.proc import Result
 from lwt.remote import events, scripts, verdicts
 from lwt.remote.call import is_shared, logging_in
-from lwt.selectors_loop import PipeSource
+from lwt.selectors_loop import PipeSource, Sink
 
 
 class Channel:
@@ -110,7 +110,7 @@ class Channel:
         return None
 
 
-class _Line(PipeSource):
+class _Line(PipeSource, Sink):
     """This machine's end of a channel: the source of the script's input and the sink of its output
     (see proc.Command).
     """

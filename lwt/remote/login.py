@@ -31,6 +31,7 @@ from lwt.flow import Gate
 from lwt.proc import Command, Result
 from lwt.remote import budgets, events, verdicts
 from lwt.remote.call import logging_in
+from lwt.selectors_loop import Sink
 from lwt.workspace import files
 
 # Of the 108 bytes of a socket's name, ssh takes 18 for the time of its making.
@@ -76,7 +77,7 @@ def _why_not(path, uid):
     return ''
 
 
-class _Greeting:
+class _Greeting(Sink):
     """What a master says: a line when it serves, words of ssh when it does not.  It stands for a
     frame in verdicts.judge.
     """

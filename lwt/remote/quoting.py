@@ -14,7 +14,7 @@ Pure: text in, text out.
 import re
 from typing import NamedTuple
 
-from lwt.errors import UsageError, printable
+from lwt.errors import UsageError, printable, printable_text
 
 PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]+')       # a word that needs no quotes
 
@@ -246,7 +246,7 @@ def problem(name, context, value):
 
 
 def _complaint(text, place):
-    name, around = text[place.start:place.end], _shown(text[slice(*place.bounds)])
+    name, around = text[place.start:place.end], printable_text(text[slice(*place.bounds)], 60)
     return {'single': '%s within quotes: %s' % (name, around),
             'double': '%s within quotes: %s' % (name, around),
             'backquote': '%s within backquotes: %s' % (name, around),
@@ -275,14 +275,8 @@ def _unquoted(text, place, found):
         if other.bounds == place.bounds:
             parts += [_requoted(text[at:other.start], quote), text[other.start:other.end]]
             at = other.end
-    return _shown(''.join(parts) + _requoted(text[at:end], quote))
+    return printable_text(''.join(parts) + _requoted(text[at:end], quote), 60)
 
 
 def _requoted(piece, quote):
     return piece if not piece or PLAIN.fullmatch(piece) else quote + piece + quote
-
-
-def _shown(text):
-    """text in one line of a message."""
-    line = ''.join(char if char.isprintable() else '?' for char in text)
-    return line if len(line) <= 60 else line[:59] + '…'

@@ -32,9 +32,10 @@ import re
 from typing import NamedTuple, Optional
 
 from lwt import ssh
-from lwt.errors import UsageError
+from lwt.errors import UsageError, printable_text
 from lwt.proc import Command
-from lwt.remote import budgets, verdicts
+from lwt.remote import budgets
+from lwt.selectors_loop import Sink
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
 # Linux takes 131072 bytes an argument, and the whole command is one to the login shell.
@@ -280,7 +281,7 @@ def _command(transport, host, line, frame, limits, **more):
         **more)
 
 
-class Framed:
+class Framed(Sink):
     """Reads the two framed streams of a script; a sink for proc.Child.
 
     on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin
@@ -469,4 +470,4 @@ class _FrameReader:
         if code is not None:
             self.code, self.cause = code, cause
         elif word == b'fail':
-            self.failure = verdicts.printable_text(rest.decode('utf-8', 'replace')) or 'refused'
+            self.failure = printable_text(rest) or 'refused'

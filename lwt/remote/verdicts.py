@@ -7,8 +7,8 @@ decide (see ssh_messages).
 
 from typing import NamedTuple
 
+from lwt.errors import printable, printable_text
 from lwt.remote import ssh_messages
-from lwt.workspace.hostlist import printable
 
 # A record's code for a host that could not be reached; its class stands beside it.
 UNREACHABLE = 255
@@ -147,12 +147,6 @@ def _before_login(result, frame, text):
 def _first_line(data):
     lines = [line for line in data.decode('utf-8', 'replace').splitlines() if line.strip()]
     return lines[0].strip() if lines else ''
-
-
-def printable_text(text, limit=160):
-    """text without what could drive a terminal, cut to limit characters."""
-    clean = ''.join(char if char.isprintable() else '?' for char in text)
-    return clean if len(clean) <= limit else clean[:limit] + '…'
 
 
 def with_complaint(verdict, stderr):

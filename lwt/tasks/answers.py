@@ -5,8 +5,9 @@ changes of state that follow from them.
 import collections
 from typing import NamedTuple
 
+from lwt.errors import printable_text
 from lwt.hosts import sample
-from lwt.remote import budgets, verdicts
+from lwt.remote import budgets
 from lwt.tasks import model, results
 from lwt.workspace.config import bounded
 
@@ -44,9 +45,9 @@ def parse(lines):
             facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID],
                                has_tar=words[3:] != ['no-tar'])
         elif words[0] == 'stage':
-            problem = verdicts.printable_text(line[len('stage '):])
+            problem = printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:
-            answer = verdicts.printable_text(' '.join(words[3:]), budgets.TEXT)
+            answer = printable_text(' '.join(words[3:]), budgets.TEXT)
             counts[words[1]] += 1
             if words[2] == 'state' and counts[words[1]] <= budgets.TASK_ANSWERS:
                 states.append((words[1], answer))

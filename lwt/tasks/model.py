@@ -26,9 +26,8 @@ import re
 import shlex
 from typing import NamedTuple, Optional
 
-from lwt.errors import UsageError
+from lwt.errors import UsageError, printable
 from lwt.workspace.config import bounded, count, nearest, plain_seconds, positive, seconds, size
-from lwt.workspace.hostlist import printable
 
 STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended',
           'resuming', 'killing', 'fetching',

@@ -9,12 +9,11 @@ import shutil
 from typing import Callable, NamedTuple
 
 from lwt.copy import tarstream
-from lwt.errors import LocalError, UsageError
+from lwt.errors import LocalError, UsageError, printable
 from lwt.remote import script_checks
 from lwt.tasks import model, results
 from lwt.tasks.store import after_text
 from lwt.workspace import database, files, identity, ownership
-from lwt.workspace.hostlist import printable
 
 MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20

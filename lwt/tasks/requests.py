@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lwt.copy import disk_space, manifest, tarstream
 from lwt.copy.local_work import do, job
-from lwt.errors import LocalError, LwtError
+from lwt.errors import LocalError, LwtError, printable_text
 from lwt.remote import budgets, scripts, verdicts
 from lwt.tasks import model
 from lwt.workspace import files
@@ -361,7 +361,7 @@ class Inbox:
         if self._complaints is None:
             self._complaints = self._read_complaints()
         general, by_key = self._complaints
-        return verdicts.printable_text(by_key.get(key, general).replace(key + '/', ''),
+        return printable_text(by_key.get(key, general).replace(key + '/', ''),
                                        budgets.TEXT)
 
     def _read_complaints(self):

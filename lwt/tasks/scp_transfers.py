@@ -16,7 +16,7 @@ from typing import NamedTuple
 from lwt.copy import local_work, manifest, scp_get, scp_put, tarstream
 from lwt.copy.tar_get import decoded
 from lwt.copy.terms import CopyProgress, GetOptions, Terms
-from lwt.errors import HostError, UsageError
+from lwt.errors import HostError, UsageError, printable_text
 from lwt.remote import budgets, call, scripts, verdicts
 from lwt.tasks import model, requests
 from lwt.workspace import files
@@ -97,7 +97,7 @@ class ScpInbox(NamedTuple):
     def complaint(self, key):
         """What could not be read of the result of a task, or ''."""
         lines = [line for line in self.told if line]
-        return (verdicts.printable_text(lines[0].replace(key + '/', ''), budgets.TEXT) if lines
+        return (printable_text(lines[0].replace(key + '/', ''), budgets.TEXT) if lines
                 else '')
 
 
