@@ -49,7 +49,7 @@ class Substitution(unittest.TestCase):
     HOST = Host('h[1]', 'plab', '~', (('port', '80'), ('note', "it's")))
 
     def at(self, text, is_template):
-        return exec._Work(text, (), is_template).at(self.HOST, 7)[0]
+        return exec.RemoteCommand(text, (), is_template).at(self.HOST, 7)[0]
 
     def test_FR_26_a_command_is_untouched_without_subst(self):
         """FR-26: %h, %n and %{column} mean what they mean to the command."""
@@ -72,16 +72,16 @@ class Substitution(unittest.TestCase):
         """FR-26: in the arguments of --script as well, without quotes."""
         words = ('%h', '%{note}', 'a %h')
         for is_template, expected in ((True, ('h[1]', "it's", 'a h[1]')), (False, words)):
-            work = exec._Work('script', words, is_template)
-            self.assertEqual(work.at(self.HOST, 0), ('script', expected))
+            command = exec.RemoteCommand('script', words, is_template)
+            self.assertEqual(command.at(self.HOST, 0), ('script', expected))
 
     def test_a_column_that_only_some_hosts_have_is_an_error(self):
-        work = exec._Work('echo %{port}', (), True)
-        exec._check_columns(work, [self.HOST])
-        exec._check_columns(work, [Host('h2')])
+        command = exec.RemoteCommand('echo %{port}', (), True)
+        exec._check_columns(command, [self.HOST])
+        exec._check_columns(command, [Host('h2')])
         with self.assertRaisesRegex(UsageError, 'h2 has no such column'):
-            exec._check_columns(work, [self.HOST, Host('h2')])
-        exec._check_columns(work._replace(is_template=False), [self.HOST, Host('h2')])
+            exec._check_columns(command, [self.HOST, Host('h2')])
+        exec._check_columns(command._replace(is_template=False), [self.HOST, Host('h2')])
 
 
 class CommandLine(ProgramTestCase):
@@ -143,18 +143,30 @@ class CommandLine(ProgramTestCase):
 class Summary(unittest.TestCase):
     """What is said in the end."""
 
-    def test_a_line_for_each_class_with_folded_hosts_and_reasons(self):
-        verdicts = {'h%d' % number: Verdict('timeout', 255, 'no answer') for number in range(1, 6)}
-        verdicts.update(a=Verdict('ok', 0), b=Verdict('failed', 1, 'exit code 1'),
-                        c=Verdict('failed', 2, 'exit code 2'))
-        self.assertEqual(exit_codes.summary(verdicts), [
-            'timeout, not reached: 5 hosts: h[1-5]: no answer',
-            'failed: 2 hosts: b,c: exit code 1; exit code 2'])
+    def summary(self, verdicts, shown):
+        return list(exit_codes.summary(verdicts, shown))
 
-    def test_many_reasons_are_cut(self):
-        verdicts = {str(code): Verdict('failed', code, 'exit code %d' % code)
-                    for code in range(1, 9)}
-        self.assertTrue(exit_codes.summary(verdicts)[0].endswith('; exit code 3; …'))
+    def test_failed_hosts_are_folded_by_reason(self):
+        verdicts = {'h%d' % number: Verdict('timeout', 255, 'unreachable (no answer in 9 s)')
+                    for number in range(1, 6)}
+        verdicts.update(a=Verdict('ok', 0), b=Verdict('failed', 1, 'exit code 1'),
+                        c=Verdict('skipped', 255, 'not started', 'no'))
+        self.assertEqual(self.summary(verdicts, 6), [
+            '6 of 8 hosts failed: h[1-5] (no answer in 9 s), b (exit code 1)',
+            '1 of 8 hosts not started: c'])
+
+    def test_a_single_failure_that_has_a_message_is_not_repeated(self):
+        verdicts = {'a': Verdict('ok', 0), 'b': Verdict('killed', 130, 'interrupted')}
+        self.assertEqual(self.summary(verdicts, 1), [])
+        self.assertEqual(self.summary(verdicts, 0), ['1 of 2 hosts failed: b (interrupted)'])
+        self.assertEqual(self.summary({'a': Verdict('ok', 0)}, 0), [])
+
+    def test_hosts_with_rare_reasons_are_one_group(self):
+        verdicts = {'h%d' % code: Verdict('failed', code, 'exit code %d' % code)
+                    for code in range(1, 13)}
+        [line] = self.summary(verdicts, 12)
+        self.assertTrue(line.startswith('12 of 12 hosts failed: h1 (exit code 1), h2 (exit'), line)
+        self.assertTrue(line.endswith('h8 (exit code 8), h[9-12] (other reasons)'), line)
 
 
 def peak_memory(pid):
@@ -216,14 +228,17 @@ class ManyHosts(ProgramTestCase):
                          '[ %h = h1 ] && exit 3; sleep 9871')
         self.assertLess(time.monotonic() - began, 60)
         self.assertEqual(done.code, 1, done)
-        self.assertIn('lwt: skipped: 3 hosts: h[3-5]: not started\n', done.err)
-        self.assertIn('lwt: killed: 1 host: h2: cancelled because another host failed\n', done.err)
+        self.assertEqual(done.err.splitlines()[-2:], [
+            'lwt: 2 of 5 hosts failed: h1 (exit code 3), '
+            'h2 (cancelled because another host failed)',
+            'lwt: 3 of 5 hosts not started: h[3-5]'])
 
     def test_a_bad_batch_is_the_last_one(self):
         done = self.exec('--subst', '--fail-fast', '--batch', '2', '-w', 'h[1-5]', '--',
                          'echo ran; [ %h != h3 ]')
         self.assertEqual(sorted(done.out.split()[::2]), ['h1:', 'h2:', 'h3:', 'h4:'])
-        self.assertIn('lwt: skipped: 1 host: h5: not started\n', done.err)
+        self.assertEqual(done.err,
+                         'lwt: h3: exit code 1\nlwt: 1 of 5 hosts not started: h5\n')
         done = self.exec('--subst', '--batch', '2', '-w', 'h[1-5]', '--', 'echo ran; [ %h != h3 ]')
         self.assertEqual(len(done.out.splitlines()), 5)
 
@@ -244,7 +259,7 @@ class ManyHosts(ProgramTestCase):
         done = self.exec('-w', 'h[1-50]', '--', 'exit 2')
         lines = done.err.splitlines()
         self.assertLess(len(lines), 24)
-        self.assertEqual(lines[-1], 'lwt: failed: 50 hosts: h[1-50]: exit code 2')
+        self.assertEqual(lines[-1], 'lwt: 50 of 50 hosts failed: h[1-50] (exit code 2)')
 
     def test_json_tells_of_every_host(self):
         done = self.exec('--json', '--fail-fast', '-f', '1', '-w', 'h[1-3]', '--', 'exit 3')
@@ -255,7 +270,7 @@ class ManyHosts(ProgramTestCase):
         command = '[ %h = h1 ] && sleep 9872; for i in 1 2 3 4 5; do echo $i; sleep 0.4; done'
         done = self.exec('--idle', '3', '--subst', '-w', 'h[1-2]', '--', command)
         self.assertEqual(done.code, 3, done)
-        self.assertIn('lwt: timeout: 1 host: h1: stalled: no byte in 3 s', done.err)
+        self.assertEqual(done.err, 'lwt: h1: stalled: no byte in 3 s\n')
         self.assertEqual(len(done.out.splitlines()), 5)
 
     def test_USR1_tells_what_runs(self):
@@ -265,7 +280,8 @@ class ManyHosts(ProgramTestCase):
                          {b'h1: begun\n', b'h2: begun\n'})
         popen.send_signal(signal.SIGUSR1)
         self.assertRegex(popen.stderr.readline(), rb'lwt: \d of 2 done, \d running')
-        self.assertTrue(any(re.match(rb'lwt: h2: for ', popen.stderr.readline()) for _ in range(2)))
+        self.assertTrue(any(re.match(rb'lwt: h2: running for ', popen.stderr.readline())
+                            for _ in range(2)))
         popen.send_signal(signal.SIGTERM)
         popen.communicate(timeout=30)
         self.assertEqual(popen.returncode, 143)
@@ -291,6 +307,28 @@ class ManyHosts(ProgramTestCase):
                 self.assertGreaterEqual(rest, size)
                 self.assertLess(peak, 36 << 10)
                 os.unlink(go)
+
+    def test_an_interrupt_says_what_it_waits_for_and_a_second_one_kills(self):
+        popen = self.start('exec', '--grace', '60', '-w', 'h[1-2]', '--',
+                           'trap "" TERM; echo begun; while :; do sleep 9870; done')
+        self.assertEqual({popen.stdout.readline() for _ in range(2)},
+                         {b'h1: begun\n', b'h2: begun\n'})
+        popen.send_signal(signal.SIGINT)
+        self.assertEqual(popen.stderr.readline(),
+                         b'lwt: stopping 2 hosts; ^C again kills at once\n')
+        popen.send_signal(signal.SIGINT)
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual((popen.returncode, err.splitlines()[-1]),
+                         (130, b'lwt: 2 of 2 hosts failed: h[1-2] (interrupted)'))
+
+    def test_an_interrupt_that_works_at_once_says_nothing_of_it(self):
+        popen = self.start('exec', '-w', 'h[1-2]', '--', 'echo begun; exec sleep 9870')
+        self.assertEqual({popen.stdout.readline() for _ in range(2)},
+                         {b'h1: begun\n', b'h2: begun\n'})
+        popen.send_signal(signal.SIGINT)
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual((popen.returncode, err),
+                         (130, b'lwt: 2 of 2 hosts failed: h[1-2] (interrupted)\n'))
 
     def test_R_9_and_FR_3_what_a_command_leaves_behind_does_not_hold_it_up_and_is_told(self):
         began = time.monotonic()

@@ -1,4 +1,14 @@
-"""lwt exec: run a command on hosts under the guard, and report how it ended on each."""
+"""lwt exec: run a command on hosts.
+
+main goes through four steps, in this order:
+
+  parse    the command line becomes ExecArguments
+  plan     the arguments become an ExecPlan: hosts, session, payload and output
+  run      _Execution starts the command on the hosts; remote/call.py does one host
+  report   exec_report.ExecReport prints messages and progress, during the run and at the end
+
+Usage errors are found before a process is started.
+"""
 
 from __future__ import generator_stop
 
@@ -10,43 +20,98 @@ import random
 import re
 import shlex
 import shutil
-import signal
 import stat
 import sys
 import tempfile
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt import flow
 from lwt.commands import exit_codes
+from lwt.commands.exec_report import NOT_STARTED, ExecReport
 from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable, printable_text
-from lwt.output import host_output, units, writer
-from lwt.output.progress import ProgressLine
-from lwt.remote import call, script_checks, verdicts
+from lwt.output import host_output, writer
+from lwt.remote import call, script_checks
 from lwt.remote.scripts import Payload
 from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
 from lwt.workspace.config import count, positive
+from lwt.workspace.layout import Workspace
 
-MAX_SCRIPT = 16 << 20
-LINES_SHOWN = 20            # failures that are told one by one; the others are in the summary
-RETRY_DELAY = 1.0           # seconds; doubled each time
-PROGRESS_EVERY = 0.5        # seconds
-READY = 64                  # hosts that wait for a slot beside those that have one
-NOT_STARTED = Verdict(exit_codes.SKIPPED, 255, 'not started', 'no')
+MAX_SCRIPT = 16 << 20       # bytes
+RETRY_DELAY = 1.0           # seconds; doubled after each attempt
+READY = 64                  # flows that wait for a slot, so that no slot is ever idle
 
 # What --subst replaces: %h, %n, %{column} and %%.
 SUBSTITUTED = re.compile(r'%(h|n|%|\{([A-Za-z0-9_][\w.-]*)\})', re.ASCII)
 
 EXAMPLES = '''examples:
   lwt exec -w h1,h2 -- uptime
-  lwt exec -a -b -- uname -r                         equal output is gathered
-  lwt exec -g plab -u 30 -- 'cd data && make'        nothing is left of what takes longer than 30 s
-  lwt exec -a --script check.sh -- --fast            a local script, with arguments
-  lwt exec -w 'h[1-9]' --subst -- ./work --part %n   %n is the rank of the host, from 0
-  lwt exec -a --batch 5 --fail-fast -- ./upgrade     five at a time; a bad batch is the last one
+  lwt exec -a -b -- uname -r                         print equal output once
+  lwt exec -g plab -u 30 -- 'cd data && make'        kill the command after 30 s
+  lwt exec -a --script check.sh -- --fast            run a local script
+  lwt exec -w 'h[1-9]' --subst -- ./work --part %n   %n is the index of the host, from 0
+  lwt exec -a --batch 5 --fail-fast -- ./upgrade     five at a time; stop after a failed batch
   lwt exec -a --failed-to bad -- true || lwt exec -w ^bad -- true
   lwt exec -a --json -- df -k . | jq .stdout'''
+
+
+class RemoteCommand(NamedTuple):
+    """The command: text for sh -c, and its arguments.  is_template: replace %h and so on."""
+
+    text: str
+    arguments: tuple
+    is_template: bool
+
+    def at(self, host, rank):
+        """(text, arguments) for one host.  rank: its index in the selection."""
+        if not self.is_template:
+            return self.text, self.arguments
+        return (_filled(self.text, host, rank, shlex.quote),
+                tuple(_filled(word, host, rank, str) for word in self.arguments))
+
+
+class ExecArguments(NamedTuple):
+    """The command line of lwt exec, except the options of the table in workspace/config.py.
+
+    hosts, categories, everything, exclude: the selection, as Env.select reads it.  Every other
+    field but command has the name of its option.
+    """
+
+    command: RemoteCommand
+    hosts: list
+    categories: list
+    everything: bool
+    exclude: list
+    gather: bool
+    diff: bool
+    keep_order: bool
+    no_label: bool
+    json: bool
+    outdir: Optional[str]
+    errdir: Optional[str]
+    progress: bool
+    failed_to: Optional[str]
+    max_code: bool
+    stdin: Optional[str]
+    script: Optional[str]
+    sudo: bool
+    pick: Optional[int]
+    batch: Optional[int]
+    fail_fast: bool
+    retries: int
+
+
+class ExecPlan(NamedTuple):
+    """What a run needs.  hosts: in their order.  fanout: maximum number of parallel hosts."""
+
+    arguments: ExecArguments
+    workspace: Optional[Workspace]
+    hosts: list
+    session: call.Session
+    fanout: int
+    output: host_output.HostOutput
+    payload: Payload
 
 
 def main(name, argv, make_env):
@@ -54,30 +119,16 @@ def main(name, argv, make_env):
     parser = _parser(name)
     parsed, words = _parse(parser, argv)
     env = make_env(parser, parsed)
-    workspace = env.find_workspace()
-    settings = env.settings(workspace)
-    work = _work(parsed, words)
-    chosen = _picked(env.select(parsed, workspace, settings), parsed.pick)
-    _check_columns(work, chosen)
-    session = env.session(settings, chosen)
-    fanout = fitting(settings.fanout, '-f', writer.say)
-    style = _style(parsed, chosen)
-    if settings.output_limit:
-        style = host_output.Limited(style, settings.output_limit * 1024)
-    _check_folder(parsed.failed_to)
     with contextlib.ExitStack() as stack:
-        payload = _payload(parsed, stack)
-        with flow.running(fanout, settings.grace) as run:
-            env.ready(run, workspace, session, chosen)
-            course = _Course(run, session, chosen, _Job(work, payload, parsed), style, env.verbose)
-            try:
-                course.run()
-            finally:
-                _write_failed(parsed.failed_to, chosen, course.verdicts)
-    if course.error_code:
-        return course.error_code
-    verdicts = course.counting()
-    return exit_codes.largest_code(verdicts) if parsed.max_code else exit_codes.exit_code(verdicts)
+        plan = _plan(env, _arguments(parsed, words), stack)
+        with flow.running(plan.fanout, plan.session.settings.grace) as run:
+            env.ready(run, plan.workspace, plan.session, plan.hosts)
+            execution = _Execution(run, plan, ExecReport(run, plan, env.verbose))
+            execution.run()
+    return execution.exit_code()
+
+
+# -- parse -----------------------------------------------------------------------------------------
 
 
 def _parser(name):
@@ -87,6 +138,12 @@ def _parser(name):
                     'input is empty.', EXAMPLES)
     parser.add_selection()
     parser.add_options('timeout', 'idle', 'grace', 'lease', 'output_limit')
+    _add_output_options(parser)
+    _add_command_options(parser)
+    return parser
+
+
+def _add_output_options(parser):
     shown = parser.add_argument_group('output')
     shown.add_argument('-b', '--gather', action='store_true',
                        help='wait for all hosts and print equal output once')
@@ -103,12 +160,15 @@ def _parser(name):
     shown.add_argument('--errdir', metavar='DIR', type=files.user_path,
                        help='also write the standard error of each host to DIR/HOST')
     shown.add_argument('--progress', action='store_true',
-                       help='show progress (SIGUSR1 lists what is running)')
+                       help='show progress (SIGUSR1 lists running commands)')
     shown.add_argument('--failed-to', metavar='FILE', type=files.user_path,
                        help='write the names of failed hosts to FILE, for -w ^FILE')
     shown.add_argument('-S', '--max-code', action='store_true',
                        help='exit with the largest remote exit code')
-    what = parser.add_argument_group('what is run, and where')
+
+
+def _add_command_options(parser):
+    what = parser.add_argument_group('command and hosts')
     what.add_argument('--stdin', metavar='FILE', type=files.user_path,
                       help="standard input of the command on every host; - for lwt's own")
     what.add_argument('--script', metavar='FILE', type=files.user_path,
@@ -126,13 +186,12 @@ def _parser(name):
                       help='stop after the first failure; with --batch, after its batch')
     what.add_argument('--retries', type=count, default=0, metavar='N',
                       help='retry up to N times on hosts where nothing ran')
-    return parser
 
 
 def _parse(parser, argv):
-    """(parsed, words) of the command line.
+    """Read the command line; returns (parsed, words).  Raises UsageError.
 
-    Words before "--" are no part of the command: most often the shell has expanded a host set.
+    Words before "--" are not part of the command: most often the shell has expanded a node set.
     Without "--", the first word begins the command, but an option after it may be meant for lwt.
     """
     leading, rest = parser.leading(argv)
@@ -147,13 +206,14 @@ def _parse(parser, argv):
         raise UsageError(error.message, _put_dashes(rest))
     if words and has_dashes:
         raise UsageError('lwt exec: unexpected word %s before --' % printable(words[0]),
-                         "quote sets of hosts, or the shell may expand them: -w 'h[1-9]'")
+                         "quote node sets, or the shell may expand them: -w 'h[1-9]'")
     return parsed, words
 
 
 def _refuse_ambiguous(leading, rest):
-    """Raise UsageError for options of a command that would turn lwt into something else: -h into
-    its help and, where hosts are selected already, -a into a command for every host."""
+    """Raise UsageError for options of the command that lwt would take as its own, with bad results:
+    -h, which prints help, and -a beside -w or -g, which would select every host.
+    """
     options = {'-h'} | ({'-a'} if {'-w', '-g'} & {word[:2] for word in leading} else set())
     found = [word for word in rest[1:] if word in options]
     if found:
@@ -165,37 +225,43 @@ def _put_dashes(rest):
     return 'put -- before the command: -- ' + printable_text(' '.join(map(shlex.quote, rest)))
 
 
-class _Work(NamedTuple):
-    """What to run: text for sh -c, and its arguments; is_template: are %h and so on replaced?"""
-
-    text: str
-    arguments: tuple
-    is_template: bool
-
-    def at(self, host, rank):
-        """(text, arguments) for one host."""
-        if not self.is_template:
-            return self.text, self.arguments
-        return (_filled(self.text, host, rank, shlex.quote),
-                tuple(_filled(word, host, rank, str) for word in self.arguments))
-
-
-class _Job(NamedTuple):
-    """What is done on each host."""
-
-    work: _Work
-    payload: Payload
-    parsed: object
-
-
-def _work(parsed, words):
-    said = words + (parsed.rest or [])
+def _arguments(parsed, words):
+    """The ExecArguments of a command line.  Raises UsageError."""
+    words = words + (parsed.rest or [])
     if parsed.script is not None:
-        return _Work(os.path.basename(parsed.script), tuple(said), parsed.subst)
-    text = ' '.join(said)
-    if not text.strip():
-        raise UsageError('empty command', 'lwt exec -w HOSTS -- COMMAND')
-    return _Work(text, (), parsed.subst)
+        command = RemoteCommand(os.path.basename(parsed.script), tuple(words), parsed.subst)
+    else:
+        command = RemoteCommand(' '.join(words), (), parsed.subst)
+        if not command.text.strip():
+            raise UsageError('empty command', 'lwt exec -w HOSTS -- COMMAND')
+    values = {name: value for name, value in vars(parsed).items() if name in ExecArguments._fields}
+    return ExecArguments(command=command, **values)
+
+
+# -- plan ------------------------------------------------------------------------------------------
+
+
+def _plan(env, arguments, stack):
+    """The ExecPlan.  stack: an ExitStack, which removes temporary files.  Raises UsageError."""
+    workspace = env.find_workspace()
+    settings = env.settings(workspace)
+    hosts = _picked(env.select(arguments, workspace, settings), arguments.pick)
+    _check_columns(arguments.command, hosts)
+    session = env.session(settings, hosts)
+    fanout = fitting(settings.fanout, '-f', writer.say)
+    output = _host_output(arguments, hosts)
+    if settings.output_limit:
+        output = host_output.Limited(output, settings.output_limit * 1024)
+    if arguments.failed_to is not None:
+        _check_replaceable(arguments.failed_to)
+    return ExecPlan(arguments, workspace, hosts, session, fanout, output,
+                    _payload(arguments, stack))
+
+
+def _picked(hosts, pick):
+    if pick is None or pick >= len(hosts):
+        return hosts
+    return [hosts[rank] for rank in sorted(random.sample(range(len(hosts)), pick))]
 
 
 def _columns(host):
@@ -203,8 +269,7 @@ def _columns(host):
 
 
 def _filled(text, host, rank, quote):
-    """text with what stands for the host's own values replaced; a column that no host list knows is
-    left as it is."""
+    """text with the placeholders of --subst replaced; unknown columns are left unchanged."""
     columns = _columns(host)
 
     def value(match):
@@ -215,285 +280,218 @@ def _filled(text, host, rank, quote):
     return SUBSTITUTED.sub(value, text)
 
 
-def _check_columns(work, chosen):
-    """Raise UsageError when a column is asked for that some of the hosts have and others have not.
-    """
-    if not work.is_template:
+def _check_columns(command, hosts):
+    """Raise UsageError if --subst names a column that some of the hosts have and others do not."""
+    if not command.is_template:
         return
-    texts = (work.text,) + work.arguments
-    asked = {match.group(2) for text in texts for match in SUBSTITUTED.finditer(text)} - {None}
-    for column in sorted(asked):
-        without = [host.name for host in chosen if column not in _columns(host)]
-        if 0 < len(without) < len(chosen):
+    texts = (command.text,) + command.arguments
+    named = {match.group(2) for text in texts for match in SUBSTITUTED.finditer(text)} - {None}
+    for column in sorted(named):
+        without = [host.name for host in hosts if column not in _columns(host)]
+        if 0 < len(without) < len(hosts):
             raise UsageError('%%{%s}: %s has no such column' % (column, without[0]),
-                             'add %s=… to its line in host.list' % column)
+                             'add %s=VALUE to its line in host.list' % column)
 
 
-def _picked(chosen, pick):
-    if pick is None or pick >= len(chosen):
-        return chosen
-    return [chosen[rank] for rank in sorted(random.sample(range(len(chosen)), pick))]
+def _host_output(arguments, hosts):
+    """The HostOutput that the options ask for.  Raises UsageError."""
+    if arguments.json:
+        output = host_output.Json()
+    elif arguments.gather or arguments.diff:
+        output = host_output.Gathered(hosts, arguments.diff)
+    else:
+        has_label = len(hosts) > 1 and not arguments.no_label
+        output = host_output.Ordered(hosts, has_label, arguments.keep_order)
+    directories = {stream: directory for stream, directory in (
+        ('stdout', arguments.outdir), ('stderr', arguments.errdir)) if directory is not None}
+    if len(directories) == 2 and len(set(map(os.path.abspath, directories.values()))) == 1:
+        raise UsageError('--outdir and --errdir: the same directory',
+                         'use two directories, because each contains one file per host')
+    for directory in directories.values():
+        files.make_dir(directory)
+    return host_output.WithFiles(output, directories) if directories else output
 
 
-def _payload(parsed, stack):
-    """What is sent behind the command; lwt's own standard input is read to its end first, into a
-    file that stack removes.
+def _check_replaceable(path):
+    """Raise UsageError if the file of --failed-to cannot be written at the end."""
+    try:
+        files.check_replaceable(path)
+    except UsageError as error:
+        raise UsageError('--failed-to ' + error.message)
+
+
+def _payload(arguments, stack):
+    """What is sent with the command: script, standard input, and the password for sudo.
+
+    If lwt's own standard input is to be sent, it is read to its end first, into a temporary file.
     """
-    script = b''
-    if parsed.script is not None:
-        script = files.without_bom(files.read_bytes(parsed.script, MAX_SCRIPT))
-        if not script:
-            raise UsageError('%s: empty' % parsed.script)
-        script_checks.check_dos_ends(parsed.script, script)
-    takers = (['-w'] * ('-' in parsed.hosts or '^-' in parsed.hosts)
-              + ['--stdin'] * (parsed.stdin == '-'))
-    secret = _secret(takers) if parsed.sudo else None
-    if len(takers) > 1:
-        raise UsageError('%s: both would read standard input' % ' and '.join(takers))
-    if parsed.stdin is None:
+    script = _script(arguments.script)
+    readers = []
+    if '-' in arguments.hosts or '^-' in arguments.hosts:
+        readers.append('-w')
+    if arguments.stdin == '-':
+        readers.append('--stdin')
+    secret = _secret(readers) if arguments.sudo else None
+    if len(readers) > 1:
+        raise UsageError('%s: both read standard input' % ' and '.join(readers))
+    if arguments.stdin is None:
         return Payload(script, secret=secret)
-    path = parsed.stdin
-    if path == '-':
-        with files.local_errors('standard input'):
-            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix='lwt.'))
-            shutil.copyfileobj(sys.stdin.buffer, file)
-            file.flush()
-        path = file.name
+    path = _standard_input(stack) if arguments.stdin == '-' else arguments.stdin
     try:
         info = os.stat(path)
     except OSError as error:
         raise UsageError('%s: %s' % (path, error.strerror))
     if not stat.S_ISREG(info.st_mode) or not os.access(path, os.R_OK):
-        raise UsageError('%s: cannot be read as a file' % path)
+        raise UsageError('%s: not a readable regular file' % path)
     return Payload(script, path, info.st_size, secret)
 
 
-def _secret(takers):
-    """The password for sudo: asked for on the terminal; without one, the first line of standard
-    input; empty: none is needed.
+def _script(path):
+    """The content of the file of --script; b'' without that option."""
+    if path is None:
+        return b''
+    script = files.without_bom(files.read_bytes(path, MAX_SCRIPT))
+    if not script:
+        raise UsageError('%s: empty' % path)
+    script_checks.check_dos_ends(path, script)
+    return script
+
+
+def _standard_input(stack):
+    """Read standard input to its end; returns the path of a temporary file with its content."""
+    with files.local_errors('standard input'):
+        file = stack.enter_context(tempfile.NamedTemporaryFile(prefix='lwt.'))
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+    return file.name
+
+
+def _secret(readers):
+    """The password for sudo, from the terminal, or without a terminal from the first line of
+    standard input; b'' if sudo needs none.
+
+    readers: the options that read standard input.
     """
     try:
         os.close(os.open('/dev/tty', os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        if takers:
-            raise UsageError(
-                '--sudo: its password would be read from standard input, and so would %s'
-                % takers[0],
-                'run lwt on a terminal, or put the data into a file')
+        if readers:
+            raise UsageError('--sudo and %s: both read standard input' % readers[0],
+                             'run lwt on a terminal, or put the data into a file')
         return sys.stdin.buffer.readline().rstrip(b'\r\n')
     try:
-        return os.fsencode(
-            getpass.getpass('password for sudo on the hosts (empty: none is needed): '))
+        return os.fsencode(getpass.getpass('sudo password for the hosts (empty: none needed): '))
     except EOFError:
         return b''
 
 
-def _style(parsed, chosen):
-    label = len(chosen) > 1 and not parsed.no_label
-    if parsed.json:
-        style = host_output.Json()
-    elif parsed.gather or parsed.diff:
-        style = host_output.Gathered(chosen, parsed.diff)
-    else:
-        style = host_output.Ordered(chosen, label, parsed.keep_order)
-    if (parsed.outdir and parsed.errdir
-        and os.path.abspath(parsed.outdir) == os.path.abspath(parsed.errdir)):
-        raise UsageError('--outdir and --errdir: the same directory',
-                         'each host has one file in each of them')
-    directories = {'stdout': parsed.outdir, 'stderr': parsed.errdir}
-    wanted = {stream: directory
-              for stream, directory in directories.items() if directory is not None}
-    for directory in wanted.values():
-        files.make_dir(directory)
-    return host_output.WithFiles(style, wanted) if wanted else style
+# -- run -------------------------------------------------------------------------------------------
 
 
-def _check_folder(path):
-    """Raise UsageError when a file that is to be written in the end cannot be: better now than
-    then.
-    """
-    if path is not None:
-        try:
-            files.check_replaceable(path)
-        except UsageError as error:
-            raise UsageError('--failed-to ' + error.message)
+class _Execution:
+    """Starts the command on the hosts, in batches or as slots become free."""
 
-
-def _write_failed(path, chosen, verdicts):
-    if path is not None:
-        names = [host.name + '\n'
-                 for host in chosen if host not in verdicts or not verdicts[host].ok]
-        files.write_target(path, ''.join(names))
-
-
-class _Course:
-    """One run on many hosts: which are started when, how each went, and what is said of it on the
-    way and in the end.
-    """
-
-    def __init__(self, run, session, chosen, job, style, verbose):
+    def __init__(self, run, plan, report):
         self._run = run
-        self._session = session
-        self._chosen = chosen
-        self._job = job
-        self._style = style
-        self._verbose = verbose
-        self._out = writer.Output(run)
-        self._waiting = collections.deque(enumerate(chosen))
+        self._plan = plan
+        self._arguments = plan.arguments
+        self._report = report
+        self._waiting = collections.deque(enumerate(plan.hosts))
         self._started = 0
-        self._failed = 0
-        self._stopped = False           # by a failure or by a signal: nothing more is started
-        self._is_cancelled = False      # by a failure
-        self._progress = ProgressLine(job.parsed.progress)
-        self._out.share_terminal(self._progress)
-        self._timer = None
-        self._began = run.loop.time()
+        self._stopped = False           # start no more hosts, after a failure or a signal
+        self._is_cancelled = False      # the rest was cancelled because a host failed
         self._error = None              # the first LwtError of a flow: this machine is to blame
-        # Hosts where a process that was left behind holds the output.
-        self._held = set()
-        self.verdicts = {}              # Host -> Verdict
+        self._held = set()              # hosts where a background process holds the output
+        self.verdicts = report.verdicts
 
     def run(self):
-        """Run it on all hosts.  Raises Interrupted, LocalError."""
-        self._style.begin(self._out)
-        self._run.pool.on_cancel(self._stop)
-        self._run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._tell_running())
+        """Run the command on all hosts.  Raises Interrupted, LocalError."""
+        self._plan.output.begin(self._report.out)
+        self._run.pool.on_cancel(self._on_cancel)
         self._start_more()
-        if self._job.parsed.progress:
-            self._show_progress()
+        self._report.begin()
         try:
             self._run.run()
         finally:
-            self._progress.end()
-            self._style.end()
-            self._out.check()
-            self._sum_up()
+            self._report.end(self._error)
 
-    @property
-    def error_code(self):
-        """The exit code if this machine is to blame, else 0."""
-        return self._error.exit_code if self._error is not None else 0
-
-    def counting(self):
-        """The verdicts that the exit code is made of: without what was ended because of another's
-        failure.
-        """
-        return [verdict for verdict in self.verdicts.values()
-                if not (self._is_cancelled and verdict.kind == 'killed')]
-
-    # -- hosts -------------------------------------------------------------------------------------
+    def exit_code(self):
+        """The exit code of lwt.  Hosts that were cancelled because of another do not count."""
+        if self._error is not None:
+            return self._error.exit_code
+        verdicts = [verdict for verdict in self.verdicts.values()
+                    if not (self._is_cancelled and verdict.kind == 'killed')]
+        summarise = (exit_codes.largest_code if self._arguments.max_code
+                     else exit_codes.exit_code)
+        return summarise(verdicts)
 
     def _start_more(self):
-        """Start the next batch when the one before is done; without, as many as keep the pool busy
-        and the memory small.
+        """Start the next batch when the one before is done; without batches, keep a few flows ready
+        for the next free slots, and not a flow for each of many hosts.
         """
-        under_way = self._started - len(self.verdicts)
-        batch = self._job.parsed.batch
-        room = ((0 if under_way else batch) if batch
-                else self._session.settings.fanout + READY - under_way)
+        running = self._started - len(self.verdicts)
+        if self._arguments.batch:
+            room = 0 if running else self._arguments.batch
+        else:
+            room = self._plan.session.settings.fanout + READY - running
         for _ in range(min(room, len(self._waiting))):
             rank, host = self._waiting.popleft()
             self._started += 1
             self._run.pool.add(
-                self._on_host(host, rank), lambda report, host=host: self._done(host, report))
+                self._on_host(host, rank), lambda report, host=host: self._on_done(host, report))
 
     def _on_host(self, host, rank):
-        """Flow: all that is done on one host."""
-        text, arguments = self._job.work.at(host, rank)
-        take, settings = self._style.taker(host), self._session.settings
+        """Flow: run the command on one host; returns the Verdict."""
+        plan = self._plan
+        text, arguments = self._arguments.command.at(host, rank)
+        take, settings = plan.output.taker(host), plan.session.settings
 
         def attempt():
             return (yield from call.command(
-                self._session, host, text, arguments, take, timeout=settings.timeout,
-                stall=settings.idle,
-                payload=self._job.payload, on_held=lambda: self._held.add(host),
+                plan.session, host, text, arguments, take, timeout=settings.timeout,
+                stall=settings.idle, payload=plan.payload,
+                on_held=lambda: self._held.add(host),
                 unwanted=call.too_much(settings.output_limit)))
-        verdict = yield from flow.retry(attempt, _is_worth_another, self._job.parsed.retries + 1,
+        verdict = yield from flow.retry(attempt, _is_worth_retrying, self._arguments.retries + 1,
                                         RETRY_DELAY)
-        is_sudos = (self._job.parsed.sudo and verdict.ran == 'no'
-                    and verdict.reason.startswith('sudo: '))
-        return verdict._replace(kind='sudo') if is_sudos else verdict
+        is_sudo_failure = (self._arguments.sudo and verdict.ran == 'no'
+                           and verdict.reason.startswith('sudo: '))
+        return verdict._replace(kind='sudo') if is_sudo_failure else verdict
 
-    def _done(self, host, report):
-        if isinstance(report, LwtError) and not isinstance(report, Cancelled):
+    def _on_done(self, host, report):
+        """A flow has ended.  report: a Verdict, or the LwtError that ended the flow."""
+        if isinstance(report, Cancelled):
+            verdict = NOT_STARTED
+        elif isinstance(report, LwtError):
             self._error = self._error or report
             verdict = Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
+        elif self._is_cancelled and report.kind == 'killed':
+            verdict = report._replace(reason='cancelled because another host failed')
         else:
-            verdict = NOT_STARTED if isinstance(report, LwtError) else report
-        if self._is_cancelled and verdict.kind == 'killed':
-            verdict = verdict._replace(reason='cancelled because another host failed')
-        self.verdicts[host] = verdict
+            verdict = report
         warning = exit_codes.OUTPUT_HELD if host in self._held else ''
-        self._style.done(host, verdict, warning)
-        self._tell(host, verdict)
-        if warning:
-            self._out.say('%s: %s' % (host.name, warning))
-        if not verdict.ok:
-            self._failed += 1
-            if self._job.parsed.fail_fast and not self._stopped:
-                self._fail_fast()
+        self._report.host_done(host, verdict, warning, is_stopped=self._stopped)
+        if self._arguments.fail_fast and not verdict.ok and not self._stopped:
+            self._fail_fast()
         if not self._stopped:
             self._start_more()
         if self._started == len(self.verdicts):
-            self._all_done()
-
-    def _all_done(self):
-        for _rank, host in self._waiting:
-            self.verdicts[host] = NOT_STARTED
-            self._style.done(host, NOT_STARTED, '')
-        if self._timer is not None:
-            self._timer.cancel()
+            self._report.all_done(host for _rank, host in self._waiting)
 
     def _fail_fast(self):
-        if self._job.parsed.batch:
-            self._stop()                # what runs is of the same batch, and goes on
-        else:
-            self._is_cancelled = self._stopped = True
+        self._stopped = True
+        if not self._arguments.batch:   # what runs is of the same batch, and is not cancelled
+            self._is_cancelled = True
             self._run.pool.cancel()
 
-    def _stop(self):
+    def _on_cancel(self):
         self._stopped = True
-
-    # -- what is said ------------------------------------------------------------------------------
-
-    def _tell(self, host, verdict):
-        if (not self._style.says_failures or verdict.kind == exit_codes.SKIPPED
-            or (verdict.ok and not self._verbose)):
-            return
-        if self._stopped and verdict.kind == 'killed' and len(self._chosen) > 1:
-            return                      # the summary names them
-        if verdict.ok or self._failed < LINES_SHOWN:
-            self._out.say('%s: %s' % (host.name, verdict.reason or 'ok'))
-        elif self._failed == LINES_SHOWN:
-            self._out.say('more hosts fail; all of them are named at the end')
-
-    def _sum_up(self):
-        if self._error is not None and self._error.hint:
-            self._out.say('hint: ' + self._error.hint)
-        if len(self._chosen) > 1 and self._style.says_failures:
-            for line in exit_codes.summary(
-                    {host.name: verdict for host, verdict in self.verdicts.items()}):
-                writer.say(line)
-
-    def _state(self):
-        done, total = len(self.verdicts), len(self._chosen)
-        seconds = self._run.loop.time() - self._began
-        eta = ', about %s left' % units.duration(seconds / done * (total - done)) if done else ''
-        return ('%d of %d done, %d running, %d failed%s'
-                % (done, total, self._run.pool.running, self._failed, eta))
-
-    def _show_progress(self):
-        self._progress.show(self._state())
-        self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
-
-    def _tell_running(self):
-        self._out.say(self._state())
-        for name, age in self._run.pool.ages:
-            self._out.say('%s: for %s' % (name, units.duration(age)))
+        if not self._is_cancelled:
+            self._report.interrupted()
 
 
-def _is_worth_another(verdict):
-    """Is it certain that nothing ran, and may the host answer next time?  (A login that was refused
-    will be again.)
+def _is_worth_retrying(verdict):
+    """Whether nothing ran, and the host may answer next time; a refused login will be refused
+    again.
     """
     return verdict.ran == 'no' and verdict.kind in ('refused', 'timeout', 'dns')

@@ -1,27 +1,26 @@
-"""The exit code of a run on many hosts, and the lines that summarise its failures."""
+"""The exit code of a run on several hosts, and the summary of its failures."""
 
 import collections
+import re
 
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
 from lwt.workspace import nodeset
 
-# The class of a host where nothing was started, because the run was stopped before.
+# The class of a host where nothing was started, because the run was stopped early.
 SKIPPED = 'skipped'
-UNREACHABLE = 255           # the code of a host that was never reached, beside its class
 OUTPUT_HELD = 'a background process still holds the output; what it prints from now on is not shown'
-REASONS_SHOWN = 3           # of a class in the summary
+REASONS_SHOWN = 8           # in the summary; the other hosts are in one group
 # Classes that do not make a host unreachable.
 ANSWERED = frozenset({'failed', 'sudo', SKIPPED})
 
 
 def exit_code(verdicts):
-    """0 all well, 1 a command failed, 3 a host unreachable, a time-out or an unknown end (which
-    wins).
+    """0: every host succeeded; 1: a command failed; 3: a host was unreachable, a timeout or an
+    unknown end.  The largest one wins, and 2 means that existing files were not overwritten.
     """
     kinds = {verdict.kind for verdict in verdicts} - {'ok'}
     if kinds - ANSWERED:
         return EXIT_UNREACHABLE
-    # It would have overwritten.
     if any(verdict.code == EXIT_USAGE and verdict.ran == 'no' for verdict in verdicts):
         return EXIT_USAGE
     return EXIT_FAILED if kinds else 0
@@ -32,23 +31,39 @@ def largest_code(verdicts):
     return max([verdict.code for verdict in verdicts], default=0)
 
 
-def summary(verdicts):
-    """A line for each class of failure, the largest first: how many hosts, which, and why.
+def summary(verdicts, shown):
+    """The lines that summarise a run on several hosts.
 
-    verdicts: {host's name: Verdict}.
+    verdicts: {name of a host: Verdict}.  shown: how many failures have a message already; a single
+    failure that has one is not repeated.
     """
-    classes = collections.defaultdict(dict)
+    by_reason = collections.defaultdict(list)
+    skipped = []
     for name, verdict in verdicts.items():
-        if not verdict.ok:
-            cut_off = verdict.kind == 'timeout' and verdict.code == UNREACHABLE
-            classes['timeout, not reached' if cut_off else verdict.kind][name] = verdict.reason
-    return [_class_line(kind, reasons)
-            for kind, reasons in sorted(classes.items(), key=lambda item: -len(item[1]))]
+        if verdict.kind == SKIPPED:
+            skipped.append(name)
+        elif not verdict.ok:
+            by_reason[_short_reason(verdict)].append(name)
+    failed = sum(map(len, by_reason.values()))
+    if failed > min(1, shown):
+        yield '%d of %d hosts failed: %s' % (failed, len(verdicts), _groups(by_reason))
+    if skipped:
+        yield '%d of %d hosts not started: %s' % (
+            len(skipped), len(verdicts), nodeset.fold(skipped))
 
 
-def _class_line(kind, reasons):
-    common = [reason for reason, _count in collections.Counter(reasons.values()).most_common()]
-    more = '; …' if len(common) > REASONS_SHOWN else ''
-    return '%s: %d host%s: %s: %s%s' % (
-        kind, len(reasons), 's' * (len(reasons) > 1), nodeset.fold(reasons),
-        '; '.join(common[:REASONS_SHOWN]), more)
+def _short_reason(verdict):
+    """The reason of a failure; of an unreachable host, without the word."""
+    found = re.fullmatch(r'unreachable \((.*)\)', verdict.reason)
+    return found.group(1) if found else verdict.reason
+
+
+def _groups(by_reason):
+    """The failed hosts, folded, with their reasons: `h[1-3] (connection refused), h7 (killed)`."""
+    largest = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    groups = ['%s (%s)' % (nodeset.fold(names), reason)
+              for reason, names in largest[:REASONS_SHOWN]]
+    others = [name for _reason, names in largest[REASONS_SHOWN:] for name in names]
+    if others:
+        groups.append('%s (other reasons)' % nodeset.fold(others))
+    return ', '.join(groups)

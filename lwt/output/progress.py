@@ -10,6 +10,7 @@ from lwt.output import units, writer
 
 BAR_WIDTH = 20                  # characters between the brackets of a bar
 SHORTEST = 0.4                  # seconds after which a rate means something
+STOP_NOTICE_AFTER = 1.0         # seconds
 
 
 class Progress(NamedTuple):
@@ -76,7 +77,7 @@ class ProgressLine:
     """
 
     def __init__(self, wanted, every=10.0, clock=time.monotonic):
-        self._wanted = wanted
+        self.is_wanted = wanted
         self._is_tty = os.isatty(2)
         self._every = every
         self._clock = clock
@@ -87,10 +88,10 @@ class ProgressLine:
 
     def show(self, text):
         """Replace the line, or print another one when it is time."""
-        if self._wanted and self._is_tty:
+        if self.is_wanted and self._is_tty:
             self._text = text
             self.come_back()
-        elif self._wanted and self._clock() >= self._next:
+        elif self.is_wanted and self._clock() >= self._next:
             self._next = self._clock() + self._every
             writer.put_error(writer.message(text))
 
@@ -121,3 +122,34 @@ class ProgressLine:
         """Remove the line for good."""
         self.clear()
         self._text = ''
+
+
+class StopNotice:
+    """Says what a run waits for that was interrupted and does not end within a second.
+
+    say: prints a message.  noun: what is stopped, in the singular: host, job.
+    """
+
+    def __init__(self, run, say, noun):
+        self._run = run
+        self._say = say
+        self._noun = noun
+        self._timer = None
+
+    def start(self):
+        """The run was interrupted."""
+        if self._timer is None and self._run.pool.running:
+            self._timer = self._run.loop.call_later(STOP_NOTICE_AFTER, self._tell)
+
+    def _tell(self):
+        self._timer = None
+        count = self._run.pool.running
+        if count:
+            plural = 's' if count > 1 else ''
+            self._say('stopping %d %s%s; ^C again kills at once' % (count, self._noun, plural))
+
+    def end(self):
+        """Nothing is running any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
