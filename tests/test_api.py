@@ -122,7 +122,7 @@ class Program(ProgramTestCase):
                                        'sleep 1; exit 4', 'exit 5')
         self.assertEqual(code, 3, err)
         self.assertNotIn('Traceback', err)
-        self.assertIn('2 it ended, but its exit status is not known', err)
+        self.assertIn('2 exit status unknown', err)
         with open(self.path('log')) as file:
             rows = sorted(line.split('\t')[6:9] for line in file if line[0].isdigit())
         self.assertEqual(rows, [['-1', '0', 'sleep 1\n'], ['-1', '0', 'sleep 1; exit 4\n'],

@@ -56,7 +56,7 @@ class Multi(ProgramTestCase):
         out, err = popen.communicate(timeout=30)
         os.close(ours)
         self.assertEqual((popen.returncode, out), (0, b'a\n'))
-        self.assertIn(b'command lines are read from the terminal', err)
+        self.assertIn(b'reading command lines from the terminal', err)
 
     def test_L_6_codes_are_told_by_line(self):
         done = self.lwt('multi', '-j', '1',
@@ -353,8 +353,8 @@ class Shown(ProgramTestCase):
         self.assertEqual(popen.stdout.readline(), b'a\n')
         popen.send_signal(signal.SIGUSR1)
         lines = [popen.stderr.readline().decode() for _ in range(2)]
-        self.assertEqual(lines[0], 'lwt: 1 done, 1 running\n')
-        self.assertRegex(lines[1], r'^lwt: job 1: running [0-9.]+ s: exec sleep 61\n')
+        self.assertRegex(lines[0], r'^lwt: 1 done, 1 running(, [0-9.]+/s)?\n$')
+        self.assertRegex(lines[1], r'^lwt: job 1: running for [0-9.]+ s: exec sleep 61\n')
         popen.terminate()
         popen.communicate(timeout=30)
 
@@ -366,9 +366,37 @@ class Shown(ProgramTestCase):
         os.close(theirs)
         said = os.read(ours, 65536).decode()
         os.close(ours)
-        self.assertIn(' running, ', said)
-        self.assertIn('ETA', said)
-        self.assertNotIn('\n', said)
+        shown, _newline, rest = said.partition('\n')
+        self.assertRegex(shown, r'\r\[#+-+\]  \d\d%  \d+ of 12 done, 2 running, ')
+        self.assertIn('ETA', shown)
+        self.assertRegex(shown, r'\rlwt: 12 done in [0-9.]+ s\r$')
+        self.assertEqual(rest, '')
+
+    def test_progress_elsewhere_ends_with_a_summary_that_counts_what_was_done_before(self):
+        words = ('multi', '--progress', '-j', '1', '--joblog', 'log', '--resume', 'exit {}', ':::')
+        done = self.lwt(*words, '0', '1')
+        self.assertEqual(done.code, 1)
+        self.assertRegex(done.err.splitlines()[-1],
+                         r'^lwt: 2 done in [0-9.]+ s, 1 failed: 1 exit code 1$')
+        done = self.lwt(*words, '0', '1', '2')
+        self.assertEqual(done.code, 1)
+        self.assertRegex(done.err.splitlines()[-1], r'^lwt: 1 done in [0-9.]+ s, 2 already done '
+                                                    r'\(job log\), 1 failed: 1 exit code 2$')
+        done = self.lwt(*words, '0', '1', '2')
+        self.assertRegex(done.err, r'^lwt: 0 done in [0-9.]+ s, 3 already done \(job log\)\n$')
+
+    def test_an_interrupt_says_what_it_waits_for_and_a_second_one_kills(self):
+        popen = self.start('multi', '-j', '2', '--grace', '60', ':::',
+                           *['trap "" TERM; while :; do sleep 9971; done'] * 2, 'true')
+        self.assertTrue(wait_for(
+            lambda: list(marked(self.mark).values()).count('sleep 9971') == 2))
+        popen.send_signal(signal.SIGINT)
+        self.assertEqual(popen.stderr.readline(),
+                         b'lwt: stopping 2 jobs; ^C again kills at once\n')
+        popen.send_signal(signal.SIGINT)
+        _out, err = popen.communicate(timeout=30)
+        self.assertEqual((popen.returncode, err.splitlines()[-1]),
+                         (130, b'lwt: interrupted: 0 done, 2 stopped, 1 not started'))
 
 
 class Ends(ProgramTestCase):
@@ -405,8 +433,8 @@ class Ends(ProgramTestCase):
                                 ':::', *lines)
                 self.assertEqual(done.code, code, done)
                 self.assertRegex(done.err,
-                                 r'halted: \d+ done( \(\d+ failed\))?, \d+ ended before their '
-                                 r'time, \d+ not run')
+                                 r'halted: \d+ done( \(\d+ failed\))?, \d+ stopped, '
+                                 r'\d+ not started')
 
     def test_a_percentage_is_of_all_jobs_wherever_they_come_from(self):
         lines = ['1', '0', '1', '1', '0', '0', '0', '0']
@@ -414,7 +442,7 @@ class Ends(ProgramTestCase):
             with self.subTest(words=words):
                 done = self.lwt('multi', '-j', '1', '--halt', 'now,fail=30%', 'exit {}', *words,
                                 stdin=stdin)
-                self.assertIn('halted: 4 done (3 failed), 0 ended before their time, 4 not run',
+                self.assertIn('halted: 4 done (3 failed), 0 stopped, 4 not started',
                               done.err)
         self.write('list', '\n'.join(lines))
         done = self.lwt('multi', '-j', '1', '--halt', 'soon,done=50%', 'exit {}', '::::', 'list')
@@ -424,8 +452,7 @@ class Ends(ProgramTestCase):
         done = self.lwt('multi', '-j', '1', '--halt', 'now,success=1', 'exit {}', ':::', '1', '0',
                         '1')
         self.assertEqual((done.code, done.err.splitlines()[-1]),
-                         (0, 'lwt: halted: 2 done (1 failed), 0 ended before their time, 1 not '
-                             'run'))
+                         (0, 'lwt: halted: 2 done (1 failed), 0 stopped, 1 not started'))
 
     def test_delay_load_and_memory(self):
         self.lwt('multi', '-j', '4', '--delay', '0.2', '--joblog', 'log', 'true', ':::', '1', '2',
@@ -551,8 +578,8 @@ class Faults(ProgramTestCase):
         popen = self.start('multi', '-k', stdin=subprocess.PIPE)
         out, err = popen.communicate(lines, 60)
         self.assertEqual((popen.returncode, out), (2, b'a\n\xff\nb\n'))
-        self.assertIn(b'job 2: too long: a command can have 131071 bytes', err)
-        self.assertIn(b'job 3: a NUL byte', err)
+        self.assertIn(b'job 2: command too long (limit 131071 bytes)', err)
+        self.assertIn(b'job 3: command contains a NUL byte', err)
 
     def test_L_2_carriage_returns_are_kept_unless_asked_for(self):
         self.assertEqual(self.lwt('multi', 'printf "%s."', stdin=b'a\r\n').out, 'a\r.')

@@ -72,7 +72,7 @@ class WrongUse(ProgramTestCase):
 
     def test_C_5_a_nul_byte_in_a_line_is_named_and_the_others_run(self):
         done = self.lwt('multi', stdin=b'echo one\necho \0two\necho three\n')
-        self.assert_refused(done, 2, 'job 2: a NUL byte')
+        self.assert_refused(done, 2, 'job 2: command contains a NUL byte')
         self.assertEqual(sorted(done.out.split()), ['one', 'three'])
 
     def test_C_6_bytes_that_are_no_text_come_through_in_the_c_locale(self):

@@ -102,6 +102,11 @@ class _Trial(NamedTuple):
     ended: Optional[JobResult] = None
 
 
+def own_output(_job, output):
+    """The Sink of a job whose output is only printed: its CommandOutput."""
+    return output
+
+
 class Executor:
     """One run of jobs.
 
@@ -111,7 +116,7 @@ class Executor:
     """
 
     def __init__(self, run, plan, ordering, environ, source, on_end,
-                 sink_of=lambda _job, output: output):
+                 sink_of=own_output):
         self._run = run
         self._plan = plan
         self._ordering = ordering
@@ -378,7 +383,7 @@ def _kind(result, age):
     if result.status == 'unspawnable':
         return 'failed', 'cannot be run (%s)' % result.stderr.decode('utf-8', 'replace')
     if result.status == 'unknown':
-        return 'lost', 'it ended, but its exit status is not known'
+        return 'lost', 'exit status unknown'
     return (('requeued', 'made room for others') if result.status == 'memory'
             else ('stopped', 'interrupted'))
 

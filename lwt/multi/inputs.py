@@ -244,9 +244,9 @@ class Input:
 
 def _problem(text):
     if b'\0' in text:
-        return 'a NUL byte cannot be in a command'
+        return 'command contains a NUL byte'
     if len(text) > MAX_LINE:
-        return 'too long: a command can have %d bytes' % MAX_LINE
+        return 'command too long (limit %d bytes)' % MAX_LINE
     return ''
 
 

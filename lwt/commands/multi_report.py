@@ -1,0 +1,146 @@
+"""What lwt multi prints about a run: messages, progress and summary; not the output of the jobs."""
+
+import collections
+import signal
+
+from lwt.commands import exit_codes
+from lwt.errors import printable_text
+from lwt.multi import executor
+from lwt.output import units, writer
+from lwt.output.progress import Progress, ProgressLine, StopNotice
+
+PROGRESS_EVERY = 0.5            # seconds
+MESSAGES_SHOWN = 10             # failures that get a message of their own
+REASONS = 8                     # reasons of failures in the summary
+MAX_COMMAND = 60                # characters of a command in a message
+ALREADY_DONE = 'already done (job log)'
+
+
+class MultiReport:
+    """Prints the messages and the progress of a run.  out: the writer.Output of the run."""
+
+    def __init__(self, run, plan, source, records, env):
+        self._run = run
+        self._source = source
+        self._records = records
+        self._env = env
+        self._is_wanted = plan.arguments.progress and not plan.arguments.dry_run
+        self._reasons = collections.Counter()
+        self._shown = 0                 # failures that may have a message
+        self._began = run.loop.time()
+        self._timer = None
+        self._executor = None           # set by begin()
+        self.out = writer.Output(run)
+        self.out.trust()
+        self._line = ProgressLine(self._is_wanted)
+        self.out.share_terminal(self._line)
+        self._stop_notice = StopNotice(run, self.out.say, 'job')
+
+    def begin(self, executor):
+        """The run begins.  executor: its executor.Executor."""
+        self._executor = executor
+        self._run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._list_running())
+        self._run.on_quit(self._list_running)
+        if self._is_wanted:
+            self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
+
+    def job_done(self, ended):
+        """A job is done.  ended: its executor.JobResult."""
+        if ended.kind in executor.FAILURES:
+            reason = 'timed out' if ended.kind == 'timeout' else ended.reason
+            self._reasons[reason] += 1
+            self._tell_failure(ended, reason)
+        if ended.is_cut:
+            self.out.say('job %d: %s: %s' % (ended.job.number, exit_codes.OUTPUT_HELD,
+                                             printable_text(ended.command, MAX_COMMAND)))
+
+    def _tell_failure(self, ended, reason):
+        is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS
+        if self._shown < MESSAGES_SHOWN or is_new or self._env.verbose:
+            attempts = ' (%d attempts)' % ended.attempts if ended.attempts > 1 else ''
+            self.out.say('job %d: %s%s: %s' % (ended.job.number, ended.reason, attempts,
+                                               printable_text(ended.command, MAX_COMMAND)))
+        self._shown += 1
+
+    def stopping(self, is_halted):
+        """No more jobs are started, because of a signal or (is_halted) of --halt."""
+        self._end_progress()
+        if not is_halted:
+            self._stop_notice.start()
+
+    def all_done(self):
+        """No job is running or waiting any more."""
+        self._end_progress()
+        self._stop_notice.end()
+
+    def _end_progress(self):
+        self._line.end()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def end(self, why):
+        """The run is over.  why: 'interrupted', 'halted', or '' if all jobs were run."""
+        bad = self._source.bad
+        for number, problem in bad[:MESSAGES_SHOWN]:
+            self.out.say('job %d: %s' % (number, problem))
+        failed, total = self._failed(), self._done()
+        if why:
+            self.out.say('%s: %d done%s, %d stopped, %s not started' % (
+                why, total, ' (%d failed)' % failed if failed else '',
+                self._executor.counts['stopped'], self._not_started()))
+        elif self._is_wanted:
+            self.out.say(', '.join(self._closing()))
+        elif failed and total > 1 and not self._env.quiet:
+            self.out.say('%d of %d failed%s' % (failed, total, self._reasons_text()))
+        self._run.loop.run()            # the messages may wait for a slow reader
+
+    def _closing(self):
+        """The parts of the closing line of --progress."""
+        elapsed = self._run.loop.time() - self._began
+        yield '%d done in %s' % (self._done(), units.duration(elapsed))
+        if self._skipped():
+            yield '%d %s' % (self._skipped(), ALREADY_DONE)
+        if self._failed():
+            yield '%d failed%s' % (self._failed(), self._reasons_text())
+
+    def _reasons_text(self):
+        common = sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+        reasons = ['%d %s' % (count, reason) for reason, count in common]
+        reasons += ['…'] * (len(self._reasons) > REASONS)
+        return ': ' + ', '.join(reasons) if reasons else ''
+
+    def _not_started(self):
+        """How many jobs were not started; 'the rest' if the length of the input is unknown."""
+        left = self._executor.not_run
+        if left is None:
+            return 'the rest'
+        return '%d' % (left + self._executor.counts['not run'])
+
+    def _failed(self):
+        return self._executor.failed + len(self._source.bad)
+
+    def _done(self):
+        return self._failed() + self._executor.counts['ok']
+
+    def _skipped(self):
+        return 0 if self._records is None else self._records.skipped
+
+    def _progress(self):
+        total = self._source.total()
+        counts = ((len(self._executor.running), 'running'), (self._failed(), 'failed'),
+                  (self._skipped(), ALREADY_DONE))
+        return Progress(self._done(), total and total - self._skipped(),
+                        self._run.loop.time() - self._began, counts)
+
+    def _show_progress(self):
+        self._line.show_progress(self._progress())
+        self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
+
+    def _list_running(self):
+        running = list(self._executor.running.values())
+        now = self._run.loop.time()
+        self.out.say(self._progress().text())
+        for job, began in running:
+            self.out.say('job %d: running for %s: %s' % (
+                job.number, units.duration(now - began), printable_text(job.text(1), MAX_COMMAND)))
