@@ -1,9 +1,8 @@
-"""Command lines that need no shell: executed directly, they mean the same and cost one process
-less.
+"""Finds command lines that can be executed without a shell, which saves one process.
 
-A line is plain if it is one program with words that no shell would change, and the program is
-neither a word of the shell's own nor built into it.  `true` and `false` are, but alone they are the
-same.  Pure but for the look-up of programs in PATH.
+Such a line is the name of a program and words that no shell would change.  The program is neither a
+reserved word nor built into a shell; `true` and `false` are built in, but without arguments the
+programs do the same.
 """
 
 import os
@@ -28,21 +27,19 @@ _SAME_ALONE = {name: (b'/bin/' + name, b'/usr/bin/' + name) for name in (b'true'
 
 
 class Programs:
-    """Finds programs as the shell does, and remembers those that it found."""
+    """Finds programs as the shell does, and remembers them."""
 
     def __init__(self, environ):
-        """environ: the environment; with functions of bash in it, nothing is plain, for they come
-        before programs.
+        """environ: the environment.  If it contains functions of bash, every line needs a shell,
+        because functions take precedence over programs.
         """
         self._directories = [os.fsencode(directory or '.')
                              for directory in environ.get('PATH', os.defpath).split(os.pathsep)]
         self._has_functions = any(name.startswith('BASH_FUNC_') for name in environ)
         self._found = {}
 
-    def plain(self, line):
-        """(the file to execute, the words) of a plain line of bytes; None for one that the shell is
-        to run.
-        """
+    def without_shell(self, line):
+        """(file to execute, words) for a line of bytes; None if the line needs a shell."""
         if self._has_functions or not _LINE.fullmatch(line):
             return None
         words = tuple(line.split())
@@ -59,7 +56,7 @@ class Programs:
             places = (os.path.join(directory, name) for directory in self._directories)
             path = next(filter(_is_program, places), None)
             if path is None:
-                return None             # it may come later
+                return None             # not remembered: it may be installed later
             self._found[name] = path
         return self._found[name]
 

@@ -24,19 +24,19 @@ from lwt.proc import Command
 from lwt.remote import events
 
 BACKOFF = (0.5, 30.0)           # seconds: before the first retry, and the longest wait
-LOOK_AGAIN = 1.0                # seconds between two looks at the load and at free memory
-SAMPLE = 1001                   # run times of successes that the median is taken of
-SHORTEST = 0.01                 # seconds between two looks at the ages of jobs
+LOOK_AGAIN = 1.0                # seconds between two checks of load and free memory
+SAMPLE = 1001                   # the median is that of so many run times of successful jobs
+SHORTEST = 0.01                 # seconds between two checks of the ages of jobs
 # Jobs that are done and wait for their turn to be printed; with more, no new job is started.
 MOST_WAITING = 4096
-ENOUGH = 3                      # successes before a median means something
-# Kinds of ends; lost: it ended, and nobody knows how.
+ENOUGH = 3                      # successful jobs that a median needs
+# Kinds of failures; lost: the exit status is unknown.
 FAILURES = ('failed', 'timeout', 'lost')
 
 
 class Job(NamedTuple):
-    """A command to run.  text(slot): the command line as bytes.  label: goes before its lines, with
-    --tag.
+    """A command to run.  text: a function that returns the command line as bytes for a slot number.
+    label: printed before each line of output (--tag).
     """
 
     number: int
@@ -45,8 +45,10 @@ class Job(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """When to stop early: 'now' (end what runs) or 'soon' (let it end), after so many of an
-    outcome, or percent of all.
+    """When to stop early.
+
+    when: 'now' (kill running jobs), 'soon' (let them finish) or 'never'.  outcome: 'fail',
+    'success' or 'done'.  count: how many jobs with that outcome; is_percent: percent of all jobs.
     """
 
     when: str = 'never'
@@ -56,8 +58,11 @@ class Halt(NamedTuple):
 
 
 class ExecutorOptions(NamedTuple):
-    """How to run jobs.  Times are seconds, 0 means none; median_percent: a time-out by the median
-    run time of successes.
+    """How to run jobs.  Times are in seconds, 0 means no limit.
+
+    jobs: number of parallel jobs.  median_percent: timeout in percent of the median run time of
+    successful jobs.  load: start no job at this load.  memfree: start no job while less memory is
+    free, in bytes.
     """
 
     jobs: int
@@ -73,11 +78,12 @@ class ExecutorOptions(NamedTuple):
 
 
 class JobResult(NamedTuple):
-    """What became of a job.  kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or a halt),
-    'requeued' (for memory).
+    """How a job ended.
 
-    code, signum: as a job log has them, -1 for what was ended.  started: seconds since 1970.
-    reason: for people. is_cut: somebody still held its output when it was done.
+    kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or --halt) or 'requeued' (killed because
+    memory was short).  code, signum: as in the job log; -1 if lwt killed the job.  started: seconds
+    since 1970.  runtime: seconds.  received: bytes of standard output.  is_cut: a background
+    process still held the output.
     """
 
     job: Job
@@ -94,7 +100,7 @@ class JobResult(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """An attempt at a job, from 1, and what the one before came to."""
+    """An attempt at a job.  number: from 1.  ended: the result of the attempt before, or None."""
 
     job: Job
     output: object
@@ -126,27 +132,27 @@ class Executor:
         self._sink_of = sink_of
         self._programs = direct.Programs(environ)
         self._slots = list(range(1, plan.jobs + 1))
-        self._active = 0                # jobs that were admitted and wait for no retry
-        self._again = collections.deque()       # _Trials to be started anew, before new ones
-        self._next = None               # a job that waits for the gates
-        self._looking = None            # the timer of a gate that is shut
+        self._active = 0                # jobs that run or wait in the pool
+        self._again = collections.deque()       # _Trials to start again, before new jobs
+        self._next = None               # a job that waits for --delay, --load or --memfree
+        self._looking = None            # the timer for the next check of these
         self._last_start = None
         self._resting = 0               # jobs that wait before another attempt
-        self.on_over = lambda: None     # called when nothing is left to be run
+        self.on_over = lambda: None     # called when no job is running or waiting
         self._age_timer = None
         self._memory_timer = None
         self._runtimes = collections.deque(maxlen=SAMPLE)
         self.running = collections.OrderedDict()        # CommandOutput -> (Job, time of its start)
         self.counts = collections.Counter()     # kind -> jobs
-        # Jobs that were left when it was closed; None where nobody knows.
+        # Jobs that were left at close(); None if their number is unknown.
         self.not_run = 0
         self.halted = False
-        self.closed = False             # nothing more is admitted
+        self.closed = False             # no more jobs are started
 
-    # -- admission ---------------------------------------------------------------------------------
+    # -- starting jobs -----------------------------------------------------------------------------
 
     def more(self):
-        """Admit what there is room for."""
+        """Start as many jobs as there is room for."""
         while self._has_room() and self._looking is None:
             if not self._again and self._next is None and not self.closed:
                 self._next = self._source.take()
@@ -181,7 +187,7 @@ class Executor:
         self._run.pool.add(self._attempt(trial), lambda report: self._report(trial, report))
 
     def close(self):
-        """Admit nothing more; what waits for another attempt has had its last."""
+        """Start no more jobs.  For jobs that wait for another attempt, the last result counts."""
         if self.closed:
             return
         self.closed = True
@@ -201,7 +207,7 @@ class Executor:
         self.more()
 
     def _gate(self):
-        """Seconds until the gates are to be looked at again; 0 when they are open."""
+        """Seconds until --delay, --load and --memfree are checked again; 0 if a job may start."""
         plan = self._plan
         if plan.delay and self._last_start is not None:
             wait = self._last_start + plan.delay - self._run.loop.time()
@@ -215,8 +221,8 @@ class Executor:
         return 0
 
     def _watch_memory(self):
-        """While jobs run, see to it that the youngest makes room when memory is short: it has the
-        least to lose.
+        """While jobs run, check free memory.  If it is short, the youngest job is killed and run
+        again later, because it has done the least work.
         """
         if self._plan.memfree and self._memory_timer is None:
             self._memory_timer = self._run.loop.call_later(LOOK_AGAIN, self._check_memory)
@@ -237,7 +243,7 @@ class Executor:
         made = []
         result = yield Later(lambda: self._command(trial, made))
         if result.status == 'unspawnable' and result.command.executable is not None:
-            # It knows better.
+            # The file cannot be executed directly; the shell knows what to do or to say.
             result = yield result.command._replace(executable=None, argv=self._shell(made[0][1]))
         slot, text, began = made[0]
         if slot <= self._plan.jobs:
@@ -252,7 +258,8 @@ class Executor:
                          result.incomplete)
 
     def _command(self, trial, made):
-        # (one over: see _has_room)
+        """The Command of an attempt.  made: a list that gets (slot, command line, start time)."""
+        # There is one slot more than jobs: see _has_room.
         slot = heapq.heappop(self._slots) if self._slots else self._plan.jobs + 1
         text = trial.job.text(slot)
         began = self._run.loop.time()
@@ -265,7 +272,7 @@ class Executor:
         number, place = b'%d' % trial.job.number, b'%d' % slot
         variables = {b'LWT_SEQ': number, b'PARALLEL_SEQ': number, b'LWT_SLOT': place,
                      b'PARALLEL_JOBSLOT': place}
-        found = None if self._plan.nice else self._programs.plain(text)
+        found = None if self._plan.nice else self._programs.without_shell(text)
         path, argv = found or (None, self._shell(text))
         return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout,
                        grace=self._plan.grace,
@@ -277,7 +284,7 @@ class Executor:
 
     def _report(self, trial, report):
         self._active -= 1
-        if isinstance(report, LwtError):            # cancelled before it began
+        if isinstance(report, LwtError):            # cancelled before it was started
             self.counts['not run'] += 1
             self._ordering.done(trial.output)
         elif self.closed:
@@ -324,19 +331,19 @@ class Executor:
 
     @property
     def failed(self):
-        """How many jobs ended, and not well."""
+        """The number of jobs that failed."""
         return sum(self.counts[kind] for kind in FAILURES)
 
     # -- run times ---------------------------------------------------------------------------------
 
     @property
     def median(self):
-        """The median run time of successes, in seconds; None as long as there are too few."""
+        """The median run time of successful jobs in seconds; None if there are too few."""
         return (sorted(self._runtimes)[len(self._runtimes) // 2] if len(self._runtimes) >= ENOUGH
                 else None)
 
     def _watch_ages(self):
-        """See to it that the oldest job is looked at when it will be too old."""
+        """Check the ages of jobs when the oldest one reaches the limit."""
         if (self._plan.median_percent and self._age_timer is None and self.running
             and len(self._runtimes) >= ENOUGH):
             limit = self._age_limit()
@@ -357,23 +364,23 @@ class Executor:
 
 
 def _final(ended):
-    """What becomes of a job that is not run again; one that made room for others was not done."""
+    """The result of a job that will not be run again, though it was requeued."""
     return ended._replace(kind='stopped') if ended.kind == 'requeued' else ended
 
 
 def _pause(seconds):
-    """Flow: nothing, for so long."""
+    """Flow: wait."""
     yield Sleep(seconds)
 
 
 def backoff(attempt):
-    """Seconds to wait after an attempt (from 1) that failed: doubling, with jitter."""
-    import random                       # here, for it takes long and few commands fail
+    """Seconds to wait after failed attempt number `attempt` (from 1): doubling, with jitter."""
+    import random                       # here, because it takes long and few commands fail
     return min(BACKOFF[1], BACKOFF[0] * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
 
 
 def _kind(result, age):
-    """(kind, reason) of a Result; age: seconds since it was started."""
+    """(kind, reason) of a Result.  age: seconds since the start."""
     if result.status == 'exited':
         return ('failed', 'exit code %d' % result.code) if result.code else ('ok', '')
     if result.status == 'signaled':
@@ -389,8 +396,8 @@ def _kind(result, age):
 
 
 def _log_codes(result):
-    """(exit code, signal) as a job log has them: -1 for what lwt ended and for an unknown end, 126
-    and 127 for what could not be run.
+    """(exit code, signal) for the job log: -1 if lwt killed the job or the exit status is unknown,
+    126 or 127 if the command could not be run.
     """
     if result.status == 'exited':
         return result.code, 0
@@ -404,7 +411,7 @@ def _log_codes(result):
 
 
 def free_memory():
-    """Bytes of memory that are to be had without swapping; None where the system does not tell."""
+    """Bytes of memory that are available without swapping; None if the system does not tell."""
     try:
         with open('/proc/meminfo', 'rb') as file:
             fields = dict(line.split(b':', 1) for line in file)

@@ -1,7 +1,7 @@
-"""Where jobs come from: lines read through the loop, or combinations of several argument sources.
+"""The source of jobs: lines that are read through the loop, or combinations of arguments.
 
-Input is read no further ahead than it is run, so that memory does not grow with it, and a slow one
-is run as it comes.
+Input is read only as jobs are started, so memory does not grow with it, and the lines of a slow
+input are run as they arrive.
 """
 
 import collections
@@ -18,11 +18,11 @@ MAX_LINE = 131071               # bytes of one argument, execve(2)
 
 
 class Style(NamedTuple):
-    """How input is read: what separates lines, whether a carriage return at their end is dropped,
-    whether jobs get a label.
+    """How input is read.
 
-    slots: how many there are.  whole: nothing is taken from the input before it has ended, so that
-    its size is known.
+    separator: ends a line.  dos: remove a carriage return at the end of a line.  tag: give jobs a
+    label.  slots: number of slots.  whole: read all input before the first job, so that the number
+    of jobs is known.
     """
 
     separator: bytes
@@ -33,13 +33,14 @@ class Style(NamedTuple):
 
 
 class LineReader:
-    """Reads lines of a descriptor through the loop, and holds no more of them than one read gives,
-    unless it is to read all.
+    """Reads lines from a descriptor through the loop.
+
+    Unless style.whole is set, it stores no more lines than one read(2) returns.
     """
 
     def __init__(self, loop, source, style, longest, on_lines):
-        """source: (fd, name for messages).  longest: bytes of a line, of what is longer not all is
-        kept; 0: no limit. on_lines: called when there are new lines, or the end has come.
+        """source: (fd, name for messages).  longest: maximum bytes of a line; longer ones are not
+        kept whole; 0: no limit.  on_lines: called when there are new lines, or at the end.
         """
         self._fd, self._name = source
         self._loop = loop
@@ -53,15 +54,15 @@ class LineReader:
         self._ended = False
         self._bytes_read = 0
         self._lines_read = 0
-        self.problem = None             # the LwtError because of which there is no more
+        self.problem = None             # the LwtError that ended the input early
 
     @property
     def has_ended(self):
-        """Will there be no more lines?"""
+        """Whether there are no more lines."""
         return self._ended and not self._lines
 
     def left(self):
-        """How many lines are left, guessed from the size of a file; None where nobody can know."""
+        """The number of lines left, of a file estimated from its size; None if it is unknown."""
         if self._ended:
             return len(self._lines)
         info = os.fstat(self._fd)
@@ -71,7 +72,7 @@ class LineReader:
                 + max(0, info.st_size - self._bytes_read) * self._lines_read // self._bytes_read)
 
     def take(self):
-        """The next line, without its end; None when there is none yet, or no more."""
+        """The next line without its separator; None if there is none yet, or no more."""
         is_wanting = not self._ended and (self._whole or not self._lines)
         if is_wanting and not self._reading:
             self._reading = True
@@ -117,7 +118,12 @@ class LineReader:
 
 
 class Input:
-    """Where jobs come from: lines through the loop, or the combinations of several sources."""
+    """The source of jobs: lines, or the combinations of several sources of arguments.
+
+    was_done: a function of (number, commands): has an earlier run done this job?  more: called when
+    there are new jobs, or at the end of the input.  bad: (number, problem) of lines that cannot be
+    run.
+    """
 
     def __init__(self, run, style, place, sources):
         self._place = place
@@ -126,10 +132,10 @@ class Input:
         self._combined = None
         self._reader = None
         self._ended = False
-        self._is_first = True           # is the next line the first one?
+        self._is_first = True           # the next line is the first one
         self.was_done = lambda number, texts: False
         self.more = lambda: None
-        self.bad = []                   # (number, why it cannot be run)
+        self.bad = []
         if not sources or len(sources) == 1 and sources[0].path is not None:
             path = files.user_path(sources[0].path) if sources else ''
             fd_and_name = (self._open(run, path), path) if sources else (0, 'standard input')
@@ -164,11 +170,11 @@ class Input:
         return lines if lines[-1] else lines[:-1]
 
     def _without_bom(self, line):
-        """The first line without a byte order mark; what NUL bytes separate is no text."""
+        """The first line without a byte order mark; with -0, input is not text and has none."""
         return line if self._style.separator == b'\0' else files.without_bom(line)
 
     def take(self):
-        """The next Job to run; None when there is none yet, or no more."""
+        """The next Job; None if there is none yet, or no more."""
         while True:
             arguments = self._next()
             if arguments is None:
@@ -178,21 +184,21 @@ class Input:
                 return job
 
     def has_ended(self):
-        """Will there be no more?"""
+        """Whether there are no more jobs."""
         return self._ended if self._reader is None else self._reader.has_ended
 
     def left(self):
-        """How many are left, as far as it is known; None where nobody can know."""
+        """The number of jobs left, estimated if necessary; None if it is unknown."""
         return max(0, self._total - self._count) if self._reader is None else self._reader.left()
 
     def total(self):
-        """How many there are in all, as far as it is known; None where nobody can know."""
+        """The number of all jobs, estimated if necessary; None if it is unknown."""
         left = self.left()
         return None if left is None else self._count + left
 
     @property
     def problem(self):
-        """The LwtError because of which the rest of the input could not be read, or None."""
+        """The LwtError that ended the input early, or None."""
         return None if self._reader is None else self._reader.problem
 
     def close(self):
@@ -215,7 +221,7 @@ class Input:
 
     def _job(self, arguments):
         if self._place is None and not arguments[0].strip():
-            return None                 # a blank line is no command; an argument may be empty
+            return None                 # a blank line is not a command; arguments may be empty
         self._count += 1
         number, place = self._count, self._place
         fill = self._filling(arguments, number)
@@ -225,7 +231,7 @@ class Input:
             self.bad.append((number, problem))
             return None
         has_slot = place is not None and place.has_slot
-        # With {%}, the job may stand in a log with any of the slots.
+        # With {%}, the job log may have the command with any slot number.
         texts = map(fill, range(1, self._style.slots + 1)) if has_slot else (text,)
         if self.was_done(number, texts):
             return None
@@ -234,7 +240,7 @@ class Input:
         return Job(number, fill if has_slot else lambda _slot: text, label)
 
     def _filling(self, arguments, number):
-        """The function that gives the command of a job in a slot."""
+        """A function that returns the command of a job for a slot number."""
         place, slots = self._place, self._style.slots
         if place is None:
             return lambda _slot: b' '.join(arguments)

@@ -1,10 +1,11 @@
-"""The job log with GNU parallel's columns: a row for each job as it ends, and which jobs an earlier
-run has done.
+"""The job log: a row for each job that has ended, in GNU parallel's columns; and --resume.
 
-A row is found again by its command and occurrence, not by its number, so that an edited input runs
-what is new.  Columns, as GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send
-Receive Exitval Signal Command, separated by tabs; Host is ":" for this machine, Exitval is -1 for
-what was ended by a time-out, a newline in Command is written as \\0.
+A job is identified by its command and by how many times the command has occurred, not by its
+number, so that --resume with an edited input runs what is new.
+
+Columns, as GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send Receive Exitval
+Signal Command, separated by tabs; Host is ":" for this machine, Exitval is -1 for a job that timed
+out, and a newline in Command is written as \\0.
 """
 
 import collections
@@ -24,7 +25,7 @@ class JobLog:
     """An open job log.  Use as a context manager."""
 
     def __init__(self, path, append):
-        """append: keep the rows that are there; else the file starts anew.  Raises LocalError."""
+        """append: keep the rows in the file; else empty it.  Raises LocalError."""
         flags = os.O_RDWR if append else os.O_WRONLY | os.O_TRUNC
         self._path = path
         with local_errors(path):
@@ -56,16 +57,16 @@ class JobLog:
 
 
 class FinishedJobs:
-    """The jobs that a log tells of, by command and occurrence.
+    """The jobs in a job log, by command and occurrence.
 
-    Each occurrence of a command has a number of its own in the log; one that is run again keeps it.
+    Each occurrence of a command has its own number in the log; a job that is run again keeps it.
     """
 
     def __init__(self, path, only_successes):
-        """only_successes: what failed is run again.  A file that is not there is an empty one;
-        raises UsageError.
+        """only_successes: run failed jobs again.  A missing file is an empty one.  Raises
+        UsageError.
         """
-        ended = {}                      # (digest, number) -> is it a success
+        ended = {}                      # (digest, number) -> whether it is a success
         for place, line in enumerate(_lines(path), 1):
             fields = line.split(b'\t', 8)
             if fields[0] in (b'Seq', b''):
@@ -77,7 +78,7 @@ class FinishedJobs:
                                  'give another --joblog, or remove the line')
             key = _digest(fields[8].replace(b'\0', b'\n')), int(fields[0])
             ended[key] = ended.get(key, False) or (fields[6], fields[7]) == (b'0', b'0')
-        # Digest -> numbers in the log, those to be left out first.
+        # Digest -> numbers in the log, of jobs to skip and of jobs to run again.
         self._left = collections.defaultdict(list)
         self._redo = collections.defaultdict(list)
         for (digest, number), is_success in sorted(ended.items(), key=lambda item: item[0][1]):
@@ -86,7 +87,7 @@ class FinishedJobs:
         self._last = max((number for _digest_, number in ended), default=0)
 
     def take(self, commands):
-        """Has this command, the next of its kind, been done?  commands: the forms in which the log
+        """Has the next occurrence of this command been done?  commands: the forms in which the log
         may have it.
         """
         for digest in map(_digest, commands):
@@ -96,8 +97,8 @@ class FinishedJobs:
         return False
 
     def number_of(self, command, number):
-        """The number that a job is to have in the log: its earlier one, its own, or one that no
-        other occurrence has.
+        """The number for a job in the log: its number in the earlier run, its own number, or, if
+        another occurrence has that, an unused one.
         """
         digest = _digest(command)
         if self._redo.get(digest):
@@ -113,7 +114,7 @@ def _digest(command):
 
 
 def _lines(path):
-    """The whole lines of a file; a last one that was cut off does not count."""
+    """The lines of a file, without a last line that was cut off."""
     try:
         with open(path, 'rb') as file:
             for number, line in enumerate(file):

@@ -1,9 +1,8 @@
-"""The log of lwt: a line for each event, on standard error with -v and in a file with the option
-log.
+"""The log of lwt: a line per event, on standard error (-v) and in a file (option log).
 
-Each line has its time, host, task and attempt: as words KEY=VALUE, or with log_format json as one
-JSON object.  A file is begun anew when it has grown large, and a few of the earlier ones are kept:
-FILE.1 is the last.  Several lwt may write to one file.
+Each line has time, host, task and attempt: as words KEY=VALUE, or with log_format json as one JSON
+object.  A large file is rotated: FILE.1 is the youngest of the old files.  Several lwt processes
+may write to one file.
 """
 
 import contextlib
@@ -20,15 +19,14 @@ from lwt.output import writer
 from lwt.workspace import files
 
 MAX_BYTES = 1 << 20
-KEPT = 4                    # files beside the one that is written
+KEPT = 4                    # old files
 FIELDS = ('host', 'task', 'attempt')
 
 
 def start(verbose, path, as_json):
-    """Listen to events from now on.  verbose: show them on standard error; path: of the file to
-    write, or ''.
+    """Log events from now on.  verbose: print them on standard error.  path: the log file, or ''.
 
-    A file that cannot be written is said, and keeps nobody from working.
+    If the file cannot be written, a message says so and lwt continues without it.
     """
     logger = logging.getLogger('lwt')
     if logger.handlers:
@@ -53,9 +51,7 @@ def _formatted(handler, formatter):
 
 
 def _rotate(path):
-    """Move a file that has grown large out of the way, and the earlier ones each one further; one
-    lwt at a time.
-    """
+    """Rename a large file to FILE.1, and FILE.1 to FILE.2 and so on, under a lock."""
     fd = files.open_private(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -71,7 +67,7 @@ def _rotate(path):
 
 
 class _Quiet:
-    """A handler that cannot write says so once, and not with a traceback for each event."""
+    """A handler that prints one message if it cannot write, and not a traceback per event."""
 
     said = False
 
@@ -82,7 +78,7 @@ class _Quiet:
 
 
 class _File(_Quiet, logging.handlers.WatchedFileHandler):
-    """The file; 0600, and opened anew when another lwt has moved it away."""
+    """The log file, with mode 0600; opened again after another lwt has renamed it."""
 
     def _open(self):
         flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK
@@ -91,7 +87,7 @@ class _File(_Quiet, logging.handlers.WatchedFileHandler):
 
 
 class _Shown(_Quiet, logging.Handler):
-    """Standard error.  A pipe whose reader is slow keeps nobody waiting before the end."""
+    """Standard error.  If it is a pipe with a slow reader, lwt does not wait before it exits."""
 
     def __init__(self):
         super().__init__()
@@ -108,7 +104,7 @@ class _Shown(_Quiet, logging.Handler):
                 self._waiting = self._waiting[os.write(self._fd, self._waiting):]
 
     def close(self):
-        """At the end: the rest, and if that takes time it may."""
+        """Write the rest; this may wait for the reader."""
         writer.put_error(self._waiting)
         if self._fd is not None:
             os.close(self._fd)
@@ -117,7 +113,7 @@ class _Shown(_Quiet, logging.Handler):
 
 
 class _Words(logging.Formatter):
-    """TIME host=H task=T attempt=N what happened."""
+    """Lines of words: TIME host=H task=T attempt=N TEXT."""
 
     def __init__(self, before, times):
         super().__init__()
@@ -133,7 +129,7 @@ class _Words(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One JSON object a line; what a record has not is null."""
+    """One JSON object per line; missing fields are null."""
 
     def format(self, record):
         """A record as one line."""

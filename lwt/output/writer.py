@@ -1,9 +1,10 @@
-"""All output of lwt for people and programs.  Only this module and cli print.
+"""All output of lwt.  Only this module and cli print.
 
-Results go to standard output, lwt's own words to standard error.  While a loop runs, both go
-through a Writer, which never blocks the loop and tells when its reader is slow, so that the
-children are read more slowly too.  On a terminal, nothing that a host sends can drive it; anywhere
-else bytes pass as they are.
+Results go to standard output, messages of lwt to standard error.  While a loop runs, both go
+through a Writer, which never blocks the loop.  If the reader of the output is slow, the Writer
+pauses the pool, so that the children are read more slowly too.  On a terminal, control characters
+from hosts are made visible, so that a host cannot drive the terminal; everywhere else, bytes are
+not changed.
 """
 
 import codecs
@@ -22,25 +23,26 @@ HIGH_WATER = 1 << 20
 LOW_WATER = 1 << 18
 CHUNK = 1 << 18
 F_SETPIPE_SZ = 1031             # fcntl(2); the module has the name since Python 3.10
-MANY_SOURCES = 64               # spools that wait for a slow reader, before everything waits for it
+MANY_SOURCES = 64               # iterators that wait for a slow reader before the pool is paused
 SIGPIPE = 13
 
-# What could drive or deceive a terminal: C0 but tab and newline, DEL, C1, the C1 bytes that are no
-# text, characters that change the direction of text, and those that have no width.
+# Characters that could drive or deceive a terminal: C0 except tab and newline, DEL, C1, bytes of C1
+# that are not UTF-8, characters that change the direction of text, and characters without width.
 _UNSAFE = ('[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e'
            '\u2060-\u206f\ufeff\ufff9-\ufffb\udc80-\udc9f]')
-_HARMLESS = str.maketrans('', '', '\t\n')      # of what is not printable
+_HARMLESS = str.maketrans('', '', '\t\n')      # not printable, but safe on a terminal
 _COLOURS = {'red': 31, 'green': 32, 'yellow': 33, 'dim': 2, 'bold': 1}
 _OWN_COLOUR = re.compile('(\033\\[(?:%s|0)m)' % '|'.join(map(str, _COLOURS.values())))
-MAX_MESSAGE = 4000              # characters of a message of lwt's own
+MAX_MESSAGE = 4000              # characters of a message of lwt
 
 
 def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape')):
-    """Bytes with what could drive a terminal made visible as \\xNN.  decode: an incremental decoder
-    keeps what is incomplete.
+    """Bytes that are safe on a terminal: each unsafe byte is replaced by the text \\xNN.
+
+    decode: with an incremental decoder, data may end in the middle of a character.
     """
     text = decode(data)
-    # The pattern takes long to compile, and is seldom needed.
+    # The pattern takes long to compile, and is rarely needed.
     if not text.translate(_HARMLESS).isprintable():
         text = re.sub(_UNSAFE, lambda match: ''.join('\\x%02x' % byte
                                                      for byte in encoded(match.group())), text)
@@ -48,13 +50,12 @@ def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape'))
 
 
 def encoded(text):
-    """Text as bytes, whatever the locale; bytes that were no text when lwt was given them are what
-    they were.
+    """Text as UTF-8, whatever the locale.  Bytes that were not UTF-8 on the way in are restored.
     """
     return text.encode('utf-8', 'surrogateescape')
 
 
-# -- output that could not be written --------------------------------------------------------------
+# -- losses: output that could not be written ------------------------------------------------------
 
 STREAMS = {1: 'standard output', 2: 'standard error'}
 _closed = set()                 # those of STREAMS that were closed when lwt was started
@@ -63,8 +64,8 @@ _losses = {}
 
 
 def begin(closed=()):
-    """Forget what could not be written so far.  closed: the standard streams (1, 2) that lwt was
-    started without.
+    """Forget all losses.  closed: which of the standard streams 1 and 2 were closed when lwt was
+    started.
     """
     _losses.clear()
     _closed.clear()
@@ -72,9 +73,9 @@ def begin(closed=()):
 
 
 def note_loss(name, error):
-    """Some output could not be written: the run goes on, and lwt exits with 74 in the end.
+    """Note that output could not be written.  The run continues, and lwt exits with 74 at the end.
 
-    name: of the stream or file.  error: an OSError or a LocalError.
+    name: the stream or file.  error: an OSError or a LocalError.
     """
     if not isinstance(error, LocalError):
         error = LocalError('%s: %s' % (name, error.strerror or error))
@@ -82,21 +83,21 @@ def note_loss(name, error):
 
 
 def losses():
-    """The LocalErrors of what could not be written, one for each stream or file."""
+    """The losses, as a list with one LocalError per stream or file."""
     return list(_losses.values())
 
 
 def is_lost(name):
-    """Could something not be written to this stream or file?"""
+    """Whether output to this stream or file was lost."""
     return name in _losses
 
 
 def _write_some(stream, fd, data):
-    """Write to a standard stream (1 or 2), by a descriptor for it; returns how many bytes are done
-    with.
+    """Write to a standard stream.  Returns the number of bytes that were written or dropped.
 
-    What cannot be written is noted as a loss and is done with, and so is all that follows it.
-    Raises BlockingIOError, and Interrupted where the reader of a pipe is gone.
+    stream: 1 or 2.  fd: a descriptor for it.  If a write fails, this is noted as a loss, and the
+    data and all that follow are dropped.  Raises BlockingIOError; Interrupted if the reader of a
+    pipe is gone.
     """
     name = STREAMS[stream]
     if name in _losses:
@@ -116,18 +117,18 @@ def _write_some(stream, fd, data):
 
 
 class Writer:
-    """Writes to a descriptor under a loop, at once where it takes the bytes, and else when it does.
+    """Writes to a descriptor under a loop: at once if possible, else when the descriptor is ready.
 
-    pool is paused while more than HIGH_WATER bytes wait for a slow reader.  A pipe is opened anew,
-    so that writing to it can be non-blocking without making it so for those that share it; anything
-    else is written PIPE_BUF bytes at a time when it is ready, which never blocks.
+    The pool is paused while more than HIGH_WATER bytes wait for a slow reader.  A pipe is opened
+    again, because O_NONBLOCK on the original would change it for other processes that share it.
+    Other descriptors are written when they are ready, PIPE_BUF bytes at a time, which never blocks.
     """
 
     def __init__(self, run, fd):
         self._run = run
         self._stream = fd
         self.is_tty = os.isatty(fd)
-        # A character may come in pieces.
+        # A character may arrive in pieces.
         self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
         mode = os.fstat(fd).st_mode
         # Never blocks: /dev/null.
@@ -138,22 +139,22 @@ class Writer:
         if own is not None:
             run.at_exit(lambda: os.close(own))
         self._waiting = bytearray()
-        # (iterator of bytes, bytes left) to be written after what is waiting.
+        # Iterators of bytes, to be written after _waiting.
         self._sources = collections.deque()
         self._held = False
         self._watched = False
         # A ProgressLine on the same terminal, which makes room for what is written.
         self.progress = None
-        self.is_trusted = False         # is what is written to a terminal to drive it?
-        self.error = None               # Interrupted, when the reader of a pipe is gone
+        self.is_trusted = False         # the output may contain control characters for a terminal
+        self.error = None               # Interrupted, if the reader of a pipe is gone
 
     @property
     def is_lost(self):
-        """Is what is written from now on dropped?"""
+        """Whether everything that is written from now on is dropped."""
         return self.error is not None or is_lost(STREAMS[self._stream])
 
     def write(self, data):
-        """Write bytes, when they can be."""
+        """Write bytes, at once or later."""
         if not data or self.is_lost:
             return
         if self._sources:
@@ -163,8 +164,7 @@ class Writer:
         self._watch()
 
     def write_from(self, chunks):
-        """Write what an iterator of bytes gives, taking from it no faster than it can be written.
-        """
+        """Write the bytes of an iterator, which is read no faster than its bytes can be written."""
         if not self.is_lost:
             self._sources.append(chunks)
             self._watch()
@@ -198,9 +198,7 @@ class Writer:
             self._run.pool.resume()
 
     def _take(self, data):
-        """Take bytes that are to be written next; of what is large, what can be written now is not
-        copied first.
-        """
+        """Take bytes to write next.  What can be written now is not copied first."""
         if self.is_tty and not self.is_trusted:
             data = sanitised(data, self._decode)
         if not self._waiting and self._most == CHUNK:
@@ -216,7 +214,7 @@ class Writer:
             del self._waiting[:count]
 
     def _written(self, data):
-        """How many bytes of data are done with."""
+        """Write data; returns the number of bytes that were written or dropped."""
         count = 0
         try:
             count = _write_some(self._stream, self._fd, data)
@@ -233,9 +231,7 @@ class Writer:
 
 
 def reopened_pipe(fd):
-    """A descriptor of our own, non-blocking, for the pipe that fd is; None where it is none or
-    cannot be had.
-    """
+    """A new non-blocking descriptor for the pipe fd; None if fd is not a pipe, or on failure."""
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         return None
     try:
@@ -259,7 +255,7 @@ class Output:
         return self.out if name == 'stdout' else self.err
 
     def say(self, text):
-        """A line of lwt's own."""
+        """Print a message of lwt on standard error."""
         self.err.write(message(text))
 
     def share_terminal(self, progress):
@@ -269,7 +265,7 @@ class Output:
                 writer.progress = progress
 
     def trust(self):
-        """What is written is as the user's own programs made it: it may colour a terminal."""
+        """The output is of the user's own programs on this machine: it may colour a terminal."""
         for writer in (self.out, self.err):
             writer.is_trusted = True
 
@@ -284,32 +280,31 @@ class Output:
 
 
 def put_line(text=''):
-    """A line of results of lwt's own: it may have colours, and may quote what hosts told."""
+    """Print a line of results made by lwt: it may have colours, and may quote text from hosts."""
     text += '\n'
     _put(_cleaned(text) if os.isatty(1) else encoded(text))
 
 
 def _cleaned(text):
-    """Text as bytes, with nothing in it that could drive a terminal but the colours of lwt."""
+    """Text as bytes that are safe on a terminal; of control sequences, only lwt's colours are left.
+    """
     parts = _OWN_COLOUR.split(text)
     return b''.join(encoded(part) if number % 2 else sanitised(encoded(part))
                     for number, part in enumerate(parts))
 
 
 def clear_screen():
-    """Clear the terminal that standard output is."""
+    """Clear the terminal on standard output."""
     _put(b'\033[H\033[J')
 
 
 def put_bytes(data, stream=1):
-    """Results, as bytes that may come from anywhere.  stream: 1 for standard output, 2 for standard
-    error.
-    """
+    """Print bytes, which may come from a host.  stream: 1 standard output, 2 standard error."""
     _put(sanitised(data) if os.isatty(stream) else data, stream)
 
 
 def put_pieces(pieces, stream=1):
-    """The same, in pieces, which may part a character."""
+    """Print bytes in pieces; a piece may end in the middle of a character."""
     decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
     is_tty = os.isatty(stream)
     for piece in pieces:
@@ -326,13 +321,12 @@ def _put(data, stream=1):
 
 def json_line(value):
     """A value as one line of JSON, as bytes."""
-    import json                         # here, for few want it
+    import json                         # here, because few commands need it
     return json.dumps(value).encode() + b'\n'
 
 
 def say(text):
-    """A line of lwt's own, on standard error.  Whoever closed that does not want it; a full disk is
-    a loss.
+    """Print a message of lwt on standard error.  A full disk is a loss, a closed descriptor is not.
     """
     if 2 not in _closed:
         with contextlib.suppress(Interrupted, BlockingIOError):
@@ -346,25 +340,25 @@ def message(text):
 
 
 def put_error(data):
-    """Bytes on standard error that nobody misses, as those of a progress line."""
+    """Print bytes or text on standard error; failures are ignored, as for a progress line."""
     with contextlib.suppress(OSError):
         os.write(2, data if isinstance(data, bytes) else encoded(data))
 
 
 def over_progress(data):
-    """Bytes for a terminal, where a progress line may stand in their way."""
+    """Bytes for a terminal, after the control sequence that clears a progress line."""
     return b'\r\033[K' + data
 
 
 def coloured(text, colour, environ):
-    """text in a colour, on a terminal that wants it (NO_COLOR is honoured)."""
+    """text in a colour if standard output is a terminal and NO_COLOR is not set."""
     if not os.isatty(1) or environ.get('NO_COLOR') or environ.get('TERM') == 'dumb':
         return text
     return '\033[%dm%s\033[0m' % (_COLOURS[colour], text)
 
 
 def columns():
-    """How wide the terminal is that lwt speaks to."""
+    """The width of the terminal on standard error; 80 if there is none."""
     try:
         return os.get_terminal_size(2).columns or 80
     except OSError:
