@@ -5,6 +5,7 @@ import time
 import unittest
 import uuid
 
+from lwt.remote import verdicts
 from lwt.tasks import scheduler
 from tests import lab, ledger
 from tests.fault_proxy import FaultProxy
@@ -23,32 +24,36 @@ class LyingSsh(ProgramTestCase):
     def test_N_1_each_way_not_to_be_reached_is_said_in_one_line(self):
         said = {('down-1', 'refused'): 'unreachable (connection refused)',
                 ('dns-1', 'dns'): 'unreachable (name not known)',
-                ('key-1', 'hostkey'): 'unreachable (host key not known)',
-                ('auth-1', 'auth'): 'unreachable (login refused)',
+                ('key-1', 'hostkey'): 'host key verification failed (host key not known)',
+                ('auth-1', 'auth'): 'login refused (permission denied (publickey))',
                 ('hang-1', 'timeout'): 'unreachable (no answer in 6 s)'}
         names = ','.join(host for host, _kind in said)
         done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-w',
                         names + ',fine', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, 'fine: ran\n'), done)
         lines = ['lwt: %s: %s' % (host, reason) for (host, _kind), reason in said.items()]
-        *told, summary = done.err.splitlines()
-        self.assertEqual(sorted(told), sorted(lines))
-        self.assertTrue(summary.startswith('lwt: 5 of 6 hosts failed: '), summary)
+        told = done.err.splitlines()
+        summary = [line for line in told if line.startswith('lwt: 5 of 6 hosts failed: ')]
+        self.assertEqual(len(summary), 1, done.err)
         for (host, _kind), reason in said.items():
-            self.assertIn('%s (%s' % (host, reason[len('unreachable ('):]), summary)
+            reason = reason.replace('unreachable (', '', 1)
+            self.assertIn('%s (%s' % (host, reason), summary[0])
+        lines += summary + ['lwt: hint: ' + verdicts.hint('hostkey', 'key-1'),
+                            'lwt: hint: ' + verdicts.hint('auth', 'auth-1')]
+        self.assertEqual(sorted(told), sorted(lines))
 
     def test_R_1_a_login_shell_that_says_no_is_quoted(self):
         done = self.lwt('exec', '-w', 'nologin-1', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, ''))
         self.assertEqual(done.err,
-                         'lwt: nologin-1: unreachable (no answer from its shell, exit code 1: '
+                         'lwt: nologin-1: no answer from the login shell (exit code 1: '
                          'This account is currently not available.)\n')
 
     def test_R_2_a_host_that_runs_something_else_is_no_success(self):
         done = self.lwt('exec', '-w', 'forced-1', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (3, ''))
         self.assertIn(
-            'lwt: forced-1: unreachable (no answer from its shell, exit code 0: Only backups '
+            'lwt: forced-1: no answer from the login shell (exit code 0: Only backups '
             'here.)', done.err)
 
     def test_R_1_noise_of_a_login_shell_is_no_output(self):

@@ -270,7 +270,7 @@ class ManyHosts(ProgramTestCase):
         command = '[ %h = h1 ] && sleep 9872; for i in 1 2 3 4 5; do echo $i; sleep 0.4; done'
         done = self.exec('--idle', '3', '--subst', '-w', 'h[1-2]', '--', command)
         self.assertEqual(done.code, 3, done)
-        self.assertEqual(done.err, 'lwt: h1: stalled: no byte in 3 s\n')
+        self.assertEqual(done.err, 'lwt: h1: stalled: no data for 3 s\n')
         self.assertEqual(len(done.out.splitlines()), 5)
 
     def test_USR1_tells_what_runs(self):

@@ -368,8 +368,8 @@ class OnHosts(LabTestCase):
         self.assertEqual(self.lwt('exec', '-a', '--', 'true', env=env).code, 3)
         why = self.lwt('hosts', '--why', 'h1').out
         self.assertIn('h1: in quarantine', why)
-        self.assertIn('hostkey: unreachable (host key changed)', why)
-        self.assertIn('no waiting cures a host key', why)
+        self.assertIn('hostkey: host key verification failed (host key changed)', why)
+        self.assertIn('hint: log in once with `ssh ', why)
         self.assertIn('hostkey', health.NEEDS_A_PERSON)
 
 

@@ -73,7 +73,7 @@ class CopiesUnderFaults(LabTestCase):
         self.lab.black_hole('h1')
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 3, err)
-        self.assertIn(b'lwt: h1: stalled: no byte in 5 s', err)
+        self.assertIn(b'lwt: h1: stalled: no data for 5 s', err)
         self.assertEqual(self.there('h2'), ['there'])
         self.assert_nothing_there('h1', seconds=20)
 

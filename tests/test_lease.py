@@ -32,7 +32,7 @@ class Leases(ProgramTestCase):
             with self.subTest(command=command):
                 code, err = self.run_out(command)
                 self.assertEqual(code, 3, err)
-                self.assertIn('the lease ran out', err)
+                self.assertIn('no heartbeat reached the host within the lease', err)
                 self.assertNotIn('exit code', err)
 
 

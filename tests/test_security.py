@@ -8,6 +8,7 @@ import pty
 import subprocess
 import unittest
 
+from lwt.remote import verdicts
 from tests import lab
 from tests.lab_cases import LoopbackTestCase
 from tests.support import ProgramTestCase, wait_for
@@ -152,7 +153,8 @@ class RealSsh(LoopbackTestCase):
                 done = self.exec(self.config.replace(self.lab.path('known_hosts'),
                                                      self.path('known')), '--', 'echo ran')
                 self.assertEqual((done.code, done.out, done.err),
-                                 (3, '', 'lwt: h1: unreachable (%s)\n' % said))
+                                 (3, '', 'lwt: h1: host key verification failed (%s)\n'
+                                  'lwt: hint: %s\n' % (said, verdicts.hint('hostkey', 'h1'))))
                 self.assertEqual(self.read('known'), known)
 
     def test_S_22_nobody_is_asked_for_anything(self):
@@ -174,8 +176,11 @@ class RealSsh(LoopbackTestCase):
             while True:
                 said += os.read(terminal, 1000)
         os.close(terminal)
-        self.assertEqual((os.WEXITSTATUS(os.waitpid(pid, 0)[1]), said),
-                         (3, b'lwt: h1: unreachable (login refused)\r\n'))
+        code = os.WEXITSTATUS(os.waitpid(pid, 0)[1])
+        self.assertEqual(
+            (code, said.decode().splitlines()),
+            (3, ['lwt: h1: login refused (permission denied (publickey))',
+                 'lwt: hint: ' + verdicts.hint('auth', 'h1')]))
         self.assertFalse(os.path.exists(self.path('asked')))
 
     def test_S_23_nothing_is_forwarded_and_no_command_of_the_configuration_is_run(self):

@@ -162,7 +162,9 @@ class Verdicts(unittest.TestCase):
             with self.subTest(text=text):
                 verdict = judged('exited', 255, b'', text.encode() + b'\r\n')
                 self.assertEqual((verdict.kind, verdict.code, verdict.ran), (kind, 255, 'no'))
-                self.assertTrue(verdict.reason.startswith('unreachable ('), verdict.reason)
+                begin = {'auth': 'login refused (', 'hostkey': 'host key verification failed ('}
+                self.assertTrue(verdict.reason.startswith(begin.get(kind, 'unreachable (')),
+                                verdict.reason)
 
     def test_what_proves_nothing_is_lost(self):
         for text in self.LOST:

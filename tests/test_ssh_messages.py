@@ -70,17 +70,19 @@ BEFORE_LOGIN = (
      'Host key verification failed.', 'hostkey', 'host key changed'),
     ('@       WARNING: REVOKED HOST KEY DETECTED!               @\r\n'
      'Host key verification failed.', 'hostkey', 'host key revoked'),
-    ('u@h: Permission denied (publickey,password).', 'auth', 'login refused'),
-    ('Permission denied (publickey,gssapi-keyex,gssapi-with-mic).', 'auth', 'login refused'),
+    ('u@h: Permission denied (publickey,password).', 'auth',
+     'permission denied (publickey,password)'),
+    ('Permission denied (publickey,gssapi-keyex,gssapi-with-mic).', 'auth',
+     'permission denied (publickey,gssapi-keyex,gssapi-with-mic)'),
     ('Load key "/k": bad permissions\r\nu@h: Permission denied (publickey).', 'auth',
-     'login refused'),
+     'permission denied (publickey)'),
     ('Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\n'
      'Disconnected from 10.0.0.1 port 22', 'auth',
-     'login refused (too many authentication failures)'),
+     'too many authentication failures'),
     ('Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\n'
-     'Authentication failed.', 'auth', 'login refused'),
+     'Authentication failed.', 'auth', 'authentication failed'),
     ('Received disconnect from 10.0.0.1 port 22:14: No supported authentication methods available',
-     'auth', 'login refused'),
+     'auth', 'no supported authentication methods available'),
     ('c: line 2: Bad configuration option: hostnam\r\n'
      'c: terminating, 1 bad configuration options', 'refused',
      'c: line 2: Bad configuration option: hostnam'),
@@ -103,9 +105,9 @@ BEFORE_LOGIN = (
      'ControlSocket /s already exists, disabling multiplexing\r\nHost key verification failed.',
      'hostkey', 'host key not known'),
     ("Warning: Permanently added 'h' (ED25519) to the list of known hosts.\r\n"
-     'u@h: Permission denied (publickey).', 'auth', 'login refused'),
+     'u@h: Permission denied (publickey).', 'auth', 'permission denied (publickey)'),
     ('Welcome to this site.\r\nWARNING: No trespassing.\r\nu@h: Permission denied (publickey).',
-     'auth', 'login refused'),
+     'auth', 'permission denied (publickey)'),
 )
 
 # What a proxy or a jump host says before ssh finds the connection closed, and the reason.

@@ -6,6 +6,7 @@ import time
 
 from lwt.hosts import capacity, health, health_log, probe
 from lwt.output import tables, units, writer
+from lwt.remote import verdicts
 
 STATES = {'well': 'ok', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
 BUSY = 0.9                  # of what a host has of something, from which on it is coloured
@@ -107,16 +108,13 @@ def health_lines(found, now, numbers=health.Rules()):
         yield '  to be asked again: %s' % (
             'now' if found.is_due(now, False, numbers) else
             'in %s, at %s' % (units.duration(found.retry - now), clock_time(found.retry)))
-        if found.kind in HINTS:
-            yield '  ' + HINTS[found.kind].replace('HOST', found.host)
+        hint = (_TASKS_HINT % found.host if found.kind == health.TASKS
+                else verdicts.hint(found.kind, found.host))
+        if hint:
+            yield '  hint: ' + hint
 
 
-HINTS = {
-    'hostkey': 'no waiting cures a host key: if it has changed for a good reason, ssh-keygen -R '
-               'the old one and log in once',
-    'auth': 'no waiting cures a refused login: see to its authorized_keys',
-    health.TASKS: 'that it answers counts only after that; once its fault is mended: lwt '
-    'hosts --back HOST'}
+_TASKS_HINT = 'fix the host, then take it back with: lwt hosts --back %s'
 
 
 def clock_time(seconds):

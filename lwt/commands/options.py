@@ -103,20 +103,35 @@ class Env(NamedTuple):
         return call.Session(settings, transport, sockets=sockets.directory, gates={}, heard=[])
 
     def ready(self, run, workspace, session, chosen, told=()):
-        """What a run on hosts begins with: gates for their logins, and that how they answered is
-        counted when it is over.
+        """Prepare a run on hosts: limit the logins in progress, and when the run is over print
+        hints and record how the hosts answered.
 
-        workspace: the workspace, or None.  told: a list of what hosts tell of themselves, for
-        health_log.record.
+        workspace: the workspace, or None.
+        told: a list of what hosts report about themselves, for health_log.record.
         """
-        def remember():
-            from lwt.hosts import health_log
-            health_log.record(workspace, session.settings, session.heard, told, writer.say)
+        def finish():
+            self._say_hints(session.heard)
+            if workspace is not None:
+                from lwt.hosts import health_log
+                health_log.record(workspace, session.settings, session.heard, told, writer.say)
 
         from lwt.remote import login
         login.learn_gates(run, session, chosen)
-        if workspace is not None:
-            run.at_exit(remember)
+        run.at_exit(finish)
+
+    def _say_hints(self, heard):
+        """Print a hint for each class of login failure that only the user can end.
+
+        heard: [(host, Verdict)]; the hint names the first host of a class.
+        """
+        from lwt.remote import verdicts
+        first = {}
+        for name, verdict in heard:
+            first.setdefault(verdict.kind, name)
+        for kind, name in first.items():
+            hint = verdicts.hint(kind, name)
+            if hint and not self.quiet:
+                writer.say('hint: ' + hint)
 
     def select(self, parsed, workspace, settings=None, may_be_empty=False):
         """The hosts that -w -g -a -x mean.  settings: of the workspace; read if need be and none

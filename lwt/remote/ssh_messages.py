@@ -5,17 +5,14 @@ its messages tell the two apart, and most of them do not: "Connection reset by 1
 printed for a connection that broke during the key exchange as well as for one that broke while the
 command ran. So "nothing ran" is concluded from positive proof only:
 
-- ssh runs with LogLevel=VERBOSE, at which it prints AUTHENTICATED as soon as the login is complete
-  and
-  before it asks for the command to be run.  After that line nothing proves that the command did
-  not run.
-- Over a connection that another ssh keeps, ssh never prints that line, and nothing of its own when
-  the
-  connection breaks.  Its messages then prove nothing, unless it could not use the connection.
-- Without that line, the message that ended ssh must be one of BEFORE_LOGIN.  These are printed only
-  while ssh reads its configuration, connects, exchanges identification strings, negotiates
-  algorithms,
-  checks the host key or authenticates.
+- ssh runs with LogLevel=VERBOSE.  It then prints AUTHENTICATED as soon as the login is complete,
+  before it sends the command.  After that line nothing proves that the command did not run.
+- Over a connection that another ssh keeps open, ssh never prints that line, and it prints nothing
+  when the connection breaks.  Its messages then prove nothing, unless it could not use the
+  connection.
+- Without that line, the message that ended ssh must be one of BEFORE_LOGIN.  ssh prints these only
+  while it reads its configuration, connects, exchanges identification strings, negotiates
+  algorithms, checks the host key or authenticates.
 
 Everything else may have run.  Sources: ssh.c, readconf.c, sshconnect.c, sshconnect2.c, kex.c,
 packet.c and clientloop.c of OpenSSH 7.4 to 10.0, and the messages of 9.2 as they were provoked.
@@ -44,7 +41,7 @@ class LoginFailure(NamedTuple):
     """Why nothing ran on a host.
 
     kind: the class: refused, timeout, dns, hostkey or auth.
-    reason: for people; ssh's own words where they say more than ours.
+    reason: for people, often the message of ssh.
     is_dropped: the server, or a gateway before it, closed the connection at once, as sshd does when
     too many logins are in progress (MaxStartups); another attempt may succeed.
     """
@@ -54,8 +51,8 @@ class LoginFailure(NamedTuple):
     is_dropped: bool = False
 
 
-# Messages that are printed before the login only: pattern of a whole line, class, reason.
-# A reason of None means ssh's own words.
+# Messages that ssh prints only before the login: pattern of a whole line, class, reason.
+# A reason of None means the group of the pattern, or without a group the whole line.
 BEFORE_LOGIN = (
     # sshconnect.c: no connection.
     (r'ssh: connect to host .* port \d+: (?:Connection|Operation) timed out', 'timeout',
@@ -81,11 +78,10 @@ BEFORE_LOGIN = (
     # sshconnect.c: the host key.
     (r'Host key verification failed\.', 'hostkey', 'host key not known'),
     # sshconnect2.c, sshconnect1.c: authentication.
-    (r'(?:.*@\S+: )?Permission denied \([\w,@.-]*\)\.', 'auth', 'login refused'),
-    (r'Authentication failed\.', 'auth', 'login refused'),
-    (r'Received disconnect from .* port \d+:2: Too many authentication failures.*', 'auth',
-     'login refused (too many authentication failures)'),
-    (r'Received disconnect from .* port \d+:14: .*', 'auth', 'login refused'),
+    (r'(?:.*@\S+: )?(Permission denied \([\w,@.-]*\))\.', 'auth', None),
+    (r'(Authentication failed)\.', 'auth', None),
+    (r'Received disconnect from .* port \d+:2: (Too many authentication failures).*', 'auth', None),
+    (r'Received disconnect from .* port \d+:14: (.*)', 'auth', None),
     # ssh.c, readconf.c: options and files.
     (r'.*:? line \d+: Bad configuration option: .*', 'refused', None),
     (r'.*:? line \d+: (?:Bad|bad|Missing|missing|Unsupported|unsupported|Invalid|invalid|garbage'
@@ -170,9 +166,18 @@ def _lines(text):
 
 def _known(line):
     for pattern, kind, reason in BEFORE_LOGIN:
-        if re.fullmatch(pattern, line):
-            return LoginFailure(kind, line if reason is None else reason, reason == DROPPED)
+        match = re.fullmatch(pattern, line)
+        if match:
+            return LoginFailure(kind, _own_words(match) if reason is None else reason,
+                                reason == DROPPED)
     return None
+
+
+def _own_words(match):
+    """The words of ssh that give the reason: the group of the pattern, or the whole line."""
+    if not match.re.groups:
+        return match.group()
+    return match.group(1)[:1].lower() + match.group(1)[1:]
 
 
 def _key_problem(text):

@@ -1,8 +1,7 @@
-"""Verdicts: what became of a command on a host.  Pure.
+"""Verdicts: how a command on a host ended.  Pure.
 
-ssh's exit code 255 is never guessed at, because a command may exit with it as well.  The frame that
-every script prints says whether the command ran; only where there is none do the messages of ssh
-decide (see ssh_messages).
+ssh exits with 255 when it fails, but so may a command.  The frame that every script prints shows
+whether the command ran.  Without a frame, the messages of ssh decide (see ssh_messages).
 """
 
 from typing import NamedTuple
@@ -10,20 +9,41 @@ from typing import NamedTuple
 from lwt.errors import printable, printable_text
 from lwt.remote import ssh_messages
 
-# A record's code for a host that could not be reached; its class stands beside it.
+# The code in records of a host that could not be reached; the record has its class too.
 UNREACHABLE = 255
-TIMED_OUT = 124         # a record's code for a time-out, as timeout(1) has it
+# The code in records of a timeout, as of timeout(1).
+TIMED_OUT = 124
+
+# How the reason of a failure before the login begins.  A host that refuses the login or has another
+# host key is not unreachable.
+BEFORE_LOGIN = {
+    'auth': 'login refused (%s)',
+    'hostkey': 'host key verification failed (%s)',
+}
+UNREACHABLE_TEXT = 'unreachable (%s)'
+
+# What a user can do about failures that do not go away by themselves.  HOST is the name of the
+# host, ADDRESS its name without the user.
+HINTS = {
+    'auth': 'run `ssh HOST`: it must log in without a prompt; your public key must be in '
+            '~/.ssh/authorized_keys on the host',
+    'hostkey': 'log in once with `ssh HOST` and check the host key; if it has changed for a known '
+               'reason, remove the old key first with `ssh-keygen -R ADDRESS`',
+}
 
 
 class Verdict(NamedTuple):
-    """What became of a command on a host.
+    """How a command on a host ended.
 
     kind: 'ok', or the class of the failure: refused, timeout, dns, hostkey, auth, lost, killed,
-    failed. code: the command's own exit code, or 124, 255 and so on as design has them. reason: for
-    people.  ran: 'no' (certainly not started), 'maybe', 'yes'. is_dropped: sshd dropped the login
-    because it was busy; see ssh_messages.LoginFailure. is_cut: lwt ended the command because it
-    printed too much. is_over_budget: the host passed a budget, as no script of lwt's does; see
-    budgets. is_unverified: a copy was made, but no digest could be compared.
+    failed.
+    code: the exit code of the command, or 124 for a timeout, 255 for a host that was not reached.
+    reason: for people.
+    ran: 'no' (certainly not started), 'maybe' or 'yes'.
+    is_dropped: sshd dropped the login because it was busy; see ssh_messages.LoginFailure.
+    is_cut: lwt ended the command because it printed too much.
+    is_over_budget: the host sent more than any script of lwt does; see budgets.
+    is_unverified: a copy was made, but no digest could be compared.
     """
 
     kind: str
@@ -40,23 +60,29 @@ class Verdict(NamedTuple):
         return self.kind == 'ok'
 
 
+def hint(kind, host):
+    """What a user can do about a class of failure of a host, or ''."""
+    return HINTS.get(kind, '').replace('HOST', host).replace('ADDRESS', host.rpartition('@')[2])
+
+
 def was_dropped(verdict):
-    """Did sshd drop the login because it was busy, so that another attempt may succeed?"""
+    """Return True if sshd dropped the login because it was busy; another attempt may succeed."""
     return verdict.ran == 'no' and verdict.is_dropped
 
 
 def judge(result, frame, is_first=True, is_shared=False):
-    """The Verdict on a Result whose output went through frame (scripts.Framed).
+    """Return the Verdict on a Result whose output went through frame (scripts.Framed).
 
-    is_first: was it the first request over its login?  For a later one, ssh's messages prove
-    nothing. is_shared: did another ssh keep the connection?  This one then says nothing of its own
-    when it breaks.
+    is_first: it was the first request over its login.  For a later one, the messages of ssh prove
+    nothing.
+    is_shared: another ssh kept the connection.  This ssh then prints nothing when it breaks.
     """
     if result.status == 'unspawnable':
         return Verdict('failed', 127, 'cannot run %s' % printable(_first_line(result.stderr), 200),
                        'no')
     if frame.code is not None:
-        return _reported(result, frame)     # whatever happened to the connection after that
+        # The connection may have broken after that; it does not matter.
+        return _reported(result, frame)
     if frame.failure is not None:
         return Verdict('failed', 1, frame.failure, 'no')
     if frame.started or not is_first:
@@ -65,13 +91,14 @@ def judge(result, frame, is_first=True, is_shared=False):
 
 
 def _ended_here(result, code):
-    """The Verdict on what lwt itself ended after its begin, or None; code: what the command told in
-    the end.
+    """The Verdict on a command that lwt itself ended after it began, or None.
+
+    code: the exit code that the host reported, or 0.
     """
     if result.status == 'timeout':
         return Verdict('timeout', TIMED_OUT, 'timed out after %g s' % result.command.timeout)
     if result.status == 'stalled':
-        return Verdict('timeout', TIMED_OUT, 'stalled: no byte in %g s' % result.command.stall)
+        return Verdict('timeout', TIMED_OUT, 'stalled: no data for %g s' % result.command.stall)
     if result.status == 'cancelled':
         return Verdict('killed', code or 130, 'interrupted')
     return None
@@ -88,14 +115,19 @@ def _reported(result, frame):
     return Verdict('ok', 0)
 
 
+# Why the guard on the host ended a command: a cause of scripts.CAUSES, and the reason for people.
 ENDED_THERE = {
-    'lease': 'the lease ran out: no heartbeat reached the host in time, and it ended the command',
-    'closed': 'the lifeline was closed on the way to the host, and it ended the command',
-    'limit': 'the host could start no process to guard the command, and ended it'}
+    'lease': 'connection lost: no heartbeat reached the host within the lease, so the host killed '
+             'the command',
+    'closed': 'connection lost: the host killed the command when its standard input was closed',
+    'limit': 'process limit reached on the host: no process to watch the command could be started',
+}
+
+
 def _ended_there(result, cause):
     """The Verdict on a command that its guard on the host ended; cause: of scripts.CAUSES.
 
-    Its exit code is that of the signal, and says nothing about the command.
+    The exit code is that of the signal, so it says nothing about the command.
     """
     if cause == 'timeout':
         return Verdict('timeout', TIMED_OUT, 'timed out after %g s' % result.command.timeout)
@@ -110,7 +142,7 @@ def _cut_off(result, frame):
 
 
 def _lost(stderr):
-    """The Verdict on a command that may or may not have run."""
+    """The Verdict on a command of which it is unknown whether it ran."""
     words = printable_text(ssh_messages.words(stderr.decode('utf-8', 'replace')))
     reason = 'connection lost%s' % (' (%s)' % words if words else '')
     return Verdict('lost', UNREACHABLE, reason, 'maybe')
@@ -130,15 +162,20 @@ def _not_started(result, frame, is_shared):
     if result.status != 'exited' or result.code == UNREACHABLE:
         is_proof = not is_shared or ssh_messages.has_fallen_back(text)
         failure = _before_login(result, frame, text) if is_proof else None
-        return _lost(frame.ssh_output) if failure is None else Verdict(
-            failure.kind, UNREACHABLE, 'unreachable (%s)' % printable_text(failure.reason), 'no',
-            failure.is_dropped)
-    return Verdict('refused', UNREACHABLE, 'unreachable (no answer from its shell, exit code %d%s)'
+        return _lost(frame.ssh_output) if failure is None else _refused(failure)
+    return Verdict('refused', UNREACHABLE, 'no answer from the login shell (exit code %d%s)'
                    % (result.code, quoted), 'maybe')
 
 
+def _refused(failure):
+    """The Verdict on a ssh_messages.LoginFailure."""
+    text = BEFORE_LOGIN.get(failure.kind, UNREACHABLE_TEXT)
+    return Verdict(failure.kind, UNREACHABLE, text % printable_text(failure.reason), 'no',
+                   failure.is_dropped)
+
+
 def _before_login(result, frame, text):
-    """The ssh_messages.LoginFailure where it is certain that nothing ran, or None."""
+    """The ssh_messages.LoginFailure if it is certain that nothing ran, else None."""
     is_failure = result.status == 'exited' and result.code == UNREACHABLE
     is_whole = not frame.shell_output and not frame.is_output_cut
     return ssh_messages.failure_before_login(text) if is_failure and is_whole else None
@@ -150,8 +187,8 @@ def _first_line(data):
 
 
 def with_complaint(verdict, stderr):
-    """The verdict on a script of ours; where it ended badly and gave no reason, the first line of
-    its stderr is the reason.
+    """The verdict on a script of lwt.  If the script failed without a reason, the first line of its
+    standard error is the reason.
     """
     complaint = printable_text(_first_line(stderr))
     gave_none = verdict.kind == 'failed' and verdict.ran == 'yes' and not verdict.is_over_budget
