@@ -89,26 +89,26 @@ class Rooms(unittest.TestCase):
         for told, options, hour, reasons in (
                 (FREE, {}, 12, ()),
                 (FREE._replace(cpu=150), {'max_cpu_day': 100}, 12,
-                 ('cpu in use: 150%, more than max_cpu_day: 100%',)),
+                 ('cpu usage 150% is above max_cpu_day (100%)',)),
                 (FREE._replace(cpu=150), {'max_cpu_day': 100}, 23, ()),
                 (FREE._replace(cpu=100), {'max_cpu_day': 100}, 12, ()),
                 (FREE._replace(own_cpu=90), {'max_cpu_me_night': 50}, 23,
-                 ('cpu in use by you: 90%, more than max_cpu_me_night: 50%',)),
+                 ('your cpu usage 90% is above max_cpu_me_night (50%)',)),
                 (FREE, {'max_cpu_day': 100}, 12,
-                 ('cpu in use is not known, and max_cpu_day is 100%',)),
+                 ('cpu usage unknown (max_cpu_day is 100%)',)),
                 (FREE._replace(free_memory=100000), {'min_memory': 200}, 12,
-                 ('free memory: 100 MB, less than min_memory: 200 MB',)),
+                 ('free memory 100 MB is below min_memory (200 MB)',)),
                 (FREE._replace(free_disk=9000), {}, 12,
-                 ('free disk: 9 MB, less than min_disk: 10 MB',)),
+                 ('free disk space 9 MB is below min_disk (10 MB)',)),
                 (FREE._replace(free_disk=None), {}, 12,
-                 ('free disk is not known, and min_disk is 10 MB',)),
+                 ('free disk space unknown (min_disk is 10 MB)',)),
                 (FREE._replace(free_disk=0), {'min_disk': 0}, 12, ())):
             with self.subTest(reasons=reasons, options=options):
                 self.assertEqual(
                     capacity.room(HOST, told, SETTINGS._replace(**options), hour).reasons, reasons)
         self.assertEqual(
             capacity.room(HOST._replace(extra=(('slots', '0'),)), FREE, SETTINGS, 12).reasons,
-            ('slots=0 in its line of the host list',))
+            ('slots=0 in host.list',))
 
     def test_cpu_is_watched_only_where_a_limit_asks_for_it(self):
         self.assertFalse(capacity.watches_cpu(HOST, SETTINGS))

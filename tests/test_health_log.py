@@ -84,14 +84,14 @@ class Refusals(unittest.TestCase):
         out, held = Health('h', 'out', reason='refused'), Health('h', 'held', reason='new disk')
         told = (0.0, FREE, '')
         for host, sick, heard, used, settings, said in (
-                (Host('h', 'd'), None, told, 0, {}, 'the task wants c'),
+                (Host('h', 'd'), None, told, 0, {}, 'the task requires c'),
                 (HOST, out, told, 0, {}, 'in quarantine: refused'),
                 (HOST, held, told, 0, {}, 'put out by hand: new disk'),
                 (HOST, None, None, 0, {}, 'not asked yet'),
                 (HOST, None, (0.0, FREE, 'broken'), 0, {}, 'broken'),
                 (HOST, None, (0.0, None, ''), 0, {}, 'told nothing'),
                 (HOST, None, told, 2, {}, '2 of its 2 slots are taken'),
-                (HOST, None, told, 0, {'min_memory': 9999}, 'less than min_memory'),
+                (HOST, None, told, 0, {'min_memory': 9999}, 'below min_memory'),
                 (HOST, Health('h', 'doubtful'), told, 1, {}, '')):
             with self.subTest(said=said):
                 found = capacity.refusal(host, sick, heard, used, desc,
@@ -134,13 +134,13 @@ class OnHosts(LabTestCase):
         for line in ('h3    unreachable (connection refused)',
                      'h2    unreachable (connection timed out)', 'h4    unreachable'):
             self.assertIn(line, done.out)
-        self.assertIn('2 of 5 hosts pass; 2 available', done.err)
+        self.assertIn('2 of 5 hosts passed; 2 available', done.err)
         found = self.objects('probe', '-w', 'h1', '--json')['h1']
         self.assertEqual((found['class'], found['clock'], found['load']['cores']),
                          ('ok', 0, os.cpu_count()))
         self.assertGreater(min(found['hello'], found['put'], found['get']), 0)
         why = self.lwt('hosts', '--why', 'h2').out
-        self.assertIn('h2: doubtful since', why)
+        self.assertIn('h2: failing since', why)
         self.assertIn('it did not pass the last probe', why)
         stat = self.objects('stat', '--json')
         self.assertEqual((stat['h1']['availability'], stat['h5']['state'], stat['h3']['count']),
@@ -190,7 +190,7 @@ class OnHosts(LabTestCase):
         self.assertEqual(len(done.out.splitlines()), 6, done)
         self.assertIn('no answer in 6 s', lines['h2'])
         self.assertIn('has no end (more than 1024 bytes)', lines['h3'])
-        self.assertIn('nonsense in what it tells of its load: \'cores=-7\', \'load=nan\'',
+        self.assertIn('invalid load report: \'cores=-7\', \'load=nan\'',
                       lines['h4'])
         for name in ('h1', 'h5'):
             self.assertRegex(lines[name], r'^%s +\d+ ' % name)
@@ -208,7 +208,7 @@ class OnHosts(LabTestCase):
         for words in (('exec', '-a', '--', 'true'), ('put', '-a', 'lwt.conf', '/tmp/x'),
                       ('monitor',)):
             self.assertEqual(self.lwt(*words).code, 3)
-        self.assertIn('h3: in quarantine', self.lwt('hosts', '--why', 'h3').out)
+        self.assertIn('h3: quarantined', self.lwt('hosts', '--why', 'h3').out)
         done = self.lwt('exec', '-a', '--', 'hostname')
         self.assertEqual((done.code, done.out), (0, 'h1\n'), done)
         self.assertIn('left out (quarantine): h3', done.err)
@@ -217,7 +217,7 @@ class OnHosts(LabTestCase):
         self.assertIn('in quarantine: unreachable (connection refused)',
                       self.lwt('task', 'why', '1').out)
         self.lab.heal('h3')
-        for pass_number, state in ((1, 'h3: in quarantine'), (2, 'h3: ok')):
+        for pass_number, state in ((1, 'h3: quarantined'), (2, 'h3: ok')):
             self.lwt('probe')
             self.assertIn(state, self.lwt('hosts', '--why', 'h3').out, pass_number)
         self.assertEqual(self.available(), ['h1', 'h3'])
@@ -246,7 +246,7 @@ class OnHosts(LabTestCase):
             self.assertEqual(self.lwt('task', 'run', '-q', timeout=120).code, 0)
             def is_out():
                 self.lwt('exec', '-w', 'h3', '--', 'true')
-                return 'in quarantine' in self.lwt('hosts', '--why', 'h3').out
+                return 'quarantined' in self.lwt('hosts', '--why', 'h3').out
             self.assertTrue(wait_for(is_out))
         finally:
             over.set()
@@ -273,8 +273,8 @@ class OnHosts(LabTestCase):
         self.assertEqual(done.code, 0, done)
         self.assertLess(done.err.count('failed (exit code 4) on h3'), 8)
         self.assertRegex(done.err,
-                         'h3: in quarantine: [3-6] different tasks in a row ended badly there, and '
-                         'elsewhere')
+                         'h3: (in quarantine|quarantined): [3-6] different tasks in a row failed '
+                         'on this host; on other hosts ')
         # Where the tasks end before ssh gives up, it is not waited for: "no answer in 3 s".
         why = r'unreachable \((connection timed out|no answer in)'
         self.assertEqual(len(re.findall('lwt: h2: ' + why, done.err)), 1, done)
@@ -282,8 +282,8 @@ class OnHosts(LabTestCase):
         for words in (('hosts', '--why', 'h3'),
                       ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):
             self.assertRegex(self.lwt(*words).out,
-                             'h3.*in quarantine(.|\n)*[3-6] different tasks in a row ended badly '
-                             'there')
+                             'h3.*(in quarantine|quarantined)(.|\n)*[3-6] different tasks in '
+                             'a row failed on this host')
         # That it answers is no reason to take it back.
         self.lwt('exec', '-w', 'h3', '--', 'true')
         self.assertNotIn('h3', self.lwt('hosts').out)
@@ -367,7 +367,7 @@ class OnHosts(LabTestCase):
         env = dict(self.env, LWT_SSH_CONFIG=self.path('config'))
         self.assertEqual(self.lwt('exec', '-a', '--', 'true', env=env).code, 3)
         why = self.lwt('hosts', '--why', 'h1').out
-        self.assertIn('h1: in quarantine', why)
+        self.assertIn('h1: quarantined', why)
         self.assertIn('hostkey: host key verification failed (host key changed)', why)
         self.assertIn('hint: log in once with `ssh ', why)
         self.assertIn('hostkey', health.NEEDS_A_PERSON)

@@ -57,7 +57,7 @@ class Tasks(ProgramTestCase):
         """FR-35: hosts of the category local with one home; probe and `task why` say so."""
         self.make_workspace([(name, 'local', '~', 'slots=2') for name in ('a', 'b', 'c')])
         done = self.lwt('probe')
-        self.assertIn('lwt: a b c: the same machine; its slots are counted once', done.err)
+        self.assertIn('lwt: a b c: same machine; slots are counted once', done.err)
         self.assertEqual(self.most_at_once(8), 2)
         self.describe('slow', 'exec : sleep 60\n')
         self.lwt('task', 'add', 'slow', '--array', '1-3')
@@ -93,7 +93,7 @@ class Tasks(ProgramTestCase):
                                  ('h2', 'y', self.path('one'), 'slots=2')])
             done = self.lwt('probe')
             self.assertEqual([line for line in done.err.splitlines() if 'same machine' in line],
-                             ['lwt: alias h1: the same machine; its slots are counted once'], done)
+                             ['lwt: alias h1: same machine; slots are counted once'], done)
             told = [json.loads(line) for line in self.lwt('probe', '--json').out.splitlines()]
             self.assertEqual(len({one['load']['machine'] for one in told}), 2)
             self.describe('many', COUNTING.format(self.path('running')))

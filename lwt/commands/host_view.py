@@ -8,12 +8,45 @@ from lwt.hosts import capacity, health, health_log, probe
 from lwt.output import tables, units, writer
 from lwt.remote import verdicts
 
-STATES = {'well': 'ok', 'doubtful': 'doubtful', 'out': 'in quarantine', 'held': 'put out by hand'}
-BUSY = 0.9                  # of what a host has of something, from which on it is coloured
+# The state of a host for people, by health.Health.state.
+STATES = {'well': 'ok', 'doubtful': 'failing', 'out': 'quarantined', 'held': 'excluded'}
+BUSY = 0.9                  # a host is shown as busy from this share of its cpu or memory on
+MAX_CLOCK = 60              # seconds; a clock that is further off is shown in colour
+
+# The columns of tables: (title, format of the numbers), or (title, None) for text.
+MONITOR_COLUMNS = (
+    ('HOST', None), ('CPU %', '%d'), ('OWN %', '%d'), ('CORES', '%d'), ('LOAD', '%.1f'),
+    ('MEM GB', '%.1f'), ('FREE GB', '%.1f'), ('DISK GB', '%.1f'), ('TASKS', '%d'),
+    ('TOP USER', None))
+PROBE_COLUMNS = (
+    ('HOST', None), ('HELLO s', '%.2f'), ('PUT MB/s', '%.2f'), ('GET MB/s', '%.2f'),
+    ('CORES', '%d'), ('FREE GB', '%.1f'), ('DISK GB', '%.1f'), ('CLOCK s', '%d'),
+    ('PYTHON', None), ('NETCAT', None))
+
+
+def table(columns, rows, paint=None):
+    """The lines of a table.  Numbers and their titles are right-aligned, text is left-aligned.
+
+    columns: (title, format) pairs; format: for the numbers of the column, None for text.
+    rows: sequences of values; None is shown as "-".
+    paint: paint(row, line) returns a line with colours.
+    """
+    cells = [[value if form is None or value is None else form % value
+              for value, (_title, form) in zip(row, columns)] for row in rows]
+    titles = [title for title, _form in columns]
+    for number, (title, form) in enumerate(columns):
+        if form is not None:
+            texts = ['-' if line[number] is None else line[number] for line in cells]
+            width = max(map(len, texts + [title]))
+            titles[number] = title.rjust(width)
+            for line, text in zip(cells, texts):
+                line[number] = text.rjust(width)
+    lines = tables.table(titles, cells)
+    return lines[:1] + [paint(row, line) if paint else line for row, line in zip(rows, lines[1:])]
 
 
 def painter(is_bad, is_busy, environ):
-    """paint(row, line) for tables.table: red for what is bad, yellow for what is busy."""
+    """paint(row, line) for table: red if is_bad(row), yellow if is_busy(row)."""
     def paint(row, line):
         return writer.coloured(line, 'red', environ) if is_bad(row) else (
             writer.coloured(line, 'yellow', environ) if is_busy(row) else line)
@@ -25,14 +58,19 @@ def gigabytes(kib):
     return None if kib is None else kib * 1024 / 1e9
 
 
+def megabytes(number):
+    """Bytes as MB, or None."""
+    return None if number is None else number / 1e6
+
+
 def monitor_table(looks, environ):
-    """The lines of `lwt monitor`: the busiest first, those that told nothing last, with the reason.
+    """The lines of `lwt monitor`: the busiest host first, hosts without an answer last, with the
+    reason.
     """
     rows = [_monitor_row(look) for look in sorted(looks, key=_by_cpu)]
     failed = {look.host for look in looks if look.load is None}
     busy = {look.host for look in looks if look.load and _is_busy(look.load)}
-    return _with_reasons(('HOST', 'CPU%', 'ME%', 'CORES', 'LOAD', 'MEM', 'FREE', 'DISK', 'TASKS',
-                          'MOST BY'), rows, painter(
+    return _with_reasons(MONITOR_COLUMNS, rows, painter(
         lambda row: row[0] in failed, lambda row: row[0] in busy, environ))
 
 
@@ -55,57 +93,58 @@ def _monitor_row(look):
     return (look.host, load.cpu, load.own_cpu, load.cores, load.load, gigabytes(load.memory),
             gigabytes(load.free_memory),
             gigabytes(load.free_disk), load.tasks,
-            most + ('; nonsense: ' + load.nonsense[0] if load.nonsense else ''))
+            most + ('; invalid value: ' + load.nonsense[0] if load.nonsense else ''))
 
 
-def _with_reasons(header, rows, paint):
-    """tables.table, but a row of two is a host and a reason, which is no column."""
+def _with_reasons(columns, rows, paint):
+    """A table in which a row of two is a host and the reason why it has no values."""
     whole = [row for row in rows if len(row) > 2]
-    width = max([len(row[0]) for row in rows] + [len(header[0])])
-    lines = tables.table((header[0].ljust(width),) + header[1:], whole, paint)
+    title = columns[0][0]
+    width = max([len(row[0]) for row in rows] + [len(title)])
+    lines = table(((title.ljust(width), None),) + columns[1:], whole, paint)
     return (lines
             + [paint(row, '%s  %s' % (row[0].ljust(width), row[1]))
                for row in rows if len(row) == 2])
 
 
 def probe_table(found, environ):
-    """The lines of `lwt probe`: those that pass, the fastest to answer first, then the others with
-    the reason.
+    """The lines of `lwt probe`: the hosts that pass, the fastest to answer first, then the others
+    with the reason.
     """
-    rows = [(one.host, one.hello, round((one.put or 0) / 1000), round((one.get or 0) / 1000),
-             one.load.cores,
-             gigabytes(one.load.free_memory), gigabytes(one.load.free_disk), one.clock,
-             one.python[0] if one.python else 'none',
-             one.netcat[0] if one.netcat else 'none')
-            if one.verdict.ok else (one.host, one.verdict.reason)
+    rows = [_probe_row(one) if one.verdict.ok else (one.host, one.verdict.reason)
             for one in sorted(found, key=lambda one: (not one.verdict.ok, one.hello or 0))]
-    return _with_reasons(('HOST', 'HELLO', 'PUT KB/s', 'GET KB/s', 'CORES', 'FREE', 'DISK', 'CLOCK',
-                          'PYTHON', 'NC'), rows,
-                         painter(lambda row: len(row) == 2, lambda row: abs(row[7] or 0) > 60,
-                                 environ))
+    late = {one.host for one in found if abs(one.clock or 0) > MAX_CLOCK}
+    return _with_reasons(PROBE_COLUMNS, rows, painter(
+        lambda row: len(row) == 2, lambda row: row[0] in late, environ))
+
+
+def _probe_row(one):
+    return (one.host, one.hello, megabytes(one.put), megabytes(one.get), one.load.cores,
+            gigabytes(one.load.free_memory), gigabytes(one.load.free_disk), one.clock,
+            one.python[0] if one.python else 'none', one.netcat[0] if one.netcat else 'none')
 
 
 def ago(then, now):
-    """A time in words: how long it is past."""
+    """The time since then in words."""
     return ('%s ago'
             % units.duration(math.floor(max(0.0, now - then)) if now - then > 60
                               else max(0.0, now - then)))
 
 
 def health_lines(found, now, numbers=health.Rules()):
-    """All about a Health."""
+    """Yield the lines of `lwt hosts --why` about a Health."""
     yield ('%s: %s%s'
            % (found.host, STATES[found.state],
               ' since %s' % clock_time(found.since) if found.since else ''))
     if found.state == 'held':
         yield '  reason: %s' % found.reason
-        yield '  back: lwt hosts --back %s' % found.host
+        yield '  take it back with: lwt hosts --back %s' % found.host
     elif found.failed:
         yield '  last failure: %s, %s: %s' % (ago(found.failed, now), found.kind, found.reason)
     if found.state in ('doubtful', 'out'):
-        yield '  failures in a row: %d; of late, fading: %.1f; good answers in a row: %d' % (
+        yield '  consecutive failures: %d; recent failures: %.1f; consecutive successes: %d' % (
             found.failures, health.faded(found, now), found.goods)
-        yield '  to be asked again: %s' % (
+        yield '  next attempt: %s' % (
             'now' if found.is_due(now, False, numbers) else
             'in %s, at %s' % (units.duration(found.retry - now), clock_time(found.retry)))
         hint = (_TASKS_HINT % found.host if found.kind == health.TASKS
@@ -118,25 +157,25 @@ _TASKS_HINT = 'fix the host, then take it back with: lwt hosts --back %s'
 
 
 def clock_time(seconds):
-    """A time of day, with the date where it is another day."""
+    """A time of day, with the date if it is not today."""
     then = time.localtime(seconds)
     is_today = then[:3] == time.localtime()[:3]
     return time.strftime('%H:%M:%S' if is_today else '%Y-%m-%d %H:%M', then)
 
 
 def sample_line(told, now):
-    """What a host told last: told is (time, Sample or None, problem)."""
+    """The last sample of a host in words.  told: (time, Sample or None, problem)."""
     when, load, problem = told
     if load is None:
         return 'last visit: %s: %s' % (ago(when, now), problem)
-    text = ('last sample: %s: cpu %s%% of %s, by you %s%%, load %s, free %s GB of %s, disk %s GB, '
-            'tasks %s%s')
+    text = ('last sample: %s: cpu %s%% of %s%%, your cpu %s%%, load %s, memory %s of %s GB free, '
+            'disk %s GB free, %s tasks%s')
     return text % (
         ago(when, now), _word(load.cpu), _word(load.cores and 100 * load.cores),
         _word(load.own_cpu), _word(load.load),
         _word(gigabytes(load.free_memory)), _word(gigabytes(load.memory)),
         _word(gigabytes(load.free_disk)), _word(load.tasks),
-        '; then: ' + problem if problem else '')
+        '; since then: ' + problem if problem else '')
 
 
 def _word(value):
@@ -144,15 +183,16 @@ def _word(value):
 
 
 def probe_line(when, told, now):
-    """A probe that is remembered."""
+    """A recorded probe in words."""
     if told['class'] != 'ok':
         return 'last probe: %s: %s' % (ago(when, now), told['reason'])
-    return 'last probe: %s: hello %.2f s, put %.0f KB/s, get %.0f KB/s, clock %+d s' % (
-        ago(when, now), told['hello'], told['put'] / 1000, told['get'] / 1000, told['clock'] or 0)
+    return 'last probe: %s: hello %.2f s, put %.2f MB/s, get %.2f MB/s, clock %+d s' % (
+        ago(when, now), told['hello'], megabytes(told['put']), megabytes(told['get']),
+        told['clock'] or 0)
 
 
 def put_screen(lines, is_watched):
-    """Print lines; on a terminal that is watched, in place of what is there."""
+    """Print lines.  is_watched: on a terminal, clear the screen first."""
     if is_watched and os.isatty(1):
         writer.clear_screen()
         writer.put_line('\n'.join(lines))
@@ -162,8 +202,9 @@ def put_screen(lines, is_watched):
 
 
 def repeat(one_round, every):
-    """Call one_round() once, or every so many seconds (None: once) until output is lost; returns
-    its last exit code.
+    """Call one_round() every so many seconds until output is lost; every: None for one round.
+
+    Returns the exit code of the last round.
     """
     while True:
         began = time.monotonic()
@@ -224,9 +265,11 @@ def _other_names(store, listed):
 
 
 def twin_lines(store, listed, found=()):
-    """What to say of listed hosts that are one machine.  found: probe.Probed, which may be newer
-    than what the store has."""
+    """Yield a line for each set of listed hosts that are one machine.
+
+    found: probe.Probed, which may be newer than the samples in the store.
+    """
     machines = health_log.machines(store)
     machines.update((one.host, one.load.machine) for one in found if one.load.machine)
     for names in health_log.twins({name: machines[name] for name in machines if name in listed}):
-        yield '%s: the same machine; its slots are counted once' % ' '.join(names)
+        yield '%s: same machine; slots are counted once' % ' '.join(names)

@@ -8,16 +8,16 @@ from lwt.output import writer
 from lwt.workspace import nodeset
 
 EXAMPLES = '''examples:
-  lwt hosts                              the available hosts, one a line
-  lwt hosts -g plab --count              how many of a category
-  lwt hosts -w 'h[1-9]!h[2-3],u@x' -x h9  a set, without some
-  lwt hosts -w h3,h1,h2,h1 --fold        h[1-3]
-  lwt hosts -w 'r[1-2]n[01-20/2]'        racks, and every other node, with leading zeros
-  lwt hosts -w '@dept&^up.txt' --fold    those of a category that a file names
+  lwt hosts                              available hosts, one per line
+  lwt hosts -g plab --count              number of available hosts of a category
+  lwt hosts -w 'h[1-9]!h[2-3],u@x' -x h9  a set without some hosts
+  lwt hosts -w h3,h1,h2,h1 --fold        prints h[1-3]
+  lwt hosts -w 'r[1-2]n[01-20/2]'        every second host of two racks, with leading zeros
+  lwt hosts -w '@dept&^up.txt' --fold    hosts of a category that are named in a file
   sort names | lwt hosts -w ^- --fold    names from standard input
-  lwt hosts --why h3                     how it is, since when, and why
-  lwt hosts --out h3 new disk            no more work for it, until somebody says
-  lwt hosts --back h3                    nothing is held against it any more'''
+  lwt hosts --why h3                     state of h3, since when and why
+  lwt hosts --out h3 new disk            exclude h3 from work until --back
+  lwt hosts --back h3                    use h3 again'''
 
 
 def main(name, argv, make_env):
@@ -55,9 +55,10 @@ def main(name, argv, make_env):
 
 
 def _one(env, parsed, reason):
-    """--why, --out and --back."""
+    """Run --why, --out or --back."""
+    # Imported here because printing a set does not need these modules.
     from lwt.commands import host_view
-    from lwt.hosts import health  # here, for to print a set needs none of it
+    from lwt.hosts import health
     from lwt.tasks.store import Store
     workspace, now = env.require_workspace(), time.time()
     name = parsed.why or parsed.out or parsed.back
@@ -69,7 +70,7 @@ def _one(env, parsed, reason):
     with Store(workspace.database) as store:
         if name not in {host.name for host in workspace.candidates()} | set(store.health()):
             raise UsageError('%s: no such host in host.list' % printable(name),
-                             'lwt hosts tells which there are')
+                             'lwt hosts lists the available hosts')
         if parsed.out:
             store.change_health(name, lambda before: health.hold(before, reason, now))
         elif parsed.back:
@@ -82,7 +83,7 @@ def _one(env, parsed, reason):
 
 
 def _about(workspace, store, name, now, numbers):
-    """All that is known of how a host is."""
+    """Yield the lines of --why about a host."""
     from lwt.commands import host_view
     from lwt.hosts import health
     yield from host_view.health_lines(store.health().get(name, health.Health(name)), now,

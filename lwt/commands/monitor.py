@@ -12,16 +12,17 @@ from lwt.workspace.config import positive_seconds
 
 EXAMPLES = '''examples:
   lwt monitor                      all available hosts, once
-  lwt monitor -g plab --watch      like top; ends with ^C
+  lwt monitor -g plab --watch      repeat like top; ^C ends it
   lwt monitor -a --json | jq -r 'select(.cpu > 300) | .host'
-  lwt monitor -w 'h[1-70]' -t 3    whatever ssh knows, no workspace needed'''
+  lwt monitor -w 'h[1-70]' -t 3    any hosts that ssh knows, without a workspace'''
 
 
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt monitor [-w HOSTS | -g CATEGORY | -a] [--watch] [--json] [options]',
-                    'Show cpu (100 is one core), load, memory and disk (GB) and tasks of hosts, '
-                    'the busiest first.\nWithout a selection, of all available hosts.',
+                    'Show the load of hosts (default: all available hosts), the busiest first.  '
+                    'CPU % and OWN %: cpu\nusage by all and by you (100 is one core).  FREE GB: '
+                    'free memory.  DISK GB: free disk space in the\nhome.',
                     EXAMPLES).add_selection()
     parser.add_rounds(5)
     parsed, words = parser.parse(argv)
@@ -32,7 +33,8 @@ def main(name, argv, make_env):
     settings = env.settings(workspace)
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
     chosen = env.select(parsed, workspace, settings)
-    if parsed.watch:        # a login each time would be much of what is then seen
+    if parsed.watch:
+        # Keep the connections: a login in each round would be a large part of the load shown.
         settings = settings._replace(persist=max(settings.persist, 2 * every))
 
     def one_round():
@@ -61,7 +63,7 @@ def _round(env, workspace, session, chosen, parsed):
 
 
 def _headline(looks, took):
-    """One line on all of them."""
+    """A line that sums up all hosts."""
     well = [look.load for look in looks if look.load]
     failed = [look.host for look in looks if not look.load]
     return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (
@@ -69,4 +71,4 @@ def _headline(looks, took):
         sum(load.cpu or 0 for load in well) / (
             sum(load.cores for load in well) or 1), sum(load.cores for load in well),
         sum(load.tasks or 0 for load in well),
-        '; not: ' + nodeset.fold(failed) if failed else '')
+        '; no answer: ' + nodeset.fold(failed) if failed else '')

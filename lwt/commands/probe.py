@@ -20,9 +20,9 @@ from lwt.workspace.config import count, positive_seconds
 
 EXAMPLES = '''examples:
   lwt probe                        all candidates of host.list, at once
-  lwt probe -w h3 --set probe_rate=100     one, which is to do 100 KB/s
+  lwt probe -w h3 --set probe_rate=100     one host, with a minimum of 100 KB/s
   lwt probe --limit 2000           at most 2000 kbit/s to and from each host
-  lwt probe --watch --every 10m    again and again; ends with ^C
+  lwt probe --watch --every 10m    repeat every 10 minutes; ^C ends it
   lwt probe --json | jq -r 'select(.class != "ok") | [.host, .reason] | @tsv\''''
 
 
@@ -80,7 +80,7 @@ class _Round:
         session = self._env.session(settings, self._chosen)
         with files.local_errors('a file to probe with'), tempfile.NamedTemporaryFile(
                 prefix='lwt-probe.') as file:
-            data = os.urandom(size)     # which nothing on the way can compress
+            data = os.urandom(size)     # random, so that no connection can compress it
             file.write(data)
             file.flush()
             digest = hashlib.sha256(data).hexdigest()
@@ -100,7 +100,7 @@ class _Round:
             return probe.Probed(host.name, Verdict('killed', 130, 'interrupted', 'maybe'))
 
     def _write(self, found):
-        """Remember what was found, and write host.list.available; returns lines to say of it."""
+        """Record the results and write host.list.available; returns the lines to print."""
         candidates = self._workspace.candidates()
         listed = {host.name for host in candidates}
         with Store(self._workspace.database) as store:
@@ -110,7 +110,7 @@ class _Round:
             lines = list(host_view.twin_lines(store, listed, found))
         good = {one.host for one in found if one.verdict.ok}
         probed = {host.name for host in self._chosen}
-        # Then the old list, whatever is in it, is no matter.
+        # If all candidates were probed, the old list is not needed and may be damaged.
         is_all = probed.issuperset(host.name for host in candidates)
         before = set() if is_all else {host.name for host in self._workspace.available()}
         after = [host for host in candidates
@@ -118,14 +118,14 @@ class _Round:
                  and host.name not in sick]
         path = self._workspace.path('host.list.available')
         if not after:
-            return lines + ['%d of %d hosts pass; %s is left as it is, for it would be empty'
+            return lines + ['%d of %d hosts passed; %s is unchanged, because it would be empty'
                             % (len(good), len(found), path)]
-        files.write_atomic(path, '# %s: those that passed the last probe\n'
+        files.write_atomic(path, '# %s: hosts that passed the last probe\n'
                            % time.strftime('%Y-%m-%d %H:%M:%S') + ''.join(
                                '\t'.join((host.name, host.category, host.home)
                                          + tuple('%s=%s' % pair for pair in host.extra)) + '\n'
                                for host in after))
         waiting = sorted(good & set(sick))
-        return lines + ['%d of %d hosts pass; %d available%s' % (
+        return lines + ['%d of %d hosts passed; %d available%s' % (
             len(good), len(found), len(after),
-            '; not yet back from quarantine: ' + nodeset.fold(waiting) if waiting else '')]
+            '; still quarantined: ' + nodeset.fold(waiting) if waiting else '')]

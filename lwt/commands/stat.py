@@ -5,7 +5,7 @@ import time
 from lwt.commands import host_view, task_view
 from lwt.commands.options import Parser
 from lwt.errors import UsageError
-from lwt.output import tables, writer
+from lwt.output import writer
 from lwt.tasks.store import Store
 from lwt.workspace import nodeset
 
@@ -43,13 +43,19 @@ def main(name, argv, make_env):
             for row in rows:
                 writer.put_bytes(writer.json_line(dict(zip(keys, row), kind=kind)))
         return 0
-    paint = host_view.painter(lambda row: row[1] in (
-        'in quarantine', 'put out by hand'), lambda row: row[1] == 'doubtful',
-                                 env.environ)
-    _put(tables.table(HOST_HEADER, hosts, paint))
+    _put(host_table(hosts, env.environ))
     if users:
-        _put([''] + tables.table(USER_HEADER, users))
-    return _put([''] + tables.table(FAILURE_HEADER, failures) if failures else [])
+        _put([''] + host_view.table(USER_COLUMNS, users))
+    return _put([''] + host_view.table(FAILURE_COLUMNS, failures) if failures else [])
+
+
+def host_table(rows, environ):
+    """The lines of the table of hosts; rows: of host_rows."""
+    bad = {host_view.STATES['out'], host_view.STATES['held']}
+    rows = [row[:-2] + tuple(None if rate is None else rate / 1000 for rate in row[-2:])
+            for row in rows]
+    return host_view.table(HOST_COLUMNS, rows, host_view.painter(
+        lambda row: row[1] in bad, lambda row: row[1] == host_view.STATES['doubtful'], environ))
 
 
 def _tasks(store, as_json):
@@ -75,16 +81,23 @@ def _put(lines):
 
 HOST_KEYS = ('host', 'state', 'availability', 'operations', 'failures', 'cpu', 'mean_cpu', 'tasks',
              'hello', 'put', 'get')
-HOST_HEADER = ('HOST', 'STATE', 'UP%', 'OPS', 'BAD', 'CPU%', 'MEAN', 'TASKS', 'HELLO', 'PUT', 'GET')
+HOST_COLUMNS = (
+    ('HOST', None), ('STATE', None), ('UP %', '%.1f'), ('OPS', '%d'), ('FAILED', '%d'),
+    ('CPU %', '%d'), ('MEAN CPU %', '%d'), ('TASKS', '%d'), ('HELLO s', '%.2f'),
+    ('PUT MB/s', '%.2f'), ('GET MB/s', '%.2f'))
 USER_KEYS = ('user', 'hosts', 'cpu', 'memory', 'mean_cpu', 'mean_memory')
-USER_HEADER = ('USER', 'HOSTS', 'CPU%', 'GB', 'MEAN CPU%', 'MEAN GB')
+USER_COLUMNS = (
+    ('USER', None), ('HOSTS', '%d'), ('CPU %', '%d'), ('MEM GB', '%.1f'), ('MEAN CPU %', '%.1f'),
+    ('MEAN MEM GB', '%.1f'))
 FAILURE_KEYS = ('count', 'host', 'class', 'last', 'reason')
-FAILURE_HEADER = ('COUNT', 'HOST', 'CLASS', 'LAST', 'REASON')
+FAILURE_COLUMNS = (
+    ('COUNT', '%d'), ('HOST', None), ('CLASS', None), ('LAST', None), ('REASON', None))
 
 
 def host_rows(workspace, store):
-    """A row of HOST_KEYS for each candidate and each host that anything is remembered of; rates in
-    KB/s, the mean of probes.
+    """A row of HOST_KEYS for each candidate and each host with recorded data.
+
+    The rates are means of the probes, in KB/s.
     """
     told, sick, samples = _by_host(store.endings()), store.health(), store.samples()
     means = {host: cpu for host, user, _count, cpu, _memory in store.usage() if user == ''}
@@ -129,11 +142,10 @@ def _rate(probes, name, key):
 
 
 def user_rows(store):
-    """A row of USER_KEYS for each user that was seen on a host, those that use most first; cpu and
-    memory over all hosts.
+    """A row of USER_KEYS for each user seen on a host, those with the highest cpu usage first.
 
-    Of now: of the last sample of each host.  The means are of all samples of the hosts on which the
-    user was seen.
+    Cpu and memory are sums over all hosts: of the last sample of each host, and of the means of
+    all samples of the hosts on which the user was seen.
     """
     now, means = {}, {}
     for _when, load, _problem in store.samples().values():

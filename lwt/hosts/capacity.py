@@ -1,8 +1,8 @@
 """Capacity: how many tasks a host has room for, and why it takes none.  Pure.
 
-A limit is what the host's own line in the host list says, else what the section of its category in
-lwt.conf says, else the option.  Each limit has a value by day and one by night.  Cpu counts as ps
-and top have it: 100 is one core.
+A limit comes from the line of the host in host.list, else from the section of its category in
+lwt.conf, else from the option.  Most limits have one value for the day and one for the night.  Cpu
+usage is counted as in ps and top: 100 is one core.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,7 @@ NOT_ASKED = 'not asked yet'
 
 
 class FreeSlots(NamedTuple):
-    """slots: the task places of a host, those that are taken among them.  reasons: why it takes no
-    task now, whatever task.
-    """
+    """slots: the slots of a host, free or not.  reasons: why it takes no task at all now."""
 
     slots: int
     reasons: tuple = ()
@@ -32,81 +30,81 @@ def setting(key, host, settings):
 
 
 def is_night(night, hour):
-    """Is it night at this hour?  night: the first and the last hour, which counts."""
+    """Return True if an hour is within the night; night: its first and its last hour."""
     first, last = night
     return first <= hour <= last if first <= last else hour >= first or hour <= last
 
 
 def room(host, sample, settings, hour):
-    """The FreeSlots of a host that told a Sample, at an hour of the day."""
+    """The FreeSlots of a host with this Sample, at an hour of the day."""
     time = 'night' if is_night(setting('night', host, settings), hour) else 'day'
     slots = bounded(host.get('slots'), 0, 10000)
     if slots is None:
         slots = setting('max_dtask_' + time, host, settings) or sample.cores or 1
-    reasons = [] if slots else ['slots=0 in its line of the host list']
-    for key, used, whose in (('max_cpu_', sample.cpu, 'cpu in use'),
-                             ('max_cpu_me_', sample.own_cpu, 'cpu in use by you')):
+    reasons = [] if slots else ['slots=0 in host.list']
+    for key, used, whose in (('max_cpu_', sample.cpu, 'cpu usage'),
+                             ('max_cpu_me_', sample.own_cpu, 'your cpu usage')):
         most = setting(key + time, host, settings)
         if most and used is None:
-            reasons.append('%s is not known, and %s%s is %d%%' % (whose, key, time, most))
+            reasons.append('%s unknown (%s%s is %d%%)' % (whose, key, time, most))
         elif most and used > most:
-            reasons.append('%s: %d%%, more than %s%s: %d%%' % (whose, used, key, time, most))
+            reasons.append('%s %d%% is above %s%s (%d%%)' % (whose, used, key, time, most))
     for key, free, what in (('min_memory', sample.free_memory, 'memory'),
-                            ('min_disk', sample.free_disk, 'disk')):
+                            ('min_disk', sample.free_disk, 'disk space')):
         least = setting(key, host, settings)
         if least and free is None:
-            reasons.append('free %s is not known, and %s is %d MB' % (what, key, least))
+            reasons.append('free %s unknown (%s is %d MB)' % (what, key, least))
         elif least and free < least * 1000:
-            reasons.append('free %s: %d MB, less than %s: %d MB' % (what, free // 1000, key, least))
+            reasons.append('free %s %d MB is below %s (%d MB)' % (what, free // 1000, key, least))
     return FreeSlots(slots, tuple(reasons))
 
 
 def watches_cpu(host, settings):
-    """Does any limit ask how much cpu is in use?  To measure that takes a moment."""
+    """Return True if a limit needs the cpu usage, which takes time to measure."""
     return any(setting(key, host, settings)
                for key in config.HOST_KEYS if key.startswith('max_cpu'))
 
 
 def needed_slots(desc, slots):
-    """How many of a host's slots a task takes: one that wants more than there are takes all of
-    them.
-    """
+    """The slots that a task takes on a host.  A task that wants more than all takes all of them."""
     return min(desc.slots, max(1, slots))
 
 
 def mismatch(host, desc):
-    """Why a task of this desc may never run on the host, or ''."""
+    """Why the desc of a task excludes the host, or ''."""
     named = desc.hosts.replace(',', ' ').split()
     if desc.category not in ('', host.category):
-        return 'its category is %s, the task wants %s' % (host.category, desc.category)
-    return 'the task wants one of: %s' % ' '.join(named) if named and host.name not in named else ''
+        return 'category is %s, the task requires %s' % (host.category, desc.category)
+    is_named = not named or host.name in named
+    return '' if is_named else 'not among the hosts of the task: %s' % ' '.join(named)
 
 
 def never(host, sample, desc, settings):
-    """(kind, why) a task of this desc can never run on a host that told a Sample, or None.
+    """(kind, why) a task of this desc can never run on a host, or None.
 
-    sample: None where it told none.  What changes without anybody's doing is no reason.
+    sample: the Sample of the host, or None if it sent none.  Only reasons that do not change by
+    themselves count.
     """
     reason = mismatch(host, desc)
     if reason:
         return 'mismatch', reason
     if bounded(host.get('slots'), 0, 10000) == 0:
-        return 'slots', 'slots=0 in its line of the host list'
+        return 'slots', 'slots=0 in host.list'
     if sample is None:
         return None
     for kind, wanted, there in (('memory', desc.memory, sample.memory),
                                 ('disk', desc.disk, sample.space)):
-        if there and wanted > there:                # 0: the host could not tell
-            return kind, '%s: %s in all, the task needs %s' % (kind, human(there), human(wanted))
+        if there and wanted > there:                # 0: unknown
+            return kind, '%s: %s in total, the task needs %s' % (kind, human(there), human(wanted))
     for key, there in (('min_memory', sample.memory), ('min_disk', sample.space)):
         least = setting(key, host, settings) * 1000
         if there and least > there:
-            return 'limit', '%s is %s, and it has %s in all' % (key, human(least), human(there))
+            return 'limit', '%s is %s, but the total is %s' % (key, human(least), human(there))
     return None
 
 
 def human(kib):
-    """KiB for people."""
+    """A number of KiB with a unit."""
     value = float(kib)
     for unit in ('KB', 'MB', 'GB', 'TB'):
         if value < 1000 or unit == 'TB':
@@ -116,16 +114,17 @@ def human(kib):
 
 
 def accepts(host, desc):
-    """May a task of this desc run on the host at all?"""
+    """Return True if the desc of a task allows the host."""
     return not mismatch(host, desc)
 
 
 def better_place(host, avoided, others, refuse):
-    """The name of another host for a task that ended badly on some, if this one is among them; ''
-    where there is none.
+    """The name of a host that can run a task that failed on this host, or ''.
 
-    avoided: the names of those.  others: all that may get tasks.  refuse(other): why it takes it
-    neither now nor soon, or ''.
+    avoided: the names of hosts on which the task failed.  If this host is not one of them, the
+    result is ''.
+    others: all hosts that may get tasks.
+    refuse(other): why a host does not take the task, or ''.
     """
     if host.name not in avoided:
         return ''

@@ -1,19 +1,18 @@
-"""Health: when a failing host is quarantined, and when it is asked again.  Pure.
+"""Health: when a failing host is quarantined, and when it is tried again.  Pure.
 
-  well      nothing is against it
-  doubtful  it failed; it is left alone until its retry is due, and one good answer makes it well
-  out       in quarantine: it failed too often, or in a way that no waiting cures; it gets no new
-            task, is tried again as its
-            retries come due, each later than the one before, and is back after enough good answers
-            in a row
-  held      a person put it out, and only a person puts it back
+  well      no failures
+  doubtful  it failed; it is tried again when its retry is due, and one success makes it well
+  out       quarantined: it failed too often, or in a way that only a person can fix; it gets no
+            new task and is tried again with growing delays; enough consecutive successes end the
+            quarantine
+  held      a person excluded it, and only a person takes it back
 
-Failures count in two ways.  Those in a row show a host that is gone.  Beside them there is a
-penalty, one for each failure, that fades with time and not by good answers: it shows a host that
-flaps, which answers every other time and so never fails often in a row.  Either throws it out.
+Failures count in two ways.  Consecutive failures show a host that is down.  In addition, each
+failure adds 1 to a penalty, which decays with time and not with successes.  It shows a host that
+answers every other time and so never has many consecutive failures.  Either leads to quarantine.
 
-A host may be reached well and yet be no place for tasks: see is_suspect.  That it answers proves
-nothing then, so good answers count only once its time is over.
+A host may answer logins and still be unable to run tasks: see is_suspect.  Then logins prove
+nothing, so successes count only after the first delay.
 """
 
 from typing import NamedTuple
@@ -22,22 +21,25 @@ from lwt.hosts import clocks
 
 STATES = ('well', 'doubtful', 'out', 'held')
 EVENTS = ('good', 'bad', 'grave', 'suspect', 'hold', 'release')
-NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that no waiting cures
+NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that only a person can fix
 TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
-TASKS = 'tasks'         # the kind of a host on which tasks end badly that end well elsewhere
-HALF_LIFE = 300.0       # seconds in which half of a penalty fades
-# Tasks in a row that end badly; how improbable that must be if the host were like the others.
+TASKS = 'tasks'         # the kind of a host on which tasks fail that succeed on other hosts
+HALF_LIFE = 300.0       # seconds in which a penalty decays to its half
+# Number of tasks in a row that fail; how improbable that must be for a host like the others.
 FEWEST_TASKS, ODD = 3, 0.02
-ODD_REPEATED = 1e-6     # the same, where the same failure is seen on other hosts as well
-MOST_PENDING = 5        # tasks in a row that will be tried elsewhere, before they count
-TASKS_WINDOW = 3600.0   # seconds for which the end of a task says something of its host
-# Seconds to the retries of a host with tasks on it: there is something to bring home.
+ODD_REPEATED = 1e-6     # the same, if the same failure occurs on other hosts as well
+MOST_PENDING = 5        # failed tasks that wait for another attempt; more than these count
+TASKS_WINDOW = 3600.0   # seconds for which the end of a task counts for or against its host
+# Seconds between retries of a host with tasks on it, whose results must be fetched.
 BUSY_WAIT, BUSY_LONGEST = 5.0, 60.0
 
 
 class Rules(NamedTuple):
-    """The numbers: failures that throw a host out, good answers that bring it back; seconds to its
-    first and longest retry.
+    """The options of quarantine.
+
+    after: consecutive failures that quarantine a host.
+    good: consecutive successes that end the quarantine.
+    wait, longest: seconds to the first retry, and at most to any retry.
     """
 
     after: int = 3
@@ -47,16 +49,19 @@ class Rules(NamedTuple):
 
     @property
     def most(self):
-        """The longest delay, in seconds: the retries of hosts are spread by a quarter."""
+        """The longest delay in seconds; delays are varied by a quarter."""
         return 1.25 * max(self.wait, self.longest)
 
 
 class Health(NamedTuple):
-    """How a host is.  failures, goods: in a row.  kind, reason: of its last failure, or a person's
-    reason.
+    """The health of a host.
 
-    since: when it came into its state; failed: when it last failed; retry: when it may be asked
-    again; seconds since 1970.
+    state: one of STATES.
+    failures, goods: consecutive failures and successes.
+    penalty: see the module.
+    kind, reason: of the last failure; for a held host, the reason that the person gave.
+    since: when it entered its state; failed: when it last failed; retry: when it may be tried
+    again; in seconds since 1970.
     """
 
     host: str
@@ -72,11 +77,14 @@ class Health(NamedTuple):
 
     @property
     def takes_tasks(self):
-        """May it get new tasks?"""
+        """Return True if the host may get new tasks."""
         return self.state in ('well', 'doubtful')
 
     def is_due(self, now, is_busy, numbers=Rules()):
-        """May it be asked now?  is_busy: there is a task on it, or something to be removed."""
+        """Return True if the host may be tried now.
+
+        is_busy: there is a task on it, or something to be removed from it.
+        """
         if self.state == 'held':
             return is_busy
         busy_wait = min(BUSY_LONGEST, BUSY_WAIT * 2.0 ** min(30, self.failures - 1))
@@ -85,15 +93,16 @@ class Health(NamedTuple):
 
 
 def rules(settings):
-    """The Rules that the options say."""
+    """The Rules of Settings."""
     return Rules(settings.quarantine_after, settings.quarantine_good, settings.quarantine_wait,
                  settings.quarantine_longest)
 
 
 def counts(verdict):
-    """'ok', the class of a failure of the way to a host, or '' for what says nothing about it.
+    """How a Verdict counts for its host: 'ok', the class of a failure to reach it, or '' (not).
 
-    A command's own end, whatever its code, is a good answer; so is its time-out, for it had begun.
+    A command that ended counts as ok, whatever its exit code.  So does a timeout of a command,
+    because it had begun.
     """
     if (verdict.kind in TRANSPORT
         and not (verdict.kind == 'timeout' and verdict.code == 124
@@ -103,31 +112,33 @@ def counts(verdict):
 
 
 def observe(health, kind, reason, now, numbers, die):
-    """The Health after an operation that ended with a kind: 'ok' or a class of TRANSPORT.  die:
-    from 0 to 1.
+    """The Health after an operation.
+
+    kind: 'ok' or a class of TRANSPORT.
+    die: a random number from 0 to 1, which varies the delay.
     """
     event = 'good' if kind == 'ok' else 'grave' if kind in NEEDS_A_PERSON else 'bad'
     found = STEPS[health.state, event](health, now, numbers, die)
     if event == 'good' or health.state == 'held':
         return found
     if _is_distrusted(health, now, numbers):
-        # That it cannot be reached either does not end what the tasks told of it.
+        # It was quarantined because of tasks; a failed login does not change that.
         return found._replace(retry=max(health.retry, found.retry))
     return found._replace(kind=kind, reason=reason)
 
 
 def hold(health, reason, now):
-    """The Health of a host that a person puts out."""
+    """The Health of a host that a person excludes."""
     return STEPS[health.state, 'hold'](health._replace(reason=reason), now, Rules(), 0.0)
 
 
 def release(health, now):
-    """The Health of a host that a person puts back: nothing is held against it any more."""
+    """The Health of a host that a person takes back: all failures are forgotten."""
     return STEPS[health.state, 'release'](health, now, Rules(), 0.0)
 
 
 def suspect(health, reason, now, numbers, die):
-    """The Health of a host on which tasks end badly."""
+    """The Health of a host on which tasks fail because of the host."""
     if health.state != 'held':
         health = health._replace(kind=TASKS, reason=reason)
     return STEPS[health.state, 'suspect'](health, now, numbers, die)
@@ -149,21 +160,25 @@ class TaskEnd(NamedTuple):
 
 
 def own_failures(ends):
-    """Those TaskEnds that may be the host's fault: not a time-out of the task, not a kill, and not
-    what was withdrawn because a pass or a connection ended."""
-    return [one for one in ends if one.end in ('failed',
-                                               'lost') or one.end == 'withdrawn' and one.reason]
+    """The TaskEnds that the host may have caused.
+
+    Not among them: a timeout of the task, a kill, and a task that was withdrawn because a pass or
+    a connection ended.
+    """
+    return [one for one in ends if one.end in ('failed', 'lost')
+            or one.end == 'withdrawn' and one.reason]
 
 
 def suspicion(ends, own, alike):
-    """(in_a_row, good, bad) if it is the host's fault that tasks ended badly there, else None.
+    """(in_a_row, good, bad) if tasks failed because of the host, else None.
 
-    ends: its own_failures.  own: {task: its ends on other hosts}.  alike: {(name, end, code): how
-    often} on other hosts, since the tasks were added.
+    ends: the own_failures of the host.
+    own: {task: its ends on other hosts}.
+    alike: {(name, end, code): number} of attempts on other hosts, since the tasks were added.
 
-    A task that ends badly elsewhere as well says nothing about this host.  Neither does one that is
-    still to be tried elsewhere, unless there are many.  Where other tasks fail in the same way on
-    other hosts, the failure is most likely that of the tasks, and takes more to blame the host.
+    A task that also fails on another host does not count.  Nor does one that waits for another
+    attempt, unless there are many.  If other tasks fail in the same way on other hosts, the tasks
+    are the more likely cause, so more failures are needed to blame the host.
     """
     ends = [one for one in ends if not own.get(one.task, set()) - {'success', 'killed'}]
     pending = {one.task for one in ends if one.is_open and one.task not in own}
@@ -179,19 +194,20 @@ def suspicion(ends, own, alike):
 
 
 def is_suspect(in_a_row, good, bad, odd=ODD):
-    """Is it the host's fault that tasks ended badly there?
+    """Return True if tasks most likely failed because of the host.
 
-    in_a_row: how many different tasks did, the last ones there, without a success between them.
-    good, bad: how many of the same names ended well, and badly, on other hosts meanwhile.  Tasks
-    that often end badly may do so in a row anywhere: what counts is how odd that would be, by what
-    is seen elsewhere.
+    in_a_row: the number of different tasks that failed on it, without a success between them.
+    good, bad: the number of attempts of the same names on other hosts that succeeded, and failed.
+
+    Tasks that often fail may fail in a row on any host.  What counts is how improbable that is at
+    the rate of failure on the other hosts.
     """
     rate = (bad + 1) / (good + bad + 2)
     return in_a_row >= FEWEST_TASKS and good > 0 and rate ** in_a_row < odd
 
 
 def faded(health, now):
-    """What is left of its penalty."""
+    """The penalty of a host now."""
     return health.penalty * 0.5 ** ((now - clocks.not_later(health.failed, now)) / HALF_LIFE)
 
 
@@ -227,7 +243,7 @@ def _clear(health, now, _numbers, _die):
 
 
 def _is_distrusted(health, now, numbers):
-    """Is it out because tasks end badly there, and its time not over?"""
+    """Return True if it is quarantined because of tasks and its retry is not due."""
     return (health.state == 'out' and health.kind == TASKS
             and not clocks.is_due(health.retry, now, numbers.most))
 

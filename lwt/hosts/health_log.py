@@ -18,13 +18,15 @@ from lwt.errors import LwtError
 from lwt.hosts import health
 from lwt.hosts.history import History
 
-KEEP_WAITING = 5.0      # seconds that good news may wait to be written
-LOOK_AGAIN = 1.0        # seconds that what was read is good for
+KEEP_WAITING = 5.0      # seconds after which successes are written
+LOOK_AGAIN = 1.0        # seconds after which the database is read again
 
 
 class HealthLog:
-    """What one run hears about its hosts.  heard: the list of session.heard.  history: an open
-    History.
+    """Collects how the hosts of one run answered.
+
+    heard: the list of session.heard.
+    history: an open History.
     """
 
     def __init__(self, history, settings, heard, clock=time.time):
@@ -34,17 +36,17 @@ class HealthLog:
         self._clock = clock
         self._told = {}                 # host -> (host, Sample or None, problem)
         self._known = {}
-        self._machines = None           # {host: what identifies its machine}, once it is asked for
+        self._machines = None           # {host: identity of its machine}, read when needed
         self._looked = self._written = -1e9
 
     def note(self, name, taken, problem=''):
-        """Keep what a host told of itself: a Sample, or None and why it takes no task."""
+        """Keep the Sample of a host, or None and the reason why it takes no task."""
         self._told[name] = (name, taken, problem)
         if taken is not None and self._machines is not None:
             self._machines[name] = taken.machine
 
     def twins(self, name):
-        """The other names of the machine that a host is, as far as hosts told who they are."""
+        """The other names of the machine of a host, as far as hosts reported their identity."""
         if self._machines is None:
             self._machines = machines(self._history)
             self._machines.update((host, taken.machine) for host, taken,
@@ -54,7 +56,7 @@ class HealthLog:
                 machine in self._machines.items() if mine and machine == mine and other != name]
 
     def look(self):
-        """{name: Health} of the hosts that anything was ever held against."""
+        """{name: Health} of the hosts that ever failed or were excluded."""
         self.settle()
         if not 0 <= self._clock() - self._looked < LOOK_AGAIN:
             self._known = self._history.health()
@@ -62,18 +64,19 @@ class HealthLog:
         return self._known
 
     def watch_tasks(self, name):
-        """After tasks have ended on a host: put it into quarantine if it is its fault that they end
-        badly; returns why, or ''.
+        """Quarantine a host if tasks fail because of it; returns the reason, or ''.
+
+        Called after tasks have ended on the host.
         """
         known, now = self._history.health().get(name, health.Health(name)), self._clock()
         if not known.takes_tasks:
             return ''
-        # A time in the future was stored while the clock was wrong, and says nothing.
+        # A time in the future was stored while the clock was wrong.
         since = max(known.since if known.since <= now else 0.0, now - health.TASKS_WINDOW)
         ends = health.own_failures(self._history.last_ends(name, since))
         if len({one.task for one in ends}) < health.FEWEST_TASKS:
             return ''
-        # What ended well before these tasks were added was another version of them.
+        # Successes before these tasks were added may be of another version of the program.
         added = min(one.added for one in ends)
         since = max(since, added) if added <= now else since
         own, alike = self._history.ends_elsewhere(
@@ -82,17 +85,15 @@ class HealthLog:
         if found is None:
             return ''
         in_a_row, good, bad = found
-        reason = ('%d different tasks in a row ended badly there, and elsewhere %d of %d were '
-                  'successes'
-                  % (in_a_row, good, good + bad))
+        reason = ('%d different tasks in a row failed on this host; on other hosts %d of %d '
+                  'attempts succeeded' % (in_a_row, good, good + bad))
         self._history.change_health(
             name, lambda before: health.suspect(before, reason, now, self.rules, random.random()))
         self._looked = -1e9
         return reason
 
     def settle(self):
-        """Write what cannot wait: a failure, or the answer of a host that has to make up for some.
-        """
+        """Write failures, and the successes of hosts with failures, at once; the rest later."""
         urgent = any(health.counts(verdict) != 'ok' or self._is_unwell(name)
                      for name, verdict in self._heard)
         if urgent or not 0 <= self._clock() - self._written < KEEP_WAITING:
@@ -102,7 +103,7 @@ class HealthLog:
         return name in self._known and self._known[name].state in ('doubtful', 'out')
 
     def flush(self):
-        """Write all of it."""
+        """Write everything."""
         self._written = self._clock()
         endings, told = list(_endings(self._heard)), list(self._told.values())
         del self._heard[:]
@@ -116,13 +117,13 @@ class HealthLog:
 
 
 def machines(history):
-    """{host: what identifies its machine} of the hosts that told it last."""
+    """{host: identity of its machine} of the hosts that reported it last."""
     return {host: taken.machine for host,
             (_when, taken, _problem) in history.samples().items() if taken and taken.machine}
 
 
 def twins(found):
-    """Sorted lists of the names of one machine, where it has several; found: {host: machine}."""
+    """Sorted lists of the names of each machine with several names; found: {host: machine}."""
     by_machine = {}
     for host, machine in found.items():
         if machine:
@@ -131,7 +132,7 @@ def twins(found):
 
 
 def _endings(heard):
-    """(host, kind, reason) of what was heard: of each host its failures, or that it answered."""
+    """Yield (host, kind, reason): the failures of each host, or one success."""
     by_host = {}
     for name, verdict in heard:
         kind = health.counts(verdict)
@@ -143,11 +144,13 @@ def _endings(heard):
 
 
 def record(workspace, settings, heard, told, say):
-    """Count what a command heard that does not open the database otherwise.  say(text) hears why it
-    cannot be written.
+    """Record how hosts answered, for a command that does not open the database otherwise.
 
-    told: [(host, Sample or None, problem)].  Where all is well and no state is kept yet, there is
-    nothing to keep.
+    heard: [(host, Verdict)].
+    told: [(host, Sample or None, problem)].
+    say(text): prints why the database cannot be written.
+
+    If all is well and there is no database yet, nothing is recorded.
     """
     is_fine = all(health.counts(verdict) in ('', 'ok') for _name, verdict in heard)
     if not told and (not heard or (is_fine and not os.path.exists(workspace.database))):
@@ -161,29 +164,25 @@ def record(workspace, settings, heard, told, say):
             log.flush()
     except LwtError as error:
         if told or not is_fine:
-            say('how the hosts were is not remembered: %s' % error.message)
+            say('host failures were not recorded: %s' % error.message)
 
 
 def resting(workspace, names, settings):
-    """Those of these hosts that get no work: put out, or in quarantine and not to be asked again
-    yet.
-    """
+    """The hosts that get no work: excluded, or quarantined and not yet due for a retry."""
     if not os.path.exists(workspace.database):
         return set()
     try:
         with History(workspace.database) as history:
             known, now = history.health(), time.time()
     except LwtError:
-        return set()            # a state that cannot be read keeps nobody from a host
+        return set()            # without the database, all hosts are used
     rules = health.rules(settings)
     return {name for name in names if name in known and not known[name].takes_tasks
             and not known[name].is_due(now, False, rules)}
 
 
 def rates(workspace, names):
-    """{name: bytes a second} of those of these hosts whose last probe told: the slower of its two
-    ways.
-    """
+    """{name: bytes per second} from the last probe of each host: the slower direction."""
     found = {}
     try:
         with History(workspace.database) as history:
@@ -192,5 +191,5 @@ def rates(workspace, names):
                     if told['put'] and told['get']:
                         found[name] = min(told['put'], told['get'])
     except LwtError:
-        pass                    # a state that cannot be read keeps nobody from a copy
+        pass                    # without the database, no rate is known
     return found

@@ -8,11 +8,11 @@ from lwt.hosts import sample
 from lwt.remote import budgets, call, verdicts
 from lwt.workspace.config import plain_seconds
 
-WATCHED = 0.2               # seconds that a host watches its cpu
+WATCHED = 0.2               # seconds over which a host measures its cpu usage
 
 
 class Look(NamedTuple):
-    """What a host told, or why it told nothing: then load is None."""
+    """The load of a host, or the Verdict on the failure; then load is None."""
 
     host: str
     verdict: verdicts.Verdict
@@ -20,7 +20,7 @@ class Look(NamedTuple):
 
 
 def look(session, host):
-    """Flow: ask a host; returns a Look."""
+    """Flow: ask a host for its load; returns a Look."""
     answer = yield from call.script(session, host, 'sample', [host.home, plain_seconds(WATCHED)],
                                     timeout=session.settings.stall, most=budgets.SAMPLE)
     if not answer.verdict.ok:
@@ -28,6 +28,6 @@ def look(session, host):
     taken = sample.at(host, sample.parse(answer.lines))
     if taken.cores is None:
         return Look(host.name,
-                    verdicts.Verdict('failed', 1, 'nonsense in what it tells of its load: %s' % (
-                        ', '.join(taken.nonsense) or 'nothing')))
+                    verdicts.Verdict('failed', 1, 'invalid load report: %s' % (
+                        ', '.join(taken.nonsense) or 'empty')))
     return Look(host.name, answer.verdict, taken)

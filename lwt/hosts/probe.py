@@ -1,8 +1,8 @@
 """lwt probe on one host: one login that sends a file of random bytes, fetches it back and reads
-what the host has.
+the properties of the host.
 
-A host passes when all of it comes back as it was, each way within probe_time and at probe_rate or
-more.  Ping is not asked: many hosts filter it.
+A host passes if the file comes back unchanged, each direction within probe_time and at probe_rate
+or more.  lwt does not use ping, because many hosts filter it.
 """
 
 from __future__ import generator_stop
@@ -19,11 +19,14 @@ from lwt.workspace.config import bounded, plain_seconds
 
 
 class Probed(NamedTuple):
-    """How it went on a host.
+    """The result of a probe of one host.
 
-    hello: seconds from the start of ssh to the first word of the host.  put, get: bytes a second.
-    clock: seconds by which its clock is ahead of ours, as far as a line can tell.  load: a
-    sample.Sample.  python: (version, path); netcat: (dialect, program); None where it has none.
+    hello: seconds from the start of ssh to the first answer.
+    put, get: bytes per second.
+    clock: seconds by which the clock of the host is ahead of ours, to about a second.
+    load: a sample.Sample.
+    python: (version, path), or None.
+    netcat: (dialect, program), or None.
     """
 
     host: str
@@ -39,10 +42,12 @@ class Probed(NamedTuple):
 
 
 class Meter:
-    """Takes what sh/probe.sh says, and when.  times: {its first words: when they came}; lines: what
-    it told of itself.
+    """Reads the output of sh/probe.sh and notes when each part arrived.
 
-    size: bytes of the file.  digest: of what came back.
+    size: bytes of the file.
+    digest: SHA-256 of the bytes that came back.
+    times: {word of the protocol: when it arrived}.
+    lines: what the host reports about itself.
     """
 
     def __init__(self, size, clock=time.monotonic):
@@ -96,8 +101,8 @@ class Meter:
 def probe(session, host, path, size, digest, rate=0.0):
     """Flow: probe a host with a file; returns a Probed.
 
-    path, size, digest: the file, its bytes and its SHA-256.  rate: bytes a second each way at most,
-    0 for no limit.
+    path, size, digest: the file, its size in bytes and its SHA-256.
+    rate: maximum bytes per second in each direction; 0: no limit.
     """
     settings, meter, begun = session.settings, Meter(size), []
     session = session.at(host)
@@ -116,8 +121,10 @@ def probe(session, host, path, size, digest, rate=0.0):
 
 
 def read(name, verdict, meter, begun, now):
-    """The Probed of what a Meter took.  begun: when ssh was started, on the Meter's clock; now:
-    seconds since 1970.
+    """The Probed of a Meter.
+
+    begun: when ssh was started, on the clock of the Meter.
+    now: seconds since 1970.
     """
     told = {}
     for line in meter.lines:
@@ -149,20 +156,24 @@ def _netcat(lines):
 
 
 def judged(probed, size, is_same, settings):
-    """The Probed with its last word: is it good enough?"""
+    """The Probed with a failed Verdict if the file is damaged or the host is too slow."""
     if not probed.verdict.ok:
         return probed
+    if not is_same:
+        return _failed(probed, 'checksum mismatch: the file came back changed')
     for way, rate in (('put', probed.put), ('get', probed.get)):
-        if rate is None or not is_same:
-            return probed._replace(
-                verdict=verdicts.Verdict('failed', 1, 'what came back is not what was sent'))
+        if rate is None:
+            return _failed(probed, 'incomplete: the %s did not finish' % way)
         least = max(settings.probe_rate * 1000,
                     size / settings.probe_time if settings.probe_time else 0)
         if rate < least:
-            return probed._replace(
-                verdict=verdicts.Verdict('failed', 1, 'slow: %s %.1f KB/s, less than %.1f' % (
-                    way, rate / 1000, least / 1000)))
+            return _failed(probed, 'too slow: %s %.1f KB/s, minimum %.1f KB/s'
+                           % (way, rate / 1000, least / 1000))
     return probed
+
+
+def _failed(probed, reason):
+    return probed._replace(verdict=verdicts.Verdict('failed', 1, reason))
 
 
 def to_json(probed):
