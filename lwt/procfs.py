@@ -34,8 +34,18 @@ class Process(NamedTuple):
     marker: bytes
 
 
+def names():
+    """{pid: name of its program} of the visible processes; {} without a /proc."""
+    found = {}
+    for pid in filter(str.isdigit, _names('/proc')):
+        name = _text('/proc/%s/comm' % pid).strip()
+        if name:
+            found[int(pid)] = name
+    return found
+
+
 def processes():
-    """{pid: Process} of all that can be seen; None where there is no /proc."""
+    """{pid: Process} of all visible processes; None without a /proc."""
     if not os.path.exists('/proc/self/stat'):
         return None
     found = map(_process, filter(str.isdigit, os.listdir('/proc')))

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from lwt import procfs
-from lwt.commands import crontab
+from lwt.commands import cron, crontab
 from lwt.errors import UsageError
 from tests import lab
 from tests.support import ProgramTestCase, wait_for
@@ -157,15 +157,19 @@ class Installed(ProgramTestCase):
     def test_it_is_installed_once_changed_shown_and_removed(self):
         self.write('home/crontab', '# mine\nMAILTO=me\n')
         for words in ((), (), ('--every', '2')):
-            self.assertEqual(self.lwt('cron', 'install', *words).code, 0)
+            done = self.lwt('cron', 'install', *words)
+            self.assertEqual(done.code, 0, done)
+            self.assertIn('lwt: installed: a pass every ', done.err)
         lines = self.crontab().splitlines()
         self.assertEqual(lines[:2], ['# mine', 'MAILTO=me'])
         self.assertEqual(len(lines), 3)
         done = self.lwt('cron', 'show')
         self.assertEqual((done.code, done.out), (0, lines[2] + '\n'))
         self.assertTrue(lines[2].startswith('*/2 * * * * /usr/bin/env PATH='), lines[2])
-        for _again in range(2):
-            self.assertEqual(self.lwt('cron', 'remove').code, 0)
+        for said in ('lwt: removed: crontab line: %s\n' % lines[2],
+                     'lwt: nothing to remove for %s\n' % os.path.realpath(self.scratch)):
+            done = self.lwt('cron', 'remove')
+            self.assertEqual((done.code, done.err), (0, said), done)
         self.assertEqual(self.crontab(), '# mine\nMAILTO=me\n')
         self.assert_refused(self.lwt('cron', 'show'), 1, 'nothing is installed')
 
@@ -202,8 +206,7 @@ class Installed(ProgramTestCase):
         env = dict(self.env)
         del env['PYTHONPATH']
         subprocess.run([sys.executable, 'lwt.pyz', 'cron', 'install'], cwd=self.scratch, env=env,
-                       check=True,
-                       stdout=subprocess.DEVNULL)
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.assertIn(self.path('lwt.pyz'), self.crontab())
         self.assertEqual(self.tick(), (0, '', ''))
 
@@ -224,11 +227,27 @@ class Installed(ProgramTestCase):
         self.assert_refused(self.lwt('cron', 'install'), 74, 'crontab -l: crontab: disk error')
         os.unlink(self.path('home', 'broken'))
         self.write('home/grab', '')
-        self.assert_refused(self.lwt('cron', 'install'), 74, 'not what was written')
+        self.assert_refused(self.lwt('cron', 'install'), 74, 'differs from what was written')
         os.unlink(self.path('bin', 'crontab'))
         self.env['PATH'] = self.path('bin')
         self.write('bin/env', '', 0o755)
         self.assert_refused(self.lwt('cron', 'install'), 2, 'crontab is not installed', '--systemd')
+
+    def test_the_interval_and_a_missing_daemon_are_said(self):
+        for every, said in ((None, '5 minutes'), ('1', 'minute'), ('1h', 'hour'),
+                            ('6h', '6 hours')):
+            with self.subTest(every=every):
+                done = self.lwt('cron', 'install', *(['--every', every] if every else []))
+                self.assertEqual(done.err.splitlines()[0], 'lwt: installed: a pass every %s; '
+                                 'remove with: lwt cron remove' % said)
+        self.assertEqual(self.lwt('-q', 'cron', 'install').err, '')
+        for names, is_missing in (({1: 'systemd', 7: 'sshd'}, True),
+                                  ({1: 'init', 9: 'crond'}, False),
+                                  ({1: 'cron'}, False), ({400: 'sh'}, False), ({}, False)):
+            with self.subTest(names=names):
+                self.assertEqual(cron.is_daemon_missing(names), is_missing)
+        self.assertEqual('no cron daemon is running' in done.err,
+                         cron.is_daemon_missing(procfs.names()), done)
 
     def test_the_units_of_systemd_are_written_shown_and_removed(self):
         shown = self.lwt('cron', 'show', '--systemd', '--every', '10')
@@ -242,7 +261,8 @@ class Installed(ProgramTestCase):
         with open(timer) as file:
             self.assertIn(file.read(), shown.out)
         self.assertIn(timer, self.lwt('cron', 'show').out)
-        self.assertEqual(self.lwt('cron', 'remove').code, 0)
+        done = self.lwt('cron', 'remove')
+        self.assertEqual((done.code, done.err.count('lwt: removed: ')), (0, 2), done)
         self.assertEqual(os.listdir(os.path.dirname(timer)), [])
         self.write('bin/systemctl', '#!/bin/sh\necho no bus >&2\nexit 1\n', 0o755)
         self.assert_refused(self.lwt('cron', 'install', '--systemd'), 1, 'not enabled: no bus',
@@ -280,7 +300,7 @@ class Overlapping(ProgramTestCase):
 
     def test_Y_4_a_pass_that_is_stopped_or_too_long_at_a_host_is_told_of(self):
         popen = self.holder()
-        said = 'lwt: localhost: a pass (process %d) has been there for ' % popen.pid
+        said = 'lwt: localhost: a pass (process %d) has been visiting it for ' % popen.pid
         done = self.lwt('task', 'update', '--cron')
         self.assertEqual(done.code, 0, done)
         self.assertIn(said, done.err)
@@ -328,7 +348,8 @@ class RealCron(ProgramTestCase):
         lwt = (sys.executable, '-m', 'lwt', 'cron')
         for _again in range(2):
             code, out, err = self.run_private(*lwt, 'install', '--every', '1')
-            self.assertEqual((code, err), (0, ''))
+            self.assertEqual(code, 0, err)
+            self.assertIn('lwt: installed: a pass every minute;', err)
         self.assertEqual(self.run_private('crontab', '-l'), (0, before + out, ''))
         self.lwt('task', 'add', 'sample')
         daemon = subprocess.Popen(self.private('/usr/sbin/cron', '-f'),

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 
+from lwt import procfs
 from lwt.commands import crontab, zipapp
 from lwt.commands.options import Parser
 from lwt.errors import EXIT_FAILED, LocalError, UsageError, printable_text
@@ -18,14 +19,16 @@ from lwt.workspace import config, files
 PATIENCE = 30.0             # seconds for crontab and systemctl
 FUTURE = 60.0               # seconds by which a clock may differ from that of a file system
 LATE = 2.0                  # intervals without a pass, after which show warns
+# Program names of cron daemons: Debian and cronie, busybox and Red Hat, and others.
+DAEMONS = frozenset({'cron', 'crond', 'fcron', 'dcron', 'bcron-sched', 'busybox-crond'})
 
 EXAMPLES = '''examples:
-  lwt cron install                 a pass every 5 minutes
-  lwt cron install --every 2       the same line, changed
-  lwt cron show                    the line, and when the last pass was
-  lwt cron remove
-  lwt cron install --systemd       a timer of systemd in its place
-  lwt cron show --systemd          only print what that would write'''
+  lwt cron install                 run a pass every 5 minutes
+  lwt cron install --every 2       change the interval to 2 minutes
+  lwt cron show                    print the line and the time of the last pass
+  lwt cron remove                  remove the line, and the systemd timer if there is one
+  lwt cron install --systemd       use a systemd timer instead of cron
+  lwt cron show --systemd          print the units without installing them'''
 
 
 def main(name, argv, make_env):
@@ -56,11 +59,12 @@ def main(name, argv, make_env):
 
 
 class _Cron:
-    """What the verbs share: what is to run, and the programs that see to it."""
+    """What the verbs share: the command of a pass, and the programs crontab and systemctl."""
 
     def __init__(self, env, workspace, minutes):
         self.workspace = workspace
         self.minutes = minutes
+        self.is_quiet = env.quiet
         self.environ = env.environ
         self.path = env.environ.get('PATH', os.defpath)
         self.log = workspace.path('.lwt', 'cron.log')
@@ -69,9 +73,7 @@ class _Cron:
 
     @property
     def variables(self):
-        """(name, value) pairs that a pass needs: the PATH, and the options that the environment
-        sets now.
-        """
+        """(name, value) pairs for a pass: PATH, and the LWT_ options of the environment."""
         names = ['LWT_' + option.key.upper()
                  for option in config.OPTIONS if not option.key.startswith('log')]
         return ([('PATH', _path(self.path))]
@@ -97,11 +99,11 @@ class _Cron:
             return run.report(flow())
 
     def table(self):
-        """The user's crontab as text.  Raises LocalError where it cannot be had: what cannot be
-        read must not be replaced.
+        """The user's crontab as text.  Raises LocalError if it cannot be read; then it must not be
+        replaced.
         """
         result = self.run(
-            self.program('crontab', 'use --systemd, or call lwt task update --cron yourself'), '-l')
+            self.program('crontab', 'use --systemd, or run lwt task update --cron yourself'), '-l')
         if result.ok:
             return result.stdout.decode('utf-8', 'surrogateescape')
         if crontab.NO_CRONTAB.search(result.stderr.decode('utf-8', 'replace')):
@@ -109,7 +111,7 @@ class _Cron:
         raise LocalError('crontab -l: %s' % _complaint(result))
 
     def replace(self, old, new):
-        """Write a crontab, and look whether it is there."""
+        """Write a crontab and verify it."""
         if new == old:
             return
         result = self.run(self.program('crontab'), '-', stdin=writer.encoded(new))
@@ -117,8 +119,8 @@ class _Cron:
             raise LocalError('crontab: %s' % _complaint(result))
         if self.table() != new:
             raise LocalError(
-                'crontab: it is not what was written; somebody else may have changed it',
-                'look with: crontab -l')
+                'crontab: differs from what was written; another program may have changed it',
+                'check with: crontab -l')
 
     def units(self):
         """[(path, text)] of the service and of the timer."""
@@ -130,7 +132,7 @@ class _Cron:
                 for kind, text in zip(('.service', '.timer'), texts)]
 
     def systemctl(self, *words):
-        """Why systemctl could not do it, or ''."""
+        """Run systemctl --user; returns the error, or ''."""
         found = shutil.which('systemctl', path=self.path)
         if found is None:
             return 'systemctl is not installed'
@@ -144,19 +146,40 @@ def _complaint(result):
 
 
 def _path(text):
-    """A PATH without what is relative, missing or there twice."""
+    """A PATH without directories that are relative, missing or repeated."""
     return os.pathsep.join(dict.fromkeys(name for name in text.split(os.pathsep)
                                          if os.path.isabs(name) and os.path.isdir(name)))
 
 
 def install(cron, with_systemd):
-    """Write the line, or the units, anew."""
+    """Write the line of the workspace, or its units; returns the exit code."""
     if with_systemd:
         return _install_units(cron)
     old, new = cron.table(), cron.line()
     cron.replace(old, crontab.edited(old, cron.workspace.root, new))
     writer.put_line(new)
+    _say_installed(cron)
+    if not cron.is_quiet and is_daemon_missing(procfs.names()):
+        writer.say('warning: no cron daemon is running, so no pass will start')
+        writer.say('hint: start cron, or use: lwt cron install --systemd')
     return 0
+
+
+def _say_installed(cron):
+    if not cron.is_quiet:
+        every = 'minute' if cron.minutes == 1 else '%d minutes' % cron.minutes
+        if cron.minutes >= 60:
+            every = 'hour' if cron.minutes == 60 else '%d hours' % (cron.minutes // 60)
+        writer.say('installed: a pass every %s; remove with: lwt cron remove' % every)
+
+
+def is_daemon_missing(names):
+    """Return True if no cron daemon runs; names: {pid: program name} of the visible processes.
+
+    Without process 1, the processes of other users are hidden (mount option hidepid), so the
+    answer is False.
+    """
+    return 1 in names and not DAEMONS.intersection(names.values())
 
 
 def _install_units(cron):
@@ -167,29 +190,38 @@ def _install_units(cron):
     timer = os.path.basename(cron.units()[1][0])
     problem = cron.systemctl('daemon-reload') or cron.systemctl('enable', '--now', timer)
     if problem:
-        writer.say('the timer was written, but is not enabled: %s' % problem)
+        writer.say('the timer was written, but not enabled: %s' % problem)
         writer.say('hint: systemctl --user daemon-reload; systemctl --user enable --now %s' % timer)
-    return EXIT_FAILED if problem else 0
+        return EXIT_FAILED
+    _say_installed(cron)
+    return 0
 
 
 def remove(cron, with_systemd):
-    """Take away the line, and the units if there are any."""
+    """Remove the line of the workspace, and its units if there are any; returns the exit code."""
+    removed = []
     present = [path for path, _text in cron.units() if os.path.lexists(path)]
     if present:
         problem = cron.systemctl('disable', '--now', os.path.basename(cron.units()[1][0]))
         for path in present:
             os.unlink(path)
+            removed.append(path)
         problem = problem or cron.systemctl('daemon-reload')
         if problem:
-            writer.say('the timer was removed, but systemd may not know yet: %s' % problem)
+            writer.say('the timer was removed, but systemd was not informed: %s' % problem)
     if not with_systemd and (not present or shutil.which('crontab', path=cron.path)):
         old = cron.table()
         cron.replace(old, crontab.edited(old, cron.workspace.root))
+        removed += ['crontab line: ' + line for line in crontab.ours(old, cron.workspace.root)]
+    for what in removed if not cron.is_quiet else ():
+        writer.say('removed: ' + what)
+    if not removed and not cron.is_quiet:
+        writer.say('nothing to remove for %s' % cron.workspace.root)
     return 0
 
 
 def show(cron, with_systemd):
-    """Print the line and when the last pass was; or the units, as they would be."""
+    """Print the line and the time of the last pass, or the units; returns the exit code."""
     if with_systemd:
         for path, text in cron.units():
             writer.put_line('# %s\n%s' % (path, text))
@@ -211,15 +243,14 @@ def show(cron, with_systemd):
 
 
 def _tell_last(cron, minutes):
-    """Say when the last pass was, and warn when it should have been followed by others."""
+    """Print the time of the last pass, and ask about cron if it is too long ago."""
     try:
         age = time.time() - os.stat(cron.log).st_mtime
     except OSError:
         writer.say('no pass yet')
         return
     if age < -FUTURE:
-        writer.say('the time of the last pass (%s) is in the future: was the clock wrong?'
-                   % cron.log)
+        writer.say('the time of the last pass (%s) is in the future; check the clock' % cron.log)
         return
     is_late = minutes is not None and age > LATE * 60 * minutes
     writer.say('the last pass was %s ago%s'

@@ -6,8 +6,8 @@ from lwt.output import units
 
 
 def overdue(workspace, names, limit):
-    """Lines about the hosts, of those named, at which another pass has been for more than `limit`
-    seconds (0: never), or is stopped.
+    """Yield a line for each of these hosts on which another pass works for more than `limit`
+    seconds (0: never), or whose pass is stopped.
     """
     processes = procfs.processes() or {}
     for name in names:
@@ -19,5 +19,5 @@ def overdue(workspace, names, limit):
             age = procfs.age(processes[pid])        # no pass is older than its process
         is_stopped = pid in processes and processes[pid].state == b'T'
         if is_stopped or limit and age > limit:
-            yield '%s: a pass (process %d) has been there for %s%s' % (
+            yield '%s: a pass (process %d) has been visiting it for %s%s' % (
                 name, pid, units.duration(age), ', and is stopped' if is_stopped else '')

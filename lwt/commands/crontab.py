@@ -1,9 +1,9 @@
 """The text of a crontab line and of a systemd timer.  Pure.
 
-cron gives a command almost nothing: a bare PATH, no shell set-up, the home as its directory.  So a
-line of ours says it all: the interpreter and lwt by their absolute paths, the PATH and the LWT_
-variables of when it was installed, the workspace.  It ends with a comment that names the workspace;
-by that it is known again, and no other line is touched.
+cron starts commands with an almost empty environment, in the home directory.  So the line contains
+the absolute paths of the interpreter and of lwt, the PATH and the LWT_ variables of the time when
+it was installed, and the workspace.  It ends with a comment that names the workspace.  lwt finds
+its line by this comment and changes no other line.
 """
 
 import re
@@ -13,25 +13,25 @@ from lwt.errors import UsageError, printable
 
 MARK = ' # lwt cron '
 _LINE = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^'"\\])*?""" + MARK + '(.*)', re.DOTALL)
-# Bytes of a command that cron takes: MAX_COMMAND of Vixie cron and cronie.
+# Maximum bytes of a command: MAX_COMMAND of Vixie cron and cronie.
 MAX_LINE = 998
-# What crontab -l says where there is none yet.
+# What crontab -l prints if the user has no crontab.
 NO_CRONTAB = re.compile(r'no crontab for|can\'t open')
 
 SERVICE = '''\
 [Unit]
-Description=lwt: a pass of {root}
+Description=lwt pass for {root}
 
 [Service]
 Type=oneshot
 {environment}ExecStart={command}
-# What runs on this machine, and connections that are kept, outlive a pass.
+# Tasks on this machine and shared connections continue after a pass.
 KillMode=process
 '''
 
 TIMER = '''\
 [Unit]
-Description=lwt: passes of {root}
+Description=Regular lwt passes for {root}
 
 [Timer]
 OnBootSec=1min
@@ -44,13 +44,14 @@ WantedBy=timers.target
 
 
 def every(text):
-    """Minutes between two passes, as cron can have it: 1 to 59, or whole hours up to a day.
-    Returns minutes.
+    """Read an interval that cron supports: 1 to 59 minutes, or whole hours up to a day.
+
+    Returns minutes.  Raises ValueError.
     """
     match = re.fullmatch(r'(\d{1,4})([mh]?)', text.strip(), re.ASCII)
     minutes = int(match.group(1)) * (60 if match.group(2) == 'h' else 1) if match else 0
     if not (1 <= minutes <= 59 or minutes % 60 == 0 and 1 <= minutes // 60 <= 24):
-        raise ValueError('expected minutes, 1 to 59, or 1h to 24h')
+        raise ValueError('expected 1 to 59 minutes, or 1h to 24h')
     return minutes
 
 
@@ -63,26 +64,30 @@ def schedule(minutes):
 
 
 def line(minutes, env, variables, words, root):
-    """The line of a workspace.  env: the path of env(1); variables: (name, value) pairs; words: the
-    command.
+    """The line of a workspace.
 
-    Raises UsageError for what cron cannot take.
+    env: the path of env(1).
+    variables: (name, value) pairs.
+    words: the command.
+
+    Raises UsageError if cron does not support the line.
     """
     words = [env] + ['%s=%s' % pair for pair in variables] + list(words)
     for word in words + [root]:
         if re.search(r'[\0-\x1f\x7f]', word):
-            raise UsageError('%s: cannot be in a line of crontab' % printable(word))
+            raise UsageError('%s: control characters are not allowed in a crontab'
+                             % printable(word))
     command = ' '.join(map(_quoted, words)) + MARK + _escaped(root)
     if len(command.encode('utf-8', 'surrogateescape')) > MAX_LINE:
-        raise UsageError('the line would be too long for cron (%d characters)' % len(command),
-                         'PATH is in it: install with a shorter one, as '
-                         'PATH=/usr/local/bin:/usr/bin:/bin lwt cron install')
+        raise UsageError('the crontab line is too long (%d characters, maximum %d)'
+                         % (len(command), MAX_LINE),
+                         'install with a shorter PATH: PATH=/usr/local/bin:/usr/bin:/bin lwt cron '
+                         'install')
     return '%s %s' % (schedule(minutes), command)
 
 
 def _quoted(word):
-    """A word for any shell that cron may use, in which cron finds no bare percent sign: to it that
-    is a newline.
+    """A word quoted for any shell, with each percent sign escaped, which cron takes as a newline.
     """
     return '\\%'.join(shlex.quote(part) if part else '' for part in word.split('%')) or "''"
 
@@ -92,24 +97,25 @@ def _escaped(root):
 
 
 def ours(text, root):
-    """The lines of a crontab that are this workspace's.
+    """The lines of a crontab that belong to this workspace.
 
-    The path of another workspace may end with what looks like this one's mark.  So the mark is the
-    first one outside of quotes, and all that follows it is compared.
+    The path of another workspace may contain the mark.  So the mark is the first one outside of
+    quotes, and everything after it is compared.
     """
     return [found for found in text.split('\n')
             if _marked(found) == _escaped(root) and not found.startswith('#')]
 
 
 def _marked(found):
-    """The workspace that the mark of a line names, escaped; None where it has no mark."""
+    """The escaped workspace after the mark of a line; None without a mark."""
     match = _LINE.match(found)
     return match.group(1) if match else None
 
 
 def edited(text, root, new=''):
-    """A crontab in which this workspace has the line `new`, in the place of the one it had, or
-    none; all else as it was.
+    """A crontab with the line of this workspace replaced by `new`, or removed if new is ''.
+
+    All other lines are unchanged.
     """
     mine, kept, is_placed = ours(text, root), [], not new
     lines = text.split('\n')
@@ -123,15 +129,14 @@ def edited(text, root, new=''):
 
 
 def minutes_of(found):
-    """How often a line of ours runs, in minutes, or None where somebody gave it another schedule.
-    """
+    """The interval of a line in minutes, or None if a user has changed its schedule."""
     fields = ' '.join(found.split()[:5])
     return next((minutes for minutes in list(range(1, 60)) + [60 * hour for hour in range(1, 25)]
                  if schedule(minutes) == fields), None)
 
 
 def units(minutes, variables, words, root):
-    """(the service, the timer) for systemd, as text."""
+    """The text of the service and of the timer for systemd."""
     environment = ''.join('Environment=%s\n' % _unit_word('%s=%s' % pair) for pair in variables)
     command = ' '.join(_unit_word(word).replace('$', '$$') for word in words)
     shown = root.replace('%', '%%')
@@ -140,5 +145,5 @@ def units(minutes, variables, words, root):
 
 
 def _unit_word(word):
-    """A word as systemd reads it back."""
+    """A word quoted for systemd."""
     return '"%s"' % word.replace('\\', '\\\\').replace('"', '\\"').replace('%', '%%')
