@@ -1,5 +1,6 @@
-"""lwt runs work on whatever machines you can ssh to.  See docs/architecture.md for the map of this
-package.
+"""lwt runs commands, copies files and runs a queue of tasks on hosts reached by ssh.
+
+docs/architecture.md is the map of this package.
 """
 
 __version__ = '0.1.0'

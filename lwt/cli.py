@@ -1,8 +1,7 @@
-"""The command line: which command, with what options, and how everything ends.
+"""The command line: finds the command and turns errors into messages and exit codes.
 
-COMMANDS is the table of all commands; only the module of the one that is called is imported, and
-its main(name, argv, make_env) gives the exit code.  Here, and only here, an error becomes a line
-and an exit code.
+COMMANDS is the table of all commands.  Only the module of the command that is called is imported;
+its main(name, argv, make_env) returns the exit code.
 """
 
 import contextlib
@@ -16,13 +15,14 @@ import sys
 
 from lwt import __version__
 from lwt.commands.options import Env, Parser
-from lwt.errors import EXIT_BUG, EXIT_LOCAL, Interrupted, LocalError, LwtError, UsageError
+from lwt.errors import (
+    EXIT_BUG, EXIT_LOCAL, Interrupted, LocalError, LwtError, UsageError, os_error_text)
 from lwt.output import writer
 from lwt.workspace import config
 
-COMMANDS = (                # the order of --help: name, module, what it does
+COMMANDS = (                # in the order of --help: name, module, help
     ('init', 'init', 'create a workspace: lwt.conf, host.list, description/sample'),
-    ('demo', 'demo', 'run a real sweep of tasks on this machine, no sshd needed'),
+    ('demo', 'demo', 'run a sweep of tasks on this machine (no sshd needed)'),
     ('multi', 'multi', 'run command lines in parallel on this machine'),
     ('exec', 'exec', 'run a command on hosts'),
     ('put', 'copy', 'copy files and directories to hosts'),
@@ -39,13 +39,11 @@ COMMANDS = (                # the order of --help: name, module, what it does
     ('task', 'task', 'the queue of tasks: add, update, run, show, log, kill'),
 )
 
-# Errors of system calls for which the disk, the files or the limits of this machine are to blame.
+# Errors of system calls that come from the disk, the files or the limits of this machine.
 MACHINE_ERRORS = frozenset({
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
-    errno.ENAMETOOLONG,
-    errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENOTDIR,
-    errno.ENXIO, errno.EPERM,
-    errno.EROFS, errno.ESTALE})
+    errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC,
+    errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE})
 
 # The number of new objects after which Python looks for reference cycles.  With its default, 700,
 # this takes a tenth of the cpu of a run over a thousand hosts.
@@ -74,7 +72,7 @@ def main(argv=None, environ=None):
     except OSError as error:
         if error.errno not in MACHINE_ERRORS:
             return _report_bug()
-        _say_error(LocalError('%s: %s' % (error.filename or 'this machine', error.strerror)))
+        _say_error(LocalError(os_error_text(error.filename or 'this machine', error)))
         return EXIT_LOCAL
     except Exception:
         return _report_bug()
@@ -97,10 +95,10 @@ def _say_error(error):
 
 
 def _open_standard_streams():
-    """Open /dev/null for those of the descriptors 0, 1 and 2 that are closed; returns those that
+    """Open /dev/null as each of the descriptors 0, 1 and 2 that is closed; returns those that
     cannot be written to.
 
-    A closed one would be given to the next file that is opened: a database, for one.
+    Otherwise the next file that is opened, such as a database, would get that number.
     """
     closed = []
     for fd in (0, 1, 2):
@@ -111,14 +109,14 @@ def _open_standard_streams():
             os.open(os.devnull, os.O_RDWR)      # takes the lowest free number
             closed.append(fd)
     if sys.stderr is None or (sys.stderr.encoding or '').lower().replace('-', '') != 'utf8':
-        # For what Python itself writes there, which is not all ASCII: a prompt, a warning.
+        # Python itself writes prompts and warnings to it, which may not be ASCII.
         sys.stderr = open(2, 'w', encoding='utf-8', errors='surrogateescape', closefd=False)
     return closed
 
 
 def _run(argv, environ):
-    """Run the command that the words mean; returns its exit code."""
-    # Only argparse prints to sys.stdout, help and the version, and ignores all errors when it does.
+    """Run the command of argv; returns its exit code."""
+    # Only argparse prints to sys.stdout (help and version), and it ignores errors of writing.
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         try:
             return _run_command(argv, environ)
@@ -139,8 +137,8 @@ def _run_command(argv, environ):
 
 
 def _env(environ, *said):
-    """The Env of what was said before the command and beside it: (parser, parsed) pairs, the later
-    wins.
+    """The Env of the options before and after the command; said: (parser, parsed) pairs, of which
+    the later wins.
     """
     overrides, values = (), {'workspace_option': None, 'quiet': False, 'verbose': False}
     for parser, parsed in said:
@@ -150,12 +148,13 @@ def _env(environ, *said):
 
 
 def _find_command(argv):
-    """(parser, what it read before the command, the command's name, the rest).  Raises UsageError;
-    prints help.
+    """(parser, options before the command, name of the command, remaining words).
+
+    Prints help and version.  Raises UsageError.
     """
     parser = _top_parser()
     leading, rest = parser.leading(argv)
-    # Prints and exits for help and version; complains of what it does not know.
+    # Prints help or version and exits; raises UsageError for unknown options.
     before, _words = parser.parse(leading)
     if not rest:
         writer.put_bytes(writer.encoded(parser.format_usage()), 2)
@@ -168,7 +167,8 @@ def _find_command(argv):
 def _top_parser():
     width = max(len(name) for name, _module, _help in COMMANDS)
     lines = ['  %s  %s' % (name.ljust(width), text) for name, _module, text in COMMANDS]
-    parser = Parser('', USAGE, 'Run work on whatever machines you can ssh to.',
+    parser = Parser('', USAGE,
+                    'Run commands, copy files and run a queue of tasks on hosts reached by ssh.',
                     'commands:\n%s\n\nRun `lwt COMMAND --help` for details.' % '\n'.join(lines))
     parser.add_argument('--version', action='version', version='lwt ' + __version__)
     return parser.add_options(*[option.key for option in config.OPTIONS

@@ -1,9 +1,11 @@
 """Errors of lwt: a message, a hint and an exit code; and how messages quote text.
 
-Everything that a user can meet is an LwtError; cli prints it in one place and exits with its code.
-What happens on one host is a result, not an exception, until a flow decides that it cannot go on.
-This module imports nothing.
+Every error for a user is an LwtError; cli prints it in one place and exits with its code.  What
+happens on one host is a result, not an exception, until a flow cannot continue.  This module
+imports nothing of lwt.
 """
+
+import errno
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -14,10 +16,10 @@ EXIT_BUSY = 75
 
 
 class LwtError(Exception):
-    """Something went wrong that the user should read.
+    """An error for the user.
 
     message: lower case, the thing first: "h7: unreachable (connection refused)".
-    hint: the way out, or ''.
+    hint: what to do, or ''.
     """
 
     exit_code = EXIT_FAILED
@@ -41,13 +43,13 @@ class LocalError(LwtError):
 
 
 class BusyError(LwtError):
-    """Another lwt is at it: try again."""
+    """The resource is in use by another lwt process: try again."""
 
     exit_code = EXIT_BUSY
 
 
 class HostError(LwtError):
-    """A step on a host did not work; verdict tells the class and the reason."""
+    """A step on a host failed; verdict has the class and the reason."""
 
     exit_code = EXIT_UNREACHABLE
 
@@ -57,8 +59,8 @@ class HostError(LwtError):
 
 
 class Cancelled(LwtError):
-    """Thrown into a flow once, when the run is being stopped; clean-up steps that it yields then
-    still run.
+    """Thrown into a flow once, when the run is being stopped.  Clean-up steps that the flow yields
+    after that still run.
     """
 
     def __init__(self):
@@ -71,6 +73,15 @@ class Interrupted(LwtError):
     def __init__(self, signum):
         super().__init__('ended by signal %d' % signum)
         self.exit_code = 128 + signum
+
+
+def os_error_text(thing, error):
+    """The message for an OSError.  thing: a path, or what was being written or read."""
+    if error.errno == errno.ENOSPC:
+        return 'disk full: %s (%s)' % (thing, error.strerror)
+    if error.errno == errno.EDQUOT:
+        return 'disk quota exceeded: %s (%s)' % (thing, error.strerror)
+    return '%s: %s' % (thing, error.strerror or error)
 
 
 def printable(text, limit=60):

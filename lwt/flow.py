@@ -44,6 +44,8 @@ RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
 PROCESSORS = os.cpu_count() or 1    # as many children work on this machine itself at a time
 # Errors of a start for which a later attempt may succeed.
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+# Seconds after an interrupt, after which the user is told what is still being stopped.
+TELL_STOPPING = 1.0
 # Seconds: first and longest wait when the machine has no room for another process.
 RESPAWN_DELAY = (0.1, 5.0)
 
@@ -133,6 +135,7 @@ class Pool:
         self._paused = False
         self._respawn_delay = RESPAWN_DELAY[0]
         self._respawn_timer = None
+        self._stopping_timer = None
 
     @property
     def fanout(self):
@@ -178,6 +181,13 @@ class Pool:
         self._joining.clear()
         for started in waiting:
             self.loop.call_soon(self._tell, started)
+
+    def watch_stopping(self, callback):
+        """Call callback(number of labels) if children still run TELL_STOPPING seconds from now."""
+        if self._children:
+            self._stopping_timer = self.loop.call_later(
+                TELL_STOPPING,
+                lambda: callback(len({child.label for child in self._children})))
 
     def wake(self):
         """Let every Sleep end now: what the sleepers wait for has come."""
@@ -347,6 +357,8 @@ class Pool:
         if child in self._children:
             del self._children[child]
             self._locals -= child.command.is_local
+        if self._stopping_timer is not None and not self._children:
+            self._stopping_timer.cancel()
         if child in self._beside:                       # its flow has gone on long ago
             self._beside.discard(child)
             self._end_beside(child, result)
@@ -382,6 +394,7 @@ class Run:
         self.pool = Pool(self.loop, self._guard, fanout)
         self._at_exit = []
         self._on_quit = lambda: None
+        self._on_stopping = lambda count: None
         self._signum = 0
 
     def __enter__(self):
@@ -407,14 +420,19 @@ class Run:
         """Call callback() before QUIT kills everything: it may tell what runs."""
         self._on_quit = callback
 
+    def on_stopping(self, callback):
+        """Call callback(number of labels) if children still run a while after the first INT."""
+        self._on_stopping = callback
+
     def interrupt(self, signum):
-        """Stop the run as the signal asks: INT, TERM and HUP with grace, a second one or QUIT at
-        once.
-        """
+        """Stop the run: INT, TERM and HUP with grace, a second signal or QUIT at once."""
+        is_first = not self._signum
         self._signum = self._signum or signum
         if signum == signal.SIGQUIT:
             self._on_quit()
         self.pool.cancel()
+        if is_first and signum == signal.SIGINT:
+            self.pool.watch_stopping(self._on_stopping)
         if signum == signal.SIGQUIT:
             self.pool.cancel()
 

@@ -109,7 +109,7 @@ KEYS = tuple(option.key for option in config.OPTIONS)
 MAN_HEAD = '''.\\" Made by python3 -m tests.generate; do not edit.
 .TH LWT 1 "" "lwt %s" "User Commands"
 .SH NAME
-lwt \\- run commands, copy files and carry a queue of tasks on whatever machines you can ssh to
+lwt \\- run commands, copy files and run a queue of tasks on hosts reached by ssh
 .SH SYNOPSIS
 .B lwt
 [\\fB\\-C\\fR \\fIWORKSPACE\\fR] [\\fB\\-q\\fR | \\fB\\-v\\fR]

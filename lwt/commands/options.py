@@ -117,6 +117,7 @@ class Env(NamedTuple):
 
         from lwt.remote import login
         login.learn_gates(run, session, chosen)
+        run.on_stopping(_say_stopping)
         run.at_exit(finish)
 
     def _say_hints(self, heard):
@@ -172,6 +173,10 @@ def _home(environ):
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         return '/'
+
+
+def _say_stopping(count):
+    writer.say('stopping %d host%s; ^C again kills at once' % (count, 's' * (count > 1)))
 
 
 @functools.lru_cache(maxsize=None)

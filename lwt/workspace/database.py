@@ -17,7 +17,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from lwt.errors import BusyError, LocalError
+from lwt.errors import BusyError, LocalError, os_error_text
 from lwt.workspace import files
 
 try:
@@ -294,14 +294,16 @@ def _errors(path):
     except sqlite3.OperationalError as error:
         if 'locked' in str(error) or 'busy' in str(error):
             raise BusyError('%s: another lwt is writing' % path, 'try again')
-        raise LocalError('%s: %s' % (path, error), 'lwt doctor tells more')
+        if 'disk is full' in str(error):
+            raise LocalError('disk full: %s (%s)' % (path, error))
+        raise LocalError('%s: %s' % (path, error), 'run lwt doctor')
     except sqlite3.DatabaseError as error:
-        raise LocalError('%s: %s' % (path, error), 'it is damaged: ' + WAY_OUT)
+        raise LocalError('%s: %s' % (path, error), 'the file is damaged: ' + WAY_OUT)
     except IsADirectoryError:
         raise LocalError('%s: a directory, not a database' % path,
                          'move it away; lwt doctor --fix then finds what is on hosts')
     except OSError as error:
-        raise LocalError('%s: %s' % (path, error.strerror))
+        raise LocalError(os_error_text(path, error))
 
 
 def require_sqlite():

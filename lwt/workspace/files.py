@@ -1,8 +1,8 @@
 """Files on this machine: read with a limit, and written so that they appear complete or not at all.
 
-Everything is written beside its place, synced, renamed, and the directory synced: a name that
-exists holds what it should, whatever the power did.  Modes are 0600 and 0700 whatever the umask
-says.
+A file is written under a temporary name in its directory, synced and renamed, and the directory is
+synced.  So a file is complete even after a power failure.  Modes are 0600 and 0700, whatever the
+umask.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import stat
 import time
 
-from lwt.errors import LocalError, UsageError
+from lwt.errors import LocalError, UsageError, os_error_text
 from lwt.workspace import ownership
 
 BOM = b'\xef\xbb\xbf'           # the byte order mark U+FEFF in UTF-8
@@ -24,7 +24,7 @@ MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 def read_error(path, error):
     """The LwtError for an OSError while a file that the user named is opened or read."""
     kind = LocalError if error.errno in MACHINE_ERRORS else UsageError
-    return kind('%s: %s' % (path, error.strerror or error))
+    return kind(os_error_text(path, error))
 
 
 def read_bytes(path, max_bytes):
@@ -77,11 +77,11 @@ def read_text(path, max_bytes):
 
 @contextlib.contextmanager
 def local_errors(what):
-    """Turn an OSError into a LocalError that says what could not be done."""
+    """Turn an OSError into a LocalError.  what: a path, or what is being written or read."""
     try:
         yield
     except OSError as error:
-        raise LocalError('%s: %s' % (what, error.strerror or error))
+        raise LocalError(os_error_text(what, error))
 
 
 def make_dir(path):
