@@ -7,6 +7,9 @@ import unittest
 from lwt.errors import UsageError
 from lwt.workspace import config
 
+GUIDE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'docs', 'guide',
+                     'hosts-and-options.md')
+
 
 class Values(unittest.TestCase):
     """What each reader takes and what it refuses."""
@@ -136,6 +139,30 @@ class Assignments(unittest.TestCase):
 
 class Table(unittest.TestCase):
     """The table of options itself."""
+
+    def test_the_template_explains_each_option_with_unit_and_default(self):
+        blocks = config.template().split('\n\n')[1:]
+        self.assertEqual(len(blocks), len(config.OPTIONS))
+        for option, block in zip(config.OPTIONS, blocks):
+            with self.subTest(option=option.key):
+                help_line, unit_line, option_line = block.rstrip('\n').split('\n')
+                self.assertLessEqual(len(help_line), 100)
+                self.assertTrue(help_line.startswith('# ') and help_line.endswith('.'), help_line)
+                self.assertEqual(unit_line, '# Unit: %s.  Default: %s.' % (
+                    config.UNITS[option.metavar], option.default or 'none'))
+                self.assertEqual(option_line, '#%s = %s' % (option.key, option.default))
+
+    def test_the_guide_lists_all_options(self):
+        with open(GUIDE, encoding='utf-8') as file:
+            rows = [line.split(' | ') for line in file if line.startswith('| `')]
+        listed = {row[0].strip('|` '): row[1:] for row in rows if len(row) == 5}
+        self.assertEqual(list(listed), [option.key for option in config.OPTIONS])
+        for option in config.OPTIONS:
+            with self.subTest(option=option.key):
+                flags = ', '.join('`%s`' % flag for flag in option.flags)
+                self.assertEqual(listed[option.key], [
+                    option.default or '(none)', '`LWT_%s`' % option.key.upper(), flags,
+                    option.help + ' |\n'])
 
     def test_no_key_and_no_flag_is_there_twice(self):
         flags = [flag for option in config.OPTIONS for flag in option.flags]

@@ -1,9 +1,7 @@
-"""Options: ONE table gives each its default, its key in lwt.conf, its LWT_ variable, its flag and
-its help.
+"""Options: one table gives the key in lwt.conf, the LWT_ variable, flags, default and help of each.
 
-Precedence: default < lwt.conf < environment < --set < flag.  A key that nobody knows is an error
-with the nearest name. This module knows what an option is called and how its value is read, and
-nothing of what it does.
+Precedence: default < lwt.conf < environment < --set < flag.  An unknown key is an error, with the
+nearest name as a hint.  This module reads the values of options; it does not use them.
 """
 
 import functools
@@ -16,10 +14,10 @@ from typing import Callable, NamedTuple
 from lwt.errors import UsageError
 from lwt.workspace import files
 
-MAX_BYTES = 1 << 20     # of an lwt.conf
-MAX_NUMBER = 10 ** 12   # what a whole number of an option may be: 1e99 is a slip
-MAX_SLOTS = 10000       # of a host
-MAX_PROBE = 10 ** 9     # bytes of a probe, which are held in memory
+MAX_BYTES = 1 << 20     # maximum size of lwt.conf
+MAX_NUMBER = 10 ** 12   # maximum of a whole number; 1e99 is a typing error
+MAX_SLOTS = 10000       # maximum slots of a host
+MAX_PROBE = 10 ** 9     # maximum bytes of a probe, which are held in memory
 _TOLD = re.compile('[0-9]{1,18}')
 
 
@@ -32,7 +30,7 @@ def seconds(text):
 
 
 def positive_seconds(text):
-    """A time, as above, that is more than 0.  Returns seconds."""
+    """A time as for seconds, but more than 0.  Returns seconds."""
     if seconds(text) <= 0:
         raise ValueError('expected more than 0 seconds')
     return seconds(text)
@@ -40,17 +38,17 @@ def positive_seconds(text):
 
 @functools.lru_cache(maxsize=32)
 def plain_seconds(number):
-    """Seconds as sh and sleep read them: never with an exponent."""
+    """Seconds as text for sh and sleep, without an exponent."""
     return ('%.3f' % number).rstrip('0').rstrip('.')
 
 
 def whole_seconds(number):
-    """The same for a shell that counts whole seconds: never fewer."""
+    """Seconds as text for a shell that counts whole seconds, rounded up."""
     return str(math.ceil(number))
 
 
 def bounded(text, low, high):
-    """The whole number that a host told, or None for anything but one within these bounds."""
+    """The whole number in a text from a host, or None if it is not one within these bounds."""
     return int(text) if _TOLD.fullmatch(text) and low <= int(text) <= high else None
 
 
@@ -62,7 +60,7 @@ def copy_transport(text):
 
 
 def count(text):
-    """A whole number, 0 or more; 1e6 is one."""
+    """A whole number, 0 or more; 1e6 is accepted."""
     if not re.fullmatch(r'\d{1,12}(e\d{1,2})?', text.strip(), re.ASCII):
         raise ValueError('expected a whole number, 0 or more')
     return bounded_above(int(float(text)) if 'e' in text else int(text), MAX_NUMBER)
@@ -88,7 +86,7 @@ def probe_size(text):
 
 
 def slots(text):
-    """The number of task places of a host; 0: none."""
+    """The slots of a host; 0: none."""
     return bounded_above(count(text), MAX_SLOTS)
 
 
@@ -103,7 +101,7 @@ def size(text):
 
 
 def size_text(kib):
-    """The text of an amount in KiB, in the unit that a user would write: 1 GB for 1G."""
+    """An amount in KiB as text, in the largest unit that divides it: 1 GB for 1G."""
     for unit in ('kB', 'MB', 'GB'):
         if kib % 1024:
             return '%d %s' % (kib, unit)
@@ -112,8 +110,9 @@ def size_text(kib):
 
 
 def hours(text):
-    """Hours of the day, FROM-TO, that may pass midnight: 23-8 is from 23:00 until 08:59.  Returns
-    (from, to).
+    """Hours of the day, FROM-TO, which may include midnight: 23-8 is from 23:00 until 08:59.
+
+    Returns (from, to).
     """
     match = re.fullmatch(r'(\d{1,2})-(\d{1,2})', text.strip(), re.ASCII)
     if not match or max(int(match.group(1)), int(match.group(2))) > 23:
@@ -122,24 +121,29 @@ def hours(text):
 
 
 def word(text):
-    """Text, taken as it is."""
+    """Text, unchanged."""
     return text
 
 
 def path(text):
-    """The path of a file; ~ and ~USER at its start are homes."""
+    """The path of a file; ~ and ~USER at its start are expanded."""
     return files.user_path(text)
 
 
 def log_format(text):
-    """How lines of the log look: text or json."""
+    """The format of the log: text or json."""
     if text not in ('text', 'json'):
         raise ValueError('expected text or json')
     return text
 
 
 class Option(NamedTuple):
-    """One option.  default is written as a user would; flags are those that commands show it under.
+    """One option.
+
+    read: converts its text to a value; raises ValueError.
+    default: as a user would write it.
+    metavar: a key of UNITS.
+    flags: the flags of commands, which may be none.
     """
 
     key: str
@@ -150,13 +154,19 @@ class Option(NamedTuple):
     help: str
 
 
+# The units of options by metavar, for lwt.conf.
+UNITS = {
+    'N': 'number', 'SEC': 'seconds; or a number with s, m, h or d', '%': 'percent of one core',
+    'MB': 'MB', 'KB/s': 'KB/s', 'BYTES': 'bytes', 'DAYS': 'days', 'H-H': 'hours, FIRST-LAST',
+    'SIZE': 'KiB; or a number with K, M, G or T', 'FILE': 'path', 'FORMAT': 'text or json'}
+
 OPTIONS = (
     Option('fanout', count, '32', 'N', ('-f', '--fanout'),
            'maximum number of parallel processes; 0: as many as possible'),
     Option('connect_timeout', seconds, '10', 'SEC', ('-t', '--connect-timeout'),
            'connection timeout in seconds'),
     Option('hello_timeout', seconds, '20', 'SEC', ('--hello-timeout',),
-           'time for the shell to answer after the connection, in seconds'),
+           'time limit in seconds for the login shell to answer once connected'),
     Option('timeout', seconds, '0', 'SEC', ('-u', '--timeout'),
            'time limit for the whole command in seconds; 0: no limit'),
     Option('idle', seconds, '0', 'SEC', ('--idle',),
@@ -173,83 +183,88 @@ OPTIONS = (
     Option('persist', seconds, '0', 'SEC', (),
            'keep connections open for SEC after a run; 0: close them at its end'),
     Option('retries', count, '1', 'N', ('--retries',),
-           'further attempts of a task whose desc sets no number'),
+           'number of further attempts of a task whose desc does not set retries'),
     Option('max_cpu_day', count, '0', '%', (),
-           'start tasks by day only below this cpu usage of the host (100 per core); 0: no limit'),
-    Option('max_cpu_night', count, '0', '%', (), 'the same by night'),
+           'by day, start no task on a host with more cpu usage (100: one core); 0: no limit'),
+    Option('max_cpu_night', count, '0', '%', (),
+           'by night, start no task on a host with more cpu usage (100: one core); 0: no limit'),
     Option('max_cpu_me_day', count, '0', '%', (),
-           'start tasks by day only below this cpu usage of yours on the host; 0: no limit'),
-    Option('max_cpu_me_night', count, '0', '%', (), 'the same by night'),
+           'by day, start no task on a host where your own cpu usage is higher; 0: no limit'),
+    Option('max_cpu_me_night', count, '0', '%', (),
+           'by night, start no task on a host where your own cpu usage is higher; 0: no limit'),
     Option('max_dtask_day', count, '0', 'N', (),
            'maximum number of tasks per host by day; 0: one per core'),
     Option('max_dtask_night', count, '0', 'N', (),
            'maximum number of tasks per host by night; 0: one per core'),
-    Option('night', hours, '23-8', 'H-H', (), "hours of night on this machine's clock"),
-    Option('min_memory', count, '0', 'MB', (), 'minimum free memory on a host to start a task'),
+    Option('night', hours, '23-8', 'H-H', (),
+           "first and last hour of the night, on this machine's clock"),
+    Option('min_memory', count, '0', 'MB', (),
+           'minimum free memory in MB on a host to start a task'),
     Option('min_disk', count, '10', 'MB', (),
-           "minimum free disk space in a host's home to start a task"),
+           'minimum free disk space in MB in the home of a host to start a task'),
     Option('quarantine_after', positive, '3', 'N', (),
            'consecutive failures after which a host is quarantined'),
     Option('quarantine_good', positive, '2', 'N', (),
            'consecutive successes that end a quarantine'),
     Option('quarantine_wait', positive_seconds, '15', 'SEC', (),
-           'seconds until a failed host is tried again; doubled each time'),
+           'seconds until a failed host is tried again; doubled after each failure'),
     Option('quarantine_longest', positive_seconds, '1h', 'SEC', (),
-           'maximum of this delay in seconds'),
+           'maximum delay in seconds until a failed host is tried again'),
     Option('probe_size', probe_size, '1700000', 'BYTES', (),
-           'size of the file that a probe sends and fetches'),
+           'size in bytes of the file that a probe sends and fetches'),
     Option('probe_time', positive_seconds, '40', 'SEC', (),
-           'time limit for each direction in seconds'),
-    Option('probe_rate', count, '10', 'KB/s', (), 'minimum rate in each direction'),
+           'time limit in seconds of a probe for each direction'),
+    Option('probe_rate', count, '10', 'KB/s', (),
+           'minimum rate in KB/s of a probe in each direction'),
     Option('keep', count, '7', 'DAYS', (),
-           'days for which a finished task is remembered here and on its host'),
+           'days to keep records of finished tasks, on this machine and on their hosts'),
     Option('log', path, '', 'FILE', ('--log',),
            'append a line for each event to FILE'),
     Option('log_format', log_format, 'text', 'FORMAT', ('--log-format',),
            'log format: text or json'),
     Option('overdue', seconds, '1h', 'SEC', (),
-           'warn if an earlier pass has been visiting a host for SEC; 0: never'),
+           'warn if another pass has been visiting a host for SEC; 0: never'),
     Option('ssh_config', path, '', 'FILE', (),
            "configuration file for ssh and scp instead of the user's"),
 )
 
 BY_KEY = {option.key: option for option in OPTIONS}
 
-# What a host's line in the host list (key=value) and a section [category NAME] of lwt.conf may say
-# in their own way.
+# Options that a line of host.list (key=value) and a section [category NAME] of lwt.conf may set.
 HOST_KEYS = (tuple(option.key for option in OPTIONS if option.key.startswith(('max_', 'min_')))
              + ('night',))
 
-# Other keys of a host's line that have a meaning, and how they are read.  Any further key is a
-# column of the user's own, for %{KEY} of exec.
+# Other keys of a line of host.list, and their readers.  Any further key is a column of the user,
+# for %{KEY} of exec.
 HOST_READERS = {'slots': slots, 'copy': copy_transport}
 
-# Variables of lwt that are no options: those that it sets for what it runs, and those of its tests.
+# Variables that are not options: the workspace, and those that lwt sets for commands.
 VARIABLES = frozenset('LWT_' + name for name in (
     'WORKSPACE', 'ID', 'TASK', 'ATTEMPT', 'HOST', 'ARG', 'SEQ', 'SLOT', 'SCRATCH'))
 
-# categories: {name: {key: value}} of those sections.
+# All options; categories: {name: {key: value}} of the sections [category NAME].
 Settings = namedtuple('Settings', [option.key for option in OPTIONS] + ['categories'])
 
 
 def nearest(given, words, otherwise):
-    """The hint for a word that is none of these: the one that is most like it, or otherwise."""
+    """The hint for an unknown word: the most similar one of words, or otherwise."""
     near = _nearest_word(given, words, 0.6)
     return 'did you mean %s?' % near if near else otherwise
 
 
 def _nearest_word(given, words, likeness=0.8):
-    """The word that is most like one that is misspelt, or ''."""
-    import difflib                      # here, for it takes long and few words are misspelt
+    """The most similar one of words, or ''."""
+    import difflib                      # imported here because it is slow and rarely needed
     return next(iter(difflib.get_close_matches(given, sorted(words), 1, likeness)), '')
 
 
 def load(conf_path, environ, overrides):
-    """The Settings in force.
+    """Read the options; returns Settings.  Raises UsageError.
 
-    conf_path: an lwt.conf, or None.  environ: a mapping with LWT_… variables.  overrides: (key,
-    text, origin) triples, later ones win; origin is how an error names the place.  Raises
-    UsageError.
+    conf_path: an lwt.conf, or None.
+    environ: a mapping with LWT_… variables.
+    overrides: (key, text, origin) triples, of which later ones win; origin names the place in
+    errors.
     """
     values = {option.key: option.read(option.default) for option in OPTIONS}
     items, sections = _from_file(conf_path)
@@ -270,16 +285,15 @@ def _read_categories(sections):
 
 
 def host_value(key, text, origin):
-    """The value of an option that a host or a category has in its own way.  Raises UsageError."""
+    """The value of an option for one host or category.  Raises UsageError."""
     if key in BY_KEY and key not in HOST_KEYS:
-        raise UsageError('%s: this is an option of the section [lwt] only' % origin,
-                         'here: ' + ' '.join(HOST_KEYS))
+        raise UsageError('%s: allowed in the section [lwt] only' % origin,
+                         'allowed for categories and hosts: ' + ' '.join(HOST_KEYS))
     return _read(key, text, origin)
 
 
 def check_host_column(key, text, origin):
-    """A warning about a column key=value of a host's line, or ''.  Raises UsageError for a value
-    that cannot be read."""
+    """A warning about a column key=value of host.list, or ''.  Raises UsageError for bad values."""
     if key in HOST_READERS:
         try:
             HOST_READERS[key](text)
@@ -288,7 +302,7 @@ def check_host_column(key, text, origin):
     elif key in HOST_KEYS:
         host_value(key, text, '%s: %s' % (origin, key))
     elif key in BY_KEY:
-        return '%s: %s=%s: an option of lwt.conf, which has no effect here' % (origin, key, text)
+        return '%s: %s=%s: has no effect in host.list; set it in lwt.conf' % (origin, key, text)
     else:
         near = _nearest_word(key, HOST_KEYS + tuple(HOST_READERS))
         if near:
@@ -297,7 +311,7 @@ def check_host_column(key, text, origin):
 
 
 def unknown_variables(environ):
-    """Yield a warning about each variable LWT_… that is no option."""
+    """Yield a warning about each unknown variable LWT_…."""
     known = VARIABLES | {'LWT_' + key.upper() for key in BY_KEY}
     for name in sorted(environ):
         if name.startswith('LWT_') and name not in known and not name.startswith('LWT_TEST_'):
@@ -342,7 +356,7 @@ def _from_file(conf):
         if section != 'lwt' and not (kind == 'category' and category.strip()):
             raise UsageError('%s: unknown section [%s]' % (_at(conf, lines.get((section, ''))),
                                                            section),
-                             'options are in the section [lwt], those of a category of hosts in '
+                             'options are in the section [lwt], options of a category of hosts in '
                              '[category NAME]')
         for key, value in parser[section].items():
             where = _at(conf, lines.get((section, key)))
@@ -359,8 +373,7 @@ def _at(conf, line):
 
 
 def _line_numbers(text):
-    """{(section, key): the number of its line} of the text of an ini file; the key of a section's
-    own line is ''."""
+    """{(section, key): line number} of the text of an ini file; the key of a section line is ''."""
     found, section = {}, ''
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r'\[([^]]+)\]', line)
@@ -374,16 +387,18 @@ def _line_numbers(text):
 
 
 def _from_environ(environ):
-    """Only the names of the table: other LWT_ variables are not ours to judge."""
+    """(key, text, origin) of the variables of the table."""
     names = [(option.key, 'LWT_' + option.key.upper()) for option in OPTIONS]
     return [(key, environ[name], name) for key, name in names if environ.get(name)]
 
 
 def template():
-    """The text of a new lwt.conf: every option at its default, commented out."""
-    lines = [
-        '# Options of this workspace.  A variable LWT_KEY or --set KEY=VALUE wins over what stands '
-        'here.', '[lwt]']
+    """The text of a new lwt.conf: all options as comments, with unit and default."""
+    lines = ['# Options of this workspace.  To change one, remove the # before its key.',
+             '# Flags, --set KEY=VALUE and variables LWT_KEY override this file.', '[lwt]']
     for option in OPTIONS:
-        lines += ['', '# ' + option.help, '#%s = %s' % (option.key, option.default)]
+        text = option.help.replace(' SEC', ' this time').replace(' FILE', ' this file')
+        lines += ['', '# %s%s.' % (text[0].upper(), text[1:]),
+                  '# Unit: %s.  Default: %s.' % (UNITS[option.metavar], option.default or 'none'),
+                  '#%s = %s' % (option.key, option.default)]
     return '\n'.join(lines) + '\n'
