@@ -92,7 +92,7 @@ class Program(ProgramTestCase):
         lines = self.run_python(WRONG).splitlines()
         self.assertEqual(lines[0], "fanuot: unknown option 'fanuot'")
         self.assertIn('nowhere: not a workspace', lines[1])
-        self.assertIn('no workspace here', lines[2])
+        self.assertIn('no workspace found', lines[2])
         self.assertIn('h[', lines[3])
 
     def test_a_program_hears_the_log_by_its_own_handlers(self):

@@ -84,7 +84,7 @@ class Here(DoctorTestCase):
         self.add('quick')
         self.lwt('task', 'run')
         done = self.lwt('doctor')
-        for what in ('lwt.conf', 'state.db     sound', 'locks', 'host list', 'disk', 'master',
+        for what in ('lwt.conf', 'state.db     intact', 'locks', 'host list', 'disk', 'master',
                      'files', 'ssh ', 'scp', 'Python',
                      'limits', 'host localhost'):
             self.assertRegex(done.out, '(?m)^ok     ' + what)
@@ -100,7 +100,7 @@ class Here(DoctorTestCase):
                 file.seek(4096 * page)
                 file.write(b'\xa5' * 4096)
         self.assertEqual(self.findings(code=1)[0][:2], ('FAIL', 'state.db'))
-        self.assert_found(self.findings('--fix')[:1], ('fixed', 'state.db', 'made anew'))
+        self.assert_found(self.findings('--fix')[:1], ('fixed', 'state.db', 'created a new file'))
         self.assertEqual(self.findings(), [])
         self.assertGreater(len(self.shown()), 250)
         kept = [name for name in os.listdir(self.path('.lwt')) if '.damaged-' in name]
@@ -138,10 +138,10 @@ class Here(DoctorTestCase):
         os.makedirs(self.path('task.finish', '.part-localhost', 'x'))
         os.mkdir(self.path('.lwt', 'tmp', 'carry.localhost'))
         os.mkdir(self.path('task', 'mine'))
-        told = ('warn', 'files', 'nothing of lwt: mine')
+        told = ('warn', 'files', 'not created by lwt: mine')
         self.assert_found(self.findings(code=1), ('FAIL', 'files', 'task/' + spare), told)
         self.assert_found(self.findings('--fix'),
-                          ('fixed', 'files', 'finished, put aside or removed'), told)
+                          ('fixed', 'files', 'finished, moved aside or removed'), told)
         self.assert_found(self.findings(), told)
         self.assertEqual([name[:17] for name in os.listdir(self.path('task.finish'))],
                          ['attempt.000099.1.'])
@@ -192,7 +192,8 @@ class Here(DoctorTestCase):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE)
             self.assertEqual(done.returncode, 0, done)
-            self.assertRegex(done.stdout.decode(), '(?m)^warn   file system  %s: it' % kind)
+            self.assertRegex(done.stdout.decode(),
+                             '(?m)^warn   file system  %s: (may be )?lost when ' % kind)
 
 
 class OnThisHost(DoctorTestCase):
@@ -400,7 +401,8 @@ class OnHosts(LabTestCase):
         finally:
             self.lab.umount_home('h4')
         self.assertEqual(done.code, 1, done)
-        self.assertRegex(done.out, r'FAIL +host h4 +0.0 GB free in ~; .*\n +hint: make room there')
+        self.assertRegex(done.out, r'FAIL +host h4 +0.0 GB free in ~; .*\n +hint: free disk space '
+                                   'on the host')
 
     def test_R_12_two_masters_share_a_home_and_neither_touches_what_the_other_has_there(self):
         self.make_lab_workspace(['h1'])

@@ -48,7 +48,7 @@ class Floods(unittest.TestCase):
         self.assertLess(taken, budgets.VISIT + 2 * len(BLOCK))
         verdict = inbox.judged(verdicts.Verdict('ok', 0))
         self.assertEqual((verdict.kind, verdict.reason),
-                         ('failed', 'what it answers has no end (more than 4194304 bytes)'))
+                         ('failed', 'answer too long (more than 4194304 bytes)'))
 
     def test_SR_7_lines_of_a_visit_without_end(self):
         with requests.Inbox(self.scratch, most_kib=1) as inbox:
@@ -114,7 +114,7 @@ class Floods(unittest.TestCase):
                     taken = self.feed(lambda _stream, data: sink(stream, data),
                                       (data for _ in range(1000)))
                     self.assertLess(taken, budgets.TOLD + 2 * len(BLOCK))
-                    self.assertIn('has no end', sink.problem)
+                    self.assertIn('too long', sink.problem)
 
     def test_SR_7_and_SR_24_the_bound_that_was_passed_is_named(self):
         for data, said in ((b'x' * 101, '100 bytes'), (b'\n' * 11, '10 lines'), (b'\n' * 10, '')):
@@ -122,7 +122,7 @@ class Floods(unittest.TestCase):
                 found = call.Lines(lambda line: None)
                 found.feed(data)
                 self.assertEqual(found.problem,
-                                 said and 'what it answers has no end (more than %s)' % said)
+                                 said and 'answer too long (more than %s)' % said)
 
     def test_SR_7_names_that_a_put_never_sent(self):
         entries = [manifest.Entry('name%d' % number, '', 0, 0, ()) for number in range(3)]

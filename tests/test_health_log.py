@@ -189,7 +189,7 @@ class OnHosts(LabTestCase):
         lines = {line.split(' ')[0]: line for line in done.out.splitlines()}
         self.assertEqual(len(done.out.splitlines()), 6, done)
         self.assertIn('no answer in 6 s', lines['h2'])
-        self.assertIn('has no end (more than 1024 bytes)', lines['h3'])
+        self.assertIn('answer too long (more than 1024 bytes)', lines['h3'])
         self.assertIn('invalid load report: \'cores=-7\', \'load=nan\'',
                       lines['h4'])
         for name in ('h1', 'h5'):
@@ -211,7 +211,7 @@ class OnHosts(LabTestCase):
         self.assertIn('h3: quarantined', self.lwt('hosts', '--why', 'h3').out)
         done = self.lwt('exec', '-a', '--', 'hostname')
         self.assertEqual((done.code, done.out), (0, 'h1\n'), done)
-        self.assertIn('left out (quarantine): h3', done.err)
+        self.assertIn('skipped (excluded or quarantined): h3', done.err)
         self.describe('quick', 'exec : hostname\n')
         self.lwt('task', 'add', 'quick')
         self.assertIn('in quarantine: unreachable (connection refused)',

@@ -52,7 +52,7 @@ class Lists(unittest.TestCase):
         self.assertEqual(hostlist.parse('h\tc\t~\nh\tc\t~\n', 'L'), [Host('h', 'c', '~')])
         for second in ('h\tc\t~/w', 'h\td\t~', 'h\tc\t~\tslots=2'):
             with self.subTest(second=second):
-                self.assertIn('L:2: h is there already',
+                self.assertIn('L:2: h is listed twice, with different columns',
                               self.error('h\tc\t~\n%s\n' % second).message)
 
     def test_H_6_a_name_that_could_be_an_option_or_a_shells_word_is_refused(self):

@@ -106,7 +106,7 @@ class WrongUse(ProgramTestCase):
 
     def test_no_selection_is_an_error_and_an_unknown_category_too(self):
         self.make_workspace(LOCAL)
-        self.assert_refused(self.lwt('exec', '--', 'true'), 2, 'no hosts named', '-w HOSTS')
+        self.assert_refused(self.lwt('exec', '--', 'true'), 2, 'no hosts selected', '-w HOSTS')
         self.assert_refused(self.lwt('exec', '-g', 'nosuch', '--', 'true'), 2, 'nosuch')
         self.assert_refused(self.lwt('exec', '-a', '-x', 'localhost', '--', 'true'), 2,
                             'no hosts selected')

@@ -25,10 +25,10 @@ class Names(ProgramTestCase):
                 with self.subTest(words=words):
                     done = self.lwt(*words)
                     self.assert_refused(done, 2, name, 'a host name cannot contain a port',
-                                        'ports belong in ssh_config', '"Host %s"' % host,
+                                        'set the port in ssh_config', '"Host %s"' % host,
                                         '"Port %s"' % port)
         done = self.lwt('hosts', '-w', 'h[1-3]:2222')
-        self.assert_refused(done, 2, 'ports belong in ssh_config')
+        self.assert_refused(done, 2, 'set the port in ssh_config')
 
     def test_FR_17_the_host_list_names_the_line(self):
         """FR-17: in host.list, the error has the file and the line."""

@@ -126,7 +126,7 @@ class StateFile(ProgramTestCase):
     def test_SR_17_a_database_that_was_removed_while_tasks_are_open_is_missed(self):
         """SR-17: there is no state.db, but there are the inputs of its tasks."""
         os.unlink(self.path_of_state)
-        self.assert_refused_by_all('missing, but there are inputs of tasks')
+        self.assert_refused_by_all('missing, but inputs of tasks exist')
         self.assertFalse(os.path.exists(self.path_of_state))
         self.assert_fixed(0)
 
@@ -137,7 +137,7 @@ class StateFile(ProgramTestCase):
         for end in ('-journal', '-wal', '-shm'):
             with self.subTest(end=end):
                 self.write('.lwt/state.db' + end, b'x' * 100)
-                self.assert_refused_by_all('missing, but state.db%s is there' % end)
+                self.assert_refused_by_all('missing, but state.db%s exists' % end)
                 self.assert_fixed(0)
                 self.assertFalse(
                     os.path.exists(self.path_of_state + end)

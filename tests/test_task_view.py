@@ -4,7 +4,7 @@ import unittest
 
 from lwt.commands.task_view import Troubles
 
-ENDLESS = 'what it answers has no end (more than 4194304 bytes)'
+ENDLESS = 'answer too long (more than 4194304 bytes)'
 
 
 class WhatHindersHosts(unittest.TestCase):

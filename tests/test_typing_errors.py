@@ -39,7 +39,7 @@ class Program(ProgramTestCase):
                 self.assertIn('host.list:1: %s: unknown key; did you mean %s?' % (column, near),
                               done.err)
         done = self.hosts('h1\tlocal\t~\tfanout=3\n')
-        self.assertIn('host.list:1: fanout=3: an option of lwt.conf, which has no effect here',
+        self.assertIn('host.list:1: fanout=3: has no effect in host.list; set it in lwt.conf',
                       done.err)
         done = self.hosts('h1\tlocal\t~\tport=80\tnote=x\tgpu=a100\tslots=2\n')
         self.assertEqual((done.code, done.out, done.err), (0, 'h1\n', ''))
@@ -49,13 +49,13 @@ class Program(ProgramTestCase):
         done = self.hosts('h1\tlocal\t~\nh2\tlocal\t~\nh1\tlocal\t~\n', 'exec', '-a', '-N', '--',
                           'echo x')
         self.assertEqual((done.code, done.out), (0, 'x\nx\n'), done)
-        self.assertEqual(done.err.count('host.list:3: h1 is listed already'), 1, done)
+        self.assertEqual(done.err.count('host.list:3: h1 is listed twice'), 1, done)
         done = self.hosts('h1\tlocal\t~\nh1\tlocal\t~\n', '-q', 'hosts', '-a')
         self.assertEqual((done.code, done.err), (0, ''), done)
         done = self.hosts('[::1]\tc\t~\n::1\tc\t~\n')
-        self.assertIn('host.list:2: ::1 is listed already', done.err)
+        self.assertIn('host.list:2: ::1 is listed twice', done.err)
         done = self.hosts('h1\tlocal\t~\nh1\tlocal\t~/x\n')
-        self.assert_refused(done, 2, 'host.list:2: h1 is there already')
+        self.assert_refused(done, 2, 'host.list:2: h1 is listed twice, with different columns')
 
     def test_UR_22_a_pass_of_cron_is_silent_about_warnings(self):
         """UR-22: or cron would send a mail every few minutes."""

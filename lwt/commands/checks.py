@@ -1,8 +1,8 @@
 """The local checks of lwt doctor: state, locks, workspace, this machine.  They yield Findings and
 change nothing.
 
-What can be mended has a function for that in its Finding.  What came home is never removed, and
-what is removed belongs to nobody who lives: the locks tell.
+A Finding that can be fixed holds the function that does it.  No check removes results.  A file is
+removed only if no running process uses it, which the locks show.
 """
 
 from __future__ import generator_stop
@@ -21,19 +21,21 @@ from lwt.proc import Command
 from lwt.tasks import model, queue
 from lwt.workspace import database
 
-LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which it is told
-ASK_TIME = 10.0                 # seconds that a program may take to say its version
+LITTLE_ROOM = 100 << 20         # bytes free in the workspace, below which doctor warns
+ASK_TIME = 10.0                 # time limit in seconds for a program to print its version
 NETWORK = re.compile(r'nfs\d?|cifs|smb3?|smbfs|9p|afs|ceph|lustre|glusterfs|fuse\..*|fuse|ncpfs')
-FLEETING = {'overlay': 'it may be gone with its container',
-            'tmpfs': 'it is gone when this machine is started anew'}
+FLEETING = {'overlay': 'may be lost when the container is removed',
+            'tmpfs': 'lost when this machine reboots'}
 
 
 class Finding(NamedTuple):
-    """What a check came to.  status: 'ok', 'warn' or 'FAIL'.  what: that was looked at.  hint: the
-    way out, or ''.
+    """The result of a check.
 
-    mend: a function that mends it and returns what it did, or None.  more: further (key, value)
-    pairs for programs.
+    status: 'ok', 'warn' or 'FAIL'.
+    what: the thing that was checked.
+    hint: what to do, or ''.
+    mend: a function that fixes the problem and returns what it did, or None.
+    more: further (key, value) pairs for --json.
     """
 
     status: str
@@ -48,54 +50,54 @@ class Finding(NamedTuple):
 
 
 def state(workspace):
-    """state.db: is it sound, and of this version?"""
+    """Check that state.db is intact and of this version."""
     path = workspace.database
     if not os.path.lexists(path):
         lost = database.why_lost(path)
         if lost:
             yield Finding('FAIL', 'state.db', 'missing, but ' + lost,
-                          'put it back; or lwt doctor --fix, which finds what is on hosts',
+                          'restore it, or run lwt doctor --fix, which finds the tasks on hosts',
                           lambda: _begin_anew(path))
         else:
-            yield Finding('ok', 'state.db', 'none yet: nothing was queued')
+            yield Finding('ok', 'state.db', 'not created yet: no task was added')
         return
     try:
         told = database.examine(path)
     except BusyError:
-        yield Finding('warn', 'state.db', 'another lwt is writing all the time', 'try again')
+        yield Finding('warn', 'state.db', 'in use by another lwt process', 'try again')
         return
     except LwtError as error:
         yield Finding('FAIL', 'state.db', error.message,
-                      error.hint or 'see that it can be read and written')
+                      error.hint or 'check that the file is readable and writable')
         return
     if told.problems:
-        hint = ('lwt doctor --fix keeps a copy and saves what can be read; '
-                'what is on hosts is found there')
+        hint = ('lwt doctor --fix keeps a copy, saves all readable rows and finds the tasks on '
+                'hosts')
         yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0],
                       hint, lambda: _rescue(path))
     elif told.schema != database.SCHEMA:
         yield Finding('FAIL', 'state.db',
-                      'written by another version of lwt (schema %d, this one knows %d)'
-                      % (told.schema, database.SCHEMA), 'use the lwt that wrote it')
+                      'written by another version of lwt (schema %d, expected %d)'
+                      % (told.schema, database.SCHEMA), 'use the version that wrote it')
     else:
-        yield Finding('ok', 'state.db', 'sound, schema %d, %d tasks%s' % (
+        yield Finding('ok', 'state.db', 'intact, schema %d, %d tasks%s' % (
             told.schema, told.tasks,
-            '; what a writer left half done is undone' if told.journal else ''))
+            '; an interrupted transaction was rolled back' if told.journal else ''))
 
 
 def _rescue(path):
     users = _users(path)
     if users:
-        raise BusyError('process %d has it open' % users[0], 'end it first')
+        raise BusyError('in use by process %d' % users[0], 'end this process first')
     kept = _kept(path)
     rows, is_whole = database.rescue(path, kept)
-    return ('made anew with %d rows%s; the damaged one is %s'
-            % (rows, '' if is_whole else ', not all', kept))
+    return ('created a new file with %d rows%s; the damaged file is %s'
+            % (rows, '' if is_whole else ' (some were lost)', kept))
 
 
 def _begin_anew(path):
     database.begin_anew(path, _kept(path))
-    return 'made anew, without tasks'
+    return 'created a new file without tasks'
 
 
 def _kept(path):
@@ -103,7 +105,7 @@ def _kept(path):
 
 
 def _users(path):
-    """The numbers of the other processes that have a file open, as far as the system tells."""
+    """The numbers of the other processes that have a file open, as far as /proc shows them."""
     found = []
     for pid in procfs.processes() or ():
         try:
@@ -120,8 +122,10 @@ def _users(path):
 
 
 def locks(workspace):
-    """Who holds locks.  The kernel frees them, so that there is nothing to unlock; but their holder
-    may be stopped.
+    """Check the holders of locks.
+
+    The kernel frees the locks of processes that ended, so none is stale; but a holder may be
+    stopped.
     """
     folder, held = workspace.path('.lwt', 'lock'), 0
     seen = procfs.processes() or {}
@@ -135,12 +139,11 @@ def locks(workspace):
         text = 'held by process %d for %s' % (pid, units.duration(age))
         if pid in seen and seen[pid].state == b'T':
             yield Finding('FAIL', 'lock ' + name, text + ', which is stopped',
-                          'let it go on: kill -CONT %d' % pid)
+                          'continue it with: kill -CONT %d' % pid)
         else:
             yield Finding('ok', 'lock ' + name, text)
     if not held:
-        yield Finding('ok', 'locks',
-                      'none is held; those of the dead are free, so there is nothing to unlock')
+        yield Finding('ok', 'locks', 'none held')
 
 
 def _names(folder):
@@ -154,25 +157,25 @@ def _names(folder):
 
 
 def workspace_files(workspace):
-    """The lists of hosts, and the disk that all lies on."""
+    """Check the host lists, and the disk of the workspace."""
     yield from _lists(workspace)
     for names in ((), ('.lwt',), ('task',), ('task.finish',)):
         path = workspace.path(*names)
         if os.path.lexists(path) and not os.access(path, os.W_OK | os.X_OK):
-            yield Finding('FAIL', 'workspace', '%s: cannot be written' % path,
-                          'see to its owner and mode')
+            yield Finding('FAIL', 'workspace', '%s: not writable' % path,
+                          'check its owner and mode')
     usage = shutil.disk_usage(workspace.root)
     kind = kind_of(os.path.realpath(workspace.root), _mounts())
     status = 'warn' if usage.free < LITTLE_ROOM else 'ok'
     yield Finding(status, 'disk', '%s free of %s%s'
                   % (units.size(usage.free), units.size(usage.total), kind and ', ' + kind),
-                  'results stay on their hosts until there is room' if status == 'warn' else '')
+                  'results stay on their hosts until there is space' if status == 'warn' else '')
     if NETWORK.fullmatch(kind):
-        yield Finding('warn', 'file system', '%s: locks and SQLite cannot be trusted there' % kind,
-                      'use a workspace on a disk of this machine, and one machine only')
+        yield Finding('warn', 'file system', '%s: locks and SQLite are not reliable on it' % kind,
+                      'use a workspace on a local disk, from one machine only')
     elif kind in FLEETING:
         yield Finding('warn', 'file system', '%s: %s' % (kind, FLEETING[kind]),
-                      'use a workspace on a disk')
+                      'use a workspace on a local disk')
 
 
 def _lists(workspace):
@@ -199,9 +202,7 @@ def _mounts():
 
 
 def kind_of(path, mounts):
-    """The kind of the file system that a path lies on, '' where the mounts (as in
-    /proc/self/mounts) do not tell.
-    """
+    """The type of the file system of a path, or ''; mounts: the text of /proc/self/mounts."""
     found = ('', '')
     for line in mounts.splitlines():
         words = line.split(' ')
@@ -213,19 +214,17 @@ def kind_of(path, mounts):
     return found[1]
 
 
-# -- what lies in the workspace --------------------------------------------------------------------
+# -- files in the workspace ------------------------------------------------------------------------
 
 
 def lying(workspace, store):
-    """What lies in the workspace: what was left half done, tasks without their input, what is none
-    of lwt.
-    """
+    """Check the files in the workspace: unfinished ones, missing inputs, and files not of lwt."""
     found = 0
     for finding in _lying(workspace, store):
         found += 1
         yield finding
     if not found:
-        yield Finding('ok', 'files', 'every open task has its input, and nothing is half done')
+        yield Finding('ok', 'files', 'every open task has its input, no unfinished files')
 
 
 def _lying(workspace, store):
@@ -234,32 +233,30 @@ def _lying(workspace, store):
                if '.damaged-' in name and not name.endswith('-journal')]
     if left and damaged:
         yield Finding('warn', 'files',
-                      'of no task that is known; perhaps of those that were lost with .lwt/%s: %s'
-                      % (
-                          damaged[-1], some(left)),
-                      'the next pass removes inputs that nobody needs; results are kept as '
-                      'attempt.*')
+                      'files of no known task, perhaps of tasks lost with .lwt/%s: %s'
+                      % (damaged[-1], some(left)),
+                      'the next pass removes unneeded inputs and keeps results as attempt.*')
     elif left:
-        yield Finding('FAIL', 'files', 'left by programs that were killed: ' + some(left),
-                      'lwt doctor --fix, or the next pass',
+        yield Finding('FAIL', 'files', 'unfinished, left by killed processes: ' + some(left),
+                      'run lwt doctor --fix, or wait for the next pass',
                       lambda: _swept(workspace, store))
     for name, numbers in sorted(store.open_inputs().items()):
         if not workspace.has_input(name):
             yield Finding('FAIL', 'files', 'the input of %s is missing: %s' % (
                 some([model.format_id(number) for number in numbers]), name),
-                'those that wait cannot start: lwt task kill them, and add them again')
+                'waiting tasks cannot start: kill them with lwt task kill and add them again')
     wanted = store.inputs() | {os.path.basename(path) for path in left}
     odd = [name for name in sorted(os.listdir(workspace.path('task'))) if name not in wanted]
     if odd:
-        yield Finding('warn', 'files', 'task/ is for inputs only; nothing of lwt: ' + some(odd),
-                      'what you put there is left alone')
+        yield Finding('warn', 'files', 'task/ is for inputs only; not created by lwt: ' + some(odd),
+                      'lwt does not touch these files')
 
 
 def _swept(workspace, store):
     problems = queue.sweep(workspace, store)
     if problems:
         raise LocalError(some(problems))
-    return 'finished, put aside or removed'
+    return 'finished, moved aside or removed'
 
 
 def some(words):
@@ -271,8 +268,9 @@ def some(words):
 
 
 def machine(session, needs_ssh):
-    """Flow: the programs and limits of this machine; returns Findings.  needs_ssh: is any host
-    another machine?
+    """Flow: check the programs and limits of this machine; returns Findings.
+
+    needs_ssh: at least one host is another machine.
     """
     transport, found = session.transport, []
     for name, path in (('ssh', transport.ssh), ('scp', transport.scp)):
@@ -287,18 +285,18 @@ def machine(session, needs_ssh):
            for part in transport.path.split(os.pathsep) if not part.startswith('/')]
     if odd:
         found.append(
-            Finding('warn', 'PATH', 'has directories that are not absolute: ' + ' '.join(odd),
-                    'what is run then depends on where you are; lwt finds ssh once'))
+            Finding('warn', 'PATH', 'contains relative directories: ' + ' '.join(odd),
+                    'the programs that run then depend on the current directory'))
     told = yield Command(('/bin/sh', '-c', netcat.PROBE), timeout=ASK_TIME)
     program = netcat.parse(told.stdout.decode('utf-8', 'replace'))[1]
     found.append(Finding('ok', 'netcat', '%s: %s' % (' '.join(program.words), program.dialect))
                  if program else Finding(
-        'warn', 'netcat', 'none', 'only put --chain and reduce --transport nc need one'))
+        'warn', 'netcat', 'none', 'needed only by put --chain and reduce --transport nc'))
     if not session.sockets:
         found.append(
             Finding('warn', 'sockets',
-                    'connections cannot be shared: there is no directory for their sockets',
-                    'each step logs in by itself; see to XDG_RUNTIME_DIR, or /tmp'))
+                    'connections cannot be shared: no directory for their sockets',
+                    'each step logs in separately; check XDG_RUNTIME_DIR and /tmp'))
     return found + [
         Finding('ok', 'Python',
                 '%s, SQLite %s' % (platform.python_version(), database.sqlite_version())),
@@ -307,12 +305,13 @@ def machine(session, needs_ssh):
 
 def _limits():
     most = proc.max_children()
-    return Finding('ok' if most >= 32 else 'warn', 'limits', 'room for %d children at once' % most,
+    return Finding('ok' if most >= 32 else 'warn', 'limits',
+                   'up to %d child processes at once' % most,
                    '' if most >= 32 else 'raise the limit on open files: ulimit -n')
 
 
 def _say(argv, env):
-    """Flow: the first line that a program says."""
+    """Flow: the first line that a program prints."""
     result = yield Command(argv, env=env, timeout=ASK_TIME)
     lines = (result.stdout + result.stderr).decode('utf-8', 'replace').splitlines()
     return printable_text(lines[0], 60) if lines else ''

@@ -1,9 +1,8 @@
-"""lwt demo: a real sweep of tasks on this machine, without sshd.
+"""lwt demo: a sweep of tasks on this machine, without sshd.
 
-For twelve values of its parameter r, the logistic map x -> r x (1 - x) is followed with awk for
-many steps, and its Lyapunov exponent computed: where it is above 0, the map is chaotic.  Each value
-is a task; they are staged, launched, polled, fetched and cleaned like any others, on a host that is
-called localhost.
+An awk program iterates the logistic map x -> r x (1 - x) for twelve values of r and computes its
+Lyapunov exponent; the map is chaotic where the exponent is above 0.  Each value is a task on the
+host localhost, which is sent, started, polled, fetched and removed like any other task.
 """
 
 import os
@@ -56,12 +55,12 @@ EXAMPLES = '''examples:
 def main(name, argv, make_env):
     """Run the command; returns the exit code."""
     parser = Parser(name, 'lwt demo',
-                    'Run a real sweep of twelve tasks on this machine and clean up afterwards.',
+                    'Run a sweep of twelve tasks on this machine and clean up afterwards.',
                     EXAMPLES)
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
-        raise UsageError('lwt demo: it takes no words')
+        raise UsageError('lwt demo: takes no arguments')
     with tempfile.TemporaryDirectory(prefix='lwt-demo.') as scratch:
         workspace = _make_workspace(scratch)
         with Store(workspace.database) as store:
@@ -69,7 +68,7 @@ def main(name, argv, make_env):
 
 
 def _make_workspace(scratch):
-    """A workspace with one host, whose home is in the scratch directory too, and one description.
+    """Create a workspace with one description and one host, whose home is in the same directory.
     """
     workspace, _made = layout.init(os.path.join(scratch, 'workspace'))
     home = os.path.join(scratch, 'home')
@@ -88,8 +87,7 @@ def _run(env, workspace, store):
     desc, folder = queue.DescReader(workspace, settings.retries).read('lyapunov')
     values = queue.values_of_file(workspace.path('parameters.txt'))
     queue.add(workspace, store, [queue.NewTasks('lyapunov', desc, folder, values)])
-    writer.say('%d tasks added; each goes through stage, launch, poll, fetch and clean on localhost'
-               % len(values))
+    writer.say('%d tasks added; running them on localhost' % len(values))
     listed = workspace.available()
     session = env.session(settings, listed)
     health_log = HealthLog(store, settings, session.heard)
@@ -116,7 +114,7 @@ def _run(env, workspace, store):
 
 
 def _kill_all(store, context, fanout, settings):
-    """Nothing of the demo is to outlive it."""
+    """Kill all tasks of the demo."""
     for task in store.all():
         if task.state not in ('done', 'fetching', 'killing'):
             queue.wish(context.workspace, store, task, 'kill')
@@ -125,8 +123,8 @@ def _kill_all(store, context, fanout, settings):
 
 
 def _chart(workspace, done):
-    """The combined result: what each task brought home."""
-    yield 'The logistic map x -> r x (1 - x): its Lyapunov exponent, chaos where it is above 0'
+    """Yield the lines of a chart of the results of all tasks."""
+    yield 'Lyapunov exponent of the logistic map x -> r x (1 - x); above 0 the map is chaotic'
     yield ''
     for task in done:
         path = os.path.join(results.directory(workspace, task), 'result', 'exponent.txt')

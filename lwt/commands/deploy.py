@@ -25,14 +25,15 @@ TOOLS = 'tools'             # a folder of the workspace, the files of which go t
 
 EXAMPLES = '''examples:
   lwt deploy -a                    to all available hosts
-  lwt deploy -w h1                 then, there: python3 lwt.pyz init sweep
+  lwt deploy -w h1                 then on h1: python3 lwt.pyz init sweep
   lwt deploy -g plab --json | jq -r 'select(.python == null) | .host'
                                    hosts without a suitable Python'''
 
 
 class Deployed(NamedTuple):
-    """How it went on a host.  python, version: of the first Python that runs lwt there, or '' and
-    what there is instead.
+    """The result on one host.
+
+    python, version: of the first Python that runs lwt; or '' and the newest version found.
     """
 
     host: str
@@ -69,21 +70,21 @@ def main(name, argv, make_env):
 
 
 def _survey(scratch, workspace):
-    """What is to be put, as a Manifest, and the digest of lwt.pyz in it."""
+    """The Manifest of the files to copy, and the digests of lwt.pyz."""
     path = os.path.join(scratch, zipapp.NAME)
-    with files.local_errors('lwt itself cannot be packed'):
+    with files.local_errors('building lwt.pyz'):
         data = zipapp.build()
         with open(path, 'wb') as file:
             file.write(data)
         os.chmod(path, 0o755)
-        os.utime(path, (0, 0))          # the same program is the same file, whenever it was packed
+        os.utime(path, (0, 0))          # so that the same program is always the same file
     tools = [workspace.path(TOOLS)] if workspace and os.path.isdir(workspace.path(TOOLS)) else []
     return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]),
                                              'cksum': str(manifest.cksum([data]))}
 
 
 def _to_host(session, host, wanted, digest):
-    """Flow: all that is done on one host; returns a Deployed."""
+    """Flow: deploy to one host; returns a Deployed."""
     try:
         with (yield from login.connected(session, host)) as session:
             yield from _script(session, host, 'prepare')
@@ -110,12 +111,12 @@ def _script(session, host, verb):
 
 
 def _judge(host, verdict, digest, lines):
-    """The Deployed of what a host told."""
+    """The Deployed of the lines that a host reported."""
     told = dict(line.partition(' ')[::2] for line in lines)
     kind, _space, value = told.get('digest', '').partition(' ')
     if digest.get(kind) != value:
         return Deployed(host.name,
-                        verdicts.Verdict('failed', 1, 'what lies there is not what was sent'))
+                        verdicts.Verdict('failed', 1, 'checksum mismatch after transfer'))
     python, version = ([printable_text(word)
                         for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
     if not python:
@@ -143,5 +144,5 @@ def _tell(found, as_json):
             writer.put_line(line)
     without = sum(1 for deployed in well if not deployed.python)
     if without and not as_json:
-        writer.say('%d host%s no Python 3.6.1 or later; a host needs none to be used' % (
+        writer.say('%d host%s no Python 3.6.1 or later; only a master needs it' % (
             without, ' has' if without == 1 else 's have'))

@@ -18,12 +18,12 @@ from lwt.workspace import config, identity, nodeset
 from lwt.workspace.hostlist import Host
 
 EXAMPLES = '''examples:
-  lwt doctor                  all of it, on all hosts; nothing is changed
-  lwt doctor -w h3            here, and on h3
+  lwt doctor                  check this machine and all hosts; change nothing
+  lwt doctor -w h3            check this machine and h3
   lwt doctor --fix            fix what can be fixed; files of other masters are not touched
   lwt doctor --json | jq -r 'select(.status == "FAIL") | .what\''''
 
-# KiB free: what a task prints, and what tells how it ended, does not fit any more.
+# KiB free, below which the output and the exit code of a task may not fit.
 NO_ROOM = 1024
 COLOURS = {'FAIL': 'red', 'warn': 'yellow', 'fixed': 'green'}
 
@@ -45,7 +45,7 @@ def main(name, argv, make_env):
 
 
 class _Doctor:
-    """One examination; each finding is told as soon as it is there."""
+    """One run of all checks; each Finding is printed at once."""
 
     def __init__(self, env, parsed):
         self._env = env
@@ -54,15 +54,16 @@ class _Doctor:
         self._worst = 0
 
     def run(self):
-        """Check all, in an order in which what was mended first helps what follows; returns the
-        exit code.
+        """Run all checks; returns the exit code.
+
+        The order matters: later checks use what earlier ones have fixed.
         """
         settings = self._settings()
         try:
             self._workspace.prepare()
         except LwtError as error:
             self._tell(Finding('FAIL', 'workspace', error.message,
-                               'see to its owner and mode, and to the disk'))
+                               'check its owner and mode, and the disk'))
             return self._worst
         self._tell_all(checks.state(self._workspace))
         self._tell_all(checks.locks(self._workspace))
@@ -76,7 +77,7 @@ class _Doctor:
             raise
         except LwtError as error:
             self._tell(
-                Finding('FAIL', 'tasks', 'cannot be looked at: ' + error.message, error.hint))
+                Finding('FAIL', 'tasks', 'not checked: ' + error.message, error.hint))
         return self._worst
 
     def _settings(self):
@@ -89,7 +90,7 @@ class _Doctor:
         return settings
 
     def _own_name(self):
-        """The name of this master, or '' where the workspace is a copy."""
+        """The name of this master, or '' if the workspace is a copy."""
         try:
             found = identity.read(self._workspace)
         except LwtError as error:
@@ -145,13 +146,11 @@ class _Doctor:
             self._tell_all(_of_host(one, sick.get(one.seen.host.name), bool(own)))
 
     def _hosts(self, store, settings):
-        """The homes to look at: those of the hosts that were selected, or of all on which something
-        may be.
-        """
+        """The homes to check: of the selected hosts, or of all hosts that may have files of lwt."""
         try:
             candidates = self._workspace.candidates()
         except LwtError:
-            candidates = []             # which was told
+            candidates = []             # already reported
         parsed = self._parsed
         is_all = not (parsed.hosts or parsed.categories or parsed.everything or parsed.exclude)
         parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
@@ -163,7 +162,7 @@ class _Doctor:
         return chosen + sorted(more, key=lambda host: order.index(host.name))
 
     def _look(self, store, session, chosen, own):
-        """Look at homes; returns an _Examined for each."""
+        """Check homes; returns an _Examined for each."""
         before = remote_audit.known(store)
         with running(fitting(session.settings.fanout, '-f', writer.say),
                      session.settings.grace) as run:
@@ -181,7 +180,7 @@ class _Doctor:
         return found
 
     def _mend_hosts(self, store, session, wrong):
-        """Hand over what is wrong, and visit the hosts for it."""
+        """Record what is wrong, and visit the hosts to fix it."""
         with store.together():
             for one in wrong:
                 for strange in one.judged.strange:
@@ -197,8 +196,10 @@ class _Doctor:
 
 
 class _Examined(NamedTuple):
-    """A home that was looked at.  judged: a remote_audit.Judgement, None where it could not be;
-    before: what was strange there before --fix.
+    """A home that was checked.
+
+    judged: a remote_audit.Judgement, or None if the host did not answer.
+    before: what was wrong before --fix.
     """
 
     seen: remote_audit.Seen
@@ -219,7 +220,7 @@ def _mended(finding):
         return finding._replace(status='fixed', text='%s: %s' % (finding.text, finding.mend()),
                                 hint='')
     except LwtError as error:
-        return finding._replace(text='%s; it cannot be mended: %s' % (finding.text, error.message),
+        return finding._replace(text='%s; not fixed: %s' % (finding.text, error.message),
                                 hint=error.hint)
 
 
@@ -238,7 +239,8 @@ def _of_host(one, sick, is_own):
     is_full = seen.load.free_disk is not None and seen.load.free_disk < NO_ROOM
     if not seen.has_home:
         text = 'home %s does not exist yet; the first command creates it' % seen.host.home
-    yield Finding('FAIL' if is_full else 'ok', what, text, 'make room there' if is_full else '',
+    yield Finding('FAIL' if is_full else 'ok', what, text,
+                  'free disk space on the host' if is_full else '',
                   more=more + (
                       ('free_disk', seen.load.free_disk), ('open', judged.open),
                       ('traces', judged.traces),

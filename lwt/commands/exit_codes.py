@@ -27,7 +27,7 @@ def exit_code(verdicts):
 
 
 def largest_code(verdicts):
-    """The largest remote code, as pdsh and clush have it for -S."""
+    """The largest remote code, as for -S of pdsh and clush."""
     return max([verdict.code for verdict in verdicts], default=0)
 
 

@@ -6,8 +6,8 @@ from lwt.output import writer
 from lwt.workspace import layout
 
 EXAMPLES = '''examples:
-  lwt init              here
-  lwt init ~/sweep      there, making the directory if need be'''
+  lwt init              create a workspace in the current directory
+  lwt init ~/sweep      create it in ~/sweep; the directory is created if missing'''
 
 
 def main(name, argv, make_env):
@@ -23,6 +23,7 @@ def main(name, argv, make_env):
     workspace, made = layout.init(words[0] if words else '.')
     for path in made:
         writer.put_line(path)
-    writer.say('%s is a workspace; next: edit host.list, then lwt task add sample, lwt task run'
-               % workspace.root)
+    writer.say('workspace created: %s' % workspace.root if made
+               else 'workspace already complete: %s' % workspace.root)
+    writer.say('next: edit host.list, then run: lwt task add sample; lwt task run')
     return 0

@@ -159,7 +159,7 @@ class Env(NamedTuple):
         resting = health_log.resting(workspace, [host.name for host in listed],
                                      settings or self.settings(workspace))
         if resting and not self.quiet:
-            writer.say('left out (quarantine): %s; see lwt hosts --why HOST'
+            writer.say('skipped (excluded or quarantined): %s; see lwt hosts --why HOST'
                        % nodeset.fold(sorted(resting)))
         return [host for host in listed if host.name not in resting]
 

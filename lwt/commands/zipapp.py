@@ -1,8 +1,8 @@
 """The zipapp: lwt as one file for any Python, built reproducibly.
 
-Nothing of the machine goes into it: names are sorted, times, owners and modes are constants, and
-nothing is compressed, for what a compressor makes depends on its version.  Where lwt itself runs
-from a zipapp, that file is what there is.
+The file does not depend on the machine: names are sorted; times, owners and modes are constants;
+and nothing is compressed, because the output of compressors depends on their version.  If lwt runs
+from a zipapp, that file is used.
 """
 
 import io
@@ -13,7 +13,7 @@ import lwt
 
 NAME = 'lwt.pyz'
 FIRST_LINE = b'#!/usr/bin/env python3\n'
-EPOCH = (1980, 1, 1, 0, 0, 0)       # the first time that a zip file knows
+EPOCH = (1980, 1, 1, 0, 0, 0)       # the earliest time in a zip file
 UNIX = 3
 
 MAIN = b'''\
@@ -34,8 +34,7 @@ def archive():
 
 
 def program():
-    """The absolute path that starts this lwt when it is given to a Python: its zipapp, or its
-    folder.
+    """The absolute path that a Python runs to start this lwt: the zipapp, or the package folder.
     """
     return os.path.abspath(archive() or os.path.dirname(lwt.__file__))
 

@@ -5,13 +5,13 @@ A time far in the future was stored while the clock was ahead.  Waiting for it c
 
 
 def is_due(due, now, longest):
-    """Has a time come?  longest: the longest delay, in seconds, that is ever asked for.
+    """Return True if a time has come.  longest: the longest delay that lwt uses, in seconds.
 
-    A time further away than that was stored while the clock was wrong; it counts as now.
+    A time further in the future was stored while the clock was wrong; it counts as now.
     """
     return due <= now or due > now + longest
 
 
 def not_later(then, now):
-    """A time that something happened at: now, if it seems to lie in the future."""
+    """The time of an event in the past; a time in the future counts as now."""
     return min(then, now)

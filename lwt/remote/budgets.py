@@ -8,7 +8,7 @@ what is asked for with a task's results.
 
 def passed(most, what='bytes'):
     """The reason why a host failed that told more than that."""
-    return 'what it answers has no end (more than %d %s)' % (most, what)
+    return 'answer too long (more than %d %s)' % (most, what)
 
 
 # -- lines and words -------------------------------------------------------------------------------

@@ -2,17 +2,15 @@
 in progress.
 
     plain     one step, one login; nothing is shared
-    shared    several steps: `connected` logs in, as a child in the background that ends with its
-              flow, and they go through it
-    kept      option persist: the first step leaves a connection behind for that long, and every
-              later one, of this run or of
-              the next, goes through it; ssh itself makes it, detached from everything of ours, and
-              finds it again
+    shared    several steps use one connection: `connected` logs in, as a child in the background
+              that ends with its flow
+    kept      option persist: the first step leaves a connection open for that long, and later
+              steps of this run or the next use it; ssh makes the connection, detached from lwt,
+              and finds it again
 
-In both cases ssh logs in by itself when the connection cannot be had (a stale socket, a master that
-has died before it opened the session, a host that lets no more sessions in): then nothing had run
-yet.  A kept connection whose host has not said a word for hello_timeout ends; whoever waits for it
-then logs in.
+If the connection cannot be used (a stale socket, a master that died before it opened the session,
+a host that allows no more sessions), ssh logs in by itself; nothing had run yet.  A kept connection
+ends if its host is silent for hello_timeout; a step that waits for it then logs in.
 """
 
 from __future__ import generator_stop
@@ -65,7 +63,7 @@ def sockets(environ, uid):
 def _why_not(path, uid):
     """Why sockets cannot be in a directory, or ''."""
     if len(path) > MAX_DIRECTORY or not _PLAIN.fullmatch(path):
-        return '%s: too long, or odd, for a socket' % path
+        return '%s: path too long or with unusual characters for a socket' % path
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
@@ -73,7 +71,7 @@ def _why_not(path, uid):
     except OSError as error:
         return '%s: %s' % (path, error.strerror)
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != uid or info.st_mode & 0o077:
-        return '%s: not a directory of yours alone' % path
+        return '%s: not a private directory of yours' % path
     return ''
 
 

@@ -1,4 +1,5 @@
-"""How two machines meet by netcat: which netcat a host has, and at which address it is reached."""
+"""Connections between hosts by netcat: which netcat a host has, and at which address it is reached.
+"""
 
 from __future__ import generator_stop
 
@@ -10,7 +11,7 @@ from lwt.errors import HostError
 from lwt.proc import Command
 from lwt.remote import call, verdicts
 
-ASK_TIME = 20.0                 # seconds for ssh -G, whose configuration may ask others
+ASK_TIME = 20.0                 # seconds for ssh -G, which may run programs of ssh_config
 
 
 class End(NamedTuple):
@@ -26,9 +27,7 @@ class End(NamedTuple):
 
 
 def end(session, host):
-    """Flow: the End that a host is.  Raises HostError where there is no netcat, or the host cannot
-    be asked.
-    """
+    """Flow: the End of a host.  Raises HostError without a netcat or without an answer."""
     output = call.Collector()
     verdict = yield from call.command(session, host, netcat.PROBE, (), output)
     if not verdict.ok:
@@ -36,7 +35,7 @@ def end(session, host):
     address, program = netcat.parse(output.stdout.decode('utf-8', 'replace'))
     if program is None:
         raise HostError(host.name,
-                        verdicts.Verdict('failed', 1, 'no netcat there that lwt knows (%s)'
+                        verdicts.Verdict('failed', 1, 'no supported netcat found (%s)'
                                          % ', '.join(netcat.NAMES)))
     return End(program, address)
 
@@ -53,7 +52,7 @@ def here(transport):
 
 
 def address(session, host):
-    """Flow: where a host is reached from here, as ssh knows it; so an alias works."""
+    """Flow: the address of a host as ssh knows it, so that an alias works."""
     if host.is_local:
         return '127.0.0.1'
     transport = session.transport

@@ -31,7 +31,7 @@ BUSY_TIMEOUT = 10.0
 PATIENCE = 60.0         # the same for a command that has nothing else to do
 BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
 UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
-WAY_OUT = 'lwt doctor --fix keeps a copy, and saves what can be read'
+WAY_OUT = 'lwt doctor --fix keeps a copy and saves all readable rows'
 # The inputs that `add` makes in task/; it does so only when there is a database.
 INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
 
@@ -139,7 +139,7 @@ class Database:
         lost = '' if self._anew else why_lost(self._path)
         if lost:
             raise LocalError('%s: missing, but %s' % (self._path, lost),
-                             'put it back; or lwt doctor --fix, which finds what is on hosts')
+                             'restore it, or run lwt doctor --fix, which finds the tasks on hosts')
         _discard_unfinished(self._path)
         part = '%s.new-%s' % (self._path, os.urandom(8).hex())
         try:
@@ -160,7 +160,7 @@ class Database:
         if self._version() == 0:
             raise LocalError('%s: damaged (no tables)' % self._path, WAY_OUT)
         if self._version() != SCHEMA:
-            raise LocalError('%s: written by another version of lwt (schema %d, this one knows %d)'
+            raise LocalError('%s: written by another version of lwt (schema %d, expected %d)'
                              % (self._path, self._version(), SCHEMA))
         missing = _missing_bytes(self._db, self._path)
         if missing:
@@ -175,8 +175,7 @@ class Database:
 
     @contextlib.contextmanager
     def together(self):
-        """All that is written in this `with` is one transaction: it is all there afterwards, or
-        nothing of it.
+        """Make everything written in this `with` one transaction: all of it is stored, or nothing.
         """
         if self._depth:
             yield
@@ -265,10 +264,10 @@ def _trace_of(path):
     """What a database has left at a path, or ''."""
     for end in BESIDE:
         if os.path.exists(path + end) and os.path.getsize(path + end):
-            return '%s is there' % os.path.basename(path + end)
+            return '%s exists' % os.path.basename(path + end)
     folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(path))), 'task')
     inputs = sorted(filter(INPUT.fullmatch, os.listdir(folder))) if os.path.isdir(folder) else []
-    return 'there are inputs of tasks: task/%s' % inputs[0] if inputs else ''
+    return 'inputs of tasks exist: task/%s' % inputs[0] if inputs else ''
 
 
 def begin_anew(path, kept):
@@ -293,7 +292,7 @@ def _errors(path):
         yield
     except sqlite3.OperationalError as error:
         if 'locked' in str(error) or 'busy' in str(error):
-            raise BusyError('%s: another lwt is writing' % path, 'try again')
+            raise BusyError('%s: in use by another lwt process' % path, 'try again')
         if 'disk is full' in str(error):
             raise LocalError('disk full: %s (%s)' % (path, error))
         raise LocalError('%s: %s' % (path, error), 'run lwt doctor')
@@ -301,7 +300,7 @@ def _errors(path):
         raise LocalError('%s: %s' % (path, error), 'the file is damaged: ' + WAY_OUT)
     except IsADirectoryError:
         raise LocalError('%s: a directory, not a database' % path,
-                         'move it away; lwt doctor --fix then finds what is on hosts')
+                         'move it away; lwt doctor --fix then finds the tasks on hosts')
     except OSError as error:
         raise LocalError(os_error_text(path, error))
 

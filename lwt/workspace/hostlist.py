@@ -74,10 +74,10 @@ def parse(text, origin, check=_no_check, warn=lambda text: None):
         where = '%s:%d' % (origin, number)
         host = _parse_line(line, where)
         if found.get(host.name, host) != host:
-            raise UsageError('%s: %s is there already, with another category or home' % (where,
-                                                                                         host.name))
+            raise UsageError('%s: %s is listed twice, with different columns'
+                             % (where, host.name))
         if host.name in found:
-            warn('%s: %s is listed already' % (where, host.name))
+            warn('%s: %s is listed twice' % (where, host.name))
         for key, value in host.extra:
             problem = check(key, value, where)
             if problem:
@@ -85,7 +85,7 @@ def parse(text, origin, check=_no_check, warn=lambda text: None):
         found[host.name] = host
     if not found:
         raise UsageError('no hosts in %s' % origin,
-                         'one line a host: NAME <tab> CATEGORY <tab> HOME')
+                         'add one line per host: NAME <tab> CATEGORY <tab> HOME')
     return list(found.values())
 
 
@@ -94,7 +94,7 @@ def _parse_line(line, where):
     if len(fields) < 3:
         raise UsageError('%s: expected NAME <tab> CATEGORY <tab> HOME, found %d column%s'
                          % (where, len(fields), 's' * (len(fields) > 1)),
-                         'separate the columns by a TAB')
+                         'separate the columns with a TAB')
     category, home = fields[1:3]
     name = bare(fields[0])
     check_name(name, where)
@@ -123,11 +123,11 @@ def check_name(name, where):
     if found:
         host = bare(found.group(1)).rpartition('@')[2]
         raise UsageError('%s: %s: a host name cannot contain a port' % (where, printable(name)),
-                         'ports belong in ssh_config: "Host %s" and, below it, "Port %s"'
+                         'set the port in ssh_config: "Host %s" and below it "Port %s"'
                          % (host, found.group(2)))
     if not _NAME.fullmatch(name):
         raise UsageError('%s: bad host name %s' % (where, printable(name)),
-                         'letters, digits and . _ - : @ only, and no - or . first')
+                         'allowed: letters, digits and . _ - : @, but no - or . at the start')
 
 
 def check_home(home, where, name=''):
@@ -162,15 +162,15 @@ def select(selection, candidates, available, read=nodeset.refuse):
     its text.
     """
     if not (selection.hosts or selection.categories or selection.everything):
-        raise UsageError('no hosts named',
-                         'use -w HOSTS, -g CATEGORY or -a for all that are available')
+        raise UsageError('no hosts selected',
+                         'use -w HOSTS, -g CATEGORY, or -a for all available hosts')
     known = {host.name: host for host in candidates}
 
     def members(category):
         found = {host.name: host for host in available() if category in ('*', host.category)}
         if not found:
             raise UsageError('%s: no host of this category' % printable('@' + category),
-                             'it is the second column of host.list')
+                             'categories are the second column of host.list')
         known.update(found)
         return found
 

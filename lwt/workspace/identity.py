@@ -1,9 +1,10 @@
-"""The identity of a workspace: a random name in .lwt/master, with which everything on hosts begins.
+"""The identity of a workspace: a random name in .lwt/master.  The names of all its files on hosts
+begin with it.
 
-So masters that use the same home each know their own there, even where nothing else is remembered.
-Beside the name stands where it was made: a workspace that is now another directory, or on another
-machine, is a copy, and two that go on with the same tasks would run them twice.  What cannot be
-told (a copy in the place of the original, a copied machine) is taken for the original.
+So masters that use the same home recognise their own files, even if they have lost their state.
+The file also holds where it was made.  A workspace in another directory or on another machine is a
+copy; two copies that continue the same tasks would run them twice.  A copy that cannot be detected
+(in the place of the original, or a copied machine) counts as the original.
 """
 
 import contextlib
@@ -13,12 +14,13 @@ from typing import NamedTuple
 from lwt.errors import LocalError
 from lwt.workspace import files
 
-DIGITS = 12             # of the name: enough for those of one person
+DIGITS = 12             # length of the name, enough for the masters of one person
 
 
 class Master(NamedTuple):
-    """name: hex digits.  machine, inode, path: where it was made; machine is '' where the system
-    has no name for itself.
+    """name: hex digits.
+
+    machine, inode, path: where it was made; machine is '' on systems without a machine id.
     """
 
     name: str
@@ -28,8 +30,9 @@ class Master(NamedTuple):
 
 
 def read(workspace):
-    """The Master of a workspace; it is made where there is none.  Raises LocalError when the
-    workspace is a copy of another.
+    """The Master of a workspace, which is created if missing.
+
+    Raises LocalError if the workspace is a copy of another.
     """
     path = workspace.path('.lwt', 'master')
     with files.local_errors(path):
@@ -41,15 +44,15 @@ def read(workspace):
         with open(path, encoding='utf-8', errors='surrogateescape') as file:
             words = file.read().rstrip('\n').split(' ', 3)
     if len(words) != 4 or len(words[0]) != DIGITS or words[0].strip('0123456789abcdef'):
-        raise LocalError('%s: it is damaged' % path,
-                         'remove it: then there will be another, and what lies on hosts is not '
-                         'known')
+        raise LocalError('%s: damaged' % path,
+                         'remove it: lwt then creates another, but does not recognise its files '
+                         'on hosts')
     made, here = Master(*words), _here(workspace, words[0])
     is_elsewhere = made.inode != here.inode and made.path != here.path
     if is_elsewhere or (made.machine and here.machine and made.machine != here.machine):
-        raise LocalError('%s: a copy of %s; two that go on with the same tasks would run them twice'
+        raise LocalError('%s: a copy of %s; both would run the same tasks'
                          % (workspace.root, made.path),
-                         'if the other is used no more, remove %s' % path)
+                         'if the other workspace is no longer used, remove %s' % path)
     return made
 
 

@@ -1,7 +1,7 @@
 """The workspace: a directory with lwt.conf, host.list, descriptions, open and finished tasks.
 
-It is -C, else $LWT_WORKSPACE, else the nearest directory upward that holds lwt.conf.  This module
-knows where things lie, and nothing of what is in them.
+It is the value of -C, else $LWT_WORKSPACE, else the nearest directory upward that holds lwt.conf.
+This module knows the paths in a workspace, but not the format of the files.
 """
 
 import os
@@ -14,8 +14,8 @@ SAMPLE_DESC = '''\
 exec : sh run.sh
 d_fetch : output
 ---
-A first task.  The lines above say what runs on the host, in a copy of this folder, and what to
-bring back.  The text below the three dashes is free.  Try it:
+A first task.  exec is the command that runs on the host, in a copy of this folder; d_fetch is the
+directory to bring back.  The text below the three dashes is a comment.  Try it:
 
     lwt task add sample
     lwt task run
@@ -29,13 +29,13 @@ echo "hello from $LWT_HOST"
 
 HOST_LIST = '''\
 # NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...]
-# The category "local" is this machine, without ssh.  Other hosts: anything that ssh knows by name.
+# The category "local" means this machine, without ssh.  Other hosts: any name that ssh accepts.
 localhost\tlocal\t~
 '''
 
 
 class Workspace(NamedTuple):
-    """Where things lie.  root is an absolute path.  warn(text) hears what is probably wrong."""
+    """The paths of a workspace.  root: an absolute path.  warn(text): prints a warning."""
 
     root: str
     warn: Callable = lambda text: None
@@ -52,15 +52,15 @@ class Workspace(NamedTuple):
         return self.path('.lwt', 'state.db')
 
     def lock(self, name):
-        """The lock of this name; '/' cannot be in it."""
+        """The lock with this name; "/" in the name is replaced."""
         return files.Lock(self.path('.lwt', 'lock', name.replace('/', '_')))
 
     def has_input(self, name):
-        """Is the input of this name there?"""
+        """Return True if the input with this name exists."""
         return os.path.isdir(self.path('task', name))
 
     def prepare(self):
-        """Make the directories that lwt itself needs; raises LocalError."""
+        """Create the directories of lwt.  Raises LocalError."""
         for names in (('.lwt',), ('.lwt', 'lock'), ('.lwt', 'tmp'), ('task',), ('task.finish',)):
             files.make_dir(self.path(*names))
 
@@ -69,9 +69,7 @@ class Workspace(NamedTuple):
         return _read_hosts(self.path('host.list'), self.warn)
 
     def available(self):
-        """The hosts of host.list.available, as the last probe wrote it; all candidates where there
-        is none yet.
-        """
+        """The hosts of host.list.available; without this file, all candidates."""
         path = self.path('host.list.available')
         return _read_hosts(path, lambda text: None) if os.path.lexists(path) else self.candidates()
 
@@ -83,16 +81,16 @@ def _read_hosts(path, warn):
 
 
 def find(option, environ):
-    """The workspace in force, or None.  option is -C or None.
+    """The workspace to use, or None.  option: the value of -C, or None.
 
-    Raises UsageError when what was named is none, and for one that another user could control.
+    Raises UsageError if the named directory is not a workspace, or another user could control it.
     """
     named = option or environ.get('LWT_WORKSPACE')
     if named:
         root = os.path.abspath(files.user_path(named))
         if not os.path.isfile(os.path.join(root, 'lwt.conf')):
             raise UsageError('%s: not a workspace (no lwt.conf)' % root,
-                             'make one with: lwt init %s' % named)
+                             'create one with: lwt init %s' % named)
         ownership.check_workspace(root)
         return Workspace(root)
     root = start = _current_directory()
@@ -108,22 +106,21 @@ def _current_directory():
     try:
         return os.getcwd()
     except OSError as error:
-        raise LocalError('the current directory: %s' % error.strerror, 'change to one that exists')
+        raise LocalError('current directory: %s' % error.strerror,
+                         'change to a directory that exists')
 
 
 def require(option, environ):
-    """The workspace in force; raises UsageError when there is none."""
+    """The workspace to use.  Raises UsageError if there is none."""
     workspace = find(option, environ)
     if workspace is None:
-        raise UsageError('no workspace here',
-                         'make one with: lwt init; or name one with -C or LWT_WORKSPACE')
+        raise UsageError('no workspace found',
+                         'create one with: lwt init; or name one with -C or LWT_WORKSPACE')
     return workspace
 
 
 def init(directory):
-    """Make a workspace; what is there already is kept.  Returns (workspace, the files that are
-    new).
-    """
+    """Create a workspace; existing files are kept.  Returns (workspace, paths of the new files)."""
     workspace = Workspace(os.path.abspath(files.user_path(directory)))
     ownership.check_new_workspace(workspace.root)
     files.make_dir(workspace.root)

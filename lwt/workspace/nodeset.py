@@ -139,7 +139,8 @@ class _Terms:
             if not _OPERAND.fullmatch(operand):
                 raise UsageError('%s: bad host name %s'
                                  % (printable(line), printable(item.group())),
-                                 'letters, digits and . _ - : @ only, and no - or . first')
+                                 'allowed: letters, digits and . _ - : @, but no - or . at the '
+                                 'start')
             self.excluded |= _evaluate(operand, members, read)
         else:
             raise UsageError('%s: nothing stands after %s' % (printable(line), item.group()))
