@@ -3,10 +3,12 @@
 import glob
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import unittest
 
+import lwt
 from tests.support import ROOT, ProgramTestCase
 from tests.test_pythons import pythons
 
@@ -134,6 +136,48 @@ class WithoutSqlite(ProgramTestCase):
             self.assert_refused(self.lwt(*words), 74, 'has no sqlite3',
                                 'hint: run lwt with another Python')
         self.assertEqual(self.lwt('task', '--help').code, 0)
+
+
+@unittest.skipIf(shutil.which('make') is None, 'make is not installed')
+class WithMake(ProgramTestCase):
+    """make install and make uninstall."""
+
+    FILES = {'bin/lwt': 0o755, 'share/man/man1/lwt.1': 0o644,
+             'share/bash-completion/completions/lwt': 0o644,
+             'share/zsh/site-functions/_lwt': 0o644,
+             'share/fish/vendor_completions.d/lwt.fish': 0o644}
+
+    def make(self, *words, umask=0o022):
+        done = subprocess.run(['make', '-s', '-C', ROOT, 'PYTHON=' + sys.executable] + list(words),
+                              env=self.env, preexec_fn=lambda: os.umask(umask),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 0, done.stdout.decode())
+        return done.stdout.decode()
+
+    def found(self, top):
+        """{path below top: mode} of the files there."""
+        return {os.path.relpath(os.path.join(folder, name), top):
+                stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode)
+                for folder, _folders, names in os.walk(top) for name in names}
+
+    def test_it_installs_readable_files_and_removes_them(self):
+        top = self.path('a prefix')
+        self.assertIn('hint: add %s/bin to PATH' % top,
+                      self.make('install', 'PREFIX=' + top, umask=0o077))
+        self.assertEqual(self.found(top), self.FILES)
+        for folder, _folders, _names in os.walk(top):
+            self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o755, folder)
+        env = {name: self.env[name] for name in self.env if name != 'PYTHONPATH'}
+        done = subprocess.run([os.path.join(top, 'bin', 'lwt'), '--version'], env=env,
+                              cwd=self.scratch, stdout=subprocess.PIPE)
+        self.assertEqual((done.returncode, done.stdout.decode()),
+                         (0, 'lwt %s\n' % lwt.__version__))
+        self.make('uninstall', 'PREFIX=' + top)
+        self.assertEqual(self.found(top), {})
+
+    def test_DESTDIR_comes_before_the_prefix(self):
+        self.make('install', 'DESTDIR=' + self.path('dest'), 'PREFIX=/usr')
+        self.assertEqual(self.found(self.path('dest', 'usr')), self.FILES)
 
 
 class WithPip(ProgramTestCase):
