@@ -35,7 +35,7 @@ def many(tasks, hosts):
             failures.append(
                 report.FailedAttempt('%06d' % number, 'sweep', host, outcome, reason, end))
     hours = {int(NOW // 3600) - back: (back, back % 7) for back in range(40)}
-    rows = [report.HostFacts(name, 'lab', 'out' if number % 5 == 4 else 'ok',
+    rows = [report.HostFacts(name, 'lab', 'quarantined' if number % 5 == 4 else 'ok',
                              EVIL if number == 4 else '',
                              hours if number % 3 else {}) for number, name in enumerate(names)]
     return report.ReportData(EVIL, '0.1.0', NOW, counts, OPEN, spans, rows, failures)
@@ -84,7 +84,7 @@ class Page(unittest.TestCase):
 
     def test_it_needs_nothing_from_elsewhere(self):
         page = report.page(many(60, 3))
-        self.assertNotRegex(page, r'(?i)\b(src=|href=|url\(|@import|https?:)')
+        self.assertNotRegex(page, r'(?i)\b(src=|href=|url\((?!#)|@import|https?:)')
         self.assertIn("default-src 'none'", page)
 
     def test_no_task_and_ten_thousand(self):
@@ -114,11 +114,66 @@ class Page(unittest.TestCase):
         self.assertEqual(max(heights.values()), 32, 'the most at the same time fill it')
         self.assertEqual(min(heights.values()), 16)
 
+    def test_few_failures_among_many_successes_are_visible(self):
+        for good, bad in ((111, {'failed': 4}), (9990, {'failed': 1, 'lost': 1, 'killed': 8}),
+                          (0, {'failed': 3}), (3, {})):
+            with self.subTest(good=good, bad=bad):
+                counts = dict(bad, ok=good)
+                scale = report.RATE_HEIGHT / sum(counts.values())
+                marks = report._stacked(0, 1, counts, scale, report.RATE_HEIGHT)
+                heights = {kind: float(height) for height, kind in re.findall(
+                    r'height="([\d.]+)" class="(\w+)"', ''.join(marks))}
+                self.assertEqual(set(heights), {kind for kind, count in counts.items() if count})
+                self.assertGreaterEqual(min(heights.values()), report.LEAST_HEIGHT)
+                self.assertAlmostEqual(sum(heights.values()), report.RATE_HEIGHT, places=2)
+
+    def test_outcomes_differ_by_more_than_colour(self):
+        page = report.page(many(400, 6))
+        kinds = [report._kind(outcome) for outcome, _class in report.STATES]
+        self.assertEqual(len(set(kinds)), len(kinds))
+        for kind in ('timeout', 'lost', 'killed'):
+            self.assertIn('<pattern id="%s"' % kind, page)
+            self.assertIn('rect.%s { fill: url(#%s); }' % (kind, kind), page)
+            self.assertIn('i.%s { background: repeating-linear-gradient(' % kind, page)
+            self.assertIn('<li><i class="%s"></i>%s</li>' % (kind, kind), page)
+
+    def test_the_axes_have_units_and_the_time_zone(self):
+        page = report.page(many(400, 6))
+        is_there = re.search(r'<p class="unit">attempts that ended per \d+ min', page) is not None
+        self.assertTrue(is_there)
+        self.assertEqual(page.count('<p class="zone">time: %s</p>' % report._zone(NOW)), 2)
+        self.assertIn('1 attempt<', report.page(EMPTY._replace(
+            spans=[report.Span('h1', NOW - 9, NOW, 'success', 'x')], counts={'success': 1})))
+
+    def test_failures_have_examples_and_tasks_that_recovered_are_apart(self):
+        lasting = report.FailedAttempt('000001', 'a', 'h1', 'failed', 'exit code 2', NOW,
+                                       'seed=<7>', 'ValueError: <bad>', '/ws/task.finish/a.1')
+        passing = lasting._replace(task='000002', has_recovered=True)
+        page = report.page(EMPTY._replace(failures=[lasting] * 5 + [passing]))
+        failures, recovered = page.split('<h2>Failed attempts of tasks that succeeded later</h2>')
+        self.assertIn('<b>000001</b> seed=&lt;7&gt;<br><code>ValueError: &lt;bad&gt;</code>'
+                      '<br><small>/ws/task.finish/a.1</small>', failures)
+        self.assertEqual(failures.count('<b>000001</b>'), report.EXAMPLES)
+        self.assertIn('… and 2 more', failures)
+        self.assertNotIn('000002', failures)
+        self.assertIn('<b>000002</b>', recovered)
+
+    def test_hosts_without_failures_share_a_line(self):
+        hosts = [report.HostFacts('h%d' % number, 'lab', 'ok', '', {}) for number in range(1, 9)]
+        hour = int(NOW // 3600)
+        hosts[2] = hosts[2]._replace(hours={hour: (5, 1)})
+        hosts[4] = hosts[4]._replace(state='excluded', reason='new disk')
+        spans = [report.Span('h7', NOW - 9, NOW, 'lost', 'x')]
+        page = report.page(EMPTY._replace(hosts=hosts, spans=spans, counts={'lost': 1}))
+        self.assertIn('<p class="quiet">5 hosts without failures: h[1-2,4,6,8]</p>', page)
+        for name in ('h3', 'h5', 'h7'):
+            self.assertIn('<b>%s</b> <small>lab</small>' % name, page)
+
     def test_times_at_one_moment_and_hosts_without_history(self):
         spans = [report.Span('h1', NOW, NOW, 'success', 'x')]
         facts = EMPTY._replace(spans=spans, counts={'success': 1},
-                               hosts=[report.HostFacts('h1', 'lab', 'ok', '', {})])
-        self.assertIn('nothing known', report.page(facts))
+                               hosts=[report.HostFacts('h1', 'lab', 'not available', '', {})])
+        self.assertIn('no data', report.page(facts))
 
 
 class Command(ProgramTestCase):
@@ -134,6 +189,19 @@ class Command(ProgramTestCase):
         page = self.lwt('report').out
         for words in ('<dt>tasks</dt><dd>3</dd>', 'exit code 2', 'localhost', 'success <b>1</b>'):
             self.assertIn(words, page)
+        self.describe('loud', 'exec : echo first >&2; echo "bad $LWT_ARG" >&2; '
+                              '[ $LWT_ATTEMPT = 2 ] && [ $LWT_ARG = 1 ]\nretries : 1\n'
+                              'retry_on : failed\n')
+        self.lwt('task', 'add', 'loud', '--array', '1-2')
+        self.assertEqual(self.lwt('task', 'run').code, 1)
+        page = self.lwt('report').out
+        failures, recovered = page.split('<h2>Failed attempts of tasks that succeeded later</h2>')
+        kept = next(where for where in self.results() if where.endswith('000005'))
+        where = os.path.realpath(self.path(kept))
+        self.assertIn('<b>000005</b> 2<br><code>bad 2</code><br><small>%s</small>' % where,
+                      failures)
+        self.assertIn('<code>bad 2</code><br><small>%s/attempt.1</small>' % where, failures)
+        self.assertIn('<b>000004</b> 1<br><code>bad 1</code>', recovered)
         self.assertEqual(self.lwt('report', '-q', '-o', 'r.html').err, '')
         self.assertEqual(Balanced(self.read('r.html')).open, [])
 

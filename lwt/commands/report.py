@@ -1,19 +1,23 @@
 """lwt report: an HTML page about hosts, queue and failures."""
 
+import collections
 import os
 import time
 
 from lwt import __version__
+from lwt.commands.host_view import STATES
 from lwt.commands.options import Parser
 from lwt.errors import UsageError
 from lwt.output import report, writer
-from lwt.tasks import model
+from lwt.tasks import model, results
 from lwt.tasks.store import Store
 from lwt.workspace import files
 
+TAIL = 2000             # bytes at the end of a file that are searched for its last line
+
 EXAMPLES = '''examples:
-  lwt report -o r.html             to look at in any browser, or to send to somebody
-  lwt report > /tmp/r.html'''
+  lwt report -o r.html             write r.html; open it in any browser
+  lwt report > /tmp/r.html         write to standard output'''
 
 
 def main(name, argv, make_env):
@@ -40,7 +44,8 @@ def main(name, argv, make_env):
         writer.put_bytes(page.encode())
     else:
         files.write_target(parsed.output, page)
-        env.quiet or writer.say('written: %s' % parsed.output)
+        if not env.quiet:
+            writer.say('written: %s' % parsed.output)
     return 0
 
 
@@ -52,22 +57,54 @@ def facts(workspace, store, now):
                          task.label) for task in found if task.host and task.started]
     return report.ReportData(os.path.basename(workspace.root), __version__, now, store.counts(),
                              model.STATES, spans,
-                             _hosts(workspace, store), _failures(store, found))
+                             _hosts(workspace, store), _failures(workspace, store, found))
 
 
-def _failures(store, found):
-    """The attempts that did not go well, and the tasks that ended badly without one."""
-    names, tried = {task.id: task.name for task in found}, set()
-    failures = []
-    for number, host, ended, end, code, reason in store.failed_attempts():
+def _failures(workspace, store, found):
+    """The failed attempts, and the tasks that failed without an attempt."""
+    tasks, tried = {task.id: task for task in found}, set()
+    failures, examples = [], collections.Counter()
+    for number, attempt, host, ended, end, code, reason in store.failed_attempts():
         tried.add(number)
+        task = tasks.get(number)
         reason = reason or ('exit code %d' % code if end == 'failed' and code is not None else '')
-        failures.append(report.FailedAttempt(model.format_id(number), names.get(number, '?'), host,
-                                             end, reason, ended))
-    return failures + [report.FailedAttempt(model.format_id(task.id), task.name, task.host,
-                                            task.outcome, task.reason, task.ended or task.added)
-                       for task in found
-                       if task.outcome not in ('', 'success') and task.id not in tried]
+        failure = report.FailedAttempt(model.format_id(number), task.name if task else '?', host,
+                                       end, reason, ended)
+        if task is not None:
+            failure = failure._replace(arg=task.arg or '',
+                                       has_recovered=task.outcome == 'success')
+            kind = failure.outcome, failure.name, failure.reason, failure.has_recovered
+            examples[kind] += 1
+            # Only these are shown, so the files of the others are not read.
+            if examples[kind] <= report.EXAMPLES:
+                path = _result_path(workspace, task, attempt)
+                failure = failure._replace(path=path, stderr=_last_line(path))
+        failures.append(failure)
+    return failures + [
+        report.FailedAttempt(model.format_id(task.id), task.name, task.host, task.outcome,
+                             task.reason, task.ended or task.added, task.arg or '')
+        for task in found if task.outcome not in ('', 'success') and task.id not in tried]
+
+
+def _result_path(workspace, task, attempt):
+    """The directory with the results of an attempt, or ''."""
+    whole = results.directory(workspace, task)
+    paths = [os.path.join(whole, 'attempt.%d' % attempt),
+             results.attempt_directory(workspace, task._replace(attempt=attempt))]
+    paths += [whole] * (attempt == task.attempt)
+    return next((path for path in paths if os.path.isdir(path)), '')
+
+
+def _last_line(path):
+    """The last line of the standard error of an attempt, or ''."""
+    try:
+        with open(os.path.join(path, 'run.stderr'), 'rb') as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - TAIL))
+            lines = file.read(TAIL).decode('utf-8', 'replace').split('\n')
+    except OSError:
+        return ''
+    return next((line.strip() for line in reversed(lines) if line.strip()), '')
 
 
 def _hosts(workspace, store):
@@ -83,7 +120,7 @@ def _hosts(workspace, store):
 
 
 def _state(health, is_available):
-    """(a word, why) for how a host is."""
+    """(state, reason) of a host."""
     if health is not None and health.state != 'well':
-        return health.state, health.reason
+        return STATES[health.state], health.reason
     return ('ok', '') if is_available else ('not available', '')

@@ -152,11 +152,12 @@ class History(Database):
         return own, {(name, end, code): times for name, end, code, times in rows}
 
     def failed_attempts(self):
-        """[(task's number, host, when it ended, how, code, reason)] of the attempts that were no
-        success.
+        """[(number of the task, number of the attempt, host, end time, end, code, reason)] of the
+        attempts that did not succeed.
         """
         with self._errors():
-            return self._db.execute('SELECT task, host, ended, "end", code, reason FROM attempt '
+            return self._db.execute('SELECT task, number, host, ended, "end", code, reason '
+                                    'FROM attempt '
                                     "WHERE \"end\" NOT IN ('success', 'withdrawn')").fetchall()
 
     def forget_hosts(self, before):
