@@ -4,7 +4,7 @@ import signal
 
 from lwt.commands import exit_codes
 from lwt.output import units, writer
-from lwt.output.progress import Progress, ProgressLine, StopNotice
+from lwt.output.progress import Progress, ProgressLine
 from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
 
@@ -33,7 +33,6 @@ class ExecReport:
         self.verdicts = {}
         self.out = writer.Output(run)
         self._line = ProgressLine(plan.arguments.progress)
-        self._stop_notice = StopNotice(run, self.out.say, 'host')
         self.out.share_terminal(self._line)
 
     def begin(self):
@@ -64,16 +63,11 @@ class ExecReport:
             elif self._failed == self._shown + 1:
                 self.out.say('further failures are listed at the end')
 
-    def interrupted(self):
-        """A signal has stopped the run."""
-        self._stop_notice.start()
-
     def all_done(self, skipped):
         """All hosts are done that were started.  skipped: the hosts that were not started."""
         for host in skipped:
             self.verdicts[host] = NOT_STARTED
             self._output.done(host, NOT_STARTED, '')
-        self._stop_notice.end()
         if self._timer is not None:
             self._timer.cancel()
 

@@ -344,7 +344,7 @@ class _MultiRun:
 
     def _on_cancel(self):
         self._executor.close()
-        self._report.stopping(is_halted=self._executor.halted)
+        self._report.stopping()
 
     def _on_end(self, ended):
         if self._records is not None:

@@ -7,7 +7,7 @@ from lwt.commands import exit_codes
 from lwt.errors import printable_text
 from lwt.multi import executor
 from lwt.output import units, writer
-from lwt.output.progress import Progress, ProgressLine, StopNotice
+from lwt.output.progress import Progress, ProgressLine, stopping_text
 
 PROGRESS_EVERY = 0.5            # seconds
 MESSAGES_SHOWN = 10             # failures that get a message of their own
@@ -34,13 +34,14 @@ class MultiReport:
         self.out.trust()
         self._line = ProgressLine(self._is_wanted)
         self.out.share_terminal(self._line)
-        self._stop_notice = StopNotice(run, self.out.say, 'job')
 
     def begin(self, executor):
         """The run begins.  executor: its executor.Executor."""
         self._executor = executor
         self._run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._list_running())
         self._run.on_quit(self._list_running)
+        self._run.on_stopping(
+            lambda _count: self.out.say(stopping_text(self._run.pool.running, 'job')))
         if self._is_wanted:
             self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
 
@@ -62,16 +63,13 @@ class MultiReport:
                                                printable_text(ended.command, MAX_COMMAND)))
         self._shown += 1
 
-    def stopping(self, is_halted):
-        """No more jobs are started, because of a signal or (is_halted) of --halt."""
+    def stopping(self):
+        """No more jobs are started."""
         self._end_progress()
-        if not is_halted:
-            self._stop_notice.start()
 
     def all_done(self):
         """No job is running or waiting any more."""
         self._end_progress()
-        self._stop_notice.end()
 
     def _end_progress(self):
         self._line.end()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lwt import proc
 from lwt.errors import UsageError
 from lwt.output import writer
+from lwt.output.progress import stopping_text
 from lwt.workspace import config
 
 
@@ -176,7 +177,7 @@ def _home(environ):
 
 
 def _say_stopping(count):
-    writer.say('stopping %d host%s; ^C again kills at once' % (count, 's' * (count > 1)))
+    writer.say(stopping_text(count, 'host'))
 
 
 @functools.lru_cache(maxsize=None)

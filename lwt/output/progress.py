@@ -10,7 +10,6 @@ from lwt.output import units, writer
 
 BAR_WIDTH = 20                  # characters between the brackets of a bar
 SHORTEST = 0.4                  # seconds after which a rate means something
-STOP_NOTICE_AFTER = 1.0         # seconds
 
 
 class Progress(NamedTuple):
@@ -124,32 +123,7 @@ class ProgressLine:
         self._text = ''
 
 
-class StopNotice:
-    """Says what a run waits for that was interrupted and does not end within a second.
-
-    say: prints a message.  noun: what is stopped, in the singular: host, job.
-    """
-
-    def __init__(self, run, say, noun):
-        self._run = run
-        self._say = say
-        self._noun = noun
-        self._timer = None
-
-    def start(self):
-        """The run was interrupted."""
-        if self._timer is None and self._run.pool.running:
-            self._timer = self._run.loop.call_later(STOP_NOTICE_AFTER, self._tell)
-
-    def _tell(self):
-        self._timer = None
-        count = self._run.pool.running
-        if count:
-            plural = 's' if count > 1 else ''
-            self._say('stopping %d %s%s; ^C again kills at once' % (count, self._noun, plural))
-
-    def end(self):
-        """Nothing is running any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+def stopping_text(count, noun):
+    """What is said of an interrupted run that still waits for `count` hosts or jobs (noun)."""
+    plural = 's' if count > 1 else ''
+    return 'stopping %d %s%s; ^C again kills at once' % (count, noun, plural)
