@@ -1,5 +1,4 @@
-"""What `make lint` looks at: unknown names, unused imports, long lines and functions, shellcheck.
-"""
+"""`make lint`: unknown names, unused imports, long lines, functions and modules, shellcheck."""
 
 import ast
 import builtins
@@ -15,7 +14,9 @@ from lwt.remote import scripts
 from tests.support import ROOT
 
 MAX_LINE = 100
-MAX_FUNCTION = 50
+MAX_FUNCTION = 40       # lines
+MAX_MODULE = 500        # lines, in lwt/
+SH_FOLDER = os.path.join(ROOT, 'lwt', 'remote', 'sh')
 FOLDERS = ('lwt', 'tests', 'bench')
 REPLACED = ('at_exit', 'find_marked')    # functions of which a later script has a better one
 
@@ -29,16 +30,24 @@ def sources():
                     yield os.path.join(root, name)
 
 
-def look_at(path):
-    """Yield what is wrong with a Python file, a line each."""
-    with open(path, encoding='utf-8') as file:
-        text = file.read()
-    shown = os.path.relpath(path, ROOT)
+def bad_lines(shown, text):
+    """Yield a message for each line that is too long or ends with white space."""
     for number, line in enumerate(text.split('\n'), 1):
         if len(line) > MAX_LINE:
             yield '%s:%d: %d characters' % (shown, number, len(line))
         if line != line.rstrip():
             yield '%s:%d: white space at the end' % (shown, number)
+
+
+def look_at(path):
+    """Yield a message for each problem of a Python file."""
+    with open(path, encoding='utf-8') as file:
+        text = file.read()
+    shown = os.path.relpath(path, ROOT)
+    yield from bad_lines(shown, text)
+    lines = text.count('\n')
+    if lines > MAX_MODULE and shown.startswith('lwt' + os.sep):
+        yield '%s: %d lines, more than %d' % (shown, lines, MAX_MODULE)
     tree = ast.parse(text, path)
     for name, number in unused_imports(tree):
         yield '%s:%d: %s is imported and not used' % (shown, number, name)
@@ -125,11 +134,19 @@ def sh_files():
     for name, parts in sorted(made.items()):
         text = ''
         for part in parts:
-            with open(os.path.join(ROOT, 'lwt', 'remote', 'sh', part + '.sh')) as file:
+            with open(os.path.join(SH_FOLDER, part + '.sh')) as file:
                 text += file.read()
         yield name, text
     with open(os.path.join(ROOT, 'tests', 'requirements.sh')) as file:
         yield 'requirements', file.read()
+
+
+def bad_sh_lines():
+    """Yield a message for each line of the files of lwt/remote/sh/ that is too long."""
+    for name in sorted(os.listdir(SH_FOLDER)):
+        path = os.path.join(SH_FOLDER, name)
+        with open(path, encoding='utf-8') as file:
+            yield from bad_lines(os.path.relpath(path, ROOT), file.read())
 
 
 def defined_twice(name, text):
@@ -151,8 +168,9 @@ def shellcheck(name, text):
 
 
 def main():
-    """Print what is wrong; returns an exit code."""
+    """Print all problems; returns an exit code."""
     wrong = [line for path in sources() for line in look_at(path)]
+    wrong += bad_sh_lines()
     wrong += [line for name, text in sh_files() for line in defined_twice(name, text)]
     if shutil.which('shellcheck'):
         wrong += [line for name, text in sh_files() for line in shellcheck(name, text)]
@@ -160,8 +178,8 @@ def main():
         print('shellcheck is not installed: the scripts were not looked at')
     for line in wrong:
         print(line)
-    print('%d thing%s to mend' % (len(wrong), '' if len(wrong) == 1 else 's') if wrong
-          else 'lint: nothing to mend')
+    print('lint: %d problem%s' % (len(wrong), '' if len(wrong) == 1 else 's') if wrong
+          else 'lint: no problems')
     return 1 if wrong else 0
 
 
