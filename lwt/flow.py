@@ -1,27 +1,21 @@
 """Flows: workflows written as generators, `result = yield Command(...)`, run with at most `fanout`
 children alive.
 
-A flow yields a Command (or, by Later, what makes one), which takes a slot while its child lives, or
-a Sleep, which takes none.  It gets the Command's Result.  For a Command that is to live beside what
-follows it gets the Child as soon as that has begun, which is ended (Child.kill, Child.hang_up, or
-waited for by AwaitEnd) by the flow before it returns; if it never begins, the Result.  What a flow
-returns is its report.  Flows never print, and a test drives one with flow.send(result) and no
-process at all.
+A flow yields a Command (or a Later, which makes one when its turn comes), a Sleep, an AwaitEnd or a
+Turn.  A Command takes a slot while its child lives, and the flow gets its Result.  For a Command
+with `beside`, the flow gets the Child as soon as that has begun (or the Result if it never begins);
+the flow ends the Child before it returns.  What a flow returns is its report.  Flows never print,
+and a test drives one with flow.send(result) and no process at all.
 
 The rules:
 
-  depth first   steps of started flows go before the first step of new ones; otherwise a thousand
-                hosts would be surveyed
-                before the first one gets its task, and an interrupt would leave a thousand things
-                half done.
-  cancel        by throw(Cancelled), once, at the next request (never close(): a yield in `finally`
-                would then be an error).
-                What a flow yields after that is its clean-up, and is run.  A child that was
-                running is stopped and its flow
-                gets the Result with status 'cancelled'.
-  no slot lost  a child that cannot be spawned for want of processes, memory or descriptors waits
-                for better times; its
-                request is kept.
+  depth first   Steps of started flows go before the first step of new ones.  Otherwise a thousand
+                hosts would be surveyed before the first one gets its task.
+  cancel        Cancelled is thrown into each flow once, at its next request.  What the flow yields
+                after that is its clean-up, and is run.  A child that was running is stopped, and
+                its flow gets the Result with status 'cancelled'.
+  no slot lost  If a child cannot be started for want of processes, memory or descriptors, its
+                request is kept and tried again.
 
 Nothing here knows what a Command does.  Callbacks live only below this module.
 """
@@ -42,12 +36,10 @@ from lwt.selectors_loop import Loop
 
 RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
 PROCESSORS = os.cpu_count() or 1    # as many children work on this machine itself at a time
-# Errors of a start for which a later attempt may succeed.
+# Errors of a start that may not occur in a later attempt.
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-# Seconds after an interrupt, after which the user is told what is still being stopped.
-TELL_STOPPING = 1.0
-# Seconds: first and longest wait when the machine has no room for another process.
-RESPAWN_DELAY = (0.1, 5.0)
+TELL_STOPPING = 1.0             # seconds from an interrupt to the message about what still runs
+RESPAWN_DELAY = (0.1, 5.0)      # seconds: first and longest wait for a free process or descriptor
 
 
 class Sleep(NamedTuple):

@@ -2,19 +2,16 @@
 
 A Command says what to run.  A Result says what came of it.  A Child is the process between the two.
 It is passive: the loop tells it when its descriptors are ready and when it has ended.  It calls
-on_done(result) exactly once.
-
-The rules, and why:
+on_done(result) exactly once.  The rules, and why:
 
   done    A child is done when it is reaped and its pipes are at end-of-file, or `drain` seconds
           after it was reaped.  A child may close stdout and live on, so end-of-file is not enough.
           A grandchild may hold the pipes, so waiting for end-of-file could hang.
   killed  The cause is recorded before the first signal.  No exit code changes it afterwards.  TERM
           and CONT go to the group (a stopped process never dies of TERM), KILL after `grace`.
-  pinned  A leader that died while its group is being killed is not reaped before the rest is dead.
-          Its zombie keeps the number of the group from being given to another process.
-  fed     Our ends of the pipes are non-blocking, reading can be paused, and one read a turn keeps
-          it fair.
+  pinned  A leader that died while its group is being killed is reaped last: its zombie keeps the
+          number of the group from being given to another process.
+  fed     Our ends of the pipes are non-blocking, and one read a turn keeps it fair.
 
 `subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
 """
@@ -33,9 +30,6 @@ LEFT_LOOK = 0.2             # seconds between two looks whether a dead leader's 
 UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives hangs in the kernel (state D)
 LIFELINE_EXTRA = 2.0        # seconds over grace for a host to end a command after its lifeline
 
-max_children = procfs.max_children
-most_at_once = procfs.most_at_once
-
 
 class Command(NamedTuple):
     """What to run.  Times are seconds; 0 means no limit.
@@ -46,9 +40,8 @@ class Command(NamedTuple):
     lifeline: seconds between heartbeats on standard input, which stays open as long as lwt lives.
     env: the whole environment; None: that of lwt.  variables: {bytes: bytes} to add to it.
     hello: time until sink.started.  stall: longest time in which no byte moves.
-    progress: for a child that moves its bytes by itself, such as scp: called every second with its
-        process number.  A number other than the last one counts as a byte that moved; None ends the
-        child (status 'unwanted').
+    progress: for a child like scp, which moves bytes by itself: called every second with its
+        number.  Any change of the result counts as a byte that moved; None ends the child.
     rate: bytes a second, in each direction.
     sink: a selectors_loop.Sink.  Without one, the Result keeps up to `limit` bytes of each stream.
 
@@ -221,14 +214,11 @@ class Child:
             self.stop('stalled')
 
     def _ask_progress(self, last):
-        """Ask how far the child has come; last: the answer before."""
         number = self.command.progress(self._popen.pid)
+        self._moved_at = self._moved_at if number == last else self._loop.time()
+        self._timers.call_later(PROGRESS_EVERY, self._ask_progress, number)
         if number is None:
             self.stop('unwanted')
-            return
-        if number != last:
-            self._moved_at = self._loop.time()
-        self._timers.call_later(PROGRESS_EVERY, self._ask_progress, number)
 
     def expect(self, stall):
         """From now on, end it when no byte moves for `stall` seconds; 0: no limit."""
@@ -462,11 +452,7 @@ def unreadable(command, error):
 
 
 def _spawn(command, changes, fed):
-    """Start a child with its pipes.  Raises OSError.
-
-    Returns (Popen, our end of its standard output, of its standard error, of its standard input or
-    -1).
-    """
+    """Start a child: (Popen, our ends of its stdout, stderr, stdin or -1).  Raises OSError."""
     pipes = []                          # (end to read, end to write)
     try:
         for _stream in range(3 if fed else 2):
@@ -488,8 +474,8 @@ def start_process(command, changes, ends):
 
     changes: how its environment differs from lwt's own, in the form of guard.differences().
     ends: descriptors for its standard output, its standard error and, if there is a third, its
-    standard input.  It inherits no other descriptor.  Signals that were ignored when lwt was
-    started stay ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
+    standard input.  It inherits no other descriptor.  Signals that lwt was started with ignored stay
+    ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
     """
     # Not at the top: the import takes long, and some commands start no process.
     import subprocess

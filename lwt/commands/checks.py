@@ -14,7 +14,7 @@ import shutil
 import time
 from typing import Callable, NamedTuple
 
-from lwt import netcat, proc, procfs
+from lwt import netcat, procfs
 from lwt.errors import BusyError, LocalError, LwtError, printable_text
 from lwt.output import units
 from lwt.proc import Command
@@ -304,7 +304,7 @@ def machine(session, needs_ssh):
 
 
 def _limits():
-    most = proc.max_children()
+    most = procfs.max_children()
     return Finding('ok' if most >= 32 else 'warn', 'limits',
                    'up to %d child processes at once' % most,
                    '' if most >= 32 else 'raise the limit on open files: ulimit -n')

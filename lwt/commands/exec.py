@@ -399,6 +399,7 @@ class _Execution:
         self._waiting = collections.deque(enumerate(plan.hosts))
         self._started = 0
         self._stopped = False           # start no more hosts, after a failure or a signal
+        self._is_cancelled = False      # the rest was cancelled because a host failed
         self._error = None              # the first LwtError of a flow: this machine is to blame
         self._held = set()              # hosts where a background process holds the output
         self.verdicts = report.verdicts
@@ -480,6 +481,7 @@ class _Execution:
     def _fail_fast(self):
         self._stopped = True
         if not self._arguments.batch:   # what runs is of the same batch, and is not cancelled
+            self._is_cancelled = True
             self._run.pool.cancel()
 
     def _on_cancel(self):

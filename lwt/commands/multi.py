@@ -14,7 +14,7 @@ import os
 import re
 from typing import NamedTuple, Optional
 
-from lwt import proc
+from lwt import procfs
 from lwt.commands.multi_report import MultiReport
 from lwt.commands.options import Parser, fitting, read_value
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
@@ -234,7 +234,7 @@ def _jobs(text):
         return max(1, _cores() + (1 if text[0] == '+' else -1) * config.count(text[1:]))
     if text.endswith('%'):
         return max(1, int(_of_cores(text)))
-    return config.count(text) or proc.most_at_once()
+    return config.count(text) or procfs.most_at_once()
 
 
 def _of_cores(text):

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from lwt import proc
+from lwt import procfs
 from lwt.errors import UsageError
 from lwt.output import writer
 from lwt.output.progress import stopping_text
@@ -58,7 +58,7 @@ class Env(NamedTuple):
                 self.warn('%s: [category %s]: host.list has no host of this category'
                           % (workspace.conf, name))
         if not settings.fanout:
-            settings = settings._replace(fanout=proc.most_at_once())
+            settings = settings._replace(fanout=procfs.most_at_once())
         if self.verbose or settings.log:
             from lwt.output import log  # here, for it takes long, and few ask for it
             log.start(self.verbose, settings.log, settings.log_format == 'json')
@@ -213,7 +213,7 @@ def fitting(fanout, flag, say):
     """A fanout that the limit on open files has room for; say(text) hears when it is less than what
     was asked for.
     """
-    most = proc.max_children()
+    most = procfs.max_children()
     if fanout > most:
         say('%s %d: capped to %d (the limit on open files)' % (flag, fanout, most))
     return min(fanout, most)

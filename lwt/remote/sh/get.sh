@@ -1,6 +1,7 @@
 # Send files and directories: what comes, and tar archives, one after the other.
 #
-# It runs under the guard, in the home of the host, and writes no file, because the disk may be full.
+# It runs under the guard, in the home of the host, and writes no file, because the disk may be
+# full.
 #
 # $1 what the master has already: identities, separated by blanks $2 symbolic links: follow, keep or
 # skip $3 how the content is sent: "tar", or "scp" (then scp copies what is announced) $4 a number,
@@ -14,7 +15,8 @@
 #   "except TEXT"            something cannot come: its path, and why
 #   "send"                   that was all; then the stream, unless scp copies what was announced
 # On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh, or
-# `identity` where scp copies) for each path that was told, in that order; now and then "tick"; any other line is a complaint.
+# `identity` where scp copies) for each path that was told, in that order; now and then "tick"; any
+# other line is a complaint.
 LIMIT=1048576                           # bytes of a file whose size the system does not tell
 have=$1 links=$2 by=$3 kept=$newline files='' liars='' trees=''
 [ "$links" = follow ] || follow=''
