@@ -474,7 +474,7 @@ def start_process(command, changes, ends):
 
     changes: how its environment differs from lwt's own, in the form of guard.differences().
     ends: descriptors for its standard output, its standard error and, if there is a third, its
-    standard input.  It inherits no other descriptor.  Signals that lwt was started with ignored stay
+    standard input.  It inherits no other descriptor.  Signals ignored when lwt began stay
     ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
     """
     # Not at the top: the import takes long, and some commands start no process.

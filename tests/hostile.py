@@ -90,8 +90,8 @@ class Trial:
         """Run the tasks to their end, and look at the bounds meanwhile."""
         code, said = self._run_once(time.monotonic() + seconds + AFTERWARDS)
         self.check(code == 3, 'task run ended with %s: %s' % (code, said[-2000:]))
-        named = re.findall('^lwt: (.*): not to be trusted: ', said, re.M)
-        for hosts in re.findall('^lwt: [0-9]+ hosts? still: (.*?): ', said, re.M):
+        named = re.findall('^lwt: (.*): not trusted: ', said, re.M)
+        for hosts in re.findall('^lwt: [0-9]+ hosts? still unavailable: (.*?): ', said, re.M):
             named += nodeset.expand(hosts)
         for name in self._hosts.hostile:
             self.check(named.count(name) == 1,

@@ -77,9 +77,9 @@ class LyingSsh(ProgramTestCase):
         self.lwt('task', 'add', 'small', '--array', '1-9')
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 0, done)
-        said = 'hang-1: unreachable (no answer in 3 s, and nothing more to do)'
+        said = 'hang-1: unreachable (no answer in 3 s, no task needs it)'
         self.assertEqual([line for line in done.err.splitlines() if 'hang-1' in line],
-                         ['lwt: ' + said, 'lwt: 1 host still: ' + said])
+                         ['lwt: ' + said, 'lwt: 1 host still unavailable: ' + said])
         # Nothing is held against it.
         self.assertEqual(self.lwt('hosts', '-a').out, 'fine\nhang-1\n')
 

@@ -213,7 +213,7 @@ class OnThisHost(DoctorTestCase):
         key = self.keys()[1] if self.keys()[0] == other else self.keys()[0]
         os.mkdir(self.path('home', '.lwt', 't', key, 'work'))
         os.mkdir(self.path('home', '.lwt', 'i', 'quick.%s.%s' % (key[:12], '34' * 6)))
-        wanted = [('host localhost', 'left of tasks that are over: 0000'),
+        wanted = [('host localhost', 'directories of finished tasks: 0000'),
                   ('host localhost', 'inputs that no task needs: quick.')]
         self.assert_found(self.findings(code=1), *[('FAIL',) + each for each in wanted])
         self.assert_found(self.findings('--fix'), *[('fixed',) + each for each in wanted])
@@ -237,9 +237,10 @@ class OnThisHost(DoctorTestCase):
                                  for key in self.keys())))
         shutil.copy(self.path('before'), self.path('.lwt', 'state.db'))
         found = self.findings(code=1)
-        self.assertIn(('FAIL', 'host localhost', 'there, though it waits: 000001 slow 000002 slow'),
-                      found)
-        self.assertTrue(any('of ours, but of no task: ' in text for _status, _what, text in found))
+        self.assertIn(('FAIL', 'host localhost',
+                       'on this host, although waiting for a host: 000001 slow 000002 slow'), found)
+        self.assertTrue(any('directories of unknown tasks: ' in text
+                            for _status, _what, text in found))
         self.findings('--fix')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual([self.read(where, 'result', 'result') for where in self.results()],
@@ -266,7 +267,7 @@ class OnThisHost(DoctorTestCase):
         self.lwt('task', 'run')
         self.assert_found(self.findings(code=1),
                           ('FAIL', 'host localhost',
-                           'processes of tasks that are over: 000002 daemon'))
+                           'processes of finished tasks: 000002 daemon'))
         self.assert_found(self.findings('--fix'), ('fixed', 'host localhost', 'ended'))
         self.assertEqual(self.findings(), [])
 
@@ -277,7 +278,7 @@ class OnThisHost(DoctorTestCase):
         self.change_state("UPDATE task SET state = 'running', outcome = ''")
         shutil.rmtree(self.path('home', '.lwt', 't'))
         self.assert_found(self.findings(code=1),
-                          ('FAIL', 'host localhost', 'open tasks that are not there: 000001 slow'))
+                          ('FAIL', 'host localhost', 'open tasks without a directory: 000001 slow'))
         self.findings('--fix')
         self.assertEqual([task['outcome'] for task in self.shown()], ['lost'])
 
@@ -322,10 +323,10 @@ class TasksThatMisbehave(DoctorTestCase):
         self.assertEqual([(task['name'], task['outcome']) for task in self.shown()],
                          [('all', 'lost'), ('work', 'failed'), ('mode', 'success'),
                           ('fate', 'lost')])
-        self.assertEqual(self.shown()[0]['reason'], 'its directory is gone')
+        self.assertEqual(self.shown()[0]['reason'], 'its directory on the host is gone')
         self.assertEqual(self.read('home', 'starts'), 'start\n')
         self.assert_found(self.findings('--fix'), ('fixed', 'host localhost',
-                                                   'processes of tasks that are over: 000004 fate'))
+                                                   'processes of finished tasks: 000004 fate'))
 
     def test_D_9_a_task_that_takes_its_own_permissions_away_ends_for_every_user_as_for_root(self):
         spoil = {'none': 'chmod 000 out/x out .. .', 'read': 'chmod 555 out .. .',
@@ -388,7 +389,7 @@ class OnHosts(LabTestCase):
         self.assertEqual(classes, {'h1': 'ok', 'h2': 'timeout', 'h3': 'refused', 'h4': 'ok'})
         self.assertEqual(
             [one['finding'] for one in told if one['status'] == 'FAIL' and one['class'] == 'ok'],
-            ['processes of tasks that are over: 000001 sim'])
+            ['processes of finished tasks: 000001 sim'])
         self.assertEqual(os.listdir(self.lab.home('h4')), before, 'looking changes nothing')
         self.assertEqual(self.lwt('doctor', '--fix', '-w', 'h1').code, 0)
         self.assertTrue(self.gone('h1'), self.lab.commands('h1'))

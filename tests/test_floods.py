@@ -75,7 +75,8 @@ class Floods(unittest.TestCase):
                                                                                 return_value=there):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
         self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
-        self.assertIn('no room here for more than', inbox.judged(verdicts.Verdict('ok', 0)).reason)
+        self.assertIn('no local disk space for more than',
+                      inbox.judged(verdicts.Verdict('ok', 0)).reason)
 
     def test_an_inbox_that_cannot_be_made_fails_for_its_host_after_the_call(self):
         """A sink that raises would end the loop for all hosts."""

@@ -89,7 +89,7 @@ class Refusals(unittest.TestCase):
                 (HOST, held, told, 0, {}, 'put out by hand: new disk'),
                 (HOST, None, None, 0, {}, 'not asked yet'),
                 (HOST, None, (0.0, FREE, 'broken'), 0, {}, 'broken'),
-                (HOST, None, (0.0, None, ''), 0, {}, 'told nothing'),
+                (HOST, None, (0.0, None, ''), 0, {}, 'no load report yet'),
                 (HOST, None, told, 2, {}, '2 of its 2 slots are taken'),
                 (HOST, None, told, 0, {'min_memory': 9999}, 'below min_memory'),
                 (HOST, Health('h', 'doubtful'), told, 1, {}, '')):
@@ -278,7 +278,7 @@ class OnHosts(LabTestCase):
         # Where the tasks end before ssh gives up, it is not waited for: "no answer in 3 s".
         why = r'unreachable \((connection timed out|no answer in)'
         self.assertEqual(len(re.findall('lwt: h2: ' + why, done.err)), 1, done)
-        self.assertRegex(done.err, 'lwt: 1 host still: h2: ' + why)
+        self.assertRegex(done.err, 'lwt: 1 host still unavailable: h2: ' + why)
         for words in (('hosts', '--why', 'h3'),
                       ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):
             self.assertRegex(self.lwt(*words).out,
@@ -305,9 +305,10 @@ class OnHosts(LabTestCase):
         shown = [json.loads(line) for line in self.lwt('task', 'show', '--json').out.splitlines()]
         self.assertEqual([task['outcome'] or task['state'] for task in shown],
                          ['held'] * 4 + ['success'] * 8, done)
-        self.assertRegex(shown[0]['reason'], 'it ended badly on 3 hosts: h. h. h.')
+        self.assertRegex(shown[0]['reason'], 'failed on 3 hosts: h. h. h.')
         self.assertRegex(self.lwt('task', 'why', '1').out,
-                         'it does not wait: held: it ended badly on 3 hosts')
+                         '000001 bad 1: held: failed on 3 hosts: h. h. h.; to release it: lwt '
+                         'task resume 000001')
 
     def test_H_8_a_host_that_fails_the_probe_while_its_task_runs_still_has_it_fetched(self):
         self.make_lab_workspace(['h1', 'h5'])

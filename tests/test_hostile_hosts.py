@@ -161,7 +161,7 @@ class HostileHosts(LoopbackTestCase):
         self.lwt('task', 'add', 't', '--array', '1-40')
         code, _out, said = self.run_bounded('task', 'run')
         self.assertEqual(code, 3, said)
-        self.assertRegex(said, r'lwt: h\d+: not to be trusted: answer too long')
+        self.assertRegex(said, r'lwt: h\d+: not trusted: answer too long')
         done = self.lwt('task', 'show', '--json')
         self.assertGreater(done.out.count('"success"'), 10, said)
 

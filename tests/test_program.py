@@ -99,7 +99,7 @@ class WrongUse(ProgramTestCase):
         self.assert_refused(self.lwt('task', 'kill', '99'), 2, 'no task 99')
         self.assert_refused(self.lwt('task', 'kill', '0'), 2, 'ambiguous', '000001 000002')
         self.assert_refused(self.lwt('task', 'kill'), 2, 'expected ids')
-        self.assert_refused(self.lwt('task', 'frob'), 2, 'unknown verb frob')
+        self.assert_refused(self.lwt('task', 'frob'), 2, 'unknown subcommand frob')
         self.assert_refused(self.lwt('task', 'add', 'sample', '--each', 'x', '--array', '1-2'), 2,
                             'one or the other')
         self.assertIn('2 new', self.lwt('task', 'show').err)

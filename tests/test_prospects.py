@@ -30,7 +30,7 @@ class Runs(ProgramTestCase):
          'dns-[1-2]: unreachable (name not known)',
          'correct the names in host.list'),
         ('logins that are refused', [('auth-1', 'x', '~')], '', 'auth-1: ',
-         'ssh auth-1 logs in without asking'),
+         'ssh auth-1 logs in without a password'),
         ('host keys', [('key-1', 'x', '~')], '', 'key-1: ', 'log in once with ssh key-1'),
         ('memory', [('h1', 'x', '~'), ('h2', 'x', '~')], 'memory : 900T\n', 'h[1-2]: memory: ',
          '--memory'),
@@ -51,7 +51,7 @@ class Runs(ProgramTestCase):
                     lines = [line
                              for line in done.err.splitlines() if 'no host can take it' in line]
                     self.assertEqual(len(lines), 1, done)
-                    label = '000002 sim' if words[0] == 'wait' else '000001 sim and 1 more'
+                    label = '000002 sim 2' if words[0] == 'wait' else '000001 sim 1 and 1 more'
                     self.assertIn('lwt: %s: no host can take it: ' % label, lines[0])
                     self.assertIn(said, lines[0])
                     self.assertIn('lwt: hint: ', done.err)
@@ -68,8 +68,8 @@ class Runs(ProgramTestCase):
         """UR-1: the run ends with 1, as it did, and says what to change."""
         done = self.run_with([('h1', 'x', '~')], desc='exec : true\ncategory : moon\n')
         self.assert_refused(done, 1,
-                            '000001 sim and 1 more: no available host may take it (category moon',
-                            'hint: change the category')
+                            '000001 sim 1 and 1 more: no available host matches (category moon',
+                            'hint: change category')
 
     def test_UR_1_hosts_that_a_person_has_put_out(self):
         """UR-1: the remedy is lwt hosts --back."""
@@ -79,8 +79,8 @@ class Runs(ProgramTestCase):
         self.describe('sim', 'exec : true\n')
         self.lwt('task', 'add', 'sim')
         done = self.lwt('task', 'run')
-        self.assert_refused(done, 1, 'h[1-2]: put out by hand: new disk',
-                            'hint: take it back: lwt hosts --back h1')
+        self.assert_refused(done, 1, 'h[1-2]: excluded by hand: new disk',
+                            'hint: include the host again: lwt hosts --back h1')
         self.lwt('hosts', '--back', 'h2')
         self.assertEqual(self.lwt('task', 'run').code, 0)
 
@@ -114,7 +114,7 @@ class Runs(ProgramTestCase):
                 self.lwt('task', 'add', 'sim')
                 popen = self.start('task', *words)
                 said = b''
-                while b'waits, no host takes it now' not in said:
+                while b'waiting, no host takes it now' not in said:
                     line = popen.stderr.readline()
                     self.assertTrue(line, said)
                     said += line
@@ -140,10 +140,10 @@ class Runs(ProgramTestCase):
                          '')   # nobody knows yet
         self.lwt('task', 'update')
         for words, said in ((('--category', 'moon'),
-                             'sim: no host of its category moon; host.list has: x y'),
-                            (('--hosts', 'h8,h9'), 'sim: none of its hosts is in host.list: h8 h9'),
+                             'sim: no host of category moon; host.list has: x y'),
+                            (('--hosts', 'h8,h9'), 'sim: hosts not in host.list: h8 h9'),
                             (('--hosts', 'h1,h9'),
-                             'sim: not each of its hosts is in host.list: h9'),
+                             'sim: hosts not in host.list: h9'),
                             (('--memory', '900T'), 'sim: no host can take it: h[1-2]: memory: '),
                             (('--disk', '900T', '--category', 'y'), 'h2: disk: '), ((), '')):
             with self.subTest(words=words):

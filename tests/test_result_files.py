@@ -463,9 +463,9 @@ class Life(TaskTestCase):
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1, done)
         self.assertIn(
-            "failed on localhost: result incomplete: out/l: the link leads out of the task's "
-            "directory (to /etc/hosts);"
-            ' its directory stays there until lwt task rm or retry', done.err)
+            "failed on localhost (result incomplete: out/l: the link leads out of the task's "
+            "directory (to /etc/hosts))", done.err)
+        self.assertIn('; its directory on localhost is kept until lwt task rm or retry', done.err)
         self.assertEqual([task['outcome'] for task in self.shown()],
                          ['failed', 'failed', 'success'])
         self.assertEqual([tree(os.path.join(where, 'result')) for where in self.results()],
@@ -478,7 +478,7 @@ class Life(TaskTestCase):
                          'the one that is home is forgotten')
         kept = self.shown()[0]['kept']
         self.assertEqual([os.path.basename(one['path']) in self.kept() for one in kept], [True])
-        self.assertIn('kept : localhost:~/.lwt/t/', self.lwt('task', 'show', '1').out)
+        self.assertIn('kept      localhost:~/.lwt/t/', self.lwt('task', 'show', '1').out)
         self.lwt('task', 'rm', '1')
         self.assertEqual(len(self.kept()), 1)
         self.write('home/fine', '')

@@ -112,7 +112,7 @@ class Blame(unittest.TestCase):
                 if number in tarstream.OURS:
                     stack.enter_context(self.assertRaises(LocalError))
                 parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
-                self.assertEqual(parcel, ('the results cannot be unpacked (why)', {}))
+                self.assertEqual(parcel, ('cannot unpack the results (why)', {}))
         with mock.patch('os.access', return_value=False), self.assertRaises(LocalError), \
                 mock.patch('lwt.workspace.files.sync_tree',
                            side_effect=OSError(errno.EACCES, 'why')):

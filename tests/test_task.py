@@ -40,8 +40,8 @@ class Descriptions(unittest.TestCase):
     def test_D_2_an_exec_line_that_is_missing_empty_or_twice_is_refused(self):
         for text, message in (('', 'D: no exec line'), ('# exec : x\n', 'D: no exec line'),
                               ('---\nexec : x\n', 'D: no exec line'),
-                              ('exec :\n', 'D:1: exec: it is empty'),
-                              ('\nexec : a\nexec : a\n', 'D:3: exec is there twice')):
+                              ('exec :\n', 'D:1: exec: empty command'),
+                              ('\nexec : a\nexec : a\n', 'D:3: duplicate key exec')):
             with self.subTest(text=text):
                 self.assertEqual(self.error(text).message, message)
 
@@ -192,9 +192,9 @@ class Ends(unittest.TestCase):
         stubborn = TASK._replace(desc=DESC._replace(retries=9, retry_on=('failed',)))
         self.assertEqual(model.conclude('failed', stubborn, model.Past(('h1', 'h2')))[0], 'new')
         self.assertEqual(model.conclude('failed', stubborn, model.Past(('h1', 'h2', 'h3'))),
-                         ('held', 1, 'it ended badly on 3 hosts: h1 h2 h3'))
+                         ('held', 1, 'failed on 3 hosts: h1 h2 h3'))
         self.assertEqual(model.conclude('withdrawn', stubborn, model.Past(('h1',), 5))[::2],
-                         ('held', 'it could not be started 5 times'))
+                         ('held', 'could not be started 5 times'))
 
     def test_what_is_withdrawn_while_it_is_to_be_suspended_is_held(self):
         self.assertEqual(

@@ -68,10 +68,10 @@ class Descriptions(TaskTestCase):
 
     def test_D_2_desc_files_that_are_wrong(self):
         for desc, said in (('kill : x\n', 'no exec line'),
-                           ('exec : a\nexec : b\n', 'desc:2: exec is there twice'),
+                           ('exec : a\nexec : b\n', 'desc:2: duplicate key exec'),
                            ('execs : a\n', 'desc:1: unknown key'),
                            ('# kill the exec\nexec : a\nnonsense\n', 'desc:3'),
-                           ('exec :\n', 'exec: it is empty'),
+                           ('exec :\n', 'exec: empty command'),
                            ('exec : a\ntimeout : soon\n', 'desc:2: timeout'),
                            ('---\nexec : below\n', 'no exec line')):
             with self.subTest(desc=desc):
@@ -297,7 +297,7 @@ class Life(TaskTestCase):
         self.assertEqual([task['outcome'] for task in self.shown('2')], ['killed'])
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
         done = self.lwt('task', 'kill', '2')
-        self.assertEqual((done.code, 'it is done already' in done.err), (1, True))
+        self.assertEqual((done.code, '000002 slow: already done' in done.err), (1, True))
 
     def test_log_shows_what_it_printed_here_and_there(self):
         self.describe('talks', 'exec : echo out; echo err >&2; sleep 1\n')
@@ -343,14 +343,12 @@ class Life(TaskTestCase):
         self.add('huge', 'huge')
         popen = self.start('task', 'run')
         self.assertEqual(popen.stderr.readline(),
-                         b'lwt: 000001 huge: waits, no host takes it now; why: lwt task why '
-                         b'000001\n')
+                         b'lwt: 000001 huge: waiting, no host takes it now (lwt task why 000001)\n')
         popen.send_signal(signal.SIGINT)
         _out, err = popen.communicate(timeout=30)
         self.assertEqual((popen.returncode, err),
-                         (130, b'lwt: interrupted; tasks that were started go on, and the next run '
-                               b'or '
-                          b'update looks after them\n'))
+                         (130, b'lwt: interrupted; started tasks keep running, and the next lwt '
+                               b'task run or update continues\n'))
         self.assertIn('the task needs %d' % (total - 1), self.lwt('task', 'why', '1').out)
 
     def test_wait_ends_with_its_tasks_and_tells_of_them_only(self):
@@ -365,7 +363,7 @@ class Life(TaskTestCase):
                          'others wait, and have nothing to do with it')
         done = self.lwt('task', 'wait', '3', '1')
         self.assertEqual(done.code, 1)
-        self.assertIn('000003 far: no available host may take it (category moon, hosts any)',
+        self.assertIn('000003 far: no available host matches (category moon, hosts any)',
                       done.err)
         self.assertNotIn('huge', done.err)
         self.assertEqual(self.lwt('task', 'wait', '2').code, 1)
@@ -383,7 +381,8 @@ class Life(TaskTestCase):
                                  and self.shown('1')[0]['state'] == 'suspended'))
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1)
-        self.assertIn('000001 slow: suspended on localhost; lwt task resume 000001', done.err)
+        self.assertIn('000001 slow: suspended on localhost; to continue it: lwt task resume 000001',
+                      done.err)
         self.assertIn('000002 sample: held: suspended', done.err)
         self.assertEqual(self.lwt('task', 'kill', '1', '2').code, 0)
 
@@ -392,7 +391,7 @@ class Life(TaskTestCase):
         self.add('sample', '--after', '1')
         self.assertEqual(self.lwt('task', 'suspend', '2').code, 0)
         done = self.lwt('task', 'suspend', '2')
-        self.assertEqual((done.code, 'it is held already' in done.err), (1, True))
+        self.assertEqual((done.code, 'already held' in done.err), (1, True))
         self.assertEqual(self.lwt('task', 'resume', '2').code, 0)
         self.assertEqual([(task['state'], task['reason']) for task in self.shown('2')],
                          [('held', 'after 000001')])
@@ -412,8 +411,8 @@ class Life(TaskTestCase):
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1, done)
         self.assertIn(
-            '000001 sample: held: its input is gone: task/%s; put it back and resume, or kill it'
-            % gone, done.err)
+            '000001 sample 1: held: its input task/%s is gone; restore it and resume the task, or '
+            'kill it' % gone, done.err)
         self.assertEqual([task['outcome'] or task['state'] for task in self.shown()],
                          ['held', 'held', 'success'])
         os.rename(self.path('kept'), self.path('task', gone))
@@ -453,7 +452,7 @@ class Life(TaskTestCase):
             self):
         self.write('values', 'x' * 120001 + '\n')
         done = self.lwt('task', 'add', 'sample', '--each', self.path('values'))
-        self.assertEqual((done.code, 'a value of 120001 bytes' in done.err), (2, True), done)
+        self.assertEqual((done.code, 'value too long (120001 bytes)' in done.err), (2, True), done)
         self.queued_nothing()
         self.describe('long', 'exec : printf %s "$LWT_ARG" | wc -c\n')
         self.write('values', 'x' * 120000 + '\n')
@@ -470,7 +469,7 @@ class Life(TaskTestCase):
         popen.send_signal(signal.SIGINT)
         _out, err = popen.communicate(timeout=30)
         self.assertEqual(popen.returncode, 130, err)
-        self.assertIn(b'tasks that were started go on', err)
+        self.assertIn(b'started tasks keep running', err)
         self.write('home/go', '')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertEqual(self.read(self.results()[0], 'run.stdout'), 'done\n')
@@ -549,7 +548,7 @@ class Crashes(TaskTestCase):
                                    'echo held; exec cat'],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.assertEqual(holder.stdout.readline(), b'held\n')
-        self.assert_refused(self.lwt('task', 'update'), 75, 'another pass is under way')
+        self.assert_refused(self.lwt('task', 'update'), 75, 'another pass is visiting all hosts')
         done = self.lwt('task', 'update', '--cron')
         self.assertEqual((done.code, done.out, done.err), (0, '', ''))
         holder.communicate()

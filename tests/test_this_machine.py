@@ -273,7 +273,7 @@ class NewStart(TaskCase):
         self.assertEqual((done.code, is_alive), (0, True), done)
         task = self.shown()[0]
         self.assertEqual([attempt['end'] for attempt in task['attempts']], ['lost', 'success'])
-        self.assertEqual(task['attempts'][0]['reason'], 'the host was started anew')
+        self.assertEqual(task['attempts'][0]['reason'], 'the host rebooted')
         self.assertEqual(self.starts(), ['000001.1', '000001.2'])
 
 
@@ -345,7 +345,7 @@ class ManyHands(TaskCase):
             shutil.rmtree(os.path.join(base, key))
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 3, done)
-        self.assertIn('its directory is gone', done.err)
+        self.assertIn('its directory on the host is gone', done.err)
         self.assertEqual([(task['outcome'], task['attempt']) for task in self.shown()],
                          [('lost', 1)])
         self.assertEqual(self.starts(), ['000001.1'])

@@ -7,9 +7,11 @@ host localhost, which is sent, started, polled, fetched and removed like any oth
 
 import os
 import tempfile
+import time
 
 from lwt.commands.options import Parser, fitting
-from lwt.commands.task_view import Teller, Troubles, summary, table
+from lwt.commands.task_monitor import Monitor
+from lwt.commands.task_view import summary, table
 from lwt.errors import EXIT_FAILED, Interrupted, UsageError
 from lwt.flow import running
 from lwt.hosts.health_log import HealthLog
@@ -93,18 +95,17 @@ def _run(env, workspace, store):
     health_log = HealthLog(store, settings, session.heard)
     fanout = fitting(settings.fanout, '-f', writer.say)
     try:
-        with Teller(store, writer.say, ProgressLine(True, every=1.0)) as teller, running(
-                fanout, settings.grace) as run:
-            scheduler.until_done(run,
-                                 Context(workspace, store, session, teller.tell, health_log,
-                                         trouble=Troubles(teller.remark).hear,
-                                         remark=teller.remark),
-                                 listed)
+        with Monitor(workspace, store, writer.say, ProgressLine(True, every=1.0)) as monitor:
+            context = Context(workspace, store, session, monitor.step, health_log,
+                              trouble=monitor.troubles.hear, remark=monitor.remark,
+                              ended=monitor.ended, tick=monitor.refresh)
+            with running(fanout, settings.grace) as run:
+                scheduler.until_done(run, context, listed)
     except Interrupted:
         _kill_all(store, Context(workspace, store, session, lambda text: None, health_log), fanout,
                   settings)
         raise
-    for line in table(store.all(), env.environ):
+    for line in table(store.all(), env.environ, time.time()):
         writer.put_line(line)
     writer.put_line()
     for line in _chart(workspace, store.all()):

@@ -4,7 +4,7 @@ from __future__ import generator_stop
 
 from typing import NamedTuple
 
-from lwt.commands import checks, host_view, task_view
+from lwt.commands import checks, host_view, task_monitor
 from lwt.commands.checks import Finding
 from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, LwtError, UsageError, printable_text
@@ -185,7 +185,7 @@ class _Doctor:
             for one in wrong:
                 for strange in one.judged.strange:
                     remote_audit.hand_over(store, one.seen, strange)
-        trouble = task_view.Troubles(writer.say).hear
+        trouble = task_monitor.Troubles(writer.say).hear
         context = Context(self._workspace, store, session, lambda text: None,
                           HealthLog(store, session.settings, session.heard),
                           trouble=trouble)

@@ -4,7 +4,7 @@ import math
 import os
 import time
 
-from lwt.hosts import capacity, health, health_log, probe
+from lwt.hosts import health, health_log, probe
 from lwt.output import tables, units, writer
 from lwt.remote import verdicts
 
@@ -218,50 +218,6 @@ def look_json(look):
     """A load.Look as a dict for JSON."""
     return dict({'host': look.host, 'class': look.verdict.kind, 'reason': look.verdict.reason},
                 **(probe.sample.to_json(look.load) if look.load else {}))
-
-
-def why_rows(workspace, store, settings, task, now):
-    """[(host, why it does not take a new task now)] of every candidate, and of what else is listed.
-    """
-    sick, told, hour = store.health(), store.samples(), time.localtime(now).tm_hour
-    available = {host.name: host for host in workspace.available()}
-    candidates = workspace.candidates()
-    other_names = _other_names(store, set(available) | {host.name for host in candidates})
-    rows = []
-
-    def refuse(host, used=0):
-        return capacity.refusal(host, sick.get(host.name), told.get(host.name), used, task.desc,
-                                settings, hour)
-
-    others = [host for host in candidates if host.name not in available]
-    for host in list(available.values()) + others:
-        if host.name not in available:
-            reason = 'not in host.list.available: it did not pass the last probe'
-        else:
-            twins = other_names.get(host.name, [])
-            used = sum(capacity.needed_slots(other.desc,
-                                             other.desc.slots) for name in [host.name] + twins
-                       for other in store.on_host(name) if other.state != 'fetching')
-            reason = refuse(host, used)
-            if reason and twins:
-                reason += '; the same machine as %s, its slots are counted once' % ' '.join(twins)
-            better = ('' if reason
-                      else capacity.better_place(host, task.avoid.split(), available.values(),
-                                                 refuse))
-            on_its_way = os.path.exists(
-                workspace.path('.lwt', 'tmp', 'carry.' + host.name, task.input))
-            reason = reason or better and 'it ended badly there, and %s may take it' % better or (
-                on_its_way and 'its input is on its way there')
-        rows.append((host.name, reason or 'it has room, and takes it in the next pass'))
-    return rows
-
-
-def _other_names(store, listed):
-    """{name: the other names of its machine} of listed hosts that have any."""
-    machines = {name: machine for name,
-                machine in health_log.machines(store).items() if name in listed}
-    return {name: [other for other in names if other != name]
-            for names in health_log.twins(machines) for name in names}
 
 
 def twin_lines(store, listed, found=()):

@@ -1,47 +1,104 @@
-"""Tables and lines about tasks, and their progress line."""
+"""Tables and lines about tasks."""
 
 import os
 import time
 
-from lwt.errors import EXIT_UNREACHABLE, printable_text
+from lwt.errors import printable_text
 from lwt.output import tables, units, writer
-from lwt.output.progress import Progress
 from lwt.tasks import model, results
-from lwt.workspace import nodeset
 
-MOST_VALUE = 60         # characters of a value in a table; JSON has all of it
+TAIL_LINES = 5          # of each output stream of a task, in its details
+TAIL_BYTES = 8192       # that are read for them
+INDENT = 10             # columns of the field names in the details of a task
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow',
            'held': 'yellow'}
 
 
-def table(chosen, environ, with_use=False):
-    """Tasks as the lines of a table; with_use: and what they took, as far as their hosts told."""
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def table(chosen, environ, now, with_cpu=False):
+    """Tasks as the lines of a table.
+
+    now: seconds since 1970, for the elapsed time of running tasks.  with_cpu: add their cpu time.
+    """
     def paint(row, text):
         return writer.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
 
-    header = 'ID', 'NAME', 'STATE', 'TRY', 'HOST', 'CODE', 'TIME'
-    use = ('WALL', 'CPU') if with_use else ()
-    rows = [(model.format_id(task.id),
-             task.name if task.arg is None else '%s %s' % (task.name, _cut(task.arg)),
-             task.outcome or task.state, task.attempt, task.host or '-', task.code, _span(task))
-            + ((_seconds(task.wall), _seconds(task.cpu)) if with_use else ()) + (task.reason,)
+    header = ('ID', 'NAME', 'STATE', 'TRY', 'HOST', 'TIME') + ('CPU',) * with_cpu + ('REASON',)
+    rows = [(model.format_id(task.id), task.title, task.outcome or task.state, task.attempt,
+             task.host or '-', units.duration(elapsed(task, now)))
+            + (units.duration(task.cpu),) * with_cpu + (model.reason_text(task),)
             for task in chosen]
-    return tables.table(header + use + ('REASON',), rows, paint)
+    return tables.table(header, rows, paint)
 
 
-def _cut(text):
-    return text if len(text) <= MOST_VALUE else text[:MOST_VALUE - 1] + '…'
-
-
-def _span(task):
+def elapsed(task, now):
+    """The seconds that a task has run so far or, once it ended, ran; None if that is not known."""
+    is_over = task.ended is not None
+    if not is_over and task.state not in model.ASKED:
+        return None                     # what is known is about an earlier attempt
     if task.wall is not None:
-        return units.duration(task.wall)
-    return (units.duration(task.ended - task.started)
-            if task.ended and task.started and task.ended >= task.started else '-')
+        return task.wall
+    if task.started is None:
+        return None
+    seconds = (task.ended if is_over else now) - task.started
+    return seconds if seconds >= 0 else None
 
 
-def _seconds(value):
-    return '-' if value is None else '%.2f' % value
+def whole_duration(seconds):
+    """Seconds without decimals: 40 s, 3 min 5 s."""
+    return '%d s' % seconds if round(seconds) < 60 else units.duration(seconds)
+
+
+ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL', 'CPU', 'BYTES')
+
+
+def accounts_table(title, accounts):
+    """store.Accounts as the lines of a table."""
+    return tables.table((title,) + ACCOUNT, [
+        account[:-3] + (units.duration(account.wall), units.duration(account.cpu),
+                        units.size(account.received))
+        for account in accounts])
+
+
+def count(conditions):
+    """{state or outcome: number of tasks} of the states or outcomes of tasks."""
+    counts = {}
+    for word in conditions:
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def summary(counts):
+    """Counts as words: 12 success, 1 failed, 3 running."""
+    return ', '.join('%d %s' % (counts[word], word)
+                     for word in model.OUTCOMES + model.STATES if counts.get(word))
+
+
+# -- one task --------------------------------------------------------------------------------------
+
+
+def condition(task, now):
+    """What a task does or how it ended: running on h2, 40 s; failed on h1 (exit code 1)."""
+    if task.state == 'done':
+        text = model.end_text(task, task.outcome, task.code, task.reason)
+    else:
+        text = task.state + (' on ' + task.host if task.host else '')
+        reason = model.reason_text(task)
+        text += ' (%s)' % reason if reason else ''
+    seconds = elapsed(task, now)
+    shown = writer.duration if task.state == 'done' else whole_duration
+    return text + (', ' + shown(seconds) if seconds is not None else '')
+
+
+def shown_path(path):
+    """A path as a user may paste it: relative if it is below the current directory."""
+    try:
+        relative = os.path.relpath(path)
+    except OSError:                     # the current directory was removed
+        return path
+    return path if relative.startswith('..') else relative
 
 
 def as_json(workspace, store, task):
@@ -59,135 +116,107 @@ def as_json(workspace, store, task):
             'after': [model.format_id(int(number)) for number in task.after.split()],
             'desc': task.desc._asdict(),
             'result': results.directory(workspace, task) if task.state == 'done' else None,
-            'kept': [{'attempt': attempt, 'host': host, 'path': _kept_path(task, attempt, home)}
+            'kept': [{'attempt': attempt, 'host': host, 'path': _host_path(task, attempt, home)}
                      for attempt, host, home in store.kept(task)]}
 
 
-def _kept_path(task, attempt, home):
+def _host_path(task, attempt, home):
     """The directory of an attempt on its host, relative to the login directory or absolute."""
     return '%s/.lwt/t/%s' % (home.rstrip('/'), task._replace(attempt=attempt).key)
 
 
-def details(workspace, store, task, environ):
-    """All about one task, as lines."""
-    yield from table([task], environ, True)
-    yield 'exec : ' + printable_text(task.desc.exec, 400)
-    where = results.directory(workspace, task)
-    if os.path.isdir(where):
-        yield 'result : ' + where
+def details(workspace, store, task, environ, now):
+    """All about one task, as lines that fit the terminal."""
+    width = writer.columns()
+    first = wrapped('%s: %s' % (task.label, condition(task, now)), width)
+    colour = COLOURS.get(task.outcome or task.state)
+    for line in first:
+        yield writer.coloured(line, colour, environ) if colour else line
+    yield from _field('command', task.desc.exec, width)
+    if task.arg is not None:
+        yield from _field('value', task.arg, width)
+    if task.after:
+        yield from _field('after', ' '.join(model.format_id(int(number))
+                                            for number in task.after.split()), width)
+    if task.cpu is not None:
+        yield from _field('cpu time', units.duration(task.cpu), width)
     for attempt, host, home in store.kept(task):
-        yield ('kept : %s:%s (results that could not be fetched; removed by lwt task rm or retry)'
-               % (host, _kept_path(task, attempt, home)))
-    attempts = store.attempts(task.id)
-    if attempts:
-        rows = [(number, host, end, code, _seconds(wall), _seconds(cpu), received, reason)
-                for number, host, _began, _end, end, code, reason, wall, cpu, received in attempts]
-        yield from tables.table(
-            ('ATTEMPT', 'HOST', 'END', 'CODE', 'WALL', 'CPU', 'BYTES', 'REASON'), rows)
+        yield from _field('kept', '%s:%s (not fetched; lwt task rm or retry removes it)'
+                          % (host, _host_path(task, attempt, home)), width)
+    yield from _outputs(workspace, task, width)
+    yield from _attempts(store, task, width)
     for when, text in store.history(task.id):
-        yield '%s  %s' % (time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when)),
-                          printable_text(text, 400))
+        yield from wrapped(printable(text), width, _date(when) + '  ', ' ' * 21)
 
 
-ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL', 'CPU', 'BYTES')
+def _date(when):
+    return time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when))
 
 
-def accounts_table(title, accounts):
-    """store.Accounts as the lines of a table."""
-    return tables.table((title,) + ACCOUNT, [
-        account[:-3] + (units.duration(account.wall), units.duration(account.cpu),
-                        units.size(account.received))
-        for account in accounts])
+def printable(text, limit=writer.MAX_CELL):
+    """Text that may come from a host as one line."""
+    return printable_text(writer.encoded(text), limit)
 
 
-def summary(counts):
-    """Counts as words: 12 success, 1 failed, 3 running."""
-    return ', '.join('%d %s' % (counts[word], word)
-                     for word in model.OUTCOMES + model.STATES if counts.get(word))
+def wrapped(text, width, first='', others=''):
+    """Text as lines of at most `width` columns; only words that are longer exceed it.
 
-
-def progress_text(counts, done_before, elapsed):
-    """The progress of the queue, as text.
-
-    counts: {state or outcome: number of tasks}.  done_before: how many tasks were done when the run
-    began, `elapsed` seconds ago.
+    first, others: what the first and the other lines begin with.
     """
-    done = sum(counts.get(outcome, 0) for outcome in model.OUTCOMES)
-    by_state = [(counts.get(state, 0), state) for state in model.STATES]
-    failed = done - counts.get('success', 0)
-    return Progress(done, sum(counts.values()), elapsed, (*by_state, (failed, 'failed')),
-                    before=done_before).text()
+    import textwrap                     # slow to import, and few commands need it
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others,
+                         break_long_words=False, break_on_hyphens=False) or [first.rstrip()]
 
 
-class Troubles:
-    """What hinders hosts: told once, and again only when it changes."""
-
-    def __init__(self, say):
-        self._say = say
-        self._known = {}
-        self._over_budget = {}          # name -> the reason, of hosts that passed a budget
-
-    def hear(self, name, reason, is_over_budget=False):
-        """Hear why a host could not be visited, or '' where it could; is_over_budget: as a Verdict
-        has it.
-        """
-        if is_over_budget:
-            self._over_budget[name] = reason
-        elif not reason:
-            self._over_budget.pop(name, None)
-        if reason != self._known.get(name, ''):
-            self._say('%s: %s' % (name, reason or 'it answers again'))
-        self._known[name] = reason
-
-    def exit_code(self):
-        """3 if a host passed a budget and has given no proper answer since, else 0."""
-        return EXIT_UNREACHABLE if self._over_budget else 0
-
-    def lines(self, told=()):
-        """What hinders hosts still, a line for each reason, and for each host that passed a budget.
-
-        told: names of hosts to leave out.
-        """
-        for name, reason in self._over_budget.items():
-            yield '%s: not to be trusted: %s' % (name, reason)
-        by_reason = {}
-        for name, reason in self._known.items():
-            if reason and name not in told and name not in self._over_budget:
-                by_reason.setdefault(reason, []).append(name)
-        for reason, names in sorted(by_reason.items()):
-            yield ('%d host%s still: %s: %s'
-                   % (len(names), 's' * (len(names) > 1), nodeset.fold(names), reason))
+def _field(name, text, width):
+    return wrapped(printable(text), width, name.ljust(INDENT), ' ' * INDENT)
 
 
-class Teller:
-    """Tells how a run goes: by a line of progress, or by a line for each thing that happens.  Use
-    as a context manager.
+def _outputs(workspace, task, width):
+    """Where the results and the output of a task are, and the last lines of its output."""
+    where = results.directory(workspace, task)
+    if os.path.isdir(os.path.join(where, 'result')):
+        yield from _field('results', shown_path(os.path.join(where, 'result')), width)
+    for name in ('stdout', 'stderr'):
+        path = os.path.join(where, 'run.' + name)
+        if os.path.isfile(path):
+            lines = last_lines(path, TAIL_LINES)
+            yield from _field(name, shown_path(path) + ('' if lines else ' (empty)'), width)
+            for line in lines:
+                yield '  | ' + printable(line, width - 5)
+        elif task.state in model.ASKED and task.host:
+            yield from _field(name, '%s:%s/run.%s' % (
+                task.host, _host_path(task, task.attempt, task.home), name), width)
+    if task.state in model.ASKED and task.host:
+        yield from _field('output', 'lwt task log -f %s' % model.format_id(task.id), width)
+
+
+def last_lines(path, most):
+    """The last lines of a file that are not empty, at most so many, as text; [] if it cannot be
+    read.
     """
+    try:
+        with open(path, 'rb') as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            data = file.read(TAIL_BYTES)
+    except OSError:
+        return []
+    lines = [line for line in data.decode('utf-8', 'surrogateescape').splitlines() if line.strip()]
+    return lines[-most:]
 
-    def __init__(self, store, say, progress):
-        self._store = store
-        self._say = say
-        self._progress = progress       # a ProgressLine, or None
 
-    def __enter__(self):
-        self._started = time.monotonic()
-        self._done_before = sum(self._store.counts().get(outcome, 0) for outcome in model.OUTCOMES)
-        return self
-
-    def __exit__(self, *_exc):
-        if self._progress is not None:
-            self._progress.clear()
-
-    def remark(self, text):
-        """Hear of something that people are to know, with a line of progress as well."""
-        if self._progress is not None:
-            self._progress.clear()
-        self._say(text)
-
-    def tell(self, text):
-        """Hear of something that happened."""
-        if self._progress is None:
-            self._say(text)
-        else:
-            elapsed = time.monotonic() - self._started
-            self._progress.show(progress_text(self._store.counts(), self._done_before, elapsed))
+def _attempts(store, task, width):
+    """The finished attempts of a task as a table, each reason below its attempt."""
+    attempts = store.attempts(task.id)
+    rows = [(number, host, end, code, units.duration(wall), units.duration(cpu),
+             units.size(received or 0))
+            for number, host, _began, _end, end, code, _reason, wall, cpu, received in attempts]
+    if not rows:
+        return
+    lines = tables.table(('ATTEMPT', 'HOST', 'END', 'CODE', 'TIME', 'CPU', 'RECEIVED'), rows)
+    yield lines[0]
+    for line, attempt in zip(lines[1:], attempts):
+        yield line
+        if attempt[6]:
+            yield from wrapped(printable(attempt[6]), width, ' ' * INDENT, ' ' * INDENT)

@@ -133,31 +133,34 @@ def better_place(host, avoided, others, refuse):
 
 
 def refusal(host, health, told, used, desc, settings, hour):
-    """Why a host does not take a task of this desc now, or ''.
+    """The first of the refusals, or ''."""
+    return next(iter(refusals(host, health, told, used, desc, settings, hour)), '')
 
-    health: its health.Health, or None.  told: (time, Sample or None, problem) as it was last heard
-    of, or None. used: the slots that tasks take there already.
+
+def refusals(host, health, told, used, desc, settings, hour):
+    """All reasons why a host does not take a task of this desc now; [] if it takes it.
+
+    health: its health.Health, or None.  told: (time, Sample or None, problem) as it last reported,
+    or None.  used: the slots that are in use.
     """
-    never = mismatch(host, desc)
-    if never:
-        return never
+    found = [mismatch(host, desc)]
     if health is not None and not health.takes_tasks:
-        return ('%s: %s'
-                % ('put out by hand' if health.state == 'held' else 'in quarantine', health.reason))
-    if told is None:
-        return NOT_ASKED
-    _when, sample, problem = told
-    if problem or sample is None:
-        return problem or 'it has told nothing of itself yet'
+        state = 'put out by hand' if health.state == 'held' else 'in quarantine'
+        found.append('%s: %s' % (state, health.reason))
+    sample = told[1] if told is not None and not told[2] else None
+    if sample is None:
+        # An idle host that can take no task anyway is not asked for its load.
+        unknown = NOT_ASKED if told is None else told[2] or 'no load report yet'
+        found += [] if any(found) else [unknown]
+        return [reason for reason in found if reason]
     slots, reasons = room(host, sample, settings, hour)
-    if reasons:
-        return '; '.join(reasons)
+    found += reasons
     needed = needed_slots(desc, slots)
-    if needed > slots - used:
-        return ('%d of its %d slots %s taken, the task needs %d'
-                % (used, slots, 'is' if used == 1 else 'are', needed))
+    if slots and needed > slots - used:
+        found.append('%d of its %d slots %s taken, the task needs %d'
+                     % (used, slots, 'is' if used == 1 else 'are', needed))
     for wanted, free, what in ((desc.memory, sample.free_memory, 'memory'),
                                (desc.disk, sample.free_disk, 'disk')):
         if free is not None and wanted > free:
-            return 'free %s: %d KiB, the task needs %d' % (what, free, wanted)
-    return ''
+            found.append('free %s: %s, the task needs %s' % (what, human(free), human(wanted)))
+    return [reason for reason in found if reason]

@@ -13,9 +13,9 @@ from lwt.workspace.config import bounded
 
 
 # What is recorded about a task for an event.
-_REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host was started anew',
-            'absent': 'its directory is gone',
-            'stuck': 'it did not start in time'}
+_REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host rebooted',
+            'absent': 'its directory on the host is gone',
+            'stuck': 'did not start in time'}
 
 
 class HostReport(NamedTuple):
@@ -127,12 +127,12 @@ class StateChanges:
         # The host had no room for the task, or not its input.
         if event in ('unstaged', 'noinput'):
             self._store.missing(task.input, self._host)
-            return self._settle(task, 'refused', detail or 'its input is not there')
+            return self._settle(task, 'refused', detail or 'its input is not on the host')
         if event == 'crowded' and task.state == 'launching':
             return self._settle(task, 'refused', '')
         word, event = event, model.event_of(event, task.state)
         if (word, event) == ('waiting', 'absent'):
-            return self._settle(task, event, 'somebody was at its directory', 'purge')
+            return self._settle(task, event, 'its directory on the host was changed', 'purge')
         if task.state == 'fetching' and event != 'absent':
             return task                 # its end is known already
         if (task.state, event) not in model.TRANSITIONS:
@@ -140,7 +140,7 @@ class StateChanges:
             return task
         if event == 'absent' and self._host_id != task.host_id:
             return self._settle(self._as_running(task), event,
-                                'the home is not the one where it was placed', '')
+                                'the home directory is not the one where it was started', '')
         return self._follow(task, event, detail)
 
     def _follow(self, task, event, detail):
@@ -150,7 +150,7 @@ class StateChanges:
             reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
             return self._settle(task, event, reason, '' if event == 'absent' else 'clean')
         if event == 'absent' and state == 'withdrawing':
-            return self._advance(task, event, 'not there yet; withdrawn from %s' % task.host)
+            return self._advance(task, event, 'not on %s yet; withdrawn' % task.host)
         if state == 'fetching':
             return self._note_end(task, event, detail)
         if state != task.state:

@@ -10,7 +10,7 @@ from __future__ import generator_stop
 
 from lwt.copy import local_work
 from lwt.errors import HostError
-from lwt.remote import call, login, scripts, verdicts
+from lwt.remote import call, events, login, scripts, verdicts
 from lwt.tasks import answers, requests, results, scp_transfers, visit
 from lwt.workspace import files
 
@@ -37,7 +37,7 @@ def carry(context, item):
                 yield from _input(inner, item, scratch)
         yield from local_work.remove(scratch)
     except HostError as error:
-        context.tell(str(error))
+        context.remark(str(error))
         return visit.Report(host.name, problem=error.verdict.reason, kind=error.verdict.kind)
     finally:
         files.discard(scratch)
@@ -61,12 +61,12 @@ def _result(context, item, scratch):
         return
     parcel = yield from books.unpack(inbox, {task.key: (task.desc.d_fetch, task.code)},
                                      item.host.name)
-    told = (['%s: %s: %s; to be fetched again' % (task.label, task.host, parcel.problem)]
+    told = (['%s: %s: %s; fetching again' % (task.label, task.host, parcel.problem)]
             if parcel.problem else [])
     for ended in books.enter([task], parcel, inbox.complaint, context.session.settings.keep, told):
         books.close(ended)
-    for text in told:
-        context.tell(text)
+        context.ended(ended)
+    visit.pass_on(context, told)
     visit.watch_tasks(context, item.host.name)
 
 
@@ -91,7 +91,8 @@ def _input(context, item, scratch):
     settings = context.session.settings
     path = '%s/%s' % (scratch, item.name)       # whoever sees it knows what is on its way
     packed = yield from requests.pack_input(context.workspace, path, item.of)
-    context.tell('%s: %s: its input is on its way' % (item.of.name, item.host.name))
+    events.note('sending the input of %s' % item.of.name, item.host.name)
+    context.tell('%s: sending its input to %s' % (item.of.name, item.host.name))
     inbox = requests.Inbox(scratch, most_kib=0)
     words = requests.control_words(context.session, item.host.home, packed)
     session = context.session.at(item.host)

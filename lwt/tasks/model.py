@@ -92,18 +92,21 @@ HELD_AFTER_WITHDRAWN = 5    # placements in which it did not even start
 
 
 def step(state, event):
-    """The next state, or SETTLE.  Raises UsageError for a wish that cannot be granted,
-    AssertionError for the impossible.
+    """The next state, or SETTLE.
+
+    Raises UsageError if a user's request does not fit the state, AssertionError for an event that
+    the protocol excludes.
     """
     if (state, event) in REFUSED:
-        raise UsageError('it is %s%s' % (_SHOWN.get(state, state), ' already' * (event != 'retry')))
-    assert (state, event) in TRANSITIONS, 'a task that is %s met %s' % (state, event)
+        already = 'only finished tasks can be retried; it is ' if event == 'retry' else 'already '
+        raise UsageError(already + _SHOWN.get(state, state))
+    assert (state, event) in TRANSITIONS, 'event %s in state %s' % (event, state)
     return TRANSITIONS[state, event]
 
 
-_SHOWN = {'fetching': 'at its end', 'killing': 'being killed', 'suspending': 'being suspended',
-          'resuming': 'going on',
-          'withdrawing': 'being withdrawn'}
+_SHOWN = {'fetching': 'ended, fetching its results', 'killing': 'being killed',
+          'suspending': 'being suspended', 'resuming': 'being resumed',
+          'withdrawing': 'being withdrawn from its host'}
 
 
 def event_of(word, state):
@@ -156,11 +159,11 @@ def conclude(end, task, past):
     elif end in task.desc.retry_on and task.failures < task.desc.retries:
         again = task.failures + 1
     elif end == 'withdrawn':
-        return 'held', task.failures, 'it could not be started %d times' % past.withdrawn
+        return 'held', task.failures, 'could not be started %d times' % past.withdrawn
     else:
         return 'done', task.failures, ''
     if len(past.hosts) >= HELD_AFTER_HOSTS:
-        reason = 'it ended badly on %d hosts: %s' % (len(past.hosts), ' '.join(past.hosts))
+        reason = 'failed on %d hosts: %s' % (len(past.hosts), ' '.join(past.hosts))
         return 'held', again, reason
     return 'new', again, ''
 
@@ -190,7 +193,7 @@ class Desc(NamedTuple):
 def _retry_on(text):
     words = tuple(text.replace(',', ' ').split())
     if not words or not set(words) <= set(RETRYABLE):
-        raise ValueError('expected some of: lost failed timeout')
+        raise ValueError('expected one or more of: lost failed timeout')
     return words
 
 
@@ -204,13 +207,13 @@ def priority(text):
 def _d_fetch(text):
     parts = [part for part in text.split('/') if part not in ('', '.')]
     if text.startswith('/') or '..' in parts or re.search(r'[*?\[]', text):
-        raise ValueError('expected a path inside the task, without .. and patterns')
+        raise ValueError('expected a path inside the task directory, without .. and patterns')
     return '/'.join(parts)
 
 
 def _command(text):
     if not text:
-        raise ValueError('it is empty')
+        raise ValueError('empty command')
     return text
 
 
@@ -228,7 +231,7 @@ def parse_desc(text, origin, default_retries, overrides=()):
     values, seen = {'retries': default_retries}, set()
     for where, key, value in _desc_lines(text, origin):
         if key in seen:
-            raise UsageError('%s: %s is there twice' % (where, key))
+            raise UsageError('%s: duplicate key %s' % (where, key))
         seen.add(key)
         values[key] = _read_value(key, value, where)
     values.update((key, _read_value(key, value, where)) for key, value, where in overrides)
@@ -255,7 +258,7 @@ def _desc_lines(text, origin):
         key, colon, value = line.partition(':')
         if not colon or '\0' in line:
             raise UsageError('%s: expected key : value' % where,
-                             'free text goes below a line of three dashes')
+                             'put free text below a line "---"')
         yield where, key.strip(), value.strip()
 
 
@@ -276,7 +279,7 @@ def check_name(name):
     """Raise UsageError unless name is that of a folder in description/."""
     if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}', name, re.ASCII):
         raise UsageError('bad task name %s' % printable(name),
-                         'the name of a folder in description/, not a path')
+                         'expected the name of a folder in description/, not a path')
 
 
 def format_id(number):
@@ -290,7 +293,7 @@ def match_ids(text, numbers):
     """
     if not re.fullmatch(r'\d{1,12}', text, re.ASCII):
         raise UsageError('bad task id %s' % printable(text),
-                         'ids are numbers, as lwt task show lists them')
+                         'lwt task show lists the ids')
     exact = [number for number in numbers if number == int(text)]
     if exact and (len(text) >= 6 or not text.startswith('0')):
         return exact
@@ -345,8 +348,65 @@ class Task(NamedTuple):
         return '%s.%d' % (self.uuid, self.attempt)
 
     @property
+    def title(self):
+        """Its name and, if it has one, its value: sweep 7."""
+        return self.name if self.arg is None else '%s %s' % (self.name, shown_value(self.arg))
+
+    @property
     def label(self):
-        return '%s %s' % (format_id(self.id), self.name)
+        """What messages call it: 000012 sweep 7."""
+        return '%s %s' % (format_id(self.id), self.title)
+
+
+MAX_SHOWN_VALUE = 60        # characters of a value in messages and tables; JSON has all of it
+
+
+def shown_value(value, limit=MAX_SHOWN_VALUE):
+    """A value of --each or --array as one line for messages and tables."""
+    text = value if len(value) <= limit else value[:limit - 1] + '…'
+    return ''.join(char if char.isprintable() else '?' for char in text)
+
+
+# -- how a task ended, in words --------------------------------------------------------------------
+
+
+def end_reason(end, code, reason, timeout):
+    """Why an attempt did not succeed: 'exit code 1', 'timeout after 30 s' or the reason given.
+
+    end: of OUTCOMES, or 'withdrawn'.  code: its exit code or None.  timeout: its limit in seconds.
+    """
+    known = ''
+    if end == 'failed' and code:
+        known = 'exit code %d' % code
+    elif end == 'timeout':
+        known = 'timeout after %s s' % plain_seconds(timeout) if timeout else 'timeout'
+    return '; '.join(filter(None, (known, reason)))
+
+
+def reason_text(task):
+    """The reason of a task's failure, or why it waits; '' if there is none."""
+    if task.outcome or task.state == 'fetching':
+        return end_reason(task.outcome or task.end, task.code, task.reason, task.desc.timeout)
+    if task.state == 'new' and task.end in RETRYABLE:
+        return 'previous attempt: ' + (
+            end_reason(task.end, task.code, task.reason, task.desc.timeout) or task.end)
+    return task.reason
+
+
+def end_text(task, end, code, reason):
+    """How an attempt of a task ended: success on h1, failed on h1 (exit code 1).
+
+    task: as it was during the attempt.  end, code, reason: as in end_reason.
+    """
+    where = ' on ' + task.host if task.host else ''
+    if end == 'timeout':
+        return end_reason(end, code, '', task.desc.timeout) + where + _in_brackets(reason)
+    word = 'not started' if end == 'withdrawn' else end
+    return word + where + _in_brackets(end_reason(end, code, reason, task.desc.timeout))
+
+
+def _in_brackets(text):
+    return ' (%s)' % text if text else ''
 
 
 def command_text(command, arg, input_files):

@@ -49,7 +49,8 @@ class Placement:
             or not self._left.has(group.desc)):
             return False
         if not self._context.workspace.has_input(group.input):
-            self._hold(group, 'its input is gone: task/%s; put it back and resume, or kill it'
+            self._hold(group,
+                       'its input task/%s is gone; restore it and resume the task, or kill it'
                        % group.input)
             return False
         if group.input not in self.copies and not (self._has_tar

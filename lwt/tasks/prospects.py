@@ -63,7 +63,7 @@ class Prospects:
             return Refusal(*found)
         health = self._health_log.look().get(host.name)
         if health is not None and health.state == 'held':
-            return Refusal('held', 'put out by hand: %s' % health.reason)
+            return Refusal('held', 'excluded by hand: %s' % health.reason)
         is_new = host.name not in self._answered and host.name not in self._failed
         if health is not None and is_new and not health.takes_tasks and health.kind in UNREACHABLE:
             return Refusal(health.kind, health.reason)      # it will not be asked for a while
@@ -114,16 +114,16 @@ class Prospects:
 
 
 HINTS = {
-    'mismatch': 'change the category or the hosts of the task, or host.list',
-    'dns': 'correct the names in host.list, or give their addresses in ssh_config',
-    'auth': 'see to it that ssh HOST logs in without asking; then: lwt hosts --back HOST',
-    'hostkey': 'check the host key, and log in once with ssh HOST; then: lwt hosts --back HOST',
+    'mismatch': 'change category or hosts of the task, or host.list',
+    'dns': 'correct the names in host.list, or set HostName in ssh_config',
+    'auth': 'make sure that ssh HOST logs in without a password; then: lwt hosts --back HOST',
+    'hostkey': 'check the host key and log in once with ssh HOST; then: lwt hosts --back HOST',
     'home': 'create that directory, or change HOME in host.list',
-    'held': 'take it back: lwt hosts --back HOST',
+    'held': 'include the host again: lwt hosts --back HOST',
     'slots': 'set slots in host.list',
-    'memory': 'ask for less: lwt task rm ID, and lwt task add with --memory',
-    'disk': 'ask for less: lwt task rm ID, and lwt task add with --disk',
-    'limit': 'change it in lwt.conf or host.list',
+    'memory': 'remove the task (lwt task rm ID) and add it with a smaller --memory',
+    'disk': 'remove the task (lwt task rm ID) and add it with a smaller --disk',
+    'limit': 'change the limit in lwt.conf or host.list',
 }
 
 
@@ -135,11 +135,10 @@ def complaint(desc, hosts, samples, settings):
     named = desc.hosts.replace(',', ' ').split()
     unknown = [name for name in named if name not in {host.name for host in hosts}]
     if unknown:
-        return '%s of its hosts is in host.list: %s' % (
-            'none' if len(unknown) == len(named) else 'not each', ' '.join(unknown))
+        return 'hosts not in host.list: %s' % ' '.join(unknown)
     categories = sorted({host.category for host in hosts})
     if desc.category and desc.category not in categories:
-        return 'no host of its category %s; host.list has: %s' % (
+        return 'no host of category %s; host.list has: %s' % (
             desc.category, ' '.join(categories))
     found = {}
     for host in hosts:

@@ -128,6 +128,11 @@ class TaskQueries(History):
             "SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
             'GROUP BY state, outcome'))
 
+    def started_times(self):
+        """When each task that is on a host was started, in seconds since 1970."""
+        return [row[0] for row in self._rows(
+            'SELECT started FROM task WHERE state IN (%s) AND started IS NOT NULL' % _BUSY)]
+
     def going_count(self):
         """The number of tasks that are neither done, held nor suspended."""
         return self._rows('SELECT count(*) FROM task WHERE state IN (%s)' % _GOING)[0][0]
@@ -142,10 +147,11 @@ class TaskQueries(History):
         return [row[0]
                 for row in self._rows("SELECT id FROM task WHERE state <> 'done' ORDER BY id")]
 
-    def outcomes(self, numbers):
-        """The outcomes of tasks, '' for one that is not done, without those that were removed."""
-        known = dict(self._rows('SELECT id, outcome FROM task'))
-        return [known[number] for number in numbers if number in known]
+    def conditions(self, numbers):
+        """{number: state or, if it is done, outcome} of tasks; removed ones are left out."""
+        known = dict(self._rows(
+            "SELECT id, CASE state WHEN 'done' THEN outcome ELSE state END FROM task"))
+        return {number: known[number] for number in numbers if number in known}
 
     def busy_hosts(self):
         """(name, home, category) of every host that holds a task or a leftover that is due."""

@@ -45,7 +45,7 @@ class DescReader(NamedTuple):
         folder = self.workspace.path('description', name)
         if not os.path.isdir(folder):
             there = ' '.join(_descriptions(self.workspace)) or 'none'
-            raise UsageError('description/%s: no such folder' % name, 'there is: ' + there)
+            raise UsageError('description/%s: no such folder' % name, 'existing: ' + there)
         path = os.path.join(folder, 'desc')
         tarstream.check_input(folder)
         ownership.check_tree(folder)
@@ -113,9 +113,9 @@ def _copy(folder, part):
         tarstream.copy_input(folder, part)
     except shutil.Error as error:       # of all that went wrong the first will do
         name, _to, reason = error.args[0][0]
-        raise LocalError('%s: cannot be copied (%s)' % (name, reason))
+        raise LocalError('%s: cannot copy (%s)' % (name, reason))
     except OSError as error:
-        raise LocalError('%s: cannot be copied (%s)' % (folder, error.strerror or error))
+        raise LocalError('%s: cannot copy (%s)' % (folder, error.strerror or error))
 
 
 def _lock(workspace):
@@ -227,11 +227,12 @@ def values_of_file(path):
     values = [value for value in values if value.strip()]
     for value in values:
         if '\0' in value:
-            raise UsageError('%s: a NUL byte in %s' % (path, printable(value)))
+            raise UsageError('%s: NUL byte in %s' % (path, printable(value)))
         if len(os.fsencode(value)) > MAX_VALUE:
-            raise UsageError('%s: a value of %d bytes: %s…'
+            raise UsageError('%s: value too long (%d bytes): %s…'
                              % (path, len(os.fsencode(value)), printable(value[:20])),
-                             'at most %d; larger ones go into files of the input' % MAX_VALUE)
+                             'at most %d bytes; put larger data into a file of the folder'
+                             % MAX_VALUE)
     if not values:
         raise UsageError('%s: no lines' % path)
     return values
@@ -265,15 +266,15 @@ def _values_of_part(part, text):
     match = _PART.fullmatch(part)
     if not match:
         raise UsageError('--array %s: bad part %s' % (printable(text), printable(part)),
-                         'like 5, 1-100, 1,3,7-9 or 0-99:10')
+                         'expected 5, 1-100, 1,3,7-9 or 0-99:10')
     first, last, step = match.group(1), match.group(2) or match.group(1), int(match.group(3) or 1)
     if int(first) > int(last) or step < 1:
         raise UsageError('--array %s: bad range %s' % (printable(text), printable(part)),
-                         'from the lower number to the higher; a step is 1 or more')
+                         'give the lower number first, and a step of at least 1')
     is_padded = len(first) > 1 and first.startswith('0')
     if not is_padded and len(last) > 1 and last.startswith('0') or len(first) > len(last):
         raise UsageError('--array %s: bad range %s' % (printable(text), printable(part)),
-                         'leading zeros as in 001-100 or 08-10')
+                         'write leading zeros as in 001-100 or 08-10')
     numbers = range(int(first), int(last) + 1, step)
     if len(numbers) > MAX_ARRAY:
         raise UsageError('--array %s: more than a million tasks' % printable(text))
@@ -293,7 +294,7 @@ def find(store, words):
             raise UsageError('no task %s' % word, 'lwt task show lists them')
         if len(matches) > 1:
             raise UsageError('task id %s is ambiguous' % word,
-                             'it may be ' + ' '.join(map(model.format_id, matches[:10]))
+                             'it matches ' + ' '.join(map(model.format_id, matches[:10]))
                              + ' …' * (len(matches) > 10))
         found += matches
     return [store.get(number) for number in dict.fromkeys(found)]
@@ -320,32 +321,31 @@ def _kill(workspace, store, task):
             results.tidy(workspace, store, settled)
         return settled
     return (task if task.state == 'killing'
-            else store.advance(task, 'kill', 'to be killed on %s' % task.host))
+            else store.advance(task, 'kill', 'kill requested'))
 
 
 def _suspend(_workspace, store, task):
     if task.state == 'suspending':
         return task
     if task.state == 'held' and (not task.after or task.reason == 'suspended'):
-        raise UsageError('it is held already')
-    where = ' on ' + task.host if task.host else ''
-    return store.advance(task, 'suspend', 'to be suspended' + where, reason='suspended')
+        raise UsageError('already held')
+    return store.advance(task, 'suspend', 'suspend requested', reason='suspended')
 
 
 def _resume(_workspace, store, task):
     # It waits again, as before.
     if task.state == 'held' and task.after and task.reason == 'suspended':
-        return store.advance(task, 'suspend', 'to go on, when it may',
+        return store.advance(task, 'suspend', 'resume requested',
                              reason=after_text(task.after.split()))
-    return store.advance(task, 'resume', 'to go on' + (' on ' + task.host if task.host else ''),
-                         reason='', after='')
+    return store.advance(task, 'resume', 'resume requested', reason='', after='')
 
 
 def _retry(workspace, store, task):
     model.step(task.state, 'retry')
     with _lock(workspace).shared():
         if not workspace.has_input(task.input):
-            raise UsageError('its input is gone', 'add it again')
+            raise UsageError('task/%s: no such directory' % task.input,
+                             'its input was removed; add the task again')
         results.set_aside(workspace, task)
         return store.retry(task)
 

@@ -199,12 +199,12 @@ def hand_over(store, seen, strange):
 
 
 # kind: how several of it are told; what --fix has done about them in the end.
-WORDS = {'home': ('left of tasks that are over: %s', 'removed'),
+WORDS = {'home': ('directories of finished tasks: %s', 'removed'),
          'input': ('inputs that no task needs: %s', 'removed'),
-         'process': ('processes of tasks that are over: %s', 'ended'),
-         'waiting': ('there, though it waits: %s', 'looked after there'),
-         'unknown': ('of ours, but of no task: %s', 'now a task "found"'),
-         'missing': ('open tasks that are not there: %s', 'lost, and tried again as retries allow')}
+         'process': ('processes of finished tasks: %s', 'ended'),
+         'waiting': ('on this host, although waiting for a host: %s', 'continued on this host'),
+         'unknown': ('directories of unknown tasks: %s', 'added as tasks named "found"'),
+         'missing': ('open tasks without a directory: %s', 'lost, retried as retries allow')}
 
 
 def label(strange):

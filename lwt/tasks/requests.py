@@ -304,10 +304,10 @@ class Inbox:
 
     def _check_size(self):
         if self._most is not None and self._size > self._most:
-            self.problem = 'it sends more than was asked for'
+            self.problem = 'sent more than was requested'
             self.unfit, self._keys = self._keys, ()
         elif self._room.is_short(self._size):
-            self.problem = 'no room here for more than %d MB of results' % (self._size >> 20)
+            self.problem = 'no local disk space for more than %d MB of results' % (self._size >> 20)
             self._is_full_here = True
 
     def judged(self, verdict):

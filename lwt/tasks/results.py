@@ -26,7 +26,7 @@ from lwt.workspace import files
 _EARLIER = re.compile(r'attempt\.([0-9]{1,9})')
 OF_A_TASK = 4               # things that are made for each task, whatever came of it
 STILL_THERE = 'the results are still on %s'
-KEPT = '; its directory stays there until lwt task rm or retry'
+KEPT = '; its directory on %s is kept until lwt task rm or retry'
 
 
 def directory(workspace, task):
@@ -79,7 +79,7 @@ def unpack_part(argument):
     except OSError as error:
         if tarstream.is_ours(error, os.path.dirname(part)):
             raise
-        return ['the results cannot be unpacked (%s)' % error.strerror, {}]
+        return ['cannot unpack the results (%s)' % error.strerror, {}]
 
 
 def _unpack(path, part, wanted):
@@ -89,7 +89,8 @@ def _unpack(path, part, wanted):
     for key, (_d_fetch, code) in wanted.items():
         with open(files.open_new(os.path.join(part, key, 'run.code'), 0o600), 'w') as file:
             file.write('%s\n' % ('' if code is None else code))
-        lines = list(arrived[key].missing) + ['not taken: ' + line for line in arrived[key].refused]
+        lines = list(arrived[key].missing)
+        lines += ['not fetched: ' + line for line in arrived[key].refused]
         size = files.tree_size(os.path.join(part, key))
         came[key] = [arrived[key].is_found, lines[0] if lines else '', len(lines), size]
     files.sync_tree(part)
@@ -119,7 +120,7 @@ class Books:
         if not wanted:
             return Parcel()
         if not inbox.has_stream:
-            return Parcel('the results did not arrive whole')
+            return Parcel('incomplete transfer of the results')
         try:
             argument = [inbox.path, inbox.digest, self._part, wanted]
             work = tarstream.work(inbox.path, local_work.SMALL + 1)
@@ -163,7 +164,8 @@ class Books:
                                            came[task.key].size)
                 if after is not None:
                     settled.append(after)
-                    tell(task, ended_text(task, after, reason) + ('' if is_whole else KEPT), told)
+                    kept = '' if is_whole else KEPT % task.host
+                    tell(task, ended_text(task, after, reason) + kept, told)
         return settled
 
     def _put_into_place(self, fetched, ends):
@@ -203,20 +205,29 @@ def _judge(task, complaint, came):
         filter(None, (task.reason, 'result incomplete: ' + problem + more))), False
 
 
+class StepMessage(str):
+    """A message about a single step of a task, such as its launch; other messages are about
+    problems.
+    """
+
+
 def tell(task, text, told):
-    """Have it said what happened to a task, and log it.  text: with the task's label before it."""
-    events.note(text.partition(': ')[2], task.host, format_id(task.id), task.attempt)
-    told.append(text)
+    """Log a step of a task, and append its message to told, a list.  text: begins with the label
+    of the task.
+    """
+    events.note(text[len(task.label) + len(': '):], task.host, format_id(task.id), task.attempt)
+    told.append(StepMessage(text))
 
 
 def ended_text(task, after, reason):
-    """How the end of an attempt is told.  task, after: as it was, and as it is now."""
-    end = after.end
-    words = '%s (exit code %d)' % (end, after.code) if end == 'failed' and after.code else end
-    more = {'new': ', to be tried again', 'held': ', held: ' + after.reason}.get(after.state, '')
-    return ('%s: %s%s%s%s'
-            % (task.label, words, ' on ' + task.host if task.host else '',
-               ': ' + reason if reason else '', more))
+    """The message about the end of an attempt.
+
+    task, after: before and after the end was recorded.
+    """
+    text = '%s: %s' % (task.label, model.end_text(task, after.end, after.code, reason))
+    if after.state == 'held':
+        return '%s, held: %s' % (text, after.reason)
+    return text + ', will be retried' * (after.state == 'new')
 
 
 def tidy(workspace, store, task):

@@ -238,7 +238,7 @@ class _Server:
         finally:
             self._knocking.pop(name, None)
         if name in self._given_up:
-            self._context.trouble(name, 'unreachable (no answer in %g s, and nothing more to do)'
+            self._context.trouble(name, 'unreachable (no answer in %g s, no task needs it)'
                                   % PATIENCE)
         return report
 
@@ -260,12 +260,13 @@ class _Server:
             yield Sleep(admission.LOOK)
 
     def remark(self):
-        """Flow: where tasks wait though none is under way, say so once of each name: nobody has
-        room for them.
+        """Flow: call tick() every second, and report tasks that wait although no task is on a
+        host, once for each name.
         """
         busy_at, said = self._pool.loop.time(), set()
         while self._serving:
             yield Sleep(1.0)
+            self._context.tick()
             now = self._pool.loop.time()
             if self._store.busy_hosts():
                 busy_at = now
@@ -273,8 +274,11 @@ class _Server:
                 waiting = {group.name: group.first for group in reversed(self._store.waiting())
                            if not self._context.is_carried(group.input)}
                 for name in sorted(set(waiting) - said, key=waiting.get):
-                    text = '{0} {1}: waits, no host takes it now; why: lwt task why {0}'
-                    self._context.remark(text.format(model.format_id(waiting[name]), name))
+                    task = self._store.get(waiting[name])
+                    if task is not None:
+                        self._context.remark(
+                            '%s: waiting, no host takes it now (lwt task why %s)'
+                            % (task.label, model.format_id(task.id)))
                 said.update(waiting)
 
     def serve(self, name):

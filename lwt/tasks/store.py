@@ -97,7 +97,7 @@ class Store(TaskQueries):
             else:
                 changes.update(_NOWHERE, attempt=task.attempt + 1, avoid=' '.join(past.hosts))
             changed = self._change(task, event, state,
-                                   _settled_text(task, end, reason, state, held), **changes)
+                                   _settled_text(task, end, code, reason, state, held), **changes)
             if changed is not None and task.host:
                 self._db.execute(
                     'INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', (
@@ -126,7 +126,7 @@ class Store(TaskQueries):
                                   reason if is_suspended else after_text(left.split()), number))
             else:
                 self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
-                                 ('after %s, which was no success (%s)'
+                                 ('after %s, which did not succeed (%s)'
                                   % (model.format_id(task.id), outcome), number))
 
     def _release(self, word, due):
@@ -143,7 +143,7 @@ class Store(TaskQueries):
         changes = dict(_NOWHERE, reason=reason, attempt=task.attempt + was_sent)
         with self.together():
             changed = self._change(task, 'unplaced', 'new',
-                                   'not taken by %s: %s' % (task.host, reason), **changes)
+                                   'not started on %s: %s' % (task.host, reason), **changes)
             if changed is not None and was_sent:
                 self._leave(task, 'clean', 0)
             return changed
@@ -154,7 +154,7 @@ class Store(TaskQueries):
         Returns it, or None if another process changed it meanwhile.
         """
         with self.together():
-            queued = self.advance(task, 'retry', 'to be tried again', attempt=task.attempt + 1,
+            queued = self.advance(task, 'retry', 'retry requested', attempt=task.attempt + 1,
                                   failures=0, outcome='', end='',
                                   code=None, reason='', ended=None, avoid='', wall=None, cpu=None,
                                   **_NOWHERE)
@@ -317,10 +317,9 @@ class Store(TaskQueries):
 _NOWHERE = dict(dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), ''), started=None)
 
 
-def _settled_text(task, end, reason, state, held):
-    text = ('%s%s%s'
-            % (end, ' on ' + task.host if task.host else '', ': ' + reason if reason else ''))
-    return text + {'new': '; to be tried again', 'held': '; held: ' + held}.get(state, '')
+def _settled_text(task, end, code, reason, state, held):
+    text = model.end_text(task, end, code, reason)
+    return text + {'new': ', will be retried', 'held': ', held: ' + held}.get(state, '')
 
 
 def after_text(words):

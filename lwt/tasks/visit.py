@@ -53,11 +53,12 @@ MOST_ROUNDS = 4
 class Context(NamedTuple):
     """What a visit needs.
 
-    health_log: gets what is learned about the host.  clock(): seconds since 1970.
-    tell(text): a step to report.  remark(text): a message to show even without -v.
-    wake(): called when other hosts have something new to do.
-    carry(item): transfer a requests.LargeTransfer.  is_carried(name): is that in progress?
-    trouble(host, reason, is_over_budget): why a visit failed; reason is '' when the host answers.
+    health_log: gets what is learned about the host.  clock(): seconds since 1970. tell(text): a
+    step to report.  remark(text): a message to show even without -v. wake(): called when other
+    hosts have something new to do. carry(item): transfer a requests.LargeTransfer.
+    is_carried(name): is that in progress? trouble(host, reason, is_over_budget): why a visit
+    failed; reason is '' when the host answers. ended(task): a Task after one of its attempts has
+    ended.  tick(): called every second while a run waits.
     """
 
     workspace: Workspace
@@ -71,6 +72,8 @@ class Context(NamedTuple):
     is_carried: Callable = lambda name: False
     trouble: Callable = lambda host, reason, is_over_budget=False: None
     remark: Callable = lambda text: None
+    ended: Callable = lambda task: None
+    tick: Callable = lambda: None
 
 
 class Target(NamedTuple):
@@ -374,19 +377,19 @@ class _Visitor:
         self._sampled[host] = self._context.clock()
         self._context.health_log.note(host.name, load)
         if load.nonsense:
-            told.append('%s: nonsense in what it tells of its load: %s'
+            told.append('%s: invalid load report: %s'
                         % (host.name, ', '.join(load.nonsense)))
 
     def _take_removal(self, host, left, answer, told):
         if answer == 'cleaned':
             self._store.cleaned(left, self._settings.keep)
         elif answer:
-            told.append('%s: cannot remove what is left: %s' % (host.name, answer))
+            told.append('%s: cannot remove the directory of a finished task: %s'
+                        % (host.name, answer))
 
     def _say(self, told):
         self.changes += len(told)
-        for text in told:
-            self._context.tell(text)
+        pass_on(self._context, told)
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -400,7 +403,7 @@ class _Visitor:
         """Put the results that came into their places, and note that they are here."""
         fetched = [task for task in fetched if task.state == 'fetching']
         if parcel.problem:
-            told.append('%s: %s; to be fetched again' % (host.name, parcel.problem))
+            told.append('%s: %s; fetching again' % (host.name, parcel.problem))
         elif fetched:
             self._ended += self._books.enter(fetched, parcel, inbox.complaint, self._settings.keep,
                                              told)
@@ -415,6 +418,8 @@ class _Visitor:
         with self._store.together():
             for task in ended:
                 self._books.close(task)
+        for task in ended:
+            self._context.ended(task)
 
     # -- placing -----------------------------------------------------------------------------------
 
@@ -458,8 +463,18 @@ class _Visitor:
         return SlotsLeft(has, load, there, self._context.clock(), more)
 
 
+def pass_on(context, told):
+    """Pass messages on: those about steps to context.tell, those about problems to context.remark.
+    """
+    for text in told:
+        if isinstance(text, results.StepMessage):
+            context.tell(text)
+        else:
+            context.remark(text)
+
+
 def watch_tasks(context, name):
     """After tasks have ended on a host: say so if that puts it into quarantine."""
     reason = context.health_log.watch_tasks(name)
     if reason:
-        context.tell('%s: in quarantine: %s' % (name, reason))
+        context.remark('%s: in quarantine: %s' % (name, reason))

@@ -1,0 +1,195 @@
+"""lwt task update, run and wait: passes over the hosts until nothing is left to do."""
+
+from __future__ import generator_stop
+
+import os
+import time
+
+from lwt.commands import cron_log
+from lwt.commands.task_monitor import Monitor, failure_lines
+from lwt.commands.task_view import count, summary
+from lwt.errors import (
+    BusyError, EXIT_FAILED, EXIT_UNREACHABLE, Interrupted, UsageError)
+from lwt.hosts.capacity import accepts
+from lwt.hosts.health import NEEDS_A_PERSON
+from lwt.output import writer
+from lwt.output.progress import ProgressLine
+from lwt.remote import events
+from lwt.tasks import model, prospects, queue, scheduler
+from lwt.tasks.prospects import Prospects
+from lwt.workspace import nodeset
+
+MOST_SHOWN = 10         # tasks, or inputs of tasks, in a list of messages
+
+# What is printed of a task that waits for its user, or for its host to do what the user asked for.
+_WAITING = {'killing': 'kill pending on {host}', 'suspending': 'suspend pending on {host}',
+            'resuming': 'resume pending on {host}', 'held': 'held: {reason}',
+            'suspended': 'suspended on {host}; to continue it: lwt task resume {id}'}
+
+
+def update(command, words):
+    """One pass."""
+    _expect_no_words('update', words)
+    _clear_up(command)
+    listed, session = command.listed()
+    events.note('pass begins')
+    with _monitor(command) as monitor, command.running() as run_:
+        reports = scheduler.one_pass(run_, command.context(session, monitor), listed)
+    events.note('pass ends: %d hosts, %d changes'
+                % (len(reports), sum(report.changes for report in reports)))
+    for text in cron_log.overdue(command.workspace,
+                                 [report.name for report in reports if report.busy],
+                                 command.settings.overdue):
+        writer.say(text)
+    if reports and all(report.busy for report in reports):
+        if command.parsed.cron:
+            return 0
+        raise BusyError('another pass is visiting all hosts', 'try again later')
+    _say_unplaceable(command, listed)
+    if command.parsed.cron:
+        for report in reports:          # cron mails these lines to the user
+            if report.kind in NEEDS_A_PERSON:
+                writer.say('%s: %s' % (report.name, report.problem))
+        return 0
+    return EXIT_UNREACHABLE if any(report.problem for report in reports) else 0
+
+
+def run(command, words):
+    """Passes until all tasks are done."""
+    _expect_no_words('run', words)
+    _clear_up(command)
+    numbers = set(command.store.open_numbers())
+    finished, code = _work(command, None)
+    conditions = command.store.conditions(numbers | finished)
+    _say_failures(command, conditions)
+    command.say(summary(count(conditions.values())) or 'no open tasks')
+    return _exit_code(conditions, code)
+
+
+def wait(command, words):
+    """Passes until these tasks, or all, are done or held."""
+    numbers = {task.id for task in queue.find(command.store, words)}
+    if not words:
+        numbers = set(command.store.open_numbers())
+    finished, code = _work(command, numbers if words else None)
+    conditions = command.store.conditions(numbers | finished)
+    if finished:
+        _say_failures(command, {number: conditions[number]
+                                for number in finished if number in conditions})
+    return _exit_code(conditions, code)
+
+
+def _clear_up(command):
+    """Before passes: forget old tasks, and remove what a killed lwt left behind."""
+    command.store.forget(command.settings.keep)
+    for problem in queue.sweep(command.workspace, command.store):
+        command.say('%s (see lwt doctor)' % problem)
+
+
+def _monitor(command, numbers=None):
+    """The Monitor of a run: with a progress line on a terminal, or if the user wants one."""
+    is_silent = command.env.quiet or command.parsed.cron
+    is_wanted = not is_silent and (os.isatty(2) or command.parsed.progress)
+    progress = ProgressLine(True) if is_wanted else None
+    return Monitor(command.workspace, command.store, command.say, progress, numbers)
+
+
+def _work(command, numbers):
+    """Passes until nothing is left to do, for all tasks or for those with these numbers.
+
+    Returns the numbers of the tasks that this run finished, and an exit code: 3 if a host cannot be
+    trusted, 1 if no host can ever take a waiting task, else 0.
+    """
+    listed, session = command.listed()
+    try:
+        with _monitor(command, numbers) as monitor, command.running() as run_:
+            context = command.context(session, monitor)
+            hopes = Prospects(command.store, context.health_log, command.settings, listed,
+                              time.time)
+            scheduler.until_done(run_, context, listed, numbers, hopes)
+    except Interrupted:
+        command.say('interrupted; started tasks keep running, and the next lwt task run or update '
+                    'continues')
+        raise
+    stuck, told = _say_stuck(command, hopes, numbers)
+    for line in monitor.troubles.lines(told):
+        command.say(line)
+    _say_waiting(command, numbers)
+    return monitor.finished, monitor.troubles.exit_code() or (EXIT_FAILED if stuck else 0)
+
+
+def _exit_code(conditions, code):
+    """The exit code of a run.
+
+    conditions: {number: state or outcome} of its tasks.  code: what _work returned.
+    """
+    found = set(conditions.values())
+    if found & {'lost', 'timeout'}:
+        return EXIT_UNREACHABLE
+    return code or (EXIT_FAILED if found - {'success'} else 0)
+
+
+def _say_failures(command, conditions):
+    for line in failure_lines(command.workspace, command.store, conditions):
+        command.say(line)
+
+
+def _by_input(found):
+    """(label, Task) for each input of Tasks, the first ones; the label says how many there are."""
+    groups = {}
+    for task in found:
+        groups.setdefault(task.input, []).append(task)
+    for group in list(groups.values())[:MOST_SHOWN]:
+        yield group[0].label + (' and %d more' % (len(group) - 1) if group[1:] else ''), group[0]
+
+
+def _mismatch(label, desc):
+    return '%s: no available host matches (category %s, hosts %s)' % (
+        label, desc.category or 'any', desc.hosts or 'any')
+
+
+def _say_unplaceable(command, listed):
+    """Name the tasks that no available host may run, and those that wait for a user."""
+    for label, task in _by_input(scheduler.unplaceable(command.store, listed)):
+        writer.say(_mismatch(label, task.desc))
+    _say_waiting(command)
+
+
+def _say_stuck(command, hopes, numbers=None):
+    """Name the tasks, of all or of these, that no host can ever run, with a hint.
+
+    Returns how many there are, and the names of the hosts that the messages explain.
+    """
+    stuck, hints, told = hopes.stuck_tasks(numbers), {}, set()
+    for label, task in _by_input(stuck):
+        refusals = hopes.refusals(task.desc) or []
+        if not all(refusal.kind == 'mismatch' for refusal, _names in refusals):
+            writer.say('%s: no host can take it: %s' % (label, prospects.reason_text(refusals)))
+            told.update(name for _refusal, names in refusals for name in names)
+            hints.update(dict.fromkeys(prospects.hints(refusals)))
+            continue
+        writer.say(_mismatch(label, task.desc))
+        others = [host.name for host in command.workspace.candidates() if accepts(host, task.desc)]
+        hints['did not pass the last probe: %s; test again with lwt probe' % nodeset.fold(others)
+              if others else prospects.HINTS['mismatch']] = None
+    for hint in hints:
+        writer.say('hint: ' + hint)
+    return len(stuck), told
+
+
+def _say_waiting(command, numbers=None):
+    """Name the tasks, of all or of these, that wait for a user or for what a user asked for."""
+    waiting = [task for task in command.store.chosen(tuple(_WAITING))
+               if numbers is None or task.id in numbers]
+    for task in waiting[:MOST_SHOWN]:
+        text = _WAITING[task.state].format(host=task.host, reason=task.reason,
+                                           id=model.format_id(task.id))
+        command.say('%s: %s' % (task.label, text))
+    if waiting[MOST_SHOWN:]:
+        command.say('%d more tasks wait (lwt task show --state %s)'
+                    % (len(waiting[MOST_SHOWN:]), ','.join(_WAITING)))
+
+
+def _expect_no_words(verb, words):
+    if words:
+        raise UsageError('lwt task %s: unexpected word %s' % (verb, words[0]))

@@ -1,0 +1,129 @@
+"""lwt task why: why a task has not started."""
+
+from __future__ import generator_stop
+
+import os
+import time
+
+from lwt.commands.task_view import condition
+from lwt.errors import UsageError, printable_text
+from lwt.hosts import capacity, health_log
+from lwt.output import tables, writer
+from lwt.tasks import model, queue
+from lwt.workspace import nodeset
+
+
+def why(command, words):
+    """Say what a task waits for; if it waits for a host, why each host does not take it."""
+    if len(words) != 1:
+        raise UsageError('lwt task why: expected one task id')
+    task, now = queue.find(command.store, words)[0], time.time()
+    for line in _lines(command.store, task, now):
+        writer.put_line('%s: %s' % (task.label, _printable(line)))
+    if task.state == 'new':
+        rows = host_rows(command.workspace, command.store, command.settings, task, now)
+        for line in tables.table(('HOSTS', 'REASON'), folded(rows)):
+            writer.put_line(line)
+    return 0
+
+
+def _printable(text):
+    return printable_text(writer.encoded(text), writer.MAX_CELL)
+
+
+def _lines(store, task, now):
+    """What a task waits for, one line for each reason."""
+    number = model.format_id(task.id)
+    if task.state == 'done':
+        yield 'not waiting: ' + _finished(task)
+    elif task.state == 'new':
+        reason = model.reason_text(task)
+        yield 'waiting for a host' + (' (%s)' % reason if reason else '')
+    elif task.state == 'held':
+        if not task.after or task.reason == 'suspended':
+            yield 'held: %s; to release it: lwt task resume %s' % (task.reason, number)
+        for word in task.after.split():
+            yield 'waiting for ' + _predecessor(store, int(word), now)
+    elif task.state == 'suspended':
+        yield 'suspended on %s; to continue it: lwt task resume %s' % (task.host, number)
+    else:
+        yield 'not waiting: ' + condition(task, now)
+
+
+def _finished(task):
+    """finished on h1 (failed, exit code 1)"""
+    reason = model.reason_text(task)
+    word = '' if task.outcome == 'timeout' else task.outcome        # the reason says that, too
+    return 'finished%s (%s)' % (' on ' + task.host if task.host else '',
+                                ', '.join(filter(None, (word, reason))))
+
+
+def _predecessor(store, number, now):
+    """A task that another one waits for: 000034 (running on h2, 40 s)."""
+    shown, task = model.format_id(number), store.get(number)
+    if task is None:
+        return shown + ' (removed from the queue)'
+    if task.state != 'done':
+        return '%s (%s)' % (shown, condition(task, now))
+    ended = task.outcome + (' on ' + task.host if task.host else '')
+    return '%s (%s), which must succeed first; to retry it: lwt task retry %s' % (
+        shown, ', '.join(filter(None, (ended, model.reason_text(task)))), shown)
+
+
+def folded(rows):
+    """Rows (host, reason) with one row for each reason and a node set of its hosts."""
+    names = {}
+    for name, reason in rows:
+        names.setdefault(reason, []).append(name)
+    return [(nodeset.fold(found), reason) for reason, found in names.items()]
+
+
+def host_rows(workspace, store, settings, task, now):
+    """[(host, why it does not take a new task now)] of all candidates and available hosts."""
+    health, samples = store.health(), store.samples()
+    hour = time.localtime(now).tm_hour
+    available = {host.name: host for host in workspace.available()}
+    candidates = workspace.candidates()
+    twins = _other_names(store, set(available) | {host.name for host in candidates})
+
+    def refuse(host, used=0):
+        return capacity.refusals(host, health.get(host.name), samples.get(host.name), used,
+                                 task.desc, settings, hour)
+
+    rows = [(host.name, _reason(workspace, store, task, host, available, twins, refuse))
+            for host in available.values()]
+    return rows + [(host.name, 'not in host.list.available: it did not pass the last probe')
+                   for host in candidates if host.name not in available]
+
+
+def _reason(workspace, store, task, host, available, twins, refuse):
+    """Why an available host does not take a new task now.
+
+    available: {name: Host}.  twins: {name: the other names of its machine}.  refuse(host, used):
+    the reasons of a host on which so many slots are used.
+    """
+    others = twins.get(host.name, [])
+    used = sum(capacity.needed_slots(other.desc, other.desc.slots)
+               for name in [host.name] + others
+               for other in store.on_host(name) if other.state != 'fetching')
+    reasons = refuse(host, used)
+    if reasons:
+        if others:
+            reasons = reasons + ['%s are one machine, whose slots are counted once'
+                                 % nodeset.fold(sorted(others + [host.name]))]
+        return '; '.join(reasons)
+    better = capacity.better_place(host, task.avoid.split(), available.values(),
+                                   lambda other: next(iter(refuse(other)), ''))
+    if better:
+        return 'the task failed on it before, and %s may take it' % better
+    if os.path.exists(workspace.path('.lwt', 'tmp', 'carry.' + host.name, task.input)):
+        return 'its input is being sent to the host'
+    return 'has room; takes the task on the next pass'
+
+
+def _other_names(store, listed):
+    """{name: the other names of its machine} of listed hosts that have any."""
+    machines = {name: machine for name, machine in health_log.machines(store).items()
+                if name in listed}
+    return {name: [other for other in names if other != name]
+            for names in health_log.twins(machines) for name in names}
