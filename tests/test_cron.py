@@ -216,7 +216,7 @@ class Installed(ProgramTestCase):
         self.lwt('task', 'add', 'elsewhere')
         code, out, err = self.tick()
         self.assertEqual((code, out), (0, ''))
-        self.assertIn('000001 elsewhere: no available host may take it', err)
+        self.assertIn('000001 elsewhere: no available host matches', err)
 
     def test_wrong_words_and_a_crontab_that_cannot_be_used(self):
         self.assert_refused(self.lwt('cron'), 2, 'expected one word', 'install remove show')
