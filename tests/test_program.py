@@ -98,10 +98,10 @@ class WrongUse(ProgramTestCase):
         self.assert_refused(self.lwt('task', 'show', '../x'), 2, 'bad task id')
         self.assert_refused(self.lwt('task', 'kill', '99'), 2, 'no task 99')
         self.assert_refused(self.lwt('task', 'kill', '0'), 2, 'ambiguous', '000001 000002')
-        self.assert_refused(self.lwt('task', 'kill'), 2, 'expected ids')
+        self.assert_refused(self.lwt('task', 'kill'), 2, 'missing task id')
         self.assert_refused(self.lwt('task', 'frob'), 2, 'unknown subcommand frob')
         self.assert_refused(self.lwt('task', 'add', 'sample', '--each', 'x', '--array', '1-2'), 2,
-                            'one or the other')
+                            '--each and --array exclude each other')
         self.assertIn('2 new', self.lwt('task', 'show').err)
 
     def test_no_selection_is_an_error_and_an_unknown_category_too(self):

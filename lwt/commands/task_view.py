@@ -128,7 +128,7 @@ def _host_path(task, attempt, home):
 def details(workspace, store, task, environ, now):
     """All about one task, as lines that fit the terminal."""
     width = writer.columns()
-    first = wrapped('%s: %s' % (task.label, condition(task, now)), width)
+    first = wrapped(printable('%s: %s' % (task.label, condition(task, now))), width)
     colour = COLOURS.get(task.outcome or task.state)
     for line in first:
         yield writer.coloured(line, colour, environ) if colour else line

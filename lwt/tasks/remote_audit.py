@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from lwt.hosts import sample
 from lwt.remote import budgets, call, verdicts
-from lwt.tasks.model import KEY
+from lwt.tasks.model import KEY, format_id
 from lwt.tasks.queries import Leftover
 from lwt.workspace.config import bounded
 from lwt.workspace.hostlist import Host
@@ -208,5 +208,7 @@ WORDS = {'home': ('directories of finished tasks: %s', 'removed'),
 
 
 def label(strange):
-    """How a Strange is called: by its task, else by its name."""
-    return strange.task.label if strange.task is not None else strange.name
+    """How lists call a Strange: the id and name of its task, else its own name."""
+    if strange.task is None:
+        return strange.name
+    return '%s %s' % (format_id(strange.task.id), strange.task.name)
