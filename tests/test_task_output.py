@@ -179,8 +179,14 @@ class Printed(ProgramTestCase):
             self.lwt('task', 'add', 'good')
             done = self.lwt(*words, 'task', 'run')
             self.assertEqual('launching on localhost' in done.err, expected, done)
+
+    def test_q_leaves_the_kinds_of_failures(self):
         self.lwt('task', 'add', 'good')
         self.assertEqual(self.lwt('-q', 'task', 'run').err, '')
+        self.lwt('task', 'add', 'good')
+        self.lwt('task', 'add', 'sweep', '--array', '3-3')
+        self.assertEqual(self.lwt('-q', 'task', 'run').err,
+                         'lwt: 1 task failed: exit code 1: bad value (lwt task show 000003)\n')
 
     def test_an_attempt_that_is_followed_by_another_is_told(self):
         self.describe('flaky', 'exec : [ $LWT_ATTEMPT = 2 ]\nretries : 1\nretry_on : failed\n')

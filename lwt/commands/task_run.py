@@ -130,8 +130,9 @@ def _exit_code(conditions, code):
 
 
 def _say_failures(command, conditions):
+    """Print the kinds of failures, with -q too.  conditions: as in failure_lines."""
     for line in failure_lines(command.workspace, command.store, conditions):
-        command.say(line)
+        writer.say(line)
 
 
 def _by_input(found):
