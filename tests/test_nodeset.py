@@ -265,7 +265,8 @@ class Lists(unittest.TestCase):
                 self.assertEqual(self.expand(text), names.split())
 
     def test_a_file_cannot_name_another(self):
-        self.assertRaisesRegex(UsageError, "'F': neither lists nor files", self.expand, '^N')
+        self.assertRaisesRegex(UsageError, "'F': categories and files are not available",
+                               self.expand, '^N')
 
     def test_without_lists_and_files_to_ask_for_both_are_refused(self):
         for text in ('@rack1', 'a*', 'a,^F'):

@@ -46,7 +46,7 @@ class Output(ProgramTestCase):
             for words, stdin in self.commands(self.path('shared', target)):
                 with self.subTest(words=words):
                     done = self.lwt(*words, stdin=stdin)
-                    self.assert_refused(done, 2, 'is a symbolic link of %d' % STRANGER)
+                    self.assert_refused(done, 2, 'is a symbolic link that belongs to %d' % STRANGER)
                     self.assertEqual(os.listdir(self.path('victim')), [])
 
     @unittest.skipIf(os.geteuid(), 'makes files of another user, which only root can')

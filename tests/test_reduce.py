@@ -56,14 +56,14 @@ class OnThisMachine(ProgramTestCase):
     def test_wrong_use_is_refused_and_nothing_done(self):
         for words, said in (
                 (('-w', 'localhost', '-c', '0'), '-c 0'),
-                (('-w', 'localhost', '-m', 'x'), 'exclude each other'),
+                (('-w', 'localhost', '-m', 'x'), 'cannot be used with'),
                 (('-w', 'localhost', '--delimiter', 'ab'), 'one character'),
                 (('-w', 'localhost', '-S', 'much'), 'expected a size'),
                 (('-w', 'localhost', '-o', 'no/out'), 'no such directory'),
                 (('-w', 'localhost', '-i', 'none'), 'none: No such file'),
                 (('-w', 'localhost', '-i', '.'), 'a directory'),
                 (('-w', 'localhost', 'word'), 'unexpected word word'),
-                (('-m', ' '), 'no hosts named'), (('-m', 'h1 -oProxyCommand=x'), 'bad host name')):
+                (('-m', ' '), 'no hosts in it'), (('-m', 'h1 -oProxyCommand=x'), 'bad host name')):
             with self.subTest(words=words):
                 self.assert_refused(self.lwt('reduce', *words), 2, said)
 

@@ -98,7 +98,7 @@ class Pdsh(ProgramTestCase):
         """FR-31: an exclusion alone, a bad pattern and a "-" in -x are refused."""
         for words, said in (
                 ('-w -h2', 'only hosts to exclude'), ('-w h1,/[/', 'bad pattern'),
-                ('-w h1,-', 'nothing stands after -'), ('-w h1 -x -h1', 'leave it out'),
+                ('-w h1,-', 'missing host after -'), ('-w h1 -x -h1', 'not needed in -x'),
                 ('-w h1,-h1', 'no hosts selected'), ('-w h1,/2/', 'no hosts selected')):
             with self.subTest(words=words):
                 done = self.lwt('exec', *words.split(), '--', 'true')

@@ -22,17 +22,17 @@ from lwt.remote import rendezvous, scripts
 from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
 
-BR_HOSTS = '/etc/br.hosts'      # where bashreduce looks for hosts
-PROGRESS_STEP = 0.5             # seconds between two looks at how far it has come
+BR_HOSTS = '/etc/br.hosts'      # the host list of bashreduce
+PROGRESS_STEP = 0.5             # seconds between two updates of the progress line
 READ_SIZE = 1 << 18
-# What tells one language's order from another's.
+# Its output shows the order in which a locale sorts lines.
 PROBE = "printf 'b\\nA\\na\\nB\\n' | sort | tr -d '\\n'"
 
 EXAMPLES = '''examples:
   lwt reduce -w h1,h2 -i big.txt -o sorted.txt            sort by the first column
   lwt reduce -m "h1 h1 h2" -r "cut -d' ' -f1 | uniq -c" < words
-                                                          count words; h1 does twice as much as h2
-  lwt reduce -a --map "tr ' ' '\\n'" -r "uniq -c" -i text  map on the hosts first
+                                                          count words; h1 gets two partitions
+  lwt reduce -a --map "tr ' ' '\\n'" -r "uniq -c" -i text  split lines on the hosts first
   lwt reduce -a --input-on-hosts '/var/log/a/*.log' -c 7 -o by-path'''
 
 
@@ -72,16 +72,16 @@ def _parser(name):
                     conflict_handler='resolve').add_selection()
     for flags, metavar, text in (
             (('-m',), '"HOST…"',
-             'hosts, separated by blanks; one named twice gets twice as much (default: %s)'
+             'hosts, separated by blanks; a host gets one partition for each mention (default: %s)'
              % BR_HOSTS),
             (('-c', '--column'), 'COL', 'key column (default 1)'),
             (('-r', '--reduce'), 'CMD',
              'command that reads the sorted lines on each host (default: none)'),
-            (('-i', '--input'), 'IN', 'a file (default: standard input)'),
-            (('-o', '--output'), 'OUT', 'a file (default: standard output)'),
+            (('-i', '--input'), 'IN', 'input file (default: standard input)'),
+            (('-o', '--output'), 'OUT', 'output file (default: standard output)'),
             (('-S', '--memory'), 'MEM', 'memory for each sort, as in sort -S'),
             (('-t', '--tmp'), 'DIR',
-             'directory for temporary files on hosts and here (default: $TMPDIR or /tmp)'),
+             'directory for temporary files on all machines (default: $TMPDIR or /tmp)'),
             (('--map',), 'CMD',
              'command that reads its share of the input on each host before lines are partitioned'),
             (('--input-on-hosts',), 'GLOB', 'read these files on the hosts instead of IN'),
@@ -107,11 +107,11 @@ def _order(parsed, environ):
         {'\\t': '\t', '\\0': '\0'}.get(parsed.delimiter, parsed.delimiter or ''))
     if parsed.delimiter is not None and (len(delimiter) != 1 or delimiter in b'\n\0'):
         raise UsageError('--delimiter %r: expected one character' % parsed.delimiter,
-                         '\\t is a tab')
+                         'write \\t for a tab')
     if parsed.memory is not None and not re.fullmatch(r'\d+[%bKMGT]?', parsed.memory):
         raise UsageError('-S %s: expected a size, as 256M or 20%%' % parsed.memory)
     if parsed.input and parsed.input_on_hosts:
-        raise UsageError('-i and --input-on-hosts exclude each other')
+        raise UsageError('-i and --input-on-hosts cannot be used together')
     return partition.SortOrder(column, delimiter, parsed.numeric, parsed.reverse,
                                partition.collation(environ))
 
@@ -121,7 +121,7 @@ def _hosts(parsed, env, workspace, br_hosts, settings=None):
     would take.
     """
     if parsed.named is not None and (parsed.hosts or parsed.categories or parsed.everything):
-        raise UsageError('-m and -w, -g, -a exclude each other')
+        raise UsageError('-m cannot be used with -w, -g or -a')
     if (parsed.named is None
         and (parsed.hosts or parsed.categories or parsed.everything
              or not os.path.exists(br_hosts))):
@@ -137,7 +137,7 @@ def _hosts(parsed, env, workspace, br_hosts, settings=None):
         selection = hostlist.Selection((word,), exclude=tuple(parsed.exclude))
         chosen += hostlist.select(selection, candidates, lambda: candidates, refuse)
     if not chosen:
-        raise UsageError('%s: no hosts named' % where)
+        raise UsageError('%s: no hosts in it' % where)
     return chosen
 
 
@@ -190,8 +190,8 @@ def _sort_text(order, memory, rounds):
     text = _exports(order.variables)
     if not order.has_plain_rules:
         text += (
-            '[ "$(%s)" = %s ] || { echo "lines sort by other rules here than by those of %s" >&2; '
-            'exit 3; }\n'
+            '[ "$(%s)" = %s ] || { '
+            'echo "this host sorts lines in another order than locale %s" >&2; exit 3; }\n'
             % (PROBE, rounds.order_here(order.variables), order.collate))
     words = [os.fsdecode(scripts.shell_quote(word)) for word in order.sort_words(memory)]
     return text + 'exec sort -T "$LWT_SCRATCH" ' + ' '.join(words)

@@ -49,7 +49,7 @@ _APPLY = {',': set.update, '!': set.difference_update, '&': set.intersection_upd
 
 def refuse(name):
     """The members and the read of an expression that must do without: raises UsageError."""
-    raise UsageError('%s: neither lists nor files can be named here' % printable(name))
+    raise UsageError('%s: categories and files are not available' % printable(name))
 
 
 def expand(text, members=refuse, read=refuse):
@@ -96,7 +96,7 @@ def selected(expressions, members=refuse, read=refuse, base=()):
     if terms.is_empty and not base:
         if terms.excluded and not terms.filters:
             raise UsageError('%s: only hosts to exclude' % printable(','.join(expressions)),
-                             'name the others as well: h[1-9],-h2')
+                             'name the hosts to exclude from as well: h[1-9],-h2')
         chosen = set(members('*')) if terms.filters else chosen
     return {name for name in chosen - terms.excluded
             if all(matches(name) == wanted for matches, wanted in terms.filters)}
@@ -107,8 +107,8 @@ def excluded(names, expressions, members=refuse, read=refuse):
     their patterns match."""
     terms = _Terms(expressions, members, read)
     if terms.excluded or not all(wanted for _matches, wanted in terms.filters):
-        raise UsageError('-x %s: "-" before a host that -x excludes anyway'
-                         % printable(','.join(expressions)), 'leave it out')
+        raise UsageError('-x %s: "-" is not needed in -x'
+                         % printable(','.join(expressions)), 'remove the "-"')
     patterns = [matches for matches, _wanted in terms.filters]
     return terms.included | {name for name in names if any(matches(name) for matches in patterns)}
 
@@ -143,7 +143,7 @@ class _Terms:
                                  'start')
             self.excluded |= _evaluate(operand, members, read)
         else:
-            raise UsageError('%s: nothing stands after %s' % (printable(line), item.group()))
+            raise UsageError('%s: missing host after %s' % (printable(line), item.group()))
         return ''
 
 
@@ -166,7 +166,7 @@ def _evaluate(line, members, read):
             sign, caret = '', sign
         operand = operand.strip()
         if (sign and not place) or (sign + caret and not operand):
-            raise UsageError('%s: nothing stands %s %s'
+            raise UsageError('%s: missing host %s %s'
                              % (printable(line), 'after' if place else 'beside', sign + caret))
         if operand:
             _APPLY[sign or ','](found, _operand(caret + operand, members, read))
@@ -200,7 +200,7 @@ def _product(text):
     for literal in pieces[::2]:
         if ('[' in _ADDRESS.sub('', literal) or ']' in _ADDRESS.sub('', literal)
             or '' in pieces[2:-1:2]):
-            raise UsageError('%s: brackets must come in pairs, and something between pairs'
+            raise UsageError('%s: unbalanced or empty brackets'
                              % printable(text))
     axes = [[piece] for piece in pieces]
     size = 1
@@ -225,7 +225,7 @@ def _span(part, text):
     if (not found or int(first) > int(last) or (padded and len(first) != len(last)) or step < 1
         or (step > 1 and not to)):
         raise UsageError('%s: bad range %s' % (printable(text), printable(part)),
-                         'like 1-9, 01-20 or 0-20/2: from the lower number to the higher, equally '
+                         'write 1-9, 01-20 or 0-20/2: from the lower number to the higher, equally '
                          'padded')
     _check_count((int(last) - int(first)) // step + 1, text)
     return range(int(first), int(last) + 1, step), len(first) if padded else 0
@@ -239,7 +239,7 @@ def _refuse_carry(numbers, text):
         if not number.strip('9') and str(int(number) + 1) in numbers:
             raise UsageError('%s: a digit before [ and %s and %d in it'
                              % (printable(text), number, int(number) + 1),
-                             'other tools do not agree on what this means: write a[19,110] for '
+                             'other tools interpret this differently: write a[19,110] for '
                              'a1[9-10]')
 
 

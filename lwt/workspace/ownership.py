@@ -163,7 +163,8 @@ def check_links(path):
             continue
         folder = os.lstat(os.path.dirname(step))
         if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.st_uid not in trusted:
-            raise UsageError('%s: not written: %s is a symbolic link of %s, not of %s' % (
+            text = '%s: not written: %s is a symbolic link that belongs to %s, not to %s'
+            raise UsageError(text % (
                 path, step, _user_name(info.st_uid), _user_name(os.geteuid())),
                 'remove the link, or write to a directory of your own')
 
