@@ -88,7 +88,7 @@ def condition(task, now):
         reason = model.reason_text(task)
         text += ' (%s)' % reason if reason else ''
     seconds = elapsed(task, now)
-    shown = writer.duration if task.state == 'done' else whole_duration
+    shown = units.duration if task.state == 'done' else whole_duration
     return text + (', ' + shown(seconds) if seconds is not None else '')
 
 
@@ -153,7 +153,7 @@ def _date(when):
     return time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when))
 
 
-def printable(text, limit=writer.MAX_CELL):
+def printable(text, limit=tables.MAX_CELL):
     """Text that may come from a host as one line."""
     return printable_text(writer.encoded(text), limit)
 

@@ -28,7 +28,7 @@ def why(command, words):
 
 
 def _printable(text):
-    return printable_text(writer.encoded(text), writer.MAX_CELL)
+    return printable_text(writer.encoded(text), tables.MAX_CELL)
 
 
 def _lines(store, task, now):
