@@ -179,7 +179,7 @@ class Pool:
         if self._children:
             self._stopping_timer = self.loop.call_later(
                 TELL_STOPPING,
-                lambda: callback(len({child.label for child in self._children})))
+                lambda: callback(len({child.command.label for child in self._children})))
 
     def wake(self):
         """Let every Sleep end now: what the sleepers wait for has come."""

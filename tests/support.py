@@ -33,6 +33,13 @@ def wait_for(condition, seconds=SETTLE):
         time.sleep(0.05)
 
 
+def catches(pid, signum):
+    """Has a process a handler for this signal?"""
+    with open('/proc/%d/status' % pid) as file:
+        mask = next(int(line.split()[1], 16) for line in file if line.startswith('SigCgt'))
+    return mask >> signum - 1 & 1
+
+
 def marked(mark):
     """{pid: command line} of the processes that carry a mark, but this one and zombies."""
     found, wanted = {}, ('%s=%s' % (MARK, mark)).encode()

@@ -424,8 +424,8 @@ class TwentyHosts(LabTestCase):
                 popen = self.begin(*words)
                 if signum:
                     popen.send_signal(signum)
-                popen.communicate(timeout=60)
-                self.assertEqual(popen.returncode, code)
+                _out, err = popen.communicate(timeout=60)
+                self.assertEqual(popen.returncode, code, err)
                 self.assertTrue(all(self.gone(name) for name in self.names))
 
     def test_N_6_cut_off_hosts_end_it_when_its_time_is_over(self):

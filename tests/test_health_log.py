@@ -85,8 +85,8 @@ class Refusals(unittest.TestCase):
         told = (0.0, FREE, '')
         for host, sick, heard, used, settings, said in (
                 (Host('h', 'd'), None, told, 0, {}, 'the task requires c'),
-                (HOST, out, told, 0, {}, 'in quarantine: refused'),
-                (HOST, held, told, 0, {}, 'put out by hand: new disk'),
+                (HOST, out, told, 0, {}, 'quarantined: refused'),
+                (HOST, held, told, 0, {}, 'excluded: new disk'),
                 (HOST, None, None, 0, {}, 'not asked yet'),
                 (HOST, None, (0.0, FREE, 'broken'), 0, {}, 'broken'),
                 (HOST, None, (0.0, None, ''), 0, {}, 'no load report yet'),
@@ -214,7 +214,7 @@ class OnHosts(LabTestCase):
         self.assertIn('skipped (excluded or quarantined): h3', done.err)
         self.describe('quick', 'exec : hostname\n')
         self.lwt('task', 'add', 'quick')
-        self.assertIn('in quarantine: unreachable (connection refused)',
+        self.assertIn('quarantined: unreachable (connection refused)',
                       self.lwt('task', 'why', '1').out)
         self.lab.heal('h3')
         for pass_number, state in ((1, 'h3: quarantined'), (2, 'h3: ok')):
@@ -273,7 +273,7 @@ class OnHosts(LabTestCase):
         self.assertEqual(done.code, 0, done)
         self.assertLess(done.err.count('failed (exit code 4) on h3'), 8)
         self.assertRegex(done.err,
-                         'h3: (in quarantine|quarantined): [3-6] different tasks in a row failed '
+                         'h3: quarantined: [3-6] different tasks in a row failed '
                          'on this host; on other hosts ')
         # Where the tasks end before ssh gives up, it is not waited for: "no answer in 3 s".
         why = r'unreachable \((connection timed out|no answer in)'
@@ -282,7 +282,7 @@ class OnHosts(LabTestCase):
         for words in (('hosts', '--why', 'h3'),
                       ('task', 'why', self.lwt('task', 'add', 'sim').out.strip())):
             self.assertRegex(self.lwt(*words).out,
-                             'h3.*(in quarantine|quarantined)(.|\n)*[3-6] different tasks in '
+                             'h3.*quarantined(.|\n)*[3-6] different tasks in '
                              'a row failed on this host')
         # That it answers is no reason to take it back.
         self.lwt('exec', '-w', 'h3', '--', 'true')

@@ -13,6 +13,7 @@ import unittest
 
 from tests import disk, hostile_host, lab
 from tests.lab_cases import LoopbackTestCase
+from tests.support import catches, wait_for
 
 LONGEST = 100                   # seconds that a command may take
 MOST_MEMORY = 100 << 10         # KiB
@@ -169,6 +170,7 @@ class HostileHosts(LoopbackTestCase):
         for words in (('exec', '-a', '--', 'sleep 60'), ('get', '-a', 'copy', 'there'), ('probe',)):
             with self.subTest(words=words):
                 popen = self.start(*words, '--output-limit=0' if words[0] == 'exec' else '-v')
+                self.assertTrue(wait_for(lambda: catches(popen.pid, signal.SIGTERM)))
                 time.sleep(2)
                 popen.send_signal(signal.SIGTERM)
                 began = time.monotonic()

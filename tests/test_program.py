@@ -14,7 +14,7 @@ import unittest
 
 from lwt.cli import COMMANDS
 from tests import lab
-from tests.support import Done, ProgramTestCase, marked, wait_for
+from tests.support import Done, ProgramTestCase, catches, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
 
@@ -294,13 +294,6 @@ class Targets(ProgramTestCase):
             for name in ('reduce', 'exec'):
                 with self.subTest(name=name, path=path):
                     self.assert_refused(self.lwt(*self.argv(name, path)), 2, path.split('/')[0])
-
-
-def catches(pid, signum):
-    """Has a process a handler for this signal?"""
-    with open('/proc/%d/status' % pid) as file:
-        mask = next(int(line.split()[1], 16) for line in file if line.startswith('SigCgt'))
-    return mask >> signum - 1 & 1
 
 
 class Streams(ProgramTestCase):

@@ -79,7 +79,7 @@ class Runs(ProgramTestCase):
         self.describe('sim', 'exec : true\n')
         self.lwt('task', 'add', 'sim')
         done = self.lwt('task', 'run')
-        self.assert_refused(done, 1, 'h[1-2]: excluded by hand: new disk',
+        self.assert_refused(done, 1, 'h[1-2]: excluded: new disk',
                             'hint: include the host again: lwt hosts --back h1')
         self.lwt('hosts', '--back', 'h2')
         self.assertEqual(self.lwt('task', 'run').code, 0)

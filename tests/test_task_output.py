@@ -105,7 +105,7 @@ class Reasons(unittest.TestCase):
             Host('h', 'd'), Health('h', 'out', reason='refused'),
             (0.0, Sample(cores=2, memory=8 << 20, free_memory=3 << 20, free_disk=9 << 20), ''), 2,
             Desc('x', category='c', memory=4 << 20), config.load(None, {}, ()), 12)
-        self.assertEqual(found, ['its category is d, the task wants c', 'in quarantine: refused',
+        self.assertEqual(found, ['category is d, the task requires c', 'quarantined: refused',
                                  '2 of its 2 slots are taken, the task needs 1',
                                  'free memory: 3.0 GB, the task needs 4.0 GB'])
 

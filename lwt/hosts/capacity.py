@@ -145,7 +145,7 @@ def refusals(host, health, told, used, desc, settings, hour):
     """
     found = [mismatch(host, desc)]
     if health is not None and not health.takes_tasks:
-        state = 'put out by hand' if health.state == 'held' else 'in quarantine'
+        state = 'excluded' if health.state == 'held' else 'quarantined'
         found.append('%s: %s' % (state, health.reason))
     sample = told[1] if told is not None and not told[2] else None
     if sample is None:

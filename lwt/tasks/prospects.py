@@ -63,7 +63,7 @@ class Prospects:
             return Refusal(*found)
         health = self._health_log.look().get(host.name)
         if health is not None and health.state == 'held':
-            return Refusal('held', 'excluded by hand: %s' % health.reason)
+            return Refusal('held', 'excluded: %s' % health.reason)
         is_new = host.name not in self._answered and host.name not in self._failed
         if health is not None and is_new and not health.takes_tasks and health.kind in UNREACHABLE:
             return Refusal(health.kind, health.reason)      # it will not be asked for a while

@@ -477,4 +477,4 @@ def watch_tasks(context, name):
     """After tasks have ended on a host: say so if that puts it into quarantine."""
     reason = context.health_log.watch_tasks(name)
     if reason:
-        context.remark('%s: in quarantine: %s' % (name, reason))
+        context.remark('%s: quarantined: %s' % (name, reason))
