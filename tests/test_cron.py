@@ -166,7 +166,7 @@ class Installed(ProgramTestCase):
         done = self.lwt('cron', 'show')
         self.assertEqual((done.code, done.out), (0, lines[2] + '\n'))
         self.assertTrue(lines[2].startswith('*/2 * * * * /usr/bin/env PATH='), lines[2])
-        for said in ('lwt: removed: crontab line: %s\n' % lines[2],
+        for said in ('lwt: removed: the crontab line of %s\n' % os.path.realpath(self.scratch),
                      'lwt: nothing to remove for %s\n' % os.path.realpath(self.scratch)):
             done = self.lwt('cron', 'remove')
             self.assertEqual((done.code, done.err), (0, said), done)
@@ -347,10 +347,12 @@ class RealCron(ProgramTestCase):
         self.assertEqual(self.run_private('crontab', 'before'), (0, '', ''))
         lwt = (sys.executable, '-m', 'lwt', 'cron')
         for _again in range(2):
-            code, out, err = self.run_private(*lwt, 'install', '--every', '1')
+            code, _out, err = self.run_private(*lwt, 'install', '--every', '1')
             self.assertEqual(code, 0, err)
             self.assertIn('lwt: installed: a pass every minute;', err)
-        self.assertEqual(self.run_private('crontab', '-l'), (0, before + out, ''))
+        shown = self.run_private(*lwt, 'show')[1]
+        self.assertIn('* * * * * ', shown)
+        self.assertEqual(self.run_private('crontab', '-l'), (0, before + shown, ''))
         self.lwt('task', 'add', 'sample')
         daemon = subprocess.Popen(self.private('/usr/sbin/cron', '-f'),
                                   env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},

@@ -247,9 +247,10 @@ class _Copies:
         if self._timer is not None:
             self._timer.cancel()
         tally, done = self._tally, sum(1 for verdict in self._verdicts.values() if verdict.ok)
-        if self._env.verbose:
-            self._out.say('%d of %d hosts: %d files copied, %d unchanged, %s in %s' % (
-                done, self._count, tally.copied, tally.unchanged, units.size(tally.moved),
+        if self._env.verbose or self._is_shown:
+            self._out.say('%d of %d host%s: %d file%s copied, %d unchanged, %s in %s' % (
+                done, self._count, 's' * (self._count != 1), tally.copied,
+                's' * (tally.copied != 1), tally.unchanged, units.size(tally.moved),
                 units.duration(time.monotonic() - self._began)))
 
     def _look(self):

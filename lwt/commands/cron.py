@@ -157,7 +157,6 @@ def install(cron, with_systemd):
         return _install_units(cron)
     old, new = cron.table(), cron.line()
     cron.replace(old, crontab.edited(old, cron.workspace.root, new))
-    writer.put_line(new)
     _say_installed(cron)
     if not cron.is_quiet and is_daemon_missing(procfs.names()):
         writer.say('warning: no cron daemon is running, so no pass will start')
@@ -212,7 +211,8 @@ def remove(cron, with_systemd):
     if not with_systemd and (not present or shutil.which('crontab', path=cron.path)):
         old = cron.table()
         cron.replace(old, crontab.edited(old, cron.workspace.root))
-        removed += ['crontab line: ' + line for line in crontab.ours(old, cron.workspace.root)]
+        removed += ['the crontab line of %s' % cron.workspace.root
+                    for _line in crontab.ours(old, cron.workspace.root)]
     for what in removed if not cron.is_quiet else ():
         writer.say('removed: ' + what)
     if not removed and not cron.is_quiet:
