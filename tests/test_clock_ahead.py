@@ -72,7 +72,7 @@ class Stored(ProgramTestCase):
             % (ahead, ahead, ahead + 15)
         )
         done = self.lwt('hosts', '--why', 'localhost')
-        self.assertIn('to be asked again: now', done.out)
+        self.assertIn('next attempt: now', done.out)
         done = self.lwt('exec', '-a', '--', 'echo ran')
         self.assertEqual((done.code, done.out), (0, 'ran\n'), done)
 

@@ -101,8 +101,8 @@ class Runs(ProgramTestCase):
         self.lwt('task', 'add', 'bad', 'good')
         done = self.lwt('task', 'run')
         self.assert_refused(done, 1,
-                            '000001 bad: no host can take it: h1: its category is x, the task '
-                            'wants y; '
+                            '000001 bad: no host can take it: h1: category is x, the task '
+                            'requires y; '
                             'dns-1: unreachable (name not known)', '1 success, 1 new')
 
     def test_UR_1_a_run_waits_for_what_changes_by_itself(self):
