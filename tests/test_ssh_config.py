@@ -110,7 +110,7 @@ class RealSshd(LoopbackTestCase):
                 config = self.path('config')
                 transport = ssh.Transport(shutil.which('ssh'), shutil.which('scp'), config=config,
                                           ignored=ssh_config.ignored(config))
-                argv = scp.put(transport, Host('h1'), (self.path('data'),), self.path('to'))
+                argv = scp.upload_argv(transport, Host('h1'), (self.path('data'),), self.path('to'))
                 done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, env=self.env)
                 self.assertEqual(done.returncode, 0, done.stdout)
