@@ -25,7 +25,7 @@ ENTRIES = {
     ('commands.deploy', '_script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('commands.exec', '_on_host'): 'output_limit',
     ('commands.exec', 'attempt'): 'output_limit',
-    ('commands.task', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
+    ('commands.task_show', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
     ('tasks.remote_audit', 'look'): ('LEFTOVERS', 'ANSWER_LINES', 'COMPLAINTS'),
     ('remote.rendezvous', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('hosts.load', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),

@@ -95,9 +95,12 @@ class Batches(unittest.TestCase):
                            ("*'", '"*\'"')):
             with self.subTest(path=path):
                 self.assertEqual(scp.batch_word(path), word)
-        for path in ('a\nb', 'a\rb'):
+        self.assertRaises(UsageError, scp.batch_word, 'a\nb')
+
+    def test_in_a_pattern_a_newline_matches_any_character(self):
+        for path, word in (("it's new\nline", r"it\'s\ new?line"), ('a?*[b]\\', r'a\?\*\[b\]\\')):
             with self.subTest(path=path):
-                self.assertRaises(UsageError, scp.batch_word, path)
+                self.assertEqual(scp.batch_pattern(path), word)
 
     def test_in_a_pattern_only_its_own_characters_are_not_literal(self):
         words = scp.download_argv(TRANSPORT, Host('h'), ('a b/*?[x].$',), '/d', is_pattern=True)
