@@ -1,11 +1,11 @@
-"""`python3 -m lwt`, `python3 FOLDER/lwt`, and what the zipapp starts: the same program as the
+"""The entry point of `python3 -m lwt`, `python3 FOLDER/lwt` and the zipapp: the same program as the
 installed `lwt`.
 """
 
 import os
 import sys
 
-# Its folder was given to Python, which then looks inside it, and not beside it.
+# Python was started with the folder lwt: it then imports from inside it, not from its parent.
 if not __package__:
     sys.path[0] = os.path.dirname(os.path.abspath(sys.path[0]))
 

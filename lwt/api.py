@@ -1,15 +1,16 @@
-"""lwt for Python programs: run commands on hosts, run flows, read the queue, with the code of the
-command line.
+"""lwt for Python programs: run commands on hosts, run flows and read the queue.
+
+It uses the same code as the command line.
 
     from lwt import api
 
-    lwt = api.open('sweep', timeout=30)             # a workspace, and options of the table
+    lwt = api.open('sweep', timeout=30)             # a workspace, and options as in lwt.conf
     for done in lwt.run('uname -r', 'h[1-9]'):
         print(done.host, done.kind, done.text)
 
-While something runs, signals are lwt's, as they are on the command line; so it is to be called from
-the main thread, and INT ends it with Interrupted.  What is wrong with words or files is an
-LwtError; what happens on a host is a result.
+While commands or flows run, lwt handles signals as on the command line.  So call lwt from the main
+thread; INT ends the run with Interrupted.  Errors in arguments or files raise an LwtError; failures
+on a host are results.
 """
 
 from __future__ import generator_stop
@@ -35,9 +36,9 @@ __all__ = ('open', 'Lwt', 'Done', 'command', 'Command', 'Result', 'Sleep', 'Late
 
 
 class Done(NamedTuple):
-    """What came of a command on a host.
+    """The result of a command on a host.
 
-    kind: 'ok', or the class of the failure.  code, reason, warning: as exec --json has them.
+    kind: 'ok', or the class of the failure.  code, reason, warning: as in exec --json.
     """
 
     host: str
@@ -59,11 +60,11 @@ class Done(NamedTuple):
 
 
 def open(workspace=None, environ=None, **options):
-    """An Lwt.  workspace: a directory; without one, that of LWT_WORKSPACE or the nearest one
-    upward, if there is any.
+    """Return an Lwt.  Raises UsageError.
 
-    environ: in place of os.environ.  options: keys of the table of options, with values as one
-    would write them. Raises UsageError.
+    workspace: a directory; by default LWT_WORKSPACE, or the nearest workspace upward, or none.
+    environ: a mapping to use instead of os.environ.
+    options: options by their key in lwt.conf, with values as in lwt.conf.
     """
     said = tuple((key, str(value), key) for key, value in options.items())
     env = Env(os.environ if environ is None else environ, workspace, said, quiet=True,
@@ -73,7 +74,9 @@ def open(workspace=None, environ=None, **options):
 
 
 def command(session, host, text, *arguments):
-    """Flow: run a command, for sh, in the home of a host; returns a Done.  arguments: its $1, $2...
+    """Flow: run a command of sh in the home of a host; returns a Done.
+
+    session: a call.Session, as Lwt.flows passes it.  host: a Host.  arguments: its $1, $2...
     """
     limit, warnings = session.settings.output_limit, []
     most = limit * 1024 or sys.maxsize
@@ -88,21 +91,22 @@ def command(session, host, text, *arguments):
 
 
 class Lwt(NamedTuple):
-    """The settings in force, and the workspace; None if there is none."""
+    """The effective settings, and the workspace or None."""
 
     env: Env
     workspace: Optional[Workspace]
     settings: config.Settings
 
     def hosts(self, expression='@*'):
-        """The Hosts of a set, in the notation of -w; without one, all that are available."""
+        """The Hosts of an expression in the notation of -w; by default all available hosts."""
         if self.workspace is None:
             return hostlist.select(hostlist.Selection((expression,)), [], list)
         return hostlist.select(hostlist.Selection((expression,)), self.workspace.candidates(),
                                self.workspace.available)
 
     def run(self, text, expression='@*'):
-        """Run a command on each host of a set; returns a Done for each, in the order of the hosts.
+        """Run a command of sh on each host of an expression; returns a Done for each, in the order
+        of the hosts.
         """
         chosen = self.hosts(expression)
         found = self.flows(
@@ -111,11 +115,10 @@ class Lwt(NamedTuple):
         return sorted(found, key=lambda done: order[done.host])
 
     def flows(self, chosen, make):
-        """Run the flow make(session, host) for each Host, at most `fanout` children at a time;
-        returns their reports.
+        """Run the flow make(session, host) for each Host, with at most `fanout` children at a time.
 
-        The reports come in the order in which the flows ended.  An error that one ended with is
-        raised, when all are done.
+        Returns the reports in the order in which the flows ended.  If an LwtError ended a flow,
+        raises it after all flows are done.
         """
         session = self.env.session(self.settings, chosen)
         with running(fitting(self.settings.fanout, 'fanout', writer.say),
@@ -124,15 +127,13 @@ class Lwt(NamedTuple):
             return run.reports([make(session, host) for host in chosen])
 
     def tasks(self):
-        """The Tasks of the queue, in the order of adding (see lwt.tasks.model.Task for what they
-        have).
-        """
-        from lwt.tasks.store import Store  # here, for a Python without sqlite3 does for all else
+        """The Tasks of the queue (lwt.tasks.model.Task), in the order in which they were added."""
+        from lwt.tasks.store import Store  # here, because all else works without sqlite3
         with Store(self._require().database) as store:
             return store.all()
 
     def counts(self):
-        """{state, or outcome of those that are done: number of tasks}."""
+        """{state: number of tasks}; tasks that are done are counted by their outcome instead."""
         from lwt.tasks.store import Store
         with Store(self._require().database) as store:
             return store.counts()

@@ -45,8 +45,8 @@ MACHINE_ERRORS = frozenset({
     errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOMEM, errno.ENOSPC,
     errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE})
 
-# The number of new objects after which Python looks for reference cycles.  With its default, 700,
-# this takes a tenth of the cpu of a run over a thousand hosts.
+# The number of new objects after which Python searches for reference cycles.  With its default,
+# 700, this search takes a tenth of the cpu time of a run over a thousand hosts.
 COLLECT_AFTER = 20000
 
 USAGE = 'lwt [-C WORKSPACE] [-q | -v] [--set KEY=VALUE] COMMAND …'
@@ -95,10 +95,10 @@ def _say_error(error):
 
 
 def _open_standard_streams():
-    """Open /dev/null as each of the descriptors 0, 1 and 2 that is closed; returns those that
-    cannot be written to.
+    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed.
 
-    Otherwise the next file that is opened, such as a database, would get that number.
+    Otherwise the next file that is opened, such as a database, would get that number.  Returns a
+    list of the descriptors that were closed, and those of 1 and 2 that are read-only.
     """
     closed = []
     for fd in (0, 1, 2):
@@ -137,8 +137,9 @@ def _run_command(argv, environ):
 
 
 def _env(environ, *said):
-    """The Env of the options before and after the command; said: (parser, parsed) pairs, of which
-    the later wins.
+    """The Env of the options before and after the command.
+
+    said: (parser, parsed) pairs; later ones override earlier ones.
     """
     overrides, values = (), {'workspace_option': None, 'quiet': False, 'verbose': False}
     for parser, parsed in said:

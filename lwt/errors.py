@@ -1,8 +1,8 @@
 """Errors of lwt: a message, a hint and an exit code; and how messages quote text.
 
-Every error for a user is an LwtError; cli prints it in one place and exits with its code.  What
-happens on one host is a result, not an exception, until a flow cannot continue.  This module
-imports nothing of lwt.
+Every error for a user is an LwtError; cli prints it in one place and exits with its code.  A
+failure on one host is a result, not an exception, unless a flow cannot continue.  This module
+imports no other module of lwt.
 """
 
 import errno
@@ -49,7 +49,7 @@ class BusyError(LwtError):
 
 
 class HostError(LwtError):
-    """A step on a host failed; verdict has the class and the reason."""
+    """A step on a host failed; the verdict has the class and the reason."""
 
     exit_code = EXIT_UNREACHABLE
 
@@ -59,7 +59,7 @@ class HostError(LwtError):
 
 
 class Cancelled(LwtError):
-    """Thrown into a flow once, when the run is being stopped.  Clean-up steps that the flow yields
+    """Thrown into a flow once, when the run is cancelled.  Clean-up steps that the flow yields
     after that still run.
     """
 
@@ -76,7 +76,7 @@ class Interrupted(LwtError):
 
 
 def os_error_text(thing, error):
-    """The message for an OSError.  thing: a path, or what was being written or read."""
+    """The message for an OSError.  thing: a path, or a name for the file or data."""
     if error.errno == errno.ENOSPC:
         return 'disk full: %s (%s)' % (thing, error.strerror)
     if error.errno == errno.EDQUOT:
@@ -91,8 +91,8 @@ def printable(text, limit=60):
 
 
 def printable_text(text, limit=160):
-    """Text of a host or a command for a message, without quotes: what is not printable becomes "?",
-    and it is cut to limit characters.
+    """Text of a host or a command for a message, without quotes: unprintable characters become "?",
+    and the text is cut to limit characters.
 
     text: str, or bytes in UTF-8.
     """

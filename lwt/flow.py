@@ -1,23 +1,23 @@
 """Flows: workflows written as generators, `result = yield Command(...)`, run with at most `fanout`
 children alive.
 
-A flow yields a Command (or a Later, which makes one when its turn comes), a Sleep, an AwaitEnd or a
+A flow yields a Command (or a Later, which makes one when a slot is free), a Sleep, an AwaitEnd or a
 Turn.  A Command takes a slot while its child lives, and the flow gets its Result.  For a Command
-with `beside`, the flow gets the Child as soon as that has begun (or the Result if it never begins);
-the flow ends the Child before it returns.  What a flow returns is its report.  Flows never print,
-and a test drives one with flow.send(result) and no process at all.
+with `beside`, the flow gets the Child as soon as the Child has begun (or the Result if it never
+begins); the flow ends the Child before it returns.  The return value of a flow is its report.
+Flows never print.  A test drives a flow with flow.send(result) and needs no process.
 
 The rules:
 
   depth first   Steps of started flows go before the first step of new ones.  Otherwise a thousand
                 hosts would be surveyed before the first one gets its task.
-  cancel        Cancelled is thrown into each flow once, at its next request.  What the flow yields
-                after that is its clean-up, and is run.  A child that was running is stopped, and
-                its flow gets the Result with status 'cancelled'.
-  no slot lost  If a child cannot be started for want of processes, memory or descriptors, its
+  cancel        Cancelled is thrown into each flow once, at its next request.  The Commands that
+                the flow yields after that are its clean-up, and they are run.  A running child is
+                stopped, and its flow gets the Result with status 'cancelled'.
+  no slot lost  If a child cannot be started for lack of processes, memory or descriptors, its
                 request is kept and tried again.
 
-Nothing here knows what a Command does.  Callbacks live only below this module.
+This module does not know what a Command does.  Callbacks are used only below this module.
 """
 
 from __future__ import generator_stop
@@ -35,45 +35,44 @@ from lwt.proc import Child, Command, Result, unreadable
 from lwt.selectors_loop import Loop
 
 RETRY_LONGEST = 60.0            # seconds between two attempts of retry()
-PROCESSORS = os.cpu_count() or 1    # as many children work on this machine itself at a time
-# Errors of a start that may not occur in a later attempt.
+PROCESSORS = os.cpu_count() or 1    # maximum number of parallel children with is_local
+# Errors of starting a child that may not occur in a later attempt.
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-TELL_STOPPING = 1.0             # seconds from an interrupt to the message about what still runs
+TELL_STOPPING = 1.0             # seconds from an interrupt to the message about running children
 RESPAWN_DELAY = (0.1, 5.0)      # seconds: first and longest wait for a free process or descriptor
 
 
 class Sleep(NamedTuple):
-    """Do nothing for so many seconds, holding no slot."""
+    """Wait for a number of seconds without holding a slot."""
 
     seconds: float
 
 
 class AwaitEnd(NamedTuple):
-    """Wait for the end of a Child in the background, holding no slot; gives its Result."""
+    """Wait for the end of a Child in the background without a slot; the flow gets its Result."""
 
     child: object
 
 
 class Turn(NamedTuple):
-    """Wait until a Child that lives beside the flow has answered what it was asked (its sink has
-    `answered`, and then calls its on_answer()); gives None, or its Result if it has ended.
+    """Wait until a Child that runs beside the flow has answered a request.  Its sink then has
+    `answered` set and calls on_answer().  The flow gets None, or the Result if the Child has ended.
     """
 
     child: object
 
 
 class Later(NamedTuple):
-    """A Command that is made when its turn has come: make() gives it."""
+    """A Command that is made when a slot is free: make() returns it."""
 
     make: Callable
 
 
 class Gate:
-    """A door for logins: at most `limit` children that have it as their gate are on their way at
-    the same time.
+    """A limit on logins in progress: at most `limit` children with this gate log in at a time.
 
-    On its way is a child from its start until it has begun (sink.started) or ended.  Those that
-    wait hold no slot, and nobody behind another gate waits for them.
+    A child logs in from its start until it has begun (sink.started) or ended.  Waiting requests
+    hold no slot and do not delay requests of other gates.
     """
 
     def __init__(self, limit):
@@ -82,17 +81,19 @@ class Gate:
         self.waiting = deque()
 
     def narrow(self):
-        """Somebody was turned away behind it: let one less in at a time."""
+        """Lower the limit by one, to at least 1, because sshd dropped a login."""
         self.limit = max(1, self.limit - 1)
 
     def admit(self):
-        """The requests that may come now; those that then find no room wait again."""
+        """Remove and return the requests that may start; if the gate is full then, they wait again.
+        """
         room = max(0, self.limit - self.inside)
         return [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
 
 
 class _Started:
-    """A flow under way: its generator, who wants its report, and whether it has been told to stop.
+    """A flow that runs: its generator, the function that gets its report, and whether Cancelled was
+    thrown into it.
     """
 
     __slots__ = ('generator', 'on_done', 'told')
@@ -104,7 +105,7 @@ class _Started:
 
 
 class Pool:
-    """Runs flows under a fanout, on a loop."""
+    """Runs flows on a loop, with at most `fanout` children at a time."""
 
     def __init__(self, loop, guard, fanout):
         self.loop = loop
@@ -112,14 +113,14 @@ class Pool:
         self._fanout = fanout
         self._fresh = deque()           # first requests of flows
         self._live = deque()            # later requests
-        self._local = deque()           # requests for work on this machine
-        self._locals = 0                # children that do such work
+        self._local = deque()           # requests with is_local
+        self._locals = 0                # number of children with is_local
         self._children = {}             # Child -> None, in order of start
-        self._at_gate = {}              # Child -> its Gate, those on their way through one
-        self._gates = set()             # those where somebody had to wait
+        self._at_gate = {}              # Child -> its Gate, while the child logs in
+        self._gates = set()             # Gates at which requests had to wait
         self._sleeping = {}             # _Started -> Timer
-        self._beside = set()            # Children whose flows have gone on
-        # One of these -> the _Started that waits for its end, or for its answer.
+        self._beside = set()            # Children that run beside their flows
+        # Child of _beside -> the _Started that waits for its end, or for its answer.
         self._joining = {}
         self._cancelled = False
         self._on_cancel = lambda: None
@@ -131,7 +132,7 @@ class Pool:
 
     @property
     def fanout(self):
-        """How many children may be alive."""
+        """The maximum number of children alive that hold a slot."""
         return self._fanout
 
     @property
@@ -145,12 +146,12 @@ class Pool:
         return [(child.command.label, child.age) for child in self._children]
 
     def add(self, generator, on_done):
-        """Run a flow; on_done(report) gets what it returns, or the LwtError that ended it."""
+        """Run a flow; on_done(report) gets its return value, or the LwtError that ended it."""
         self.loop.call_soon(self._advance, _Started(generator, on_done), self._fresh, None)
 
     def cancel(self):
-        """Start nothing new, stop what runs, throw Cancelled into every flow.  A second call kills
-        at once.
+        """Start no new flows, stop all children, throw Cancelled into every flow.  A second call
+        kills the children at once.
         """
         children = list(self._children)
         if self._cancelled:
@@ -182,21 +183,20 @@ class Pool:
                 lambda: callback(len({child.command.label for child in self._children})))
 
     def wake(self):
-        """Let every Sleep end now: what the sleepers wait for has come."""
-        # At once: it may be called again before they have woken.
+        """End every Sleep now, because the event that the flows wait for has occurred."""
+        # Clear the table at once: wake() may be called again before the flows continue.
         sleeping, self._sleeping = self._sleeping, {}
         for started, timer in sleeping.items():
             timer.cancel()
             self.loop.call_soon(self._wake, started)
 
     def on_cancel(self, callback):
-        """Have callback() called when the run is cancelled: whoever adds flows then adds no more.
-        """
+        """Call callback() when the run is cancelled, so that its owner stops adding flows."""
         self._on_cancel = callback
 
     @property
     def is_paused(self):
-        """Is the reader of our output behind?"""
+        """Whether reading is paused because the reader of lwt's output is slow."""
         return self._paused
 
     def stop(self, label, cause):
@@ -206,20 +206,20 @@ class Pool:
                 child.stop(cause)
 
     def pause(self):
-        """Read no output of any child for now: the reader of ours is slow."""
+        """Stop reading the output of all children, because the reader of lwt's output is slow."""
         self._paused = True
         for child in self._children:
             child.pause()
 
     def resume(self):
-        """Read on."""
+        """Read the output of the children again."""
         self._paused = False
         for child in self._children:
             child.resume()
         self._on_resume()
 
     def on_resume(self, callback):
-        """Have callback() called when the reader of our output has caught up."""
+        """Call callback() when the reader of lwt's output has caught up."""
         self._on_resume = callback
 
     def _tell(self, started):
@@ -241,7 +241,7 @@ class Pool:
         except StopIteration as stop:
             started.on_done(stop.value)
             return
-        # This flow cannot go on, the others do; anything else is a bug and stops the run.
+        # Only this flow has failed; the others continue.  Any other exception is a bug.
         except LwtError as error:
             started.on_done(error)
             return
@@ -262,8 +262,8 @@ class Pool:
             raise TypeError('a flow yielded %r (is a "yield from" missing?)' % (request,))
 
     def _join(self, started, child, for_answer):
-        """Let a flow wait for the end of a child beside it, or for its answer, whichever comes
-        first.
+        """Let a flow wait for the end of a child beside it.  for_answer: or for its answer, if that
+        comes first.
         """
         if child.result is not None:
             self.loop.call_soon(self._advance, started, self._live, child.result)
@@ -293,7 +293,7 @@ class Pool:
                 queue.appendleft((started, command))
 
     def _spawn(self, started, command):
-        """Start a child; False when the machine has no room for it just now."""
+        """Start a child; returns False if the machine cannot start one now and a retry is due."""
         child = Child(self.loop, self._guard,
                       command, lambda result: self._reaped(child, started, result),
                       (lambda: self._begun(child, started, command))
@@ -301,13 +301,13 @@ class Pool:
         try:
             child.start()
         except OSError as error:
-            # Descriptors of ours become free when a child of ours ends; where there is none, nobody
-            # would.
+            # lwt's own descriptors (EMFILE) become free only when a child of lwt ends, so without
+            # children a retry is useless.
             if error.errno in TRANSIENT and (self._children or error.errno != errno.EMFILE):
                 self._respawn_timer = self.loop.call_later(self._respawn_delay, self._respawn)
                 self._respawn_delay = min(2 * self._respawn_delay, RESPAWN_DELAY[1])
                 return False
-            # Never re-enter the generator, which may be the one that is yielding.
+            # Not at once: the generator may be running, and must not be entered again.
             self.loop.call_soon(self._advance, started, self._live, unspawnable(command, error))
             if command.gate is not None:
                 self._live.extend(command.gate.admit())
@@ -330,7 +330,7 @@ class Pool:
         self._pump()
 
     def _begun(self, child, started, command):
-        """It has begun: it is through its gate, and its flow goes on, if it is for that."""
+        """A child has begun: its login is over, and its flow continues if it has `beside`."""
         self._pass_gate(child)
         if command.beside == 'background':
             del self._children[child]
@@ -341,7 +341,7 @@ class Pool:
 
     def _answered(self, child):
         started = self._joining.pop(child, None)
-        if started is not None:         # else it was told of the child's end, or to stop
+        if started is not None:         # else the flow got the child's Result or Cancelled
             self._advance(started, self._live, None)
 
     def _reaped(self, child, started, result):
@@ -351,11 +351,11 @@ class Pool:
             self._locals -= child.command.is_local
         if self._stopping_timer is not None and not self._children:
             self._stopping_timer.cancel()
-        if child in self._beside:                       # its flow has gone on long ago
+        if child in self._beside:                       # its flow has already continued
             self._beside.discard(child)
             self._end_beside(child, result)
         else:
-            # It may queue its next step, which then goes first.
+            # Before _pump(): the next step of this flow may then start first.
             self._advance(started, self._live, result)
         self._pump()
 
@@ -375,8 +375,8 @@ class Pool:
 
 
 class Run:
-    """A loop, a guard and a pool, and what signals do to them.  Use as a context manager; run()
-    raises Interrupted.
+    """A loop, a guard and a pool, and their reactions to signals.  Use as a context manager; run()
+    raises Interrupted after a signal.
     """
 
     def __init__(self, fanout, grace, adopt=False):
@@ -398,18 +398,18 @@ class Run:
         return self
 
     def __exit__(self, *exc):
-        # After a bug children may still be there; the guard, let go with its list full, ends them.
+        # After a bug, children may still run; the guard has them on its list and ends them.
         self._guard.close()
         self.loop.__exit__(*exc)
         for callback in self._at_exit:
             callback()
 
     def at_exit(self, callback):
-        """Call callback() when the run is over."""
+        """Call callback() at the end of the `with`."""
         self._at_exit.append(callback)
 
     def on_quit(self, callback):
-        """Call callback() before QUIT kills everything: it may tell what runs."""
+        """Call callback() before QUIT kills all children, so that it can report what runs."""
         self._on_quit = callback
 
     def on_stopping(self, callback):
@@ -417,7 +417,7 @@ class Run:
         self._on_stopping = callback
 
     def interrupt(self, signum):
-        """Stop the run: INT, TERM and HUP with grace, a second signal or QUIT at once."""
+        """Stop the run: with grace for INT, TERM and HUP; at once for a second signal or QUIT."""
         is_first = not self._signum
         self._signum = self._signum or signum
         if signum == signal.SIGQUIT:
@@ -429,14 +429,15 @@ class Run:
             self.pool.cancel()
 
     def run(self):
-        """Run until every flow is done."""
+        """Run until every flow is done.  Raises Interrupted after a signal."""
         self.loop.run()
         if self._signum:
             raise Interrupted(self._signum)
 
     def reports(self, generators):
-        """Run flows to their end; their reports, in the order in which they ended.  An error that
-        ended one is raised.
+        """Run flows to their end; returns their reports in the order in which the flows ended.
+
+        Raises the first LwtError that ended one of them, after all are done.
         """
         reports = []
         for generator in generators:
@@ -448,15 +449,13 @@ class Run:
         return reports
 
     def report(self, generator):
-        """Run one flow to its end; its report, or the error that ended it is raised."""
+        """Run one flow to its end; returns its report or raises the LwtError that ended it."""
         return self.reports([generator])[0]
 
 
 @contextlib.contextmanager
 def running(fanout, grace, adopt=False):
-    """A Run that is over at the end of the `with`.  adopt: commands run here, and what they leave
-    behind is to be found.
-    """
+    """A Run that ends with the `with`.  adopt: become a subreaper, to find escaped processes."""
     with Run(fanout, grace, adopt) as run:
         yield run
 
@@ -484,13 +483,12 @@ def must(command):
 
 
 def retry(make, is_worth_it, attempts=3, delay=1.0):
-    """Flow: run the flow make() until is_worth_it(report) says no, at most `attempts` times,
-    doubling the delay between them.
+    """Flow: run the flow make() until is_worth_it(report) is false, at most `attempts` times.
 
-    delay: seconds, up to a quarter more or less, so that not all come back at the same time.
-    Returns the last report.
+    delay: seconds before the second attempt; doubled for each further one, and varied by up to a
+    quarter, so that not all flows retry at the same time.  Returns the last report.
     """
-    import random                       # here, for it takes long and few things are tried again
+    import random                       # here, because it is slow to import and rarely needed
     for attempt in range(attempts):
         report = yield from make()
         if attempt + 1 == attempts or not is_worth_it(report):

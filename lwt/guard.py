@@ -1,10 +1,10 @@
-"""The local guard: it ends what lwt had running when lwt itself is killed by -9.
+"""The local guard: it ends the children of lwt if lwt itself is killed with kill -9.
 
-The guard is a small shell process (sh/watch.sh) that reads from a pipe which processes run now.
-When lwt is killed, the pipe closes, and the guard kills these process groups.
+The guard is a small shell process (sh/watch.sh).  It reads the list of running process groups from
+a pipe.  When lwt is killed, the pipe closes, and the guard kills these process groups.
 
 A process that left its group (setsid, a daemon) is found by the marker in its environment.  Where
-lwt is a subreaper (Linux), it is also found as an orphan that became a child of lwt.
+lwt is a subreaper (Linux), the process is also found as an orphan that became a child of lwt.
 """
 
 import contextlib
@@ -18,18 +18,20 @@ from lwt.proc import Command
 from lwt.workspace.config import plain_seconds
 
 MARKER = procfs.MARKER.encode()
-# Seconds over grace before the guard's KILL: a child may be a guard itself, with work to do.
+# Seconds that the guard waits before KILL, in addition to grace: a child may itself be a guard, and
+# needs time to end its processes.
 GUARD_EXTRA = 1.0
-KILL_ROUNDS = 10            # what escaped may fork while it is being killed
-REAP_EVERY = 1.0            # seconds between two looks for orphans that died
-# Seconds until the guard hears of a child that its marker tells of: few live so long.
+KILL_ROUNDS = 10            # escaped processes may fork while they are being killed
+REAP_EVERY = 1.0            # seconds between two searches for dead orphans
+# Seconds until the guard is told about a child that it could also find by its marker.  Most
+# children end sooner.
 TELL_AFTER = 0.02
 
 
 class _Escaped(NamedTuple):
     """An order to signal the processes that left the group of a leader.
 
-    on_done: called when none of them is left, or None.
+    on_done: called when none of them is found any more, or after KILL_ROUNDS; or None.
     """
 
     leader: int
@@ -39,43 +41,43 @@ class _Escaped(NamedTuple):
 
 
 class Guard:
-    """The process that outlives a kill -9 of lwt and ends what lwt had running.  It is started
-    before the first child.
+    """The guard process, which outlives a kill -9 of lwt and ends the children of lwt.
 
-    It reads a line for each child that begins or ends.  Where there is /proc, it finds what lwt
-    left behind by its marker; so lwt writes these lines later, several at once, and none for a
-    child that has ended by then.  It also finds, for lwt, what escaped from a group.
+    It is started before the first child.  It reads a line for each child that begins or ends.
+    Where there is /proc, it finds the processes that lwt left behind by their marker.  Therefore
+    lwt delays these lines, writes several at once, and writes none for a child that has ended by
+    then.  This class also finds processes that escaped from the group of a child.
     """
 
     def __init__(self, loop, grace=5.0):
         self._loop = loop
         self._grace = grace
         self._groups = set()
-        self._news = {}                 # pgid -> what the process is to be told of it, + or -
-        self._telling = None            # the timer until then
+        self._news = {}                 # pgid -> b'+' or b'-', not yet sent to the process
+        self._telling = None            # the Timer that sends them
         self._patience = TELL_AFTER if os.path.exists('/proc/self/environ') else 0
         self._popen = None
-        self._pipe = -1                 # what it is told through
+        self._pipe = -1                 # our end of its standard input
         self._unsent = b''
         self._marker = os.urandom(8).hex()
         self._serial = 0
-        # The last env of a Command, and how it differs from lwt's own.
+        # The env of the last Command, and its differences from lwt's environment.
         self._env, self._changes = None, []
         self._own_marker = os.environb.get(MARKER)
         self._is_subreaper = False
-        self._seen = None               # a procfs.Snapshot, and when it was taken
-        self._seen_at = 0.0
-        self._orders = []               # _Escaped to be signalled in the next turn
+        self._seen = None               # the last procfs.Snapshot
+        self._seen_at = 0.0             # the loop's time when it was taken
+        self._orders = []               # _Escaped, executed in the next turn
         self._dying = {}                # leader that is being killed -> the tick of its start
-        self._killed = []               # (first tick, last tick) of those that were killed
+        self._killed = []               # (first tick, last tick) of leaders that were killed
 
     def environment(self, command):
-        """(marker, changes) of another child: what its environment has in place of lwt's own (see
+        """(marker, changes) for a new child.  changes: how its environment differs from lwt's (see
         differences).
         """
         self._serial += 1
         marker = '%s.%d' % (self._marker, self._serial)
-        if command.env is not self._env:        # most children in a row have the same
+        if command.env is not self._env:        # consecutive children mostly have the same env
             self._env = command.env
             self._changes = [] if command.env is None else differences(command.env)
         changes = self._changes
@@ -86,8 +88,9 @@ class Guard:
         return marker, changes + [(MARKER, marker.encode(), self._own_marker)]
 
     def start(self):
-        """Have the process there, before the first child: lwt may be killed just after that.
-        Raises OSError.
+        """Start the guard process if it does not run yet.  Raises OSError.
+
+        It must run before the first child starts, because lwt may be killed just after that.
         """
         if self._popen is None:
             self._loop.on_signal(signal.SIGCHLD, lambda _signum: self._look_around())
@@ -99,7 +102,7 @@ class Guard:
         self._note(pgid, b'+', self._patience)
 
     def _note(self, pgid, change, patience):
-        if self._news.pop(pgid, change) == change:      # else the one undoes the other
+        if self._news.pop(pgid, change) == change:      # else + and - cancel each other
             self._news[pgid] = change
         if self._telling is not None and (not patience or not self._news):
             self._telling.cancel()
@@ -113,14 +116,15 @@ class Guard:
             self._send(b''.join(b'%s %d\n' % (change, pgid) for pgid, change in news.items()))
 
     def remove(self, pgid):
-        """It has ended."""
+        """Remove a process group that has ended from the guard's list."""
         self._groups.discard(pgid)
         if pgid in self._dying:
             self._killed.append((self._dying.pop(pgid), procfs.ticks()))
         self._note(pgid, b'-', self._patience if self._groups else 0)
 
     def close(self):
-        """Let the guard go: with an empty list it just ends."""
+        """Close the guard's pipe and wait for the guard.  If its list is empty, it kills nothing.
+        """
         if self._is_subreaper:
             self._kill_strays()
             self.reap_strays()
@@ -132,13 +136,13 @@ class Guard:
 
     def _let_go(self):
         os.close(self._pipe)
-        self._popen.wait()              # how it ended does not matter
+        self._popen.wait()              # its exit status does not matter
         self._popen = None
 
     def _spawn(self):
         script = pkgutil.get_data('lwt.remote', 'sh/watch.sh').decode()
-        # Neither our marker, by which a sweep would find it, nor anything that changes what a shell
-        # does (TMOUT).
+        # Without the marker, by which a search would find the guard, and without variables that
+        # change the behaviour of a shell (TMOUT).
         env = {name: value for name, value in os.environ.items()
                if name == 'PATH' or name.startswith('LWT_') and name != procfs.MARKER}
         argv = '/bin/sh', '-c', script, 'lwt-guard', plain_seconds(self._grace
@@ -165,13 +169,13 @@ class Guard:
         try:
             while self._unsent:
                 self._unsent = self._unsent[os.write(self._pipe, self._unsent):]
-        except BlockingIOError:         # the guard is slow; the rest goes with the next line
+        except BlockingIOError:         # the guard is slow; the rest is sent with the next line
             pass
         except BrokenPipeError:
             self._replace()
 
     def _look_around(self):
-        """A child has died: perhaps it was the guard, or an orphan that came to us."""
+        """A child has died: replace the guard if it was the guard, and reap orphans."""
         if self._popen is not None and procfs.exit_of(self._popen) is not None:
             self._replace()
         if self._is_subreaper and self._loop.time() - self._reaped_at > REAP_EVERY:
@@ -179,44 +183,44 @@ class Guard:
             self.reap_strays()
 
     def _replace(self):
-        """Somebody killed the guard: a new one takes the whole list."""
+        """The guard was killed: start a new one, which gets the whole list."""
         self._let_go()
         with contextlib.suppress(OSError):
             self._spawn()
 
-    # -- what escapes from a group -----------------------------------------------------------------
+    # -- processes that escaped from a group -------------------------------------------------------
 
     def adopt_orphans(self):
-        """Become the parent of what its own parent leaves behind: it is then found even with an
-        empty environment.
+        """Make lwt a subreaper: it becomes the parent of orphaned descendants, and finds them even
+        if their environment is empty.
         """
         self._is_subreaper = procfs.adopt_orphans(True)
         self._reaped_at = self._loop.time()
 
     def has_left(self, leader, marker, since):
-        """Does anything else of a leader's command live?  Where the system does not tell, yes.
+        """Whether other processes of a leader's command are alive; True without a /proc.
 
-        since: the loop's time of its death.
+        since: the loop's time of the leader's death.
         """
         seen = self._look(since)
         return (seen is None
                 or bool(seen.members(leader, marker.encode()) or self._strays_of(seen, leader)))
 
     def terminate_escaped(self, leader, marker):
-        """Send TERM and CONT to what lives of a leader's command outside its group, in the next
-        turn.
+        """Send TERM and CONT, in the next turn, to the processes of a leader's command that are
+        outside its group.
         """
         self._enqueue(_Escaped(leader, marker, (signal.SIGTERM, signal.SIGCONT), None))
 
     def kill_escaped(self, leader, marker, on_done):
-        """Kill what lives of a leader's command outside its group, in the next turn; then call
-        on_done().
+        """Kill, in the next turn, the processes of a leader's command that are outside its group;
+        then call on_done().
         """
         self._enqueue(_Escaped(leader, marker, (signal.SIGKILL,), on_done))
 
     def _enqueue(self, order):
-        # A look at all processes takes longer than to end a command: one serves all that end in
-        # this turn.
+        # Reading all processes takes longer than ending a command, so one snapshot serves all
+        # commands that are ended in this turn.
         self._orders.append(order)
         if len(self._orders) == 1:
             self._loop.call_soon(self._signal_all)
@@ -224,7 +228,7 @@ class Guard:
     def _signal_all(self):
         orders, self._orders = self._orders, []
         left = orders
-        for _round in range(KILL_ROUNDS):       # what is being killed may fork meanwhile
+        for _round in range(KILL_ROUNDS):       # processes may fork while they are being killed
             seen = self._look(self._loop.time()) if left else None
             if seen is None:
                 break
@@ -235,7 +239,7 @@ class Guard:
                 order.on_done()
 
     def _signal(self, seen, order):
-        """Send the signals of an _Escaped; returns whether there was anything to send them to."""
+        """Send the signals of an _Escaped; returns whether any process was found for them."""
         leader = order.leader
         if leader in seen:
             self._dying[leader] = seen[leader].started
@@ -257,13 +261,13 @@ class Guard:
         return self._groups | {self._popen.pid} if self._popen is not None else self._groups
 
     def _look(self, since):
-        """A procfs.Snapshot of some time after `since`; None where there is no /proc."""
+        """A procfs.Snapshot that was taken after `since`; None without a /proc."""
         if self._seen is None or self._seen_at <= since:
             self._seen, self._seen_at = procfs.snapshot(), self._loop.time()
         return self._seen
 
     def _kill_strays(self):
-        """At the end: strays that began while a command ran that was killed later."""
+        """Kill the strays that started while a command ran that was later killed; for the end."""
         seen = self._look(self._loop.time()) if self._killed else None
         if seen is None:
             return
@@ -273,7 +277,7 @@ class Guard:
                     os.kill(pid, signal.SIGKILL)
 
     def reap_strays(self):
-        """Reap the children that came to us as orphans, and are dead."""
+        """Reap the dead orphans that lwt has as a subreaper."""
         for pid in procfs.children(os.getpid()):
             if pid not in self._leaders():
                 with contextlib.suppress(ChildProcessError):
@@ -283,7 +287,8 @@ class Guard:
 def differences(env):
     """How env differs from lwt's own environment.
 
-    Returns a list of (name, value in env, value in lwt's own): bytes, or None if it is not set.
+    Returns a list of (name, value in env, value in lwt's environment); the values are bytes, or
+    None if the variable is not set.
     """
     own = os.environb
     wanted = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}

@@ -1,24 +1,24 @@
-"""netcat: the dialects of nc, and the command lines that each understands.  Pure.
+"""netcat: the dialects of nc, and the command lines of each.  Pure.
 
-    openbsd      Debian's, macOS's and the BSDs': -l ADDRESS PORT; -N closes its side after the end
+    openbsd      of Debian, macOS and the BSDs: -l ADDRESS PORT; -N closes its side after the end
                  of its input
     traditional  Hobbit's: -l -s ADDRESS, at a port of its own choice; -q 0 ends it after the end
                  of its input
-    ncat         nmap's, which Fedora has: -l ADDRESS PORT
+    ncat         nmap's, in Fedora: -l ADDRESS PORT
     busybox      -l -p PORT, at any address; it closes its side by itself
 
-They have in common, as tried: a listener takes one connection and ends with it; it ends as well
-when the other side only half-closes; a stream that was cut ends with 0; and who connects is not
-asked for anything.  So a connection stays open both ways until all is through, what is in it tells
-its own end, and counts are compared elsewhere. Debian's sets SO_REUSEPORT: two listeners can have
-the same port, but not one that the kernel chose (port 0).
+Tests show what they have in common.  A listener accepts one connection and ends with it.  It also
+ends when the other side only half-closes.  It exits with 0 even if the stream was cut.  It does not
+authenticate the client.  So a connection stays open in both directions until all data has arrived,
+the data marks its own end, and the byte counts are compared elsewhere.  Debian's netcat sets
+SO_REUSEPORT: two listeners can have the same port, but not a port that the kernel chose (port 0).
 
-Another user of a host may connect to a listener, or take its port when it has ended.  So both ends
-prove that they know the tokens of this one listener before any data moves: the sender sends the
-first token in a line, the listener answers with the second one.  The master makes the tokens, and
-hands them to both ends on the standard input of ssh: arguments and environments are public.  A
-listener that a stranger reached is replaced by one with another port and other tokens.  After
-LISTENERS of them the data goes through ssh.
+Another user of a host may connect to a listener, or take its port after it has ended.  So both ends
+prove that they know the tokens of this listener before any data moves: the sender sends the first
+token in a line, and the listener answers with the second one.  The master makes the tokens and
+passes them to both ends on the standard input of ssh, because arguments and environments are
+public.  If a stranger connects to a listener, the listener is replaced by one with another port and
+other tokens.  After LISTENERS of them the data goes through ssh.
 """
 
 import ipaddress
@@ -28,14 +28,15 @@ from typing import NamedTuple
 from lwt.workspace.config import bounded
 
 NAMES = ('nc', 'ncat', 'netcat', 'busybox nc')
-LISTENERS = 3                   # listeners for one stream, before it goes through ssh
-PATIENCE = 10                   # seconds for the proof; less, where a third of the stall is less
-LEAST_PATIENCE = 2
-FIRST_PORT = 1024               # the kernel chooses no port below for a listener
+LISTENERS = 3                   # maximum number of listeners for one stream
+PATIENCE = 10                   # maximum seconds for the proof; a third of the stall, if less
+LEAST_PATIENCE = 2              # minimum seconds for the proof
+FIRST_PORT = 1024               # the kernel chooses no lower port for a listener
 _SCOPE = re.compile(r'[A-Za-z0-9_.-]{1,15}', re.ASCII)
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}', re.ASCII)
 
-# Prints the address that the caller reached, and name and help text of each netcat; sh.
+# A sh script.  It prints the address that the client connected to, and the name and help text of
+# each netcat.
 PROBE = '''set -- ${SSH_CONNECTION-}
 printf 'address %s\\n' "${3:-127.0.0.1}"
 for name in nc ncat netcat; do
@@ -51,8 +52,10 @@ exit 0'''
 
 
 class Program(NamedTuple):
-    """A netcat.  closes: the options that have it close its side, or end, after the end of its
-    input; () where it does anyway.
+    """A netcat program.
+
+    closes: the options that make it close its side, or end, after the end of its input; () if none
+    is needed.
     """
 
     words: tuple
@@ -60,21 +63,21 @@ class Program(NamedTuple):
     closes: tuple = ()
 
     def listen(self, address):
-        """The command line that takes one connection, at a port that the kernel chooses."""
+        """The command line that accepts one connection, at a port that the kernel chooses."""
         how = {'openbsd': ('-n', '-l', address, '0'), 'ncat': ('-n', '-l', address, '0'),
                'traditional': ('-n', '-l', '-s', address), 'busybox': ('-l', '-p', '0')}
         return self.words + how[self.dialect]
 
     def connect(self, address, port):
-        """The command line that connects, for both directions; it ends after the end of its input.
+        """The command line that connects for both directions and ends after the end of its input.
         """
         return self.words + self.closes + (address, str(port))
 
 
 class Tokens(NamedTuple):
-    """The secrets of one listener, of 32 characters each, as the scripts expect.
+    """The secrets of one listener, each of 32 characters, as the scripts expect.
 
-    sender: the line with which the sender begins.  listener: the line of the answer.
+    sender: the first line from the sender.  listener: the line with which the listener answers.
     """
 
     sender: str
@@ -82,17 +85,20 @@ class Tokens(NamedTuple):
 
 
 def patience(stall):
-    """Whole seconds for the two ends of a connection to prove that they know the tokens."""
+    """The whole seconds in which both ends of a connection must prove that they know the tokens.
+
+    stall: seconds.
+    """
     return max(LEAST_PATIENCE, min(PATIENCE, int(stall / 3)))
 
 
 def offered_port(words):
-    """The port in the words after "listen" of a host, or None where they are anything else."""
+    """The port in the words after "listen" from a host, or None if they are not one valid port."""
     return bounded(words[0], FIRST_PORT, 65535) if len(words) == 1 else None
 
 
 def is_address(text):
-    """Is it a numeric address, with a scope perhaps?"""
+    """Whether a text is a numeric address, with or without a scope."""
     number, _percent, scope = text.partition('%')
     try:
         ipaddress.ip_address(number)
@@ -102,12 +108,12 @@ def is_address(text):
 
 
 def is_name(text):
-    """Is it a host name that can stand in a command line of sh as it is?"""
+    """Whether a text is a host name that needs no quotes in a command line of sh."""
     return bool(_NAME.fullmatch(text))
 
 
 def recognised(name, text):
-    """The Program that says this when it is asked for help, or None."""
+    """The Program with this name and help text, or None if its dialect is unknown."""
     words = tuple(name.split(' '))
     if 'Ncat' in text:
         return Program(words, 'ncat')
@@ -121,8 +127,8 @@ def recognised(name, text):
 
 
 def _closing(text):
-    """How an OpenBSD netcat is told to close: by -N, where it means that (Apple's does not), or by
-    the older -q.
+    """The options that make an OpenBSD netcat close its side: -N if it means that (Apple's does
+    not), or the older -q.
     """
     lines = [line.strip() for line in text.splitlines()]
     if any(line.startswith('-N') and 'hutdown' in line for line in lines):
@@ -131,7 +137,7 @@ def _closing(text):
 
 
 def parse(text):
-    """(address, Program or None) of what PROBE prints."""
+    """(address, Program or None) in the output of PROBE."""
     address, name, found = '127.0.0.1', '', {}
     for line in text.splitlines():
         word, _space, rest = line.partition(' ')

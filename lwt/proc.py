@@ -1,8 +1,8 @@
 """One child: a process in a session of its own, its pipes, its deadlines and its end.
 
-A Command says what to run.  A Result says what came of it.  A Child is the process between the two.
-It is passive: the loop tells it when its descriptors are ready and when it has ended.  It calls
-on_done(result) exactly once.  The rules, and why:
+A Command describes what to run.  A Child is the running process.  A Result describes how it ended.
+A Child is passive: the loop calls it when its descriptors are ready and when its process has ended.
+It calls on_done(result) exactly once.  The rules, and why:
 
   done    A child is done when it is reaped and its pipes are at end-of-file, or `drain` seconds
           after it was reaped.  A child may close stdout and live on, so end-of-file is not enough.
@@ -11,9 +11,9 @@ on_done(result) exactly once.  The rules, and why:
           and CONT go to the group (a stopped process never dies of TERM), KILL after `grace`.
   pinned  A leader that died while its group is being killed is reaped last: its zombie keeps the
           number of the group from being given to another process.
-  fed     Our ends of the pipes are non-blocking, and one read a turn keeps it fair.
+  fed     lwt's ends of the pipes are non-blocking.  One read per turn is fair to other children.
 
-`subprocess` is used only here.  Nothing here knows of hosts, ssh or flows.
+Only this module uses `subprocess`.  It does not know hosts, ssh or flows.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from lwt import procfs
 from lwt.selectors_loop import PipeSource, PipeWriter, Timers, chunk_size
 
 PROGRESS_EVERY = 1.0        # seconds between two calls of Command.progress
-HELD_LOOK = 0.1             # seconds between two looks whether a paused child is read again
-LEFT_LOOK = 0.2             # seconds between two looks whether a dead leader's group has ended
-UNKILLABLE_AFTER = 5.0      # seconds after KILL: what still lives hangs in the kernel (state D)
-LIFELINE_EXTRA = 2.0        # seconds over grace for a host to end a command after its lifeline
+HELD_LOOK = 0.1             # seconds between two checks whether a paused child is read again
+LEFT_LOOK = 0.2             # seconds between two checks whether a dead leader's group has ended
+UNKILLABLE_AFTER = 5.0      # seconds after KILL; a process alive then hangs in the kernel (state D)
+LIFELINE_EXTRA = 2.0        # seconds over grace for a host to end a command without a lifeline
 
 
 class Command(NamedTuple):
@@ -39,16 +39,15 @@ class Command(NamedTuple):
         With none of them and no lifeline, the child gets /dev/null.
     lifeline: seconds between heartbeats on standard input, which stays open as long as lwt lives.
     env: the whole environment; None: that of lwt.  variables: {bytes: bytes} to add to it.
-    hello: time until sink.started.  stall: longest time in which no byte moves.
+    hello: maximum time until sink.started.  stall: maximum time without a byte read or written.
     progress: for a child like scp, which moves bytes by itself: called every second with its
-        number.  Any change of the result counts as a byte that moved; None ends the child.
-    rate: bytes a second, in each direction.
+        process id.  Any change of its return value counts as a byte moved; None stops the child.
+    rate: maximum bytes per second, in each direction.
     sink: a selectors_loop.Sink.  Without one, the Result keeps up to `limit` bytes of each stream.
 
-    For flow.Pool only: gate: the flow.Gate to pass.  beside: keep the child while the flow goes on:
-    '', 'slot' (it keeps its slot) or 'background'.  tied: a Child in the background; if that fails,
-    this one is ended as well.  is_local: work on this machine, which takes no slot; as many run at
-    a time as there are processors.
+    For flow.Pool only: gate: the flow.Gate for logins.  beside: whether the flow continues while
+    the child runs: '', 'slot' (the child keeps its slot) or 'background'.  tied: a Child beside its
+    flow; if it fails, this one is stopped too.  is_local: work on this machine: it takes no slot.
     """
 
     argv: tuple
@@ -77,13 +76,13 @@ class Command(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a Command.
+    """How a Command ended.
 
     status: 'exited', 'signaled', 'unspawnable', 'unknown' (the program that embeds lwt collected
     the exit status before lwt did), or why lwt ended it: 'timeout', 'hello', 'stalled',
     'cancelled', 'over', 'unwanted', 'unreadable' (its input could not be read; stderr says why).
-    code: the exit code, the signal's number for 'signaled', errno for 'unspawnable'.  If lwt ended
-    the child, code is how it exited in the end.
+    code: the exit code; the signal number for 'signaled'; errno for 'unspawnable'.  If lwt ended
+    the child, code is the exit code or signal number with which it finally ended.
     incomplete: the pipes were still open when drain was over, so output may be missing.
     """
 
@@ -115,22 +114,22 @@ class Child:
         self._on_begun = on_begun
         self.result = None              # set at the end
         self._popen = None
-        self._streams = {}              # fd -> name, those still open
+        self._streams = {}              # fd -> name, of streams that are still open
         self._kept = {'stdout': bytearray(), 'stderr': bytearray()}
         self._truncated = False
         self._incomplete = False
         self._cause = ''                # why lwt is ending it
-        # A procfs.Exit, once it ended; it stays a zombie until its group is dead.
+        # The procfs.Exit after its end; the process stays a zombie until its group is dead.
         self._exit = None
         self._is_reaped = False
-        self._killed = False            # KILL was sent to the group: nothing more can be done
+        self._killed = False            # whether KILL was sent to the group
         self._timers = Timers(loop)
         self._stall_timer = None
         self._moved_at = 0.0            # when a byte was last read, or the stall began to count
-        self._over = False              # its sink has everything
-        self._holds = set()             # why it is not read just now
+        self._over = False              # whether its sink has all output
+        self._holds = set()             # the reasons for which it is paused
         self._held_since = 0.0
-        self._held_for = 0.0            # seconds not read, which do not count for its timeout
+        self._held_for = 0.0            # seconds paused, which do not count for its timeout
         self._input = None              # the PipeWriter of its standard input, or None
         self._noticed_at = 0.0
         self._marker = ''
@@ -138,16 +137,16 @@ class Child:
 
     @property
     def age(self):
-        """Seconds since its start, without those in which it was not read."""
+        """Seconds since its start, without those in which it was paused."""
         held = self._held_for + (self._loop.time() - self._held_since if self._holds else 0.0)
         return self._loop.time() - self._started_at - held
 
     # -- start -------------------------------------------------------------------------------------
 
     def start(self):
-        """Start the process and put its pipes, deadlines and end under the loop.
+        """Start the process and register its pipes, deadlines and end with the loop.
 
-        Raises OSError if it cannot be started; then nothing else happens.
+        Raises OSError if it cannot be started; on_done is then not called.
         """
         command = self.command
         source = command.source
@@ -187,7 +186,7 @@ class Child:
         self._loop.add_reader(fd, lambda: self._read(fd))
 
     def _at_age(self, age, callback):
-        """Call callback() when the child has this age.  It does not age while it is not read."""
+        """Call callback() when the child has this age.  It does not age while it is paused."""
         left = age - self.age
         if left > 0:
             self._timers.call_later(max(left, HELD_LOOK) if self._holds else left,
@@ -200,9 +199,9 @@ class Child:
             self.stop('hello')
 
     def _check_stall(self):
-        """End it if no byte has moved for `stall` seconds.
+        """Stop it if no byte has moved for `stall` seconds.
 
-        The time does not run before it has begun, nor while it is not read.
+        The time before it has begun, and the time in which it is paused, do not count.
         """
         if self._holds or not self._is_started():
             self._moved_at = self._loop.time()
@@ -221,7 +220,7 @@ class Child:
             self.stop('unwanted')
 
     def expect(self, stall):
-        """From now on, end it when no byte moves for `stall` seconds; 0: no limit."""
+        """From now on, stop it if no byte moves for `stall` seconds; 0: no limit."""
         self.command = self.command._replace(stall=stall)
         self._moved_at = self._loop.time()
         if self._stall_timer is not None:
@@ -229,7 +228,7 @@ class Child:
         self._stall_timer = self._timers.call_later(stall, self._check_stall) if stall else None
 
     def hang_up(self):
-        """Close its standard input.  It ends by itself, or is ended after its grace."""
+        """Close its standard input, so that it ends by itself; send TERM after its grace."""
         if not self._is_reaped and not self._cause:
             self._timers.cancel()
             self._close_stdin()
@@ -242,7 +241,7 @@ class Child:
             data = os.read(fd, self._chunk)
         except BlockingIOError:
             return
-        except OSError:                 # EIO and the like: nothing more will come
+        except OSError:                 # for example EIO: treated as end-of-file
             data = b''
         name = self._streams[fd]
         if not data:
@@ -268,7 +267,7 @@ class Child:
         if sink.ended and not self._over:
             # Processes that a command left running may hold the pipes as long as they live.
             self._over = True
-            self._timers.cancel()       # it ended in time
+            self._timers.cancel()       # the command met its deadlines
             self._timers.call_later(self.command.drain, self._let_go)
         if sink.full:
             sink.room = lambda: self.resume('sink')
@@ -287,8 +286,8 @@ class Child:
             self._loop.call_soon(self._finish)
 
     def pause(self, why='reader'):
-        """Read nothing for now, because the reader of the output is slower.  The full pipes then
-        hold the child back.
+        """Stop reading, because the reader of the output is slower.  The full pipes then block the
+        child.
         """
         if not self._holds:
             self._held_since = self._loop.time()
@@ -317,7 +316,7 @@ class Child:
     # -- the end -----------------------------------------------------------------------------------
 
     def stop(self, cause):
-        """End it: by closing its lifeline if it has one and has begun, else by TERM; later by KILL.
+        """End it: close its lifeline if it has one and has begun, else send TERM; KILL later.
 
         cause: the status of its Result.
         """
@@ -331,7 +330,7 @@ class Child:
             self._close_stdin()
             self._timers.call_later(self.command.grace + LIFELINE_EXTRA, self._terminate)
         elif self.command.hello and not self._is_started():
-            # Grace is for what has begun; an ssh that waits for its master takes TERM as "log in".
+            # Only after its begin it needs grace; an ssh that waits for its master logs in on TERM.
             self._kill()
         else:
             self._terminate()
@@ -342,7 +341,7 @@ class Child:
         self._terminate()
 
     def kill(self):
-        """End it now: KILL to the group, without grace."""
+        """End it at once: send KILL to the group, without grace."""
         self._cause = self._cause or 'cancelled'
         self._timers.cancel()
         if self._is_reaped:
@@ -354,7 +353,7 @@ class Child:
         return self.command.sink is None or self.command.sink.started
 
     def _terminate(self):
-        for signum in (signal.SIGTERM, signal.SIGCONT):         # what is stopped never dies of TERM
+        for signum in (signal.SIGTERM, signal.SIGCONT):     # a stopped process never dies of TERM
             self._signal_group(signum)
         self._guard.terminate_escaped(self._popen.pid, self._marker)
         self._timers.call_later(self.command.grace, self._kill)
@@ -365,7 +364,7 @@ class Child:
         self._guard.kill_escaped(self._popen.pid, self._marker, self._on_killed)
 
     def _on_killed(self):
-        """All its processes were sent KILL."""
+        """KILL was sent to all its processes."""
         if self._is_reaped:
             return
         if self._exit is not None:
@@ -378,7 +377,7 @@ class Child:
             os.killpg(self._popen.pid, signum)
 
     def _has_ended(self):
-        """Is the leader dead?"""
+        """Whether the leader is dead."""
         self._noticed_at = self._loop.time()
         self._exit = procfs.exit_of(self._popen)
         return self._exit is not None
@@ -406,7 +405,7 @@ class Child:
             self._loop.call_soon(self._finish)
             return
         if self._holds:
-            # At most what the pipes hold is left, and no child is there to be held back.
+            # The rest is at most what the pipes hold, and there is no child to block any more.
             for why in list(self._holds):
                 self.resume(why)
         elif not self.command.rate:
@@ -421,7 +420,7 @@ class Child:
             self._close_stream(fd)
 
     def _abandon(self):
-        """It does not die of KILL: report it and let go.  The guard keeps it on its list."""
+        """Report the end of a child that KILL does not end.  It stays on the guard's list."""
         self._loop.unwatch(self)
         self._is_reaped = True
         self._exit = procfs.Exit('signaled', signal.SIGKILL)
@@ -434,7 +433,7 @@ class Child:
         if on_done is None:
             return
         self._timers.cancel()
-        writer, self._input = self._input, None         # it refers to this object
+        writer, self._input = self._input, None         # breaks a reference cycle
         if self._cause == 'unreadable':
             self.result = unreadable(self.command, writer.error)
         else:
@@ -452,7 +451,7 @@ def unreadable(command, error):
 
 
 def _spawn(command, changes, fed):
-    """Start a child: (Popen, our ends of its stdout, stderr, stdin or -1).  Raises OSError."""
+    """Start a child: (Popen, lwt's ends of its stdout, stderr, stdin or -1).  Raises OSError."""
     pipes = []                          # (end to read, end to write)
     try:
         for _stream in range(3 if fed else 2):
@@ -474,10 +473,10 @@ def start_process(command, changes, ends):
 
     changes: how its environment differs from lwt's own, in the form of guard.differences().
     ends: descriptors for its standard output, its standard error and, if there is a third, its
-    standard input.  It inherits no other descriptor.  Signals ignored when lwt began stay
+    standard input.  It inherits no other descriptor.  Signals that were ignored when lwt began stay
     ignored in it, except for SIGPIPE and SIGXFSZ, which Python itself ignores.
     """
-    # Not at the top: the import takes long, and some commands start no process.
+    # Imported here because it is slow to import, and some commands start no process.
     import subprocess
     # Without env, the child inherits the environment as putenv(3) has changed it.  subprocess would
     # encode an env again for each child, which is a quarter of the cost of a child.

@@ -1,9 +1,11 @@
-"""Processes: how a child ended, how many more can be started, what /proc shows, and the subreaper.
+"""Processes: exit statuses of children, limits on their number, /proc, and the subreaper.
 
-/proc and the subreaper exist on Linux.  On other systems, these functions return nothing.
+/proc and the subreaper exist on Linux.  On other systems, functions that need them return None, an
+empty result or False.
 
-MARKER names the variable that every child of lwt carries in its environment, and so does what it
-starts, whatever session it moves to: that is how what escaped from a killed group is found.
+MARKER is the name of a variable in the environment of every child of lwt.  The processes that a
+child starts inherit it, in whatever session they are.  So lwt finds processes that escaped from a
+killed group.
 """
 
 import contextlib
@@ -16,14 +18,14 @@ MARKER = 'LWT_ID'
 PR_SET_CHILD_SUBREAPER = 36     # prctl(2), since Linux 3.4
 CLOCK_BOOTTIME = 7              # clock_gettime(2); the time module has the name since 3.7
 DEAD = (b'Z', b'X')
-SPARE_PROCESSES = 8         # left to others by most_at_once
+SPARE_PROCESSES = 8         # processes that most_at_once leaves to others
 
 
 class Process(NamedTuple):
-    """One process, as proc(5) has it.  started: clock ticks since boot.
+    """One process, as in proc(5).  started: clock ticks since boot.
 
-    marker: the first two parts of the value of MARKER, b'' where unknown.  The guard of a command
-    adds a part of its own.
+    marker: the first two parts of the value of MARKER; b'' if unknown.  The guard of a command adds
+    a third part.
     """
 
     pid: int
@@ -35,7 +37,7 @@ class Process(NamedTuple):
 
 
 def names():
-    """{pid: name of its program} of the visible processes; {} without a /proc."""
+    """{pid: program name} of all visible processes; {} without a /proc."""
     found = {}
     for pid in filter(str.isdigit, _names('/proc')):
         name = _text('/proc/%s/comm' % pid).strip()
@@ -55,7 +57,7 @@ def processes():
 def _process(pid):
     try:
         with open('/proc/%s/stat' % pid, 'rb') as file:
-            # A name may hold anything, even ") ".
+            # A program name may contain anything, even ") ".
             fields = file.read().rpartition(b') ')[2].split()
         return Process(int(pid), int(fields[1]), int(fields[2]), fields[0], int(fields[19]),
                        _marker(pid))
@@ -70,14 +72,14 @@ def _marker(pid):
             value = next((entry[len(wanted):]
                           for entry in file.read().split(b'\0') if entry.startswith(wanted)), b'')
             return b'.'.join(value.split(b'.', 2)[:2])
-    except OSError:             # another user's
+    except OSError:             # a process of another user
         return b''
 
 
 def transferred(pid):
-    """How many bytes a process has read and written, together; None where that cannot be known.
+    """The total number of bytes that a process has read and written; None if unknown.
 
-    It counts what went through files, pipes and sockets (rchar and wchar of proc(5)).
+    This counts files, pipes and sockets (rchar and wchar of proc(5)).
     """
     try:
         with open('/proc/%d/io' % pid, 'rb') as file:
@@ -88,9 +90,9 @@ def transferred(pid):
 
 
 def free_processes(uid, limit):
-    """How many more processes may be started, as far as can be known; None where nothing limits it.
+    """The number of further processes that may be started; None if no limit is known.
 
-    uid: the user.  limit: of RLIMIT_NPROC, or None; the kernel does not apply it to root.
+    uid: the user.  limit: RLIMIT_NPROC, or None; the kernel does not apply it to root.
     """
     rooms = _cgroup_rooms()
     if limit is not None and uid != 0:
@@ -112,8 +114,8 @@ def max_children():
 
 
 def most_at_once():
-    """The default for the number of children alive at once: as many as open files and processes
-    allow if each child starts one more process.
+    """The default for the number of children alive at once: the largest number that the limits on
+    open files and processes allow if each child starts one more process.
     """
     limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     free = free_processes(os.getuid(), None if limit == resource.RLIM_INFINITY else limit)
@@ -123,7 +125,7 @@ def most_at_once():
 
 
 def _count_threads(uid):
-    """The threads of a user, which are what RLIMIT_NPROC counts."""
+    """The number of threads of a user, because RLIMIT_NPROC limits threads."""
     count = 0
     for pid in filter(str.isdigit, _names('/proc')):
         with contextlib.suppress(OSError):
@@ -133,7 +135,9 @@ def _count_threads(uid):
 
 
 def _cgroup_rooms():
-    """What pids.max of our control groups, and of those above them, leaves: a list of numbers."""
+    """The numbers of processes that pids.max still allows, in the control groups of this process
+    and in those above them; a list.
+    """
     rooms = []
     for line in _text('/proc/self/cgroup').splitlines():
         _number, controllers, path = (line.split(':', 2) + ['', ''])[:3]
@@ -167,9 +171,9 @@ def _names(path):
 
 
 class Snapshot:
-    """All processes at one time, found by group, by marker and by parent without a search.
+    """All processes at one time, indexed by group, marker and parent.
 
-    Many children may be killed at once, and each of them asks.
+    The indexes matter because many children may be killed at once, with a lookup for each.
     """
 
     def __init__(self, processes_by_pid):
@@ -190,7 +194,8 @@ class Snapshot:
         return self._processes[pid]
 
     def members(self, leader, marker):
-        """The living processes of a command without its leader: its group, and what has its marker.
+        """The living processes of a command without its leader: those in its group, and those with
+        its marker.
         """
         found = dict.fromkeys(self._groups.get(leader, []) + self._markers.get(marker, []))
         return [pid for pid in found if pid != leader]
@@ -205,7 +210,8 @@ class Snapshot:
                 if pid not in leaders and not self._processes[pid].marker.startswith(marker)]
 
     def strays_of(self, own, leader, leaders, marker):
-        """The strays that only this leader can have left: all other leaders started after them."""
+        """The strays that only this leader can have left, because all other leaders started later.
+        """
         found = self.strays(own, leaders, marker) if leader in self else []
         if not found:
             return []
@@ -215,15 +221,13 @@ class Snapshot:
 
 
 def snapshot():
-    """A Snapshot of now; None where there is no /proc."""
+    """A Snapshot of the current processes; None without a /proc."""
     found = processes()
     return None if found is None else Snapshot(found)
 
 
 def cpu_times():
-    """(ticks in which a processor had nothing to do, all ticks) since the start of the system; None
-    where nobody can say.
-    """
+    """(idle ticks of all processors, all their ticks) since boot; None if unknown."""
     try:
         with open('/proc/stat', 'rb') as file:
             times = [int(word) for word in file.readline().split()[1:9]]
@@ -238,18 +242,18 @@ def ticks():
 
 
 def adopt_orphans(wanted):
-    """Make this process the parent of its orphaned descendants, or let go of that; False where that
-    cannot be done.
+    """Make this process a subreaper, the parent of its orphaned descendants; or undo that if wanted
+    is false.  Returns False if the system cannot do it.
     """
     try:
-        import ctypes           # here, for it takes long, and some Pythons have none
+        import ctypes           # here, because it is slow to import, and some Pythons lack it
         return ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1 if wanted else 0, 0, 0, 0) == 0
     except (ImportError, OSError, AttributeError):
         return False
 
 
 def children(own):
-    """Pids of the children of this process, zombies included; none where the system does not tell.
+    """Pids of the children of this process, including zombies; [] if the system cannot list them.
     """
     with contextlib.suppress(OSError):
         with open('/proc/self/task/%d/children' % own, 'rb') as file:
@@ -258,7 +262,7 @@ def children(own):
 
 
 def age(process):
-    """Seconds since a Process was started, whatever the wall clock was set to."""
+    """Seconds since a Process was started; changes of the wall clock have no effect."""
     return max(0.0, time.monotonic() - process.started / os.sysconf('SC_CLK_TCK'))
 
 
@@ -277,11 +281,11 @@ UNKNOWN = Exit('unknown', 0)
 def exit_of(popen):
     """The Exit of a child of this process (a Popen), or None while it lives.
 
-    The child stays a zombie where the system can report its end without reaping it (macOS before
-    Python 3.13 cannot).  So its number and that of its group are not given to another process.
+    The child stays a zombie if the system can report its end without reaping it (macOS before
+    Python 3.13 cannot).  So its process and group ids are not given to another process.
 
     A library, a signal handler or a thread of the program that embeds lwt may have reaped the child
-    with waitpid(-1).  Then the exit status is lost; Popen.poll() and wait() would report it as 0.
+    with waitpid(-1).  Then the exit status is lost; Popen.poll() and wait() would report 0.
     """
     try:
         if hasattr(os, 'waitid'):
@@ -304,7 +308,7 @@ def reap(popen, end):
     if end is not UNKNOWN:
         try:
             os.waitpid(popen.pid, 0)
-        except ChildProcessError:       # reaped by somebody else, or by exit_of()
+        except ChildProcessError:       # already reaped, by the embedding program or by exit_of()
             pass
     # With a returncode, Popen does not ask for the status again.
     popen.returncode = -end.code if end.status == 'signaled' else end.code

@@ -1,19 +1,19 @@
-"""scp and sftp: how their command lines are built.  Pure.
+"""Builds the command lines of scp and sftp.  Pure.
 
-What is known of scp's quoting (tried with OpenSSH 9.2, over SFTP and with -O; older versions behave
-as with -O):
+The quoting of scp (tested with OpenSSH 9.2, over SFTP and with -O; older versions behave as with
+-O):
 
   download  The remote path is a pattern.  A backslash makes any character literal, in both
             protocols; but with -O, a backslash and a newline are removed by the remote shell.
-  upload    The remote path is literal over SFTP and is read by a shell with -O, so no spelling of
+  upload    The remote path is literal over SFTP, but a shell reads it with -O.  So no spelling of
             an unusual path is right in both.  An upload that may use -O therefore goes to a path
-            of plain characters, and a script moves it to its place.
+            of plain characters, and a script moves the files to their target.
   local     A path with a colon before any slash is read as HOST:PATH; an absolute path never is.
 
-What is known of batches of sftp: a word in double quotes is literal, except that a backslash
-escapes a double quote and a backslash; a command is one line, so no path can contain a newline.
+The quoting of sftp batches: a word in double quotes is literal, except that a backslash escapes a
+double quote and a backslash.  A command is one line, so no path can contain a newline.
 
-For the host that is this machine, cp does the same.
+If the host is this machine, cp is used instead.
 """
 
 import os
@@ -22,7 +22,7 @@ import re
 from lwt.errors import UsageError
 from lwt.ssh import options, require_program
 
-# How scp talks to the host: as its version prefers, over SFTP, or in the old protocol of rcp.
+# The protocol of scp: the default of its version, SFTP, or the old protocol of rcp.
 DEFAULT, SFTP, LEGACY = (), ('-s',), ('-O',)
 
 _PLAIN = re.compile(r'[A-Za-z0-9_./+-]+')
@@ -32,7 +32,7 @@ _UNUSUAL_IN_PATTERN = re.compile(r'([^A-Za-z0-9_./+*?\[\]-])')
 
 
 def is_plain(path):
-    """Is a path free of characters that a shell or a pattern would interpret?"""
+    """Whether a path is free of characters that a shell or a pattern would interpret."""
     return bool(_PLAIN.fullmatch(path)) and not path.startswith('-')
 
 
@@ -93,7 +93,7 @@ def _argv(transport, limit_kbit, protocol):
 
 
 def _quiet_options(transport):
-    """No progress meter, and only errors on standard error."""
+    """The options for no progress meter, and only errors on standard error."""
     return ('-q', '-o', 'LogLevel=ERROR') + options(transport)
 
 

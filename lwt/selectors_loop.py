@@ -1,22 +1,24 @@
 """The loop: waits for pipes, timers, children and signals in one place.
 
-Beside it stand two things that only need the loop: Timers, which are cancelled together, and
+The module also holds two classes that need only the loop: Timers, which are cancelled together, and
 PipeWriter, which writes into a pipe without blocking.
 
-Why a self-pipe.  Since Python 3.5 (PEP 475) select() restarts after a signal, so a SIGCHLD alone
-never wakes it. `signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any other;
-it only does so for signals that have a Python handler, therefore SIGCHLD always gets one, even
-where it was inherited as ignored: the kernel would reap the children itself and every exit code
-would read 0.  A byte means "look", not "one child died": signals coalesce and the pipe may fill, so
-on each wake every watched child is asked.
+The loop uses a self-pipe.  Since Python 3.5 (PEP 475), select() restarts after a signal, so SIGCHLD
+alone never wakes it.  `signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any
+other.  It does so only for signals that have a Python handler, so SIGCHLD always gets one, even if
+it was inherited as ignored: then the kernel would reap the children itself, and every exit code
+would be 0.  A byte does not stand for one dead child: signals coalesce and the pipe may fill.  So
+each wake-up checks every watched child.
 
-What it promises: one loop per process, on the main thread; no busy waiting (no timer, no wake-up);
-inside the select only bytes move, every completion goes through call_soon; an event is dispatched
-only if its descriptor is still the one that was registered; __exit__ puts back every handler, the
-wake-up fd and the signal mask.
+Guarantees:
+- There is one loop per process, on the main thread.
+- It does not poll: without a timer or an event it does not wake up.
+- Callbacks of descriptors only move bytes; every completion goes through call_soon.
+- An event is dispatched only if its descriptor is still the one that was registered.
+- __exit__ restores every handler, the wake-up fd and the signal mask.
 
-What it does not know: what a child or a flow is.  The only `selectors` and signal handlers of the
-package are here.
+The loop does not know children or flows.  All `selectors` and signal handlers of the package are in
+this module.
 """
 
 import heapq
@@ -31,25 +33,27 @@ from collections import deque
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
-# A wait that comes back this much too late was not the loop's doing: lwt was stopped or the machine
-# slept.  The deadlines of the children, which slept as well, are moved by the gap, so that none of
-# them is killed for it.
+# Seconds.  If a wait returns later than its timeout by this much, lwt was stopped or the machine
+# was suspended.  The children were too, so their deadlines are moved by the gap, and none of them
+# is killed because of it.
 SLEPT = 5.0
-LATE = 0.2                  # seconds: what came meanwhile is looked at before the deadlines
-MANY_CANCELLED = 100        # cancelled timers that are kept at least before they are swept out
-LONGEST_WAIT = 86400.0      # seconds; epoll takes no more than 2^31 ms
+LATE = 0.2                  # seconds; after such a delay, events are handled before deadlines
+MANY_CANCELLED = 100        # the heap is cleaned if it holds more cancelled timers than this
+LONGEST_WAIT = 86400.0      # seconds; epoll accepts at most 2^31 ms
 READ_SIZE = 65536           # bytes of one read or write
-NEW_PIPE = 4096             # bytes that a new pipe takes at once, on every system
+NEW_PIPE = 4096             # bytes that fit into a new pipe at once, on every system
 RATE_STEP = 0.25            # seconds that one read or write may take at a limited rate
 
 
 def _noop(*_args):
-    """A signal handler that does nothing: the byte in the self-pipe is what counts."""
+    """A signal handler that does nothing, because the loop reads the byte in the self-pipe."""
 
 
 class Timer:
-    """A call at a time; cancel() disarms it (it stays in the heap until its time or a sweep comes:
-    cheaper than removal).
+    """A call at a certain time; cancel() disarms it.
+
+    A cancelled timer stays in the heap until its time, or until the heap is cleaned, because this
+    is cheaper than removing it.
     """
 
     __slots__ = ('callback', 'args', '_loop')
@@ -68,14 +72,14 @@ class Timer:
     def fire(self):
         callback, args = self.callback, self.args
         if callback is not None:
-            self.callback, self.args = None, ()         # so that to cancel it later does nothing
+            self.callback, self.args = None, ()         # so that a later cancel() does nothing
             callback(*args)
 
 
 class Loop:
     """Wait for pipes, timers, children and signals.  Use as a context manager, on the main thread.
 
-    clock: a function giving seconds; tests pass their own, so that no timer test sleeps.
+    clock: a function that returns seconds; tests pass their own, so that no timer test sleeps.
     """
 
     def __init__(self, clock=time.monotonic):
@@ -84,7 +88,7 @@ class Loop:
         self._watched = {}              # fd -> (callback,)
         self._always_ready = {}         # fd -> callback: regular files, which epoll refuses
         self._timers = []               # heap of (time, serial, Timer)
-        self.cancelled = 0              # timers that were cancelled and may still be in the heap
+        self.cancelled = 0              # number of cancelled timers that may still be in the heap
         self._serial = itertools.count()
         self._ready = deque()
         self._children = {}             # key -> (has_ended, callback)
@@ -99,12 +103,12 @@ class Loop:
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
-        # A blocked mask would be inherited by children.
+        # Children would inherit blocked signals.
         self._old_mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._old_wakeup_fd = _set_wakeup_fd(self._wake_w)
         self._take_over(signal.SIGCHLD)
         for signum in HANDLED:
-            if signal.getsignal(signum) is not signal.SIG_IGN:              # nohup stays nohup
+            if signal.getsignal(signum) is not signal.SIG_IGN:      # keeps the effect of nohup
                 self._take_over(signum)
         self.add_reader(self._wake_r, self._woken)
         return self
@@ -121,10 +125,11 @@ class Loop:
     def _take_over(self, signum):
         self._old_handlers[signum] = signal.signal(signum, _noop)
 
-    # -- what may be waited for --------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------
 
     def time(self):
-        """Seconds, from an arbitrary start; less what lwt itself was asleep for."""
+        """Seconds since an arbitrary start, without the time in which lwt was stopped or suspended.
+        """
         return self._clock() - self._late
 
     def add_reader(self, fd, callback):
@@ -140,7 +145,7 @@ class Loop:
         try:
             self._selector.register(fd, events)
             self._watched[fd] = (callback,)
-        # epoll(7): EPERM for what is always ready: regular files, /dev/null.
+        # epoll(7): EPERM for files that are always ready, such as regular files and /dev/null.
         except PermissionError:
             self._always_ready[fd] = callback
 
@@ -156,7 +161,7 @@ class Loop:
         self._ready.append((callback, args))
 
     def call_later(self, seconds, callback, *args):
-        """Call callback(*args) after so many seconds; returns the Timer."""
+        """Call callback(*args) after a number of seconds; returns the Timer."""
         if self.cancelled > MANY_CANCELLED and 2 * self.cancelled > len(self._timers):
             self._timers = [entry for entry in self._timers if entry[2].callback is not None]
             heapq.heapify(self._timers)
@@ -166,18 +171,18 @@ class Loop:
         return timer
 
     def watch(self, key, has_ended, callback):
-        """Call callback() once, as soon as has_ended() is true; it is asked after every SIGCHLD,
-        and once now.
+        """Call callback() once, as soon as has_ended() is true.  The loop calls has_ended() in the
+        next turn and after every signal.
         """
         self._children[key] = (has_ended, callback)
         self.call_soon(self._look_at, key)
 
     def unwatch(self, key):
-        """Ask no more about this child."""
+        """Stop watching this child."""
         self._children.pop(key, None)
 
     def on_signal(self, signum, callback):
-        """Call callback(signum) when the signal comes (unless lwt was started with it ignored)."""
+        """Call callback(signum) when the signal arrives; never if it was ignored at the start."""
         if signum not in self._old_handlers and signal.getsignal(signum) is not signal.SIG_IGN:
             self._take_over(signum)
         self._on_signal[signum] = callback
@@ -185,11 +190,11 @@ class Loop:
     # -- running -----------------------------------------------------------------------------------
 
     def run(self):
-        """Run until nothing is pending any more, or stop() is called."""
+        """Run until nothing is pending, or until stop() is called."""
         self._stopped = False
         while not self._stopped and self._has_work():
             if self._select(self._timeout()):
-                self._select(0)         # what was late may find more than its deadlines
+                self._select(0)         # handle all events before late deadlines
             self._fire_timers()
             for _ in range(len(self._ready)):
                 callback, args = self._ready.popleft()
@@ -217,7 +222,8 @@ class Loop:
         return None
 
     def _select(self, timeout):
-        """Wait and dispatch what comes; True if it came back much too late."""
+        """Wait, and dispatch the events; returns True if the wait returned more than LATE s late.
+        """
         before = self._clock()
         events = self._selector.select(timeout)
         elapsed = self._clock() - before
@@ -225,7 +231,7 @@ class Loop:
         if timeout is not None and elapsed > timeout + SLEPT:
             self._late += elapsed
         for fd, entry in [(key.fd, self._watched.get(key.fd)) for key, _mask in events]:
-            # The number was not reused in this batch.
+            # Skip a number that an earlier callback of this batch removed or reused.
             if entry is not None and self._watched.get(fd) is entry:
                 entry[0]()
         for fd, callback in list(self._always_ready.items()):
@@ -260,8 +266,8 @@ class Loop:
 
 
 def _set_wakeup_fd(fd):
-    """signal.set_wakeup_fd without its warning about a full pipe (3.6 cannot be told); any byte in
-    it is enough.
+    """signal.set_wakeup_fd without its warning about a full pipe: any byte in it is enough.  Python
+    3.6 cannot turn the warning off.
     """
     if sys.version_info >= (3, 7) and fd != -1:
         return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
@@ -273,13 +279,13 @@ class Timers:
 
     def __init__(self, loop):
         self._loop = loop
-        self._pending = set()           # those that have not fired
+        self._pending = set()           # Timers that have not fired
 
     def __len__(self):
         return len(self._pending)
 
     def call_later(self, seconds, callback, *args):
-        """Call callback(*args) after so many seconds; returns the Timer."""
+        """Call callback(*args) after a number of seconds; returns the Timer."""
         def fire():
             self._pending.discard(timer)
             callback(*args)
@@ -289,14 +295,14 @@ class Timers:
         return timer
 
     def cancel(self):
-        """Cancel all that have not fired."""
+        """Cancel all timers that have not fired."""
         for timer in self._pending:
             timer.cancel()
         self._pending.clear()
 
 
 def chunk_size(rate):
-    """Bytes of one read or write at a limited rate in bytes a second; 0: no limit."""
+    """Bytes of one read or write.  rate: limit in bytes per second; 0: no limit."""
     return min(READ_SIZE, math.ceil(rate * RATE_STEP)) or READ_SIZE
 
 
@@ -326,9 +332,10 @@ class Sink:
 
 
 class PipeSource:
-    """Where a PipeWriter takes bytes from.  A raw file has the same methods.
+    """Gives bytes to a PipeWriter.  A raw file has the same methods.
 
-    A PipeWriter that got None sets `wake`.  The source calls wake() when it has bytes again.
+    When read() returns None, the PipeWriter sets `wake`.  The source calls wake() when it has bytes
+    again.
     """
 
     def read(self, size):
@@ -339,7 +346,7 @@ class PipeSource:
         raise NotImplementedError
 
     def close(self):
-        """Release what the source holds: nothing more will be read."""
+        """Release all resources: nothing more will be read."""
 
 
 class PipeWriter:
@@ -349,8 +356,9 @@ class PipeWriter:
     seconds until it is closed.
 
     loop: a Loop.  timers: the Timers for the heartbeats.  fd: the writing end of a new pipe, which
-    this object then owns.  data: bytes.  source: a PipeSource or None.  rate: bytes a second; 0: no
-    limit.  on_unreadable: called when the source raised an OSError, which is then in `error`.
+    this object then owns.  data: bytes.  source: a PipeSource or None.  rate: limit in bytes per
+    second; 0: no limit.  on_unreadable: called when the source raised an OSError, which is then in
+    `error`.
     """
 
     def __init__(self, loop, timers, fd, data, source, rate, heartbeat, on_unreadable):
@@ -363,7 +371,7 @@ class PipeWriter:
         self._chunk = chunk_size(rate)
         self._heartbeat = heartbeat
         self._on_unreadable = on_unreadable
-        self._is_waiting = False        # the source had nothing to give
+        self._is_waiting = False        # whether the source returned None
         self.error = None               # the OSError of the source
         self.moved_at = loop.time()     # when a byte was last written
 
@@ -376,13 +384,13 @@ class PipeWriter:
             self._write_whole()
 
     def ask_again(self):
-        """Read the source again if it had nothing to give."""
+        """Read the source again if it returned None before."""
         if self._is_waiting:
             self._is_waiting = False
             self._resume()
 
     def close(self):
-        """Close the pipe and the source; what was not written is dropped."""
+        """Close the pipe and the source; drop the bytes that are not written yet."""
         self._close_source()
         if self._fd != -1:
             self._loop.remove(self._fd)
@@ -390,7 +398,7 @@ class PipeWriter:
             self._fd = -1
 
     def _write_whole(self):
-        """Write what certainly fits into a new pipe."""
+        """Write all pending bytes, which certainly fit into a new pipe."""
         try:
             if self._pending:
                 os.write(self._fd, self._pending)
@@ -411,7 +419,7 @@ class PipeWriter:
             count = os.write(self._fd, self._pending[:self._chunk])
         except BlockingIOError:
             return
-        # EPIPE: the child did not want it; its exit code says whether that is an error.
+        # EPIPE: the child closed its input; its exit code says whether that is an error.
         except OSError:
             self.close()
             return
@@ -422,7 +430,7 @@ class PipeWriter:
             self._loop.call_later(count / self._rate, self._resume)
 
     def _fill(self):
-        """Take bytes from the source; returns False if it had none to give or could not be read."""
+        """Read bytes from the source; returns False if it has none now or cannot be read."""
         try:
             data = self._source.read(READ_SIZE)
         except OSError as error:
@@ -458,7 +466,7 @@ class PipeWriter:
             return
         try:
             os.write(self._fd, b'\n')
-        except BlockingIOError:         # a full pipe holds heartbeats enough
+        except BlockingIOError:         # a full pipe holds enough heartbeats
             pass
         except OSError:
             self.close()

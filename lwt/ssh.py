@@ -1,6 +1,6 @@
-"""ssh: how its command line is built.  Pure: it knows nothing of the loop and starts nothing.
+"""Builds the command lines of ssh.  Pure: the module does not use the loop and starts no process.
 
-The options are all explicit, because defaults differ between systems and users' configurations.
+All options are explicit, because defaults differ between systems and users' configurations.
 Host names come after "--", because a name may begin with "-".
 """
 
@@ -14,15 +14,17 @@ from lwt.errors import UsageError
 
 
 class Transport(NamedTuple):
-    """How hosts are reached.  ssh, scp: absolute paths, or '' where there is none; path: where they
-    were looked for.
+    """How hosts are reached.
 
+    ssh, scp: absolute paths, or '' if not found.  path: the PATH that was searched for them.
     env: the environment of ssh and scp.  config: an ssh configuration file, or '' for the user's.
-    login_dir: where a command on the local host starts.  connect_timeout: seconds.  silence:
-    seconds after which a host that says nothing is taken for gone.  control_path: the socket of a
-    connection to use, or ''; persist: seconds for which a connection is made and kept there, where
-    there is none yet.  local_env: the environment of commands on the local host, or None for that
-    of lwt.  ignored: the patterns of IgnoreUnknown in the configuration files that ssh reads.
+    login_dir: the initial directory of commands on the local host.  connect_timeout: seconds.
+    silence: seconds without a message from a host after which its connection counts as broken.
+    control_path: the socket of a shared connection, or ''.
+    persist: if not 0, ssh makes this connection if there is none, and keeps it for this many
+    seconds.
+    local_env: the environment of commands on the local host, or None for that of lwt.
+    ignored: the patterns of IgnoreUnknown in the configuration files that ssh reads.
     """
 
     ssh: str
@@ -39,8 +41,7 @@ class Transport(NamedTuple):
     ignored: tuple = ()
 
     def within(self, stall):
-        """The Transport that takes a host for gone after `stall` seconds without a word, if that is
-        sooner; 0: no limit.
+        """The Transport with `silence` lowered to `stall` seconds, if that is less; 0: unchanged.
         """
         return self._replace(silence=min(self.silence, stall or self.silence))
 
@@ -61,11 +62,12 @@ SCRIPTED = (
     'RequestTTY=no', 'StdinNull=no', 'ForkAfterAuthentication=no', 'VisualHostKey=no',
     'LogLevel=VERBOSE', 'LogVerbose=none')
 
-# For ssh only: scp selects the type of its session with -s, which ssh refuses beside SessionType.
+# For ssh only: scp passes -s to ssh to select its session type, and ssh refuses -s together with
+# SessionType.
 SESSION = ('SessionType=default', 'EscapeChar=none')
 
-# Options above that came after OpenSSH 6.3, the first version with IgnoreUnknown.  An older ssh
-# skips them, and cannot have them in its configuration either.
+# The options above that are newer than OpenSSH 6.3, the first version with IgnoreUnknown.  An older
+# ssh skips them, and its configuration cannot contain them either.
 NEWER = ('UpdateHostKeys', 'AddKeysToAgent', 'RemoteCommand', 'LogVerbose', 'SessionType',
          'StdinNull', 'ForkAfterAuthentication')
 
@@ -77,7 +79,7 @@ def options(transport):
                     transport.control_path, transport.persist)
 
 
-@functools.lru_cache(maxsize=32)        # for most hosts of a run they are the same
+@functools.lru_cache(maxsize=32)        # most hosts of a run have the same options
 def _options(config, ignored, connect_timeout, silence, control_path, persist):
     """The options, as a tuple.  The parameters are fields of the Transport.
 
@@ -108,8 +110,8 @@ def _alive(silence):
 
 
 def _sharing(control_path, persist):
-    """Which connection is used.  Where the socket leads nowhere, or the host lets no more sessions
-    in, ssh logs in by itself.
+    """The options that select a shared connection.  If the socket is stale, or the host allows no
+    more sessions, ssh logs in by itself.
     """
     if control_path and persist:
         return ('ControlMaster=auto', 'ControlPath=' + control_path,
@@ -118,20 +120,22 @@ def _sharing(control_path, persist):
 
 
 def kept_socket(directory, config, name):
-    """The path, as ssh expands it, of the socket of a connection that is kept: found by the name
-    that the host is called, and of no use any more (%C) once that name leads elsewhere.
+    """The path of the socket of a kept connection; ssh expands %C in it.
+
+    The name of the socket begins with a hash of config and the host's name.  %C changes when that
+    name leads to another target, so that an old socket is no longer used.
     """
     return '%s.%%C' % os.path.join(directory, kept_prefix(config, name))
 
 
 def kept_prefix(config, name):
-    """What the names of its sockets begin with."""
+    """The beginning of the names of the sockets for a host name."""
     return '%08x' % zlib.crc32(os.fsencode('%s\0%s' % (config, name)))
 
 
 def master_argv(transport, host):
-    """The command line that logs in and serves others at transport.control_path; it prints a line
-    when it does.
+    """The command line of a master: an ssh that logs in, prints a line, and shares its connection
+    with others at transport.control_path.
     """
     require_program(transport.ssh, 'ssh', transport.path)
     return (transport.ssh, '-T', '-N', '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-o',
@@ -140,7 +144,7 @@ def master_argv(transport, host):
 
 
 def query_argv(transport):
-    """The command line, except for the host name at its end, that prints a host's configuration.
+    """The command line that prints the configuration of a host; the caller appends the host name.
 
     It has the options of a login, because `ssh -G` without a command refuses some values of
     ForkAfterAuthentication and SessionType.
@@ -150,8 +154,8 @@ def query_argv(transport):
 
 
 def argv(transport, host, remote_command):
-    """The command line that has remote_command run on a host: by ssh, or by sh where the host is
-    this machine.
+    """The command line that runs remote_command on a host: with ssh, or with sh if the host is this
+    machine.
     """
     if host.is_local:
         return '/bin/sh', '-c', remote_command
@@ -160,8 +164,8 @@ def argv(transport, host, remote_command):
 
 
 def environment(environ):
-    """The environment for ssh: without locale variables, which many configurations would send to
-    the host.
+    """The environment for ssh: without locale variables, which many configurations send to the
+    host.
     """
     return {name: value
             for name, value in environ.items() if name != 'LANG' and not name.startswith('LC_')}
