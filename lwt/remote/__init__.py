@@ -1,6 +1,6 @@
-"""Calls to hosts: how a script is sent, guarded and answered, and how logins are shared.
+"""Calls to hosts: sending scripts, guarding them, reading their answers, and sharing logins.
 
-Holds the scripts in sh/, their framing, one call as a flow, the channel that answers request
-after request, and the budgets that bound all that a host may send.
+Holds the scripts in sh/, their framing, one call as a flow, the channel for several requests over
+one login, and the budgets that limit what a host may send.
 May import: flow, proc, the transports (ssh, scp, netcat), workspace.
 """

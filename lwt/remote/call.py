@@ -1,8 +1,8 @@
-"""One call: a script or a command on one host, as a flow that ends with a verdict.
+"""One call: a script or a command on one host, as a flow that returns a verdict.
 
-A login that sshd dropped because too many knock at once is tried again, after a while that is never
-the same for all; for the frame tells for certain that nothing ran.  Everything else is the caller's
-to judge.
+sshd drops a login if too many are in progress.  Such a login is retried after a random delay, so
+that not all retry at the same time.  This is safe because the verdict proves that nothing ran.  The
+caller decides what to do after any other failure.
 """
 
 from __future__ import generator_stop
@@ -20,17 +20,18 @@ from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 
 LOGIN_ATTEMPTS = 7
-LOGIN_DELAY = 0.5       # seconds; doubled each time, times 0.5 to 1.5
-LONGEST_DELAY = 8.0
+LOGIN_DELAY = 0.5       # seconds; doubled for each attempt, then multiplied by 0.5 to 1.5
+LONGEST_DELAY = 8.0     # seconds, before that multiplication
 
 
 class Session(NamedTuple):
-    """What a call needs to know: the settings in force, how hosts are reached, and where nonces
-    come from.
+    """The context of calls: the effective settings, how hosts are reached, and a source of nonces.
 
-    sockets: the directory for those of connections, or ''.  gates: {name of a host: its flow.Gate},
-    for logins.  heard: where how each operation ended is noted, as (name of a host, Verdict), or
-    None.  host, gate: those of the host that a Session is for; see at().
+    nonce: a function that returns a new random word.
+    sockets: the directory for sockets of kept connections, or ''.
+    gates: {name of a host: its flow.Gate for logins}.
+    heard: a list to which each call appends (name of the host, Verdict), or None.
+    host, gate: the host that this Session is for, and its gate; see at().
     """
 
     settings: config.Settings
@@ -60,14 +61,14 @@ class Session(NamedTuple):
             silence=settings.hello_timeout or self.transport.silence))
 
     def limits(self, timeout=0.0, stall=0.0):
-        """The deadlines of a call."""
+        """The scripts.Deadlines of a call.  timeout, stall: seconds; 0: no limit."""
         settings = self.settings
         return scripts.Deadlines(settings.connect_timeout + settings.hello_timeout, timeout, stall,
                                  settings.lease, settings.grace)
 
 
 class Answer(NamedTuple):
-    """A verdict and what the script said."""
+    """A verdict and the output of the script."""
 
     verdict: verdicts.Verdict
     stdout: bytes
@@ -80,10 +81,10 @@ class Answer(NamedTuple):
 
 
 class Collector:
-    """Keeps the payload of both streams, up to `most` bytes each; then it wants no more, and is
-    full.
+    """Keeps the payload of both streams.
 
-    Of standard error only the first `complaints` bytes are kept.
+    If one stream sends more than `most` bytes, is_full is set and no more is accepted.  Of standard
+    error, only the first `complaints` bytes are kept.
     """
 
     def __init__(self, most=budgets.ANSWER, complaints=budgets.COMPLAINTS):
@@ -103,9 +104,9 @@ class Collector:
 
 
 class Lines:
-    """Cuts what a host tells into lines.  take(line) hears each, as bytes.
+    """Splits the output of a host into lines, and calls take(line) with each line as bytes.
 
-    problem: why no more is taken, '' before that.
+    problem: the budget that the host exceeded, after which no more lines are taken; else ''.
     """
 
     def __init__(self, take):
@@ -116,7 +117,7 @@ class Lines:
         self.problem = ''
 
     def count(self, data):
-        """Count bytes that the host has told in another way."""
+        """Count bytes against the budget; also for bytes that are not passed to feed()."""
         self._left -= len(data)
         self._lines_left -= data.count(b'\n')
         if self._left < 0:
@@ -125,7 +126,7 @@ class Lines:
             self.problem = budgets.passed(budgets.TOLD_LINES, 'lines')
 
     def feed(self, data):
-        """Take bytes."""
+        """Take bytes of the output."""
         self.count(data)
         if self.problem:
             return
@@ -143,12 +144,12 @@ def too_much(limit):
 
 
 def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):
-    """Flow: run the Command of make(frame) on a host; returns the Verdict.  on_payload(stream,
-    data) gets the output.
+    """Flow: run the Command that make(frame) returns on a host; returns the Verdict.
 
-    session: that of the host (see Session.at).  about: what the log calls it.  on_result(result)
-    hears how each login went. unwanted: the Verdict on a command that was ended because on_payload
-    returned True, or None.
+    session: the Session of the host (see Session.at).  on_payload(stream, data) gets the output.
+    about: the name of the call in the log.  on_result(result) is called with the Result of each
+    attempt.  unwanted: the Verdict if the command was stopped because on_payload returned True, or
+    None.
     """
     def log_in():
         frame = scripts.Framed(session.nonce(), on_payload)
@@ -169,14 +170,15 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
 
 
 def is_shared(session):
-    """Does another ssh keep the connection that a call over this session would use?"""
+    """Whether another ssh keeps the connection that a call over this session would use."""
     path = session.transport.control_path
     return bool(path) and os.path.exists(path)
 
 
 def logging_in(session, log_in):
-    """Flow: run the flow log_in() until sshd does not drop it, a few times; returns the last
-    Verdict, which is noted.
+    """Flow: run the flow log_in() again, up to LOGIN_ATTEMPTS times, while sshd drops its login.
+
+    Returns the last Verdict, which is appended to session.heard unless the host is local.
     """
     for attempt in range(LOGIN_ATTEMPTS):
         verdict = yield from log_in()
@@ -191,8 +193,8 @@ def logging_in(session, log_in):
 
 def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0,
            most=budgets.ANSWER):
-    """Flow: run a short script of ours; returns an Answer.  most: bytes that it may say on each
-    stream.
+    """Flow: run a script of scripts.SHORT_SCRIPTS; returns an Answer.  most: maximum bytes of its
+    output on each stream.
     """
     session = session.at(host)
     output = Collector(most)
@@ -209,18 +211,16 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
 def command(session, host, text, arguments, on_payload, timeout=0.0, stall=0.0,
             payload=scripts.Payload(),
             on_held=lambda: None, unwanted=None):
-    """Flow: run a command, or a long script of ours, under the guard; returns the Verdict.
+    """Flow: run a command, or a long script of lwt, under the guard; returns the Verdict.
 
-    on_held() is called when the command has ended, but a process that it left behind holds its
-    output. unwanted: the Verdict on a command that is ended because on_payload returns True, or
-    None.
+    on_held() is called if the command has ended, but a process that it left behind keeps its output
+    open.  unwanted: the Verdict if the command is stopped because on_payload returns True, or None.
     """
     session = session.at(host)
     limits = session.limits(timeout, stall)
 
     def look_at(result):
-        # An ssh that has left a connection behind (option persist) may have left it its streams as
-        # well.
+        # With the option persist, the ssh that keeps the connection may keep the pipes open too.
         if result.status == 'over' or result.incomplete and not session.transport.persist:
             on_held()
 

@@ -1,12 +1,12 @@
 """A channel: one login over which a script on a host answers request after request.
 
-The first request logs in.  The script is on the host as long as the talk lasts, and each request is
-a line and its data on its standard input; the answer comes in a frame of its own, and the end of
-that frame is the end of the answer.  Where the script has ended meanwhile, the next request logs in
-anew; a request that was under way then is the caller's to judge.
+The first request logs in.  The script runs until the channel is closed.  Each request is a line and
+its data on the standard input of the script.  The answer has a frame of its own, and the end of
+that frame is the end of the answer.  If the script has ended meanwhile, the next request logs in
+again.  If the script ends during a request, the caller decides what to do.
 
-A script that has not been asked for a lease ends by itself: for all it knows, it is cut off.  So
-nothing is asked of one that may be about to.
+A script that gets no request within the lease ends, because its connection may be broken.  So no
+request is sent to a script that may be about to end.
 """
 
 from __future__ import generator_stop
@@ -23,9 +23,8 @@ from lwt.selectors_loop import PipeSource, Sink
 class Channel:
     """Requests to a script on a host; use as a context manager.
 
-    session: a call.Session.  name: of scripts.SHORT_SCRIPTS, one that answers many.  holds_slot:
-    does the script hold a slot as long as it is there?  Else it holds one while the login is under
-    way.
+    session: a call.Session.  name: a script of scripts.SHORT_SCRIPTS that answers many requests.
+    holds_slot: whether the script holds a slot as long as it runs, or only during the login.
     """
 
     def __init__(self, session, host, name, holds_slot):
@@ -45,13 +44,13 @@ class Channel:
             if self._line.answered:
                 self._child.hang_up()
             else:
-                self._child.kill()      # it would first do what it was asked
+                self._child.kill()      # hang_up() would let it finish the request
 
     def ask(self, arguments, data, on_payload, stall):
-        """Flow: ask once, with the arguments of the script and what follows them on its standard
-        input; returns the Verdict.
+        """Flow: send one request and read its answer; returns the Verdict.
 
-        on_payload(stream, data) gets the answer.  stall: seconds in which a byte has to move.
+        arguments: words for the script.  data: bytes that follow them on its standard input.
+        on_payload(stream, data) gets the answer.  stall: maximum seconds without a byte moved.
         """
         def attempt():
             frame, began = scripts.Framed(self._session.nonce(), on_payload), time.monotonic()
@@ -68,8 +67,8 @@ class Channel:
         return (yield from logging_in(self._session, attempt))
 
     def _turn(self, frame, data, stall, is_first):
-        """Flow: one request and its answer; returns the Result of the script if it has ended, else
-        None.
+        """Flow: send one request and wait for its answer; returns the Result of the script if it
+        has ended, else None.
         """
         if not is_first:
             self._line.ask(frame, data)
@@ -85,7 +84,9 @@ class Channel:
         return result
 
     def _is_there(self):
-        """May the script be asked once more?"""
+        """Whether the script still runs and can take another request.  Hangs up if its lease may
+        end soon.
+        """
         if self._child is None or self._child.result is not None:
             return False
         if time.monotonic() - self._answered_at < self._session.settings.lease / 2:
@@ -94,8 +95,8 @@ class Channel:
         return False
 
     def _log_in(self, frame, data, stall):
-        """Flow: start the script with a first request; returns its Result if it has not begun, else
-        None.
+        """Flow: start the script with its first request; returns its Result if it ends before it
+        begins, else None.
         """
         self._line, self._child = _Line(frame, data), None
         session = self._session
@@ -111,8 +112,8 @@ class Channel:
 
 
 class _Line(PipeSource, Sink):
-    """This machine's end of a channel: the source of the script's input and the sink of its output
-    (see proc.Command).
+    """The local end of a channel: the source of the script's input and the sink of its output (see
+    proc.Command).
     """
 
     def __init__(self, frame, data):
@@ -121,33 +122,33 @@ class _Line(PipeSource, Sink):
         self.ask(frame, data)
 
     def ask(self, frame, data):
-        """Send a request; frame is to take the answer."""
+        """Send a request, bytes.  frame: the scripts.Framed that reads the answer."""
         self._frame = frame
         self._unsent = data
         self.wake()
 
     @property
     def started(self):
-        """Has the script said that it is there?"""
+        """Whether the script has printed the begin line of the current answer."""
         return self._frame.started
 
     @property
     def answered(self):
-        """Has it said all that it has to say to the request?"""
+        """Whether the answer to the current request is complete."""
         return self._frame.ended
 
     @property
     def nonce(self):
-        """That of the frame of the answer."""
+        """The nonce of the frame of the current answer."""
         return self._frame.nonce
 
     def read(self, _size):
-        """What is to be sent now; None when there is nothing before the next request."""
+        """The bytes to send now; None if there are none before the next request."""
         unsent, self._unsent = self._unsent, None
         return unsent
 
     def feed(self, stream, data):
-        """Take what the script says; true when no more is wanted."""
+        """Take output of the script; returns true if no more is wanted."""
         was_answered = self.answered
         is_unwanted = self._frame.feed(stream, data)
         if self.answered and not was_answered:

@@ -1,16 +1,16 @@
-"""Events for the log.  They cost nothing where nobody listens.
+"""Events for the log.  They cost nothing if nobody uses them.
 
-They go to the logger "lwt" of the logging module, to which a program that uses lwt may add handlers
-of its own.  It is not imported here: it takes as long as the rest of lwt, and while nobody has
-imported it, nobody can listen.
+They go to the logger "lwt" of the logging module.  A program that uses lwt may add its own handlers
+to this logger.  This module does not import logging, because that takes as long as importing the
+rest of lwt.  If logging is not imported, no handler can exist.
 """
 
 import sys
 
 
 def note(text, host='', task='', attempt=0):
-    """Tell what happened, with the host's name, the task's id and the number of the attempt, as far
-    as it has them.
+    """Log an event.  host: name of the host, or ''.  task: id of the task, or ''.  attempt: number
+    of its attempt, or 0.
     """
     logging = sys.modules.get('logging')
     if logging is not None:

@@ -1,16 +1,16 @@
 """Shared logins: sockets of kept connections, one login for several steps, and the limit of logins
 in progress.
 
-    plain     one step, one login; nothing is shared
-    shared    several steps use one connection: `connected` logs in, as a child in the background
-              that ends with its flow
-    kept      option persist: the first step leaves a connection open for that long, and later
+    plain     each step has its own login; nothing is shared
+    shared    several steps use one connection: `connected` logs in with a child in the background,
+              which ends with its flow
+    kept      option persist: the first step leaves a connection open for that time, and later
               steps of this run or the next use it; ssh makes the connection, detached from lwt,
               and finds it again
 
 If the connection cannot be used (a stale socket, a master that died before it opened the session,
-a host that allows no more sessions), ssh logs in by itself; nothing had run yet.  A kept connection
-ends if its host is silent for hello_timeout; a step that waits for it then logs in.
+a host that allows no more sessions), ssh logs in by itself; nothing had run before.  A kept
+connection ends if its host is silent for hello_timeout; a step that waits for it then logs in.
 """
 
 from __future__ import generator_stop
@@ -32,24 +32,25 @@ from lwt.remote.call import logging_in
 from lwt.selectors_loop import Sink
 from lwt.workspace import files
 
-# Of the 108 bytes of a socket's name, ssh takes 18 for the time of its making.
+# The name of a socket has at most 108 bytes.  ssh uses 18 of them while it creates the socket.
 MAX_DIRECTORY = 90 - len('/01234567.') - 40
-# Seconds, and for each host: ssh -G takes 6 ms, unless its configuration asks others.
+# Timeout in seconds of `ssh -G`: in total, and in addition for each host.  It takes 6 ms per host,
+# unless the configuration runs other programs.
 ASK_TIME, ASK_TIME_EACH = 10.0, 0.1
-REMEMBERED = 3600.0             # seconds that an answer of ssh -G is good for
+REMEMBERED = 3600.0             # seconds for which an answer of `ssh -G` is used
 _PLAIN = re.compile(r'/[A-Za-z0-9_./+-]*')
 
 
 class Sockets(NamedTuple):
-    """A directory for sockets, or '' and why there is none."""
+    """A directory for sockets; or '', and the problem with it."""
 
     directory: str
     problem: str = ''
 
 
 def sockets(environ, uid):
-    """The Sockets of a user: a directory, 0700, that is made if need be, in $XDG_RUNTIME_DIR or in
-    /tmp.
+    """The Sockets of a user: a directory in $XDG_RUNTIME_DIR or in /tmp, created with mode 0700 if
+    it does not exist.
     """
     runtime = environ.get('XDG_RUNTIME_DIR', '')
     problem = ''
@@ -61,7 +62,7 @@ def sockets(environ, uid):
 
 
 def _why_not(path, uid):
-    """Why sockets cannot be in a directory, or ''."""
+    """The reason why a directory cannot hold sockets, or ''.  Creates the directory."""
     if len(path) > MAX_DIRECTORY or not _PLAIN.fullmatch(path):
         return '%s: path too long or with unusual characters for a socket' % path
     try:
@@ -76,8 +77,8 @@ def _why_not(path, uid):
 
 
 class _Greeting(Sink):
-    """What a master says: a line when it serves, words of ssh when it does not.  It stands for a
-    frame in verdicts.judge.
+    """The output of a master: a line when it is ready, or messages of ssh.  verdicts.judge uses it
+    in place of a frame.
     """
 
     code = failure = None
@@ -90,7 +91,7 @@ class _Greeting(Sink):
         self.ssh_output = bytearray()
 
     def feed(self, stream, data):
-        """Take bytes."""
+        """Take bytes of a stream."""
         if stream == 'stdout':
             self.started = True
         elif len(self.ssh_output) < budgets.NOISE:
@@ -109,13 +110,13 @@ def _held(session, master):
 
 
 def connected(session, host):
-    """Flow: log in for several steps; returns a context manager that gives the Session for them.
+    """Flow: log in once for several steps; returns a context manager that gives their Session.
 
-    Raises HostError when the host cannot be reached.
+    Raises HostError if the login fails.
     """
     session = session.at(host)
     if host.is_local or session.transport.control_path or not session.sockets:
-        return _held(session, None)         # this machine; or kept; or each step by itself
+        return _held(session, None)         # this machine, a kept connection, or plain logins
     path = os.path.join(session.sockets, session.nonce()[:24])
     transport = session.transport._replace(control_path=path)
     master = None
@@ -138,7 +139,7 @@ def connected(session, host):
     if verdict.ok:
         return _held(session._replace(transport=transport, gate=None), master)
     if verdict.kind in ('refused', 'lost') and verdict.ran != 'no':
-        return _held(session, None)         # an ssh that cannot share, whatever it says
+        return _held(session, None)         # this ssh cannot share connections: plain logins
     raise HostError(host.name, verdict)
 
 
@@ -151,10 +152,11 @@ done 2>/dev/null | sed -n -E '/^(asked|hostname|port|proxyjump) /p'"""
 
 
 def learn_gates(run, session, hosts):
-    """Ask ssh where hosts lie, and fill session.gates, if there may be more than `logins` under way
-    at once.
+    """Fill session.gates: one Gate for all hosts with the same address or jump host, as `ssh -G`
+    reports them.
 
-    Hosts to which a connection is kept are left out: they need no login.
+    Does nothing if there cannot be more than `logins` logins in progress.  Hosts with a kept
+    connection get no Gate, because they need no login.
     """
     settings, transport = session.settings, session.transport
     names = [host.name for host in hosts if not host.is_local]
@@ -181,11 +183,12 @@ def _memory(session):
 
 
 def _remembered(session):
-    """{name: way} of what ssh told in the last hour, unless its configuration is younger.  (If it
-    has changed in a file that is included, more logins may be under way than there should be, for
-    an hour; no harm is done.)
+    """{name: way} as ssh reported it in the last hour; {} if its configuration is newer.
+
+    Changes in included files are not noticed.  Then more logins than allowed may be in progress for
+    up to an hour, which does no harm.
     """
-    import json                         # here, for it is not needed for few hosts
+    import json                         # here, because few hosts do not need it
     path = _memory(session)
     try:
         told_at = os.stat(path).st_mtime
@@ -208,7 +211,7 @@ def _remember(session, ways):
 
 
 def _ask(session, names):
-    """Flow: {name: the way to it} as ssh tells it; what it does not tell in time is left out."""
+    """Flow: {name: way} as ssh reports it; hosts that it does not report in time are left out."""
     transport = session.transport
     script = _ASK % ' '.join(map(shlex.quote, ssh.query_argv(transport)))
     result = yield Command(('/bin/sh', '-c', script, 'lwt') + tuple(names), env=transport.env,
@@ -217,7 +220,7 @@ def _ask(session, names):
 
 
 def parse_ways(text):
-    """{name: way} of what _ASK prints; the way is a jump host, or an address and port."""
+    """{name: way} in the output of _ASK.  The way is a jump host, or an address and port."""
     found, name, told = {}, '', {}
     for line in text.splitlines():
         key, _space, value = line.partition(' ')

@@ -1,5 +1,4 @@
-"""Connections between hosts by netcat: which netcat a host has, and at which address it is reached.
-"""
+"""Connections between hosts by netcat: the netcat program of a host, and the host's address."""
 
 from __future__ import generator_stop
 
@@ -15,19 +14,19 @@ ASK_TIME = 20.0                 # seconds for ssh -G, which may run programs of 
 
 
 class End(NamedTuple):
-    """One end: the netcat of a host, and the host's address as its sshd sees it."""
+    """One end of a connection: the netcat of a host, and the host's address as its sshd sees it."""
 
     program: netcat.Program
     address: str
 
     @property
     def listening(self):
-        """The command line of a listener there."""
+        """The command line of a listener on this host."""
         return self.program.listen(self.address)
 
 
 def end(session, host):
-    """Flow: the End of a host.  Raises HostError without a netcat or without an answer."""
+    """Flow: the End of a host.  Raises HostError if the host has no netcat or cannot be asked."""
     output = call.Collector()
     verdict = yield from call.command(session, host, netcat.PROBE, (), output)
     if not verdict.ok:
@@ -41,7 +40,7 @@ def end(session, host):
 
 
 def tokens():
-    """The netcat.Tokens for one listener."""
+    """New netcat.Tokens for one listener."""
     return netcat.Tokens(os.urandom(16).hex(), os.urandom(16).hex())
 
 
@@ -52,7 +51,7 @@ def here(transport):
 
 
 def address(session, host):
-    """Flow: the address of a host as ssh knows it, so that an alias works."""
+    """Flow: the HostName of a host in the configuration of ssh, so that an alias works."""
     if host.is_local:
         return '127.0.0.1'
     transport = session.transport
@@ -63,11 +62,11 @@ def address(session, host):
 
 
 def reached(session, host):
-    """Flow: the addresses at which ssh reaches a host, the first one first.
+    """Flow: the addresses at which ssh reaches a host, in order of preference.
 
-    Returns a tuple of numeric addresses or, where this machine cannot resolve the name, of that
-    name; it is empty where the name is not valid.  None for this machine itself, which may tell its
-    own address.
+    Returns a tuple of numeric addresses.  If this machine cannot resolve the name, the tuple has
+    only the name; if the name is not valid, it is empty.  Returns None for this machine itself,
+    which may report its own address.
     """
     if host.is_local:
         return None
@@ -76,7 +75,7 @@ def reached(session, host):
         return (name,)
     if not netcat.is_name(name):
         return ()
-    # getent(1) asks what ssh asks; getaddrinfo(3) in this process would hold up all other hosts.
+    # getent(1) resolves names as ssh does.  getaddrinfo(3) in this process would block the loop.
     result = yield Command(('getent', 'ahosts', name), env=session.transport.env, timeout=ASK_TIME)
     lines = result.stdout.decode('ascii', 'replace').splitlines()
     words = (line.split(' ', 1)[0] for line in lines)
