@@ -1,12 +1,12 @@
-"""Quotes in a shell command, so that a value is inserted only where that is safe.
+"""Finds the quotes in a shell command, so that a value is inserted only where that is safe.
 
-A value that is put into a command line is quoted as one word for sh.  Inside other quotes, a
-here-document, backquotes or a comment this does not protect it: in  echo "{}"  the value
-'$(rm x)'  with its own quotes is  echo "'$(rm x)'"  and runs rm.
+A value that is inserted into a command line is quoted as one word for sh.  This does not protect it
+inside other quotes, a here-document, backquotes or a comment: in  echo "{}"  the value  $(rm x)
+with its own quotes gives  echo "'$(rm x)'"  and runs rm.
 
-The scanner follows the grammar of POSIX sh as far as it decides what a quote means: quotes,
-backslashes, $(…), $((…)), ${…}, `…`, comments and here-documents.  Where it cannot be sure, as with
-the unbalanced parentheses of `case` within $(…), it takes a place for quoted, never for unquoted.
+The scanner follows the grammar of POSIX sh as far as it decides the meaning of a quote: quotes,
+backslashes, $(…), $((…)), ${…}, `…`, comments and here-documents.  If it cannot be sure, as with
+the unbalanced parentheses of `case` within $(…), it treats a position as quoted, never as unquoted.
 
 Pure: text in, text out.
 """
@@ -18,8 +18,8 @@ from lwt.errors import UsageError, printable, printable_text
 
 PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]+')       # a word that needs no quotes
 
-# Contexts of a place.  In the first, a quoted word is safe.  In STRICT ones it depends on the value
-# (see problem).  In all others nothing is.
+# Contexts of a Place.  In UNQUOTED, a quoted word is safe.  In those of STRICT, it depends on the
+# value (see problem).  In all others, no value is safe.
 UNQUOTED = 'unquoted'
 STRICT = ('arithmetic', 'dollar', 'comment')
 _IN_QUOTES = ('single', 'double')
@@ -29,7 +29,7 @@ _WORD_START = ' \t\n;&|()<>'
 
 
 class Place(NamedTuple):
-    """A part of a command where a value is put: text[start:end], its context, and the bounds of
+    """A part of a command that a value replaces: text[start:end], its context, and the bounds of
     the quotes, here-document or comment around it."""
 
     start: int
@@ -39,24 +39,24 @@ class Place(NamedTuple):
 
 
 class _Frame:
-    """A construct that is open.  kind: command, substitution, paren, single, ansi (of $'…'),
-    double, braces (of ${…}), backquote or arithmetic; start: where it began."""
+    """An open construct.  kind: command, substitution, paren, single, ansi ($'…'), double, braces
+    (${…}), backquote or arithmetic.  start: its position."""
 
     def __init__(self, kind, start):
         self.kind = kind
         self.start = start
         self.end = None
-        self.depth = 0              # of parentheses within arithmetic
+        self.depth = 0              # depth of parentheses within arithmetic
 
 
 class _Scanner:
-    """One walk over a command."""
+    """Scans a command once."""
 
     def __init__(self, text, spans):
         self._text = text
         self._spans = {start: end for start, end in spans}
         self._stack = [_Frame('command', 0)]
-        self._heredocs = []         # (delimiter, are tabs stripped?) that begin after this line
+        self._heredocs = []         # (delimiter, whether tabs are stripped) of the next bodies
         self._found = []            # (start, end, context, _Frame)
 
     def places(self):
@@ -86,7 +86,7 @@ class _Scanner:
         return any(frame.kind == kind for frame in self._stack)
 
     def _note(self, at, context=None, frame=None):
-        """Take the span that begins here; returns its end."""
+        """Record the span that begins at this position; returns its end."""
         end = self._spans[at]
         self._found.append((at, end, context or self._context(at), frame or self._top))
         return end
@@ -102,11 +102,11 @@ class _Scanner:
         return 'dollar' if self._text[at - 1:at] == '$' and at else UNQUOTED
 
     def _is_in_double(self):
-        """Does the innermost quote or command around ${…} make it quoted?"""
+        """Whether the innermost construct around ${…} is a double quote."""
         kinds = [frame.kind for frame in reversed(self._stack) if frame.kind != 'braces']
         return kinds[0] == 'double'
 
-    # Steps: each takes the position of the next character, and returns that of the one after.
+    # Steps: each takes the position of the next character and returns the position after it.
 
     def _step(self, at):
         if at in self._spans:
@@ -124,8 +124,8 @@ class _Scanner:
         return self._close(at) if self._text[at] == "'" else at + 1
 
     def _in_ansi(self, at):
-        """$'…': dash ends it at the first quote, bash not at one behind a backslash.  After such
-        a quote, everything is taken for quoted."""
+        """Step within $'…'.  dash ends it at the first quote; bash ignores a quote after a
+        backslash.  After such a quote, everything is treated as quoted."""
         if self._text.startswith("\\'", at):
             self._top.kind = 'unclear'
         return self._in_single(at)
@@ -180,7 +180,7 @@ class _Scanner:
         return self._expansion(at)
 
     def _expansion(self, at):
-        """$(…), $((…)), ${…} or `…`, wherever expansions are made."""
+        """Step over a character, or open $(…), $((…)), ${…} or `…`, where sh makes expansions."""
         for opener, kind in (('$((', 'arithmetic'), ('$(', 'substitution'), ('`', 'backquote')):
             if self._text.startswith(opener, at):
                 return self._open(kind, at, len(opener))
@@ -207,7 +207,7 @@ class _Scanner:
         return at
 
     def _skip(self, kind, start, end):
-        """All spans up to end are in this context."""
+        """Record all spans up to end with this context; returns end."""
         frame = _Frame(kind, start)
         frame.end = end
         for at in self._spans_within(start, end):
@@ -219,14 +219,14 @@ class _Scanner:
 
 
 def places(text, spans):
-    """The Places of the spans, (start, end) pairs in their order, of a command for sh."""
+    """The Places of the spans of a command for sh.  spans: (start, end) pairs in order."""
     return _Scanner(text, spans).places()
 
 
 def check(text, spans, where=''):
     """The Places of these spans.  Raises UsageError for one where no value is safe.
 
-    where: what an error message begins with.
+    where: the beginning of error messages.
     """
     found = places(text, spans)
     for place in found:
@@ -236,7 +236,7 @@ def check(text, spans, where=''):
 
 
 def problem(name, context, value):
-    """Why a value cannot stand for the placeholder `name` in a context, for people, or ''."""
+    """Why a value cannot replace the placeholder `name` in a context, as a message, or ''."""
     if context in ('arithmetic', 'dollar') and not PLAIN.fullmatch(value):
         return '%s after "$" or within $((…)) must be a plain word, not %s' % (name,
                                                                                printable(value))
@@ -265,7 +265,7 @@ def _remedy(text, place, found):
 
 
 def _unquoted(text, place, found):
-    """The quoted string around a place with the placeholders outside of its quotes."""
+    """The quoted string around a Place, rewritten with the placeholders outside of the quotes."""
     start, end = place.bounds
     quote = text[start]
     if text[end - 1] == quote and end - start > 1:

@@ -1,7 +1,6 @@
 """Mistakes in desc files and scripts, found before anything is sent.
 
-The checks read a command as far as it consists of plain words.  What a shell would change in it is
-left alone.
+The checks read a command only up to the first word that a shell would change.
 """
 
 import os
@@ -28,8 +27,8 @@ _SHELL_FLAG, _OTHER_FLAG = re.compile(r'-[xeuv]+'), re.compile(r'-[uvwBO]+')
 
 
 class Commands(NamedTuple):
-    """The commands of a desc: {'exec': (text, where it stands), ...}; folder: the task's; args:
-    the values that {} stands for, None for none."""
+    """The commands of a desc.  texts: {'exec': (text, its position for messages), ...}.  folder:
+    that of the task.  args: the values that replace {}; None for no value."""
 
     texts: dict
     folder: str
@@ -37,7 +36,7 @@ class Commands(NamedTuple):
 
 
 def has_dos_ends(data):
-    """Does a script, bytes, have DOS line ends: in its first line, or in most of its lines?"""
+    """Whether a script, bytes, has DOS line ends, in its first line or in most of its lines."""
     first, newline, _rest = data.partition(b'\n')
     if newline and first.endswith(b'\r'):
         return True
@@ -54,8 +53,8 @@ def check_dos_ends(name, data):
 
 
 def check(commands):
-    """Yield warnings about the commands of a desc, as text.  Raises UsageError for what cannot
-    work."""
+    """Yield warnings about the commands of a desc, as text.  Raises UsageError for a value that is
+    not safe in its position, or a file that cannot be read."""
     for text, where in commands.texts.values():
         if commands.args != (None,):
             _check_values(text, where, commands.args)
@@ -65,7 +64,7 @@ def check(commands):
 
 
 def _check_values(text, where, args):
-    """Raise UsageError where a value would not be safe in the place of {}."""
+    """Raise UsageError if a value would not be safe in the position of {}."""
     spans = [match.span() for match in re.finditer(r'\{\}', text)]
     found = quoting.check(text, spans, where + ': ')
     for context in {place.context for place in found if place.context in quoting.STRICT}:
@@ -98,7 +97,7 @@ def _check_words(words, where, folder):
 
 
 def _check_argument(words, is_shell, where, folder):
-    """About `sh run.sh` and the like."""
+    """Yield warnings about a command with an interpreter, such as `sh run.sh`."""
     rest = list(words[1:])
     flag = _SHELL_FLAG if is_shell else _OTHER_FLAG
     while rest and flag.fullmatch(rest[0]):
@@ -116,7 +115,7 @@ def _check_argument(words, is_shell, where, folder):
 
 
 def _check_program(name, path, where):
-    """About a file of the folder that is executed itself."""
+    """Yield warnings about a file of the folder that is executed directly."""
     data = _head(path)
     if b'\0' in data:                   # a compiled program
         return

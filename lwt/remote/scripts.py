@@ -1,25 +1,25 @@
-"""Scripts on hosts: how one is sent, and how its answer is read.  Pure.
+"""Scripts on hosts: how they are sent, and how their answers are read.  Pure.
 
 A script is a POSIX sh file in lwt/remote/sh/.  It travels, with its arguments, as one encoded word
 of the command line:
 
     exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<encoded>'
 
-What a login shell (sh, csh, fish) would read anything into between single quotes (' ! \\ and what
-is no visible ASCII) is \\0ooo, and standard input is left to data or to the lifeline.  What does
-not fit one argument is refused.
+Characters that have a meaning for a login shell (sh, csh, fish) even within single quotes (' ! \\
+and everything but visible ASCII) are encoded as \\0ooo.  Standard input stays free for data or for
+the lifeline.  A script that does not fit into one argument is refused.
 
-Other users of a host can read command lines, so nothing secret is in them. The first line of
+Other users of a host can read command lines, so these contain no secrets.  The first line of
 standard input is
 
     lwt NONCE MARK
 
-Each script frames what it says, on both streams, with this nonce: RS nonce " begin", and RS nonce
-" end CODE" or RS nonce " fail REASON". The mark follows from the nonce, and not the other way
-round: it may be seen, in the environment of processes and in the names of files.
+Each script frames its output, on both streams, with this nonce: RS nonce " begin", and RS nonce
+" end CODE" or RS nonce " fail REASON".  The mark can be computed from the nonce, but not the nonce
+from the mark.  So the mark may be visible, in the environment of processes and in file names.
 
-What stands before the begin is noise of the login shell or ssh's own words. No begin: nothing is
-known to have run. A begin and no end: it may have run.
+Output before the begin line comes from the login shell or from ssh.  Without a begin line, it is
+unknown whether anything ran.  With a begin but no end, the script may have run.
 """
 
 import collections
@@ -38,24 +38,24 @@ from lwt.remote import budgets
 from lwt.selectors_loop import Sink
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
-# Linux takes 131072 bytes an argument, and the whole command is one to the login shell.
+# Linux accepts 131072 bytes per argument, and the login shell gets the whole command as one.
 MAX_ENCODED = 120000
 ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte
                 for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
 
-# The end of a line of a script that continues a command on the next one.
+# The end of a line of a script whose command continues on the next line.
 CONTINUED = re.compile(r'(?<![^ \n])(&&|\|\||\||then|else|do)\n')
 
-# A function of a script: on one line, or ended by a brace at the beginning of one.
+# A function of a script: on one line, or ended by a brace at the beginning of a line.
 FUNCTION = re.compile(r'(?m)^(\w+)\(\) \{(?: .*\}.*\n|\n(?:(?!\}).*\n)*\}.*\n)')
 
-# Why the guard on a host ended a command: no heartbeat came for the lease, its time was over, its
-# lifeline was closed, or no process could be started to guard it.
+# Why the guard on a host ended a command: it got no heartbeat within the lease, the timeout was
+# over, the lifeline was closed, or it could not start a process to watch the command.
 CAUSES = ('lease', 'timeout', 'closed', 'limit')
 
-# What ssh prints on standard error when a connection breaks, after whatever the command printed.
+# The messages of ssh on standard error when a connection breaks, after the output of the command.
 SSH_LAST_WORDS = (
     rb'client_loop: |Timeout, server |Connection (?:to|reset|closed) |Read from remote host |'
     rb'Write failed: |'
@@ -65,8 +65,8 @@ SSH_LAST_WORDS = (
     rb'Transferred: sent |'
     rb'Bytes per second: sent ')
 
-# The files of lwt/remote/sh/ that each script is made of: the guard, also of a command with input
-# or a script, the runner of a task, and the scripts that frame themselves.
+# The files in lwt/remote/sh/ of which each script consists: the guard, the guard of a command with
+# input or a script, the runner of a task, sudo, and the scripts that print their own frame.
 GUARD = 'environment', 'lib', 'begin', 'proclib', 'guard'
 STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'proclib', 'guard'
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
@@ -95,8 +95,8 @@ LONG_SCRIPTS = {        # they run under the guard
 
 
 class Deadlines(NamedTuple):
-    """The deadlines of a call, in seconds (0: none); lease and grace are the host's to keep as
-    well.
+    """The deadlines of a call, in seconds (0: none).  The guard on the host also applies lease and
+    grace.
     """
 
     hello: float = 30.0
@@ -107,10 +107,13 @@ class Deadlines(NamedTuple):
 
 
 class Payload(NamedTuple):
-    """What is sent behind a guarded command: a script, and bytes and a file for its standard input.
+    """The data that follows a guarded command: a script, and bytes and a file for its standard
+    input.
 
-    secret: None, or sudo's password, empty where it needs none: then the command runs as root.
-    scratch: the host's directory for temporary files, or '' for its own choice.
+    input_bytes: size of the file.
+    secret: if not None, the command runs as root with sudo, and this is the password, or empty if
+    sudo needs none.
+    scratch: the directory for temporary files on the host, or '' for the host's default.
     """
 
     script: bytes = b''
@@ -122,16 +125,16 @@ class Payload(NamedTuple):
 
 
 def source(*names):
-    """The text of scripts in lwt/remote/sh/, one after the other."""
+    """The concatenated text of files in lwt/remote/sh/."""
     return ''.join(pkgutil.get_data('lwt.remote', 'sh/%s.sh' % name).decode() for name in names)
 
 
 @functools.lru_cache(maxsize=None)
 def script_text(*names):
-    """The text of scripts as it is sent: without comments, indentation, empty lines, and functions
-    that no other line names.
+    """The text of scripts as it is sent: without comments, indentation, empty lines and unused
+    functions.
 
-    Lines that continue a command are joined: encoded, a newline is longer than a blank.
+    Lines that continue a command are joined, because an encoded newline is longer than a blank.
     """
     text = re.sub(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$', '', source(*names))
     unused = True
@@ -175,8 +178,8 @@ def encoded(script):
 def envelope(script, text=''):
     """Return the command line that makes a login shell run a script (bytes) with sh.
 
-    text: one of our scripts, which is run behind it.
-    Raises UsageError if a NUL byte is in it, or if it is too long.
+    text: a script of lwt, which runs after it.
+    Raises UsageError for a NUL byte, or if the command line is too long.
     """
     word = encoded(script) + encoded(os.fsencode(text))
     if len(word) > MAX_ENCODED:
@@ -188,19 +191,18 @@ def envelope(script, text=''):
 
 @functools.lru_cache(maxsize=32)
 def _line(text, words, ahead=b''):
-    """The same for one of our scripts with words as its arguments, which most hosts of a run get
-    alike.
+    """The command line for a script of lwt with words as its arguments.
 
-    ahead: what is run before it, bytes.
+    ahead: commands that run before it, bytes.  Most hosts of a run get the same line, so it is
+    cached.
     """
     return envelope(ahead + with_arguments('', words), text)
 
 
 def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
-    """The Command that runs a short script of ours on a host.
+    """The Command that runs a script of SHORT_SCRIPTS on a host.
 
-    name: of SHORT_SCRIPTS.  frame: a Framed, which takes the output.  stdin_path: a file for its
-    input.
+    frame: the Framed that reads the output.  stdin_path: a file for its standard input, or ''.
     """
     line = _script_line(name, tuple(arguments))
     return _command(transport, host, line, frame, limits, stdin=opening(frame),
@@ -208,8 +210,8 @@ def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
 
 
 def channel(transport, host, name, sink, limits):
-    """The Command that runs, of SHORT_SCRIPTS, one that answers one request after the other on its
-    standard input.
+    """The Command that runs a script of SHORT_SCRIPTS that reads several requests from its standard
+    input and answers each.
     """
     return _command(transport, host, _script_line(name, (plain_seconds(limits.lease),)), sink,
                     limits)
@@ -220,17 +222,15 @@ def _script_line(name, arguments):
 
 
 def request(frame, arguments):
-    """The line, bytes, with which such a script is asked; frame: a Framed, which is to take the
-    answer.
-    """
+    """The line, bytes, of a request to such a script.  frame: the Framed that reads the answer."""
     return b' '.join(map(shell_quote, (frame.nonce,) + tuple(arguments))) + b'\n'
 
 
 def guarded(transport, host, command, arguments, frame, limits, payload=Payload()):
-    """The Command that runs a user's command, or a long script of ours, on a host under the guard
+    """The Command that runs a user's command, or a long script of lwt, on a host under the guard
     (sh/guard.sh).
 
-    command: for sh -c, in the host's home; arguments are its $1, $2...
+    command: for sh -c, in the home of the host; arguments are its $1, $2...
     """
     input_bytes = len(payload.input) + payload.input_bytes
     words = (plain_seconds(limits.grace), plain_seconds(limits.lease), host.home,
@@ -242,8 +242,8 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
     if payload.secret is not None:
         words = (host.home, text, 'yes' if payload.secret else '') + words
         text, first = script_text(*SUDO), _secret_lines(payload.secret, frame)
-    # sh/lib.sh falls back to /tmp for a TMPDIR that is not there, but not for a directory that was
-    # asked for.
+    # sh/lib.sh replaces a missing TMPDIR by /tmp, but must not replace the directory that the user
+    # has set, so LWT_TMPDIR has it too.
     scratch = (b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch)
                if payload.scratch else b'')
     line = _line(text, words, scratch)
@@ -254,21 +254,23 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
 
 
 def opening(frame):
-    """The first line of a script's standard input: what its frame begins with, and its mark."""
+    """The first line of a script's standard input: the nonce and the mark of its frame."""
     return b'lwt %s %s\n' % (frame.nonce.encode(), frame.mark.encode())
 
 
 def _secret_lines(secret, frame):
-    """What comes between the opening for sh/sudo.sh and the payload.
+    """The bytes between the opening for sh/sudo.sh and the payload.
 
-    The password, to try it and to use it; the mark, where it ends; the opening for the guard.
+    They are the password twice, to test it and to use it; the mark, which ends the password; and
+    the opening for the guard.
     """
     return (secret + b'\n') * 2 * bool(secret) + frame.mark.encode() + b'\n' + opening(frame)
 
 
 def _backstop(timeout):
-    """When the host ends the command by itself: a second after the master, who can say why; whole
-    seconds, 0: never.
+    """The whole seconds after which the host ends the command by itself; 0: never.
+
+    This is at least a second after the master does, because the master can report the reason.
     """
     return str(math.ceil(timeout) + 1 if timeout else 0)
 
@@ -284,15 +286,16 @@ def _command(transport, host, line, frame, limits, **more):
 class Framed(Sink):
     """Reads the two framed streams of a script; a sink for proc.Child.
 
-    on_payload(stream, data) gets what stands inside the frames, as it comes.  started: the begin
-    was seen.  code: the exit code that the end line told, or None.  failure: what a fail line told,
-    or None.  cause: why the guard on the host ended the command (of CAUSES), or '' where it ended
-    by itself.
+    on_payload(stream, data) gets the bytes inside the frames as they arrive.
+    started: whether the begin line has arrived.
+    code: the exit code in the end line, or None.
+    failure: the reason in the fail line, or None.
+    cause: why the guard on the host ended the command (of CAUSES), or '' if it ended by itself.
 
-    While the begin was not seen: ssh_output is what came on standard error, of ssh and of the login
-    shell; shell_output what came on standard output, of the login shell alone.  Both are cut at
-    budgets.NOISE bytes; is_output_cut tells whether they were. last_words: what ssh printed on
-    standard error after everything else, when the connection broke.
+    Before the begin line: ssh_output is the standard error of ssh and of the login shell;
+    shell_output is the standard output of the login shell.  Both are cut at budgets.NOISE bytes;
+    is_output_cut says whether they were.
+    last_words: the last messages of ssh on standard error when the connection broke.
     """
 
     def __init__(self, nonce, on_payload):
@@ -302,13 +305,13 @@ class Framed(Sink):
         self._on_payload = on_payload
 
     def feed(self, stream, data):
-        """Take bytes of a stream; true when on_payload says that no more is wanted."""
+        """Take bytes of a stream; returns True if on_payload wants no more."""
         payload = self._streams[stream].feed(data)
         return bool(payload) and self._on_payload(stream, payload) is True
 
     def finish(self):
-        """No more will come: hand on what was held back, for it might have been the beginning of a
-        frame line.
+        """The output is complete: pass on bytes that were held back because they might have been
+        the beginning of a frame line.
         """
         for stream, reader in self._streams.items():
             held = reader.finish()
@@ -317,7 +320,7 @@ class Framed(Sink):
 
     @property
     def mark(self):
-        """The word that tells the processes and files of this call, which others may see."""
+        """The word that identifies the processes and files of this call; other users may see it."""
         return hashlib.sha256(self.nonce.encode()).hexdigest()[:32]
 
     @property
@@ -326,7 +329,7 @@ class Framed(Sink):
 
     @property
     def ended(self):
-        """Is the end told on both streams?"""
+        """Whether the end line has arrived on both streams."""
         return self._streams['stdout'].ended and self._streams['stderr'].ended
 
     @property
@@ -359,17 +362,17 @@ class Framed(Sink):
 
 
 class _FrameReader:
-    """One stream: noise, begin, payload, end.
+    """Reads one stream: noise, begin line, payload, end line.
 
-    Bytes are held back only while they may be the beginning of a frame line, or somebody else's
-    last words.
+    Bytes are held back only while they may be the beginning of a frame line, or the last words of
+    ssh.
     """
 
     def __init__(self, nonce, last_words=None):
         self._last_words = last_words
         self._mark = b'\036' + nonce.encode() + b' '
         self._buffer = bytearray()
-        self._at_line_start = True      # of what is in the buffer
+        self._at_line_start = True      # whether the buffer begins at the start of a line
         self.begun = False
         self.ended = False
         self.code = None
@@ -389,7 +392,7 @@ class _FrameReader:
         return self._payload()
 
     def finish(self):
-        """The bytes still held back."""
+        """The payload among the bytes still held back."""
         is_payload = self.begun and not self.ended and not self._count_last_words()
         held = self._take(len(self._buffer))
         if is_payload:
@@ -429,14 +432,15 @@ class _FrameReader:
         payload = self._pass_on(at)
         end = self._buffer.find(b'\n')
         if end < 0 and len(self._buffer) > budgets.NOISE:
-            end = budgets.NOISE            # no end line of ours is so long
+            end = budgets.NOISE            # no end line of lwt is so long
         if end >= 0:
             self._close(self._take(end + 1)[len(self._mark):-1])
             self._note_outside(self._take(len(self._buffer)))
         return payload
 
     def _held(self):
-        """How many of the last bytes may be the beginning of a mark."""
+        """The number of last bytes that may be the beginning of a frame line, or ssh's last words.
+        """
         start = self._buffer.rfind(b'\036', max(0, len(self._buffer) - len(self._mark)))
         if start >= 0 and self._mark.startswith(bytes(self._buffer[start:])):
             return len(self._buffer) - start

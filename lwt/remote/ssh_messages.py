@@ -1,9 +1,9 @@
-"""What ssh prints when it fails, and what that proves.  Pure.
+"""The messages that ssh prints when it fails, and what they prove.  Pure.
 
 ssh exits with 255 for every failure of its own, whether the remote command has run or not.  Only
-its messages tell the two apart, and most of them do not: "Connection reset by 10.0.0.1 port 22" is
-printed for a connection that broke during the key exchange as well as for one that broke while the
-command ran. So "nothing ran" is concluded from positive proof only:
+its messages can tell the two apart, and most do not: it prints "Connection reset by 10.0.0.1 port
+22" for a connection that broke during the key exchange and for one that broke while the command
+ran.  So lwt concludes "nothing ran" from positive proof only:
 
 - ssh runs with LogLevel=VERBOSE.  It then prints AUTHENTICATED as soon as the login is complete,
   before it sends the command.  After that line nothing proves that the command did not run.
@@ -14,22 +14,23 @@ command ran. So "nothing ran" is concluded from positive proof only:
   while it reads its configuration, connects, exchanges identification strings, negotiates
   algorithms, checks the host key or authenticates.
 
-Everything else may have run.  Sources: ssh.c, readconf.c, sshconnect.c, sshconnect2.c, kex.c,
-packet.c and clientloop.c of OpenSSH 7.4 to 10.0, and the messages of 9.2 as they were provoked.
+In all other cases the command may have run.  Sources: ssh.c, readconf.c, sshconnect.c,
+sshconnect2.c, kex.c, packet.c and clientloop.c of OpenSSH 7.4 to 10.0, and messages of 9.2 that
+were provoked in tests.
 """
 
 import re
 from typing import NamedTuple, Optional
 
-# The patterns are compiled where they are needed: most commands never see a failure.
+# The patterns are compiled only when they are used, because most commands do not fail.
 
 # Printed by ssh at LogLevel=VERBOSE when the login is complete (7.4: without 'using "publickey"').
 AUTHENTICATED = r'Authenticated to \S+ \(.*\)(?: using ".*")?\.$'
 
-# Printed while a shared connection is looked for.  ssh then logs in by itself.
+# Printed while ssh looks for a shared connection.  ssh then logs in by itself.
 SHARING = r'(?i)(?:mux_?client|Control ?(?:Socket|Master))'
 
-# Statistics and advice, which are not about a failure.
+# Statistics and advice, which do not describe a failure.
 CHATTER = (
     r'Transferred: sent |Bytes per second: sent |Warning: Permanently added |\*\* '
     r'|Warning: Identity file |Killed by signal |debug\d: ')
@@ -40,8 +41,8 @@ DROPPED = 'login dropped by sshd'
 class LoginFailure(NamedTuple):
     """Why nothing ran on a host.
 
-    kind: the class: refused, timeout, dns, hostkey or auth.
-    reason: for people, often the message of ssh.
+    kind: the class of the failure: refused, timeout, dns, hostkey or auth.
+    reason: text for users, often the message of ssh.
     is_dropped: the server, or a gateway before it, closed the connection at once, as sshd does when
     too many logins are in progress (MaxStartups); another attempt may succeed.
     """
@@ -94,25 +95,25 @@ BEFORE_LOGIN = (
     (r'\w*percent_expand: .*|unknown key %.*', 'refused', None),
 )
 
-# What ssh adds to one of these before it exits.
+# Lines that ssh prints after one of these messages before it exits.
 AFTERWORD = (
     r'(?:Connection (?:closed|reset) by|Disconnected from) .* port \d+'
     r'|banner exchange: Connection .*|Connection to .* timed out'
     r'|.*: terminating, \d+ bad configuration options')
 
-NO_ADDRESS = 'UNKNOWN port 65535'       # of a connection through a proxy
+NO_ADDRESS = 'UNKNOWN port 65535'       # the address of a connection through a proxy
 CHANGED_KEY = 'REMOTE HOST IDENTIFICATION HAS CHANGED'
 REVOKED_KEY = 'REVOKED HOST KEY DETECTED'
 
-# What a program other than the last ssh prints when it fails: of a ProxyCommand or a jump host.
-# "prefix: words", where an upper-case prefix ("WARNING: ...") is rather part of a login banner.
+# The message of a failed ProxyCommand or jump host: "prefix: words".  An upper-case prefix
+# ("WARNING: ...") is more likely part of a login banner, and does not match.
 PROXY_FAILURE = r'(?![A-Z]+: )\S[^:]{0,60}:(?: |\d).+|stdio forwarding failed'
 
 
 def failure_before_login(text: str) -> Optional[LoginFailure]:
-    """What stopped ssh before the login, or None where that is not certain.
+    """The LoginFailure that stopped ssh before the login, or None if that is not certain.
 
-    text: what ssh printed on standard error, all of it, before it exited with 255.
+    text: the whole standard error of an ssh that exited with 255.
     """
     lines = _lines(text)
     if any(re.match(AUTHENTICATED, line) for line in lines):
@@ -129,32 +130,33 @@ def failure_before_login(text: str) -> Optional[LoginFailure]:
 
 
 def has_fallen_back(text: str) -> bool:
-    """Did ssh say that it cannot use a shared connection?  It has then logged in by itself."""
+    """Whether ssh reported that it cannot use a shared connection, and logged in by itself."""
     return any(re.match(SHARING, line) for line in _lines(text))
 
 
 def _decisive(lines):
-    """The index of the line with which ssh ended, what it added to it left out."""
+    """The index of the line that tells why ssh ended; lines of AFTERWORD after it are skipped."""
     last = len(lines) - 1
     while last > 0 and re.fullmatch(AFTERWORD, lines[last]):
         if _known(lines[last - 1]) is not None:
             last -= 1
         elif NO_ADDRESS in lines[last] and _known(lines[last - 2]) is not None:
-            last -= 2                   # a proxy's words came in between
+            last -= 2                   # a line of a proxy is in between
         else:
             break
     return last
 
 
 def words(text: str) -> str:
-    """The line of ssh's standard error that tells most about a failure, or ''."""
+    """The line of ssh's standard error that describes a failure best, or ''."""
     lines = [line for line in _lines(text)
              if not re.match(AUTHENTICATED, line) and not re.match(CHATTER, line)]
     return lines[0] if lines else ''
 
 
 def shell_words(text: str) -> str:
-    """The first line that the host's shell printed on standard error, or ''; ssh's own left out."""
+    """The first line that the host's shell printed on standard error, without lines of ssh; or ''.
+    """
     lines = _lines(text)
     logged_in = [number for number, line in enumerate(lines) if re.match(AUTHENTICATED, line)]
     return words('\n'.join(lines[logged_in[0]:] if logged_in else lines))
@@ -189,8 +191,8 @@ def _key_problem(text):
 def _behind_proxy(dropped, others):
     """The LoginFailure of a connection that was closed at once.
 
-    A proxy that cannot connect closes it too, and says why in another line.  A jump host's own
-    sshd may be the one that is busy.
+    A proxy that cannot connect also closes it, and prints the reason in another line.  Or the sshd
+    of a jump host may be busy.
     """
     for line in others:
         failure = _known(line)

@@ -9,21 +9,21 @@ from typing import NamedTuple
 from lwt.errors import printable, printable_text
 from lwt.remote import ssh_messages
 
-# The code in records of a host that could not be reached; the record has its class too.
+# The code in records of a host that could not be reached; the record also has the class.
 UNREACHABLE = 255
-# The code in records of a timeout, as of timeout(1).
+# The code in records of a timeout, as in timeout(1).
 TIMED_OUT = 124
 
-# How the reason of a failure before the login begins.  A host that refuses the login or has another
-# host key is not unreachable.
+# The reasons of failures before the login.  A host that refuses the login or has another host key
+# is not unreachable.
 BEFORE_LOGIN = {
     'auth': 'login refused (%s)',
     'hostkey': 'host key verification failed (%s)',
 }
 UNREACHABLE_TEXT = 'unreachable (%s)'
 
-# What a user can do about failures that do not go away by themselves.  HOST is the name of the
-# host, ADDRESS its name without the user.
+# Hints for failures that do not go away by themselves.  HOST is the name of the host, ADDRESS the
+# name without the user.
 HINTS = {
     'auth': 'run `ssh HOST`: it must log in without a prompt; your public key must be in '
             '~/.ssh/authorized_keys on the host',
@@ -38,8 +38,8 @@ class Verdict(NamedTuple):
     kind: 'ok', or the class of the failure: refused, timeout, dns, hostkey, auth, lost, killed,
     failed.
     code: the exit code of the command, or 124 for a timeout, 255 for a host that was not reached.
-    reason: for people.
-    ran: 'no' (certainly not started), 'maybe' or 'yes'.
+    reason: text for users.
+    ran: whether the command ran: 'no' (certainly not started), 'maybe' or 'yes'.
     is_dropped: sshd dropped the login because it was busy; see ssh_messages.LoginFailure.
     is_cut: lwt ended the command because it printed too much.
     is_over_budget: the host sent more than any script of lwt does; see budgets.
@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
 
 
 def hint(kind, host):
-    """What a user can do about a class of failure of a host, or ''."""
+    """The hint for a class of failure of a host, or ''."""
     return HINTS.get(kind, '').replace('HOST', host).replace('ADDRESS', host.rpartition('@')[2])
 
 
@@ -73,15 +73,16 @@ def was_dropped(verdict):
 def judge(result, frame, is_first=True, is_shared=False):
     """Return the Verdict on a Result whose output went through frame (scripts.Framed).
 
-    is_first: it was the first request over its login.  For a later one, the messages of ssh prove
+    is_first: this was the first request over its login.  For a later one, the messages of ssh prove
     nothing.
-    is_shared: another ssh kept the connection.  This ssh then prints nothing when it breaks.
+    is_shared: another ssh kept the connection.  This ssh then prints nothing when the connection
+    breaks.
     """
     if result.status == 'unspawnable':
         return Verdict('failed', 127, 'cannot run %s' % printable(_first_line(result.stderr), 200),
                        'no')
     if frame.code is not None:
-        # The connection may have broken after that; it does not matter.
+        # It does not matter whether the connection broke after that.
         return _reported(result, frame)
     if frame.failure is not None:
         return Verdict('failed', 1, frame.failure, 'no')
@@ -91,7 +92,7 @@ def judge(result, frame, is_first=True, is_shared=False):
 
 
 def _ended_here(result, code):
-    """The Verdict on a command that lwt itself ended after it began, or None.
+    """The Verdict on a command that lwt itself ended after its begin, or None.
 
     code: the exit code that the host reported, or 0.
     """
@@ -115,7 +116,8 @@ def _reported(result, frame):
     return Verdict('ok', 0)
 
 
-# Why the guard on the host ended a command: a cause of scripts.CAUSES, and the reason for people.
+# The reasons for users, by the cause of scripts.CAUSES for which the guard on the host ended a
+# command.
 ENDED_THERE = {
     'lease': 'connection lost: no heartbeat reached the host within the lease, so the host killed '
              'the command',
@@ -125,9 +127,9 @@ ENDED_THERE = {
 
 
 def _ended_there(result, cause):
-    """The Verdict on a command that its guard on the host ended; cause: of scripts.CAUSES.
+    """The Verdict on a command that its guard on the host ended.  cause: of scripts.CAUSES.
 
-    The exit code is that of the signal, so it says nothing about the command.
+    The exit code comes from the signal, so it does not describe the command.
     """
     if cause == 'timeout':
         return Verdict('timeout', TIMED_OUT, 'timed out after %g s' % result.command.timeout)
@@ -142,7 +144,7 @@ def _cut_off(result, frame):
 
 
 def _lost(stderr):
-    """The Verdict on a command of which it is unknown whether it ran."""
+    """The Verdict on a command that may or may not have run."""
     words = printable_text(ssh_messages.words(stderr.decode('utf-8', 'replace')))
     reason = 'connection lost%s' % (' (%s)' % words if words else '')
     return Verdict('lost', UNREACHABLE, reason, 'maybe')
