@@ -1,4 +1,4 @@
-"""Options: one table gives the key in lwt.conf, the LWT_ variable, flags, default and help of each.
+"""Options: one table defines key in lwt.conf, LWT_ variable, flags, default and help of each.
 
 Precedence: default < lwt.conf < environment < --set < flag.  An unknown key is an error, with the
 nearest name as a hint.  This module reads the values of options; it does not use them.
@@ -48,12 +48,12 @@ def whole_seconds(number):
 
 
 def bounded(text, low, high):
-    """The whole number in a text from a host, or None if it is not one within these bounds."""
+    """The whole number in a text from a host; None if it is not a number within these bounds."""
     return int(text) if _TOLD.fullmatch(text) and low <= int(text) <= high else None
 
 
 def copy_transport(text):
-    """How a host gets copies: tar or scp."""
+    """The program for copies to and from a host: tar or scp."""
     if text not in ('tar', 'scp'):
         raise ValueError('expected tar or scp')
     return text
@@ -263,8 +263,8 @@ def load(conf_path, environ, overrides):
 
     conf_path: an lwt.conf, or None.
     environ: a mapping with LWT_… variables.
-    overrides: (key, text, origin) triples, of which later ones win; origin names the place in
-    errors.
+    overrides: (key, text, origin) triples; later ones override earlier ones.  origin: the source,
+    for error messages.
     """
     values = {option.key: option.read(option.default) for option in OPTIONS}
     items, sections = _from_file(conf_path)
@@ -277,7 +277,7 @@ def load(conf_path, environ, overrides):
 
 
 def _read_categories(sections):
-    """{category: {key: value}} of (category, key, text, origin)."""
+    """{category: {key: value}} from (category, key, text, origin) tuples."""
     found = {}
     for category, key, text, origin in sections:
         found.setdefault(category, {})[key] = host_value(key, text, origin)
@@ -342,7 +342,7 @@ def _from_file(conf):
     """((key, text, origin) of the section [lwt], (category, key, text, origin) of the others)."""
     if conf is None or not os.path.exists(conf):
         return [], []
-    import configparser                 # here, for much is done without a workspace
+    import configparser                 # here, because many commands need no workspace
     parser = configparser.ConfigParser(interpolation=None)
     text = files.read_text(conf, MAX_BYTES)
     try:

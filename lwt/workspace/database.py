@@ -1,9 +1,9 @@
-"""The database of a workspace, .lwt/state.db: one SQLite file, its tables, and what to do when it
-is damaged.
+"""The database of a workspace, .lwt/state.db: one SQLite file, its tables, and their recovery after
+damage.
 
-journal_mode TRUNCATE and synchronous EXTRA: what is committed survives kill -9 and a power cut (a
-WAL does not work on network file systems, and a DELETE journal may lose the last commit with the
-directory's entry).
+With journal_mode TRUNCATE and synchronous EXTRA, committed data survives kill -9 and a power cut.
+A WAL does not work on network file systems, and a DELETE journal may lose the last commit if the
+directory entry is lost.
 
 tasks/queries.py and tasks/store.py have the SQL about tasks, hosts/history.py that about hosts.
 Errors of the file are LocalErrors: nothing was done.
@@ -22,17 +22,17 @@ from lwt.workspace import files
 
 try:
     import sqlite3
-except ImportError:         # a Python that was built without it; all but tasks works with that
+except ImportError:         # a Python without sqlite3; everything but tasks works
     sqlite3 = None
 
 SCHEMA = 2
-# Seconds that a short transaction waits for another; heartbeats of a run wait meanwhile.
+# Seconds that a short transaction waits for another one; heartbeats are delayed meanwhile.
 BUSY_TIMEOUT = 10.0
-PATIENCE = 60.0         # the same for a command that has nothing else to do
-BESIDE = ('-journal', '-wal', '-shm')   # what SQLite keeps beside a database while it is written to
-UNFINISHED = 600.0      # seconds after which a database that was being created has been given up
+PATIENCE = 60.0         # the same for a command that does nothing else meanwhile
+BESIDE = ('-journal', '-wal', '-shm')   # suffixes of the files of SQLite beside the database
+UNFINISHED = 600.0      # seconds after which a database under construction counts as abandoned
 WAY_OUT = 'lwt doctor --fix keeps a copy and saves all readable rows'
-# The inputs that `add` makes in task/; it does so only when there is a database.
+# The names of inputs that `task add` creates in task/; it does so only if there is a database.
 INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
 
 _TABLES = '''
@@ -89,8 +89,10 @@ CREATE TABLE usage (
 
 
 class Examined(NamedTuple):
-    """What state.db is found to be.  schema: its version, 0 if it has none.  journal: the bytes
-    that a writer left there who died.  problems: what is wrong with it, a line each.
+    """The result of an examination of state.db.
+
+    schema: its version, or 0.  tasks: number of tasks.  journal: bytes of a journal that a dead
+    writer left.  problems: one line each.
     """
 
     schema: int
@@ -102,9 +104,9 @@ class Examined(NamedTuple):
 class Database:
     """The database of a workspace.  Use as a context manager.
 
-    clock: a function giving seconds since 1970.  path: the database; it is created if it does not
-    exist.  anew: create it even if there was one before (see why_lost).  patience: seconds that a
-    transaction waits for another.
+    path: the database; it is created if it does not exist.  clock: a function that returns seconds
+    since 1970.  anew: create it even if an earlier one was lost (see why_lost).  patience: seconds
+    that a transaction waits for another one.
     """
 
     def __init__(self, path, clock=time.time, anew=False, patience=BUSY_TIMEOUT):
@@ -120,7 +122,7 @@ class Database:
             if not os.path.lexists(self._path):
                 self._create()
             os.close(os.open(self._path, os.O_RDWR | os.O_CLOEXEC))
-            # SQLite takes an empty file for a new database, and removes the journal beside it.
+            # SQLite treats an empty file as a new database, and removes the journal beside it.
             if not os.path.getsize(self._path):
                 raise LocalError('%s: damaged (0 bytes)' % self._path, WAY_OUT)
             self._db = _connect(self._path, self._patience)
@@ -135,7 +137,7 @@ class Database:
         self._db.close()
 
     def _create(self):
-        """Make the database under another name first, so that a crash leaves no half of one."""
+        """Create the database under another name first, so that a crash leaves no partial one."""
         lost = '' if self._anew else why_lost(self._path)
         if lost:
             raise LocalError('%s: missing, but %s' % (self._path, lost),
@@ -175,8 +177,7 @@ class Database:
 
     @contextlib.contextmanager
     def together(self):
-        """Make everything written in this `with` one transaction: all of it is stored, or nothing.
-        """
+        """Make all writes in this `with` one transaction: all are stored, or none."""
         if self._depth:
             yield
             return
@@ -200,7 +201,7 @@ class Database:
 
 
 def _connect(path, patience):
-    """A connection to a database that exists; what it commits survives a power cut."""
+    """A connection to an existing database; its commits survive a power cut."""
     db = sqlite3.connect(path, timeout=patience, isolation_level=None)
     try:
         db.execute('PRAGMA journal_mode = TRUNCATE').fetchall()
@@ -212,9 +213,10 @@ def _connect(path, patience):
 
 
 def _missing_bytes(db, path):
-    """How many bytes were cut from the end of a database; SQLite takes part of a page for a page.
+    """The number of bytes that were cut from the end of a database; SQLite counts a partial page as
+    a page.
 
-    Only a reader's lock makes the two numbers comparable: nobody writes meanwhile.
+    The two sizes are compared in a transaction, whose lock prevents writes meanwhile.
     """
     db.execute('BEGIN')
     try:
@@ -227,7 +229,7 @@ def _missing_bytes(db, path):
 
 
 def _publish(part, path):
-    """Give a new database its name, unless somebody else was faster; never replaces one."""
+    """Give a new database its name, unless another process created one; never replaces one."""
     try:
         os.link(part, path)
     except FileExistsError:
@@ -239,7 +241,8 @@ def _publish(part, path):
 
 
 def _discard_unfinished(path):
-    """Remove databases whose creation was cut off; not one that another lwt creates just now."""
+    """Remove databases whose creation was interrupted, but not those that another lwt creates now.
+    """
     folder, name = os.path.split(path)
     for other in os.listdir(folder or '.'):
         full = os.path.join(folder, other)
@@ -250,18 +253,18 @@ def _discard_unfinished(path):
 
 
 def why_lost(path):
-    """Why there must have been a database at a path where none is, or ''.
+    """Why a missing database must have existed before, or ''.
 
-    A new one would not know the tasks whose inputs are there, and passes would remove these.  And
-    SQLite would apply the journal of the lost one to a new one.
+    A new database would not have the tasks whose inputs exist, and passes would remove the inputs.
+    And SQLite would apply the journal of the lost database to the new one.
     """
     lost = _trace_of(path)
-    # Another lwt may have made it, and inputs of its tasks, since somebody looked for it.
+    # Another lwt may have created the database, and inputs, after the caller found it missing.
     return '' if os.path.lexists(path) else lost
 
 
 def _trace_of(path):
-    """What a database has left at a path, or ''."""
+    """Evidence of a lost database at a path, as text, or ''."""
     for end in BESIDE:
         if os.path.exists(path + end) and os.path.getsize(path + end):
             return '%s exists' % os.path.basename(path + end)
@@ -271,9 +274,9 @@ def _trace_of(path):
 
 
 def begin_anew(path, kept):
-    """Make a database in place of one that is lost; what it left beside it is kept.
+    """Create a database in place of a lost one; the files beside the lost one are kept.
 
-    A note is left at `kept`, by which doctor knows that inputs of tasks may be without a row.
+    A note is written to `kept`.  It tells doctor that inputs of tasks may have no row.
     """
     with _errors(path):
         with open(kept, 'w') as file:
@@ -287,7 +290,7 @@ def begin_anew(path, kept):
 
 @contextlib.contextmanager
 def _errors(path):
-    """Turn what goes wrong with a database into an LwtError."""
+    """Turn errors of a database into LwtErrors."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -313,13 +316,13 @@ def require_sqlite():
 
 
 def sqlite_version():
-    """The version of SQLite, 'none' where this Python has none."""
+    """The version of SQLite; 'none' if this Python has none."""
     return sqlite3.sqlite_version if sqlite3 else 'none'
 
 
 def examine(path):
-    """The Examined of a database that is there.  Raises BusyError, and LocalError when it cannot be
-    read at all.
+    """The Examined of an existing database.  Raises BusyError, or LocalError if it cannot be read
+    at all.
     """
     require_sqlite()
     journal = os.path.getsize(path + '-journal') if os.path.exists(path + '-journal') else 0
@@ -348,11 +351,11 @@ def examine(path):
 
 
 def rescue(path, kept):
-    """Make a damaged database anew, of all that can be read of it; the damaged one is kept at
-    another path, with its journal.
+    """Replace a damaged database by a new one with all rows that can be read.  A copy of the
+    damaged one is kept at another path, with its journal.
 
-    Returns (the number of rows, whether all of every table could be read).  Nobody else may have it
-    open.
+    Returns (number of rows, whether every table could be read completely).  No other process may
+    have the database open.
     """
     new = path + '.new'
     with _errors(path):
@@ -366,10 +369,10 @@ def rescue(path, kept):
             fresh._db.execute('PRAGMA foreign_keys = OFF')
             saved = [_save_table(old, fresh._db, table)
                      for table in re.findall(r'CREATE TABLE (\w+)', _TABLES)]
-            for table in ('attempt', 'event'):      # what is left of a task that is lost
+            for table in ('attempt', 'event'):      # remove rows of tasks that are lost
                 fresh._db.execute('DELETE FROM %s WHERE task NOT IN (SELECT id FROM task)' % table)
             fresh._db.execute('DELETE FROM task WHERE batch NOT IN (SELECT id FROM batch)')
-        for end in BESIDE:              # those of the old one are not about the new one
+        for end in BESIDE:              # the files of the old database do not fit the new one
             for name in (new + end, path + end):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name)
@@ -379,8 +382,9 @@ def rescue(path, kept):
 
 
 def _save_table(old, new, table):
-    """Copy what can be read of a table, from its beginning and, where that breaks off, from its
-    end.
+    """Copy the readable rows of a table, from its beginning and, if that fails, from its end.
+
+    Returns (number of rows, whether all could be read).
     """
     before = new.total_changes
     for order in ('', 'ORDER BY rowid', 'ORDER BY rowid DESC'):

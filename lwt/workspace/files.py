@@ -17,19 +17,20 @@ from lwt.workspace import ownership
 
 BOM = b'\xef\xbb\xbf'           # the byte order mark U+FEFF in UTF-8
 UTF_16 = (b'\xff\xfe', b'\xfe\xff')
-# Say nothing of the file that was to be opened.
+# Errors whose cause is not the file that is opened.
 MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def read_error(path, error):
-    """The LwtError for an OSError while a file that the user named is opened or read."""
+    """The LwtError for an OSError from opening or reading a file that the user named."""
     kind = LocalError if error.errno in MACHINE_ERRORS else UsageError
     return kind(os_error_text(path, error))
 
 
 def read_bytes(path, max_bytes):
-    """The content of a small regular file.  Raises UsageError, or LocalError where the file is not
-    to blame; never blocks on a FIFO, never reads a device.
+    """The content of a small regular file.  Never blocks on a FIFO, never reads a device.
+
+    Raises UsageError, or LocalError if the file is not the cause.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -50,7 +51,7 @@ def read_bytes(path, max_bytes):
 
 
 def user_path(path):
-    """A path as a user writes it: ~ and ~USER at its start are homes, unless there is such a file.
+    """Expand ~ and ~USER at the start of a path, unless there is a file with that name.
 
     The shell does not expand them in --option=~/FILE, within quotes and in configuration files.
     """
@@ -63,8 +64,8 @@ def without_bom(data):
 
 
 def read_text(path, max_bytes):
-    """The text of a small regular file, as UTF-8, without a byte order mark at its start.  Raises
-    UsageError with the line that is none."""
+    """The text of a small regular file in UTF-8, without a byte order mark at its start.  Raises
+    UsageError, with the line number if the text is not UTF-8."""
     data = without_bom(read_bytes(path, max_bytes))
     if data.startswith(UTF_16):
         raise UsageError('%s: UTF-16, not UTF-8' % path, 'convert it: iconv -f UTF-16 -t UTF-8')
@@ -77,7 +78,7 @@ def read_text(path, max_bytes):
 
 @contextlib.contextmanager
 def local_errors(what):
-    """Turn an OSError into a LocalError.  what: a path, or what is being written or read."""
+    """Turn an OSError into a LocalError.  what: a path, or a name for the file or data."""
     try:
         yield
     except OSError as error:
@@ -85,7 +86,7 @@ def local_errors(what):
 
 
 def make_dir(path):
-    """Make a directory of ours, 0700, with those above it; it may be there."""
+    """Make a directory of lwt, mode 0700, and its missing parents; it may exist already."""
     ownership.check_links(path)
     umask = os.umask(0o077)             # os.makedirs gives its mode to the last directory only
     try:
@@ -103,22 +104,23 @@ def current_umask():
 
 
 def open_new(path, mode):
-    """A descriptor to write to a file that must not be there yet, not even as a link."""
+    """A descriptor to write to a new file.  Raises OSError if the path exists, even as a link."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
 def open_private(path, flags):
-    """A descriptor to write to a file of the user's choice; a new one gets mode 0600.
+    """A descriptor to write to a file that the user chose; a new file gets mode 0600.
 
-    Never through a symbolic link of somebody else.  Raises OSError.
+    Does not follow unsafe symbolic links of other users (see ownership.check_links).  Raises
+    OSError and UsageError.
     """
     ownership.check_links(path)
     return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def write_atomic(path, text):
-    """Write a text file by rename, synced."""
-    import tempfile                     # here, for it takes long, and much is done without it
+    """Write a text to a temporary file, sync it and rename it to path.  Raises LocalError."""
+    import tempfile                     # here, because it is slow to import and often not needed
     ownership.check_links(os.path.dirname(path) or '.')
     with local_errors(path):
         fd, part = tempfile.mkstemp(prefix='.part-', dir=os.path.dirname(path) or '.')
@@ -131,9 +133,9 @@ def write_atomic(path, text):
 
 
 def write_target(path, text):
-    """Write a text to where the user wants it.
+    """Write a text to a path that the user chose.
 
-    As write_atomic, but what is no regular file is written to as it is.
+    As write_atomic, but a special file (see is_special) is written in place.
     """
     ownership.check_links(path)
     if is_special(path):
@@ -145,12 +147,12 @@ def write_target(path, text):
 
 @contextlib.contextmanager
 def replacing(path, special=None):
-    """A descriptor to write what shall be at path: at the end of the `with` it is there, synced;
-    after an error it is not.
+    """A descriptor to write the new content of a path.  The end of the `with` syncs the content and
+    puts it at path; after an error, path is unchanged.
 
-    Until then it has no name, where the system can do that, so that nothing is left behind whatever
-    happens.  What is no regular file (see is_special) is written to as it is.  special: the
-    descriptor of such a file, if it has been opened before.
+    Until then the file has no name, if the system supports that, so that nothing is left behind.
+    A special file (see is_special) is written in place.  special: the descriptor of such a file, if
+    it is already open.
     """
     ownership.check_links(path)
     if special is not None or is_special(path):
@@ -198,9 +200,9 @@ def check_replaceable(path):
 
 
 def is_special(path):
-    """Must a path be written to as it is: a device, a FIFO, or any descriptor of this process?
+    """Whether a path must be written in place: a device, a FIFO, or a descriptor of this process.
 
-    A rename would replace /dev/null by a regular file, and what /dev/stdout leads to may have no
+    A rename would replace /dev/null by a regular file, and the file behind /dev/stdout may have no
     name.
     """
     if _descriptor(path) is not None:
@@ -213,10 +215,10 @@ def is_special(path):
 
 
 def open_special(path, wait=True):
-    """A new descriptor to write to a special file; None for a FIFO that nobody reads.
+    """A new descriptor to write to a special file; None for a FIFO without a reader.
 
-    wait: wait until somebody reads a FIFO.  For a path that means a descriptor of this process the
-    result is a duplicate: not everything can be opened anew (a socket cannot).
+    wait: wait for a reader of a FIFO.  For a path that means a descriptor of this process, the
+    result is a duplicate, because some files, such as sockets, cannot be opened again.
     """
     number = _descriptor(path)
     if number is not None:
@@ -246,10 +248,10 @@ def _descriptor(path):
 
 
 def _nameless(path, part):
-    """(descriptor, has it a name?) of a new file beside path: without a name or, where that cannot
-    be, called part.
+    """(descriptor, whether it has a name) of a new file in the directory of path: without a name
+    or, if that is not possible, with the name part.
     """
-    if os.path.isdir('/proc/self/fd'):          # without, it could not be given a name later
+    if os.path.isdir('/proc/self/fd'):          # _give_name needs it
         with contextlib.suppress(OSError, AttributeError):
             return os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC,
                            0o600), False
@@ -257,8 +259,10 @@ def _nameless(path, part):
 
 
 def _give_name(fd, path):
-    """Link a file that has no name yet.  (Without a directory's descriptor os.link would link the
-    link in /proc.)
+    """Give a name to a file without one.
+
+    With a descriptor of the directory, os.link follows the link in /proc; else it would link that
+    link itself.
     """
     links = os.open('/proc/self/fd', os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -272,7 +276,7 @@ def sync_dir(path, dir_fd=None):
     try:
         _sync(path, os.O_DIRECTORY, dir_fd)
     except OSError as error:
-        if error.errno != errno.EINVAL:         # some file systems cannot
+        if error.errno != errno.EINVAL:         # some file systems cannot sync directories
             raise
 
 
@@ -285,17 +289,17 @@ def _sync(path, flags, dir_fd):
 
 
 def walk(path, ignored=()):
-    """Yield (descriptor of its directory, name, os.stat_result) of all that is in a directory.
+    """Yield (descriptor of its directory, name, os.stat_result) of each entry below a directory.
 
-    A directory comes after all that is in it.  Links are not followed.  ignored: classes of errors
-    for which a directory is passed over, its content unseen.  What vanishes meanwhile is left out.
+    A directory comes after its content.  Links are not followed.  Entries that vanish meanwhile are
+    skipped.  ignored: exception classes; the content of a directory that raises one is skipped.
 
-    There may be thousands of directories, each in the one before: recursion would end at Python's
-    limit, a path at that of the kernel (PATH_MAX), a descriptor for each at RLIMIT_NOFILE.  So one
-    descriptor moves down by name, and up by "..", where it checks that it is back.
+    Directories may be nested thousands deep.  Recursion would then fail at Python's limit, a path
+    at PATH_MAX of the kernel, and a descriptor for each directory at RLIMIT_NOFILE.  So one
+    descriptor moves down by name and up by "..", and is checked after each move up.
     """
     fd, names = _listed(path, None, ignored)
-    # Of each directory on the way: (its identity, names to come, the one taken)
+    # For each directory above: (its identity, its remaining names, (name, info) of the one entered)
     above = []
     try:
         while names or above:
@@ -323,9 +327,7 @@ def walk(path, ignored=()):
 
 
 def _listed(path, dir_fd, ignored):
-    """(descriptor, names) of a directory; (None, []) of one that cannot be read for an ignored
-    error.
-    """
+    """(descriptor, names) of a directory; (None, []) if reading it raises an ignored error."""
     fd = None
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
@@ -340,8 +342,8 @@ def _listed(path, dir_fd, ignored):
 
 
 def _back(fd, above):
-    """Leave a directory: (names to come in the one above, (name, os.stat_result) of this one,
-    descriptor).
+    """Leave a directory; returns (remaining names in its parent, (name, os.stat_result) of the
+    directory, descriptor of the parent).
     """
     up = os.open('..', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
     identity, names, entry = above.pop()
@@ -357,7 +359,7 @@ def _identity(fd):
     return info.st_dev, info.st_ino
 
 
-# Directories that a look passes over.
+# Errors for which a directory is skipped.
 UNSEEN = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
@@ -367,25 +369,27 @@ def sync_tree(path):
         if stat.S_ISDIR(info.st_mode):
             with contextlib.suppress(*UNSEEN):
                 sync_dir(name, fd)
-        # Of an empty file, there is but the name.
+        # An empty file has only a name.
         elif stat.S_ISREG(info.st_mode) and info.st_size:
             _sync(name, os.O_NOFOLLOW, fd)
     sync_dir(path)
 
 
 def tree_size(path, each=0):
-    """The bytes of all that is in a directory; each: what every name counts besides."""
+    """The total bytes of all files in a directory.  each: bytes that every entry counts in
+    addition."""
     return sum(each + (0 if stat.S_ISDIR(info.st_mode) and not each else info.st_size)
                for _fd, _name, info in walk(path, UNSEEN))
 
 
 def remove_tree(path):
-    """Remove what is there, if anything, whoever else removes it at the same time; never follows a
-    link.
+    """Remove a file or a directory tree, if it exists; does not follow links.  Raises LocalError.
+
+    Other processes may remove it at the same time.
     """
     with local_errors(path):
         while os.path.lexists(path):
-            # Somebody was faster, with this or with all of it.
+            # Another process removed it, or a part of it.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.isdir(path) and not os.path.islink(path):
                     for fd, name, info in walk(path):
@@ -404,7 +408,7 @@ def _remove(fd, name, info):
 
 
 def discard(path):
-    """Remove a directory as far as that can be done; the rest is left to whoever comes next."""
+    """Remove a directory as far as possible; ignore errors and leave the rest."""
     with contextlib.suppress(OSError):
         for fd, name, info in walk(path, OSError):
             with contextlib.suppress(OSError):
@@ -413,8 +417,8 @@ def discard(path):
 
 
 class Lock:
-    """A lock that the kernel frees when its holder dies, in whatever way: flock on a directory, or
-    a file that stays there.
+    """A lock that the kernel releases when its holder dies: flock on a directory, or on a file that
+    is never removed.
     """
 
     def __init__(self, path):
@@ -422,14 +426,14 @@ class Lock:
         self._fd = None
 
     def take(self):
-        """True when it is ours now, False when another process has it.  Never waits."""
+        """Take the lock without waiting; returns False if another process has it."""
         with local_errors(self._path):
             self._open()
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not os.path.isdir(self._path):
                     os.ftruncate(self._fd, 0)
-                    os.write(self._fd, b'%d\n' % os.getpid())       # for people: who has it
+                    os.write(self._fd, b'%d\n' % os.getpid())       # for holder() and users
             except OSError as error:
                 self.release()
                 if isinstance(error, BlockingIOError):
@@ -439,9 +443,7 @@ class Lock:
 
     @contextlib.contextmanager
     def shared(self):
-        """Have it together with others who do not need it for themselves; waits for one who has
-        taken it.
-        """
+        """Hold the lock with other shared holders; waits for a process that has taken it."""
         with local_errors(self._path):
             self._open()
         try:
@@ -455,7 +457,7 @@ class Lock:
         self._fd = os.open(self._path, os.O_CLOEXEC | flags, 0o600)
 
     def is_free(self):
-        """Does nobody have it just now?"""
+        """Whether no process has the lock at the moment."""
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -469,9 +471,9 @@ class Lock:
         return True
 
     def holder(self):
-        """Who took it last, as far as can be read: (process number, seconds for which), or None.
+        """(process id of the last taker, seconds since it took the lock), or None if unknown.
 
-        The number is negative if the clock was set back meanwhile.
+        The seconds are negative if the clock was set back meanwhile.
         """
         try:
             with open(self._path, 'rb') as file:
@@ -480,7 +482,7 @@ class Lock:
             return None
 
     def release(self):
-        """Give it back."""
+        """Release the lock, if it is held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

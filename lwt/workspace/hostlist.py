@@ -1,8 +1,8 @@
-"""The host list, and which of its hosts a command selects.
+"""The host list, and the selection of hosts for a command.
 
-A host list has one line a host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...], and #
-comments.  A name is all that ssh is given; everything else about reaching it belongs in the user's
-ssh configuration.  This module is pure: it is given text.
+A host list has one line per host, NAME <tab> CATEGORY <tab> HOME [<tab> key=value ...], and #
+comments.  ssh gets only the name; all other connection settings belong in the user's ssh
+configuration.  This module is pure: its input is text.
 """
 
 import os
@@ -16,21 +16,23 @@ from lwt.workspace import nodeset
 LOCAL = 'local'                         # the category of this machine: run with sh, without ssh
 MAX_BYTES = 16 << 20
 
-# Never an option, never a shell's word: ssh itself only refuses such names since 9.6, and a
-# ProxyCommand may hold %h.
+# A name cannot look like an option or contain characters of a shell: ssh refuses such names only
+# since 9.6, and a ProxyCommand may contain %h.
 _PART = r'(?![-.])[A-Za-z0-9_.:%-]+'
 _NAME = re.compile('(?=.{1,255}$)(?:%s@)?%s' % (_PART, _PART))
 
 _IN_BRACKETS = re.compile(r'((?:[^@\[\]]*@)?)\[([^\[\]]*:[^\[\]]*)\]')
 
-# h1:22, user@h1:22, [::1]:22.  An IPv6 address without brackets has two colons at least.
+# h1:22, user@h1:22, [::1]:22.  An IPv6 address without brackets has at least two colons.
 _WITH_PORT = re.compile(r'((?:[^@:]+@)?(?:[^:@\[\]]+|\[[^\[\]]+\])):([0-9]+)')
 _WORD = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 
 
 class Host(NamedTuple):
-    """One host.  home: where lwt works there; ~ and relative paths are the login directory's.
-    extra: (key, value) pairs.
+    """One host.
+
+    home: the directory of lwt on the host; ~ and relative paths refer to the login directory.
+    extra: (key, value) pairs of the columns after HOME.
     """
 
     name: str
@@ -48,7 +50,7 @@ class Host(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What -w -g -a -x said: the expressions of each."""
+    """The values of -w (hosts), -g (categories), -a (everything) and -x (exclude)."""
 
     hosts: tuple = ()
     categories: tuple = ()
@@ -61,10 +63,10 @@ def _no_check(key, value, where):
 
 
 def parse(text, origin, check=_no_check, warn=lambda text: None):
-    """The hosts of a host list, in its order.  Raises UsageError with the line's number.
+    """The Hosts of a host list, in its order.  Raises UsageError with the line number.
 
-    origin: names the file in errors.  check(key, value, where) is called for each column after
-    HOME: it returns a warning or '', or raises UsageError.  warn(text) hears warnings.
+    origin: the file name for messages.  check(key, value, where): called for each column after
+    HOME; returns a warning or '', or raises UsageError.  warn(text): called with each warning.
     """
     found = {}
     for number, line in enumerate(text.lstrip('\ufeff').split('\n'), 1):
@@ -118,7 +120,7 @@ def bare(name):
 
 
 def check_name(name, where):
-    """Raise UsageError unless name can be given to ssh and scp."""
+    """Raise UsageError unless ssh and scp accept the name."""
     found = _WITH_PORT.fullmatch(name)
     if found:
         host = bare(found.group(1)).rpartition('@')[2]
@@ -133,7 +135,8 @@ def check_name(name, where):
 def check_home(home, where, name=''):
     """Raise UsageError unless home is a directory that lwt may use: not / and not another user's.
 
-    name: of the host; ~USER is accepted for the user in it or, where it has none, for who runs lwt.
+    name: the name of the host.  ~USER is accepted only for the user in this name or, if it has
+    none, for the user who runs lwt.
     """
     if not home:
         raise UsageError('%s: HOME is empty' % where, 'use ~ for the login directory')
@@ -153,13 +156,14 @@ def _own_name():
 
 
 def select(selection, candidates, available, read=nodeset.refuse):
-    """The hosts that a command is for, each once, in hostset's order; there may be none.  Raises
-    UsageError.
+    """The Hosts that a Selection selects, each once, in the order of nodeset; may be empty.
 
-    candidates: what host.list holds (empty without a workspace); a name of -w that is not among
-    them is any name ssh knows. available: called for the hosts that the last probe passed, which
-    -a, -g, @CATEGORY and web* mean; may raise UsageError. read: called with FILE of ^FILE, returns
-    its text.
+    candidates: the Hosts of host.list (empty without a workspace).  -w may also have other names
+    that ssh knows.
+    available: a function that returns the Hosts that passed the last probe, to which -a, -g,
+    @CATEGORY and web* refer; it may raise UsageError.
+    read: a function that returns the text of FILE in ^FILE.
+    Raises UsageError.
     """
     if not (selection.hosts or selection.categories or selection.everything):
         raise UsageError('no hosts selected',

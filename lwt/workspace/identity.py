@@ -2,9 +2,9 @@
 begin with it.
 
 So masters that use the same home recognise their own files, even if they have lost their state.
-The file also holds where it was made.  A workspace in another directory or on another machine is a
-copy; two copies that continue the same tasks would run them twice.  A copy that cannot be detected
-(in the place of the original, or a copied machine) counts as the original.
+The file also records where it was created.  A workspace in another directory or on another machine
+is a copy; two copies that continue the same tasks would run them twice.  A copy that cannot be
+detected (at the path of the original, or on a copied machine) counts as the original.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ DIGITS = 12             # length of the name, enough for the masters of one pers
 class Master(NamedTuple):
     """name: hex digits.
 
-    machine, inode, path: where it was made; machine is '' on systems without a machine id.
+    machine, inode, path: where it was created; machine is '' on systems without a machine id.
     """
 
     name: str

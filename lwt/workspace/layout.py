@@ -52,7 +52,7 @@ class Workspace(NamedTuple):
         return self.path('.lwt', 'state.db')
 
     def lock(self, name):
-        """The lock with this name; "/" in the name is replaced."""
+        """The Lock with this name; "/" in the name is replaced."""
         return files.Lock(self.path('.lwt', 'lock', name.replace('/', '_')))
 
     def has_input(self, name):
@@ -75,7 +75,7 @@ class Workspace(NamedTuple):
 
 
 def _read_hosts(path, warn):
-    from lwt.workspace import hostlist  # here, for not every command is for hosts
+    from lwt.workspace import hostlist  # here, because not every command needs hosts
     text = files.read_text(path, hostlist.MAX_BYTES)
     return hostlist.parse(text, path, config.check_host_column, warn)
 

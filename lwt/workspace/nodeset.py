@@ -1,19 +1,20 @@
 """Node sets: many hosts in one word, in ClusterShell's notation.
 
-    h[1-9,12]  h[01-20/2]  r[1-2]n[1-4]      ranges, their padding kept, with a step, in several
-               places
-    a,b  a!b  a&b  a^b                       and, without, both, one but not both; from left to
-         right, no precedence
-    @CATEGORY  @*  web*                      what the caller's host list holds
+    h[1-9,12]  h[01-20/2]  r[1-2]n[1-4]      ranges, with padding, with a step, several per name
+    a,b  a!b  a&b  a^b                       union, difference, intersection, symmetric difference;
+                                             from left to right, no precedence
+    @CATEGORY  @*  web*                      hosts of the caller's host list
     ^FILE                                    the expressions in a file
 
 With `selected` and `excluded`, items between commas may also have the forms of pdsh:
 
-    a,-b  a,-^FILE  a,/RE/  a,-/RE/          exclude; keep only or exclude what matches a pattern
+    a,-b  a,-^FILE  a,/RE/  a,-/RE/          exclude names; keep only, or exclude, names that match
+                                             a pattern
 
-A set of names has one order and one folded form, whatever was written: names that differ in their
-numbers only are folded along every number, and names come in the order of the folded form.  This
-module is pure: lists and files are the caller's. It does not check that a name can be given to ssh.
+A set of names has one order and one folded form, independent of the expression.  Names that differ
+only in their numbers are folded along every number, and names are in the order of the folded form.
+This module is pure: the caller provides host lists and files.  It does not check whether ssh
+accepts a name.
 """
 
 import bisect
@@ -29,7 +30,7 @@ from lwt.errors import UsageError, printable
 
 LIMIT = 1000000
 
-# What joins two operands, then an operand: a file, or text in which brackets hide the operators.
+# An operator, then an operand: a file, or text; operators within brackets do not count.
 _TERM = re.compile(r'([\s,]*)([!&^]?)\s*(\^?)((?:[^,!&^\[]+|\[[^\]]*\]?)*)')
 _RANGE = re.compile(r'\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?(?:/\s*([0-9]+)\s*)?')
 _MOST_DIGITS = 255
@@ -48,23 +49,26 @@ _APPLY = {',': set.update, '!': set.difference_update, '&': set.intersection_upd
 
 
 def refuse(name):
-    """The members and the read of an expression that must do without: raises UsageError."""
+    """Default for the parameters members and read: raises UsageError, because there are none."""
     raise UsageError('%s: categories and files are not available' % printable(name))
 
 
 def expand(text, members=refuse, read=refuse):
-    """The names that an expression means, each once, in the order of the folded form.  Each line of
-    text is one expression.
+    """The names that an expression denotes, each once, in the order of the folded form.
 
-    members: called with a category, or '*' for every host; returns names, or raises UsageError for
-    what is not known. read: called with FILE; returns its text.  Raises UsageError with the part of
-    text that is wrong.
+    text: one expression per line.
+    members: called with a category, or '*' for all hosts; returns names, or raises UsageError for
+    an unknown category.
+    read: called with FILE; returns its text.
+    Raises UsageError that quotes the invalid part of text.
     """
     return ordered(union(text.splitlines(), members, read))
 
 
 def ordered(names):
-    """Distinct names in the order of their folded form: by pattern, then by number; h9 h10 h01."""
+    """Sort distinct names in the order of their folded form: by pattern, then by number (h9, h10,
+    h01).
+    """
     return [pattern % numbers for pattern, vectors in _folded(names) for vector in vectors
             for numbers in itertools.product(*vector)]
 
@@ -76,8 +80,7 @@ def fold(names):
 
 
 def union(expressions, members=refuse, read=refuse):
-    """The set of the names that any of these expressions means; arguments and errors are those of
-    expand.
+    """The set of names that any of these expressions denotes; arguments and errors as in expand.
     """
     found = set()
     for expression in expressions:
@@ -86,10 +89,10 @@ def union(expressions, members=refuse, read=refuse):
 
 
 def selected(expressions, members=refuse, read=refuse, base=()):
-    """The set of the names that these expressions select, with the items of pdsh.
+    """The set of names that these expressions select; items of pdsh are allowed.
 
-    base: names that are selected besides.  As in pdsh, "-NAME" and patterns apply to all names,
-    wherever they stand.  Patterns without any name apply to the caller's hosts.
+    base: names that are selected in addition.  As in pdsh, "-NAME" and patterns apply to all names,
+    independent of their position.  Patterns without any name apply to all of the caller's hosts.
     """
     terms = _Terms(expressions, members, read)
     chosen = terms.included.union(base)
@@ -103,7 +106,7 @@ def selected(expressions, members=refuse, read=refuse, base=()):
 
 
 def excluded(names, expressions, members=refuse, read=refuse):
-    """The names that these expressions exclude: those that they mean, and those of a set that
+    """The names that these expressions exclude: those that they denote, and those of `names` that
     their patterns match."""
     terms = _Terms(expressions, members, read)
     if terms.excluded or not all(wanted for _matches, wanted in terms.filters):
@@ -114,10 +117,10 @@ def excluded(names, expressions, members=refuse, read=refuse):
 
 
 class _Terms:
-    """What expressions say.
+    """The parsed parts of expressions.
 
-    included, excluded: sets of names.  filters: pairs of a function that says whether a name
-    matches, and whether it has to.  is_empty: is nothing but items of pdsh given?
+    included, excluded: sets of names.  filters: (function that returns whether a name matches,
+    whether it must match) pairs.  is_empty: whether there are only items of pdsh.
     """
 
     def __init__(self, expressions, members, read):
@@ -148,7 +151,7 @@ class _Terms:
 
 
 def _matcher(pattern, line):
-    """The function that says whether a pattern matches anywhere in a name.  Raises UsageError."""
+    """A function that returns whether a pattern matches anywhere in a name.  Raises UsageError."""
     try:
         search = re.compile(pattern).search
     except re.error as error:
@@ -157,7 +160,7 @@ def _matcher(pattern, line):
 
 
 def _evaluate(line, members, read):
-    """The set that one line means."""
+    """The set of names that one line denotes."""
     found, place = set(), 0
     while place < len(line):
         term = _TERM.match(line, place)
@@ -195,7 +198,7 @@ def _check_count(count, text):
 
 
 def _product(text):
-    """The names of r[1-2]n[1-4]: every combination of what is in the brackets."""
+    """The names of r[1-2]n[1-4]: every combination of the numbers in the brackets."""
     pieces = _BRACKETS.split(text)
     for literal in pieces[::2]:
         if ('[' in _ADDRESS.sub('', literal) or ']' in _ADDRESS.sub('', literal)
@@ -215,7 +218,7 @@ def _product(text):
 
 
 def _span(part, text):
-    """(range, width) of '1-9', '01-20/2' or '7'; the width is that of padded numbers, else 0."""
+    """(range, width) of '1-9', '01-20/2' or '7'; width: digits of padded numbers, else 0."""
     found = _RANGE.fullmatch(part)
     if found and max(map(len, found.groups(''))) > _MOST_DIGITS:
         found = None
@@ -232,8 +235,8 @@ def _span(part, text):
 
 
 def _refuse_carry(numbers, text):
-    """a1[9-10] is a19 and a110 to pdsh but a19-a110, 92 hosts, to ClusterShell: neither can be what
-    is meant for certain.
+    """Raise UsageError for an ambiguous range: a1[9-10] means a19 and a110 in pdsh, but a19-a110,
+    92 hosts, in ClusterShell.
     """
     for number in numbers:
         if not number.strip('9') and str(int(number) + 1) in numbers:
@@ -244,10 +247,10 @@ def _refuse_carry(numbers, text):
 
 
 def _folded(names):
-    """[(pattern, vectors)] of a set of names, in the order of patterns.
+    """[(pattern, vectors)] of a set of names, sorted by pattern.
 
-    A pattern has %s for every number.  A vector has, for each %s, a list of numbers in their order;
-    it stands for every combination of them, and the vectors of a pattern have none in common.
+    A pattern has %s for every number.  A vector has a sorted list of numbers for each %s; it stands
+    for every combination of them.  The vectors of a pattern are disjoint.
     """
     points = collections.defaultdict(list)
     for name in names:
@@ -258,12 +261,12 @@ def _folded(names):
 
 
 def _vectors(points):
-    """The vectors that cover distinct points.  They are nodeset's: a pass joins vectors that differ
-    along one axis only.
+    """The vectors that cover distinct points, as ClusterShell's nodeset computes them.
 
-    Neighbours are joined first, and when that does no more, each vector with all that follow, until
-    nothing can be joined. The order before each pass decides what is joined with what; so it is
-    that of nodeset, numbers as text and all.
+    Each round joins vectors that differ along one axis only.  First neighbours are joined.  When no
+    neighbours can be joined any more, each vector is joined with all that follow, until no vectors
+    can be joined.  The order before each round decides which vectors are joined; so it is the order
+    of nodeset, which also compares numbers as text.
     """
     axes = [sorted(set(column), key=_natural) for column in zip(*points)]
     if len(points) == _size(axes):
@@ -293,7 +296,7 @@ def _size(parts):
 
 
 def _join_neighbours(vectors):
-    """Each vector takes in those that follow it, as long as they differ along one axis."""
+    """Join each vector with those that follow it, as long as they differ along one axis only."""
     joined = []
     for vector in vectors:
         last = joined[-1] if joined else ()
@@ -309,14 +312,15 @@ def _join_neighbours(vectors):
 
 
 def _join_all(vectors):
-    """Each vector takes in, in their order, those after it that differ along one axis.  Found by
-    what is the same.
+    """Join each vector, in order, with all later ones that differ along one axis only.
+
+    They are found by a table of the parts that vectors have in common (see _rests).
     """
     places = collections.defaultdict(list)
     for place, vector in enumerate(vectors):
         for key in _rests(vector):
             places[key].append(place)
-    # None has anything in common with another.
+    # No two vectors differ along one axis only.
     if len(places) == len(vectors) * len(vectors[0]):
         return vectors
     joined, gone = [], set()
@@ -327,7 +331,8 @@ def _join_all(vectors):
 
 
 def _take_in(vector, place, vectors, places, gone):
-    """vector, joined with all that it can be of those after place; their places are added to gone.
+    """Join vector with all possible ones after place, and add their places to gone; returns the
+    joined vector.
     """
     while True:
         place = min(_next(places.get(key, ()), place, gone) for key in _rests(vector))
@@ -338,21 +343,20 @@ def _take_in(vector, place, vectors, places, gone):
 
 
 def _next(places, place, gone):
-    """The first of these places that comes after place and is not gone; infinity when there is
-    none.
+    """The first of these sorted places that is after place and not gone; infinity if there is none.
     """
     later = (places[at] for at in range(bisect.bisect(places, place), len(places)))
     return next((found for found in later if found not in gone), math.inf)
 
 
 def _rests(vector):
-    """For each axis, what a vector must have in common with this one to be joined along it."""
+    """For each axis, the key that vectors have in common if they can be joined along this axis."""
     return [(axis, vector[:axis] + vector[axis + 1:]) for axis in range(len(vector))]
 
 
 def _bracketed(numbers):
-    """'7' or '[1-9,12]'.  What is padded follows only its own width: 09 and 10, but not 9 and 10
-    after 08.
+    """The text of numbers: '7' or '[1-9,12]'.  A padded number is followed only by numbers of the
+    same width: after 08 come 09 and 10, but not 9.
     """
     runs = []
     for number in numbers:

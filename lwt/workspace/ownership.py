@@ -1,16 +1,17 @@
 """File ownership: a workspace that another user controls is refused before it is read.
 
-A workspace says which commands run (ssh_config, descriptions) and which files are written (log).
-So whoever owns a file of it, or can write to it, can act as the user.  The rules resemble those of
-safe.directory of git and of StrictModes of sshd:
+A workspace determines which commands run (ssh_config, descriptions) and which files are written
+(log).  So a user who owns one of its files, or can write to it, can act as the user of lwt.  The
+rules resemble those of safe.directory of git and of StrictModes of sshd:
 
-  owner       the user or root; under sudo, also the user who called it
-  writers     nobody else.  The group may write if it is the user's private group: the primary one,
-              with no other member (as useradd makes them), and if no access control list is there
-  directories above the workspace: nobody else may rename what is in them; sticky ones are fine
+  owner       the user or root; under sudo, also the user who called sudo
+  writers     nobody else.  The group may write if it is the user's private group (the primary
+              group, with no other member, as useradd creates it) and there is no access control
+              list
+  directories above the workspace: nobody else may rename their entries; sticky ones are fine
 
-Symbolic links are followed step by step, because their own owners matter, and so does every
-directory that they lead through.
+Symbolic links are followed step by step, because the owners of the links and of all directories on
+the way matter too.
 """
 
 import functools
@@ -29,7 +30,7 @@ MAX_TOLD = 5                            # paths in a hint
 
 
 class Checker:
-    """Looks at paths, and remembers what is wrong with them."""
+    """Checks paths, and collects their problems."""
 
     def __init__(self):
         self._uid = os.geteuid()
@@ -37,13 +38,13 @@ class Checker:
         sudo_user = os.environ.get('SUDO_UID', '')
         if self._uid == 0 and sudo_user.isdigit():
             self._trusted.add(int(sudo_user))
-        self._problems = {}             # path -> (what is wrong, the command that helps)
+        self._problems = {}             # path -> (problem, command that fixes it)
 
     def check(self, path, is_way=False):
-        """Look at an absolute path, its symbolic links, and the directories on the way there.
+        """Check an absolute path, its symbolic links, and the directories that lead to it.
 
-        is_way: only renaming something in it would matter.  What does not exist, or cannot be
-        looked at by the user, is no problem.
+        is_way: check only whether others can rename its entries.  A path that does not exist, or
+        that the user cannot read, is no problem.
         """
         steps = _steps(path)
         for at, info in steps[:-1]:
@@ -52,7 +53,7 @@ class Checker:
             self._judge(at, info, is_way)
 
     def check_entry(self, path, is_way=False):
-        """The same for an entry of a directory that has been looked at: the way there is known."""
+        """Check an entry of a directory that is already checked."""
         try:
             info = os.lstat(path)
         except OSError:
@@ -76,7 +77,7 @@ class Checker:
     def _others_can_write(self, path, info, is_way):
         is_sticky_way = is_way and info.st_mode & stat.S_ISVTX
         if stat.S_ISLNK(info.st_mode) or stat.S_ISCHR(info.st_mode) or is_sticky_way:
-            return False                # a device (/dev/null) holds nothing
+            return False                # a device such as /dev/null stores nothing
         if info.st_mode & stat.S_IWOTH:
             return True
         if not info.st_mode & stat.S_IWGRP:
@@ -86,7 +87,7 @@ class Checker:
         return not is_private or _has_access_list(path)
 
     def refuse(self, what):
-        """Raise UsageError if anything is wrong.  what: the kind of thing that is refused."""
+        """Raise UsageError if there is a problem.  what: a noun for the refused thing."""
         if not self._problems:
             return
         path, (wrong, remedy) = next(iter(self._problems.items()))
@@ -110,7 +111,7 @@ def check_workspace(root, start=None):
         checker.check_entry(at)
         at = os.path.dirname(at)
     for name in NAMES:
-        # Results are only written, so it does no harm if others can put something beside them.
+        # lwt only writes results, so other users may create files beside them.
         checker.check_entry(os.path.join(root, name), is_way=name == 'task.finish')
     own = os.path.join(root, '.lwt')
     for folder in (own, os.path.join(own, 'lock'), os.path.join(own, 'tmp')):
@@ -120,7 +121,7 @@ def check_workspace(root, start=None):
 
 
 def check_new_workspace(root):
-    """Raise UsageError where a workspace at this absolute path would be refused."""
+    """Raise UsageError if a workspace at this absolute path would be refused."""
     at = root
     while not os.path.lexists(at):
         at = os.path.dirname(at)
@@ -133,7 +134,7 @@ def check_new_workspace(root):
 
 
 def check_files(*paths):
-    """Raise UsageError where another user could change one of these files."""
+    """Raise UsageError if another user could change one of these files."""
     checker = Checker()
     for path in paths:
         checker.check(os.path.abspath(path))
@@ -141,7 +142,7 @@ def check_files(*paths):
 
 
 def check_tree(folder):
-    """Raise UsageError where another user could change a directory or anything in it."""
+    """Raise UsageError if another user could change a directory or anything in it."""
     checker = Checker()
     checker.check(os.path.abspath(folder))
     for root, dirs, names in os.walk(folder):
@@ -151,11 +152,11 @@ def check_tree(folder):
 
 
 def check_links(path):
-    """Raise UsageError if a path that is to be written leads through a link of somebody else.
+    """Raise UsageError if a path to write to leads through a symbolic link of another user.
 
-    Only a link in a directory that others can write counts, sticky or not: nobody else can have
-    put one anywhere else.  The kernel has the same rule (protected_symlinks in proc_sys_fs(5)),
-    but not everywhere.
+    Only links in directories that others can write to count, sticky or not, because others cannot
+    create links elsewhere.  The kernel can enforce a similar rule (protected_symlinks in
+    proc_sys_fs(5)), but does not do so on every system.
     """
     trusted = (0, os.geteuid())
     for step, info in _steps(os.path.abspath(path), is_partial=True):
@@ -179,8 +180,8 @@ def _entries(folder):
 def _steps(path, is_partial=False):
     """(path, its os.lstat) of every directory and symbolic link that leads to an absolute path.
 
-    The last one is what is there.  If something does not exist, or cannot be looked at: empty, or
-    with is_partial what comes before.
+    The last item is the final target.  If a step does not exist or cannot be read, the list is
+    empty; with is_partial, it has the steps before.
     """
     at, links, names = '/', 0, path.split('/')[::-1]
     found = [('/', os.lstat('/'))]
@@ -211,7 +212,7 @@ def _steps(path, is_partial=False):
 
 @functools.lru_cache(maxsize=None)
 def _is_private(gid, uid):
-    """Is a group the user's own: his primary one, and nobody else's?"""
+    """Whether a group is private to a user: the user's primary group, without other members."""
     try:
         user, members = pwd.getpwuid(uid), grp.getgrgid(gid).gr_mem
     except KeyError:
@@ -221,7 +222,7 @@ def _is_private(gid, uid):
 
 
 def _has_access_list(path):
-    """Does it have an access control list (acl(5))?  Then the bits of the group are its mask."""
+    """Whether a path has an access control list (acl(5)), whose mask the group bits then are."""
     try:
         return 'system.posix_acl_access' in os.listxattr(path, follow_symlinks=False)
     except (OSError, AttributeError):
@@ -230,9 +231,9 @@ def _has_access_list(path):
 
 @functools.lru_cache(maxsize=None)
 def _is_unmapped(uid):
-    """Does this number stand for owners outside of a user namespace (user_namespaces(7))?
+    """Whether a uid stands for owners outside of this user namespace (user_namespaces(7)).
 
-    In rootless containers / and /home may have it; nobody inside can change what is in them.
+    In rootless containers, / and /home may have such an owner; no process inside can change them.
     """
     try:
         with open('/proc/self/uid_map', encoding='ascii') as file:

@@ -1,8 +1,8 @@
 """The one option of ssh_config(5) that lwt repeats on the command line: IgnoreUnknown.
 
-ssh uses the first value of an option that it gets.  lwt passes IgnoreUnknown for the sake of old
-versions of ssh, and would thereby disable the user's own.  Everything else in these files is left
-to ssh.  A file that cannot be read is passed over here, because ssh reports it.
+ssh uses the first value that it gets for an option.  lwt passes IgnoreUnknown for old versions of
+ssh, and would thereby disable the user's own value.  lwt reads nothing else from these files.  A
+file that cannot be read is skipped, because ssh reports it.
 """
 
 import glob
@@ -11,9 +11,9 @@ import pwd
 import re
 
 SYSTEM_FILE = '/etc/ssh/ssh_config'
-MAX_BYTES = 1 << 20         # of one file
-MAX_DEPTH = 16              # of Include, as in OpenSSH (READCONF_MAX_DEPTH)
-MAX_FILES = 200             # that are read in all
+MAX_BYTES = 1 << 20         # maximum bytes read of one file
+MAX_DEPTH = 16              # maximum depth of Include, as in OpenSSH (READCONF_MAX_DEPTH)
+MAX_FILES = 200             # maximum number of files read
 
 _LINE = re.compile(r'\s*(IgnoreUnknown|Include)(?:\s*=\s*|\s+)(.*)', re.IGNORECASE)
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
@@ -44,7 +44,10 @@ def _home():
 
 
 def _collect(path, base, found, read, depth):
-    """Add the patterns in a file, and in what it includes, to found; base: of relative paths."""
+    """Add the patterns in a file, and in the files that it includes, to found.
+
+    base: the directory for relative paths.  read: the paths of all files read so far.
+    """
     if depth > MAX_DEPTH or len(read) >= MAX_FILES:
         return
     read.append(path)
