@@ -1,6 +1,6 @@
-"""All that lwt prints: the one writer, the order of output, tables, the report page and the log.
+"""All output of lwt: the writer, the order of output, tables, the report page and the log.
 
-Every text passes the writer, which removes control characters that a host may have sent and
-handles a reader that is slow or gone.
+Every text passes the writer, which makes control characters from hosts harmless and handles a
+reader that is slow or gone.
 May import: hosts and below.
 """

@@ -1,5 +1,4 @@
-"""The output of many hosts: printed in some order, gathered, as differences, as JSON, or in files.
-"""
+"""The output of many hosts: in a certain order, gathered, as differences, as JSON, or in files."""
 
 import codecs
 import os
@@ -15,7 +14,7 @@ RULE = '-' * 15
 
 
 class HostOutput:
-    """What is done with the output of the hosts of one run.  Base class.
+    """Processes the output of the hosts of one run.  Base class.
 
     says_failures: whether lwt prints messages about failed hosts; JSON contains them already.
     """
@@ -23,7 +22,7 @@ class HostOutput:
     says_failures = True
 
     def begin(self, out):
-        """The run begins.  out: the writer.Output to print on."""
+        """Called when the run begins.  out: the writer.Output to print on."""
         self._out = out
 
     def taker(self, host):
@@ -34,20 +33,21 @@ class HostOutput:
         raise NotImplementedError
 
     def done(self, host, verdict, warning):
-        """A host is done; called once for each host.  warning: a message, or ''."""
+        """Called once for each host, when it is done.  warning: a message, or ''."""
 
     def kept(self, host, printed):
-        """How many of the bytes that a host has printed count against the option output_limit,
-        because they are stored.
+        """The number of bytes that count against the option output_limit, because they are stored.
+
+        printed: number of bytes that the host has printed.
         """
         return printed
 
     def end(self):
-        """The run is over: print the rest."""
+        """Called at the end of the run: print the rest."""
 
 
 class Ordered(HostOutput):
-    """Lines as they arrive, or host after host.
+    """Prints lines as they arrive, or host after host.
 
     chosen: the Hosts in their order.  has_label: put the host name before each line.  keep_order:
     print the output host by host.
@@ -57,7 +57,7 @@ class Ordered(HostOutput):
         self._chosen = chosen
         self._has_label = has_label
         self._keep_order = keep_order
-        self._outputs = {}              # Host -> CommandOutput, of hosts that are not done
+        self._outputs = {}              # Host -> CommandOutput, for hosts that are not done
 
     def begin(self, out):
         if self._keep_order:
@@ -86,7 +86,7 @@ class Ordered(HostOutput):
 
 
 class _Key(NamedTuple):
-    """What the hosts of one group have in common.  digests: of their output."""
+    """The key of a group of hosts.  digests: the digests of their output."""
 
     kind: str
     reason: str
@@ -115,7 +115,7 @@ class _Stored(HostOutput):
 
 
 class Gathered(_Stored):
-    """Equal output once, under the names of its hosts, when all hosts are done.
+    """Prints equal output once, under the names of its hosts, when all hosts are done.
 
     Hosts with different exit codes or reasons are in different groups.  Groups without output are
     not printed.  differences: print only how each output differs from that of the largest group.
@@ -201,7 +201,7 @@ def _joined(spool):
 
 
 class Json(_Stored):
-    """One JSON object per line and host, when the host is done."""
+    """Prints one JSON object per line and host, when the host is done."""
 
     says_failures = False
 
@@ -243,7 +243,7 @@ class _Around(HostOutput):
 
 
 class Limited(_Around):
-    """Takes no more output of a host when `limit` bytes of it are stored.
+    """Accepts no more output of a host when `limit` bytes of it are stored.
 
     Without this, one host that prints without end would fill the disk, and the output of all others
     would be lost.
@@ -292,14 +292,14 @@ class WithFiles(_Around):
 
     def _write(self, stream, host, data):
         """Write to the file of a host.  A file that cannot be written is noted as a loss, and the
-        run goes on without it.
+        run continues without it.
         """
         path = self._path(stream, host)
         if writer.is_lost(path):
             return
         try:
             file = self._file(stream, host)
-            while data:                 # a write may take only a part; the next one then says why
+            while data:                 # after a partial write, the next one raises the error
                 data = data[file.write(data):]
         except OSError as error:
             writer.note_loss(path, error)

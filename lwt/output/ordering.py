@@ -9,8 +9,8 @@ is printed:
   InOrder      command after command, in the order in which they began
 
 With Grouped and InOrder, one command prints at a time and the output of the others waits, in memory
-and in temporary files.  If the disk is full, an output is full: the process is not read any further
-until it is the turn of its output.  So no output is lost, and memory does not grow.
+and in temporary files.  If the disk is full, an output becomes full: lwt stops reading the process
+until it is the turn of its output.  So no output is lost, and memory use does not grow.
 """
 
 import collections
@@ -19,7 +19,8 @@ from lwt.output.spool import Spool, WholeLines
 from lwt.selectors_loop import Sink
 
 STREAMS = ('stdout', 'stderr')
-# Bytes in memory of all commands that are done and wait for their turn; the rest is in files.
+# Maximum bytes in memory of all commands that are done and wait for their turn; the rest is in
+# files.
 KEPT = 8 << 20
 
 
@@ -42,7 +43,7 @@ class CommandOutput(Sink):
 
 
 class Ordering:
-    """Decides when the output of commands is printed.
+    """Decides when the output of commands is printed.  Base class.
 
     out: a writer.Output.  on_full: a function that is called when an output has become full.
     backlog: number of commands that are done and whose output is not printed yet.
@@ -64,14 +65,14 @@ class Ordering:
 
 
 class Direct(Ordering):
-    """Bytes as they arrive, without labels; lines of several commands may be mixed."""
+    """Prints bytes as they arrive, without labels; lines of several commands may be mixed."""
 
     def begin(self, label=b''):
         return DirectOutput(self._out)
 
 
 class DirectOutput(CommandOutput):
-    """Prints what one command prints, at once."""
+    """Prints the output of one command at once."""
 
     def __init__(self, out):
         self._out = out
@@ -82,14 +83,14 @@ class DirectOutput(CommandOutput):
 
 
 class LineByLine(Ordering):
-    """Whole lines of all commands as they arrive."""
+    """Prints whole lines of all commands as they arrive."""
 
     def begin(self, label=b''):
         return LineOutput(self._out, label)
 
 
 class LineOutput(CommandOutput):
-    """Prints the lines of one command as soon as they are whole."""
+    """Prints each line of one command as soon as it is whole."""
 
     def __init__(self, out, label):
         self._lines = {stream: WholeLines(out.stream(stream), label) for stream in STREAMS}
@@ -123,7 +124,7 @@ class _Labelled:
                 yield head + data[:-1].replace(b'\n', b'\n' + self._label) + data[-1:]
 
     def end(self):
-        """An iterator over the newline that a last line without one gets."""
+        """An iterator over the newline that is added to an unfinished last line."""
         if not self._at_start:
             yield b'\n'
 
@@ -131,8 +132,8 @@ class _Labelled:
 class TurnOutput(CommandOutput):
     """Keeps the output of one command until its turn; from then on, prints it as it arrives.
 
-    on_full: a function that is called with this output when the disk is full; without it, output
-    that does not fit on the disk is dropped, and noted as a loss.
+    on_full: a function that is called with this output when the disk is full.  If None, output that
+    does not fit on the disk is dropped and noted as a loss.
     """
 
     def __init__(self, label, on_full=None):
@@ -154,7 +155,7 @@ class TurnOutput(CommandOutput):
         return self._spool.in_memory
 
     def write_down(self):
-        """Move what waits from memory to a file."""
+        """Move the waiting output from memory to a file."""
         self._spool.write_down()
 
     def feed(self, stream, data):
@@ -178,7 +179,7 @@ class TurnOutput(CommandOutput):
             self._on_full(self)
 
     def take_turn(self, out):
-        """It is its turn: print what was kept, and from now on what arrives."""
+        """Print the kept output, and from now on print output as it arrives."""
         self._out = out
         for stream in STREAMS:
             if self._lines:
@@ -195,9 +196,10 @@ class TurnOutput(CommandOutput):
 
 
 class Grouped(Ordering):
-    """All output of a command when the command is done, in the order in which commands end.
+    """Prints all output of a command when the command is done, in the order in which commands end.
 
-    An output that is full has its turn as soon as nobody else has; its command then prints live.
+    A full output gets its turn as soon as no other output is printing; its command then prints
+    live.
     """
 
     def __init__(self, out):
@@ -238,7 +240,7 @@ class Grouped(Ordering):
 
 
 class InOrder(Ordering):
-    """The output of each command in the order in which they began.
+    """Prints the output of the commands in the order in which they began.
 
     live: print the output of the first unfinished command as it arrives.  holds_back: stop reading
     a command whose output does not fit on the disk; else drop that output.
@@ -249,8 +251,8 @@ class InOrder(Ordering):
         self._live = live
         self._holds_back = holds_back
         self._queue = collections.deque()
-        self._printing = False          # it is the turn of the first in the queue
-        self._kept = 0                  # bytes in memory of those that are done
+        self._printing = False          # whether the first output in the queue is printing
+        self._kept = 0                  # bytes in memory of commands that are done
         self.backlog = 0
 
     def begin(self, label=b''):

@@ -1,5 +1,4 @@
-"""Progress: how far a run is, how fast it goes and when it will end, and the line that shows this.
-"""
+"""The progress of a run: its state, rate and estimated time left, and the line that shows them."""
 
 import os
 import time
@@ -13,11 +12,11 @@ SHORTEST = 0.4                  # seconds after which a rate means something
 
 
 class Progress(NamedTuple):
-    """How far a run is: `12 of 40 done, 4 running, 2 failed, 1.5/s, ETA 18.7 s`.
+    """The progress of a run: `12 of 40 done, 4 running, 2 failed, 1.5/s, ETA 18.7 s`.
 
     done, total: number of items, or of bytes; total is None if it is unknown.  elapsed: seconds
-    since the run began.  counts: (number, word) pairs to show as well; zeros are left out.  before:
-    how many items were done when the run began.  word: what follows the numbers.  show: formats a
+    since the run began.  counts: further (number, word) pairs; zeros are not shown.  before: number
+    of items that were done when the run began.  word: text after the numbers.  show: formats a
     number of items or bytes.
     """
 
@@ -42,7 +41,7 @@ class Progress(NamedTuple):
 
     @property
     def seconds_left(self):
-        """How long the rest takes at this rate, in seconds; None if that is unknown."""
+        """The estimated time left in seconds, at this rate; None if it is unknown."""
         if not self.rate or self.total is None:
             return None
         return max(0, self.total - self.done) / self.rate
@@ -69,7 +68,8 @@ class Progress(NamedTuple):
 
 
 class ProgressLine:
-    """One line on a terminal that is overwritten; elsewhere, a new line from time to time.
+    """A progress line on standard error.  On a terminal it is overwritten; elsewhere, a new line is
+    printed from time to time.
 
     wanted: whether to show anything.  every: seconds between two lines if standard error is not a
     terminal.
@@ -81,12 +81,12 @@ class ProgressLine:
         self._every = every
         self._clock = clock
         self._next = 0.0
-        self._width = 0                 # of what is shown
-        self._text = ''                 # what is to be shown
+        self._width = 0                 # characters of the visible line
+        self._text = ''                 # text of the line
         self._is_free = True            # whether the cursor is at the beginning of a line
 
     def show(self, text):
-        """Replace the line, or print another one when it is time."""
+        """Replace the line; elsewhere than on a terminal, print another one if it is due."""
         if self.is_wanted and self._is_tty:
             self._text = text
             self.come_back()
@@ -101,29 +101,29 @@ class ProgressLine:
     def come_back(self):
         """Show the line again, unless it would overwrite an unfinished line of output."""
         if self._text and self._is_free:
-            # One column stays free, and a line that is cut ends with an ellipsis.
+            # One column stays free, and another is for the ellipsis of a line that is cut.
             text = printable_text(self._text, writer.columns() - 2)
             writer.put_error('\r' + text.ljust(self._width))
             self._width = len(text)
 
     def note(self, data):
-        """Bytes were written to the terminal of the line."""
+        """Called after bytes were written to the terminal of the line."""
         if data:
             self._is_free = data.endswith(b'\n')
 
     def clear(self):
-        """Remove the line, before something else is printed."""
+        """Remove the line before other output is printed."""
         if self._width:
             writer.put_error('\r' + ' ' * self._width + '\r')
             self._width = 0
 
     def end(self):
-        """Remove the line for good."""
+        """Remove the line permanently."""
         self.clear()
         self._text = ''
 
 
 def stopping_text(count, noun):
-    """What is said of an interrupted run that still waits for `count` hosts or jobs (noun)."""
+    """The message for an interrupted run that still waits for `count` hosts or jobs (noun)."""
     plural = 's' if count > 1 else ''
     return 'stopping %d %s%s; ^C again kills at once' % (count, noun, plural)

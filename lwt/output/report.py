@@ -1,4 +1,4 @@
-"""The HTML report about hosts, queue and failures.  Pure: it is given ReportData and returns text.
+"""The HTML report about hosts, queue and failures.  Pure: page() turns ReportData into text.
 
 The page needs no script and no network, and its policy forbids both.  All text from hosts, tasks
 and files is escaped.  The page works for any number of tasks: too many marks are replaced by counts
@@ -20,12 +20,12 @@ SLOTS = 240             # slots of time in a chart of counts
 MARKS = 150             # maximum number of tasks of a host that are drawn one by one
 LANES = 12              # maximum number of lanes in a timeline of single tasks
 ROWS = 60               # maximum number of rows of a table
-EXAMPLES = 3            # attempts that are shown of each kind of failure
-HEALTH_HOURS = 72
+EXAMPLES = 3            # number of attempts shown for each kind of failure
+HEALTH_HOURS = 72       # hours in the health strip of a host
 MAX_TEXT = 1000         # maximum characters of a reason or a name
 RATE_HEIGHT = 80        # pixels
 STRIP_HEIGHT = 32       # pixels
-LEAST_HEIGHT = 3.0      # pixels of the smallest part of a stacked bar, so that it is visible
+LEAST_HEIGHT = 3.0      # minimum pixels of a part of a stacked bar, so that it is visible
 GOOD = 'success'
 # Outcomes in the order of the legend, and the class of each in the style sheet.  The classes differ
 # in colour and in pattern.
@@ -57,7 +57,7 @@ class Span(NamedTuple):
 class HostFacts(NamedTuple):
     """A host.
 
-    state: a word; reason: why, or ''.
+    state: a word.  reason: the reason for the state, or ''.
     hours: {hours since 1970: (successful operations, failed operations)}.
     """
 
@@ -73,8 +73,8 @@ class FailedAttempt(NamedTuple):
 
     arg: the value or parameters of the task, or ''.
     stderr: the last line of its standard error, or ''.
-    path: of its results, or ''.
-    has_recovered: a later attempt of the task succeeded.
+    path: the path of its results, or ''.
+    has_recovered: whether a later attempt of the task succeeded.
     """
 
     task: str
@@ -411,7 +411,7 @@ def _state(host):
 
 
 def _health(hours, last):
-    """The last hours of a host, as a strip."""
+    """A strip with the last HEALTH_HOURS hours of a host."""
     if not any(hours.get(last - back) for back in range(HEALTH_HOURS)):
         return '<small>no data</small>'
     marks = []
@@ -433,14 +433,14 @@ def _failures(facts):
 
 
 def _recovered(facts):
-    """The failures of tasks of which a later attempt succeeded."""
+    """The failed attempts of tasks that succeeded in a later attempt."""
     found = [failure for failure in facts.failures if failure.has_recovered]
     return _section('Failed attempts of tasks that succeeded later', *_groups(found)) \
         if found else ''
 
 
 def _groups(failures):
-    """A table of failures, those with the same outcome, task and reason in one row."""
+    """A table of failures, with one row for each combination of outcome, task and reason."""
     groups = collections.defaultdict(list)
     for failure in failures:
         groups[failure.outcome, failure.name, failure.reason].append(failure)

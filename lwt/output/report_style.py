@@ -1,4 +1,4 @@
-"""The style sheet of the report: light, dark, on a phone, on paper."""
+"""The style sheet of the report, for light and dark mode, small screens and paper."""
 
 STYLE = '''
 :root { --back: #fff; --text: #1b1f24; --soft: #59636e; --line: #d4d9df; --card: #f4f6f8;

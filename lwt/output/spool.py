@@ -1,4 +1,4 @@
-"""Output that waits: of one command until its turn, or of one line until it is whole."""
+"""Stores waiting output: of one command until its turn, or of one line until it is whole."""
 
 import os
 
@@ -9,8 +9,8 @@ SPOOL_MEMORY = 1 << 16          # bytes of one command that are kept in memory; 
 
 
 class WholeLines:
-    """Writes the bytes of one stream to a Writer as soon as a line is whole; an unfinished line
-    waits in a Spool.
+    """Writes each line of one stream to a Writer as soon as it is whole; an unfinished line waits
+    in a Spool.
     """
 
     def __init__(self, writer, label):
@@ -41,7 +41,9 @@ class WholeLines:
         return max(0, self._partial.size - len(self._label))
 
     def finish(self):
-        """No more will come; a last line without a newline gets one if it has a label."""
+        """Called at the end of the stream.  Writes an unfinished last line; it gets a newline if
+        lines have a label.
+        """
         if self._partial.size:
             self._partial.pour('', self._writer)
             self._writer.write(b'\n' if self._label else b'')
@@ -57,7 +59,7 @@ class Spool:
 
     def __init__(self, on_full=None):
         self._on_full = on_full
-        self._is_cut = False            # the disk was full: everything that follows is dropped
+        self._is_cut = False            # whether the disk was full and more output is dropped
         # Stream -> [bytes] in memory, which follow the bytes in its file.
         self._chunks = {}
         self._files = {}
@@ -75,8 +77,8 @@ class Spool:
             self.write_down()
 
     def write_down(self):
-        """Move what is in memory to files."""
-        import tempfile                 # here, because it takes long and few commands need it
+        """Move the bytes in memory to files."""
+        import tempfile                 # here, because it is slow to import and rarely needed
         try:
             for stream, chunks in self._chunks.items():
                 if chunks and stream not in self._files:
@@ -116,12 +118,12 @@ class Spool:
             writer.write(b''.join(self.chunks(stream)))
 
     def pieces(self, stream):
-        """An iterator over the bytes of a stream, which stay stored."""
+        """An iterator over the bytes of a stream; they stay stored."""
         return _chain(self._files.get(stream), self._chunks.get(stream, ()), stays=True)
 
 
 def _chain(file, chunks, stays=False):
-    """An iterator over the bytes of a file (or None), then chunks.
+    """An iterator over the bytes of a file (or None), followed by chunks.
 
     stays: leave the file open at the end.
     """

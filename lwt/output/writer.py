@@ -50,15 +50,14 @@ def sanitised(data, decode=lambda data: data.decode('utf-8', 'surrogateescape'))
 
 
 def encoded(text):
-    """Text as UTF-8, whatever the locale.  Bytes that were not UTF-8 on the way in are restored.
-    """
+    """Text as UTF-8, independent of the locale; restores bytes that surrogateescape has decoded."""
     return text.encode('utf-8', 'surrogateescape')
 
 
 # -- losses: output that could not be written ------------------------------------------------------
 
 STREAMS = {1: 'standard output', 2: 'standard error'}
-_closed = set()                 # those of STREAMS that were closed when lwt was started
+_closed = set()                 # streams of STREAMS that were closed when lwt was started
 # Name of a stream or file -> its LocalError, in the order in which they failed.
 _losses = {}
 
@@ -95,9 +94,9 @@ def is_lost(name):
 def _write_some(stream, fd, data):
     """Write to a standard stream.  Returns the number of bytes that were written or dropped.
 
-    stream: 1 or 2.  fd: a descriptor for it.  If a write fails, this is noted as a loss, and the
-    data and all that follow are dropped.  Raises BlockingIOError; Interrupted if the reader of a
-    pipe is gone.
+    stream: 1 or 2.  fd: a descriptor for it.  If a write fails, this is noted as a loss, and these
+    and all further data are dropped.  Raises BlockingIOError; Interrupted if the reader of a pipe
+    is gone.
     """
     name = STREAMS[stream]
     if name in _losses:
@@ -121,7 +120,7 @@ class Writer:
 
     The pool is paused while more than HIGH_WATER bytes wait for a slow reader.  A pipe is opened
     again, because O_NONBLOCK on the original would change it for other processes that share it.
-    Other descriptors are written when they are ready, PIPE_BUF bytes at a time, which never blocks.
+    Other descriptors are written when they are ready, PIPE_BUF bytes at a time; this never blocks.
     """
 
     def __init__(self, run, fd):
@@ -131,7 +130,7 @@ class Writer:
         # A character may arrive in pieces.
         self._decode = codecs.getincrementaldecoder('utf-8')('surrogateescape').decode
         mode = os.fstat(fd).st_mode
-        # Never blocks: /dev/null.
+        # Writing to regular files and devices such as /dev/null never blocks.
         self._is_file = stat.S_ISREG(mode) or stat.S_ISCHR(mode) and not self.is_tty
         own = reopened_pipe(fd)
         self._fd = fd if own is None else own
@@ -143,14 +142,14 @@ class Writer:
         self._sources = collections.deque()
         self._held = False
         self._watched = False
-        # A ProgressLine on the same terminal, which makes room for what is written.
+        # A ProgressLine on the same terminal, which is cleared before other output is written.
         self.progress = None
         self.is_trusted = False         # the output may contain control characters for a terminal
         self.error = None               # Interrupted, if the reader of a pipe is gone
 
     @property
     def is_lost(self):
-        """Whether everything that is written from now on is dropped."""
+        """Whether all further data are dropped."""
         return self.error is not None or is_lost(STREAMS[self._stream])
 
     def write(self, data):
@@ -198,7 +197,7 @@ class Writer:
             self._run.pool.resume()
 
     def _take(self, data):
-        """Take bytes to write next.  What can be written now is not copied first."""
+        """Take the next bytes to write.  Bytes that can be written now are not copied first."""
         if self.is_tty and not self.is_trusted:
             data = sanitised(data, self._decode)
         if not self._waiting and self._most == CHUNK:
@@ -259,13 +258,16 @@ class Output:
         self.err.write(message(text))
 
     def share_terminal(self, progress):
-        """Let a ProgressLine make room for what is written to its terminal."""
+        """Clear a ProgressLine before output is written to its terminal, and restore it afterwards.
+        """
         for writer in (self.out, self.err):
             if writer.is_tty:
                 writer.progress = progress
 
     def trust(self):
-        """The output is of the user's own programs on this machine: it may colour a terminal."""
+        """Allow control characters, because the output comes from the user's own programs on this
+        machine.
+        """
         for writer in (self.out, self.err):
             writer.is_trusted = True
 
@@ -280,13 +282,13 @@ class Output:
 
 
 def put_line(text=''):
-    """Print a line of results made by lwt: it may have colours, and may quote text from hosts."""
+    """Print a line of lwt's own results; it may have colours and quote text from hosts."""
     text += '\n'
     _put(_cleaned(text) if os.isatty(1) else encoded(text))
 
 
 def _cleaned(text):
-    """Text as bytes that are safe on a terminal; of control sequences, only lwt's colours are left.
+    """Text as bytes that are safe on a terminal; only the control sequences of lwt's colours stay.
     """
     parts = _OWN_COLOUR.split(text)
     return b''.join(encoded(part) if number % 2 else sanitised(encoded(part))
@@ -326,7 +328,8 @@ def json_line(value):
 
 
 def say(text):
-    """Print a message of lwt on standard error.  A full disk is a loss, a closed descriptor is not.
+    """Print a message of lwt on standard error.  A full disk is noted as a loss, a closed
+    descriptor is not.
     """
     if 2 not in _closed:
         with contextlib.suppress(Interrupted, BlockingIOError):
@@ -340,7 +343,8 @@ def message(text):
 
 
 def put_error(data):
-    """Print bytes or text on standard error; failures are ignored, as for a progress line."""
+    """Print bytes or text on standard error and ignore failures, for example for a progress line.
+    """
     with contextlib.suppress(OSError):
         os.write(2, data if isinstance(data, bytes) else encoded(data))
 
