@@ -85,7 +85,8 @@ class Gate:
         self.limit = max(1, self.limit - 1)
 
     def admit(self):
-        """Remove and return the requests that may start; if the gate is full then, they wait again.
+        """Remove and return the requests that may start now.  They wait again if the gate is full
+        when they get a slot.
         """
         room = max(0, self.limit - self.inside)
         return [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]

@@ -57,7 +57,7 @@ class Guard:
         self._telling = None            # the Timer that sends them
         self._patience = TELL_AFTER if os.path.exists('/proc/self/environ') else 0
         self._popen = None
-        self._pipe = -1                 # our end of its standard input
+        self._pipe = -1                 # lwt's end of its standard input
         self._unsent = b''
         self._marker = os.urandom(8).hex()
         self._serial = 0
@@ -123,8 +123,7 @@ class Guard:
         self._note(pgid, b'-', self._patience if self._groups else 0)
 
     def close(self):
-        """Close the guard's pipe and wait for the guard.  If its list is empty, it kills nothing.
-        """
+        """End the guard process; if its list is not empty, it first kills these process groups."""
         if self._is_subreaper:
             self._kill_strays()
             self.reap_strays()
@@ -277,7 +276,7 @@ class Guard:
                     os.kill(pid, signal.SIGKILL)
 
     def reap_strays(self):
-        """Reap the dead orphans that lwt has as a subreaper."""
+        """Reap the dead orphans that became children of lwt."""
         for pid in procfs.children(os.getpid()):
             if pid not in self._leaders():
                 with contextlib.suppress(ChildProcessError):

@@ -45,9 +45,10 @@ class Command(NamedTuple):
     rate: maximum bytes per second, in each direction.
     sink: a selectors_loop.Sink.  Without one, the Result keeps up to `limit` bytes of each stream.
 
-    For flow.Pool only: gate: the flow.Gate for logins.  beside: whether the flow continues while
-    the child runs: '', 'slot' (the child keeps its slot) or 'background'.  tied: a Child beside its
-    flow; if it fails, this one is stopped too.  is_local: work on this machine: it takes no slot.
+    For flow.Pool only: gate: the flow.Gate for logins.  beside: how the child runs while its flow
+    continues: '' (not at all), 'slot' (it keeps its slot) or 'background'.  tied: a Child beside
+    its flow; if it fails, this one is stopped too.  is_local: work on this machine, without a slot;
+    at most one runs per processor.
     """
 
     argv: tuple
@@ -286,9 +287,7 @@ class Child:
             self._loop.call_soon(self._finish)
 
     def pause(self, why='reader'):
-        """Stop reading, because the reader of the output is slower.  The full pipes then block the
-        child.
-        """
+        """Stop reading, because the reader of the output is slower; full pipes block the child."""
         if not self._holds:
             self._held_since = self._loop.time()
             for fd in self._streams:
@@ -330,7 +329,7 @@ class Child:
             self._close_stdin()
             self._timers.call_later(self.command.grace + LIFELINE_EXTRA, self._terminate)
         elif self.command.hello and not self._is_started():
-            # Only after its begin it needs grace; an ssh that waits for its master logs in on TERM.
+            # Only a begun command needs grace; an ssh that waits for its master logs in on TERM.
             self._kill()
         else:
             self._terminate()
@@ -405,7 +404,7 @@ class Child:
             self._loop.call_soon(self._finish)
             return
         if self._holds:
-            # The rest is at most what the pipes hold, and there is no child to block any more.
+            # Only the content of the pipes is left, and there is no child to block any more.
             for why in list(self._holds):
                 self.resume(why)
         elif not self.command.rate:

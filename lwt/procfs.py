@@ -304,7 +304,7 @@ def exit_of(popen):
 
 
 def reap(popen, end):
-    """Remove the zombie of a child.  end: what exit_of() returned for it."""
+    """Remove the zombie of a child.  end: the Exit that exit_of() returned for it."""
     if end is not UNKNOWN:
         try:
             os.waitpid(popen.pid, 0)

@@ -1,7 +1,7 @@
 """The order in which the output of several commands is printed.
 
-Every command has a CommandOutput, which takes what its process prints.  An Ordering decides when it
-is printed:
+Every command has a CommandOutput, which takes the output of its process.  An Ordering decides when
+it is printed:
 
   Direct       bytes as they arrive
   LineByLine   whole lines as they arrive

@@ -176,7 +176,7 @@ def is_shared(session):
 
 
 def logging_in(session, log_in):
-    """Flow: run the flow log_in() again, up to LOGIN_ATTEMPTS times, while sshd drops its login.
+    """Flow: run the flow log_in() until sshd does not drop it, at most LOGIN_ATTEMPTS times.
 
     Returns the last Verdict, which is appended to session.heard unless the host is local.
     """

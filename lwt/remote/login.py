@@ -112,7 +112,8 @@ def _held(session, master):
 def connected(session, host):
     """Flow: log in once for several steps; returns a context manager that gives their Session.
 
-    Raises HostError if the login fails.
+    If this ssh cannot share connections, each step logs in itself.  Raises HostError if the login
+    fails.
     """
     session = session.at(host)
     if host.is_local or session.transport.control_path or not session.sockets:
@@ -188,7 +189,7 @@ def _remembered(session):
     Changes in included files are not noticed.  Then more logins than allowed may be in progress for
     up to an hour, which does no harm.
     """
-    import json                         # here, because few hosts do not need it
+    import json                         # here, because runs on few hosts do not need it
     path = _memory(session)
     try:
         told_at = os.stat(path).st_mtime

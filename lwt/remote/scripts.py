@@ -270,7 +270,7 @@ def _secret_lines(secret, frame):
 def _backstop(timeout):
     """The whole seconds after which the host ends the command by itself; 0: never.
 
-    This is at least a second after the master does, because the master can report the reason.
+    The host waits at least a second longer than the master, because the master can report why.
     """
     return str(math.ceil(timeout) + 1 if timeout else 0)
 

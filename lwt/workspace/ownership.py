@@ -43,8 +43,8 @@ class Checker:
     def check(self, path, is_way=False):
         """Check an absolute path, its symbolic links, and the directories that lead to it.
 
-        is_way: check only whether others can rename its entries.  A path that does not exist, or
-        that the user cannot read, is no problem.
+        is_way: it matters only whether others can rename the entries of the path.  A path that does
+        not exist, or that the user cannot read, is no problem.
         """
         steps = _steps(path)
         for at, info in steps[:-1]:
