@@ -1,33 +1,35 @@
-"""Admission: how many idle hosts are logged in to at once.  Pure.
+"""Admission: how many logins to idle hosts may be in progress.  Pure.
 
-A login takes cpu here, and of many at once none is quick.  So at each look two more may begin for
-each processor that had nothing to do, and, if all were busy, one for each every STEP.  Where the
-hosts that are there will soon have done all that is open, at the pace at which tasks ended just
-now, more hosts would help little: then it is one for each processor that had nothing to do, and
-none if all were busy.
+A login takes cpu time on this machine, and if many run at once, none is quick.  So after each LOOK
+seconds, two more logins may begin for each processor that was idle.  If all processors were busy,
+one login for each processor may begin every STEP seconds.
+
+If the hosts that are connected will soon finish all open tasks at the current pace, more hosts
+help little.  Then one login may begin for each processor that was idle, and none if all were busy.
 """
 
 import collections
 
-WIDTH = 2               # logins for each processor that has nothing to do
-LOOK = 0.1              # seconds between two looks at what the processors do
-WINDOW = 1.0            # seconds over which the pace is taken
-SOON = 10.0             # seconds to the end of all that is open, at that pace
-STEP = 0.5              # seconds after which some may begin, however busy the processors are
+WIDTH = 2               # logins for each idle processor
+LOOK = 0.1              # seconds between two looks at the load of the processors
+WINDOW = 1.0            # seconds over which the pace is measured
+SOON = 10.0             # all open tasks end soon if they end within so many seconds
+STEP = 0.5              # seconds after which logins may begin even if all processors are busy
 
 
 class Admission:
-    """Says who may begin.
+    """Decides which logins may begin.
 
-    clock() gives seconds; cpu_times() gives (ticks in which a processor was idle, all ticks), or
-    None where nobody can say. open_count() gives the number of tasks that are not over.
+    clock(): returns seconds.
+    cpu_times(): returns (ticks in which a processor was idle, all ticks), or None if unknown.
+    open_count(): returns the number of tasks that are neither done, held nor suspended.
     """
 
     def __init__(self, clock, cpu_times, processors, open_count):
         self._clock = clock
         self._cpu_times = cpu_times
         self._open_count = open_count
-        self._counts = collections.deque()      # (when, how many were open), of the last WINDOW
+        self._counts = collections.deque()      # (time, number of open tasks) during WINDOW
         self._processors = processors
         self._room = WIDTH * processors
         self._looked = self._grown = clock()
@@ -35,7 +37,8 @@ class Admission:
         self._admitted = set()
 
     def admits(self, name):
-        """May the login begin now?  If not, it is to ask again after LOOK."""
+        """Return whether the login to a host may begin now.  If not, ask again after LOOK seconds.
+        """
         if name in self._admitted:
             return True
         self._grow()
@@ -66,7 +69,7 @@ class Admission:
         return left * (now - since) < SOON * (before - left)
 
     def _idle(self):
-        """The part of all ticks since the last look in which a processor was idle."""
+        """Return the fraction of ticks since the last look in which processors were idle."""
         before, self._times = self._times, self._cpu_times()
         if before is None or self._times is None:
             return 1.0

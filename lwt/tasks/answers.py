@@ -12,7 +12,7 @@ from lwt.tasks import model, results
 from lwt.workspace.config import bounded
 
 
-# What is recorded about a task for an event.
+# The reasons that are recorded with these events.
 _REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host rebooted',
             'absent': 'its directory on the host is gone',
             'stuck': 'did not start in time'}
@@ -21,8 +21,10 @@ _REASONS = {'died': 'exited without reporting a status', 'rebooted': 'the host r
 class HostReport(NamedTuple):
     """What a host reports about itself.
 
-    boot: changes with each start of the system.  host_id: the random name of its home.  load: a
-    sample.Sample.  has_tar: inputs and results can be tar streams; else scp copies them.
+    boot: changes with each start of the system.
+    host_id: the random name of its home.
+    load: a sample.Sample.
+    has_tar: whether inputs and results can be tar streams; otherwise scp copies them.
     """
 
     boot: str
@@ -32,10 +34,10 @@ class HostReport(NamedTuple):
 
 
 def parse(lines):
-    """Parse the lines of an answer; lines of no known form are skipped.
+    """Parse the lines of an answer; lines of an unknown form are skipped.
 
-    Returns (HostReport, why the inputs were not taken or '', [(key, answer)] about tasks,
-    {key: answer} about removals, {key: KiB} of results that are too large to be sent along).
+    Returns (HostReport, why the inputs were refused or '', [(key, answer)] about tasks, {key:
+    answer} about removals, {key: KiB} of results that are too large for the answer).
     """
     facts, problem, states, removed, sizes = HostReport('', ''), '', [], {}, {}
     counts = collections.Counter()
@@ -59,9 +61,9 @@ def parse(lines):
 
 
 def ended(by_key, states):
-    """The tasks that have ended: {key: (d_fetch, exit code)}.
+    """Return the tasks that have ended: {key: (d_fetch, exit code)}.
 
-    by_key: {key: Task} that were asked about.  states: [(key, answer)] about tasks.
+    by_key: {key: Task} of the tasks that the request named.  states: [(key, answer)] about tasks.
     """
     found = {}
     for key, answer in states:
@@ -79,8 +81,9 @@ def ended(by_key, states):
 
 
 def usage(words):
-    """The (wall, cpu) seconds in the words that `usage` of sh/control.sh prints; None for what they
-    do not tell.
+    """Return (wall, cpu) in seconds, from the words that `usage` of sh/control.sh prints.
+
+    A value that the words do not contain is None.
     """
     try:
         wall = float(words[1]) - float(words[0])
@@ -92,7 +95,7 @@ def usage(words):
 
 
 def left_text(words):
-    """A message about processes that a task left running, or ''.
+    """Return a message about processes that a task left running, or ''.
 
     words: those that `usage` of sh/control.sh prints.
     """
@@ -106,8 +109,10 @@ def left_text(words):
 class StateChanges:
     """Applies the answers of one host to its tasks.
 
-    host_id: the random name that the home has now.  clock(): seconds since 1970.  told: a list that
-    gets a message for each change.  ended: gets the tasks whose attempt is over.
+    host_id: the random name that the home has now.
+    clock(): returns seconds since 1970.
+    told: a list that gets a message for each change.
+    ended: the tasks whose attempt ended.
     """
 
     def __init__(self, store, host, host_id, clock, told):
@@ -121,10 +126,10 @@ class StateChanges:
     def apply(self, task, answer):
         """Apply a host's answer to a task.
 
-        Returns the task as it is then, or None if another process changed it meanwhile.
+        Returns the changed task, or None if another process changed it meanwhile.
         """
         event, _space, detail = answer.partition(' ')
-        # The host had no room for the task, or not its input.
+        # The host had no room for the task, or lacked its input.
         if event in ('unstaged', 'noinput'):
             self._store.missing(task.input, self._host)
             return self._settle(task, 'refused', detail or 'its input is not on the host')
@@ -134,7 +139,7 @@ class StateChanges:
         if (word, event) == ('waiting', 'absent'):
             return self._settle(task, event, 'its directory on the host was changed', 'purge')
         if task.state == 'fetching' and event != 'absent':
-            return task                 # its end is known already
+            return task                 # its end is already recorded
         if (task.state, event) not in model.TRANSITIONS:
             self._told.append('%s: %s: unexpected answer: %s' % (task.label, task.host, answer))
             return task
@@ -144,7 +149,7 @@ class StateChanges:
         return self._follow(task, event, detail)
 
     def _follow(self, task, event, detail):
-        """Make the step of the automaton for an event that it has; returns as apply."""
+        """Apply a transition of model.TRANSITIONS; returns as apply."""
         state = model.TRANSITIONS[task.state, event]
         if state == model.SETTLE:
             reason = task.reason if task.state == 'withdrawing' else _REASONS.get(event, '')
@@ -159,7 +164,7 @@ class StateChanges:
         return task
 
     def _note_end(self, task, event, detail):
-        """Record how a task ended; its results are to be fetched.  Returns as apply."""
+        """Record how a task ended; the next step fetches its results.  Returns as apply."""
         code_word, *words = detail.split(' ')
         end, code = model.ending(event, code_word, task.state)
         wall, cpu = usage(words)
@@ -171,8 +176,9 @@ class StateChanges:
                              ended=self._clock())
 
     def _as_running(self, task):
-        """Mark a launching task as running: it may have run in a directory that is gone, so its end
-        cannot be known.
+        """Mark a launching task as running.
+
+        It may have run in a directory that is gone, so its end cannot be known.
         """
         return (self._store.advance(task, 'running', '') or task if task.state == 'launching'
                 else task)

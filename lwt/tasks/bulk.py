@@ -1,9 +1,9 @@
 """Large inputs and results: each is transferred by a flow of its own while visits continue.
 
-A lock for each host sees to it that one thing at a time is carried to or from it, by whatever lwt.
-A stream that moves no byte for `stall` seconds is cut, and what it brought is thrown away: it is
-carried anew.  A result is entered as any other, complete or not at all; an input appears on its
-host by a rename.
+A lock for each host allows one transfer at a time to or from it, among all lwt processes.  A
+stream that moves no byte for `stall` seconds is cut.  The partial data is discarded, and the
+transfer starts again.  A result is recorded like any other, complete or not at all; an input
+appears on its host by a rename.
 """
 
 from __future__ import generator_stop
@@ -16,8 +16,9 @@ from lwt.workspace import files
 
 
 def carry(context, item):
-    """Flow: carry a requests.LargeTransfer; returns a visit.Report.  busy: another lwt is carrying
-    something there.
+    """Flow: transfer a requests.LargeTransfer; returns a visit.Report.
+
+    The report is busy if another lwt process holds the host's transfer lock.
     """
     host = item.host
     lock = context.workspace.lock('carry.' + host.name)
@@ -46,10 +47,10 @@ def carry(context, item):
 
 
 def _result(context, item, scratch):
-    """Flow: bring home the result of one task, if it is still to be had."""
+    """Flow: fetch the result of one task, if it is still to be fetched."""
     task = context.store.get(item.of.id)
     if task is None or (task.state, task.key) != ('fetching', item.name):
-        return                          # somebody else was faster
+        return                          # another process was faster
     books = results.Books(context.workspace, context.store, 'carry.' + item.host.name)
     yield from books.clear()
     if item.by_scp:
@@ -57,7 +58,7 @@ def _result(context, item, scratch):
     else:
         inbox = yield from _fetch(context, item.host, task, scratch)
     if inbox.is_absent():
-        # The next visit is told so too, and knows what to make of it.
+        # The next visit gets the same answer and handles it.
         return
     parcel = yield from books.unpack(inbox, {task.key: (task.desc.d_fetch, task.code)},
                                      item.host.name)
@@ -71,8 +72,9 @@ def _result(context, item, scratch):
 
 
 def _fetch(context, host, task, scratch):
-    """Flow: fetch the result of a task as a tar stream; returns a requests.Inbox.  Raises
-    HostError.
+    """Flow: fetch the result of a task as a tar stream; returns a requests.Inbox.
+
+    Raises HostError.
     """
     inbox = requests.Inbox(scratch, has_words=False)
     with inbox:
@@ -87,9 +89,9 @@ def _fetch(context, host, task, scratch):
 
 
 def _input(context, item, scratch):
-    """Flow: bring an input to a host; then tasks that want it may be placed there."""
+    """Flow: send an input to a host; afterwards tasks that need it can be placed there."""
     settings = context.session.settings
-    path = '%s/%s' % (scratch, item.name)       # whoever sees it knows what is on its way
+    path = '%s/%s' % (scratch, item.name)       # the name shows what is being sent
     packed = yield from requests.pack_input(context.workspace, path, item.of)
     events.note('sending the input of %s' % item.of.name, item.host.name)
     context.tell('%s: sending its input to %s' % (item.of.name, item.host.name))

@@ -1,18 +1,20 @@
 """Fairness: which waiting tasks a host with room gets next.  Pure.
 
-Higher priority first; among equals the name of which the fewest tasks are on hosts, so that one
-long sweep does not keep everybody else waiting; then the oldest.
+Tasks of higher priority come first.  Among tasks of equal priority, the name with the fewest tasks
+on hosts comes first, so that one long sweep does not delay all other tasks.  Then the oldest task
+comes first.
 """
 
 import heapq
 
 
 def picks(groups, active, take):
-    """[(Group, count)] for one host.
+    """Return [(Group, count)] for one host.
 
-    groups: queries.Groups that wait.  active: {name: how many of its tasks are on hosts}.
-    take(group) is asked for one task at a time and says whether the host may have it, in which case
-    it is counted as there.
+    groups: queries.Groups that wait.
+    active: {name: number of its tasks on hosts}.
+    take(group): is called for one task at a time and returns whether the host may have it; if so,
+        the task counts as placed.
     """
     active = dict(active)
     queue = [_place(group, 0, active, number) for number, group in enumerate(groups)]
@@ -21,7 +23,7 @@ def picks(groups, active, take):
     while queue:
         _rank, number = heapq.heappop(queue)
         group, taken = groups[number], chosen.get(number, 0)
-        if _place(group, taken, active, number)[0] != _rank:       # its name has got more meanwhile
+        if _place(group, taken, active, number)[0] != _rank:       # its name got tasks meanwhile
             heapq.heappush(queue, _place(group, taken, active, number))
         elif take(group):
             chosen[number] = taken + 1

@@ -1,24 +1,24 @@
 """What a task is: its description, its states, and what each event does to it.  Pure.
 
-The automaton is one table, state and event to the next state.  Intent comes before effect: a state
-says what is intended and committed, and whoever finds a task in it, after whatever crash, knows
-what to do next:
+The automaton is one table: state and event give the next state.  Intent comes before effect: a
+state is committed before its action, so after any crash the next process knows what to do:
 
   new          waiting for a host
-  held         it waits for somebody: a user, or the task that it is to follow
-  launching    a host is chosen and the launch is intended; it may or may not be there, and may or
-               may not have started
-  withdrawing  it did not start where it was placed; it is being cancelled there, to go elsewhere
-  running      the host said so
-  suspending   somebody wants it stopped; the host has not confirmed
-  suspended    the host said so
-  resuming     somebody wants it to go on; the host has not confirmed
-  killing      somebody wants it dead; the host has not confirmed
+  held         waiting for a user, or for the tasks that it follows
+  launching    a host is chosen and the launch is intended; the host may or may not have received
+               the task, and may or may not have started it
+  withdrawing  it did not start where it was placed; the host is asked to cancel it, so that it
+               can go to another host
+  running      the host confirmed that it runs
+  suspending   suspension was requested; the host has not confirmed
+  suspended    the host confirmed
+  resuming     resumption was requested; the host has not confirmed
+  killing      kill was requested; the host has not confirmed
   fetching     it ended, or died; its results are still on the host
   done         see its outcome
 
-So a user's verb is a change of state and never waits: the next visit does what the state says.  The
-table says what follows; conclude() says whether an attempt that ended is followed by another.
+So a user's verb is a change of state and never waits: the next visit acts on the state.  The table
+gives the next state; conclude() decides whether another attempt follows an attempt that ended.
 """
 
 import math
@@ -32,28 +32,28 @@ from lwt.workspace.config import bounded, count, nearest, plain_seconds, positiv
 STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended',
           'resuming', 'killing', 'fetching',
           'done')
-KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')  # of a task's directory on a host; see Task.key
+KEY = re.compile(r'[0-9a-f]{32}\.[0-9]{1,6}')  # name of a task's directory on a host; see Task.key
 OUTCOMES = ('success', 'failed', 'killed', 'lost', 'timeout')
 RETRYABLE = ('lost', 'failed', 'timeout')
 
-# What a host may answer; beside these our own steps, and what users ask for.
-# A host that cannot be reached is no event: nothing is known, so nothing changes.
+# What a host may answer.  EVENTS also has lwt's own steps and the requests of users.
+# An unreachable host is not an event: nothing is known, so nothing changes.
 ANSWERS = ('waiting', 'running', 'suspended', 'exited', 'cancelled', 'died', 'rebooted', 'absent')
 WISHES = ('kill', 'suspend', 'resume', 'retry')
 EVENTS = ('place', 'unplaced', 'refused', 'stuck', 'fetched') + WISHES + ANSWERS
 
-# The attempt is over and nothing of it is wanted any more: conclude() knows the next state.
+# The attempt is over and nothing of it is needed any more: conclude() gives the next state.
 SETTLE = 'settle'
 
-# What every answer that tells of an end does to a task that may be running.
+# What each answer that reports an end does to a task that may be running.
 _ENDS = {'exited': 'fetching', 'cancelled': SETTLE, 'died': 'fetching', 'rebooted': 'fetching',
          'absent': SETTLE}
 
 _TABLE = {
     'new': {'place': 'launching', 'kill': SETTLE, 'suspend': 'held'},
     'held': {'resume': 'new', 'kill': SETTLE, 'suspend': 'held'},
-    # absent: it never arrived, or was removed; what may still be on its way there must find its
-    # fate decided
+    # absent: it never arrived, or was removed.  A launch that is still on its way must find that it
+    # was cancelled, so the task is withdrawn first.
     'launching': dict(_ENDS, absent='withdrawing', unplaced='new', refused=SETTLE,
                       waiting='launching', stuck='withdrawing',
                       running='running', kill='killing', suspend='suspending'),
@@ -73,29 +73,29 @@ _TABLE = {
 TRANSITIONS = {(state, event): end for state, events in _TABLE.items()
                for event, end in events.items()}
 
-# A user's wish that comes too late, too early, or twice: refused with a reason, and no bug.
+# A user's request that comes too late, too early, or twice: refused with a reason, and not a bug.
 REFUSED = frozenset((state, wish) for state in STATES for wish in WISHES) - frozenset(TRANSITIONS)
 
-# Pairs that the protocol excludes; meeting one is a bug of lwt.  (A running task whose fate is
-# gone, for one, is reported by its host as waiting: somebody edited the directory; it is not
-# launched again.)
+# Pairs that the protocol excludes; if one occurs, lwt has a bug.  (For example, if a running task
+# has lost its fate, because its directory was edited, its host reports it as waiting, and event_of
+# makes that absent: it is not launched again.)
 IMPOSSIBLE = frozenset((state, event) for state in STATES
                        for event in EVENTS) - frozenset(TRANSITIONS) - REFUSED
 
-# What a host is asked to do about a task that is in this state: a verb of sh/control.sh.
+# What a host is asked to do about a task in each state: a verb of sh/control.sh.
 ASKED = {'launching': 'launch', 'withdrawing': 'withdraw', 'running': 'poll',
          'suspending': 'suspend', 'suspended': 'suspend',
          'resuming': 'resume', 'killing': 'cancel', 'fetching': 'poll'}
 
-HELD_AFTER_HOSTS = 3        # hosts on which a task ended badly, before it is held
-HELD_AFTER_WITHDRAWN = 5    # placements in which it did not even start
+HELD_AFTER_HOSTS = 3        # number of hosts on which a task failed, after which it is held
+HELD_AFTER_WITHDRAWN = 5    # number of placements in which it did not start
 
 
 def step(state, event):
-    """The next state, or SETTLE.
+    """Return the next state, or SETTLE.
 
-    Raises UsageError if a user's request does not fit the state, AssertionError for an event that
-    the protocol excludes.
+    Raises UsageError if a user's request does not fit the state, and AssertionError for an event
+    that the protocol excludes.
     """
     if (state, event) in REFUSED:
         already = 'only finished tasks can be retried; it is ' if event == 'retry' else 'already '
@@ -110,19 +110,21 @@ _SHOWN = {'fetching': 'ended, fetching its results', 'killing': 'being killed',
 
 
 def event_of(word, state):
-    """The event that a host's word is, for a task in this state."""
+    """Return the event that a host's word means for a task in this state."""
     if word == 'waiting' and state == 'launching':
         return 'stuck'
     if word == 'waiting' and state in ('running', 'suspended', 'fetching'):
-        # Its fate is gone: somebody was at its directory; it must not run a second time.
+        # Its fate is gone because its directory was edited; it must not run a second time.
         return 'absent'
     return word
 
 
 def ending(event, detail, state):
-    """How an attempt ended: 'success', an unlucky OUTCOME, or 'withdrawn'; and its code, or None.
+    """Return (how an attempt ended, its exit code or None).
 
-    event, detail: the host's answer, e.g. 'exited', '3'.  state: the task's, when the answer came.
+    The first is an OUTCOME or 'withdrawn'.
+    event, detail: the host's answer, e.g. 'exited', '3'.
+    state: the state of the task when the answer came.
     """
     if event == 'exited':
         code = bounded(detail, 0, 255)
@@ -138,9 +140,11 @@ def ending(event, detail, state):
 
 
 class Past(NamedTuple):
-    """What is known of the attempts of a task that are over: the hosts on which they ended badly,
-    and how many could not be started for a reason (what was withdrawn because a pass or a
-    connection ended has none).
+    """What is known of the attempts of a task that are over.
+
+    hosts: those on which an attempt failed, or could not be started for a reason.
+    withdrawn: the number of attempts that could not be started for a reason.  An attempt that was
+        withdrawn because a pass or a connection ended has no reason.
     """
 
     hosts: tuple = ()
@@ -148,9 +152,9 @@ class Past(NamedTuple):
 
 
 def conclude(end, task, past):
-    """(next state, failures so far, reason) after an attempt of a task that ended like this.
+    """Return (next state, failures so far, reason) after an attempt of a task ended.
 
-    past: of this attempt and those before it.  reason: why it is held, or ''.
+    end: how it ended.  past: the Past, with this attempt.  reason: why the task is held, or ''.
     """
     if end == 'withdrawn' and task.state == 'suspending':
         return 'held', task.failures, 'suspended'
@@ -172,8 +176,10 @@ def conclude(end, task, past):
 
 
 class Desc(NamedTuple):
-    """What a desc file says.  timeout: seconds, 0 for none; hosts, category: '' for any; retry_on:
-    of OUTCOMES; memory and disk: KiB that are to be free on its host.
+    """What a desc file says.
+
+    timeout: seconds, 0 for none.  hosts, category: '' for any.  retry_on: some of RETRYABLE.
+    memory, disk: KiB that must be free on its host.
     """
 
     exec: str
@@ -198,7 +204,7 @@ def _retry_on(text):
 
 
 def priority(text):
-    """A whole number, which may be negative; higher goes first."""
+    """Return a whole number, which may be negative; higher numbers go first."""
     if not re.fullmatch(r'[+-]?\d{1,6}', text, re.ASCII):
         raise ValueError('expected a whole number')
     return int(text)
@@ -225,8 +231,10 @@ _READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': 
 
 
 def parse_desc(text, origin, default_retries, overrides=()):
-    """The Desc of a desc file's text.  overrides: (key, text, origin), which win.  Raises
-    UsageError with the line's number.
+    """Return the Desc of a desc file's text.
+
+    overrides: (key, text, origin), which replace values of the file.
+    Raises UsageError with the number of the line.
     """
     values, seen = {'retries': default_retries}, set()
     for where, key, value in _desc_lines(text, origin):
@@ -241,14 +249,14 @@ def parse_desc(text, origin, default_retries, overrides=()):
 
 
 def origins(text, origin, overrides=()):
-    """{key: where its value stands, as errors name it} of a desc file's text and overrides."""
+    """Return {key: origin of its value, for error messages} of a desc file's text and overrides."""
     found = {key: where for where, key, _value in _desc_lines(text, origin)}
     found.update((key, where) for key, _value, where in overrides)
     return found
 
 
 def _desc_lines(text, origin):
-    """Yield (where, key, value), as text, of each line above the free text.  Raises UsageError."""
+    """Yield (origin, key, value), as text, of each line above the free text.  Raises UsageError."""
     for number, line in enumerate(text.lstrip('\ufeff').splitlines(), 1):
         if line.strip() == '---':
             return
@@ -276,20 +284,23 @@ def _read_value(key, value, where):
 
 
 def check_name(name):
-    """Raise UsageError unless name is that of a folder in description/."""
+    """Raise UsageError unless name can be the name of a folder in description/."""
     if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}', name, re.ASCII):
         raise UsageError('bad task name %s' % printable(name),
                          'expected the name of a folder in description/, not a path')
 
 
 def format_id(number):
-    """A task's id as it is shown and typed: short, and in the order of adding."""
+    """Return a task's id as lwt prints and accepts it: short, and in the order of adding."""
     return '%06d' % number
 
 
 def match_ids(text, numbers):
-    """The task numbers that an id typed by a user may mean: itself, else its value and all that it
-    begins.  Raises UsageError.
+    """Return the task numbers that an id typed by a user may mean.
+
+    That is the task with this number.  If there is none, or if the text is shorter than an id and
+    begins with 0, all tasks whose ids begin with the text count as well.
+    Raises UsageError.
     """
     if not re.fullmatch(r'\d{1,12}', text, re.ASCII):
         raise UsageError('bad task id %s' % printable(text),
@@ -306,14 +317,16 @@ def match_ids(text, numbers):
 
 
 class Task(NamedTuple):
-    """A task as it is kept.  Times are seconds since 1970, None where it has not come to that.
+    """A task as it is stored.  Times are seconds since 1970, or None if not reached.
 
-    uuid: 32 random hex digits.  input: the name of its folder under task/.  arg: its value of
-    --each or --array, or None. attempt: 1 for the first.  end: how the attempt ended, while its
-    results are being fetched.  host, home, boot: where it is, kept here because a host may leave
-    the list while its task runs.  failures: attempts that counted against retries. avoid: hosts on
-    which it ended badly, separated by blanks.  after: the numbers of tasks that it waits for,
-    likewise. wall, cpu: seconds of the attempt as its host measured them, or None.
+    uuid: 32 random hex digits.  input: the name of its folder under task/.
+    arg: its value of --each or --array, or None.  attempt: 1 for the first.
+    end: how the attempt ended, while its results are being fetched.
+    host, home, boot: where it is, stored because a host may leave the list while its task runs.
+    failures: attempts that counted against retries.
+    avoid: hosts on which an attempt failed or could not be started, separated by blanks.
+    after: the numbers of tasks that it waits for, separated by blanks.
+    wall, cpu: seconds of the attempt as its host measured them, or None.
     """
 
     id: int
@@ -344,7 +357,7 @@ class Task(NamedTuple):
 
     @property
     def key(self):
-        """The name of its directory on a host: never the same for two attempts."""
+        """The name of its directory on a host; different for each attempt."""
         return '%s.%d' % (self.uuid, self.attempt)
 
     @property
@@ -354,7 +367,7 @@ class Task(NamedTuple):
 
     @property
     def label(self):
-        """What messages call it: 000012 sweep 7."""
+        """How messages name it: 000012 sweep 7."""
         return '%s %s' % (format_id(self.id), self.title)
 
 
@@ -362,7 +375,7 @@ MAX_SHOWN_VALUE = 60        # characters of a value in messages and tables; JSON
 
 
 def shown_value(value, limit=MAX_SHOWN_VALUE):
-    """A value of --each or --array as one line for messages and tables."""
+    """Return a value of --each or --array as one line for messages and tables."""
     text = value if len(value) <= limit else value[:limit - 1] + '…'
     return ''.join(char if char.isprintable() else '?' for char in text)
 
@@ -371,9 +384,11 @@ def shown_value(value, limit=MAX_SHOWN_VALUE):
 
 
 def end_reason(end, code, reason, timeout):
-    """Why an attempt did not succeed: 'exit code 1', 'timeout after 30 s' or the reason given.
+    """Return why an attempt did not succeed: 'exit code 1', 'timeout after 30 s' or the given
+    reason.
 
-    end: of OUTCOMES, or 'withdrawn'.  code: its exit code or None.  timeout: its limit in seconds.
+    end: one of OUTCOMES, or 'withdrawn'.  code: its exit code or None.  timeout: its limit in
+        seconds.
     """
     known = ''
     if end == 'failed' and code:
@@ -384,7 +399,7 @@ def end_reason(end, code, reason, timeout):
 
 
 def reason_text(task):
-    """The reason of a task's failure, or why it waits; '' if there is none."""
+    """Return the reason of a task's failure, or why it waits; '' if there is none."""
     if task.outcome or task.state == 'fetching':
         return end_reason(task.outcome or task.end, task.code, task.reason, task.desc.timeout)
     if task.state == 'new' and task.end in RETRYABLE:
@@ -394,7 +409,7 @@ def reason_text(task):
 
 
 def end_text(task, end, code, reason):
-    """How an attempt of a task ended: success on h1, failed on h1 (exit code 1).
+    """Return how an attempt of a task ended: success on h1, failed on h1 (exit code 1).
 
     task: as it was during the attempt.  end, code, reason: as in end_reason.
     """
@@ -410,10 +425,10 @@ def _in_brackets(text):
 
 
 def command_text(command, arg, input_files):
-    """What sh runs for exec or kill.
+    """Return what sh runs for exec or kill.
 
-    {} stands for the task's value.  A first word that names a file of the folder means that file,
-    as it did in the older system, whether or not it is written with ./
+    {} stands for the task's value.  If the first word names a file of the folder, it means that
+    file, with or without ./, as in the older system.
     """
     text = command if arg is None else command.replace('{}', shlex.quote(arg))
     means_file = file_word(text) in input_files and not text.startswith('./')
@@ -421,16 +436,17 @@ def command_text(command, arg, input_files):
 
 
 def file_word(command):
-    """The first word of a command line, if it may name a file at the top of the task's folder;
-    without its ./
+    """Return the first word of a command line without its ./, if it may name a file at the top of
+    the task's folder; otherwise ''.
     """
     match = re.match(r'(?:\./)?([A-Za-z0-9_.+-]+)(?=\s|$)', command)
     return match.group(1) if match else ''
 
 
 def clock_steps(timeout):
-    """The steps in which a time-out is waited for: at most twenty, whole seconds where it lasts
-    that long.
+    """Return the steps, in seconds, in which the runner waits for a timeout.
+
+    There are at most twenty, of whole seconds if the timeout is long enough.
     """
     step = max(1, -(-int(timeout) // 20))
     whole = min(19, int(timeout) // step)
@@ -438,7 +454,7 @@ def clock_steps(timeout):
 
 
 def settings_text(task, grace):
-    """The sh file that the runner reads: the limits, and the environment of the task."""
+    """Return the sh file that the runner reads: the limits, and the environment of the task."""
     exports = {'LWT_ID': task.key, 'LWT_TASK': format_id(task.id), 'LWT_ATTEMPT': str(task.attempt),
                'LWT_HOST': task.host}
     if task.arg is not None:

@@ -44,7 +44,7 @@ class Placement:
         return picks(groups, self._store.active(), self._take), self._told
 
     def _take(self, group):
-        """Does the host get one more task of this group?"""
+        """Whether the host gets one more task of this group."""
         if (self._left.is_over or not accepts(self._host, group.desc) or self._is_avoided(group)
             or not self._left.has(group.desc)):
             return False
@@ -71,7 +71,7 @@ class Placement:
                     results.tell(task, '%s: held: %s' % (task.label, reason), self._told)
 
     def _is_avoided(self, group):
-        """Has this task failed on the host, while another host can run it now or soon?"""
+        """Whether this task has failed on the host, while another host can run it now or soon."""
         hour = time.localtime(self._context.clock()).tm_hour
 
         def refuse(other):
@@ -83,11 +83,11 @@ class Placement:
 
 
 class SlotsLeft:
-    """What is left of a host's slots, memory and disk while it gets tasks.
+    """The slots, memory and disk of a host that are left while it gets tasks.
 
-    has: its capacity.FreeSlots.  load: a sample.Sample; what it does not know is not limited.
-    there: the Tasks on the host.  now: seconds since 1970.  more: tasks beyond its slots, which may
-    wait on the host for a free slot.
+    has: its capacity.FreeSlots.  load: a sample.Sample; a value that it lacks is not limited.
+    there: the Tasks on the host.  now: seconds since 1970.
+    more: tasks beyond its slots, which may wait on the host for a free slot.
     """
 
     def __init__(self, has, load, there, now, more):
@@ -104,11 +104,11 @@ class SlotsLeft:
 
     @property
     def is_over(self):
-        """Is there room for no task at all?"""
+        """Whether there is room for no task at all."""
         return self._slots + self._more < 1 or self._count >= MOST_AT_ONCE
 
     def has(self, desc):
-        """Is there room for one more task of this desc?"""
+        """Whether there is room for one more task of this desc."""
         slots = self._slots + self._more * (desc.slots == 1)
         return (slots >= needed_slots(desc, self._all) and self._all > 0
                 and desc.memory <= self._memory
@@ -127,5 +127,5 @@ class SlotsLeft:
 
 
 def slots_of(there, slots):
-    """The slots that these Tasks take of a host that has `slots` of them."""
+    """Return the number of slots that these Tasks take on a host with `slots` slots."""
     return sum(needed_slots(task.desc, slots) for task in there if task.state != 'fetching')

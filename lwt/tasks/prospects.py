@@ -1,9 +1,8 @@
 """Prospects: which waiting tasks no host can ever run unless something changes.
 
-A run waits for what changes by itself: a busy host, the time of day, a host that is down, a host
-that is in quarantine because of tasks.  It does not wait for a name that nobody knows, a login that
-is refused, a home that cannot be used, a host that a person has put out, or more memory than there
-is.
+A run waits for things that change by themselves: a busy host, the time of day, a host that is
+down, a host that is quarantined because of tasks.  It does not wait for an unknown host name, a
+refused login, an unusable home, a host that a user has excluded, or more memory than hosts have.
 """
 
 from typing import NamedTuple
@@ -12,14 +11,16 @@ from lwt.hosts import capacity
 from lwt.hosts.health import NEEDS_A_PERSON
 from lwt.workspace import nodeset
 
-UNREACHABLE = ('dns',) + NEEDS_A_PERSON     # classes of failure that do not go away by themselves
-SAMPLES_AGE = 1.0               # seconds that what hosts told is good for
-PASSING = ('no room left',)     # what a host may say of its home that may go away
+UNREACHABLE = ('dns',) + NEEDS_A_PERSON     # kinds of failure that do not go away by themselves
+SAMPLES_AGE = 1.0               # seconds for which samples in the database are reused
+PASSING = ('no room left',)     # problems of a home that may go away
 
 
 class Refusal(NamedTuple):
-    """Why a host can never take a task.  kind: mismatch, held, home, slots, memory, disk, limit, or
-    the class of the failure to reach it."""
+    """Why a host can never take a task.
+
+    kind: mismatch, held, home, slots, memory, disk, limit, or the kind of the failure to reach it.
+    """
 
     kind: str
     reason: str
@@ -35,17 +36,17 @@ class Prospects:
         self._listed = listed
         self._clock = clock
         self._answered = set()
-        self._failed = {}               # name -> Refusal, as its last visit ended
+        self._failed = {}               # name -> Refusal, from its last visit
         self._samples = {}
         self._sampled_at = -1e9
 
     def answered(self, name):
-        """A host answers: what keeps it from answering later may go away."""
+        """Record that a host answers: if it stops answering later, the cause may go away."""
         self._answered.add(name)
         self._failed.pop(name, None)
 
     def visited(self, name, report):
-        """Take how a visit ended."""
+        """Record how a visit ended."""
         kind = report.kind
         if not report.problem or report.busy:
             self._failed.pop(name, None)
@@ -57,7 +58,9 @@ class Prospects:
             self._failed.pop(name, None)
 
     def refusal(self, host, desc):
-        """The Refusal of a host for tasks of this desc, None where it may take one some time."""
+        """Return the Refusal of a host for tasks of this desc, or None if it may take one at some
+        time.
+        """
         found = capacity.never(host, self._sample(host.name), desc, self._settings)
         if found:
             return Refusal(*found)
@@ -66,7 +69,7 @@ class Prospects:
             return Refusal('held', 'excluded: %s' % health.reason)
         is_new = host.name not in self._answered and host.name not in self._failed
         if health is not None and is_new and not health.takes_tasks and health.kind in UNREACHABLE:
-            return Refusal(health.kind, health.reason)      # it will not be asked for a while
+            return Refusal(health.kind, health.reason)      # the next attempt comes later
         return self._failed.get(host.name)
 
     def _sample(self, name):
@@ -76,7 +79,9 @@ class Prospects:
         return self._samples.get(name, (0, None, ''))[1]
 
     def refusals(self, desc):
-        """[(Refusal, names)] of all listed hosts, None where one may take a task of this desc."""
+        """Return [(Refusal, names)] of all listed hosts, or None if one may take a task of this
+        desc.
+        """
         found = {}
         for host in self._listed:
             refusal = self.refusal(host, desc)
@@ -86,14 +91,14 @@ class Prospects:
         return list(found.items())
 
     def stuck(self):
-        """The queries.Groups of waiting tasks that no listed host can ever take."""
+        """Return the queries.Groups of waiting tasks that no listed host can ever take."""
         return self._stuck_of(self._store.waiting())
 
     def _stuck_of(self, groups):
         return [group for group in groups if self.refusals(group.desc) is not None]
 
     def stuck_tasks(self, numbers=None):
-        """The Tasks of these, of all or of those with these numbers."""
+        """Return the Tasks that stuck() describes.  numbers: only the tasks with these numbers."""
         inputs = {group.input: group.name for group in self.stuck()}
         if not inputs:
             return []
@@ -102,12 +107,14 @@ class Prospects:
                 if task.input in inputs and (numbers is None or task.id in numbers)]
 
     def is_over(self, numbers=None):
-        """Does nothing go on, and can nothing that waits ever run, of all tasks or of those with
-        these numbers?"""
+        """Whether no task is in progress and no waiting task can ever run.
+
+        numbers: only the tasks with these numbers.
+        """
         if numbers is None:
             going, waiting = self._store.going_count(), self._store.waiting()
             if going > sum(group.count for group in waiting):
-                return False            # something is under way; to look at each host costs more
+                return False            # a task is on a host; to check each host costs more
             return going <= sum(group.count for group in self._stuck_of(waiting))
         going = self._store.going(numbers)
         return not going or going <= {task.id for task in self.stuck_tasks(going)}
@@ -128,9 +135,9 @@ HINTS = {
 
 
 def complaint(desc, hosts, samples, settings):
-    """Why none of the hosts of host.list can ever take tasks of this desc, in one line, or ''.
+    """Return in one line why no host of host.list can ever take tasks of this desc, or ''.
 
-    samples: {name: (time, Sample or None, problem)}, as hosts told it last.
+    samples: {name: (time, Sample or None, problem)}, the last report of each host.
     """
     named = desc.hosts.replace(',', ' ').split()
     unknown = [name for name in named if name not in {host.name for host in hosts}]
@@ -150,13 +157,13 @@ def complaint(desc, hosts, samples, settings):
 
 
 def reason_text(refusals):
-    """Refusals, as Prospects.refusals gives them, in one line."""
+    """Return refusals, as Prospects.refusals gives them, in one line."""
     return '; '.join('%s: %s' % (nodeset.fold(names), refusal.reason) for refusal,
                      names in refusals)
 
 
 def hints(refusals):
-    """Yield what to do about refusals; HOST stands for the first host of each."""
+    """Yield hints for refusals; HOST stands for the first host of each."""
     for refusal, names in refusals:
         if refusal.kind in HINTS:
             yield HINTS[refusal.kind].replace('HOST', names[0])

@@ -11,12 +11,12 @@ from typing import NamedTuple, Optional
 from lwt.hosts.history import History
 from lwt.tasks import model
 
-NEVER = 1e12            # when a leftover is due that stays until its task is removed or retried
+NEVER = 1e12            # due time of a leftover that stays until its task is removed or retried
 MOST_NAMES = 500        # hosts in one query: SQLite before 3.32 takes 999 parameters
 
 _OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc'}
 _COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in model.Task._fields)
-_BUSY = ', '.join(repr(state) for state in model.ASKED)        # somewhere on a host
+_BUSY = ', '.join(repr(state) for state in model.ASKED)        # on a host
 _GOING = ', '.join(repr(state)
                    for state in model.STATES if state not in ('held', 'suspended', 'done'))
 
@@ -190,9 +190,9 @@ class TaskQueries(History):
                ends.replace('"end"', 'attempt."end"')))]
 
     def input_is_wanted(self, name, even_failed=False):
-        """Does a task need this input?
+        """Return whether a task needs this input.
 
-        even_failed: a task that is done without success needs it as well: it may be retried.
+        even_failed: a task that is done without success needs it too, because it may be retried.
         """
         states = "state <> 'done'" + " OR outcome <> 'success'" * even_failed
         return bool(self._rows('SELECT 1 FROM task JOIN batch ON batch.id = task.batch '

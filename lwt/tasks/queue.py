@@ -19,17 +19,19 @@ MAX_DESC = 1 << 20
 MAX_VALUES = 64 << 20
 # Bytes: Linux takes 131,072 in one string of the environment, and {} may stand for it in a word.
 MAX_VALUE = 120000
-# What lwt itself puts into task.finish/ (and database.INPUT into task/); whatever else lies there
-# is the user's.
+# Names that lwt itself puts into task.finish/ (database.INPUT: into task/); all other files there
+# belong to the user.
 _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
 _OWNER = re.compile(r'[A-Za-z0-9_:\[][A-Za-z0-9_@%:\[\].+-]{0,248}')      # a host, carry.HOST
 
 
 class DescReader(NamedTuple):
-    """Reads descriptions for tasks that are to be added.
+    """Reads descriptions of tasks that will be added.
 
-    default_retries: where desc names none.  overrides: (key, text, origin) that win over desc.
-    args: the values that {} will stand for.  warn(text) hears what is probably wrong.
+    default_retries: applies if desc has no retries.
+    overrides: (key, text, origin), which replace values of desc.
+    args: the values that {} will stand for.
+    warn(text): gets a message about each probable mistake.
     """
 
     workspace: object
@@ -39,8 +41,10 @@ class DescReader(NamedTuple):
     warn: Callable = lambda text: None
 
     def read(self, name):
-        """The Desc of description/NAME, and the path of that folder, whose files are looked at as
-        well.  Raises UsageError."""
+        """Return the Desc of description/NAME, and the path of that folder.
+
+        The files of the folder are checked too.  Raises UsageError.
+        """
         model.check_name(name)
         folder = self.workspace.path('description', name)
         if not os.path.isdir(folder):
@@ -69,9 +73,7 @@ def _descriptions(workspace):
 
 
 class NewTasks(NamedTuple):
-    """Tasks that are to be queued: their name, Desc and folder, and a value for each of them (None
-    for none).
-    """
+    """Tasks to queue: their name, Desc, folder, and the value of each (None for none)."""
 
     name: str
     desc: model.Desc
@@ -80,11 +82,12 @@ class NewTasks(NamedTuple):
 
 
 def add(workspace, store, orders, after=()):
-    """Copy the folders of Orders as the inputs of new tasks, and queue these: all of them, or none;
-    returns their numbers.
+    """Copy the folders of NewTasks as inputs, and queue the tasks: all or none; returns their
+    numbers.
 
-    The copies are complete and durable before the first row is there, so no task ever lacks its
-    input.  after: the numbers of tasks that they wait for.
+    The copies are complete and durable before the first row exists, so no task ever lacks its
+    input.
+    after: the numbers of tasks that they wait for.
     """
     own = identity.read(workspace).name
     inputs = ['%s.%s.%s' % (order.name, own, os.urandom(6).hex()) for order in orders]
@@ -94,7 +97,7 @@ def add(workspace, store, orders, after=()):
             for order, part in zip(orders, parts):
                 _copy(order.folder, part)
             with files.local_errors(workspace.path('task')):
-                for part in parts:      # only now: what one sync writes down, the next one need not
+                for part in parts:      # after all copies: what one sync writes, the next need not
                     files.sync_tree(part)
                 for name, part in zip(inputs, parts):
                     os.rename(part, workspace.path('task', name))
@@ -111,7 +114,7 @@ def add(workspace, store, orders, after=()):
 def _copy(folder, part):
     try:
         tarstream.copy_input(folder, part)
-    except shutil.Error as error:       # of all that went wrong the first will do
+    except shutil.Error as error:       # the first of all errors is enough
         name, _to, reason = error.args[0][0]
         raise LocalError('%s: cannot copy (%s)' % (name, reason))
     except OSError as error:
@@ -119,18 +122,19 @@ def _copy(folder, part):
 
 
 def _lock(workspace):
-    """Whoever makes something in task/ that no task names yet shares it; who sweeps there has it
-    alone.
+    """Return the lock of task/.
+
+    A process that creates something there that no task names yet shares the lock; a process that
+    sweeps holds it alone.
     """
     return workspace.lock('task')
 
 
 def sweep(workspace, store):
-    """Finish what an lwt that was killed left half done on this machine, and remove what it left
-    behind.
+    """Finish what a killed lwt left half done on this machine, and remove what it left behind.
 
-    Whatever another lwt is working on is left to it, and to the next sweep.  Returns what could not
-    be done, a line each.
+    Data that another lwt process uses is left to it, and to the next sweep.  Returns a list of
+    lines about what could not be done.
     """
     problems = []
     _sweep_tasks(workspace, store, problems)
@@ -151,7 +155,7 @@ def sweep(workspace, store):
 
 @contextlib.contextmanager
 def _noting(problems):
-    """Note a LocalError: one directory that cannot be removed or renamed keeps no task waiting."""
+    """Note a LocalError: a directory that cannot be removed or renamed must not delay tasks."""
     try:
         yield
     except LocalError as error:
@@ -159,7 +163,7 @@ def _noting(problems):
 
 
 def half_done(workspace, store):
-    """The paths of what sweep() would finish or remove."""
+    """Return the paths of what sweep() would finish or remove."""
     found = (list(_spare_inputs(workspace, store))
              + [path for path, _task in _waiting(workspace, store)])
     return ((found if _lock(workspace).is_free() else [])
@@ -172,16 +176,14 @@ def _names(folder):
 
 
 def _spare_inputs(workspace, store):
-    """The paths of inputs, half or whole, that no task needs."""
+    """Yield the paths of inputs, partial or complete, that no task needs."""
     for name in _names(workspace.path('task')):
         if database.INPUT.fullmatch(name) and not store.input_is_wanted(name, even_failed=True):
             yield workspace.path('task', name)
 
 
 def _waiting(workspace, store):
-    """(path, Task or None) of results of earlier attempts that wait for a task which is over, or
-    not known any more.
-    """
+    """Yield (path, Task or None) of results of earlier attempts whose task is done or unknown."""
     for name in _names(workspace.path('task.finish')):
         match, path = _ATTEMPT.fullmatch(name), workspace.path('task.finish', name)
         if match and os.path.isdir(path) and not os.path.islink(path):
@@ -202,7 +204,7 @@ def _sweep_tasks(workspace, store, problems):
             with _noting(problems):
                 if task is not None:
                     results.gather(workspace, task)
-                else:                   # of a state that was lost: results are never removed
+                else:                   # of a lost state.db: results are never removed
                     name = '%s.%s' % (os.path.basename(path)[1:], os.urandom(4).hex())
                     with files.local_errors(path):
                         os.rename(path, workspace.path('task.finish', name))
@@ -211,7 +213,7 @@ def _sweep_tasks(workspace, store, problems):
 
 
 def _scratch(workspace):
-    """(path, Lock of whoever may be at it) of what visits and carriers work with."""
+    """Yield (path, Lock of its owner) of scratch directories of visits and large transfers."""
     for folder, prefix in ((workspace.path('task.finish'), '.part-'),
                            (workspace.path('.lwt', 'tmp'), '')):
         for name in _names(folder):
@@ -222,7 +224,7 @@ def _scratch(workspace):
 
 
 def values_of_file(path):
-    """The values of --each FILE: its lines, but empty ones."""
+    """Return the values of --each FILE: its lines without empty ones."""
     values = [line.rstrip('\r') for line in files.read_text(path, MAX_VALUES).split('\n')]
     values = [value for value in values if value.strip()]
     for value in values:
@@ -244,7 +246,7 @@ _PART = re.compile(r'\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*(?:[/:]\s*([0-9]{1,
 
 
 def values_of_array(text):
-    """The values of --array, as text, each once: 5, 1-100, 1,3,7-9, 0-99:10, 0-99/10, 001-100.
+    """Return the values of --array, as text, each once: 5, 1-100, 1,3,7-9, 0-99:10, 001-100.
 
     A step is written as in Slurm (:) or HyperQueue (/).  Leading zeros are kept, as in host sets.
     """
@@ -262,7 +264,7 @@ def values_of_array(text):
 
 
 def _values_of_part(part, text):
-    """Yield the values of one part of --array."""
+    """Return the values of one part of --array."""
     match = _PART.fullmatch(part)
     if not match:
         raise UsageError('--array %s: bad part %s' % (printable(text), printable(part)),
@@ -283,8 +285,9 @@ def _values_of_part(part, text):
 
 
 def find(store, words):
-    """The tasks that ids on the command line mean, each once.  Raises UsageError with the
-    candidates.
+    """Return the tasks that ids on the command line mean, each once.
+
+    Raises UsageError, with the candidates if an id is ambiguous.
     """
     numbers = store.numbers()
     found = []
@@ -301,17 +304,16 @@ def find(store, words):
 
 
 def wish(workspace, store, task, verb):
-    """Record what a user wants of a task: 'kill', 'suspend', 'resume' or 'retry'; returns the task
-    as it is then.
+    """Record a user's request: 'kill', 'suspend', 'resume' or 'retry'; returns the changed task.
 
-    Nothing is waited for: where its host has to do something, the next visit there sees to it.
-    Raises UsageError when the task is not in a state for that.
+    The function does not wait: if the host has to act, the next visit asks it.
+    Raises UsageError if the state of the task does not allow the request.
     """
     while True:
         changed = _WISHES[verb](workspace, store, task)
         if changed is not None:
             return changed
-        task = store.get(task.id)       # a pass changed it meanwhile: look again
+        task = store.get(task.id)       # another process changed it meanwhile: try again
 
 
 def _kill(workspace, store, task):
@@ -333,7 +335,7 @@ def _suspend(_workspace, store, task):
 
 
 def _resume(_workspace, store, task):
-    # It waits again, as before.
+    # It waits again for the tasks that it follows.
     if task.state == 'held' and task.after and task.reason == 'suspended':
         return store.advance(task, 'suspend', 'resume requested',
                              reason=after_text(task.after.split()))
@@ -354,11 +356,10 @@ _WISHES = {'kill': _kill, 'suspend': _suspend, 'resume': _resume, 'retry': _retr
 
 
 def remove(workspace, store, task, with_results):
-    """Have a task forgotten: now if it is done or has not started, else as soon as its host has
-    ended it.
+    """Remove a task: now if it is done or has not started, otherwise as soon as it is done.
 
-    with_results: what came home of it is removed too.  Returns the task where it is not forgotten
-    yet, else None.
+    with_results: remove its fetched results too.  Returns the task if it is not removed yet, else
+        None.
     """
     if task.state not in ('done', 'fetching', 'killing'):
         task = wish(workspace, store, task, 'kill')

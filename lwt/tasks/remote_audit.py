@@ -1,16 +1,16 @@
-"""What lies on hosts: looked at without changes, sorted by owner, and returned to the queue.
+"""What hosts hold: list it without changes, sort it by owner, and return it to the queue.
 
-    known     an open task is there, or it is to be removed in time: the queue sees to it
-    home      its results are here already, or there are none: it is removed
-    waiting   a task of ours that waits was found there (the state is older than the host): it is
-              looked after there
-    unknown   of ours, and nobody knows it (the state was lost): it becomes a task "found", so that
-              its results come home
-    missing   an open task is not there: the next visit finds that out, and makes it lost
+    known     an open task, or something scheduled for removal: the queue handles it
+    home      its results are on this machine, or there are none: it is removed
+    waiting   a waiting task of ours was found on the host (state.db is older than the host):
+              the task continues on that host
+    unknown   ours, but no task of state.db (state.db was lost): it becomes a task "found", so that
+              its results are fetched
+    missing   an open task has no directory: the next visit finds that, and the task is lost
 
-Whose it is is told by its name alone, which begins with that of its master: what another master
-made is counted, and never touched.  Nothing is removed here: what is to be is committed as a
-leftover or a task, and the next visit does it, under its lock.
+The owner is known from the name alone, which begins with the name of its master.  Directories of
+other masters are counted and never touched.  This module removes nothing itself: it commits a
+leftover or a task, and the next visit acts on it, under the lock of the host.
 """
 
 from __future__ import generator_stop
@@ -30,10 +30,12 @@ BEGUN = ('begun', 'ended')      # there may be results
 
 
 class Seen(NamedTuple):
-    """What a host told.
+    """What a host reported.
 
-    tasks: {key: kind}, as sh/doctor.sh has them.  processes: {key: how many carry it}.  kib: of
-    .lwt. has_home: is the home there?
+    tasks: {key: kind}, as sh/doctor.sh prints them.
+    processes: {key: number of processes with this key}.
+    kib: the size of .lwt.
+    has_home: whether the home exists.
     """
 
     host: Host
@@ -49,8 +51,9 @@ class Seen(NamedTuple):
 
 
 class Strange(NamedTuple):
-    """What should not be so on a host.  kind: as above, 'process' or 'input'; name: a key or an
-    input.
+    """Something on a host that should not be there, or that is missing.
+
+    kind: as above, 'process' or 'input'.  name: a key or an input.
     """
 
     kind: str
@@ -59,16 +62,20 @@ class Strange(NamedTuple):
 
 
 class Known(NamedTuple):
-    """The keys of the tasks that are on any host; and what may lie on hosts: keys and inputs, with
-    those that are to be removed in time."""
+    """Names that may be on hosts.
+
+    open: the keys of tasks on hosts.
+    all: the keys and inputs that may be on hosts, with those scheduled for removal.
+    """
 
     open: frozenset
     all: frozenset
 
 
 class Judgement(NamedTuple):
-    """What is on a host: of open tasks, traces, what is to be removed in time, of other masters;
-    and what should not be so.
+    """The numbers of open tasks, traces, leftovers and things of other masters on a host.
+
+    strange: a tuple of Strange.
     """
 
     open: int
@@ -79,7 +86,7 @@ class Judgement(NamedTuple):
 
 
 def look(session, host):
-    """Flow: look at a home; returns a Seen."""
+    """Flow: list what a home holds; returns a Seen."""
     answer = yield from call.script(session, host, 'doctor', [host.home],
                                     stall=session.settings.stall, most=budgets.LEFTOVERS)
     if not answer.verdict.ok:
@@ -88,7 +95,7 @@ def look(session, host):
 
 
 def parse(host, verdict, lines):
-    """The Seen of what sh/doctor.sh printed."""
+    """Parse the output of sh/doctor.sh; returns a Seen."""
     told, tasks, inputs, processes = {}, {}, [], {}
     for line in lines:
         words = line.split(' ')
@@ -106,14 +113,17 @@ def parse(host, verdict, lines):
 
 
 def known(store):
-    """The Known of now: to be asked before and after a look, for things come and go meanwhile."""
+    """Return the Known of now.
+
+    Ask before and after a look, because things appear and disappear meanwhile.
+    """
     return Known(frozenset(store.keys_on_hosts()), frozenset(store.expected_on_hosts()))
 
 
 def other_views(looks):
-    """The Seen of homes that another host of these looks has as well, as its id tells (NFS).
+    """Return the Seen of homes that another host of these looks shares, as their ids show (NFS).
 
-    What lies in such a home is looked after from the first host only.
+    The contents of such a home are handled from the first host only.
     """
     found, ids = [], set()
     for seen in looks:
@@ -124,19 +134,19 @@ def other_views(looks):
 
 
 def without_files(judgement):
-    """A Judgement on a home that is looked after from another host: what is only seen from here.
+    """Return a Judgement on a home that another host handles, with what only this host shows.
 
-    That is tasks of this host that are missing, and processes.
+    That is missing tasks of this host, and processes.
     """
     strange = tuple(one for one in judgement.strange if one.kind in ('missing', 'process'))
     return judgement._replace(strange=strange)
 
 
 def at_home(store, looks):
-    """{key: the Hosts where processes of it belong}: its directory is there, or it was placed
-    there.
+    """Return {key: the Hosts on which its processes may run}.
 
-    Two hosts may be one machine, and see each other's processes.
+    A host counts if it has the directory of the task, or if the task was placed on it.  Two hosts
+    may be one machine, and then each sees the other's processes.
     """
     found = {}
     for seen in looks:
@@ -148,9 +158,11 @@ def at_home(store, looks):
 
 
 def judge(store, master, seen, before, homes):
-    """The Judgement on what was seen.
+    """Return the Judgement on a Seen.
 
-    master: the name of ours.  before: the Known of before the look.  homes: what at_home gives.
+    master: the name of our master.
+    before: the Known from before the look.
+    homes: the result of at_home.
     """
     def is_ours(name):
         return ('.%s.' % master in name) if name in seen.inputs else name.startswith(master)
@@ -177,7 +189,7 @@ def judge(store, master, seen, before, homes):
 
 
 def _of_directory(store, key, kind):
-    """The Strange of a directory that nobody expects."""
+    """Return the Strange of a directory that is not expected."""
     task, end = store.of_key(key)
     if task is not None and task.state == 'new' and task.key == key:
         return Strange('waiting', key, task)
@@ -186,7 +198,7 @@ def _of_directory(store, key, kind):
 
 
 def hand_over(store, seen, strange):
-    """Commit what the next visit is to do about a Strange."""
+    """Commit what the next visit does about a Strange."""
     host, name = seen.host, strange.name
     if strange.kind == 'waiting':
         store.sent([strange.task.input], host)
@@ -198,7 +210,7 @@ def hand_over(store, seen, strange):
                              'drop' if strange.kind == 'input' else 'purge'))
 
 
-# kind: how several of it are told; what --fix has done about them in the end.
+# kind: the text about several of them, and what --fix did about them.
 WORDS = {'home': ('directories of finished tasks: %s', 'removed'),
          'input': ('inputs that no task needs: %s', 'removed'),
          'process': ('processes of finished tasks: %s', 'ended'),
@@ -208,7 +220,7 @@ WORDS = {'home': ('directories of finished tasks: %s', 'removed'),
 
 
 def label(strange):
-    """How lists call a Strange: the id and name of its task, else its own name."""
+    """Return how lists name a Strange: the id and name of its task, else its own name."""
     if strange.task is None:
         return strange.name
     return '%s %s' % (format_id(strange.task.id), strange.task.name)

@@ -1,8 +1,8 @@
-"""Requests of a visit to sh/control.sh: what is sent to a host, and what is taken from its answer.
+"""Requests of a visit to sh/control.sh: what is sent to a host, and what its answer contains.
 
-What is sent is one line for each request and, behind them, a tar stream with the inputs that the
-host lacks and with what each new task has besides.  What comes is lines, and behind them a tar
-stream with the results of what has ended.
+A request is one line for each task or leftover, followed by a tar stream with the inputs that the
+host lacks and with the other files of each new task.  The answer is lines, followed by a tar stream
+with the results of tasks that have ended.
 """
 
 from __future__ import generator_stop
@@ -21,15 +21,17 @@ from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
 
 BULKY = 4096            # KiB: results and inputs that are larger use a connection of their own
-# Bytes of an input that may come to a host once more, if another attempt of its task does.
+# An input of at most this many bytes, for a single task, is sent to the task's own directory and
+# again with another attempt.
 MOST_OWN = 1 << 16
-# Bytes of one that comes again for each task: less work than a process there that copies it.
+# An input of at most this many bytes is sent again for each task, which costs less than a process
+# on the host that copies it.
 MOST_COPIED = 1 << 12
 
 
 class Request(NamedTuple):
     """The input of a call: its bytes, and the size and digest of the stream at their end (0 and '-'
-    for none).
+    if there is none).
     """
 
     data: bytes
@@ -38,9 +40,11 @@ class Request(NamedTuple):
 
 
 class LargeTransfer(NamedTuple):
-    """What is too large to go along in a call.  kind: 'result' (name: a task's key, of: the Task)
-    or 'input' (name: that of the input, of: the queries.Group that wants it).  by_scp: the host has
-    no tar.
+    """A transfer that is too large for a call.
+
+    kind: 'result' (name: a task's key, of: the Task) or 'input' (name: the name of the input, of:
+        the queries.Group that needs it).
+    by_scp: the host has no tar.
     """
 
     kind: str
@@ -51,8 +55,9 @@ class LargeTransfer(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The names of the inputs that are to be sent along: those that stay on the host for other
-    tasks, and those that each task gets for its own.
+    """The names of the inputs to send.
+
+    shared: inputs that stay on the host for other tasks.  own: inputs for one task each.
     """
 
     shared: frozenset = frozenset()
@@ -60,11 +65,15 @@ class Inputs(NamedTuple):
 
 
 def sort_inputs(workspace, groups, needed, here):
-    """The Inputs of what tasks need on a host where some inputs are already.
+    """Return the Inputs to send for tasks of a host.
 
-    groups: of the tasks that waited, some of which it now gets.  A small input that one task needs
-    does not stay there, unless it tells what is new in the results.  A tiny one is sent again for
-    each task, which is less work than to copy it there.
+    groups: Groups that waited, from which the host now gets tasks.
+    needed: the inputs of these tasks.
+    here: the inputs that are on the host.
+
+    A small input that one task needs does not stay on the host, unless the results are what is new
+    in the task's directory, because that comparison needs it.  A tiny input is sent again for each
+    task, which costs less than copying it on the host.
     """
     users = collections.Counter()
     for group in groups:
@@ -81,11 +90,13 @@ def sort_inputs(workspace, groups, needed, here):
 
 
 def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has_tar=True):
-    """Flow: the Request about tasks on a host.
+    """Flow: return the Request about tasks on a host.
 
-    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new there; inputs: the
-    Inputs that go with them. is_carried(task): is its result on its way already?  scratch: a
-    directory for a large stream; it is made then.  has_tar: see answers.HostReport.
+    asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new on the host.
+    inputs: the Inputs to send with them.
+    is_carried(task): returns whether its result is already being transferred.
+    scratch: a directory for a large stream, created if needed.
+    has_tar: see answers.HostReport.
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
@@ -111,9 +122,9 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has
 
 
 def shell_archive(texts):
-    """A script, as bytes, that makes files in its directory; texts: {name: text}.
+    """Return a script, as bytes, that creates files in its directory; texts: {name: text}.
 
-    It stands for a tar stream where there is no tar.
+    It replaces a tar stream on hosts without tar.
     """
     lines = ['#!/bin/sh']
     for directory in sorted({os.path.dirname(name) for name in texts}):
@@ -142,8 +153,9 @@ def pack_file(argument):
 
 
 def control_words(session, home, stream, wait=0, limit=0, watched='-', places='-'):
-    """The arguments of a request to sh/control.sh, which says what they mean.  stream: what has a
-    size and a digest.
+    """Return the arguments of a request to sh/control.sh, which documents them.
+
+    stream: has the size and digest.
     """
     settings = session.settings
     return [home, session.nonce(), whole_seconds(settings.stall or settings.lease),
@@ -187,7 +199,7 @@ def _top_files(path):
 
 
 class Loads:
-    """Which inputs may go along in one call: as many as there is room for."""
+    """Decides which inputs are sent in one call.  most: bytes that one call may carry."""
 
     def __init__(self, workspace, most):
         self._workspace = workspace
@@ -196,7 +208,7 @@ class Loads:
         self._taken = set()
 
     def take(self, name):
-        """May this one go along?"""
+        """Return whether this input may be sent in the call, and count it if so."""
         size = tree_bytes(self._workspace.path('task', name))
         if name not in self._taken:
             if size > self._room:
@@ -206,23 +218,23 @@ class Loads:
         return True
 
     def is_bulky(self, name):
-        """Is it too large even by itself?"""
+        """Whether the input is too large even alone."""
         return tree_bytes(self._workspace.path('task', name)) > self._most
 
 
 @functools.lru_cache(maxsize=1024)
 def tree_bytes(path):
-    """Bytes of a directory, as a stream has them."""
+    """Return the bytes of a directory in a stream."""
     return files.tree_size(path, 512)
 
 
 class Inbox:
-    """Takes what a host says in a call: a sink for call.call.  Use as a context manager.
+    """Takes the answer of a host to a call: a sink for call.call.  Use as a context manager.
 
-    directory: where the stream is kept, if one comes; it is made then.  most_kib: what it may
-    bring, in KiB as they are counted on a host; None: as much as there is room for.  problem: why
-    no more is taken. unfit: the keys of the tasks whose results were not taken, because more came
-    than most_kib.
+    directory: where a stream is stored; created when one arrives.
+    most_kib: size limit of the stream, in KiB as hosts count them; None: limited by disk space.
+    problem: why no more is accepted.
+    unfit: the keys of the tasks whose results were refused because more than most_kib arrived.
     """
 
     def __init__(self, directory, has_words=True, most_kib=None):
@@ -238,7 +250,7 @@ class Inbox:
         self._error = None
         self._keys = ()
         self._complaints = None
-        self._is_full_here = False      # no fault of the host
+        self._is_full_here = False      # not the fault of the host
         if not has_words:               # the stream of sh/fetch.sh comes without words
             self._begin()
 
@@ -260,7 +272,7 @@ class Inbox:
             files.make_dir(os.path.dirname(self.path))
             self._file = open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC
                                       | os.O_CLOEXEC, 0o600), 'wb')
-        # In a sink, it would end the loop: __exit__ raises it.
+        # An exception in a sink would end the loop, so __exit__ raises it.
         except (OSError, LwtError) as error:
             self._error = error
 
@@ -298,7 +310,7 @@ class Inbox:
             self._check_size()
             if not self.problem:
                 self._file.write(data)
-        # The disk is full: take the rest and forget it; the flow is told at the end.
+        # The disk is full: discard the rest; __exit__ raises the error.
         except OSError as error:
             self._error = error
 
@@ -311,10 +323,10 @@ class Inbox:
             self._is_full_here = True
 
     def judged(self, verdict):
-        """The Verdict on the call: a failure where more came than may.
+        """Return the Verdict on the call: a failure if more arrived than allowed.
 
-        What is unfit may come by itself: as a file with holes, it may be longer than the room that
-        it takes.  The words ahead of it are whole.
+        A result that is too large may come by a transfer of its own: a file with holes may be
+        longer than the space that it takes.  The lines before the stream are complete.
         """
         if self.unfit and self._most:
             return verdicts.Verdict('ok', 0)
@@ -332,7 +344,7 @@ class Inbox:
         return self._keys
 
     def complaints(self):
-        """What was said on standard error, but what is told of the stream."""
+        """Return the text of standard error without the lines about the stream."""
         return b'\n'.join(line for line in bytes(self._told).splitlines()
                           if not line.startswith((b'tar ', b'digest ')))
 
@@ -343,21 +355,21 @@ class Inbox:
         return found[-1] if found else ''
 
     def is_absent(self):
-        """Did the host say that there is nothing?"""
+        """Whether the host reported that there is nothing."""
         return b'absent' in bytes(self._told).split(b'\n')
 
     @property
     def has_stream(self):
-        """Did any stream begin?"""
+        """Whether a stream began."""
         return self._file is not None
 
     @property
     def digest(self):
-        """What the host says of the stream: 'sha256 HEX', or ''."""
+        """The digest that the host reports for the stream: 'sha256 HEX', or ''."""
         return self._fact('digest')
 
     def complaint(self, key):
-        """What could not be read of a task's results, or ''.  To be asked when all has come."""
+        """Return what could not be read of a task's results, or ''.  Call it after the transfer."""
         if self._complaints is None:
             self._complaints = self._read_complaints()
         general, by_key = self._complaints
@@ -365,8 +377,8 @@ class Inbox:
                                        budgets.TEXT)
 
     def _read_complaints(self):
-        """(What could not be read of tasks that none names, {key: the first complaint that names
-        it}).
+        """Return (the complaint about tasks that no complaint names, {key: the first complaint that
+        names it}).
         """
         lines = [line
                  for line in self.complaints().split(b'\n', budgets.REFUSALS)[:budgets.REFUSALS]

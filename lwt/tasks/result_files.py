@@ -1,9 +1,9 @@
-"""Unpack the results of tasks from what their host sent.  A function of files and values only.
+"""Unpack the results of tasks from a host's tar stream.  Depends on files and values only.
 
-A host sends the tree that d_fetch names (without d_fetch, what is new in the task's directory) and,
-besides, what symbolic links in it lead to elsewhere in the task's directory.  The first goes to
-result/.  The second is kept aside in BEYOND until the links are resolved (see symlinks), and is
-then removed.
+A host sends the tree that d_fetch names (without d_fetch, what is new in the task's directory).
+It also sends the targets of symbolic links that lead from this tree to elsewhere in the task's
+directory.  The tree goes to result/.  The targets are stored in BEYOND until the links are resolved
+(see symlinks), and are then removed.
 """
 
 import os
@@ -17,15 +17,17 @@ from lwt.errors import printable
 from lwt.remote import budgets
 from lwt.workspace import files
 
-# Of a task: what was sent for the sake of links; hidden, for it never stays.
+# The directory of link targets of a task; hidden because it never stays.
 BEYOND = '.beyond'
 OWN = ('run.stdout', 'run.stderr')
 
 
 class Arrived(NamedTuple):
-    """What came of one task.  is_found: did anything come of what was to be fetched?  missing: what
-    could not be had or kept, a line each.  refused: what the host should not have sent, a line
-    each.
+    """What arrived for one task.
+
+    is_found: whether anything arrived of what d_fetch names.
+    missing: lines about what could not be fetched or stored.
+    refused: lines about what the host should not have sent.
     """
 
     is_found: bool = False
@@ -34,11 +36,11 @@ class Arrived(NamedTuple):
 
 
 def place(name, is_directory, d_fetch):
-    """Where a member of a task's archive belongs, '' for nowhere: the contents of d_fetch go into
-    result/.
+    """Return where a member of a task's archive belongs, or '' for nowhere.
 
+    The contents of d_fetch go into result/.
     name: as tarstream.unpack gives it.  What a host sends beside d_fetch (without d_fetch: under a
-    name that begins with ./) goes into BEYOND.
+        name that begins with ./) goes into BEYOND.
     """
     beside = name.startswith('./')
     name = name[2:] if beside else name
@@ -55,17 +57,16 @@ def place(name, is_directory, d_fetch):
 
 
 def unpack(tar_path, part, wanted):
-    """Unpack the results of some tasks, each into part/KEY, where its result/ and its standard
-    streams are afterwards.
+    """Unpack the results of some tasks, each into part/KEY, with result/ and its standard streams.
 
-    part: a directory that is not there yet.  wanted: {key: d_fetch}.  Returns {key: Arrived}; where
-    the archive is not taken, that is the reason for all of them.  Raises OSError when this machine
-    cannot take it.
+    part: a directory that does not exist yet.  wanted: {key: d_fetch}.
+    Returns {key: Arrived}; if the archive is refused, each has the reason.
+    Raises OSError if this machine cannot store the results.
     """
     links = {key: {} for key in wanted}
     for key in wanted:
         os.makedirs(os.path.join(part, key, 'result'), mode=0o700)
-    # Keys: something of d_fetch came; what came as d_fetch is a file.
+    # found: keys for which something of d_fetch arrived.  single: keys for which d_fetch is a file.
     found, single = set(), set()
 
     def where(name, is_directory):
@@ -96,14 +97,16 @@ def unpack(tar_path, part, wanted):
 
 
 def _nothing(folder, refusal):
-    """Of an archive that is refused, nothing is kept."""
+    """Remove the files of a task, because nothing of a refused archive is kept; returns its
+    Arrived.
+    """
     files.remove_tree(folder)
     os.makedirs(os.path.join(folder, 'result'), mode=0o700)
     return Arrived(refused=('the archive (%s)' % refusal,))
 
 
 def _split_mark(name):
-    """('./' or '', the rest) of a name as tarstream.unpack gives it."""
+    """Split a name, as tarstream.unpack gives it, into ('./' or '', the rest)."""
     return ('./', name[2:]) if name.startswith('./') else ('', name)
 
 
@@ -137,12 +140,12 @@ def _finish(tree, refused):
 
 
 def _resolve_links(tree):
-    """Make what becomes of the links that were fetched; returns what could not be, a line each."""
+    """Create the files for the links that were fetched; returns lines about those that failed."""
     planner = symlinks.Planner(tree, tree.top, _limits(tree))
     planner.plan(sorted(tree.fetched_links))
     missing = [_problem(tree, problem.path, problem.reason) for problem in planner.problems]
     links = [step for step in planner.steps if step.kind == 'link']
-    # Nothing is written through a link.
+    # Links come last, so that nothing is written through a link.
     for step in [step for step in planner.steps if step.kind != 'link'] + links:
         try:
             _make(tree, step, os.path.join(tree.folder, 'result', step.place))
@@ -154,7 +157,7 @@ def _resolve_links(tree):
 
 
 def _limits(tree):
-    """The symlinks.LinkLimits of a task: in proportion to what came of it."""
+    """Return the symlinks.LinkLimits of a task, in proportion to what arrived for it."""
     count, size = len(tree.links), 0
     for _fd, _name, info in files.walk(tree.folder):
         count += 1
@@ -176,7 +179,7 @@ def _make(tree, step, path):
         if os.path.isdir(source):
             shutil.copymode(source, path)
     elif tree.is_aside(source) and os.lstat(source).st_nlink == 1:
-        os.link(source, path)               # its other name goes with BEYOND
+        os.link(source, path)               # its other name is removed with BEYOND
     else:
         with open(source, 'rb') as file, open(path, 'xb') as copy:
             shutil.copyfileobj(file, copy, tarstream.CHUNK)
@@ -184,13 +187,13 @@ def _make(tree, step, path):
 
 
 def _problem(tree, path, reason):
-    """A line about a link that cannot be resolved."""
+    """Return a line about a link that cannot be resolved."""
     target = ' (to %s)' % _shown(tree.links[path]) if path in tree.links else ''
     return '%s: %s%s' % (_shown(path[len('work/'):]), reason, target)
 
 
 def _shown(path):
-    """A path for people: quoted only if it is an unusual one."""
+    """Return a path for messages, quoted only if it has unusual characters."""
     return path if re.fullmatch(r'[A-Za-z0-9_./+@%,=:-]{1,200}', path) else printable(path, 200)
 
 
@@ -198,9 +201,11 @@ class ResultTree(symlinks.Tree):
     """The directory of one task, as far as its host sent it: files and directories in folder, and
     links.
 
-    named: the path that d_fetch names; top: where that leads, the real path of what is fetched.
-    links: {path: target} of all. fetched_links: the paths of those that were fetched for
-    themselves.  is_found: is there what was to be fetched?
+    named: the path that d_fetch names.
+    top: the real path of what d_fetch leads to.
+    links: {path: target} of all links.
+    fetched_links: the paths of the links inside top.
+    is_found: whether what d_fetch names arrived.
     """
 
     def __init__(self, folder, key, d_fetch, links, is_found, is_single):
@@ -210,10 +215,10 @@ class ResultTree(symlinks.Tree):
         self.links = {_split_mark(name)[1]: target for name, target in links.items()}
         self.fetched_links = ()
         self._own = '/.lwt/t/%s/' % key
-        self._is_single = is_single             # is what is fetched a file?
+        self._is_single = is_single             # whether d_fetch leads to a file
         self._aside = {_split_mark(name)[1] for name in links if _split_mark(name)[0]}
-        self._above_aside = set(self._aside)    # with the directories that lead to them
-        # Directory -> names in it, as far as links and what is fetched tell them.
+        self._above_aside = set(self._aside)    # and the directories that contain them
+        # Directory -> names in it, as far as links and fetched paths tell.
         self._names = {}
         for path in list(self.links) + [self.named]:
             self._note(path)
@@ -231,8 +236,9 @@ class ResultTree(symlinks.Tree):
             path = symlinks.parent(path)
 
     def find_top(self):
-        """Follow d_fetch where it is a link, or leads through one, and put what is there into
-        result/.  Raises Unresolved.
+        """Follow d_fetch if it is a link or leads through one, and move its target into result/.
+
+        Raises Unresolved.
         """
         if any(symlinks.is_below(self.named, path) for path in self.links):
             self.top = symlinks.resolve(self, self.named)
@@ -255,7 +261,7 @@ class ResultTree(symlinks.Tree):
             os.rename(source, result)
 
     def _places(self, path):
-        """Where a path of the tree may be on this machine."""
+        """Return where a path of the tree may be on this machine."""
         result, aside = os.path.join(self.folder, 'result'), os.path.join(self.folder, BEYOND, path)
         if self._is_single:
             return [os.path.join(result, self.named.rpartition('/')[2]) if path == self.top
@@ -266,12 +272,12 @@ class ResultTree(symlinks.Tree):
                 aside]
 
     def local(self, path):
-        """The path on this machine of a file or directory of the tree."""
+        """Return the path on this machine of a file or directory of the tree."""
         places = self._places(path)
         return next((place for place in places if os.path.lexists(place)), places[-1])
 
     def is_aside(self, local_path):
-        """Is this path on this machine one that does not stay?"""
+        """Whether a path on this machine is in BEYOND, which does not stay."""
         return local_path.startswith(os.path.join(self.folder, BEYOND) + '/')
 
     def is_inside(self, path):

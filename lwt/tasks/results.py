@@ -1,12 +1,11 @@
-"""Results of tasks: put into task.finish/, complete or not at all.
+"""Results of tasks: stored in task.finish/, complete or not at all.
 
     task.finish/NAME.TIME.ID/    result/ run.stdout run.stderr run.code, and attempt.N/ with the
                                  same for earlier attempts
-    task.finish/.attempt.ID.N/   where the results of an attempt wait while the task is being tried
-                                 again
+    task.finish/.attempt.ID.N/   the results of an attempt while the task is tried again
 
 All of it is in one directory, which may be on another file system.  TIME is when the task was
-added, so that whoever finds a task half fetched knows where its results are, or would be.
+added, so that a pass that finds a task half fetched knows the directory of its results.
 """
 
 import os
@@ -24,27 +23,30 @@ from lwt.workspace import files
 
 
 _EARLIER = re.compile(r'attempt\.([0-9]{1,9})')
-OF_A_TASK = 4               # things that are made for each task, whatever came of it
+OF_A_TASK = 4               # files and directories that are created for each task in any case
 STILL_THERE = 'the results are still on %s'
 KEPT = '; its directory on %s is kept until lwt task rm or retry'
 
 
 def directory(workspace, task):
-    """Where the results of a task are, or will be."""
+    """Return where the results of a task are, or will be."""
     stamp = time.strftime('%Y%m%d-%H%M%S', time.gmtime(task.added))
     return workspace.path('task.finish', '%s.%s.%s' % (task.name, stamp, format_id(task.id)))
 
 
 def attempt_directory(workspace, task):
-    """Where the results of an attempt wait that is followed by another."""
+    """Return where the results of an attempt are stored while the task is tried again."""
     return workspace.path('task.finish', '.attempt.%s.%d' % (format_id(task.id), task.attempt))
 
 
 class Came(NamedTuple):
-    """The results of one task that were unpacked and synced, but are not in their place yet.
+    """The results of one task that were unpacked and synced, but are not in their final place yet.
 
-    code: of the task, as its run.code has it.  problems: the first line about what could not be
-    had, or was refused; count: how many there are.  size: bytes.
+    code: the exit code of the task in run.code.
+    is_found: see result_files.Arrived.
+    problem: the first line about what could not be fetched or was refused.
+    count: the number of such lines.
+    size: bytes.
     """
 
     code: object
@@ -55,8 +57,9 @@ class Came(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """What came from a host at once.  problem: why nothing of it can be used, or ''; came: {key:
-    Came}.
+    """The results in one answer of a host.
+
+    problem: why none of them can be used, or ''.  came: {key: Came}.
     """
 
     problem: str = ''
@@ -65,7 +68,7 @@ class Parcel(NamedTuple):
 
 @job
 def unpack_part(argument):
-    """The work of Books.unpack; argument: [path of the stream, its digest, directory, wanted].
+    """Job of Books.unpack; argument: [path of the stream, its digest, directory, wanted].
 
     Returns [problem, {key: all fields of Came but the first}].
     """
@@ -98,9 +101,9 @@ def _unpack(path, part, wanted):
 
 
 class Books:
-    """Enters the results that came from one host, those of many tasks at once.
+    """Records the results that came from one host, those of many tasks at once.
 
-    name: of the host, or another word by which two that work at the same time are told apart.
+    name: the name of the host, or another word that is unique among the Books in use.
     """
 
     def __init__(self, workspace, store, name):
@@ -109,13 +112,16 @@ class Books:
         self._part = workspace.path('task.finish', '.part-' + name)
 
     def clear(self):
-        """Flow: remove what was left by somebody who was killed."""
+        """Flow: remove what a killed process left."""
         yield from local_work.remove(self._part)
 
     def unpack(self, inbox, wanted, host):
-        """Flow: check what came in a requests.Inbox, unpack it beside its place, and sync it;
-        returns a Parcel.  wanted: {key: (d_fetch, exit code)}.  Raises LocalError for what this
-        machine cannot do; what the host is to blame for is the problem of the Parcel.
+        """Flow: check the stream of a requests.Inbox, unpack it beside its final place, and sync
+        it.
+
+        Returns a Parcel.  wanted: {key: (d_fetch, exit code)}.
+        Raises LocalError for a failure of this machine; a failure of the host is the problem of the
+        Parcel.
         """
         if not wanted:
             return Parcel()
@@ -137,15 +143,16 @@ class Books:
         return Parcel(problem, {key: Came(wanted[key][1], *values) for key, values in came.items()})
 
     def enter(self, fetched, parcel, complaint, keep_days, told):
-        """Put what unpack prepared into its place, and note that it is here; returns the Tasks as
-        they are then, which are to be closed.
+        """Move what unpack prepared to its final place, and record it; returns the changed Tasks.
 
-        fetched: Tasks.  complaint(key) says what could not be read on the host.  What is incomplete
-        is no success, and stays on its host until the task is removed or retried; if a later
-        attempt is a success, for keep_days.  told: a list, gets what is to be said.  Raises
-        LocalError; nothing is committed then.
+        The caller closes these.  fetched: Tasks.
+        complaint(key): returns what could not be read on the host.
+        An incomplete result is no success: it stays on its host until the task is removed or
+            retried, or until keep_days after a later attempt succeeds.
+        told: a list that gets messages.
+        Raises LocalError; then nothing is committed.
         """
-        # If somebody else has changed a task meanwhile, run.code may be wrong.
+        # If another process has changed a task meanwhile, its run.code may be wrong.
         fetched = [task for task in fetched
                    if task.key in parcel.came and parcel.came[task.key].code == task.code]
         came = {task.key: parcel.came[task.key] for task in fetched}
@@ -173,24 +180,23 @@ class Books:
             is_last = model.conclude(ends[task.key][0], task,
                                      self._store.past(task, ends[task.key][0]))[0] == 'done'
             target = (directory if is_last else attempt_directory)(self._workspace, task)
-            # Else fetched by a pass that ended before it could say so.
+            # Otherwise a pass stored the result and ended before it recorded that.
             if not os.path.isdir(os.path.join(target, 'result')):
                 os.rename(os.path.join(self._part, task.key), target)
-        files.remove_tree(self._part)           # it is empty, unless somebody was faster
+        files.remove_tree(self._part)           # empty, unless another process was faster
         if fetched:
             files.sync_dir(self._workspace.path('task.finish'))
 
     def close(self, task):
-        """After the end of a task: put earlier attempts beside its results, and remove its input if
-        nobody needs it.
+        """After the end of a task: move earlier attempts beside its results, and remove its input
+        if no task needs it.
         """
         if task.state == 'done':
             tidy(self._workspace, self._store, task)
 
 
 def _judge(task, complaint, came):
-    """(how it ended, the reason, is all of it here) of an attempt whose results came.  came: its
-    Came.
+    """Return (how it ended, reason, whether all results are present) of an attempt; came: its Came.
     """
     problem, count = came.problem, came.count
     if complaint:
@@ -212,15 +218,16 @@ class StepMessage(str):
 
 
 def tell(task, text, told):
-    """Log a step of a task, and append its message to told, a list.  text: begins with the label
-    of the task.
+    """Log a step of a task, and append its message to told, a list.
+
+    text: begins with the label of the task.
     """
     events.note(text[len(task.label) + len(': '):], task.host, format_id(task.id), task.attempt)
     told.append(StepMessage(text))
 
 
 def ended_text(task, after, reason):
-    """The message about the end of an attempt.
+    """Return the message about the end of an attempt.
 
     task, after: before and after the end was recorded.
     """
@@ -231,8 +238,8 @@ def ended_text(task, after, reason):
 
 
 def tidy(workspace, store, task):
-    """After the end of a task: put earlier attempts beside its results, remove its input if nobody
-    needs it, and forget it if that was asked for.
+    """After the end of a task: move earlier attempts beside its results, remove its input if no
+    task needs it, and remove the task if that was requested.
     """
     gather(workspace, task)
     forget_input(workspace, store, task)
@@ -241,7 +248,7 @@ def tidy(workspace, store, task):
 
 
 def forget(workspace, store, task, with_results):
-    """Forget a task that is done; with_results: and remove what came home of it."""
+    """Remove a task that is done; with_results: remove its fetched results too."""
     gather(workspace, task)
     if with_results:
         files.remove_tree(directory(workspace, task))
@@ -250,10 +257,10 @@ def forget(workspace, store, task, with_results):
 
 
 def gather(workspace, task):
-    """Put what waits of a task that is done into its place: earlier attempts beside its results.
+    """Move the waiting attempts of a task that is done beside its results.
 
-    What waits of its last attempt are its results: a retry had set them aside, and did not come
-    further.
+    If results of its last attempt wait, they are its results: a retry had set them aside and was
+    interrupted.
     """
     target = directory(workspace, task)
     with files.local_errors(target):
@@ -268,8 +275,8 @@ def gather(workspace, task):
 
 
 def forget_input(workspace, store, task):
-    """Remove the input of a task, from hosts if no task is open that needs it, and from here if
-    none may be tried again.
+    """Remove an input from hosts if no open task needs it, and from this machine if no task that
+    needs it may be retried.
     """
     if not store.input_is_wanted(task.input):
         store.drop_input(task.input)
@@ -278,9 +285,7 @@ def forget_input(workspace, store, task):
 
 
 def set_aside(workspace, task):
-    """Before a task that is done is tried again: what came of it so far waits, as that of any
-    earlier attempt.
-    """
+    """Before a task that is done is retried: store its results like those of an earlier attempt."""
     source = directory(workspace, task)
     with files.local_errors(source):
         if not os.path.isdir(source):

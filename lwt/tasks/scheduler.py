@@ -1,9 +1,9 @@
 """The scheduler: which hosts a pass visits, and how often.
 
-A pass visits, at the same time, every host on which there is something, and, while tasks wait,
-every available host that may take one; tasks are placed as hosts answer, and no host waits for
-another.  `run` goes on like that, each host at its own pace, until no task is open.  What is bulky
-is carried beside the visits.
+A pass visits, at the same time, every host that holds something of ours and, while tasks wait,
+every available host that may take one.  Tasks are placed as hosts answer, and no host waits for
+another.  `run` repeats this, each host at its own pace, until no task is open.  Large transfers run
+beside the visits.
 """
 
 from __future__ import generator_stop
@@ -25,21 +25,24 @@ from lwt.workspace.hostlist import Host
 
 PACE_LOCAL = (0.1, 1.0)         # seconds between two visits: while things happen, and at most
 PACE_REMOTE = (0.5, 5.0)
-# Seconds between two tries to carry something, doubled each time, and at most.
+# Seconds between two tries of a large transfer: doubled after each failure, and at most.
 CARRY_AGAIN = (2.0, 120.0)
 PACE_SICK = (2.0, 60.0)         # after a visit that failed
-PATIENCE = 3.0                  # seconds that a login may take when nothing is open any more
-REMARK_AFTER = 5.0              # seconds in which no task is anywhere, though some wait
-# Hosts that may each have a child that waits: it holds no slot, but three descriptors.
+PATIENCE = 3.0                  # seconds that a login may take when no task is open any more
+REMARK_AFTER = 5.0              # seconds in which no task is on a host although some wait
+# Maximum number of hosts that may each keep a waiting child process.  Such a process holds no slot
+# of the fanout, but three descriptors.
 MOST_WAITING = 250
 
 
 def targets(store, listed, ill, now, rules, may_place=True, only=None):
-    """The Targets of a pass at a time.  listed: the available hosts; may_place: whether they may be
-    given new tasks; only: one name.
+    """Return the Targets of a pass at a time.
 
-    ill: {name: Health}.  rules: health.Rules. A host that is not due to be asked again is left out,
-    and one in quarantine is asked but given nothing.
+    listed: the available hosts.  ill: {name: Health}.  rules: health.Rules.
+    may_place: whether hosts may get new tasks.  only: the name of the only host to consider.
+
+    A host that is not due to be asked again is left out.  A quarantined host is asked but gets no
+    tasks.
     """
     by_name = {host.name: host for host in listed}
     waiting = [group.desc for group in store.waiting()] if may_place else []
@@ -64,13 +67,14 @@ def targets(store, listed, ill, now, rules, may_place=True, only=None):
 
 
 def _as_listed(listed, host):
-    """The line of the host list, if it is about the same home."""
+    """Return the line of the host list if it has the same home, otherwise the host as given."""
     return listed if listed is not None and listed.home == host.home else host
 
 
 def unplaceable(store, listed, numbers=None):
-    """The Tasks, of all or of those with these numbers, that no available host may take, whatever
-    the weather.
+    """Return the Tasks that no available host accepts, whatever its load.
+
+    numbers: only the tasks with these numbers.
     """
     inputs = {group.input: group.name for group in store.waiting()
               if not any(accepts(host, group.desc) for host in listed)}
@@ -80,11 +84,12 @@ def unplaceable(store, listed, numbers=None):
 
 
 class _LargeTransfers:
-    """What is being carried: each thing by one flow, and no more hosts than there are tasks for an
-    input.
+    """The large transfers in progress.
 
-    after(item, report) is called when one has ended.  What did not get through is not tried again
-    at once, but after a while that grows.
+    One flow transfers one input or result.  An input goes to no more hosts at once than tasks need
+    it.  A failed transfer is tried again after a delay, which grows with each failure.
+
+    after(item, report): called when a transfer has ended.
     """
 
     def __init__(self, run, context, after):
@@ -92,20 +97,24 @@ class _LargeTransfers:
         self._context = context
         self._after = after
         self._items = []
-        # (name, host) -> (how often it failed, when it may be tried again)
+        # (name, host) -> (number of failures, time of the next try)
         self._failed = {}
 
     def context(self):
-        """The Context of visits that carry what is bulky this way."""
+        """Return the Context of visits whose large transfers use this object."""
         return self._context._replace(wake=self._pool.wake, carry=self.start,
                                       is_carried=self.is_carried)
 
     def is_carried(self, name):
-        """Is it on its way?"""
+        """Return whether an input or result is being transferred."""
         return any(item.name == name for item in self._items)
 
     def start(self, item):
-        """Carry a requests.LargeTransfer, unless that is being done, or done enough."""
+        """Start a requests.LargeTransfer.
+
+        Does nothing if it is in progress or not due, or if enough copies of an input are in
+        progress.
+        """
         alike = [other for other in self._items if other.name == item.name]
         most = item.of.count if item.kind == 'input' else 1
         _times, due = self._failed.get((item.name, item.host), (0, 0))
@@ -127,8 +136,9 @@ class _LargeTransfers:
 
 
 def one_pass(run, context, listed, only=None):
-    """One pass; returns the Reports of its visits.  only: names of hosts to look after, without
-    giving them new tasks.
+    """Do one pass; returns the Reports of its visits.
+
+    only: names of hosts to visit, without giving them new tasks.
     """
     reports = []
 
@@ -154,8 +164,12 @@ def one_pass(run, context, listed, only=None):
 
 
 def until_done(run, context, listed, numbers=None, prospects=None):
-    """Visit until no task, of all or of those with these numbers, goes on or can ever be placed;
-    returns each host's last Report.  prospects: a Prospects, which then knows why."""
+    """Visit hosts until no task is in progress or can ever be placed; returns each host's last
+    Report.
+
+    numbers: only the tasks with these numbers count.
+    prospects: a Prospects, which then knows why tasks cannot be placed.
+    """
     prospects = prospects or Prospects(context.store, context.health_log, context.session.settings,
                                        listed,
                                        context.clock)
@@ -176,30 +190,31 @@ def until_done(run, context, listed, numbers=None, prospects=None):
 
 
 class _Server:
-    """Looks after hosts until there is nothing open any more; a host that has let nobody in by then
-    is not waited for.
+    """Visits hosts until no task is open any more.
+
+    A host whose login has not succeeded by then is not waited for.
     """
 
     def __init__(self, pool, context, listed, is_roomy, numbers, prospects):
         self._pool = pool
         self._admission = admission.Admission(context.clock, procfs.cpu_times, os.cpu_count() or 1,
                                               context.store.going_count)
-        self._answered = set()          # the names of hosts that have
-        # Name -> since when it is logged in to, of those that have not.
+        self._answered = set()          # the names of hosts that have answered
+        # Name -> start time of the login, for hosts that have not answered.
         self._knocking = {}
-        self._given_up = set()          # of these
-        self._serving = set()           # the names of hosts that are looked after
-        self._ended = False             # it was over once
-        self._failed = False            # something is wrong with this machine
+        self._given_up = set()          # those whose login was ended
+        self._serving = set()           # the names of hosts that are being served
+        self._ended = False             # whether no task was open at some time
+        self._failed = False            # whether this machine had an error
         self._context = context._replace(trouble=functools.partial(self._hear, context))
         self._store = context.store
         self._listed = listed
-        self._is_roomy = is_roomy       # may every host have a connection, and a child that waits?
+        self._is_roomy = is_roomy       # may every host keep a connection and a waiting child?
         self._prospects = prospects
         self._is_over = lambda: self._failed or prospects.is_over(numbers)
 
     def _find(self, name):
-        """The Target to visit a host for, or None."""
+        """Return the Target of a host, or None if there is no reason to visit it."""
         ill = self._context.health_log.look()
         found = targets(self._store, self._listed, ill, self._context.clock(),
                         self._context.health_log.rules, True, name)
@@ -213,8 +228,9 @@ class _Server:
             self._knocking.pop(name, None)
 
     def _enter(self, target):
-        """Flow: wait until a host may be logged in to; where there is something of ours, or no
-        login, that is at once.
+        """Flow: wait until the login to a host may begin.
+
+        There is no delay for a host that holds something of ours, or that needs no login.
         """
         is_idle = not self._store.on_host(target.name) and not self._store.leftovers(target.name)
         while (is_idle and not target.homes[0].is_local and not self._ended
@@ -222,7 +238,7 @@ class _Server:
             yield Sleep(admission.LOOK)
 
     def _stay(self, target):
-        """Flow: visit a host for as long as there is something to do there; returns the Report."""
+        """Flow: visit a host for as long as there is something to do on it; returns the Report."""
         name = target.name
 
         def find():
@@ -243,14 +259,14 @@ class _Server:
         return report
 
     def _end(self):
-        """Nothing is open any more: nobody needs to wait."""
+        """Wake waiting flows, because no task is open any more."""
         if not self._ended:
             self._ended = True
             self._pool.add(self._give_up(), lambda _report: None)
         self._context.wake()
 
     def _give_up(self):
-        """Flow: let no login that is under way take longer than a moment."""
+        """Flow: end each login that takes longer than PATIENCE, unless tasks are on the host."""
         while self._knocking:
             now = self._pool.loop.time()
             for name, since in self._knocking.items():
@@ -260,8 +276,8 @@ class _Server:
             yield Sleep(admission.LOOK)
 
     def remark(self):
-        """Flow: call tick() every second, and report tasks that wait although no task is on a
-        host, once for each name.
+        """Flow: call tick() every second, and report tasks that wait although no task is on a host,
+        once for each name.
         """
         busy_at, said = self._pool.loop.time(), set()
         while self._serving:
@@ -282,14 +298,14 @@ class _Server:
                 said.update(waiting)
 
     def serve(self, name):
-        """Flow: visit one host again and again, more slowly while nothing happens there; returns
-        the last Report.
+        """Flow: visit one host again and again, less often while nothing happens; returns the last
+        Report.
         """
         self._serving.add(name)
         try:
             return (yield from self._serve(name))
         except LwtError:
-            self._failed = True         # no other host can do anything about it
+            self._failed = True         # visits to other hosts would fail too
             self._end()
             raise
         finally:
@@ -310,7 +326,7 @@ class _Server:
                 if self._is_over():
                     self._end()
                     if report.problem or not self._store.leftovers(name):
-                        return report   # if there are any, they can wait
+                        return report   # leftovers can wait for another pass
             bounds = _pace(target, report)
             is_calm = report is not None and not report.changes
             pace = min(bounds[1], max(bounds[0], pace * 1.5)) if pace and is_calm else bounds[0]

@@ -1,10 +1,10 @@
 """Inputs and results of tasks on a host without tar: scp copies them.
 
-An input is put into its directory on the host as any other copy.  A result is laid out by
-sh/fetch.sh as a tree of links to its files, which scp follows; what has arrived is packed into a
-tar file on this machine, so that it is checked and unpacked as the result of any other host.
-Symbolic links in a result are not copied: sh/fetch.sh lists them.  Symbolic links in an input
-become copies of what they lead to; those that lead nowhere are left out.
+An input is copied to its directory on the host like any other copy.  sh/fetch.sh lays out a result
+as a tree of links to its files, which scp follows.  The arrived files are packed into a tar file on
+this machine, so they are checked and unpacked like the result of any other host.  Symbolic links
+in a result are not copied: sh/fetch.sh lists them.  Symbolic links in an input become copies of
+their targets; dangling links are left out.
 """
 
 from __future__ import generator_stop
@@ -47,7 +47,7 @@ def send_input(context, item, scratch):
 
 @local_work.job
 def lay_out_input(argument):
-    """Copy an input as it is to be on the host; argument: [input, new directory, names of
+    """Lay out an input as the host will get it; argument: [input, new directory, names of
     commands].
 
     Returns the Entries of its manifest, as lists.
@@ -64,7 +64,7 @@ def lay_out_input(argument):
         path = os.path.join(work, command)
         if os.path.isfile(path):
             os.chmod(path, os.stat(path).st_mode | 0o100)
-    # It tells that the input is complete; see sh/control.sh.
+    # This file marks the input as complete; see sh/control.sh.
     with open(os.path.join(tree, 'staged'), 'w'):
         pass
     return [list(entry) for entry in manifest.survey([tree]).entries]
@@ -76,9 +76,9 @@ def _entry(fields):
 
 
 class ScpInbox(NamedTuple):
-    """A result that scp has brought; it has what results.Books asks of a requests.Inbox.
+    """A result that scp has copied; it has the methods of requests.Inbox that results.Books uses.
 
-    path, digest: of the tar file, '' for none.  told: what could not be copied, a line each.
+    path, digest: of the tar file, '' for none.  told: lines about what could not be copied.
     """
 
     path: str = ''
@@ -87,15 +87,15 @@ class ScpInbox(NamedTuple):
 
     @property
     def has_stream(self):
-        """Has anything come?"""
+        """Whether any result arrived."""
         return bool(self.path)
 
     def is_absent(self):
-        """Did the host say that there is nothing?"""
+        """Whether the host reported that there is nothing."""
         return not self.path
 
     def complaint(self, key):
-        """What could not be read of the result of a task, or ''."""
+        """Return what could not be read of the result of a task, or ''."""
         lines = [line for line in self.told if line]
         return (printable_text(lines[0].replace(key + '/', ''), budgets.TEXT) if lines
                 else '')
@@ -128,7 +128,7 @@ def fetch_result(context, host, task, scratch):
 
 @local_work.job
 def pack_result(argument):
-    """Pack what has arrived into a tar file, as sh/fetch.sh would send it; returns its digest.
+    """Pack an arrived result into a tar file, as sh/fetch.sh would send it; returns its digest.
 
     argument: [directory with own/ and beside/, lines "NAME//TARGET" of symbolic links, path].
     """

@@ -1,4 +1,5 @@
 """Changes of tasks in the database: one transaction for each step, committed before its effect.
+
 This module and `queries` have all the SQL about tasks.
 
 Every change of a task's state names the state that it expects.  If two passes, or a pass and a
@@ -66,10 +67,10 @@ class Store(TaskQueries):
         return placed
 
     def advance(self, task, event, text, **changes):
-        """Make the step that the automaton has for this event, unless it ends the attempt.
+        """Apply the transition for this event, unless it ends the attempt.
 
-        changes: columns to set.  Returns the task as it is now, or None if another process changed
-        it meanwhile.
+        changes: columns to set.  Returns the changed task, or None if another process changed it
+            meanwhile.
         """
         state = model.step(task.state, event)
         assert state != model.SETTLE
@@ -120,7 +121,7 @@ class Store(TaskQueries):
             ('%' + mark + '%',)):
             if outcome == 'success':
                 left = after.replace(mark, ' ').strip()
-                is_suspended = reason == 'suspended'        # by its user: it waits for him too
+                is_suspended = reason == 'suspended'        # its user must resume it too
                 self._db.execute('UPDATE task SET after = ?, state = ?, reason = ? WHERE id = ?',
                                  (left and ' %s ' % left, 'held' if left or is_suspended else 'new',
                                   reason if is_suspended else after_text(left.split()), number))
@@ -130,13 +131,12 @@ class Store(TaskQueries):
                                   % (model.format_id(task.id), outcome), number))
 
     def _release(self, word, due):
-        """Make the kept directories of a task due for removal at a time.  word: its uuid.
-        """
+        """Make the kept directories of a task due for removal at a time.  word: its uuid."""
         self._db.execute('UPDATE leftover SET due = ? WHERE key > ? AND key < ? AND due >= ?',
                          (due,) + key_bounds(word) + (NEVER,))
 
     def unplace(self, task, reason, was_sent):
-        """Take a task that certainly has not started from its host.
+        """Remove a task that certainly has not started from its host, and queue it again.
 
         was_sent: its directory may be on the host; a visit removes it.
         """
@@ -218,14 +218,14 @@ class Store(TaskQueries):
                                 reason='', started=self._clock())
 
     def adopt_unknown(self, key, host, boot, host_id):
-        """Make a task of a directory of ours that was found on a host, so that its results are
+        """Turn a directory of ours that was found on a host into a task, so that its results are
         fetched.
         """
         name, _dot, attempt = key.partition('.')
         with self.together():
             if self._rows("SELECT 1 FROM task WHERE uuid = ? AND attempt = ? AND state <> 'done'",
                           (name, int(attempt))):
-                return          # somebody else was faster
+                return          # another process was faster
             number = self.add('found', 'found.' + key,
                               model.Desc('# found on ' + host.name, retries=0), [None])[0]
             self._db.execute(
@@ -297,9 +297,10 @@ class Store(TaskQueries):
                          (task.key, task.host, task.home, task.category, verb, due))
 
     def _change(self, task, event, state, text, **changes):
-        """Set columns if the task has not been changed by another process; within a transaction.
+        """Set columns unless another process has changed the task; to be called within a
+        transaction.
 
-        Returns the task as it is then, or None.
+        Returns the changed task, or None.
         """
         assert (task.state, event) in model.TRANSITIONS
         columns = dict(changes, state=state)

@@ -1,9 +1,9 @@
 """A visit: everything done on one host in one pass, in one login and at most two round trips.
 
     first    removals, launches and cancels that were intended, a look at all its tasks, and the
-             results of what has ended
+             results of tasks that have ended
     second   new tasks as its slots allow, the inputs that it lacks, their launches, and the
-             removal of what came home
+             removal of results that were fetched
 
 `stay` repeats the second one, and lets the host wait in it until a task ends.
 
@@ -35,15 +35,15 @@ from lwt.workspace.config import plain_seconds
 from lwt.workspace.hostlist import Host
 from lwt.workspace.layout import Workspace
 
-CALL_GRACE = 30.0       # seconds that a call may take, over what it is known to wait for
-KILL_TIME = 3           # a cancel may take so many times the grace, and a few seconds
+CALL_GRACE = 30.0       # seconds that a call may take beyond its known waits
+KILL_TIME = 3           # a cancel may take so many times (grace + 2) seconds
 # Seconds that a host is asked to wait for the end of a task, and while a request brings new tasks.
 # Meanwhile nothing else can be asked of it, such as a kill.
 LONGEST_WAIT = 5
 FIRST_WAIT = 2
-PACE = (0.25, 5.0)      # seconds between two round trips where the host has nothing to wait for
-CPU_WATCHED = 0.2       # seconds that a host watches its cpu, where there is a limit to it
-SAMPLE_AGE = 5.0        # seconds that what a host told of its load is good for
+PACE = (0.25, 5.0)      # seconds between two round trips when the host has nothing to wait for
+CPU_WATCHED = 0.2       # seconds for which a host measures its cpu load, if that is limited
+SAMPLE_AGE = 5.0        # seconds for which a load report is valid
 # Where all new tasks end within QUICK seconds, the next request brings up to MOST_ROUNDS times as
 # many tasks as there are slots; the host starts them one after the other, as slots become free.
 QUICK = FIRST_WAIT / 2
@@ -53,12 +53,13 @@ MOST_ROUNDS = 4
 class Context(NamedTuple):
     """What a visit needs.
 
-    health_log: gets what is learned about the host.  clock(): seconds since 1970. tell(text): a
-    step to report.  remark(text): a message to show even without -v. wake(): called when other
-    hosts have something new to do. carry(item): transfer a requests.LargeTransfer.
-    is_carried(name): is that in progress? trouble(host, reason, is_over_budget): why a visit
-    failed; reason is '' when the host answers. ended(task): a Task after one of its attempts has
-    ended.  tick(): called every second while a run waits.
+    health_log: gets what is learned about the host.  clock(): seconds since 1970.
+    tell(text): reports a step.  remark(text): shows a message even without -v.
+    wake(): called when other hosts have something new to do.
+    carry(item): transfers a requests.LargeTransfer.  is_carried(name): whether that is in progress.
+    trouble(host, reason, is_over_budget): why a visit failed; reason is '' when the host answers.
+    ended(task): gets a Task after one of its attempts has ended.
+    tick(): called every second while a run waits.
     """
 
     workspace: Workspace
@@ -111,12 +112,11 @@ def visit(context, target):
 
 
 def stay(context, target, find_target, is_over, lingers):
-    """Flow: visit a host again and again, for the Targets that find_target() gives; returns a
-    Report.
+    """Flow: visit a host again and again, for the Targets of find_target(); returns a Report.
 
-    is_over(): is nothing more to be expected, anywhere?  lingers: may the connection be kept until
-    then, and the host be asked to wait for an end?  Else it is left as soon as there is nothing to
-    do.
+    is_over(): returns whether no task is open on any host.
+    lingers: whether the connection is kept until then and the host may wait for the end of a task;
+        otherwise the visit ends as soon as there is nothing to do.
     """
     return (yield from _locked(
         context, target, not lingers, lambda visitor: visitor.again(find_target, is_over, lingers)))
@@ -134,7 +134,7 @@ def _locked(context, target, holds_slot, serve):
             yield from serve(visitor)
     except HostError as error:
         events.note(error.verdict.reason, target.name)
-        if error.verdict.kind != 'killed':      # that was us, and says nothing of the host
+        if error.verdict.kind != 'killed':      # ended by lwt: says nothing about the host
             context.trouble(target.name, error.verdict.reason, error.verdict.is_over_budget)
             context.health_log.note(target.name, None, error.verdict.reason)
         return Report(target.name, changes=visitor.changes, problem=error.verdict.reason,
@@ -157,17 +157,15 @@ class _Visitor:
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
         self._books = results.Books(context.workspace, context.store, target.name)
         self._facts = {}                # Host -> answers.HostReport
-        self._sampled = {}              # Host -> when it told of its load
-        # Host -> how many times its slots the tasks of one call may be.
+        self._sampled = {}              # Host -> time of its last load report
+        # Host -> the tasks of one call may be this many times its slots
         self._rounds = {}
         self._ended = []                # tasks whose attempt is over
-        self._went_wrong = False        # did one of the last of them end badly?
+        self._went_wrong = False        # whether one of the last of them failed
         self.changes = 0
 
     def begin(self):
-        """Flow: remove what a visit left that was killed, once it is certain that nobody else is
-        here.
-        """
+        """Flow: remove what a killed visit left; the lock excludes other visits."""
         yield from local_work.remove(self._scratch)
         yield from self._books.clear()
 
@@ -180,7 +178,8 @@ class _Visitor:
                 yield from self._exchange(host, placed, 0, False, inputs)
 
     def again(self, find_target, is_over, lingers):
-        """Flow: round trips as long as there is something to do here, or to wait for."""
+        """Flow: repeat round trips as long as there is something to do on the host, or to wait for.
+        """
         pace = PACE[0]
         while True:
             target = find_target()
@@ -199,12 +198,12 @@ class _Visitor:
             waited = self.changes != changes or self._context.clock() - began >= PACE[0]
             if ((not waited or self._went_wrong)
                 and not (is_over() and not self._has_leftovers(target))):
-                # Where tasks end badly, others first show whether it is the host's fault.
+                # After a failure, wait: other hosts may show whether this host is the cause.
                 yield Sleep(pace)
 
     def _look_after(self, host, may_wait):
-        """Flow: a round trip about a home, and one before it if the host has not said yet what it
-        has room for.
+        """Flow: do a round trip about a home, and one before it if the host has not reported its
+        room yet.
         """
         is_new = host not in self._facts
         if is_new:
@@ -219,8 +218,9 @@ class _Visitor:
                 self._learn_pace(host, placed, self._context.clock() - began)
 
     def _learn_pace(self, host, placed, took):
-        """The tasks that were placed in a call of some seconds: have they all ended?  Then the next
-        call may bring more.
+        """Let the next call bring more tasks if the placed ones have all ended quickly.
+
+        placed: the tasks of a call.  took: seconds that the call took.
         """
         there = {task.key for task in self._asked(host) if task.state != 'fetching'}
         is_quick = (took < QUICK and not self._went_wrong
@@ -245,11 +245,11 @@ class _Visitor:
         return [left for left in self._store.leftovers(host.name) if left.home == host.home]
 
     def _exchange(self, host, placed, wait, wants_results, inputs=requests.Inputs()):
-        """Flow: one call of sh/control.sh about all that there is in a home; then what it answered
-        is taken.
+        """Flow: make one call of sh/control.sh about everything in a home, and process the answer.
 
-        placed: tasks that were placed just now; inputs: the requests.Inputs that go with them.
-        wait: seconds that the host may wait for an end.
+        placed: tasks that were just placed; inputs: the requests.Inputs that go with them.
+        wait: seconds that the host may wait for the end of a task.
+        wants_results: whether the host may send results.
         """
         asked, left = self._asked(host), self._leftovers(host)
         inbox = requests.Inbox(self._scratch, most_kib=BULKY if wants_results else 0)
@@ -268,8 +268,8 @@ class _Visitor:
             files.discard(self._scratch)
 
     def _call(self, host, request, kill_time, wait, wants_results, inbox):
-        """Flow: the call itself; returns its Verdict.  kill_time: seconds that what it asks for may
-        take to end tasks.
+        """Flow: make the call; returns its Verdict.  kill_time: seconds that ending tasks may take
+        in it.
         """
         settings = self._settings
         watches = host == self._target.place and watches_cpu(host, settings)
@@ -281,12 +281,12 @@ class _Visitor:
         return (yield from self._channel.ask(words, request.data, inbox, stall))
 
     def _is_stale(self, host):
-        """Is what is known of its load too old?"""
+        """Whether the last load report of the host is too old."""
         return not 0 <= self._context.clock() - self._sampled.get(host, -SAMPLE_AGE) < SAMPLE_AGE
 
     def _places(self, host):
-        """How many tasks that are launched may be under way at the same time, or '-' where none is,
-        or that is not known.
+        """Return how many launched tasks may be in progress at once, or '-' if none is launching or
+        the load of the host is unknown.
         """
         there = self._tasks(host)
         if not any(task.state == 'launching' for task in there):
@@ -312,11 +312,11 @@ class _Visitor:
         return KILL_TIME * (self._settings.grace + 2) if is_killing else 0
 
     def _is_restless(self, host):
-        """Is there something that is to be asked again soon, whether or not anything ends?"""
+        """Whether a task must be asked about again soon, even if no task ends."""
         return bool(self._asked(host, ('withdrawing', 'killing', 'suspending', 'resuming')))
 
     def _unplace(self, placed, verdict):
-        """The call with new tasks came to nothing: where that is certain, they may go elsewhere."""
+        """After a failed call: queue the new tasks again, if they certainly did not start."""
         if verdict.ran == 'no':
             with self._store.together():
                 for task in placed:
@@ -352,7 +352,8 @@ class _Visitor:
             came = [current[key] for key in inbox.sent() if current.get(key) is not None]
             self._take_results(host, came, parcel, inbox, told)
         self._say(told)
-        # A task that failed on another host first says something about that one when it ends here.
+        # If a task failed on another host first, its end on this host also says something about the
+        # other.
         failed_before = {name for task in self._ended for name in task.avoid.split()}
         self._close_ended()
         self._note_bulky(host, current, list(sizes) + list(inbox.unfit))
@@ -366,7 +367,7 @@ class _Visitor:
     def _note_facts(self, host, facts, told):
         """Keep the HostReport of a host."""
         facts = facts._replace(load=sample.at(host, facts.load))
-        if facts.load == sample.Sample() and host in self._facts:       # it was not asked
+        if facts.load == sample.Sample() and host in self._facts:       # its load was not asked
             facts = facts._replace(load=self._facts[host].load)
         else:
             self._note_load(host, facts.load, told)
@@ -400,7 +401,7 @@ class _Visitor:
                                                            not self._has_tar(host)))
 
     def _take_results(self, host, fetched, parcel, inbox, told):
-        """Put the results that came into their places, and note that they are here."""
+        """Move arrived results to their final places, and record them."""
         fetched = [task for task in fetched if task.state == 'fetching']
         if parcel.problem:
             told.append('%s: %s; fetching again' % (host.name, parcel.problem))
@@ -410,11 +411,11 @@ class _Visitor:
             self._context.wake()
 
     def _close_ended(self):
-        """What follows the end of a task, once that is committed."""
+        """Do what follows the end of tasks, after that is committed."""
         ended, self._ended = self._ended, []
         self._went_wrong = any(task.outcome not in ('', 'success')
                                or self._target.name in task.avoid.split() for task in ended)
-        # Of what is not done before a crash, the next pass makes an end.
+        # After a crash, the next pass does the rest.
         with self._store.together():
             for task in ended:
                 self._books.close(task)
@@ -439,7 +440,7 @@ class _Visitor:
         if chosen:
             with self._store.together():
                 placed = self._store.place(host, facts.boot, facts.host_id, chosen)
-                if facts.has_tar:       # else scp has brought the inputs
+                if facts.has_tar:       # otherwise scp has copied the inputs
                     inputs = requests.sort_inputs(self._context.workspace, groups,
                                                   {task.input for task in placed}, placement.copies)
                 self._store.sent(inputs.shared, host)
@@ -449,11 +450,11 @@ class _Visitor:
         return placed, inputs
 
     def _has_tar(self, host):
-        """Has the host reported a tar?"""
+        """Whether the host has tar; true until it reports otherwise."""
         return host not in self._facts or self._facts[host].has_tar
 
     def _left(self, host, groups):
-        """The SlotsLeft of the host.  groups: all that waits."""
+        """Return the SlotsLeft of the host.  groups: all waiting Groups."""
         load = self._facts[host].load
         has = self._room(host, load)
         # A host that gets more than its share leaves others idle.
@@ -464,7 +465,7 @@ class _Visitor:
 
 
 def pass_on(context, told):
-    """Pass messages on: those about steps to context.tell, those about problems to context.remark.
+    """Pass on messages: those about steps to context.tell, those about problems to context.remark.
     """
     for text in told:
         if isinstance(text, results.StepMessage):
@@ -474,7 +475,7 @@ def pass_on(context, told):
 
 
 def watch_tasks(context, name):
-    """After tasks have ended on a host: say so if that puts it into quarantine."""
+    """After tasks have ended on a host: report it if the host gets quarantined."""
     reason = context.health_log.watch_tasks(name)
     if reason:
         context.remark('%s: quarantined: %s' % (name, reason))
