@@ -1,8 +1,8 @@
-"""The arrival of a get: unpack the stream, compare it with the announcement, move the files to
+"""The arrival of a get: unpack the stream, compare it with the announcement, and move the files to
 their paths.
 
-A target is complete or not there: everything is done in a directory beside the place, which get has
-locked, and then renamed.  All of it may take long and is done by a child process (see local_work).
+A target is complete or absent: files are unpacked and verified in a directory beside it, which get
+    has locked, and then renamed.  This may take long, so a child process does it (see local_work).
 """
 
 import contextlib
@@ -21,10 +21,11 @@ CHANGED = 'changed while it was read'
 
 
 class Announced(NamedTuple):
-    """One thing that was to come.
+    """One file or directory that the host announced.
 
-    path: on the host.  name: here, '' where it is not wanted.  files, bytes: at least so many.
-    digest: of its content, as the host says, '' where it says nothing.
+    path: on the host.  name: on this machine, '' if it is not wanted.
+    files, bytes: minimum number of each.
+    digest: of its content, from the host; '' if the host reports none.
     """
 
     path: str
@@ -35,12 +36,12 @@ class Announced(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What a host sent, as far as it says.
+    """What a host sent, and what it reported about it.
 
-    directory: where it is to be.  part: a directory there; the stream is a file in it.
-    tar_code, complaint: how tar ended, '' where that is not known, and its first complaint.
-    is_unpacked: no stream came, but the files themselves, in part/new.  is_unverified: the host
-    told no digests, and the caller has compared the sizes.
+    directory: the target.  part: a directory in it; the stream is a file in part.
+    tar_code, complaint: exit code of tar, '' if unknown, and its first complaint.
+    is_unpacked: there was no stream; the files themselves arrived in part/new.
+    is_unverified: the host reported no digests, and the caller has compared the sizes.
     """
 
     directory: str
@@ -55,25 +56,25 @@ class Delivery(NamedTuple):
 
 
 def stream_path(part):
-    """Where the stream is kept until it is unpacked."""
+    """Return the path of the stream until it is unpacked."""
     return os.path.join(part, 'stream')
 
 
 def new_path(part):
-    """Where the files themselves are kept until they are moved into place."""
+    """Return the directory of the files until they are moved into place."""
     return os.path.join(part, 'new')
 
 
 def existing_text(directory, name):
-    """Why something is not replaced."""
+    """Return why an existing file or directory is not replaced."""
     return '%s: is there already, and differs; --force replaces it' % os.path.join(directory, name)
 
 
 @job
 def identify(argument):
-    """{name: [identity, number of files]} of what is in a directory; argument: [directory, names].
+    """Return {name: [identity, number of files]} of a directory; argument: [directory, names].
 
-    What a get would not have left there has none.
+    Names that a get would not have created there are left out.
     """
     directory, names = argument
     found = {}
@@ -89,9 +90,9 @@ def identify(argument):
 
 @job
 def accept(argument):
-    """Unpack, verify and move into place what came; argument: the fields of a Delivery.
+    """Unpack, verify and move into place what arrived; argument: the fields of a Delivery.
 
-    Returns [the number of files that are there now, [why something is not, a line each]].
+    Returns [number of files that were moved into place, [lines about failures]].
     """
     fields = Delivery(*argument)
     delivery = fields._replace(announced=[Announced(*one) for one in fields.announced])
@@ -116,7 +117,7 @@ def accept(argument):
 
 @contextlib.contextmanager
 def _blaming(delivery, failures):
-    """Make a failure of an OSError for which this machine is not to blame."""
+    """Turn an OSError that this machine did not cause into a failure of the get."""
     try:
         yield
     except OSError as error:
@@ -126,7 +127,9 @@ def _blaming(delivery, failures):
 
 
 def _verified(delivery, failures):
-    """Unpack the stream; returns the Announced that came whole and as they are on the host."""
+    """Unpack the stream; returns the Announced that arrived complete and equal to those on the
+    host.
+    """
     os.mkdir(os.path.join(delivery.part, 'old'), 0o700)
     if delivery.is_unpacked:
         problem = _check_unpacked(delivery)
@@ -181,8 +184,9 @@ def _unpack(delivery):
 
 
 def _check_unpacked(delivery):
-    """Check what scp has brought, and make its modes those of an unpacked stream; returns what is
-    wrong with it, or ''.
+    """Check what scp has copied, and set its modes like those of an unpacked stream.
+
+    Returns what is wrong with it, or ''.
     """
     new = new_path(delivery.part)
     names = {one.name for one in delivery.announced}
@@ -200,11 +204,11 @@ def _check_unpacked(delivery):
 
 
 def _finder(announced):
-    """A function: the name of a member -> (path, name here) of the first thing announced that it
-    belongs to, or ('', '').
+    """Return a function that finds the announced path of a member.
 
-    A member has few directories above it, and each is looked up: there may be many things, and many
-    members.
+    The function maps the name of a member to (path, name on this machine) of the first Announced
+    that contains it, or to ('', '').  A member has few parent directories, and each is looked up in
+    a dictionary, because there may be many announced paths and many members.
     """
     tops = {'/'.join(part for part in one.path.split('/') if part not in ('', '.')): one.name
             for one in announced}
@@ -221,13 +225,13 @@ def _finder(announced):
 
 
 def _difference(delivery, one):
-    """Compare what was unpacked with what was announced and sent; returns what is wrong, or ''."""
+    """Compare what was unpacked with what was announced; returns what is wrong, or ''."""
     path = os.path.join(new_path(delivery.part), one.name)
     if not os.path.lexists(path):
         return 'it did not come'
     try:
         entries = manifest.survey([path], 'keep' if delivery.keeps_links else 'refuse').entries
-    except UsageError as error:         # a symbolic link, where links are followed
+    except UsageError as error:         # a symbolic link, although links are followed
         return error.message
     count, size = sum(1 for entry in entries if entry.digest), sum(entry.size for entry in entries)
     if count < one.files or size < one.bytes:
@@ -236,7 +240,7 @@ def _difference(delivery, one):
     if os.path.islink(path) or delivery.is_unverified:
         return ''
     kind = one.digest.partition(' ')[0]
-    # A tar stream has its own names; scp may have changed them.
+    # A tar stream contains its own names; scp may have changed them.
     if one.digest == (manifest.identity(entries, one.name, kind) if delivery.is_unpacked
                       else manifest.contents(entries, kind)):
         return ''
@@ -244,21 +248,21 @@ def _difference(delivery, one):
 
 
 def _says_changed(complaint):
-    """Does tar say that a file changed while it was read?"""
+    """Whether tar reports that a file changed while it was read."""
     return any(words in complaint
                for words in ('changed as we read', 'shrank', 'removed before', 'short read'))
 
 
 def printable_path(path):
-    """A path for people: quoted only if it is an unusual one."""
+    """Return a path for messages, quoted only if it has unusual characters."""
     return path if path.isprintable() and "'" not in path else printable(path, 200)
 
 
 def _swap(new, place, aside):
-    """Put `new` in a place by rename; what is there is moved aside first, where one of them is a
-    directory.
+    """Rename `new` to `place`.
 
-    Where it cannot be put there, what was moved aside is back.
+    If something exists there and one of the two is a directory, it is moved aside first.  If the
+    rename fails, it is moved back.
     """
     is_moved = os.path.lexists(place) and (os.path.isdir(new) or os.path.isdir(place))
     if is_moved:
@@ -267,24 +271,24 @@ def _swap(new, place, aside):
         os.rename(new, place)
     except OSError:
         if is_moved:
-            with contextlib.suppress(OSError):      # restore tries it again, and tells where it is
+            with contextlib.suppress(OSError):      # restore tries again, and reports where it is
                 os.rename(aside, place)
         raise
 
 
 def discard(directory, part):
-    """Remove the directory `part` of a get, if it is there; what was moved aside in it is back
-    before.
+    """Remove the directory `part` of a get, if it exists, after moving back what was moved aside in
+    it.
     """
     restore(directory, part)
     files.remove_tree(part)
 
 
 def restore(directory, part):
-    """Move back what a get moved aside in its directory `part`, where nothing has taken its place.
+    """Move back what a get moved aside in its directory `part`, unless its path is in use again.
 
-    To be called before `part` is removed: a get may end between the two renames of _swap.  Raises
-    LocalError; then the only copy is still in `part`, which must stay.
+    Call it before `part` is removed: a get may end between the two renames of _swap.
+    Raises LocalError; then the only copy is still in `part`, which must stay.
     """
     old = os.path.join(part, 'old')
     for name in os.listdir(old) if os.path.isdir(old) else ():

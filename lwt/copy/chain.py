@@ -1,23 +1,27 @@
 """The chain: one file for many hosts, each fed by another host while it still receives the file
 itself.
 
-What is more than one file is a tar stream, which goes as a file does and is unpacked on each host.
+Anything but a single file is sent as a tar stream, which travels like a file and is unpacked on
+each
+host.
 
-Every host is a session of sh/chain.sh, and a ChainMember here.  Hosts join as they become ready, so
-a host that never answers is in nobody's way.  One that is known to be slow (its last probe) waits a
-while for the faster ones, so that it does not stand before them.  A host that has joined is fed
-through netcat by the last one that has no successor.  When a link ends before its time, or is
-silent for SILENCE seconds, the one behind it is fed from where it stood, by another host or,
-failing that, by the master through ssh.  Data from the master always goes through ssh.  Between
-hosts it is not encrypted; it moves when both ends of the link have proved that they know its tokens
-(see netcat.py).  Each host verifies what it has before it is in place.
+Every host runs a session of sh/chain.sh, and has a ChainMember on this machine.  Hosts join as they
+become ready, so a host that never answers delays no other host.  A host known to be slow (from its
+last probe) waits for the faster ones for a while, so that it is not placed before them.
 
-A host may say what it likes.  It is believed once for each order; others connect only to the
-address at which ssh reaches it.  It may also hand on other bytes than it got: the host behind it
-finds that out by the digest, and so does every host that got these bytes from that one in turn.
-Each of them is sent the file once more, by the master alone, as by any other put.
+Each host that joins is fed through netcat by the last member that feeds no other host.  If a link
+ends early, or is silent for SILENCE seconds, another host feeds the receiver from the point that
+it has reached, or, if there is none, the master does, through ssh.  Data from the master always
+goes through ssh.  Between hosts data is not encrypted; it moves only after both ends of the link
+have proved that they know its tokens (see netcat.py).  Each host verifies the file before it is
+moved into place.
 
-It knows nothing of what is printed.
+Hosts are not trusted.  The answer of a host to an order counts once, and other hosts connect only
+to the address at which ssh reaches it.  A host may also forward other bytes than it received: the
+next host detects that by the digest, and so does every host that got these bytes from it in turn.
+Each of them gets the file once more, by an ordinary put from the master alone.
+
+This module prints nothing.
 """
 
 from __future__ import generator_stop
@@ -34,20 +38,20 @@ from lwt.workspace.config import bounded, whole_seconds
 
 # Seconds without a byte after which a link is given up, if that is well before the stall.
 SILENCE = 10
-# Bytes of a file that the master sends at a time: each costs the host a process.
+# Bytes of a file that the master sends at a time: each block costs the host a process.
 CHUNK = 1 << 20
-LARGE = 8 << 20             # bytes of a file that are worth a chain
-SLOWER = 2                  # times that a host is slower than one for which it waits
-PATIENCE = 5.0              # seconds that it waits
-MISMATCH = 'checksum mismatch after transfer'      # of sh/chain.sh: the digest is another one
-BEAT, MOST_BEATS = b'beat\n', 8     # an order, and how many of them may wait for a host
+LARGE = 8 << 20             # minimum size in bytes of a file for which a chain is worth it
+SLOWER = 2                  # a host waits for hosts that are more than this many times as fast
+PATIENCE = 5.0              # seconds for which it waits
+MISMATCH = 'checksum mismatch after transfer'      # from sh/chain.sh
+BEAT, MOST_BEATS = b'beat\n', 8     # an order, and how many of them may be queued for a host
 
 
 class Cargo(NamedTuple):
-    """What goes along a chain.  chunks(at) are its bytes from there on, and may raise
-    manifest.Changed.
+    """What a chain copies.
 
-    words: how sh/chain.sh is told of it.  files: how many it is.
+    size: bytes.  words: how sh/chain.sh gets its description.  files: the number of files.
+    chunks(at): yields its bytes from that offset, and may raise manifest.Changed.
     """
 
     size: int
@@ -57,8 +61,10 @@ class Cargo(NamedTuple):
 
 
 def cargo(wanted):
-    """The Cargo that a Manifest is: a file or, where it is anything else, a tar stream, which is
-    read once for its digest.
+    """Return the Cargo of a Manifest.
+
+    A single file is sent as it is.  Anything else is a tar stream, which is read once for its
+    digest.
     """
     entries = wanted.entries
     if len(entries) == 1 and entries[0].digest:
@@ -74,7 +80,7 @@ def cargo(wanted):
 
 
 def _after(at, chunks):
-    """Chunks without their first bytes."""
+    """Yield chunks without their first `at` bytes."""
     for chunk in chunks:
         if at < len(chunk):
             yield chunk[at:]
@@ -84,8 +90,9 @@ def _after(at, chunks):
 class _Link:
     """One order to listen.
 
-    tokens: a netcat.Tokens.  is_offered: has the host said at which port?  feeder: the name of the
-    host that was told that port, or ''; start: how much was there before.
+    tokens: a netcat.Tokens.  is_offered: whether the host has reported its port.
+    feeder: the name of the host that was told that port, or ''.
+    start: number of bytes that the host had before.
     """
 
     def __init__(self, tokens):
@@ -96,10 +103,10 @@ class _Link:
 
 
 class Chain:
-    """The links of one copy: who feeds whom.
+    """The links of one copy: which host feeds which.
 
-    names: the hosts.  rates: {name: bytes a second, as it was last seen}, of as many of them as are
-    known.
+    names: the hosts.  rates: {name: bytes a second, as last measured}, for hosts whose rate is
+        known.
     """
 
     def __init__(self, wanted, target, terms, tally, names=(), rates=None, clock=time.monotonic):
@@ -108,20 +115,20 @@ class Chain:
         self.target = target
         self.terms = terms
         self.tally = tally
-        self.members = []               # those that have joined, in this order
-        self._expected = set(names)     # those of which it is not known whether they will join
+        self.members = []               # members that have joined, in this order
+        self._expected = set(names)     # hosts that may still join
         self._rates = rates or {}
-        self._waiting = {}              # Member that is ready -> since when
+        self._waiting = {}              # ChainMember that is ready -> since when
         self._clock = clock
 
     def is_ready(self, member):
-        """A host is ready to join."""
+        """Note that a host is ready to join."""
         self._expected.discard(member.name)
         self._waiting[member] = self._clock()
         self.admit()
 
     def admit(self):
-        """Let those join that need wait for nobody."""
+        """Add the ready members that need not wait for a faster host."""
         for member in sorted(self._waiting, key=self._rate, reverse=True):
             faster = any(self._rates.get(name, 0) > SLOWER * self._rate(member)
                          for name in self._expected)
@@ -131,16 +138,19 @@ class Chain:
                 self.find_feeder(member)
 
     def _rate(self, member):
-        """The rate of a member; one of which it is not known waits for nobody, and nobody for it.
+        """Return the rate of a member.
+
+        A member of unknown rate waits for no other, and no other waits for it.
         """
         return self._rates.get(member.name, float('inf'))
 
     def find_feeder(self, member):
-        """Have a member fed by the last one that has no successor and does not itself depend on it;
-        else by the master.
+        """Have a member fed by the last one that feeds no other and does not itself depend on it.
+
+        If there is none, the master feeds it.
         """
         behind = {member}
-        # A feeder stands before those it feeds, unless links were broken: hence again.
+        # A feeder comes before those it feeds, unless links were broken: hence the repetition.
         for _ in self.members:
             behind |= {one for one in self.members if one.feeder in behind}
         able = [one for one in self.members
@@ -151,7 +161,7 @@ class Chain:
             member.follow(None)
 
     def left(self, member):
-        """A member is gone, for whatever reason."""
+        """Remove a member that has ended, for whatever reason."""
         self._waiting.pop(member, None)
         if member in self.members:
             self.members.remove(member)
@@ -160,45 +170,46 @@ class Chain:
         self.look()
 
     def over(self, name):
-        """A host will not join any more, or does not need to."""
+        """Note that a host will not join any more, or does not need to."""
         self._expected.discard(name)
         self.admit()
 
     def suspect(self, names):
-        """These hosts fed one that has other bytes: they feed nobody else."""
+        """Mark the feeders of a host that got other bytes: they feed no other host from now on."""
         for member in self.members:
             member.is_suspect = member.is_suspect or member.name in names
 
     def look(self):
-        """Who has it in place, and has nobody to feed, may go."""
+        """End the members whose file is in place and which feed no other host."""
         for member in self.members:
             if member.is_placed and not any(one.feeder is member for one in self.members):
                 member.end()
 
 
 class ChainMember:
-    """One host of a Chain: the source and the ear of its session.
+    """One host of a Chain: the source and the sink of its session.
 
-    addresses: where ssh reaches it (see rendezvous.reached); None: where it says itself.
+    addresses: where ssh reaches it (see rendezvous.reached), or None to use the address that it
+        reports.
     """
 
     def __init__(self, chain, name, addresses=None):
         self._chain = chain
         self.name = name
         self._lines = call.Lines(self._hear)
-        self._told = []                 # what netcat.PROBE said
-        self._orders = []               # bytes to be written, lines of commands
-        self._chunks = None             # while the master feeds it
+        self._told = []                 # the output of netcat.PROBE
+        self._orders = []               # bytes to write: lines of commands
+        self._chunks = None             # while the master feeds it: chunks of the file
         self._have = 0
         self._is_over = False
         self._netcat = None
-        self._address = ''              # of its own, at which it listens
+        self._address = ''              # its own address, at which it listens
         self._addresses = addresses
-        self._link = None               # the _Link that it was told of, until it says that it ended
-        self.links = 0                  # how often it was told to listen
+        self._link = None               # the _Link that it was told of, until it reports the end
+        self.links = 0                  # number of orders to listen
         self.feeder = None              # a ChainMember
-        self.tried = set()              # feeders that were no good
-        self.fed_by = []                # names of the hosts from which something came
+        self.tried = set()              # feeders that failed
+        self.fed_by = []                # names of the hosts that sent it data
         self.is_suspect = self._is_ready = False
         self.is_placed = self.is_same = False
         self.problem = ''
@@ -209,12 +220,12 @@ class ChainMember:
 
     @property
     def can_feed(self):
-        """Has it a netcat, a good name, and nobody else to feed?"""
+        """Whether it has netcat, is not suspect, has not ended, and feeds no other host."""
         is_able = self._netcat is not None and not self.is_suspect and not self._is_over
         return is_able and not any(one.feeder is self for one in self._chain.members)
 
     def follow(self, feeder):
-        """Be fed by another member, or by the master (None)."""
+        """Get the data from another member, or from the master (None)."""
         self.feeder = feeder
         if feeder is not None:
             self.links += 1
@@ -229,18 +240,18 @@ class ChainMember:
         self._order('feed', str(at), *tokens + self._netcat.connect(address, port))
 
     def beat(self):
-        """Hear that who is fed by it gets on."""
-        if self._orders.count(BEAT) < MOST_BEATS:       # the host that is fed says how often
+        """Note that the member that this one feeds makes progress."""
+        if self._orders.count(BEAT) < MOST_BEATS:       # a host decides how often it reports
             self._orders.append(BEAT)
             self.wake()
 
     def unlink(self):
-        """Be fed no more; whoever it feeds notices by itself."""
+        """Stop being fed; members that it feeds notice that by themselves."""
         self.feeder = None
         self.close()
 
     def end(self):
-        """The session may end."""
+        """Let the session end."""
         self._is_over = True
         self.wake()
 
@@ -251,7 +262,7 @@ class ChainMember:
         self.wake()
 
     def read(self, _size):
-        """The next order or data; None while there is none, b'' at the end."""
+        """Return the next order or data; None if there is none yet, b'' at the end."""
         if self._orders:
             return self._orders.pop(0)
         if self._chunks is None:
@@ -276,7 +287,7 @@ class ChainMember:
     # -- what it says ------------------------------------------------------------------------------
 
     def __call__(self, stream, data):
-        """Take what the host says; true: no more is wanted."""
+        """Take output of the host; returns true to stop it."""
         if stream == 'stdout':
             self._lines.feed(data)
         else:
@@ -303,16 +314,16 @@ class ChainMember:
             self._told.append(text[:budgets.TEXT])
 
     def _find_netcat(self):
-        """Learn which netcat it has; without an address where it can be reached, it has none."""
+        """Determine its netcat.  A host without a reachable address has none."""
         self._address, program = netcat.parse('\n'.join(self._told))
         if self._addresses is None:
             self._addresses = (self._address,)
         self._netcat = program if self._addresses else None
 
     def _hear_of_data(self, word, rest, number):
-        """Hear how the transfer gets on.
+        """Process a line about the progress of the transfer.
 
-        number: the first word, where it is a possible size; only "placed" needs none.
+        number: the first word if it is a possible size; only "placed" needs none.
         """
         if word == 'placed':
             self.is_placed = True
@@ -345,7 +356,9 @@ class ChainMember:
             self.feeder.hand_on(have, self._link.tokens, address, port)
 
     def _has(self, have, is_stranger):
-        """A link has ended.  is_stranger: by a stranger, so the feeder is not to blame."""
+        """Process the end of a link.  is_stranger: a stranger ended it, so the feeder is not at
+        fault.
+        """
         feeder, self.feeder = self.feeder, None
         if have == self._chain.cargo.size:
             self._order('finish')
@@ -353,14 +366,14 @@ class ChainMember:
             return
         if feeder is not None and not is_stranger:
             self.tried.add(feeder)
-            if not feeder.is_placed:    # it may be cut off: whoever fed it is free
+            if not feeder.is_placed:    # it may be cut off, so its own feeder becomes free
                 feeder.is_suspect, feeder.feeder = True, None
         self._chain.find_feeder(self)
-        self._chain.look()              # last: a feeder that nobody needs may go
+        self._chain.look()              # last: a feeder that is not needed may end
 
 
 def put(chain, session, host):
-    """Flow: one host's part in a Chain; returns a Verdict, whose reason tells what was done."""
+    """Flow: do one host's part in a Chain; returns a Verdict, whose reason tells what was done."""
     session = session.at(host)
     member, verdict = yield from _take_part(chain, session, host)
     if member.problem:
@@ -384,8 +397,9 @@ def put(chain, session, host):
 
 
 def _take_part(chain, session, host):
-    """Flow: a host's session of sh/chain.sh; returns its ChainMember, which is gone from the chain,
-    and the Verdict on the call.
+    """Flow: run a host's session of sh/chain.sh.
+
+    Returns its ChainMember, which has left the chain, and the Verdict on the call.
     """
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
@@ -399,11 +413,12 @@ def _take_part(chain, session, host):
     def make(frame):
         nonlocal member
         if member is not None:
-            chain.left(member)          # of a login that was dropped
+            chain.left(member)          # of a login that failed
         member = ChainMember(chain, host.name, addresses)
         limits = session.limits(chain.terms.timeout)
         command = scripts.plain(session.transport, host, 'chain', words, frame, limits)
-        # The host ends by itself when nothing moves for the stall; this is for one that does not.
+        # The host itself ends when nothing moves for the stall; this limit is for a host that does
+        # not.
         return command._replace(source=member, rate=chain.terms.rate, stall=2 * stall)
 
     try:

@@ -7,40 +7,41 @@ from lwt.remote import budgets
 
 
 class FreeSpace(NamedTuple):
-    """Bytes of a file system: free, and how many of them a stream leaves free."""
+    """Bytes of a file system: free, and kept, which is how many a stream must leave free."""
 
     free: int
     kept: int
 
     @property
     def is_short(self):
-        """Has a stream taken all that it may?"""
+        """Whether a stream has used all space that it may use."""
         return self.free < self.kept
 
     def needed(self, size):
-        """Bytes that must be free to take `size` bytes as a stream and to unpack them beside it.
+        """Return the bytes that must be free to store a stream of `size` bytes and unpack it beside
+        it.
 
-        A small stream may use the last of the room: the disk is as full as its user made it.
+        A small stream may use the last space, because then the user, not lwt, has filled the disk.
         """
         return size + (max(size, self.kept) if size >= budgets.ROOM_EVERY else size)
 
 
 def room(directory):
-    """The FreeSpace of the file system of a directory.  Raises OSError."""
+    """Return the FreeSpace of the file system of a directory.  Raises OSError."""
     there = os.statvfs(directory)
     kept = min(budgets.ROOM_KEPT, there.f_blocks * there.f_frsize // 20)
     return FreeSpace(there.f_bavail * there.f_frsize, kept)
 
 
 class Watch:
-    """Looks at the room in a directory now and then while a stream is written to it."""
+    """Checks the free space of a directory from time to time while a stream is written to it."""
 
     def __init__(self, directory):
         self._directory = directory
-        self._checked = 0               # the size of the stream at the last look
+        self._checked = 0               # the size of the stream at the last check
 
     def is_short(self, size):
-        """Must the stream end, now that it has so many bytes?  Raises OSError."""
+        """Return whether a stream of this size must end.  Raises OSError."""
         if size - self._checked < budgets.ROOM_EVERY:
             return False
         self._checked = size

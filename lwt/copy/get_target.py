@@ -1,7 +1,8 @@
-"""The local directory that a get copies into: locked, with a part beside what is there.
+"""The local directory that a get copies into: locked, with a part in it for files that arrive.
 
-Whatever brings the files takes them in the part, a new directory in the target.  From there they
-are verified and moved into place by rename, so that each is complete or absent.
+Files arrive in the part, a new directory in the target.  From there they are verified and moved
+into
+place by rename, so that each is complete or absent.
 """
 
 from __future__ import generator_stop
@@ -14,14 +15,15 @@ from lwt.copy.terms import done, refused
 from lwt.remote import budgets
 from lwt.workspace import files
 
-MOST_TOLD = 5               # failures that are told one by one
+MOST_TOLD = 5               # maximum number of failures in a message
 
 
 class GetTarget:
     """The target of one get.  Use as a context manager: it releases the lock.
 
-    directory: the target.  part: the directory in it where the files are taken, '' before
-    make_part().  failures: what does not come, and why, a line each.
+    directory: the target.
+    part: the directory in it for files that arrive, '' before make_part().
+    failures: lines about what is not copied, and why.
     """
 
     def __init__(self, directory, options, tally):
@@ -38,19 +40,19 @@ class GetTarget:
     def __exit__(self, *_exc):
         try:
             self.close()
-            if self.part:               # it is gone, unless discard was interrupted
+            if self.part:               # still there only if discard was interrupted
                 arrival.discard(self.directory, self.part)
         finally:
             if self._lock is not None:
                 self._lock.release()
 
     def close(self):
-        """Close what is open of the part."""
+        """Close open files of the part."""
 
     def lock(self):
-        """Make the target and lock it; returns why that is not possible, or ''.
+        """Create the target and lock it; returns why that is not possible, or ''.
 
-        What a killed get has left in it is removed: nobody else has the lock.
+        The parts of killed gets are removed: the lock shows that no other get is running.
         """
         files.make_dir(self.directory)
         self._lock = files.Lock(self.directory)
@@ -62,12 +64,12 @@ class GetTarget:
         return ''
 
     def make_part(self):
-        """Make the part."""
+        """Create the part."""
         self.part = tempfile.mkdtemp(prefix='.part-', dir=self.directory)
 
     def discard(self):
-        """Flow: remove what came and is not in its place; what was moved aside for it is moved back
-        before.
+        """Flow: remove the part with what is not in place; what was moved aside is moved back
+        first.
         """
         self.close()
         if self.part:
@@ -75,14 +77,14 @@ class GetTarget:
             yield from local_work.remove(self.part)
 
     def fail(self, text):
-        """Note that something does not come, and why."""
+        """Note that something is not copied, and why."""
         if len(self.failures) < budgets.PATH_FAILURES:
             self.failures.append(text)
 
     def move_into_place(self, delivery, work, unchanged):
         """Flow: verify an arrival.Delivery and move it into place; returns a Verdict.
 
-        work: bytes that are as much work.  unchanged: how many files are the same already.
+        work: the amount of work in bytes.  unchanged: number of files that are the same already.
         """
         copied = 0
         try:
@@ -94,7 +96,10 @@ class GetTarget:
         return self.verdict(copied, unchanged)
 
     def verdict(self, copied, unchanged):
-        """The Verdict on the get, after so many files were copied; counts them."""
+        """Return the Verdict on the get, and count the files.
+
+        copied, unchanged: numbers of files.
+        """
         self.tally.unchanged += unchanged
         self.tally.copied += copied
         if self.failures:

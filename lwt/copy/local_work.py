@@ -1,14 +1,14 @@
 """Long work on this machine, in child processes, so that the loop is never blocked.
 
-Hashing, unpacking, packing and syncing wait for the disk of this machine.  Done by lwt itself they
-would delay everything else: past the lease, guards on other hosts would end their commands for want
-of a heartbeat.  So the loop only ever does a small piece of such work.
+Hashing, unpacking, packing and syncing wait for the disk of this machine.  In the process of lwt
+they would delay everything else: past the lease, guards on other hosts would kill their commands
+because of missing heartbeats.  So the loop itself does only small jobs.
 
-A job is a function of the package that takes one argument and returns one value, both as JSON has
-them.  do() runs it at once if it is small, and in a Python of its own otherwise.  Where a small job
-took long, the disk is slow: every job gets a Python of its own, until a small one is quick there.
+A job is a function of the package that takes one argument and returns one value, both JSON values.
+do() runs a small job at once, and a larger one in a new Python process.  If a small job takes long,
+the disk is slow: then every job gets a process of its own, until a small one is quick there.
 
-The child is an ordinary Command (see proc): it is ended with lwt, by the guard, whatever happens.
+The child is an ordinary Command (see proc): it ends with lwt in any case, by the guard.
 """
 
 from __future__ import generator_stop
@@ -25,43 +25,44 @@ from lwt.errors import Cancelled, LocalError, LwtError
 from lwt.proc import Command
 from lwt.workspace import files
 
-SMALL = 1 << 18                 # bytes: a job of so much is done by lwt itself
-SLOW = 0.5                      # seconds: a small job that takes longer shows that the disk is slow
+SMALL = 1 << 18                 # bytes: lwt itself does a job of this size
+SLOW = 0.5                      # seconds: if a small job takes longer, the disk is slow
 ANSWER_LIMIT = 1 << 26          # bytes of JSON
 
-# What a child may be asked for: name, module, function.
+# The jobs that a child may run: name -> module, function.
 JOBS = {}
 
-# -I: neither the environment nor the current directory tells Python where to look for modules.
+# -I: Python ignores the environment and the current directory when it looks for modules.
 PROGRAM = ('import sys; sys.path.insert(0, sys.argv[1]); from lwt.copy.local_work import main; '
            'sys.exit(main(sys.argv[2]))')
 
 
 class Crashed(LocalError):
-    """A job ended without an answer: killed, or by an error that nobody expected.
+    """A job ended without an answer: killed, or by an unexpected error.
 
-    Where it worked on what a host sent, that may be the reason.
+    If it processed data from a host, that data may be the reason.
     """
 
 
 class _Disk:
-    """What was seen of this machine's disk in this process."""
+    """What this process knows about this machine's disk."""
 
     is_slow = False
 
 
 def job(function):
-    """Decorator: the function may be run by do(), in a child."""
+    """Decorator: do() may run the function in a child."""
     JOBS[function.__name__] = function.__module__, function.__name__
     return function
 
 
 def do(function, argument, size):
-    """Flow: run a @job function; returns its value, or raises what it raises (LwtError, OSError),
-    or Crashed.
+    """Flow: run a @job function; returns its value.
 
-    argument: what JSON can hold.  size: bytes that it reads or writes, as far as that is known; of
-    a stream that a host sent, tarstream.work().
+    Raises what the function raises (LwtError, OSError), or Crashed.
+    argument: a JSON value.
+    size: bytes that it reads or writes, as far as known; for a stream from a host,
+        tarstream.work().
     """
     is_small = size <= SMALL
     if is_small and not _Disk.is_slow:
@@ -84,7 +85,7 @@ def do(function, argument, size):
 
 
 def _at_once(function, argument):
-    """Run a job in this process; what would end a child must not end lwt."""
+    """Run a job in this process; an error that would end a child must not end lwt."""
     try:
         return function(argument)
     except (LwtError, OSError):
@@ -95,19 +96,20 @@ def _at_once(function, argument):
 
 
 def remove(path):
-    """Flow: remove what is at a path, if anything, however much that is."""
+    """Flow: remove a file or a directory of any size, if it exists."""
     if os.path.lexists(path):
         yield from do(remove_tree, path, SMALL + 1)
 
 
 @job
 def remove_tree(path):
-    """The work of remove."""
+    """Job of remove."""
     files.remove_tree(path)
 
 
 def _command(function, argument):
-    """The Command that runs a job.  Its process has what lwt was imported from as its only source.
+    """Return the Command that runs a job; its process imports modules only from where lwt was
+    imported.
     """
     path = os.path.dirname(os.path.dirname(os.path.abspath(lwt.__file__)))
     argv = sys.executable, '-I', '-S', '-c', PROGRAM, path, function.__name__
@@ -136,7 +138,9 @@ def _answer(function, argument):
 
 
 def main(name):
-    """What the child does: run the job NAME on the argument that stands on standard input."""
+    """Run the job NAME on the argument on standard input; called in the child.  Returns an exit
+    code.
+    """
     module, argument = json.loads(sys.stdin.buffer.read().decode())
     importlib.import_module(module)
     if JOBS.get(name, ('',))[0] != module:

@@ -1,8 +1,8 @@
 """What a put sends: scanned once, hashed once, and sent to any number of hosts as tar streams.
 
-A manifest names each directory, file and, where these are kept, symbolic link by what it is to be
-called.  What is sent of a file is what was hashed: one that has changed meanwhile ends the stream
-early, so that no host takes it.
+A manifest names each directory, file and, if links are kept, symbolic link by its name on the host.
+The content that is sent is the content that was hashed: if a file has changed meanwhile, the stream
+ends early, so that no host accepts it.
 """
 
 import errno
@@ -19,7 +19,7 @@ from lwt.workspace import files
 
 CHUNK = 1 << 18
 READ_SIZE = 1 << 20
-RECORD = 10240                  # tar pads its streams to this
+RECORD = 10240                  # tar pads its streams to a multiple of this
 LINKS_HINT = '--links keep copies symbolic links as links, --links skip leaves them out'
 _REVERSED = bytes(int('{:08b}'.format(byte)[::-1], 2) for byte in range(256))
 
@@ -27,8 +27,10 @@ _REVERSED = bytes(int('{:08b}'.format(byte)[::-1], 2) for byte in range(256))
 class Entry(NamedTuple):
     """A directory, file or symbolic link.
 
-    name: ./TOP/...; version: size and time of change when it was hashed; digest: '' for all but
-    files; link: the target of a symbolic link, '' for all else.
+    name: ./TOP/...
+    version: size and time of change when it was hashed.
+    digest: '' for all but files.
+    link: the target of a symbolic link, '' for all else.
     """
 
     name: str
@@ -45,9 +47,11 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What is to be put.  single: what the only thing there is is called (its entries then begin
-    with ./it), '.' for the contents of a directory, or ''.  skipped: how many symbolic links were
-    left out.
+    """What a put sends.
+
+    single: the name if there is only one file or directory (its entries then begin with ./it), '.'
+        for the contents of a directory, or ''.
+    skipped: number of symbolic links left out.
     """
 
     entries: tuple
@@ -56,19 +60,18 @@ class Manifest(NamedTuple):
 
     @property
     def text(self):
-        """What sh/put.sh is told first, as bytes."""
+        """The first input of sh/put.sh, as bytes."""
         return b''.join(map(_line, self.entries))
 
 
 def stamp(entry):
-    """The time of change of an Entry as touch -t has it, in UTC; '-' for one that touch cannot set.
-    """
+    """Return the time of change of an Entry for touch -t, in UTC; '-' if touch cannot set it."""
     return ('-' if not 0 <= entry.mtime < 1 << 37
             else time.strftime('%Y%m%d%H%M.%S', time.gmtime(entry.mtime)))
 
 
 def written(name):
-    """A name as sh/namelib.sh writes it in a line."""
+    """Return a name as sh/namelib.sh writes it in a line."""
     return name.replace('\\', '\\\\').replace('\n', '\\n')
 
 
@@ -84,12 +87,11 @@ def _line(entry):
 
 
 def survey(paths, links='follow'):
-    """The Manifest of local files and directories; all of them are read.  Raises UsageError for
-    what cannot be put.
+    """Read local files and directories; returns their Manifest.
 
-    A path that ends in . or .. stands for what is in that directory, as for `cp -r`.  links: what
-    becomes of symbolic links: 'follow' or 'keep' them, 'skip' them, or 'refuse' them as what cannot
-    be put.
+    A path that ends in . or .. means the contents of that directory, as for `cp -r`.
+    links: 'follow', 'keep' or 'skip' symbolic links, or 'refuse' them with an error.
+    Raises UsageError for what cannot be put.
     """
     found = [os.path.realpath(path) if _is_contents(path) else os.path.abspath(path)
              for path in paths]
@@ -116,7 +118,7 @@ def survey(paths, links='follow'):
 
 
 def _is_contents(path):
-    """Does a path stand for what is in a directory?"""
+    """Whether a path means the contents of a directory."""
     return os.path.basename(path.rstrip('/')) in ('.', '..')
 
 
@@ -128,14 +130,14 @@ def _names(path):
 
 
 class _Walk:
-    """Walks through files and directories.  skipped: how many symbolic links were left out."""
+    """Walks through files and directories.  skipped: number of symbolic links left out."""
 
     def __init__(self, links):
         self._links = links
         self.skipped = 0
 
     def entries(self, path, name):
-        """The Entries of a file or directory, however deep it is."""
+        """Yield the Entries of a file or directory of any depth."""
         waiting = [(path, name, ())]
         while waiting:
             path, name, above = waiting.pop()
@@ -144,10 +146,10 @@ class _Walk:
             waiting += reversed(children)
 
     def _entry(self, path, name, above, children):
-        """The Entry of a path, if it has one.
+        """Yield the Entry of a path, if it has one.
 
-        above: the real paths of the directories that led here.  children: a list, gets the same
-        three of all that is in a directory.
+        above: the real paths of the directories that contain it.
+        children: a list that gets (path, name, above) of each name in a directory.
         """
         info = self._look_at(path)
         if stat.S_ISLNK(info.st_mode) and self._links == 'skip':
@@ -158,8 +160,8 @@ class _Walk:
             yield _file_entry(path, name)
         else:
             is_link = os.path.islink(path)
-            # Of all but links it follows from where they lie; realpath would look at each part of
-            # each path.
+            # Only a link needs realpath, which would look at each part of each path; other paths
+            # follow from their parent directory.
             real = (os.path.realpath(path) if is_link or not above
                     else os.path.join(above[-1], os.path.basename(path)))
             if (real in above
@@ -173,7 +175,7 @@ class _Walk:
                          for child in sorted(_names(path))]
 
     def _look_at(self, path):
-        """The os.stat_result of a path.  Raises UsageError for what cannot be put."""
+        """Return the os.stat_result of a path.  Raises UsageError for what cannot be put."""
         try:
             info = os.lstat(path)
             is_link = stat.S_ISLNK(info.st_mode)
@@ -207,16 +209,16 @@ def _file_entry(path, name):
 
 
 def version(info):
-    """What tells whether a file has changed since it was hashed; info: its os.stat_result."""
+    """Return values that change when a file changes; info: its os.stat_result."""
     return info.st_size, info.st_mtime_ns
 
 
 class Changed(Exception):
-    """A file is not what was hashed."""
+    """A file has changed since it was hashed."""
 
 
 def stream(entries):
-    """A tar stream of Entries, as chunks of bytes.  Raises Changed."""
+    """Yield a tar stream of Entries, as chunks of bytes.  Raises Changed."""
     pending, total = bytearray(), 0
     for entry in entries:
         pending += _header(entry)
@@ -241,10 +243,9 @@ def _header(entry):
 
 
 def content(entry, at=0, most=CHUNK):
-    """The content of a file from a place on, no more and no less of it than was hashed, as chunks
-    of so many bytes at most.
+    """Yield the content of a file from offset `at`, exactly as much as was hashed.
 
-    Raises Changed.
+    most: maximum size of a chunk in bytes.  Raises Changed.
     """
     left = entry.size - at
     try:
@@ -263,9 +264,9 @@ def content(entry, at=0, most=CHUNK):
 
 
 def contents(entries, kind, known=None):
-    """The digest of all files among Entries, as `contents` of sh/copylib.sh prints it.
+    """Return the digest of all files among Entries, as `contents` of sh/copylib.sh prints it.
 
-    kind: sha256 or cksum.  known: {path: cksum}, so that files need not be read.
+    kind: sha256 or cksum.  known: {path: cksum}, so that these files need not be read.
     """
     known = known or {}
     is_one = len(entries) == 1 and entries[0].name == './it' and bool(entries[0].digest)
@@ -280,8 +281,9 @@ def contents(entries, kind, known=None):
 
 
 def identity(entries, name, kind='sha256'):
-    """What `identity` of sh/get.sh prints of a tree called so, the Entries of which are those of a
-    single thing.
+    """Return what `identity` of sh/get.sh prints for a file or directory of this name.
+
+    entries: the Entries of that single file or directory.
     """
     names = ['./' + name + entry.name[len('./it'):] for entry in entries]
     lines = [contents(entries, kind).encode()] + _sorted_lines(names)
@@ -289,7 +291,7 @@ def identity(entries, name, kind='sha256'):
 
 
 def names_digest(entries, kind):
-    """What `find . | sort | digest` prints in a directory that holds these Entries only."""
+    """Return what `find . | sort | digest` prints in a directory that holds only these Entries."""
     names = {'.'}
     for entry in entries:
         parts = entry.name.split('/')
@@ -298,17 +300,17 @@ def names_digest(entries, kind):
 
 
 def _sorted_lines(names):
-    """Names as lines (a newline in one makes two of it), sorted by bytes."""
+    """Return names as lines, sorted by bytes; a name with a newline makes two lines."""
     return sorted(b'\n'.join(map(os.fsencode, names)).split(b'\n'))
 
 
 def digest_of(data, kind):
-    """The digest of bytes as `digest` of sh/lib.sh prints it; kind: sha256 or cksum."""
+    """Return the digest of bytes as `digest` of sh/lib.sh prints it; kind: sha256 or cksum."""
     return 'sha256 ' + sha256([data]) if kind == 'sha256' else 'cksum %d' % cksum([data])
 
 
 def sha256(chunks):
-    """The SHA-256 of chunks of bytes, in hex."""
+    """Return the SHA-256 of chunks of bytes, in hex."""
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)
@@ -316,8 +318,8 @@ def sha256(chunks):
 
 
 class Cksum:
-    """What cksum(1) prints of bytes: the CRC of zlib, its bits the other way round, with the length
-    behind the data.
+    """The checksum of cksum(1): the CRC of zlib with its bits reversed, over the data and its
+    length.
     """
 
     def __init__(self):
@@ -325,20 +327,20 @@ class Cksum:
         self.length = 0
 
     def update(self, data):
-        """Take bytes."""
+        """Add bytes."""
         self._crc = zlib.crc32(data.translate(_REVERSED), self._crc)
         self.length += len(data)
 
     @property
     def value(self):
-        """The number."""
+        """The checksum of the bytes so far."""
         tail = self.length.to_bytes((self.length.bit_length() + 7) // 8, 'little')
         crc = zlib.crc32(tail.translate(_REVERSED), self._crc) ^ 0xffffffff
         return int('{:032b}'.format(crc)[::-1], 2) ^ 0xffffffff
 
 
 def cksum(chunks):
-    """The number that cksum(1) prints of chunks of bytes."""
+    """Return the number that cksum(1) prints for chunks of bytes."""
     digest = Cksum()
     for chunk in chunks:
         digest.update(chunk)

@@ -1,8 +1,8 @@
 """The scp and sftp children of one copy, with its deadline, its stall and its rate.
 
-scp prints nothing while it works when its output is not a terminal, so its pipes do not tell
-whether it has stalled.  On Linux /proc tells how many bytes it has read and written.  Elsewhere the
-size of what has arrived tells it for a download; for an upload only ssh itself notices a silent
+scp prints no progress when its output is not a terminal, so its pipes do not show whether it has
+stalled.  On Linux, /proc tells how many bytes it has read and written.  On other systems, the size
+of what has arrived shows the progress of a download; for an upload only ssh itself notices a silent
 host.
 """
 
@@ -21,7 +21,7 @@ from lwt.workspace import files
 
 MOST_WORDS = 60000          # bytes of paths in one command line
 KBIT = 125                  # bytes
-# What scp and sftp print when the connection is gone, and when the host may have no SFTP.
+# What scp and sftp print when the connection is lost, and when the host may have no SFTP.
 CONNECTION_LOST = 'Connection closed', 'lost connection', 'Connection reset', 'client_loop:'
 NO_SFTP = 'subsystem request failed', 'Connection closed'
 
@@ -29,8 +29,9 @@ NO_SFTP = 'subsystem request failed', 'Connection closed'
 class ScpProgress:
     """Counts the bytes that a child moves (see proc.Command.progress), up to its expected size.
 
-    arriving: the local directory that a download fills, or ''.  most: bytes that may arrive in it;
-    too_much: what is wrong if more do.  problem: why the child was ended, or ''.
+    arriving: the local directory that a download fills, or ''.
+    most: bytes that may arrive in it; too_much: the problem if more arrive.
+    problem: why the child was ended, or ''.
     """
 
     def __init__(self, tally, size, arriving='', most=0, too_much=''):
@@ -57,7 +58,7 @@ class ScpProgress:
         return number
 
     def finish(self):
-        """The child is done: all of its bytes have moved."""
+        """Count all expected bytes, because the child has ended."""
         self._count(self._size)
 
     def _count(self, moved):
@@ -86,7 +87,7 @@ class Transfers:
         sources: absolute paths.  size: bytes in all of them.
         """
         progress = ScpProgress(self._tally, size)
-        # Elsewhere than on Linux nothing is known of the progress of an upload.
+        # Except on Linux, the progress of an upload is unknown.
         stall = self._session.settings.stall if procfs.transferred(os.getpid()) is not None else 0
 
         def make(part):
@@ -98,8 +99,8 @@ class Transfers:
     def download(self, paths, directory, size, most, too_much, is_pattern=False):
         """Flow: copy files and directories of the host into a local directory; returns a Verdict.
 
-        paths: on the host.  size: bytes that are expected.  most: bytes that may come; too_much:
-        the reason of the Verdict if more do.
+        paths: on the host.  size: expected bytes.
+        most: maximum number of bytes; too_much: the reason of the Verdict if more arrive.
         """
         progress = ScpProgress(self._tally, size, directory, most, too_much)
 
@@ -134,8 +135,9 @@ class Transfers:
         return verdicts.Verdict('ok', 0)
 
     def _may_lack_sftp(self, result):
-        """May this Result mean that the host has no SFTP?  Over a shared login, ssh does not say
-        so: it looks like a connection that was closed.
+        """Whether this Result may mean that the host has no SFTP.
+
+        Over a shared login ssh does not say so: the connection looks closed.
         """
         stderr = result.stderr.decode('utf-8', 'replace')
         return (self.protocol == scp.DEFAULT and not self._host.is_local
@@ -153,7 +155,7 @@ class Transfers:
                        label=self._host.name, **more)
 
     def _judge(self, result):
-        """The Verdict on a Result of scp or sftp."""
+        """Return the Verdict on a Result of scp or sftp."""
         stderr = result.stderr.decode('utf-8', 'replace')
         lines = [line.strip() for line in stderr.splitlines() if line.strip()]
         program = os.path.basename(result.command.argv[0])
@@ -178,10 +180,10 @@ class Transfers:
 
 
 def in_parts(paths):
-    """Cut a sequence of paths into tuples that each fit into one command line."""
+    """Yield tuples of these paths that each fit into one command line."""
     part, size = [], 0
     for path in paths:
-        size += len(os.fsencode(path)) * 2      # a backslash before each character at most
+        size += len(os.fsencode(path)) * 2      # at most a backslash before each character
         if part and size > MOST_WORDS:
             yield tuple(part)
             part, size = [], len(os.fsencode(path)) * 2

@@ -31,24 +31,24 @@ class ScpReceiver(Receiver):
     transport = 'scp'
 
     def needed_room(self, room):
-        """Bytes that must be free: nothing is unpacked from what comes."""
+        """Return the bytes that must be free: the files that arrive are not unpacked."""
         return self.bytes
 
     def open_content(self):
-        """Make the directory for scp."""
+        """Create the directory for scp."""
         os.mkdir(arrival.new_path(self.part), 0o700)
 
     def delivery(self):
-        """What came, as an arrival.Delivery."""
+        """Return what arrived as an arrival.Delivery."""
         return super().delivery()._replace(is_unpacked=True)
 
     def work(self):
-        """Bytes that are as much work as to accept what came."""
+        """Return the amount of work, in bytes, to accept what arrived."""
         return self.bytes + self.files * tarstream.THING
 
     @property
     def most(self):
-        """Bytes that may come: a file may be longer now than when it was announced."""
+        """Bytes that may arrive: a file may be longer now than when it was announced."""
         return (self.bytes + self.bytes // 16 + len(self.paths) * budgets.MEMBER_ROOM
                 + self.files * budgets.MEMBER_ROOM + budgets.DIRECTORIES_ROOM)
 
@@ -56,7 +56,7 @@ class ScpReceiver(Receiver):
 def get(session, host, paths, directory, terms, options, tally):
     """Flow: copy files and directories of a host into a local directory by scp; returns a Verdict.
 
-    The arguments are those of tar_get.get.  scp follows symbolic links, and can do nothing else.
+    The arguments are those of tar_get.get.  scp always follows symbolic links.
     """
     if options.links != 'follow':
         return refused('scp can only follow symbolic links')
@@ -74,7 +74,7 @@ def get(session, host, paths, directory, terms, options, tally):
 
 
 def _fetch(session, host, terms, receiver):
-    """Flow: bring what was announced into the part of a ScpReceiver; returns a Verdict."""
+    """Flow: copy what was announced into the part of a ScpReceiver; returns a Verdict."""
     transfers = Transfers(session, host, terms, receiver.tally)
     wanted = [path for path, name in receiver.paths.items() if name]
     unusual = [path for path in wanted if '\n' in path]

@@ -2,7 +2,7 @@
 
 One login serves all steps, and the guarantees are those of a put as a tar stream:
 
-  1. sh/put.sh compares the manifest, and makes a directory beside the target.
+  1. sh/put.sh compares the manifest, and creates a directory beside the target.
   2. scp copies what the host needs into that directory.
   3. sh/place.sh verifies the digest of what has arrived and moves it into place by rename.
 
@@ -25,8 +25,8 @@ from lwt.remote import call, login, verdicts
 class ScpSender(Sender):
     """The input of sh/put.sh without the content, which scp copies.
 
-    needed: the Entries that the host needs; digest: of their content; directory: where scp is to
-    copy them.
+    needed: the Entries that the host needs.  digest: of their content.
+    directory: the destination of scp.
     """
 
     def __init__(self, *arguments):
@@ -43,7 +43,7 @@ class ScpSender(Sender):
             super().hear(line)
 
     def content(self, needed, digest):
-        """Nothing: note what scp is to copy."""
+        """Note what scp has to copy; returns no chunks."""
         self.needed, self.digest = needed, digest
         return ()
 
@@ -51,8 +51,7 @@ class ScpSender(Sender):
 def put(session, host, wanted, target, terms, tally):
     """Flow: copy the files and directories of a Manifest to a host by scp; returns a Verdict.
 
-    The arguments are those of tar_put.put.  scp follows symbolic links: a link that is to be kept
-    cannot be copied.
+    The arguments are those of tar_put.put.  scp follows symbolic links, so it cannot keep a link.
     """
     if any(entry.link for entry in wanted.entries):
         return refused('scp cannot keep symbolic links')
@@ -84,7 +83,8 @@ def _put(session, host, wanted, target, terms, tally):
 def _copy(session, host, sender, words, terms, tally):
     """Flow: copy what the host needs, and have it moved into place; returns a Verdict.
 
-    Whatever ends this flow early, the part on the host is removed, if the host can be reached.
+    If this flow ends early for any reason, the part on the host is removed if the host is
+    reachable.
     """
     try:
         verdict = yield from _upload(session, host, sender, terms, tally)
@@ -119,7 +119,7 @@ def _upload(session, host, sender, terms, tally):
 
 
 def _unusual_name(entries):
-    """Why the old protocol of scp cannot copy Entries, or ''."""
+    """Return why the old protocol of scp cannot copy Entries, or ''."""
     names = [entry.name for entry in entries if '\n' in entry.name]
     return '%s: scp -O cannot copy a name with a newline' % printable(names[0]) if names else ''
 

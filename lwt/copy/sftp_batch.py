@@ -1,8 +1,8 @@
-"""Batches of sftp: what replaces scripts on an account that runs no commands.
+"""Batches of sftp: they replace scripts on an account that runs no commands.
 
-Such accounts are those of appliances and backup boxes, and those with ForceCommand internal-sftp.
-scp copies over SFTP, and batches of sftp make directories, list sizes and rename.  Nothing can
-compute a digest there, so only sizes are compared, and the report says so.
+Examples are accounts of appliances and backup boxes, and those with ForceCommand internal-sftp.
+scp copies over SFTP, and batches of sftp create directories, list sizes and rename.  Nothing can
+compute a digest on such a host, so only sizes are compared, and the report says so.
 """
 
 from __future__ import generator_stop
@@ -24,34 +24,34 @@ LISTED = re.compile(r'([bcdlpsw-])[-rwxsStTlL]{9}\S? +\S+ +\S+ +\S+ +(\d+) ')
 
 
 class Listing(NamedTuple):
-    """What a directory holds: the sorted sizes of its files, and the number of its entries."""
+    """The contents of a directory: the sorted sizes of its files, and the number of its entries."""
 
     sizes: tuple
     count: int
 
     def allows(self, copy):
-        """Can a Listing be that of a copy of this directory?
+        """Return whether `copy` may be the Listing of a copy of this directory.
 
-        A symbolic link here is a file there, the size of which is not known.
+        A symbolic link in this directory is a file in the copy, whose size is not known.
         """
         missing = collections.Counter(self.sizes) - collections.Counter(copy.sizes)
         return not missing and self.count == copy.count
 
 
 def login_directory(printed):
-    """The directory that `pwd` has printed, or ''."""
+    """Return the directory that `pwd` has printed, or ''."""
     found = [line[len(DIRECTORY_LINE):] for line in printed if line.startswith(DIRECTORY_LINE)]
     return found[-1] if found else ''
 
 
 def may_be(verdict):
-    """May this Verdict on a script mean that the account runs no commands?"""
+    """Return whether this Verdict on a script may mean that the account runs no commands."""
     return verdict.kind == 'refused'
 
 
 def heard(session, host, verdict):
-    """The same Verdict, noted as what was heard of the host: its refusal to run a script was
-    expected.
+    """Record this Verdict about the host, because its refusal to run a script was expected; returns
+    it.
     """
     if session.heard is not None and verdict.ok:
         session.heard.append((host.name, verdict))
@@ -59,9 +59,9 @@ def heard(session, host, verdict):
 
 
 def login_path(home, path):
-    """A path as sftp takes it, relative to the login directory or absolute.
+    """Return a path for sftp, relative to the login directory or absolute.
 
-    home: that of the host, to which relative paths are relative.  Raises UsageError for ~USER.
+    home: the home of the host, to which relative paths are relative.  Raises UsageError for ~USER.
     """
     path = path if path.startswith(('/', '~')) else posixpath.join(home, path)
     if path.startswith('~'):
@@ -73,7 +73,7 @@ def login_path(home, path):
 
 
 def unverified(verdict):
-    """The same Verdict, for a copy of which only the sizes were compared."""
+    """Return the Verdict with a note that only sizes were compared."""
     return verdict._replace(reason='%s; %s' % (verdict.reason, UNVERIFIED), is_unverified=True)
 
 
@@ -91,7 +91,7 @@ class Batches:
         self._transfers = transfers
 
     def run(self, lines):
-        """Flow: run commands, however many; returns the lines that they printed."""
+        """Flow: run any number of commands; returns the lines that they printed."""
         printed = []
         for start in range(0, len(lines), BATCH):
             verdict, output = yield from self._transfers.batch(lines[start:start + BATCH])
@@ -101,14 +101,14 @@ class Batches:
         return printed
 
     def make_home(self, home):
-        """Flow: make the home of the host, with the directories above it, where there is none."""
+        """Flow: create the home of the host, with its parent directories, if it does not exist."""
         parts = login_path('~', home).split('/')
         paths = ['/'.join(parts[:count]) for count in range(1, len(parts) + 1)]
         yield from self.run(['-mkdir ' + scp.batch_word(path)
                              for path in paths if path not in ('', '.', './.')])
 
     def directory(self, path):
-        """Flow: the absolute path of a directory; '' if the path leads to none."""
+        """Flow: return the absolute path of a directory, or '' if the path is not one."""
         verdict, output = yield from self._transfers.batch(['cd ' + scp.batch_word(path), 'pwd'])
         if verdict.ok:
             return login_directory(output)
@@ -117,7 +117,7 @@ class Batches:
         raise self.Failed(verdict)
 
     def listings(self, directories):
-        """Flow: the Listing of each directory, in their order."""
+        """Flow: return the Listing of each directory, in their order."""
         found = []
         for path in directories:
             output = yield from self.run(['ls -lan ' + scp.batch_word(path)])
@@ -126,7 +126,7 @@ class Batches:
 
 
 def parse_listing(lines):
-    """The Listing of a directory, of what `ls -lan` of sftp prints.
+    """Return the Listing of a directory from the output of `ls -lan` of sftp.
 
     Names are not read: sftp prints unusual ones in its own way.
     """
@@ -141,12 +141,13 @@ def parse_listing(lines):
 
 
 def directories_in(tree):
-    """The names, relative to a local tree, of the tree itself and of each directory in it."""
+    """Return the names, relative to a local tree, of the tree itself and of each directory in it.
+    """
     return [os.path.relpath(root, tree) for root, _dirs, _names in os.walk(tree)]
 
 
 def local_listing(directory):
-    """The Listing of a local directory; symbolic links are followed."""
+    """Return the Listing of a local directory; symbolic links are followed."""
     with os.scandir(directory) as entries:
         found = list(entries)
     sizes = sorted(entry.stat().st_size for entry in found if entry.is_file())

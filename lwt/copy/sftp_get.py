@@ -1,7 +1,7 @@
 """get from an account that runs no commands, by scp over SFTP and batches of sftp.
 
 Each path is copied into a directory of its own beside the target.  The sizes of what has arrived
-are compared with listings of the host, and it is renamed into place as any other get.
+are compared with listings of the host, and it is renamed into place as in any other get.
 """
 
 from __future__ import generator_stop
@@ -66,9 +66,9 @@ def _get(host, paths, transfers, target):
 
 
 class _Target(GetTarget):
-    """Takes what scp brings from a host that announces nothing.
+    """Takes the files that scp copies from a host that announces nothing.
 
-    What has arrived, once its sizes have been compared, stands for the announcement.
+    What has arrived replaces the announcement, after its sizes have been compared.
     """
 
     def __init__(self, directory, options, tally):
@@ -105,7 +105,7 @@ class _Target(GetTarget):
                       os.path.join(arrival.new_path(self.part), name))
 
     def accept(self):
-        """Flow: move into place what came and is not there already; returns a Verdict."""
+        """Flow: move into place what arrived and is not there already; returns a Verdict."""
         unchanged = yield from self._leave_out_unchanged()
         new = arrival.new_path(self.part)
         announced = [arrival.Announced(path, name, count_files(os.path.join(new, name)), 0, '')
@@ -117,7 +117,8 @@ class _Target(GetTarget):
         return unverified(verdict) if verdict.ok and announced else verdict
 
     def _leave_out_unchanged(self):
-        """Flow: forget what is the same in the target already; returns how many files that is."""
+        """Flow: leave out what is the same in the target already; returns how many files that is.
+        """
         new = arrival.new_path(self.part)
         existing = [name for name in self._brought
                     if os.path.lexists(os.path.join(self.directory, name))]
@@ -136,16 +137,16 @@ class _Target(GetTarget):
 
 
 def count_files(path):
-    """How many files a path is, or has in it."""
+    """Return the number of files that a path is or contains."""
     if not os.path.isdir(path):
         return 1
     return sum(len(names) for _root, _dirs, names in os.walk(path))
 
 
 def _difference(batches, parent, arriving):
-    """Flow: what differs by its sizes between what has arrived and the host, or ''.
+    """Flow: compare the sizes of what has arrived with the host; returns what differs, or ''.
 
-    parent: the directory on the host that holds what was asked for.
+    parent: the directory on the host that holds what was requested.
     """
     with os.scandir(arriving) as entries:
         found = sorted((entry.name, entry.is_dir()) for entry in entries)
@@ -154,7 +155,7 @@ def _difference(batches, parent, arriving):
         top = os.path.join(arriving, name)
         if not is_directory:
             output = yield from batches.run(['ls -ln ' + scp.batch_word(path)])
-            # One line, without . and ..; that of a symbolic link tells the size of the link.
+            # One line, without . and ..; for a symbolic link it shows the size of the link itself.
             sizes = parse_listing(output).sizes
             if sizes and sizes != (os.path.getsize(top),):
                 return '%s: the sizes differ after the transfer' % arrival.printable_path(path)

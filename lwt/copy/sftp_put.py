@@ -51,13 +51,13 @@ class _Put:
         self._wanted = wanted
         self._mark = mark
         self._directory = ''            # where the copy appears
-        self._name = ''                 # of a single thing there, '.' for the directory itself
+        self._name = ''                 # of a single thing in it, '.' for the directory itself
         self._part = ''
         self._moves = []                # commands that move what has arrived into place
 
     def plan(self, target, login_directory):
-        """Flow: find the directory and the name for the copy, as sh/putlib.sh does, and what is
-        renamed there.
+        """Flow: find the directory and the name for the copy, as sh/putlib.sh does, and plan the
+        renames.
         """
         single = self._wanted.single
         yield from self._batches.make_home(self._host.home)
@@ -110,7 +110,7 @@ class _Put:
         return verdict
 
     def _difference(self, tree):
-        """Flow: what is missing of the copy by its sizes, or ''."""
+        """Flow: compare the sizes of the copy with the source; returns what differs, or ''."""
         directories = [posixpath.join(self._part, name) for name in directories_in(tree)]
         listings = yield from self._batches.listings(directories)
         for name, listing in zip(directories_in(tree), listings):
@@ -120,8 +120,7 @@ class _Put:
         return ''
 
     def _plan_moves(self):
-        """Flow: find what is renamed as a whole, and what is merged into a directory that exists.
-        """
+        """Flow: find what is renamed as a whole, and what is merged into an existing directory."""
         whole = ()                      # directories that are renamed as a whole
         for entry in self._wanted.entries:
             name = posixpath.normpath(entry.name)
@@ -140,13 +139,13 @@ class _Put:
                 scp.batch_word(posixpath.join(self._part, name)), scp.batch_word(target)))
 
     def _target_name(self, name):
-        """The name in the directory of the copy for a name in the manifest."""
+        """Return the name in the directory of the copy for a name in the manifest."""
         if not self._wanted.single:
             return name
         return posixpath.normpath(posixpath.join(self._name, name.partition('/')[2]))
 
     def _remove_part(self, is_moved=False):
-        """Flow: remove what is left of the part; is_moved: its files are in place."""
+        """Flow: remove the rest of the part; is_moved: whether its files are in place."""
         lines = []
         for entry in reversed(self._wanted.entries):
             name = posixpath.normpath(entry.name)
@@ -159,4 +158,4 @@ class _Put:
         try:
             yield from self._batches.run(lines)
         except Batches.Failed:
-            return                      # the connection is gone: the part stays
+            return                      # the connection is lost: the part stays

@@ -14,12 +14,13 @@ from lwt.copy import local_work, manifest
 from lwt.errors import printable
 from lwt.workspace import files
 
-ENTRY_WORK = 1 << 11        # bytes that are as much work as to make one entry
+ENTRY_WORK = 1 << 11        # the work of making one entry, in bytes
 
 
 def lay_out(entries):
-    """Flow: make a tree for Entries of a manifest; returns its directory, which the caller removes
-    with local_work.remove.
+    """Flow: make a tree for Entries of a manifest; returns its directory.
+
+    The caller removes it with local_work.remove.
     """
     directory = tempfile.mkdtemp(prefix='lwt-put.')
     argument = [directory, [[entry.name, entry.path, entry.mode, entry.mtime, bool(entry.digest)]
@@ -30,7 +31,8 @@ def lay_out(entries):
 
 @local_work.job
 def make_tree(argument):
-    """The work of lay_out; argument: [directory, [[name, path, mode, time of change, is a file]]].
+    """Job of lay_out; argument: [directory, [[name, path, mode, time of change, whether it is a
+    file]]].
     """
     directory, entries = argument
     directories = []
@@ -42,19 +44,19 @@ def make_tree(argument):
         else:
             os.makedirs(place, 0o700, exist_ok=True)
             directories.append((place, mode, mtime))
-    # Last and deepest first: whatever is made in a directory changes its time.
+    # Last, and deepest first: a new file changes the time of its directory.
     for place, mode, mtime in reversed(directories):
         os.chmod(place, mode)
         os.utime(place, (mtime, mtime))
 
 
 def tops(directory):
-    """The absolute paths of what lies in the directory of a tree."""
+    """Return the absolute paths of what the directory of a tree holds."""
     return [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
 
 
 def find_changed(entries):
-    """Why the content that was sent may not be that of the manifest, or ''."""
+    """Return why the content that was sent may not be that of the manifest, or ''."""
     for entry in entries:
         if entry.digest:
             try:

@@ -1,13 +1,13 @@
-"""Symbolic links in a fetched directory tree: which stay links, and which become copies of what
-they point to.  Pure.
+"""Symbolic links in a fetched directory tree: which stay links, and which become copies of their
+targets.  Pure.
 
-The rules are those of `rsync --copy-unsafe-links` (rsync(1)), relative to what is fetched:
+The rules are those of `rsync --copy-unsafe-links` (rsync(1)), relative to the fetched directory:
 
-- A relative link whose target lies within what is fetched stays a link.
+- A relative link whose target lies within the fetched directory stays a link.
 - Any other link becomes a copy of its target, a file or a whole directory, if the target lies
   inside the task's directory.
-  Links within that copy are judged by the place where the copy lies, so a link from one copied
-  file to the next stays a link.
+  Links within that copy are judged by the place of the copy, so a link from one copied file to
+  another stays a link.
 - A link to a directory that encloses the link would be copied without end.  It becomes a relative
   link to that directory.
 - A link that dangles, loops or leads out of the task's directory cannot be resolved.  It is a
@@ -23,36 +23,38 @@ from lwt.remote import budgets
 
 
 class Tree:
-    """A directory tree with symbolic links, as it was on a host.  A base class; the methods raise
+    """A directory tree with symbolic links, as it was on a host.  A base class; methods raise
     nothing.
     """
 
     def kind(self, path):
-        """'file', 'dir', 'link', or '' where there is nothing."""
+        """Return 'file', 'dir', 'link', or '' if the path does not exist."""
         raise NotImplementedError
 
     def target(self, path):
-        """The text of a link."""
+        """Return the text of a link."""
         raise NotImplementedError
 
     def children(self, path):
-        """The names in a directory, sorted."""
+        """Return the names in a directory, sorted."""
         raise NotImplementedError
 
     def size(self, path):
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         raise NotImplementedError
 
     def inner(self, target):
-        """The path in this tree of an absolute target, or None where it lies outside."""
+        """Return the path in this tree of an absolute target, or None if it lies outside."""
         raise NotImplementedError
 
     def is_inside(self, path):
-        """Is this path part of the task's directory?  (The root of the tree may be above that.)"""
+        """Whether this path is part of the task's directory.  (The root of the tree may be above
+        that.)
+        """
         raise NotImplementedError
 
     def is_fetched(self, path):
-        """Is this file or directory, as a whole, among what is fetched for itself?"""
+        """Whether this file or directory, as a whole, is fetched for itself and not for a link."""
         raise NotImplementedError
 
 
@@ -61,14 +63,15 @@ class Unresolved(Exception):
 
 
 class TooLarge(Exception):
-    """The copies that links ask for are more than the limit."""
+    """The copies for links exceed the limit."""
 
 
 class LinkLimits(NamedTuple):
-    """How much may become of links.
+    """Limits for the results of links.
 
-    steps: to make, links that cannot be resolved included.  bytes: of what is made, each step
-    counting for budgets.STEP besides.  looks: parts of paths to look at.
+    steps: number of steps, including links that cannot be resolved.
+    bytes: size of the copies, plus budgets.STEP for each step.
+    looks: number of path parts to look at.
     """
 
     steps: int
@@ -77,10 +80,10 @@ class LinkLimits(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Something to make.  kind: 'link' (to source, a text), 'file' or 'dir' (a copy of source, a
-    path in the Tree).
+    """Something to make.
 
-    place: where, relative to what is fetched.
+    kind: 'link' (to source, a text), 'file' or 'dir' (a copy of source, a path in the Tree).
+    place: its path, relative to the fetched directory.
     """
 
     kind: str
@@ -96,17 +99,17 @@ class Problem(NamedTuple):
 
 
 def join(directory, name):
-    """The path of a name in a directory."""
+    """Return the path of a name in a directory."""
     return directory + '/' + name if directory else name
 
 
 def parent(path):
-    """The path of the directory that holds path."""
+    """Return the path of the directory that holds path."""
     return path.rpartition('/')[0]
 
 
 def is_below(path, directory):
-    """Is path this directory, or in it?"""
+    """Whether path is this directory, or in it."""
     return not directory or path == directory or path.startswith(directory + '/')
 
 
@@ -116,7 +119,7 @@ ENDLESS = 'link that leads to itself'
 
 
 def resolve(tree, path, look=lambda: None):
-    """The real path of a path, all links followed.  Raises Unresolved.
+    """Return the real path of a path, with all links followed.  Raises Unresolved.
 
     look(): is called for each part that is looked at.
     """
@@ -147,13 +150,13 @@ def resolve(tree, path, look=lambda: None):
 
 
 def _parts(text):
-    """The parts of a path, the first one last."""
+    """Return the parts of a path, the first one last."""
     return [part for part in reversed(text.split('/')) if part not in ('', '.')]
 
 
 def _follow(tree, link):
-    """(the directory where the target of a link starts, the parts of the target, the first one
-    last).
+    """Return (the directory where the target of a link starts, the parts of the target, the first
+    one last).
     """
     text = tree.target(link)
     if not text.startswith('/'):
@@ -165,8 +168,11 @@ def _follow(tree, link):
 
 
 class _Place(NamedTuple):
-    """A directory of what comes out: its name in the directory above, the directory in the Tree
-    that it shows, and whether it is (in) a copy that stands for a link.
+    """A directory of the planned result.
+
+    name: its name in its parent directory.
+    source: the directory in the Tree that it shows.
+    is_copy: whether it is, or is part of, a copy that replaces a link.
     """
 
     name: str
@@ -175,27 +181,28 @@ class _Place(NamedTuple):
 
 
 class Planner:
-    """Decides what becomes of the links in what is fetched.
+    """Decides what becomes of the links in the fetched directory.
 
-    tree: a Tree.  top: the path of the directory that is fetched.  limits: the LinkLimits.
+    tree: a Tree.  top: the path of the fetched directory.  limits: the LinkLimits.
     """
 
     def __init__(self, tree, top, limits):
         self._tree = tree
         self._top = top
-        self._steps, self._bytes, self._looks = limits      # what is left of them
-        self._names = budgets.COPIES_NAMES                  # the same, of bytes of places
-        self._looked = 0            # parts that were looked at to decide about one link
-        self._real = {}             # link -> its real path, or why there is none
-        self._stay = {}             # place -> does the link there stay a link?
+        self._steps, self._bytes, self._looks = limits      # what is left of the limits
+        self._names = budgets.COPIES_NAMES                  # the same for the bytes of place names
+        self._looked = 0            # parts that were looked at for the current link
+        self._real = {}             # link -> (its real path or None, why there is none)
+        self._stay = {}             # place -> whether the link there stays a link
         self.steps = []
         self.problems = []
 
     def plan(self, links):
-        """Decide about links, the paths in the Tree of those that are fetched for themselves.
+        """Decide about links: the paths in the Tree of those that are fetched for themselves.
 
-        Afterwards `steps` tells what to make, in this order, and `problems` what cannot be.  Raises
-        TooLarge.
+        Afterwards `steps` lists what to make, in this order, and `problems` what cannot be
+        resolved.
+        Raises TooLarge.
         """
         for link in links:
             places = [_Place('', self._top, False)]
@@ -204,7 +211,7 @@ class Planner:
             self._decide(places, link.rpartition('/')[2])
 
     def _decide(self, places, name):
-        """Plan one link: places lead to the directory where it lies."""
+        """Plan one link; places lead to its directory."""
         link = join(places[-1].source, name)
         try:
             real = self._resolve(link)
@@ -238,7 +245,7 @@ class Planner:
                 self._add('file', inside, child, path)
 
     def _resolve(self, link):
-        """resolve, once for each link: many places may show it."""
+        """Call resolve once for each link, because a link may appear in many places."""
         if link not in self._real:
             try:
                 self._real[link] = resolve(self._tree, link, self._look), ''
@@ -262,7 +269,7 @@ class Planner:
         self.steps.append(Step(kind, place, source))
 
     def _count(self, length, size=0):
-        """Take a step from what is left; length: of its place.  Raises TooLarge."""
+        """Count one step against the limits; length: of its place.  Raises TooLarge."""
         self._steps -= 1
         self._bytes -= budgets.STEP + size
         self._names -= length
@@ -270,11 +277,11 @@ class Planner:
             raise TooLarge()
 
     def _stays(self, places, link, real):
-        """Does the text of a link lead to a place in what comes out that shows the same as its real
-        target?
+        """Return whether a link may stay: its text leads, in the planned result, to the same as its
+        real target.
 
-        An answer is final, for other links may depend on it.  None means that it is just being
-        found: whoever needs it meanwhile is on the way to itself.
+        An answer is final, because other links may depend on it.  None means that the answer is
+        being computed: then the link depends on itself.
         """
         key = _path(places, link.rpartition('/')[2])
         if key not in self._stay:
@@ -286,8 +293,9 @@ class Planner:
         return self._stay[key]
 
     def _walk(self, places, text):
-        """The places to which a relative target leads from a directory of what comes out; None
-        where it leads out of it.
+        """Follow a relative target from a directory of the planned result.
+
+        Returns the places to which it leads, or None if it leads out of the result.
         """
         places, todo = list(places), _parts(text)
         while todo:
@@ -303,7 +311,7 @@ class Planner:
         return places
 
     def _enter(self, places, todo, name):
-        """Go on to a name in the last of some places; false where there is no such thing."""
+        """Enter a name in the last of some places; returns false if it does not exist there."""
         path = join(places[-1].source, name)
         kind = self._tree.kind(path)
         if kind != 'link':
@@ -324,12 +332,13 @@ class Planner:
 
 
 def _enclosing(places, real):
-    """How many directories further up a directory is shown that encloses the last place; None where
-    none does.
+    """Return how many levels up a place shows the directory `real`, which encloses the last place.
+
+    None if no place shows it.
     """
     return next((ups for ups, place in enumerate(reversed(places)) if place.source == real), None)
 
 
 def _path(places, name):
-    """The path, relative to what is fetched, of a name in the last of some places."""
+    """Return the path, relative to the fetched directory, of a name in the last of some places."""
     return '/'.join([place.name for place in places[1:]] + [name])

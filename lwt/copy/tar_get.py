@@ -1,8 +1,8 @@
-"""get as a tar stream: one login and one script that announces, sends and tells digests.
+"""get as a tar stream: one login and one script that announces, sends and reports digests.
 
 sh/get.sh announces how many files and bytes there are, then sends a tar stream and its digests.
-The stream is taken into a directory beside the target, which is locked (one get at a time), and
-what was unpacked from it is renamed when it is what was announced: a target is complete or absent.
+The stream is stored in a directory beside the target, which is locked (one get at a time).  The
+unpacked files are renamed if they match the announcement, so a target is complete or absent.
 """
 
 from __future__ import generator_stop
@@ -23,40 +23,41 @@ MOST_KNOWN = 200            # names whose identities fit well into one command l
 
 
 class Receiver(GetTarget):
-    """Takes the output of sh/get.sh: what is announced, then the stream, into a file.
+    """Takes the output of sh/get.sh: the announcement, then the stream, into a file.
 
-    problem: why nothing more is wanted; then the host is stopped.
+    problem: why the host was stopped.
     """
 
-    transport = 'tar'                   # how the content comes
+    transport = 'tar'                   # how the content is transferred
 
     def __init__(self, patterns, directory, options, tally):
         super().__init__(directory, options, tally)
         self._patterns = patterns
         self._lines = call.Lines(self._hear)
-        # Of standard output: the announcement, as far as it has no end.
+        # The end of the announcement on standard output that is not processed yet.
         self._head = b''
         self._tar = self._complaint = ''
         self._digests = []
         self._room = 0                  # bytes that the stream may still have
         self._file = None
-        self.paths = {}                 # what comes: absolute path on the host -> name here
-        self._watch = None              # of the room on this machine
-        # What exists already: name -> (its identity, how many files it is)
+        self.paths = {}                 # announced: path on the host -> name on this machine
+        self._watch = None              # a disk_space.Watch
+        # What exists already: name -> (its identity, number of files)
         self.have = {}
-        # The names of what exists and must not be replaced, as far as the host is told.
+        # Names that exist and must not be replaced, as far as the host is told.
         self.kept = []
-        self._same = set()              # the names of what does not come, because it exists already
-        # What comes: name -> how many files, and at least how many bytes it is.
+        self._same = set()              # names that are not sent because they are the same already
+        # Announced: name -> number of files, and minimum number of bytes.
         self._count, self._size = {}, {}
         self.files = self.bytes = 0
         self.received = 0               # bytes of the stream
         self.problem = ''
-        self.error = None               # what this machine could not do
+        self.error = None               # an error of this machine
 
     def look_around(self):
-        """Flow: note what is here already: it need not come if it is the same, and may not if it
-        must not be replaced.
+        """Flow: note what exists on this machine already.
+
+        The same content need not be sent, and what must not be replaced may not.
         """
         names = [name for name in _names(self.directory)
                  if any(_may_be(name, pattern) for pattern in self._patterns)]
@@ -68,13 +69,13 @@ class Receiver(GetTarget):
             self.have = yield from local_work.do(arrival.identify, [self.directory, known], size)
 
     def words(self):
-        """The arguments of sh/get.sh."""
+        """Return the arguments of sh/get.sh."""
         known = ' '.join(identity for identity, _count in self.have.values())
         return (known, self.options.links, self.transport, str(len(self.kept)),
                 ) + tuple(self.kept) + tuple(self._patterns)
 
     def __call__(self, stream, data):
-        """Take bytes; true: no more is wanted."""
+        """Take bytes; returns true to stop the host."""
         if self.problem or self.error:
             return True
         try:
@@ -82,7 +83,7 @@ class Receiver(GetTarget):
                 self._lines.feed(data)
             else:
                 self._take(data)
-        except (OSError, LwtError) as error:    # the flow raises it: here it would end the loop
+        except (OSError, LwtError) as error:    # the flow raises it: a sink would end the loop
             self.error = error
         self.problem = self.problem or self._lines.problem
         return bool(self.problem or self.error)
@@ -114,7 +115,7 @@ class Receiver(GetTarget):
             self.problem = ('%s: no room here for more than %d MB'
                             % (self.directory, self.received >> 20))
             return
-        while data:                     # it may take less than all, and then say why
+        while data:                     # write() may take a part; the next call says why
             data = data[self._file.write(data):]
 
     def _hear(self, line):
@@ -131,7 +132,7 @@ class Receiver(GetTarget):
             self._complaint = printable_text(line.decode('utf-8', 'replace'))
 
     def _announce(self, line):
-        """Take a line of the announcement, which tells of one path, or "send": that was all."""
+        """Take a line of the announcement: about one path, or "send" at its end."""
         word, _space, rest = line.partition(' ')
         if word == 'send':
             self._open()
@@ -178,7 +179,9 @@ class Receiver(GetTarget):
         self.fail(arrival.existing_text(self.directory, name))
 
     def _open(self):
-        """All is announced: make the place where it is taken, if there is room for it."""
+        """Prepare to receive the content, if there is room for it; called at the end of the
+        announcement.
+        """
         if not self.paths:
             return
         self.problem = self.lock()
@@ -198,15 +201,16 @@ class Receiver(GetTarget):
         self.tally.expected += self.bytes
 
     def needed_room(self, room):
-        """Bytes that must be free: the stream and what is unpacked from it lie side by side."""
+        """Return the bytes that must be free: the stream and its unpacked files exist side by side.
+        """
         return room.needed(self.bytes)
 
     def open_content(self):
-        """Make the place in `part` where the content is taken."""
+        """Create the file in `part` for the content."""
         self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
 
     def delivery(self):
-        """What came, as an arrival.Delivery."""
+        """Return what arrived as an arrival.Delivery."""
         digests = dict(zip(self.paths, self._digests))
         announced = [arrival.Announced(path, name, self._count.get(name, 0),
                                        self._size.get(name, 0), digests.get(path, ''))
@@ -220,7 +224,7 @@ class Receiver(GetTarget):
             self._file.close()
 
     def accept(self):
-        """Flow: unpack, verify and move into place what came; returns a Verdict."""
+        """Flow: unpack, verify and move into place what arrived; returns a Verdict."""
         unchanged = sum(self.have[name][1] for name in self._same)
         if not self.paths:
             return self.verdict(0, unchanged)
@@ -234,29 +238,30 @@ class Receiver(GetTarget):
         return (yield from self.move_into_place(self.delivery(), work, unchanged))
 
     def work(self):
-        """Bytes that are as much work as to accept what came."""
+        """Return the amount of work, in bytes, to accept what arrived."""
         return tarstream.work(arrival.stream_path(self.part), local_work.SMALL + 1)
 
 
 def decoded(text):
-    """A name as sh/namelib.sh writes it."""
+    """Return the name that sh/namelib.sh has written as this text."""
     return re.sub(r'\\(.?)', lambda match: '\n' if match.group(1) == 'n' else match.group(1), text)
 
 
 def _names(directory):
-    """The names in a local directory, none where there is no such directory; not those of a get."""
+    """Return the names in a local directory, without parts of a get; none if it does not exist."""
     if not os.path.isdir(directory):
         return []
     return sorted(name for name in os.listdir(directory) if not name.startswith('.part-'))
 
 
 def _least_size(path):
-    """Bytes that are read to know a file; more than a small job may read of a directory."""
+    """Return the bytes to read to identify a file; for a directory, more than a small job may read.
+    """
     return os.path.getsize(path) if os.path.isfile(path) else local_work.SMALL + 1
 
 
 def _may_be(name, pattern):
-    """May a thing of this name be what a pattern means, as far as can be told here?"""
+    """Return whether a pattern may match this name, as far as this machine can tell."""
     last = pattern.rstrip('/').rpartition('/')[2]
     if '[' in last or '\\' in last or last in ('', '.', '..', '~'):
         return True
@@ -264,23 +269,23 @@ def _may_be(name, pattern):
 
 
 def get(session, host, paths, directory, terms, options, tally):
-    """Flow: copy files and directories of a host into a local directory; returns a Verdict, whose
-    reason tells what was done.
+    """Flow: copy files and directories of a host into a local directory.
 
-    paths: * ? [ ] are expanded on the host.  options: GetOptions.  What cannot be copied is named,
-    and everything else is copied.
+    Returns a Verdict, whose reason tells what was done.
+    paths: * ? [ ] are expanded on the host.  options: GetOptions.
+    Paths that cannot be copied are reported, and all others are copied.
     """
     return (yield from receive(session, host, terms, Receiver(paths, directory, options, tally)))
 
 
 def receive(session, host, terms, receiver, fetch=None):
-    """Flow: copy what a Receiver wants; returns a Verdict.
+    """Flow: copy what a Receiver requests; returns a Verdict.
 
-    fetch(session, host, terms, receiver): a flow that brings the content, if it does not come with
-    the announcement; returns a Verdict.
+    fetch(session, host, terms, receiver): a flow that copies the content if it does not follow the
+        announcement; returns a Verdict.
     """
     session = session.at(host)
-    # An OSError out of a flow would end the run; this one concerns the directory of one host.
+    # An OSError raised by a flow would end the run; this one concerns the directory of one host.
     with files.local_errors(receiver.directory), receiver:
         yield from receiver.look_around()
         try:
@@ -297,8 +302,9 @@ def receive(session, host, terms, receiver, fetch=None):
 
 
 def _announced(session, host, terms, receiver):
-    """Flow: have a host announce what a Receiver wants, and send it if it comes as a tar stream;
-    returns a Verdict.
+    """Flow: have a host announce what a Receiver requests, and send it if it is a tar stream.
+
+    Returns a Verdict.
     """
     limits = session.limits(terms.timeout, session.settings.stall)
     script = scripts.script_text(*scripts.LONG_SCRIPTS['get'])
@@ -306,7 +312,7 @@ def _announced(session, host, terms, receiver):
         session.transport, host, script, receiver.words(), frame, limits)._replace(rate=terms.rate),
                                    receiver, 'get')
     error = receiver.error
-    if isinstance(error, LwtError):     # whatever its class: it comes too late to be one of usage
+    if isinstance(error, LwtError):     # never a usage error, because it comes too late
         raise LocalError(error.message, error.hint)
     if error is not None:
         raise error

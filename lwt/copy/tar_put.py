@@ -1,9 +1,9 @@
 """put as a tar stream: one login and one script that compares, receives, verifies and renames.
 
-The bytes go through the ssh of the call itself.  So they are counted, limited, and cut when none
-moves, and many small files take no more round trips than one large file.
+The bytes go through the ssh of the call itself.  So they are counted and limited, and the stream is
+cut when it stalls.  Many small files need no more round trips than one large file.
 
-sh/put.sh is sent the manifest and answers which of its entries the host needs; it is then sent the
+sh/put.sh gets the manifest and answers which of its entries the host needs.  It then gets the
 digest of these, and their tar stream.
 """
 
@@ -19,29 +19,30 @@ from lwt.workspace.config import bounded, whole_seconds
 
 
 class Sender(PipeSource):
-    """The input of sh/put.sh: the manifest and, when the host has said what it needs, the content.
-    (See `source` of proc.Command.)
+    """The input of sh/put.sh: the manifest and, after the host's answer, the content that it needs.
+
+    See `source` of proc.Command.
     """
 
     def __init__(self, wanted, tally, cksums):
         self._entries = wanted.entries
         self._cksums = cksums           # {path: its cksum}, for a host without sha256
-        self.lacking = []               # Entries whose cksum is needed first; then nothing was sent
+        self.lacking = []               # Entries whose cksum is needed first; nothing was sent
         self._tally = tally
         self._lines = call.Lines(self.hear)
-        self._needs = set()             # names as manifest.written() has them
+        self._needs = set()             # names as written by manifest.written()
         self._text = wanted.text
         self._chunks = iter(())
         self.is_told = False
-        # How many files, and how many directories get another mode or time.
+        # Numbers of files and of directories that get another mode or time.
         self._changed = ()
         self.copied = self.unchanged = self.updated = 0
-        self.problem = ''               # why not all of it was sent
-        self.mark = ''                  # of the call, in the names of files on the host
+        self.problem = ''               # why not everything was sent
+        self.mark = ''                  # the mark of the call in names of files on the host
         self.complaint = bytearray()
 
     def __call__(self, stream, data):
-        """Take what the host says; true: no more is wanted."""
+        """Take output of the host; returns true to stop it."""
         if stream == 'stdout':
             self._lines.feed(data)
         else:
@@ -68,7 +69,7 @@ class Sender(PipeSource):
             self._chunks = self._needed(rest.decode())
 
     def _needed(self, kind):
-        """The entries that the host needs, as chunks of bytes."""
+        """Yield the entries that the host needs, as chunks of bytes."""
         needed = [entry for entry in self._entries if manifest.written(entry.name) in self._needs]
         self.copied = sum(1 for entry in needed if entry.digest or entry.link)
         self.updated = sum(self._changed[:2])
@@ -89,13 +90,13 @@ class Sender(PipeSource):
             self.problem = str(changed)
 
     def content(self, needed, _digest):
-        """The chunks that follow the digest of the entries that the host needs."""
+        """Yield the chunks that follow the digest of the entries that the host needs."""
         for chunk in manifest.stream(needed) if needed else ():
             self._tally.moved += len(chunk)
             yield chunk
 
     def read(self, _size):
-        """The next chunk; None while the host has not yet said what it needs; b'' at the end."""
+        """Return the next chunk; None until the host has said what it needs; b'' at the end."""
         chunk = next(self._chunks, b'')
         return chunk or (b'' if self.is_told else None)
 
@@ -106,9 +107,9 @@ class Sender(PipeSource):
 
 
 def put(session, host, wanted, target, terms, tally):
-    """Flow: copy the files and directories of a Manifest to a host; returns a Verdict, whose reason
-    tells what was done.
+    """Flow: copy the files and directories of a Manifest to a host.
 
+    Returns a Verdict, whose reason tells what was done.
     target: as for cp: a directory to put them into, or a new name for a single one.
     """
     words = target_words(session, host, wanted, target) + ['tar']
@@ -122,7 +123,7 @@ def put(session, host, wanted, target, terms, tally):
 
 
 def target_words(session, host, wanted, target):
-    """The first arguments of the scripts that receive a copy (see sh/putlib.sh)."""
+    """Return the first arguments of the scripts that receive a copy (see sh/putlib.sh)."""
     settings = session.settings
     return [host.home, target, wanted.single, whole_seconds(settings.stall or settings.lease)]
 
@@ -165,7 +166,7 @@ def offer(session, host, wanted, words, terms, make_sender):
 
 @local_work.job
 def find_cksums(argument):
-    """[the cksums of files, why they cannot be had]; argument: [[path, version]]."""
+    """Return [the cksums of files, why they cannot be computed]; argument: [[path, version]]."""
     try:
         return [[manifest.cksum(manifest.content(manifest.Entry('', path, 0, 0, tuple(version))))
                  for path, version in argument], '']

@@ -1,17 +1,17 @@
 """Read a tar archive that an untrusted host sent.
 
-Hosts are not trusted, and the tarfile module is made for archives that are: a header of 400 MB is
-read into memory, a negative size moves the file position backwards, a sparse member of 10 kB
-becomes 20 MB. This reader knows only what `tar -cf` of GNU tar, bsdtar, busybox and pax write for
-files, directories and links.  It reads one block at a time, believes no number before it is
-checked, and refuses the whole archive when something is not as it must be.
+Hosts are not trusted, but the tarfile module is made for trusted archives: it reads a header of
+400 MB into memory, a negative size moves the file position backwards, and a sparse member of 10 kB
+becomes 20 MB.  This reader supports only what `tar -cf` of GNU tar, bsdtar, busybox and pax write
+for files, directories and links.  It reads one block at a time, checks each number before it uses
+it, and refuses the whole archive if anything is malformed.
 
 The formats: ustar (POSIX.1-1988), the long names of GNU tar (types L and K) and pax headers
 (POSIX.1-2001, type x), see tar(5) of libarchive.  Refused: sparse members in every format, parts of
 multi-volume archives, directories of incremental archives.  Devices, FIFOs and the like are members
-of the kind OTHER, for the caller to refuse by name.
+of the kind OTHER, which the caller refuses by name.
 
-Pure but for reading the file.
+Pure except for reading the file.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import BinaryIO, Callable, Iterator, NamedTuple
 from lwt.remote import budgets
 
 BLOCK = 512
-CHUNK = 1 << 20                 # bytes of content that are read at a time
+CHUNK = 1 << 20                 # bytes of content to read at a time
 
 FILE, DIRECTORY, SYMLINK, HARDLINK, OTHER = 'file', 'directory', 'symlink', 'hardlink', 'other'
 
@@ -32,11 +32,11 @@ _LONG_NAME, _LONG_LINK = b'L', b'K'
 
 
 class Refused(Exception):
-    """The archive is not one that lwt takes; the message says why."""
+    """lwt does not accept the archive; the message says why."""
 
 
 class Budget(NamedTuple):
-    """How much an archive may hold: members, and bytes of the content of all files."""
+    """Limits of an archive: the number of members, and the bytes of content of all files."""
 
     members: int
     content: int
@@ -54,9 +54,7 @@ class ArchiveMember(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """A block that is a header.  has_prefix: is it in the format in which names have a prefix
-    field?
-    """
+    """A block that is a header."""
 
     block: bytes
 
@@ -64,7 +62,7 @@ class _Header(NamedTuple):
         return self.block[start:start + length].split(b'\0', 1)[0]
 
     def number(self, start: int, length: int, what: str) -> int:
-        """A field that holds a number: octal digits, or base 256 with the top bit set."""
+        """Return a number field: octal digits, or base 256 with the top bit set."""
         field = self.block[start:start + length]
         if field[0] == 0x80:
             return int.from_bytes(field[1:], 'big')
@@ -85,8 +83,7 @@ class _Header(NamedTuple):
         return (prefix + b'/' if prefix else b'') + self.text(0, 100)
 
     def check(self) -> None:
-        """Raise Refused unless the checksum is right (as unsigned bytes, or signed as some wrote).
-        """
+        """Raise Refused unless the checksum is right, as the sum of unsigned or of signed bytes."""
         rest = self.block[:148] + b' ' * 8 + self.block[156:]
         unsigned = sum(rest)
         told = self.number(148, 8, 'the checksum')
@@ -95,10 +92,11 @@ class _Header(NamedTuple):
 
 
 class TarReader:
-    """Iterates over the ArchiveMembers of an archive; content of the current one by copy_to().
+    """Iterates over the ArchiveMembers of an archive; copy_to() reads the content of the current
+    one.
 
-    file: open for reading, at the beginning of the archive.  Archives may follow one another: where
-    many files are sent, a host starts more than one tar.
+    file: open for reading, at the beginning of the archive.  Several archives may follow each
+        other: for many files a host starts tar more than once.
     """
 
     def __init__(self, file: BinaryIO, budget: Budget):
@@ -106,8 +104,8 @@ class TarReader:
         self._budget = budget
         self._members = 0
         self._content = 0
-        self._unread = 0                # bytes of the current member's content
-        self._padding = 0               # bytes behind it
+        self._unread = 0                # bytes of the current member's content to read
+        self._padding = 0               # bytes after the content up to the next block
 
     def __iter__(self) -> Iterator[ArchiveMember]:
         while True:
@@ -125,7 +123,7 @@ class TarReader:
             yield member
 
     def copy_to(self, write: Callable) -> None:
-        """Give the content of the current member to write(bytes), piece by piece."""
+        """Pass the content of the current member to write(bytes), piece by piece."""
         while self._unread:
             data = self._read(min(CHUNK, self._unread))
             self._unread -= len(data)
@@ -138,14 +136,14 @@ class TarReader:
         self._padding = 0
 
     def _read(self, count):
-        """Exactly so many bytes."""
+        """Return exactly `count` bytes."""
         data = self._file.read(count)
         if len(data) != count:
             raise Refused('cut off')
         return data
 
     def _next(self):
-        """The next Member, or None at the end."""
+        """Return the next ArchiveMember, or None at the end."""
         overrides = {}
         for _header in range(budgets.HEADERS + 1):
             block = self._read(BLOCK)
@@ -172,8 +170,8 @@ class TarReader:
         raise Refused('too many headers before a member')
 
     def _after_end(self):
-        """After the first block of zeros: the first block of the next archive, None if there is
-        none.
+        """After the first block of zeros: return the first block of the next archive, or None if
+        there is none.
         """
         count = 1
         while True:
@@ -187,7 +185,7 @@ class TarReader:
             count += 1
 
     def _extra(self, size):
-        """The content of a header that says more of the next member."""
+        """Return the content of a header that describes the next member."""
         if size > budgets.HEADER:
             raise Refused('a header of %d bytes' % size)
         data = self._read(size)
@@ -196,7 +194,9 @@ class TarReader:
 
 
 def _pax_records(data):
-    """{key: value} of a pax header, those that lwt knows: "LENGTH KEY=VALUE", newline, and so on.
+    """Return {key: value} of a pax header, with the keys that lwt uses.
+
+    Each record is "LENGTH KEY=VALUE" and a newline.
     """
     found = {}
     while data:
@@ -223,7 +223,7 @@ def _member(header, size, overrides):
     if max(len(name), len(link)) > budgets.NAME:
         raise Refused('a name of more than %d bytes' % budgets.NAME)
     kind = _KINDS[header.kind]
-    # As archives of before 1988 have directories.
+    # Archives from before 1988 mark directories like this.
     if header.kind == b'\0' and name.endswith(b'/'):
         kind = DIRECTORY
     if 'size' in overrides:
@@ -234,7 +234,9 @@ def _member(header, size, overrides):
 
 
 def _mtime(header, overrides):
-    """Seconds since 1970; 0 for what is before that or cannot be read, for it decides nothing."""
+    """Return seconds since 1970; 0 for earlier or unreadable times, because no decision depends on
+    it.
+    """
     if 'mtime' in overrides:
         whole = overrides['mtime'].partition(b'.')[0]
         return min(budgets.TIME, int(whole)) if whole.isdigit() and len(whole) < 20 else 0

@@ -1,15 +1,16 @@
 """Tar streams: pack them for a host, and unpack those of an untrusted host.
 
-What a host sends is read by tar_reader and extracted by rules of our own: only into a new
-directory; no absolute path, no "..", no device, no FIFO; every file is made anew (O_EXCL,
-O_NOFOLLOW); hard links only to files that have come; symbolic links, if they stay inside, are made
+tar_reader reads what a host sends, and this module extracts it by its own rules: only into a new
+directory; no absolute path, no "..", no device, no FIFO; every file is created anew (O_EXCL,
+O_NOFOLLOW); hard links only to files that have arrived.  Symbolic links that stay inside are made
 last, so that nothing is ever written through one.  Files never hold more bytes than were sent.
-Directories are no more than the blocks that were sent, and some besides (budgets.DIRECTORIES): each
-is a member, or implied by the name of one. No member lies deeper than budgets.DEPTH.
+The number of directories is limited by the number of blocks that were sent plus
+budgets.DIRECTORIES: each directory is a member, or implied by the name of one.  No member lies
+deeper than budgets.DEPTH.
 
 Files and directories get the modes that they have on the host, within the umask, never setuid,
-setgid or sticky.  Their owner can always read files here, and read, write and enter directories, so
-that he can also remove them.
+setgid or sticky.  On this machine their owner can always read files, and read, write and enter
+directories, so that he can also remove them.
 """
 
 import contextlib
@@ -29,9 +30,9 @@ from lwt.remote import budgets
 from lwt.workspace import files
 
 CHUNK = 1 << 20
-MAX_DIRTY = 1 << 23         # bytes that are written before the disk must have them
-THING = 1 << 11             # bytes that are as much work as one thing to make
-COPY = 16                   # things: a hard link, where a file system has none
+MAX_DIRTY = 1 << 23         # bytes to write before they are synced to the disk
+THING = 1 << 11             # the work of creating one file, directory or link, in bytes
+COPY = 16                   # THINGs of work: a hard link on a file system without hard links
 
 
 class Packed(NamedTuple):
@@ -43,8 +44,9 @@ class Packed(NamedTuple):
 
 
 def check_input(directory):
-    """The names of the plain files at the top of a task's folder.  Raises UsageError for what
-    cannot be sent to a host.
+    """Return the names of the plain files at the top of a task's folder.
+
+    Raises UsageError for what cannot be sent to a host.
     """
     top = directory.count('/')
     for root, dirs, names in os.walk(directory, onerror=_raise):
@@ -57,7 +59,7 @@ def check_input(directory):
 
 
 def top_files(directory):
-    """The names of the plain files at the top of a directory."""
+    """Return the names of the plain files at the top of a directory."""
     return {name for name in os.listdir(directory) if os.path.isfile(os.path.join(directory, name))}
 
 
@@ -83,11 +85,10 @@ def _check_entry(directory, path):
 
 
 def stays_inside(name, target):
-    """Does a link of this relative name, to this target, stay within the directory that name is
-    relative to?
+    """Return whether a link with this relative name and target stays within the directory.
 
-    ".." is taken only at the beginning of a target: after a name, which may be a link itself, it
-    may lead anywhere.
+    The directory is the one that name is relative to.  ".." is accepted only at the beginning of a
+    target: after a name, which may be a link itself, it may lead anywhere.
     """
     parts = [part for part in target.split('/') if part not in ('', '.')]
     ups = len(parts) - len(list(itertools.dropwhile(lambda part: part == '..', parts)))
@@ -96,15 +97,15 @@ def stays_inside(name, target):
 
 
 def copy_input(source, target):
-    """Copy a task's folder, links as links, modes kept."""
+    """Copy a task's folder; links stay links, and modes are kept."""
     shutil.copytree(source, target, symlinks=True)
 
 
 def pack(path, trees, texts, executable):
-    """Write a tar file.
+    """Write a tar file; returns a Packed.
 
-    trees: {name in the archive: directory}.  texts: {name in the archive: str}.  executable: names
-    whose files get an x bit. Returns a Packed.
+    trees: {name in the archive: directory}.  texts: {name in the archive: str}.
+    executable: names whose files get an x bit.
     """
     with open(path, 'wb') as file:
         _write(file, trees, texts, executable)
@@ -129,7 +130,7 @@ def _write(file, trees, texts, executable):
 
 
 def sha256(path):
-    """The SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for chunk in iter(lambda: file.read(CHUNK), b''):
@@ -138,8 +139,9 @@ def sha256(path):
 
 
 def is_complete(path):
-    """Does a tar file end as one must, with two blocks of zeros?  (tarfile takes a cut one for a
-    shorter one.)
+    """Return whether a tar file ends with two blocks of zeros, as it must.
+
+    tarfile would accept a truncated file as a shorter one.
     """
     with open(path, 'rb') as file:
         file.seek(0, os.SEEK_END)
@@ -150,9 +152,9 @@ def is_complete(path):
 
 
 def arrival_problem(path, digest):
-    """Why a file that a host sent cannot be what it was to be, or ''.  digest: what the host told.
+    """Return why a file from a host cannot be what was sent, or ''.  digest: reported by the host.
 
-    Of a host without sha256 nothing is known but how an archive ends.
+    For a host without sha256, only the end of the archive is checked.
     """
     if not is_complete(path):
         return 'the results did not arrive whole'
@@ -162,11 +164,11 @@ def arrival_problem(path, digest):
 
 
 def work(path, enough):
-    """How much work the unpacking of a stream is, in bytes of it, or at least `enough`.
+    """Return the work of unpacking a stream, in bytes, or at least `enough`.
 
-    A small stream may ask for many directories and links, so each thing that it makes counts THING
-    bytes.  Each of N links may lead to a directory that holds others, and becomes a copy of it:
-    what is there then comes 3 ** (N / 3) times at most (as N / 3 directories with 3 links each).
+    A small stream may ask for many directories and links, so each of them counts THING bytes.  Each
+    of N links may lead to a directory that holds other links, and becomes a copy of it: this
+    multiplies the contents by at most 3 ** (N / 3) (as N / 3 directories with 3 links each).
     """
     size = os.path.getsize(path)
     if size >= enough:
@@ -187,15 +189,16 @@ def work(path, enough):
 
 
 def unpack(path, target, place, links=None):
-    """Extract what a host sent into target, a new directory.
+    """Extract a host's stream into target, a new directory.
 
-    path: a file of one or more tar archives, one after the other.  place(name, is_directory) gives
-    the relative path for a member, or '' to leave it out; the name begins with ./ if the member's
-    own has a part '.' in the middle.  links: None, or a list that gets (name, target) of each
-    symbolic link; none is made then.
+    path: a file of one or more tar archives, one after the other.
+    place(name, is_directory): returns the relative path for a member, or '' to leave it out; the
+        name begins with ./ if the member's own has a part '.' in the middle.
+    links: None, or a list that gets (name, target) of each symbolic link; then no links are made.
 
-    Returns what was refused, a line each, the first budgets.REFUSALS.  Raises tar_reader.Refused
-    for an archive that is not taken at all, OSError when this machine cannot take it.
+    Returns lines about what was refused, the first budgets.REFUSALS.
+    Raises tar_reader.Refused for an archive that is not accepted at all, OSError for a failure of
+    this machine.
     """
     with open(path, 'rb', CHUNK) as file:
         size = os.fstat(file.fileno()).st_size
@@ -208,11 +211,11 @@ def unpack(path, target, place, links=None):
 
 
 class _Refusal(Exception):
-    """Why a member is not taken."""
+    """Why a member is refused."""
 
 
 class Unstorable(str):
-    """A line about a member with which nothing is wrong, but that this machine cannot keep."""
+    """A line about a valid member that this machine cannot store."""
 
 
 OURS = frozenset(
@@ -220,32 +223,28 @@ OURS = frozenset(
 
 
 def is_ours(error, directory):
-    """Does an OSError while something is made in a directory come from this machine, and not from
-    what a host sent?
-    """
+    """Return whether this machine, not the data of a host, caused an OSError in a directory."""
     return error.errno in OURS or not os.access(directory, os.W_OK | os.X_OK)
 
 
 class _Extraction:
-    """What unpack does with the members of an archive.  refused: a line for each that was not
-    taken.
-    """
+    """Extracts the members of an archive.  refused: a line for each member that was refused."""
 
     def __init__(self, reader, target, place, told_links, size):
         self._reader = reader
         self._target = target
         self._place = place
         self._told_links = told_links
-        # What may still be made: bytes of copies for hard links, and directories.
+        # Remaining limits: bytes of copies for hard links, and number of directories.
         self._copies = budgets.COPIES_OF_HARD_LINKS + size
         self._directories = self._most_directories = budgets.DIRECTORIES + size // tar_reader.BLOCK
-        self._parents = set()           # directories of the links that are told
-        self._links = []                # (where, target) of the symbolic links to make
+        self._parents = set()           # directories of the links that are passed to the caller
+        self._links = []                # (place, target) of the symbolic links to make
         self._umask = files.current_umask()
         self.refused = []
 
     def take(self, member):
-        """Make what a member is."""
+        """Extract a member."""
         name = _inside(member.name)
         is_link = member.kind == tar_reader.SYMLINK
         if name is None:
@@ -265,7 +264,8 @@ class _Extraction:
                 self._attempt(member.name, self._extract, member, os.path.join(self._target, where))
 
     def _count_parents(self, name):
-        """Count the directories of a link that is told: whoever resolves it keeps their names."""
+        """Count the directories of a link that is passed to the caller, which stores their names.
+        """
         while '/' in name and name.rpartition('/')[0] not in self._parents:
             name = name.rpartition('/')[0]
             self._parents.add(name)
@@ -283,15 +283,14 @@ class _Extraction:
         links.append((name, target))
 
     def make_links(self):
-        """Make the symbolic links, when everything else is there: nothing is written through one.
-        """
+        """Make the symbolic links after everything else, so that nothing is written through one."""
         for where, link in self._links:
             self._attempt(where, self._link, where, link)
 
     def _attempt(self, name, action, *arguments):
-        """Do what a member asks for.
+        """Do what a member requires.
 
-        What this machine cannot do is raised; all else is the member's fault, which is noted.
+        An error of this machine is raised; any other error is caused by the member, and is noted.
         """
         try:
             action(*arguments)
@@ -325,7 +324,7 @@ class _Extraction:
             raise _Refusal('neither a file nor a directory')
 
     def _make_directories(self, path):
-        """Make a directory, and those above it, where they are not there."""
+        """Create a directory and its missing parent directories."""
         missing = []
         while not os.path.isdir(path):
             missing.append(path)
@@ -335,7 +334,7 @@ class _Extraction:
             os.mkdir(one)
 
     def _hard_link(self, link, path):
-        """Make a hard link to a file that has come already."""
+        """Make a hard link to a file that has arrived already."""
         name = _inside(link)
         where = name and self._place(_marked(link, name), False)
         source = os.path.join(self._target, where) if where else ''
@@ -349,7 +348,7 @@ class _Extraction:
             self._copy(source, path)
 
     def _copy(self, source, path):
-        """Where the file system has no hard links, or no more of them."""
+        """Copy the file, because the file system has no hard links, or no more of them."""
         info = os.stat(source)
         self._copies -= info.st_size
         if self._copies < 0:
@@ -360,7 +359,7 @@ class _Extraction:
         os.utime(path, (info.st_mtime, info.st_mtime))
 
     def _link(self, where, link):
-        """Make a symbolic link if neither it nor the way to it leads out."""
+        """Make a symbolic link if neither it nor the path to it leads out."""
         path = os.path.join(self._target, where)
         parent = os.path.dirname(path)
         if not stays_inside(where, link):
@@ -374,10 +373,9 @@ class _Extraction:
 
 
 class _Writer:
-    """Writes a file, and has the disk keep pace.
+    """Writes a file, and syncs it as it grows.
 
-    Otherwise gigabytes would wait in memory, and whoever synced a small file would wait for them
-    too.
+    Otherwise gigabytes would wait in memory, and a sync of a small file would wait for them too.
     """
 
     def __init__(self, file):
@@ -395,13 +393,14 @@ class _Writer:
 
 
 def _marked(raw, name):
-    """The name of a member, marked if it is written with a part '.' in the middle: so a host can
-    tell two kinds apart.
+    """Return the name of a member, with a mark if its raw name has a part '.' in the middle.
+
+    A host uses this to distinguish two kinds of members.
     """
     return './' + name if '/./' in raw else name
 
 
 def _inside(name):
-    """A member's name, normalised; None if it leads out."""
+    """Return a member's name, normalised; None if it leads out."""
     parts = [part for part in name.split('/') if part not in ('', '.')]
     return None if name.startswith('/') or '..' in parts or not parts else '/'.join(parts)

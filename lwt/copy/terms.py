@@ -6,14 +6,15 @@ from lwt.remote import verdicts
 
 UNREADABLE = 'an answer that cannot be read'
 TRANSPORTS = 'tar', 'scp'
-NO_TAR = 'there is no tar on this host'     # as the scripts on a host say it
+NO_TAR = 'there is no tar on this host'     # as the scripts on hosts report it
 
 
 class Terms(NamedTuple):
     """How a copy is made.
 
-    timeout: of the whole copy, in seconds; rate: in bytes a second; 0 for no limit.
-    transport: one of TRANSPORTS, or '' for the host's own (the column copy= of the host list).
+    timeout: of the whole copy, in seconds.  rate: in bytes per second.  0 for no limit.
+    transport: one of TRANSPORTS, or '' for the transport of the host (the column copy= of the host
+        list).
     """
 
     timeout: float = 0.0
@@ -21,13 +22,15 @@ class Terms(NamedTuple):
     transport: str = ''
 
     def transport_for(self, host):
-        """The transport for a host: 'tar' or 'scp'."""
+        """Return the transport for a host: 'tar' or 'scp'."""
         return self.transport or host.get('copy') or TRANSPORTS[0]
 
 
 class GetOptions(NamedTuple):
-    """replace: may existing files be replaced?  links: what becomes of symbolic links: 'follow',
-    'keep' or 'skip'.
+    """Options of a get.
+
+    replace: whether existing files may be replaced.
+    links: treatment of symbolic links: 'follow', 'keep' or 'skip'.
     """
 
     replace: bool = False
@@ -49,10 +52,10 @@ class CopyProgress:
 
 
 def done(copied, unchanged, updated=0, skipped=0):
-    """The Verdict on a successful copy, with the number of files copied and unchanged.
+    """Return the Verdict on a successful copy, with the number of files copied and unchanged.
 
-    updated: how many of the unchanged files got another mode or time.  skipped: how many symbolic
-    links were left out.
+    updated: number of unchanged files that got another mode or time.
+    skipped: number of symbolic links left out.
     """
     text = '%d file%s copied' % (copied, '' if copied == 1 else 's')
     text += ', %d with another mode or time' % updated if updated else ''
@@ -63,5 +66,5 @@ def done(copied, unchanged, updated=0, skipped=0):
 
 
 def refused(reason):
-    """The Verdict on a copy that cannot be made."""
+    """Return the Verdict on a copy that cannot be made."""
     return verdicts.Verdict('failed', 1, reason)

@@ -22,8 +22,8 @@ def put(session, host, wanted, target, terms, tally):
 def get(session, host, paths, directory, terms, options, tally):
     """Flow: copy files and directories of a host into a local directory; returns a Verdict.
 
-    paths: * ? [ ] are expanded on the host.  options: GetOptions.  What cannot be copied is named,
-    and everything else is copied.
+    paths: * ? [ ] are expanded on the host.  options: GetOptions.
+    Paths that cannot be copied are reported, and all others are copied.
     """
     return (yield from _by_transport(host, terms, tar_get.get, scp_get.get, session, host, paths,
                                      directory, terms, options, tally))
