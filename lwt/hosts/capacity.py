@@ -15,7 +15,10 @@ NOT_ASKED = 'not asked yet'
 
 
 class FreeSlots(NamedTuple):
-    """slots: the slots of a host, free or not.  reasons: why it takes no task at all now."""
+    """The slots of a host.
+
+    slots: the number of slots, free or not.  reasons: why it takes no task at all now.
+    """
 
     slots: int
     reasons: tuple = ()

@@ -147,7 +147,8 @@ def suspect(health, reason, now, numbers, die):
 class TaskEnd(NamedTuple):
     """How an attempt ended on a host.
 
-    end: an outcome or 'withdrawn'.  is_open: is its task not done yet?  added: when it was queued.
+    end: an outcome or 'withdrawn'.  is_open: whether its task is not done yet.
+    added: when the task was queued, in seconds since 1970.
     """
 
     task: int

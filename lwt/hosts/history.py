@@ -1,5 +1,6 @@
-"""What is remembered about hosts: their health, last samples, probes, and how work on them ended.
-The only SQL about hosts.
+"""What is stored about hosts: their health, last samples, probes, and how operations on them ended.
+
+This module has all the SQL about hosts.
 """
 
 import json
@@ -12,7 +13,7 @@ class History(Database):
     """The database of a workspace, and the queries about its hosts.  Use as a context manager."""
 
     def health(self):
-        """{name: Health} of the hosts that anything was ever held against."""
+        """Return {name: Health} of the hosts that ever failed or were excluded."""
         with self._errors():
             rows = self._db.execute('SELECT %s FROM health'
                                     % ', '.join(health.Health._fields)).fetchall()
@@ -35,11 +36,11 @@ class History(Database):
         return after
 
     def add_endings(self, endings, told, change):
-        """Keep what was heard of hosts.
+        """Record how operations ended and what hosts reported.
 
-        endings: [(host, kind, reason)] of operations, change(health, kind, reason) gives what each
-        comes to. told: [(host, Sample or None, problem)]: what each said of itself, or why it takes
-        no task whatever it says.
+        endings: [(host, kind, reason)] of operations.
+        told: [(host, Sample or None, problem)], with the reason why the host takes no task, or ''.
+        change(health, kind, reason): returns the new Health.
         """
         now = self._clock()
         with self.together():
@@ -61,7 +62,7 @@ class History(Database):
             self._db.execute('INSERT INTO sample VALUES (?, ?, NULL, ?)', (name, now, problem))
 
     def _add_up(self, table, key, numbers):
-        """Add numbers to those that the row of a key has."""
+        """Add numbers to the counts of a key's row."""
         columns = {'ending': (('host', 'hour', 'kind'), ('count',)),
                    'usage': (('host', 'hour', 'user'), ('count', 'cpu', 'memory'))}[table]
         changed = self._db.execute('UPDATE %s SET %s WHERE %s' % (
@@ -72,21 +73,21 @@ class History(Database):
                              % (table, ', '.join('?' * len(key + numbers))), key + numbers)
 
     def samples(self):
-        """{host: (time, Sample or None, problem)}: what each host told last."""
+        """Return {host: (time, Sample or None, problem)}, the last report of each host."""
         with self._errors():
             rows = self._db.execute('SELECT host, time, told, problem FROM sample').fetchall()
         return {host: (when, told and sample.from_json(json.loads(told)), problem)
                 for host, when, told, problem in rows}
 
     def add_probes(self, told):
-        """Keep the results of probes: [(host, a dict that json can write)]."""
+        """Record the results of probes: [(host, a dict that json can write)]."""
         with self.together():
             self._db.executemany('INSERT OR REPLACE INTO probe VALUES (?, ?, ?)',
                                  [(name, self._clock(), json.dumps(values))
                                   for name, values in told])
 
     def probes(self, name=None):
-        """[(host, time, dict)] of all probes that are remembered, the oldest first; name: of one
+        """Return [(host, time, dict)] of all recorded probes, the oldest first; name: only of this
         host.
         """
         with self._errors():
@@ -96,19 +97,20 @@ class History(Database):
         return [(host, when, json.loads(told)) for host, when, told in rows]
 
     def endings(self):
-        """[(host, kind, count)] of all operations that are remembered."""
+        """Return [(host, kind, count)] of all recorded operations."""
         with self._errors():
             return self._db.execute(
                 'SELECT host, kind, sum(count) FROM ending GROUP BY host, kind').fetchall()
 
     def endings_by_hour(self):
-        """[(host, hour since 1970, kind, count)] of the same."""
+        """Return [(host, hour since 1970, kind, count)] of all recorded operations."""
         with self._errors():
             return self._db.execute('SELECT host, hour, kind, count FROM ending').fetchall()
 
     def usage(self):
-        """[(host, user, samples, mean cpu, mean memory)] of all samples that are remembered; user
-        '' is all of them.
+        """Return [(host, user, samples, mean cpu, mean memory)] of all recorded samples.
+
+        The user '' stands for all users together.
         """
         with self._errors():
             return self._db.execute(
@@ -116,8 +118,10 @@ class History(Database):
                 'FROM usage GROUP BY host, user').fetchall()
 
     def last_ends(self, host, since):
-        """The health.TaskEnds of a host, the last one first: of its attempts that began after a
-        time, up to the last success there."""
+        """Return the health.TaskEnds of a host, the last one first.
+
+        They are those of attempts that began after `since`, back to the last success on the host.
+        """
         ends = []
         for number, name, end, code, reason, state, added in self._rows(
                 'SELECT attempt.task, batch.name, attempt."end", attempt.code, attempt.reason, '
@@ -131,10 +135,11 @@ class History(Database):
         return ends
 
     def ends_elsewhere(self, host, numbers, names, since):
-        """What became of tasks on other hosts.
+        """Return how attempts ended on other hosts.
 
-        Returns ({number: set of ends} of these tasks, {(name, end, code): how often} of all tasks
-        of these names whose attempts began after a time).
+        numbers: tasks.  names: names of tasks.  since: the earliest start of attempts.
+        Returns ({number: set of ends} of the tasks with these numbers, {(name, end, code): count}
+            of all tasks with these names whose attempts began after `since`).
         """
         own = {}
         for number, end in self._rows(
@@ -152,8 +157,8 @@ class History(Database):
         return own, {(name, end, code): times for name, end, code, times in rows}
 
     def failed_attempts(self):
-        """[(number of the task, number of the attempt, host, end time, end, code, reason)] of the
-        attempts that did not succeed.
+        """Return [(task number, attempt number, host, end time, end, code, reason)] of the attempts
+        that did not succeed.
         """
         with self._errors():
             return self._db.execute('SELECT task, number, host, ended, "end", code, reason '
@@ -174,7 +179,7 @@ class History(Database):
 
 
 def _uses(taken):
-    """(user, cpu, memory) of a Sample; user '' for all together."""
+    """Yield (user, cpu, memory) of a Sample; user '' for all users together."""
     if taken.cpu is not None:
         yield '', taken.cpu, (taken.memory or 0) - (taken.free_memory or 0)
     for use in taken.users:

@@ -1,7 +1,7 @@
 """A sample: what a host reports about its load (see sh/samplelib.sh).  Pure.
 
-A host is not trusted with numbers: each is a whole one within bounds or it is none, and what was
-none is named.
+Hosts are not trusted with numbers: each must be a whole number within bounds, and any other value
+is listed as nonsense.
 """
 
 from typing import NamedTuple, Optional
@@ -12,7 +12,7 @@ from lwt.workspace.config import bounded
 
 
 class Use(NamedTuple):
-    """What one user has of a host: cpu in percent of a core, resident memory in KiB, processes."""
+    """What one user uses on a host: cpu in percent of a core, resident memory in KiB, processes."""
 
     user: str
     cpu: int
@@ -21,13 +21,17 @@ class Use(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a host told; None where it told nothing, or nonsense.
+    """What a host reported; None for a value that is missing or invalid.
 
-    load: the processes that want to run, the mean of a minute.  memory, free_memory: KiB.
-    free_disk: KiB in the home. tasks: those that run there, of whatever master.  cpu, own_cpu:
-    percent, 100 for each core in use, by all and by the user that we are there.  users: those that
-    use most.  nonsense: what could not be taken, as it was told. space: KiB of the file system of
-    the home. machine: the same for all names of one machine, '' where that is not known.
+    load: the mean number of processes ready to run in the last minute.
+    memory, free_memory: KiB.  free_disk, space: KiB free and in total on the file system of the
+        home.
+    tasks: tasks that run on it, of any master.
+    cpu, own_cpu: cpu usage in percent, 100 per core, of all users and of the user who runs lwt
+        there.
+    users: the users with the highest usage.
+    nonsense: invalid values, as reported.
+    machine: identifies a machine with several names; '' if unknown.
     """
 
     cores: Optional[int] = None
@@ -45,7 +49,9 @@ class Sample(NamedTuple):
 
 
 def parse(lines):
-    """The Sample of the lines that begin with "sample" or "user"; others are passed over."""
+    """Return the Sample of the lines that begin with "sample", "user" or "machine"; others are
+    skipped.
+    """
     told, users, nonsense, machine = {}, [], [], ''
     for line in lines:
         word, _space, rest = line.partition(' ')
@@ -74,7 +80,7 @@ def parse(lines):
 
 
 def _use(words):
-    """The Use that these words tell, or None."""
+    """Return the Use that these words report, or None if they are invalid."""
     if len(words) != 4 or not 0 < len(words[0]) <= 32 or not words[0].isprintable():
         return None
     numbers = [bounded(text, 0, most)
@@ -83,19 +89,22 @@ def _use(words):
 
 
 def at(host, sample):
-    """The Sample that a host told.  Several homes on this machine that are listed on purpose, as
-    hosts of the category local, are taken for different machines."""
+    """Return the Sample of a host, with a machine of its own for a further home on this machine.
+
+    Several homes on this machine, listed on purpose as hosts of the category local, count as
+    different machines.
+    """
     is_further = host.is_local and host.home != '~' and sample.machine
     return sample._replace(machine='%s %s' % (sample.machine, host.home)) if is_further else sample
 
 
 def to_json(sample):
-    """A Sample as a dict that json can write."""
+    """Return a Sample as a dict that json can write."""
     return dict(sample._asdict(), users=[dict(use._asdict()) for use in sample.users],
                 nonsense=list(sample.nonsense))
 
 
 def from_json(told):
-    """The Sample of such a dict."""
+    """Return the Sample of a dict from to_json."""
     return Sample(**dict(told, users=tuple(Use(**use) for use in told['users']),
                          nonsense=tuple(told['nonsense'])))
