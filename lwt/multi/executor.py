@@ -25,17 +25,19 @@ from lwt.remote import events
 
 BACKOFF = (0.5, 30.0)           # seconds: before the first retry, and the longest wait
 LOOK_AGAIN = 1.0                # seconds between two checks of load and free memory
-SAMPLE = 1001                   # the median is that of so many run times of successful jobs
+SAMPLE = 1001                   # maximum number of run times of successful jobs for the median
 SHORTEST = 0.01                 # seconds between two checks of the ages of jobs
-# Jobs that are done and wait for their turn to be printed; with more, no new job is started.
+# Finished jobs whose output waits for its turn; if there are more, no new job is started.
 MOST_WAITING = 4096
-ENOUGH = 3                      # successful jobs that a median needs
-# Kinds of failures; lost: the exit status is unknown.
+ENOUGH = 3                      # successful jobs that the median needs
+# Kinds of failure; lost: the exit status is unknown.
 FAILURES = ('failed', 'timeout', 'lost')
 
 
 class Job(NamedTuple):
-    """A command to run.  text: a function that returns the command line as bytes for a slot number.
+    """A command to run.
+
+    text: a function that returns the command line as bytes for a slot number.
     label: printed before each line of output (--tag).
     """
 
@@ -47,8 +49,9 @@ class Job(NamedTuple):
 class Halt(NamedTuple):
     """When to stop early.
 
-    when: 'now' (kill running jobs), 'soon' (let them finish) or 'never'.  outcome: 'fail',
-    'success' or 'done'.  count: how many jobs with that outcome; is_percent: percent of all jobs.
+    when: 'now' (kill running jobs), 'soon' (let them finish) or 'never'.
+    outcome: 'fail', 'success' or 'done'.
+    count: the number of jobs with that outcome; is_percent: count is a percentage of all jobs.
     """
 
     when: str = 'never'
@@ -60,9 +63,10 @@ class Halt(NamedTuple):
 class ExecutorOptions(NamedTuple):
     """How to run jobs.  Times are in seconds, 0 means no limit.
 
-    jobs: number of parallel jobs.  median_percent: timeout in percent of the median run time of
-    successful jobs.  load: start no job at this load.  memfree: start no job while less memory is
-    free, in bytes.
+    jobs: number of parallel jobs.
+    median_percent: timeout in percent of the median run time of successful jobs.
+    load: start no job at this load.
+    memfree: start no job while less memory is free, in bytes.
     """
 
     jobs: int
@@ -81,9 +85,10 @@ class JobResult(NamedTuple):
     """How a job ended.
 
     kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or --halt) or 'requeued' (killed because
-    memory was short).  code, signum: as in the job log; -1 if lwt killed the job.  started: seconds
-    since 1970.  runtime: seconds.  received: bytes of standard output.  is_cut: a background
-    process still held the output.
+        memory was short).
+    code, signum: as in the job log; -1 if lwt killed the job.
+    started: seconds since 1970.  runtime: seconds.  received: bytes of standard output.
+    is_cut: a background process still held the output.
     """
 
     job: Job
@@ -100,7 +105,7 @@ class JobResult(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """An attempt at a job.  number: from 1.  ended: the result of the attempt before, or None."""
+    """An attempt at a job.  number: from 1.  ended: the result of the previous attempt, or None."""
 
     job: Job
     output: object
@@ -116,9 +121,10 @@ def own_output(_job, output):
 class Executor:
     """One run of jobs.
 
-    source: an inputs.Input.  ordering: an ordering.Ordering.  environ: the environment of the
-    commands.  on_end: called with the JobResult of each job.  sink_of: a function of (job, output)
-    that returns the Sink for the process of a job.
+    source: an inputs.Input.  ordering: an ordering.Ordering.
+    environ: the environment of the commands.
+    on_end: called with the JobResult of each job.
+    sink_of: a function of (job, output) that returns the Sink for the process of a job.
     """
 
     def __init__(self, run, plan, ordering, environ, source, on_end,
@@ -144,7 +150,7 @@ class Executor:
         self._runtimes = collections.deque(maxlen=SAMPLE)
         self.running = collections.OrderedDict()        # CommandOutput -> (Job, time of its start)
         self.counts = collections.Counter()     # kind -> jobs
-        # Jobs that were left at close(); None if their number is unknown.
+        # Number of jobs that were left at close(); None if unknown.
         self.not_run = 0
         self.halted = False
         self.closed = False             # no more jobs are started
@@ -171,7 +177,7 @@ class Executor:
         if self._run.pool.is_paused:
             return False
         if self._again and all(output.full for output in self.running):
-            # All that run wait for their turn, and it may be the turn of this one.
+            # All running jobs wait for their turn to print, and it may be the turn of this one.
             return True
         return (self._active < self._plan.jobs
                 and (bool(self._again) or self._ordering.backlog < MOST_WAITING))
@@ -221,8 +227,10 @@ class Executor:
         return 0
 
     def _watch_memory(self):
-        """While jobs run, check free memory.  If it is short, the youngest job is killed and run
-        again later, because it has done the least work.
+        """While jobs run, check free memory.
+
+        If it is short, the youngest job is killed and run again later, because it has done the
+        least work.
         """
         if self._plan.memfree and self._memory_timer is None:
             self._memory_timer = self._run.loop.call_later(LOOK_AGAIN, self._check_memory)
@@ -243,7 +251,7 @@ class Executor:
         made = []
         result = yield Later(lambda: self._command(trial, made))
         if result.status == 'unspawnable' and result.command.executable is not None:
-            # The file cannot be executed directly; the shell knows what to do or to say.
+            # The file cannot be executed directly; the shell can run it or report why not.
             result = yield result.command._replace(executable=None, argv=self._shell(made[0][1]))
         slot, text, began = made[0]
         if slot <= self._plan.jobs:
@@ -375,7 +383,7 @@ def _pause(seconds):
 
 def backoff(attempt):
     """Seconds to wait after failed attempt number `attempt` (from 1): doubling, with jitter."""
-    import random                       # here, because it takes long and few commands fail
+    import random                       # imported here because it takes long and few commands fail
     return min(BACKOFF[1], BACKOFF[0] * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
 
 
@@ -396,8 +404,10 @@ def _kind(result, age):
 
 
 def _log_codes(result):
-    """(exit code, signal) for the job log: -1 if lwt killed the job or the exit status is unknown,
-    126 or 127 if the command could not be run.
+    """Return (exit code, signal) for the job log.
+
+    The code is -1 if lwt killed the job or the exit status is unknown, and 126 or 127 if the
+    command could not be run.
     """
     if result.status == 'exited':
         return result.code, 0
@@ -411,7 +421,8 @@ def _log_codes(result):
 
 
 def free_memory():
-    """Bytes of memory that are available without swapping; None if the system does not tell."""
+    """Return the bytes of memory available without swapping; None if the system does not report it.
+    """
     try:
         with open('/proc/meminfo', 'rb') as file:
             fields = dict(line.split(b':', 1) for line in file)

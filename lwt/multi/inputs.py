@@ -1,6 +1,6 @@
 """The source of jobs: lines that are read through the loop, or combinations of arguments.
 
-Input is read only as jobs are started, so memory does not grow with it, and the lines of a slow
+Input is read only as jobs are started, so memory use does not grow with it, and the lines of a slow
 input are run as they arrive.
 """
 
@@ -20,9 +20,9 @@ MAX_LINE = 131071               # bytes of one argument, execve(2)
 class Style(NamedTuple):
     """How input is read.
 
-    separator: ends a line.  dos: remove a carriage return at the end of a line.  tag: give jobs a
-    label.  slots: number of slots.  whole: read all input before the first job, so that the number
-    of jobs is known.
+    separator: ends a line.  dos: remove a carriage return at the end of a line.
+    tag: give jobs a label.  slots: number of slots.
+    whole: read all input before the first job, so that the number of jobs is known.
     """
 
     separator: bytes
@@ -39,8 +39,9 @@ class LineReader:
     """
 
     def __init__(self, loop, source, style, longest, on_lines):
-        """source: (fd, name for messages).  longest: maximum bytes of a line; longer ones are not
-        kept whole; 0: no limit.  on_lines: called when there are new lines, or at the end.
+        """source: (fd, name for messages).
+        longest: maximum bytes of a line, 0 for no limit; longer lines are not stored completely.
+        on_lines: called when there are new lines, or at the end.
         """
         self._fd, self._name = source
         self._loop = loop
@@ -62,7 +63,7 @@ class LineReader:
         return self._ended and not self._lines
 
     def left(self):
-        """The number of lines left, of a file estimated from its size; None if it is unknown."""
+        """Return the number of lines left, estimated for a file from its size; None if unknown."""
         if self._ended:
             return len(self._lines)
         info = os.fstat(self._fd)
@@ -72,7 +73,7 @@ class LineReader:
                 + max(0, info.st_size - self._bytes_read) * self._lines_read // self._bytes_read)
 
     def take(self):
-        """The next line without its separator; None if there is none yet, or no more."""
+        """Return the next line without its separator; None if there is none yet, or no more."""
         is_wanting = not self._ended and (self._whole or not self._lines)
         if is_wanting and not self._reading:
             self._reading = True
@@ -80,7 +81,7 @@ class LineReader:
         return self._lines.popleft() if self._lines and not (is_wanting and self._whole) else None
 
     def close(self):
-        """Read no more."""
+        """Stop reading."""
         self._ended = True
         self._lines.clear()
         self._rest()
@@ -97,7 +98,7 @@ class LineReader:
             return
         except OSError as error:
             self.problem = files.read_error(self._name, error)
-            self._ended = True          # what was read is run; a line that was cut off is not
+            self._ended = True          # complete lines are run; a truncated last line is not
             self._rest()
             self._on_lines()
             return
@@ -108,7 +109,7 @@ class LineReader:
             self._partial = [pieces.pop()] if data else []
             self._lines.extend(pieces if data or pieces[0] else ())
         elif not self._longest or sum(map(len, self._partial)) <= self._longest:
-            self._partial.append(data)  # more of what is too long anyway need not be kept
+            self._partial.append(data)  # the rest of a line that is too long is not needed
         self._ended = not data
         self._bytes_read += len(data)
         self._lines_read += len(pieces)
@@ -120,9 +121,10 @@ class LineReader:
 class Input:
     """The source of jobs: lines, or the combinations of several sources of arguments.
 
-    was_done: a function of (number, commands): has an earlier run done this job?  more: called when
-    there are new jobs, or at the end of the input.  bad: (number, problem) of lines that cannot be
-    run.
+    was_done: a function of (number, commands) that returns whether an earlier run has done this
+        job.
+    more: called when there are new jobs, or at the end of the input.
+    bad: (number, problem) of lines that cannot be run.
     """
 
     def __init__(self, run, style, place, sources):
@@ -170,11 +172,12 @@ class Input:
         return lines if lines[-1] else lines[:-1]
 
     def _without_bom(self, line):
-        """The first line without a byte order mark; with -0, input is not text and has none."""
+        """Return the first line without a byte order mark; with -0, input is not text and has none.
+        """
         return line if self._style.separator == b'\0' else files.without_bom(line)
 
     def take(self):
-        """The next Job; None if there is none yet, or no more."""
+        """Return the next Job; None if there is none yet, or no more."""
         while True:
             arguments = self._next()
             if arguments is None:
@@ -184,15 +187,15 @@ class Input:
                 return job
 
     def has_ended(self):
-        """Whether there are no more jobs."""
+        """Return whether there are no more jobs."""
         return self._ended if self._reader is None else self._reader.has_ended
 
     def left(self):
-        """The number of jobs left, estimated if necessary; None if it is unknown."""
+        """Return the number of jobs left, estimated if necessary; None if unknown."""
         return max(0, self._total - self._count) if self._reader is None else self._reader.left()
 
     def total(self):
-        """The number of all jobs, estimated if necessary; None if it is unknown."""
+        """Return the number of all jobs, estimated if necessary; None if unknown."""
         left = self.left()
         return None if left is None else self._count + left
 
@@ -202,7 +205,7 @@ class Input:
         return None if self._reader is None else self._reader.problem
 
     def close(self):
-        """Read no more."""
+        """Stop reading."""
         self._ended = True
         if self._reader is not None:
             self._reader.close()
@@ -240,7 +243,7 @@ class Input:
         return Job(number, fill if has_slot else lambda _slot: text, label)
 
     def _filling(self, arguments, number):
-        """A function that returns the command of a job for a slot number."""
+        """Return a function that returns the command of a job for a slot number."""
         place, slots = self._place, self._style.slots
         if place is None:
             return lambda _slot: b' '.join(arguments)

@@ -1,10 +1,10 @@
 """The job log: a row for each job that has ended, in GNU parallel's columns; and --resume.
 
 A job is identified by its command and by how many times the command has occurred, not by its
-number, so that --resume with an edited input runs what is new.
+number, so that --resume with an edited input runs only new jobs.
 
 Columns, as GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send Receive Exitval
-Signal Command, separated by tabs; Host is ":" for this machine, Exitval is -1 for a job that timed
+Signal Command, separated by tabs.  Host is ":" for this machine, Exitval is -1 for a job that timed
 out, and a newline in Command is written as \\0.
 """
 
@@ -25,7 +25,7 @@ class JobLog:
     """An open job log.  Use as a context manager."""
 
     def __init__(self, path, append):
-        """append: keep the rows in the file; else empty it.  Raises LocalError."""
+        """append: keep the rows in the file; otherwise empty it.  Raises LocalError."""
         flags = os.O_RDWR if append else os.O_WRONLY | os.O_TRUNC
         self._path = path
         with local_errors(path):
@@ -33,7 +33,7 @@ class JobLog:
         size = os.fstat(self._fd).st_size
         if size == 0:
             self._write(HEADER)
-        # A row that was cut off stays by itself.
+        # A truncated row stays on a line of its own.
         elif append and os.pread(self._fd, 1, size - 1) != b'\n':
             self._write(b'\n')
 
@@ -44,8 +44,9 @@ class JobLog:
         os.close(self._fd)
 
     def write(self, number, started, runtime, received, code, signum, command):
-        """Append a row, by one write.  started: seconds since 1970.  runtime: seconds.  received:
-        bytes of output.
+        """Append a row, by one write.
+
+        started: seconds since 1970.  runtime: seconds.  received: bytes of output.
         """
         self._write(b'%d\t:\t%.3f\t%10.3f\t0\t%d\t%d\t%d\t%s\n' % (
             number, started, runtime, received, code, signum, command.replace(b'\n', b'\0')))
@@ -63,15 +64,16 @@ class FinishedJobs:
     """
 
     def __init__(self, path, only_successes):
-        """only_successes: run failed jobs again.  A missing file is an empty one.  Raises
-        UsageError.
+        """only_successes: run failed jobs again.
+
+        A missing file counts as an empty one.  Raises UsageError.
         """
-        ended = {}                      # (digest, number) -> whether it is a success
+        ended = {}                      # (digest, number) -> whether the job succeeded
         for place, line in enumerate(_lines(path), 1):
             fields = line.split(b'\t', 8)
             if fields[0] in (b'Seq', b''):
                 continue
-            if len(fields) != 9 and fields[0].isdigit():        # cut off by a crash or a full disk
+            if len(fields) != 9 and fields[0].isdigit():        # cut by a crash or full disk
                 continue
             if len(fields) != 9 or not fields[0].isdigit():
                 raise UsageError('%s:%d: not a row of a job log' % (path, place),
@@ -87,8 +89,9 @@ class FinishedJobs:
         self._last = max((number for _digest_, number in ended), default=0)
 
     def take(self, commands):
-        """Has the next occurrence of this command been done?  commands: the forms in which the log
-        may have it.
+        """Return whether the next occurrence of this command is done, and count it if so.
+
+        commands: the forms that the command may have in the log.
         """
         for digest in map(_digest, commands):
             if self._left.get(digest):
@@ -97,8 +100,10 @@ class FinishedJobs:
         return False
 
     def number_of(self, command, number):
-        """The number for a job in the log: its number in the earlier run, its own number, or, if
-        another occurrence has that, an unused one.
+        """Return the number of a job for the log.
+
+        That is its number in the earlier run, or its own number, or, if another occurrence has
+        that, an unused one.
         """
         digest = _digest(command)
         if self._redo.get(digest):
@@ -114,7 +119,7 @@ def _digest(command):
 
 
 def _lines(path):
-    """The lines of a file, without a last line that was cut off."""
+    """Yield the lines of a file, without a truncated last line."""
     try:
         with open(path, 'rb') as file:
             for number, line in enumerate(file):
@@ -133,26 +138,27 @@ class Records:
     """
 
     def __init__(self, done, log, folder):
-        """done: the FinishedJobs of earlier runs, or None.  log: a JobLog, or None.  folder: the
-        path of the directory of results, or None.
+        """done: the FinishedJobs of earlier runs, or None.
+        log: a JobLog, or None.
+        folder: the path of the directory of results, or None.
         """
         self.skipped = 0
         self._done = done
         self._log = log
         self._folder = folder
-        self._open = {}                 # number -> the _Tee of a job that runs
+        self._open = {}                 # number -> the _Tee of a running job
 
     def was_done(self, _number, commands):
-        """Has an earlier run done this command?  It is then not run.
+        """Return whether an earlier run has done this command; then it is not run.
 
-        commands: the forms in which the log may have it.
+        commands: the forms that the command may have in the log.
         """
         was_done = self._done is not None and self._done.take(commands)
         self.skipped += was_done
         return was_done
 
     def sink_of(self, job, output):
-        """The Sink for the process of a job.  output: the CommandOutput of the job."""
+        """Return the Sink for the process of a job.  output: the CommandOutput of the job."""
         if self._folder is None:
             return output
         directory = (self._open.pop(job.number).directory if job.number in self._open
@@ -161,15 +167,16 @@ class Records:
         return self._open[job.number]
 
     def _directory(self, job):
-        """The directory for the results of a job; not one of an earlier run that is resumed."""
+        """Return a directory for the results of a job that no earlier, resumed run has used."""
         path, again = os.path.join(self._folder, str(job.number)), 1
         while self._done is not None and os.path.lexists(path):
             path, again = os.path.join(self._folder, '%d.%d' % (job.number, again)), again + 1
         return path
 
     def write(self, ended):
-        """Record the executor.JobResult of a job.  A job that lwt stopped is not in the job log, so
-        that --resume runs it again.
+        """Record the executor.JobResult of a job.
+
+        A job that lwt stopped is not written to the job log, so that --resume runs it again.
         """
         tee = self._open.pop(ended.job.number, None)
         if tee is not None:
@@ -228,6 +235,6 @@ class _Tee(Sink):
         self._sink.feed(stream, data)
 
     def close(self):
-        """No more output will come."""
+        """Close the files; there is no more output."""
         for file in self._files.values():
             file.close()

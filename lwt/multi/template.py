@@ -9,10 +9,10 @@
     {/.}    without both; {/..} {/...}      {-1}   of the last source; {-1.} {-1/} and so on
     {+/}    its directory, or nothing       {+.}   its extension; {+..} {+...}
 
-What is filled in is quoted, so that any file name is one word for the shell; inside other quotes
-this would not hold, so a template with a placeholder there is refused (see quoting).  What looks
-like a placeholder of GNU parallel and is none of these is refused as well, and all other braces
-stay as they are.  A template without a placeholder gets " {}" at its end.
+Values are quoted, so that any file name is one word for the shell.  Inside other quotes this would
+not hold, so a template with a placeholder there is refused (see quoting).  A string that looks like
+a placeholder of GNU parallel but is unknown is refused as well.  All other braces stay as they are.
+A template without a placeholder gets " {}" at its end.
 
 Pure: bytes in, bytes out.
 """
@@ -27,28 +27,30 @@ from lwt.remote import quoting
 
 SEPARATORS = (':::', '::::', ':::+', '::::+')
 
-# A placeholder: a source, which may be left out, and a change; or one about the job itself.
+# A placeholder: an optional source and a change; or one about the job itself.
 _PLACE = re.compile(rb'\{(?:(-?[0-9]+)?(/?\.{1,3}|//|/|\+/|\+\.{1,3})?|(0*#|##|0*%))\}')
 
 _SAFE = re.compile(rb'[A-Za-z0-9_@%+=:,./-]+')
 
-# What only looks like one: a Perl expression, or nothing but digits and the marks of placeholders.
-# Not {1..9} of bash, and not what follows "$", which is the shell's: ${1%.} ${1#}.
+# Strings that only look like a placeholder: a Perl expression, or only digits and the marks of
+# placeholders.  Not {1..9} of bash, and not a string after "$", which is for the shell: ${1%.}
+# ${1#}.
 _PERL = re.compile(rb'\{-?[0-9]*=.*?=\}', re.DOTALL)
 _SUSPECT = re.compile(rb'(?<!\$)\{(?!-?[0-9]+\.\.)[-+./#%0-9]*[./#%][-+./#%0-9]*\}')
 
-# More of what GNU parallel knows with --plus.
+# Further placeholders that GNU parallel has with --plus.
 _PLUS = re.compile(rb'(?<!\$)\{-?[0-9]*(?::[^}]+|##?[^#}][^}]*|%%?[^}%][^}]*|'
                    rb'/[#%/]?[^#%/}.][^/}]*/[^}]*|\^\^?[^}]+|,,?[^}]+|'
                    rb'slot|seq|host|hgrp|sshlogin|uniq|choose_k)\}')
 
 
 class Source(NamedTuple):
-    """Where arguments come from: the words themselves, or the lines of a file ('-': standard
-    input), by its path.
+    """Where arguments come from: words, or the lines of a file.
 
-    linked: its arguments go together with those of the source before it, and are not multiplied
-    with them.
+    words: the arguments themselves.
+    path: the path of a file with one argument per line, '-' for standard input, or None.
+    linked: its arguments are paired with those of the source before it, instead of combined with
+        all.
     """
 
     words: tuple = ()
@@ -57,14 +59,14 @@ class Source(NamedTuple):
 
 
 class Template:
-    """A command with places to be filled in.
+    """A command with placeholders.
 
-    has_slot, has_total: does it need the number of a slot, or of all jobs?
+    has_slot, has_total: whether it needs the number of a slot, or of all jobs.
     """
 
     def __init__(self, text, sources, is_plus=False):
-        """text: bytes.  sources: how many arguments each job has.  is_plus: are all placeholders
-        that GNU parallel has with --plus errors, unless they are known?
+        """text: bytes.  sources: number of arguments of each job.
+        is_plus: refuse unknown placeholders of GNU parallel's --plus too.
 
         Raises UsageError for a placeholder that cannot be filled in.
         """
@@ -97,7 +99,7 @@ class Template:
                                      'lwt multi --help lists the placeholders')
 
     def _strict_places(self):
-        """{index of a placeholder: its context} of those that are safe for some values only."""
+        """Return {index: context} of the placeholders that are safe for some values only."""
         matches = list(_PLACE.finditer(self._text))
         spans = [(_characters(self._text, match.start()), _characters(self._text, match.end()))
                  for match in matches]
@@ -108,10 +110,10 @@ class Template:
         return {index: strict[span] for index, span in enumerate(spans) if span in strict}
 
     def fill(self, arguments, number, slot, total=0, slots=1):
-        """The command for these arguments (bytes), as bytes.
+        """Return the command for these arguments (bytes), as bytes.
 
-        number: of the job, from 1.  slot: from 1.  total: the number of jobs, if has_total.  slots:
-        how many there are.
+        number: of the job, from 1.  slot: from 1.  total: the number of jobs, if has_total.
+        slots: the number of slots.
         """
         def filled(match):
             position, change, special = match.groups()
@@ -124,7 +126,7 @@ class Template:
         return _PLACE.sub(filled, self._text)
 
     def problem(self, arguments):
-        """Why the command cannot be filled with these arguments, or ''."""
+        """Return why the command cannot be filled with these arguments, or ''."""
         for index, match in enumerate(_PLACE.finditer(self._text) if self._strict else ()):
             if index in self._strict:
                 for value in self._values(arguments, *match.groups()[:2]):
@@ -144,18 +146,21 @@ class Template:
 
 
 def _characters(text, count):
-    """How many characters the first `count` bytes of a text are."""
+    """Return the number of characters in the first `count` bytes of a text."""
     return len(text[:count].decode('utf-8', 'surrogateescape'))
 
 
 def quoted(word):
-    """A word (bytes) as the shell reads it back unchanged."""
+    """Return a word (bytes), quoted so that the shell reads it back unchanged."""
     return word if _SAFE.fullmatch(word) else b"'" + word.replace(b"'", b"'\"'\"'") + b"'"
 
 
 def _extensions(path, count):
-    """(directory with its slash, stem, so many extensions) of a path; all is stem where there are
-    fewer extensions.  The dot of a name like .profile does not begin an extension."""
+    """Return (directory with its slash, stem, `count` extensions) of a path.
+
+    If there are fewer extensions, the whole name is the stem.  The dot of a name like .profile does
+    not begin an extension.
+    """
     directory, slash, name = path.rpartition(b'/')
     parts = name.rsplit(b'.', count)
     stem = parts[0] if len(parts) == count + 1 and parts[0] else name
@@ -196,7 +201,7 @@ for _count in (1, 2, 3):
 
 
 def split_sources(words):
-    """(the words before the first ":::", the Sources that follow).  Raises UsageError."""
+    """Return (the words before the first ":::", the Sources that follow).  Raises UsageError."""
     at = next((place for place, word in enumerate(words) if word in SEPARATORS), len(words))
     sources = []
     for word, group in _groups(words[at:]):
@@ -214,7 +219,7 @@ def split_sources(words):
 
 
 def _groups(words):
-    """(separator, the words after it) pairs."""
+    """Yield (separator, the words after it)."""
     group = None
     for word in words:
         if word in SEPARATORS:
@@ -228,21 +233,22 @@ def _groups(words):
 
 
 def combined(values, linked):
-    """All combinations of the values (iterables of bytes) of several sources, as tuples, the last
-    one varying fastest.
+    """Return all combinations of values of several sources, as tuples; the last source varies
+    fastest.
 
-    linked: for each source, whether it goes together with the one before; of linked ones the
-    shortest decides.
+    values: an iterable of bytes for each source.
+    linked: for each source, whether it is paired with the one before; the shortest of paired
+        sources limits the number.
     """
     columns = _columns(values, linked)
     if len(columns) == 1:
-        return zip(*columns[0])                 # nothing has to be kept: the input may be long
+        return zip(*columns[0])                 # nothing is stored, because the input may be long
     return (sum(combination, ())
             for combination in itertools.product(*[zip(*column) for column in columns]))
 
 
 def count(values, linked):
-    """How many combinations there are."""
+    """Return the number of combinations."""
     total = 1
     for column in _columns(values, linked):
         total *= min(map(len, column))
@@ -250,7 +256,7 @@ def count(values, linked):
 
 
 def _columns(values, linked):
-    """The values of the sources that are multiplied, each a list of those that go together."""
+    """Return the values of the sources in groups; the sources of a group are paired."""
     columns = []
     for value, is_linked in zip(values, linked):
         if is_linked:
