@@ -26,7 +26,7 @@ class Count:
         self._sum = manifest.Cksum()
 
     def add(self, data):
-        """Take bytes."""
+        """Count these bytes."""
         self._lines += data.count(b'\n')
         self._sum.update(data)
 
@@ -58,14 +58,14 @@ class Piece:
         return self.end - self.start
 
     def append(self, data):
-        """Write more."""
+        """Append data to the file."""
         while data:
             data = data[os.pwrite(self.fd, data, self.end):]
         self.end = os.lseek(self.fd, 0, os.SEEK_END)
         self.on_growth()
 
     def close(self):
-        """There will be no more."""
+        """Mark the piece as complete."""
         self.complete = True
         self.on_growth()
 
@@ -83,7 +83,7 @@ class Feed(PipeSource):
         piece.on_growth = lambda: self.wake()
 
     def read(self, size=READ_SIZE):
-        """The next bytes; None while there are none yet, b'' at the end."""
+        """Return the next bytes; None if there are none yet, b'' at the end."""
         size = min(size, self._piece.end - self._at)
         data = os.pread(self._piece.fd, size, self._at) if size else b''
         self._at += len(data)
@@ -98,15 +98,16 @@ class Feed(PipeSource):
         return data
 
     def close(self):
-        """Nothing is open."""
+        """Stop waiting for growth of the piece."""
         self._piece.on_growth = lambda: None
 
 
 class Control(Sink):
-    """The output of sh/reduce.sh; a sink.  It has begun when the script is ready, or listens.
+    """The sink for the output of sh/reduce.sh.
 
-    tokens: the tokens of each listener that it was asked for.  ports: where these listen; None for
-    what is no port.  Further listeners are ignored.
+    started: whether the script is ready, or listens.
+    tokens: the tokens of each requested listener.
+    ports: their ports; None for an invalid port.  Further listeners are ignored.
     """
 
     def __init__(self, nonce, complain, tokens=()):
@@ -126,7 +127,7 @@ class Control(Sink):
     ended = property(lambda self: self.frame.ended)
 
     def feed(self, stream, data):
-        """Take bytes; returns True if a command failed, so that nothing more is wanted."""
+        """Take bytes; returns True if a command failed, to stop the host."""
         return self.frame.feed(stream, data)
 
     def _take(self, stream, data):
@@ -162,22 +163,23 @@ class Control(Sink):
 
     @property
     def failure(self):
-        """(name of the command that failed, its code), or None."""
+        """Return (name of the command that failed, its code), or None."""
         return next(((name, code) for name, code in self.codes.items() if code != 0), None)
 
     def count(self, way):
-        """(lines, cksum, bytes) as reported for 'in' or 'out', without what was not reported."""
+        """Return the reported (lines, cksum, bytes) for 'in' or 'out', without missing values."""
         return self.told.get(('lines', way), ()) + self.told.get(('sum', way), ())
 
     def has_returned(self, size):
-        """Have as many bytes come back as it sent?"""
+        """Return whether as many bytes have come back as the host reports that it sent."""
         return self.told.get(('sum', 'out'), (None,))[-1] == size
 
 
 def discrepancy(control, sent, came, keeps_lines):
-    """What does not agree, as a text, or ''.
+    """Return a text about counts that do not agree, or ''.
 
     sent, came: the Counts of this side; sent is None if nothing was sent.
+    keeps_lines: as many lines and bytes must come back as were sent.
     """
     for what, here, there in (('what was sent', sent, control.count('in')),
                               ('what came back', came, control.count('out'))):
@@ -190,7 +192,7 @@ def discrepancy(control, sent, came, keeps_lines):
 
 
 def most_back(steps, feed, limit):
-    """The largest number of bytes that may have come back so far; None: any number.
+    """Return the largest number of bytes that may have come back so far; None: any number.
 
     Sorting adds no bytes.  Other commands may print more than was sent, up to `limit` bytes; 0: no
     limit.

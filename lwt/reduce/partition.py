@@ -1,19 +1,19 @@
-"""Keys: what the key of a line is, how sort is called, and which partition a line belongs to.
+"""Keys: the key of a line, the arguments of sort, and the partition of a line.
 
-A partition is a range of keys, and the ranges follow each other in the order of sort: so what the
-partitions give, one after the other, is what `sort | reduce` of all the lines would have given,
-whatever the reducer prints, and nothing has to be merged. The bounds are taken from samples of all
-parts of the input.  Equal keys are always in one partition.
+A partition is a range of keys, and the ranges follow each other in the order of sort.  So the
+results of the partitions, one after the other, are the result of `sort | reduce` on all lines,
+whatever the reducer prints, and no merge is needed.  The bounds are taken from samples of all parts
+of the input.  Equal keys are always in one partition.
 
-Only where keys are ordered by the rules of a language (LC_ALL=de_DE) is the order not ours to know:
-there a hash of the key decides, and sort has to merge.
+Only if keys are ordered by the rules of a language (LC_ALL=de_DE) does lwt not know the order: then
+a hash of the key decides, and sort has to merge.
 
-How the lines are parted was chosen by measuring: a bisection of each whole line against the bounds,
-in a list of lines, takes 0.15 us, of which no way by awk and pipes or by several processes leaves
-anything on two cores.  It holds for keys that are the beginnings of lines, if no bound has a byte
-that sorts before a blank; other keys are cut out first.
+The way to split lines was chosen by measurement: a bisection of each whole line against the bounds,
+in a list of lines, takes 0.15 us.  On two cores, neither awk with pipes nor several processes are
+faster.  It works for keys at the beginning of lines, if no bound has a byte that sorts before a
+blank; other keys are extracted first.
 
-It knows nothing of hosts or processes.
+This module knows nothing of hosts or processes.
 """
 
 import os
@@ -21,23 +21,23 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
-SAMPLES = 400                   # places of the input that are looked at, for each partition
+SAMPLES = 400                   # places of the input to look at, for each partition
 MOST_SAMPLES = 20000
-SAMPLE_BYTES = 1 << 12          # that are read at each, and where lines are longer than that
+SAMPLE_BYTES = 1 << 12          # bytes to read at each place; LONG_SAMPLE_BYTES if lines are long
 LONG_SAMPLE_BYTES = 1 << 18
 LINES_A_SAMPLE = 4
-ENOUGH = 20                     # lines for each partition
-SMALL = 1 << 20                 # bytes of an input that is looked at as a whole
+ENOUGH = 20                     # minimum number of sampled lines for each partition
+SMALL = 1 << 20                 # an input of at most this many bytes is read completely
 BYTE_ORDER = ('', 'C', 'POSIX')
 NUMBER = re.compile(rb'[ \t]*(-?[0-9]*\.?[0-9]*)')
 NUMERIC = b'0123456789.- '
 
 
 class SortOrder(NamedTuple):
-    """How lines are sorted: by which column (from 1), by number or by bytes, and by whose rules.
+    """How lines are sorted: by which column (from 1), by number or by bytes, and by which rules.
 
-    delimiter: one byte, or b'' for blanks, as sort has it: a column begins with the blanks before
-    it.  collate: the name of a locale; '' where bytes decide.
+    delimiter: one byte, or b'' for blanks, as in sort: a column begins with the blanks before it.
+    collate: the name of a locale; '' for the order of bytes.
     """
 
     column: int = 1
@@ -48,16 +48,16 @@ class SortOrder(NamedTuple):
 
     @property
     def is_by_bytes(self):
-        """Is the order of keys that of their bytes or numbers?  (That of C.UTF-8 is.)"""
+        """Whether keys are ordered by their bytes or numbers.  (C.UTF-8 orders by bytes.)"""
         return self.numeric or self.has_plain_rules
 
     @property
     def has_plain_rules(self):
-        """Are bytes compared by no language's rules, whatever the keys are?"""
+        """Whether bytes are compared without the rules of a language, for any keys."""
         return self.collate.partition('.')[0] in BYTE_ORDER
 
     def sort_words(self, memory=''):
-        """The words of sort that bring lines into this order."""
+        """Return the arguments of sort for this order.  memory: the value of -S, or ''."""
         words = ['-k%d,%d' % (self.column, self.column)]
         words += ['-t', os.fsdecode(self.delimiter)] if self.delimiter else []
         words += ['-n'] * self.numeric + ['-r'] * self.reverse
@@ -65,7 +65,7 @@ class SortOrder(NamedTuple):
 
     @property
     def variables(self):
-        """{variable: value} under which sort keeps to it."""
+        """Return {variable: value}, the environment in which sort uses this order."""
         if self.has_plain_rules:
             return {'LC_ALL': 'C'}
         return {'LC_ALL': '', 'LC_COLLATE': self.collate, 'LC_CTYPE': self.collate,
@@ -73,17 +73,17 @@ class SortOrder(NamedTuple):
 
     @property
     def is_whole(self):
-        """Are keys the beginnings of lines, so that whole lines can be compared?"""
+        """Whether keys are the beginnings of lines, so that whole lines can be compared."""
         return self.column == 1 and not self.delimiter and not self.numeric
 
 
 def collation(environ):
-    """The name of the locale whose rules sort would go by in this environment."""
+    """Return the name of the locale whose rules sort would use in this environment."""
     return environ.get('LC_ALL') or environ.get('LC_COLLATE') or environ.get('LANG') or ''
 
 
 def _column(order):
-    """A pattern whose group 1 is the key of any line, or None."""
+    """Return a pattern whose group 1 is the key of any line, or None."""
     skipped = order.column - 1
     if order.delimiter:
         other = b'[^%s]*' % re.escape(order.delimiter)
@@ -93,21 +93,22 @@ def _column(order):
 
 
 def _number(key):
-    """The number that sort -n sees in a key."""
+    """Return the number that sort -n finds in a key."""
     text = NUMBER.match(key)[1]
     return float(text) if text.strip(b'-.') else 0.0
 
 
 class Keys:
-    """Gives the keys of lines."""
+    """Finds the keys of lines."""
 
     def __init__(self, order):
         self._order = order
         self._find = _column(order).match
 
     def of(self, lines, block=None):
-        """The keys of lines, in their order.  block: the bytes that the lines are made of, for a
-        quick look at them.
+        """Return the keys of lines, in their order.
+
+        block: the bytes that contain the lines, for a faster way.
         """
         order = self._order
         keys = self._quickly(lines, block) if block is not None else None
@@ -118,17 +119,19 @@ class Keys:
         if not b''.join(keys).translate(None, NUMERIC):
             try:
                 return list(map(float, keys))
-            except ValueError:          # an empty one, or 1-2
+            except ValueError:          # an empty key, or 1-2
                 pass
         return list(map(_number, keys))
 
     def complete(self, head):
-        """The key of a line that begins so, or None where it may go on."""
+        """Return the key of a line that begins with `head`, or None if more of the line may belong
+        to it.
+        """
         found = self._find(head)
         return self.of([head])[0] if found[1] is not None and found.end() < len(head) else None
 
     def _quickly(self, lines, block):
-        """The keys, where the block is such that a plain split finds them; else None."""
+        """Return the keys if a simple split of the lines finds them; otherwise None."""
         at, delimiter = self._order.column, self._order.delimiter
         try:
             if delimiter:
@@ -143,7 +146,7 @@ class Keys:
 
 
 def bounds(order, inputs, count):
-    """The bounds between `count` partitions: sorted keys, one less than there are partitions.
+    """Return the bounds between `count` partitions: count - 1 sorted keys.
 
     inputs: (descriptor, start, end) of regular files, in bytes.
     """
@@ -158,12 +161,12 @@ def bounds(order, inputs, count):
 
 
 def _shortened(bound):
-    """A bound without what could make a whole line sort otherwise than its key does."""
+    """Return a bound without bytes that could make a whole line sort differently from its key."""
     return re.match(rb'[ \t]*[\x21-\xff]*', bound)[0]
 
 
 def _samples(inputs, places, size):
-    """Lines from all parts of the inputs."""
+    """Return lines from all parts of the inputs."""
     total = sum(end - start for _fd, start, end in inputs)
     found = []
     for fd, start, end in inputs:
@@ -177,9 +180,7 @@ def _samples(inputs, places, size):
 
 
 class Splitter:
-    """Parts lines among `count` partitions, numbered in the order in which what they give is to
-    follow each other.
-    """
+    """Splits lines among `count` partitions, which are numbered in the order of their results."""
 
     def __init__(self, order, bounds_or_none, count):
         self._order = order
@@ -188,9 +189,11 @@ class Splitter:
         self._keys = Keys(order)
 
     def split(self, block):
-        """What each partition gets of a block of whole lines, as a list of bytes."""
+        """Return the lines of a block for each partition, as a list of bytes.  block: complete
+        lines.
+        """
         lines = block.split(b'\n')
-        lines.pop()                     # what follows the last newline: nothing
+        lines.pop()                     # the empty rest after the last newline
         parts = [[] for _ in range(self._count)]
         add = [part.append for part in (reversed(parts) if self._order.reverse else parts)]
         if self._bounds is None:
@@ -206,13 +209,14 @@ class Splitter:
                 add[bisect_right(edges, key)](line)
         for part in parts:
             if part:
-                part.append(b'')        # a newline after the last one
+                part.append(b'')        # for a newline after the last line
         return list(map(b'\n'.join, parts))
 
 
     def whose(self, head):
-        """The number, from 0, of the partition of a line that begins so, or None where that cannot
-        be told yet.
+        """Return the number, from 0, of the partition of a line that begins with `head`.
+
+        None if more of the line is needed to decide.
         """
         order, edges = self._order, self._bounds
         if order.is_whole and edges is not None:
@@ -228,5 +232,5 @@ class Splitter:
 
 
 def splitter(order, inputs, count):
-    """The Splitter for inputs: (descriptor, start, end) of regular files."""
+    """Return the Splitter for inputs: (descriptor, start, end) of regular files."""
     return Splitter(order, bounds(order, inputs, count) if order.is_by_bytes else None, count)

@@ -1,4 +1,4 @@
-"""Reducers: send the lines of partitions to hosts, run commands there, and bring the results back.
+"""Reducers: send the lines of partitions to hosts, run commands there, and fetch the results.
 
 One attempt handles one partition on one host.  A session under the guard runs sh/reduce.sh.  The
 bytes go both ways through a second child: an ssh that is attached to the session, or a netcat.  The
@@ -6,12 +6,12 @@ attempt is good if every command exited with 0, the session reported its end, an
 sides agree (see ledger).
 
 If the host or the connection fails, the same bytes are sent to another host.  Until then they are
-kept in files without a name, which vanish with lwt.  The caller gets all results, or an error that
-names the partition and the host.
+stored in unnamed files, which vanish with lwt.  The caller gets all results, or an error that names
+the partition and the host.
 
 A reduce is one round of partitions, or two: the first round runs `map` or reads files of the hosts,
-and its results are then split into the partitions of the second.  Which partition a line belongs to
-is decided in partition.
+and its results are then split into the partitions of the second.  The module partition decides
+which partition a line belongs to.
 """
 
 from __future__ import generator_stop
@@ -28,10 +28,10 @@ from lwt.reduce.ledger import Control, Count, Feed, Piece, discrepancy, most_bac
 from lwt.remote import call, events, login, rendezvous, scripts, verdicts
 from lwt.selectors_loop import PipeSource, Sink
 
-FRAME_SIZE = 1 << 20            # of what a netcat carries: each frame costs the host a process
+FRAME_SIZE = 1 << 20            # bytes of a netcat frame: each frame costs the host a process
 BLOCK = 1 << 18                 # bytes that are split at once
-LONG = (4, 16, 64, 256)         # blocks that are part of one line when its key is looked for
-STRANGERS_TIME = 15.0           # seconds for a listener that gave up to say where the next one is
+LONG = (4, 16, 64, 256)         # numbers of blocks of one long line after which its key is searched
+STRANGERS_TIME = 15.0           # seconds for a listener that gave up to report the next port
 ASK_EVERY = 0.1
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
 
@@ -39,9 +39,9 @@ HOST_STEPS = ('sort',)          # commands that fail because of the host, not of
 class Steps(NamedTuple):
     """What is done to a partition.
 
-    commands: (name, text for sh) of one or two commands.  pattern: files on the host that are read
-    instead of the partition.  keeps_lines: only the order of lines changes, so as many lines and
-    bytes come back as were sent.
+    commands: (name, text for sh) of one or two commands.
+    pattern: files on the host that are read instead of the partition.
+    keeps_lines: only the order of lines changes, so as many lines and bytes come back as were sent.
     """
 
     commands: tuple = ()
@@ -50,10 +50,11 @@ class Steps(NamedTuple):
 
 
 class ReducePlan(NamedTuple):
-    """How partitions are done.
+    """How partitions are processed.
 
-    connect: a netcat.Program of this machine; None: use ssh.  scratch: the directory for temporary
-    files on hosts, or ''.  complain(host, data): gets what commands print on standard error.
+    connect: a netcat.Program of this machine; None: use ssh.
+    scratch: the directory for temporary files on hosts, or ''.
+    complain(host, data): gets what commands print on standard error.
     say(text): gets a message for each further attempt.
     """
 
@@ -66,7 +67,7 @@ class ReducePlan(NamedTuple):
 
 
 class ReduceProgress:
-    """How far a round is: bytes to send, bytes sent, bytes that came back; partitions done.
+    """The progress of a round: bytes to send, bytes sent, bytes that came back; partitions done.
 
     keeps_lines: as many bytes come back as were sent.
     """
@@ -79,12 +80,12 @@ class ReduceProgress:
 
 
 class Framing(PipeSource):
-    """The source of a netcat: the sender's token, then a Feed in frames, and the end, once all is
-    back.
+    """The source of a netcat: the sender's token, then a Feed in frames, and its end after all
+    results are back.
 
     The Feed begins when the Proof has the listener's token.  A half-closed connection would mark
-    the end as well, but most listening netcats end when they see one.  stall: seconds in which a
-    byte has to come once the host has reported that it sent everything.
+    the end as well, but most listening netcats end when they see one.
+    stall: seconds in which a byte must arrive after the host has reported that it sent everything.
     """
 
     def __init__(self, feed, control, proof, token, stall):
@@ -100,9 +101,10 @@ class Framing(PipeSource):
         self.wake = lambda: None
 
     def follow(self, child):
-        """Have a Child, the netcat, ended when what is due does not come.
+        """Have a Child, the netcat, ended if expected data does not arrive.
 
-        Before that it may be silent for as long as the commands on the host take.
+        Before data is expected, the netcat may be silent for as long as the commands on the host
+        take.
         """
         self._child = child
         self._look()
@@ -115,11 +117,11 @@ class Framing(PipeSource):
 
     @property
     def has_all(self):
-        """Has everything come back?"""
+        """Whether all results have come back."""
         return self._over and self._control.has_returned(self.proof.results.came.bytes)
 
     def read(self, _size):
-        """The next bytes; None while there are none, b'' at the end."""
+        """Return the next bytes; None if there are none yet, b'' at the end."""
         if self._ready:
             return self._ready.pop()
         if not self.proof.started:
@@ -140,9 +142,10 @@ class Framing(PipeSource):
 
 
 class Proof(Sink):
-    """The output of a netcat, a sink: the listener's token, which is compared whole, then Results.
+    """The output of a netcat, a sink: the listener's token, which is compared as a whole, then
+    Results.
 
-    started: has it come?  Anything else ends the netcat at once.
+    started: whether the token has arrived.  Any other bytes end the netcat at once.
     """
 
     def __init__(self, token, results):
@@ -152,7 +155,7 @@ class Proof(Sink):
         self.started = False
 
     def feed(self, stream, data):
-        """Take bytes; true when no more are wanted."""
+        """Take bytes; returns true to stop the netcat."""
         if stream != 'stdout':
             return None
         if self.started:
@@ -167,10 +170,10 @@ class Proof(Sink):
 
 
 class Results(Sink):
-    """What comes back of a partition, in a file.
+    """The results of a partition, in a file.
 
-    most(): how many bytes may have come back so far, or None for any number.  is_over: did more
-    come?
+    most(): maximum number of bytes that may have arrived so far, or None for any number.
+    is_over: whether more arrived.
     """
 
     def __init__(self, file, tally):
@@ -182,7 +185,7 @@ class Results(Sink):
         self.is_over = False
 
     def feed(self, stream, data):
-        """Take bytes; true when there is no room for them."""
+        """Take bytes; returns true if there is no room for them."""
         if stream != 'stdout':
             return None
         most = self.most()
@@ -194,12 +197,12 @@ class Results(Sink):
         try:
             while data:
                 data = data[self.file.write(data):]
-        except OSError as error:        # raised here it would end the loop; the flow raises it
+        except OSError as error:        # in a sink it would end the loop; the flow raises it
             self.error = error
         return self.error is not None
 
     def forget(self):
-        """Another attempt begins."""
+        """Discard everything, because another attempt begins."""
         self._tally.returned -= self.came.bytes
         self.file.seek(0)
         self.file.truncate()
@@ -208,11 +211,11 @@ class Results(Sink):
 
     @property
     def piece(self):
-        """All that came, as a Piece."""
+        """Return everything that arrived, as a Piece."""
         return Piece(self.file.fileno(), 0, self.came.bytes)
 
     def chunks(self):
-        """All that came, bytes after bytes."""
+        """Yield everything that arrived, as chunks of bytes."""
         self.file.seek(0)
         return iter(lambda: self.file.read(BLOCK), b'')
 
@@ -221,9 +224,10 @@ class Results(Sink):
 
 
 def _attempt(plan, host, steps, feed, results):
-    """Flow: do the steps to what feed gives on a host.
+    """Flow: process the data of a Feed on a host.
 
-    feed: a Feed.  results: a Results.  Returns (Verdict, whether to try another host).
+    steps: the Steps.  feed: a Feed.  results: a Results.
+    Returns (Verdict, whether to try another host).
     """
     limit = plan.session.settings.output_limit * 1024
     results.most = lambda: most_back(steps, feed, limit)
@@ -235,7 +239,7 @@ def _attempt(plan, host, steps, feed, results):
 
 
 def _in_session(plan, session, host, steps, feed, results):
-    """Flow: as _attempt, once connected.  Raises HostError."""
+    """Flow: as _attempt, after login.  Raises HostError."""
     offered = ()
     if plan.connect is not None:
         offered = (yield from rendezvous.end(session, host)).listening
@@ -265,7 +269,7 @@ def _in_session(plan, session, host, steps, feed, results):
 
 
 def _control(plan, session, host, steps, control, listening):
-    """The Command of a session of sh/reduce.sh."""
+    """Return the Command of a session of sh/reduce.sh."""
     names = [word for command in steps.commands for word in command]
     words = ['listen' if listening else 'attach', steps.pattern] + names + [''] * (4 - len(names))
     words += [str(netcat.patience(_stall(session)))] + list(listening)
@@ -279,7 +283,9 @@ def _control(plan, session, host, steps, control, listening):
 
 
 def _judged(verdict, control, problem, carried=None):
-    """(Verdict, whether to try another host) for an attempt whose session ended with a verdict."""
+    """Return (Verdict, whether to try another host) for an attempt whose session ended with a
+    verdict.
+    """
     if control.refused:
         return verdicts.Verdict('failed', 1, control.refused), True
     if control.failure:
@@ -295,7 +301,7 @@ def _judged(verdict, control, problem, carried=None):
 
 
 def _through_ssh(plan, session, host, control, child, feed, results):
-    """Flow: carry the bytes through an ssh; returns its Verdict."""
+    """Flow: transfer the bytes through an ssh; returns its Verdict."""
     frame = scripts.Framed(session.nonce(), results.feed)
     command = scripts.plain(session.transport, host, 'attach', (control.directory,), frame,
                             session.limits())
@@ -306,14 +312,14 @@ def _through_ssh(plan, session, host, control, child, feed, results):
 
 
 def _stall(session):
-    """Seconds after which the other end of a connection is given up."""
+    """Return the seconds after which the other end of a connection is given up."""
     return session.settings.stall or session.settings.lease
 
 
 def _through_netcat(plan, session, host, control, child, feed, results):
-    """Flow: carry the bytes through a netcat, or through ssh when strangers came to each listener.
+    """Flow: transfer the bytes through a netcat, or through ssh if strangers came to each listener.
 
-    Returns None, or the Verdict of ssh.  Raises HostError when the host is to be given up.
+    Returns None, or the Verdict of ssh.  Raises HostError if the host must be given up.
     """
     address = yield from rendezvous.address(session, host)
     patience = netcat.patience(_stall(session))
@@ -326,7 +332,7 @@ def _through_netcat(plan, session, host, control, child, feed, results):
         link = yield Command(
             plan.connect.connect(address, port), source=framing, sink=proof, hello=patience,
             tied=child, beside='slot', grace=session.settings.grace, label=host.name)
-        if isinstance(link, Result):    # it has ended without a proof
+        if isinstance(link, Result):    # it ended without a proof
             check_input(link)
             continue
         framing.follow(link)
@@ -344,9 +350,11 @@ def _through_netcat(plan, session, host, control, child, feed, results):
 
 
 def _listening(control, child, number, patience):
-    """Flow: the port of a listener, as soon as the host says it; None when there will be none.
+    """Flow: return the port of a listener as soon as the host reports it; None if there will be
+    none.
 
-    patience: as sh/reduce.sh is told; the listener before this one waits `number` times as long.
+    patience: the value that sh/reduce.sh got; before this listener the host may wait `number` times
+        as long.
     """
     for _look in range(round((number * patience + STRANGERS_TIME) / ASK_EVERY)):
         if len(control.ports) > number:
@@ -358,8 +366,7 @@ def _listening(control, child, number, patience):
 
 
 def _end_of(session, host, child):
-    """Flow: wait for the end of a session that has no connection.  Raises HostError after the
-    stall.
+    """Flow: wait for the end of a session without a connection.  Raises HostError after the stall.
     """
     for _look in range(round(_stall(session) / ASK_EVERY)):
         if child.result is not None:
@@ -373,10 +380,10 @@ def _end_of(session, host, child):
 
 
 class PartitionJob(NamedTuple):
-    """A partition to do.
+    """A partition to process.
 
-    name: for messages.  hosts: those that may do it, in this order.  piece: its lines; None if they
-    are on the host already.
+    name: for messages.  hosts: the hosts that may process it, in order of preference.
+    piece: its lines; None if they are already on the host.
     """
 
     name: str
@@ -385,10 +392,11 @@ class PartitionJob(NamedTuple):
 
 
 def partition(plan, steps, job, results, tally, bad):
-    """Flow: do a PartitionJob, on one host after the other until one succeeds; fill its Results.
+    """Flow: do a PartitionJob on one host after the other until one succeeds, and fill its Results.
 
-    tally: a ReduceProgress.  bad: a set of hosts that failed, which are left out; this flow adds to
-    it.  Returns (host, Verdict) of the last attempt.
+    tally: a ReduceProgress.
+    bad: a set of hosts that failed, which are skipped in further attempts; this flow adds to it.
+    Returns (host, Verdict) of the last attempt.
     """
     failed = None
     for host in job.hosts:
@@ -418,16 +426,18 @@ def part(pieces, splitter, parts):
 
 
 def unreadable(error):
-    """The LocalError for an OSError while the input is read."""
+    """Return the LocalError for an OSError while the input is read."""
     return LocalError('input of reduce: %s' % error.strerror)
 
 
 def _part(pieces, splitter, parts):
-    """Flow: split the lines of pieces among parts, a block at a time.  Of a long line, only its key
-    is in memory.
+    """Flow: split the lines of pieces among parts, a block at a time.
+
+    Of a long line, only the part up to its key is in memory.
     """
     for piece in pieces:
-        # The last line, which has no end yet, or the partition into which it goes already.
+        # rest: the unfinished last line.  known: the partition that already gets parts of that
+        # line.
         rest, known = [], None
         for at in range(piece.start, piece.end, BLOCK):
             data = os.pread(piece.fd, min(BLOCK, piece.end - at), at)
@@ -465,7 +475,7 @@ def _append(parts, texts):
 
 
 def cut(piece, count):
-    """`count` Pieces of about the same size, cut after newlines."""
+    """Return `count` Pieces of about the same size, cut after newlines."""
     edges = [piece.start]
     for number in range(1, count):
         edges.append(
@@ -476,7 +486,7 @@ def cut(piece, count):
 
 
 def _after_newline(piece, at):
-    """The offset after the first newline at or after an offset of a Piece."""
+    """Return the offset after the first newline at or after an offset of a Piece."""
     while at < piece.end:
         data = os.pread(piece.fd, min(BLOCK, piece.end - at), at)
         found = data.find(b'\n')
