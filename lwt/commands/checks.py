@@ -1,8 +1,9 @@
-"""The local checks of lwt doctor: state, locks, workspace, this machine.  They yield Findings and
-change nothing.
+"""The local checks of lwt doctor: state, locks, workspace, this machine.
 
-A Finding that can be fixed holds the function that does it.  No check removes results.  A file is
-removed only if no running process uses it, which the locks show.
+They yield Findings and change nothing.  A Finding that can be fixed holds the function that does
+it.
+No check removes results.  A file is removed only if no running process uses it, which the locks
+show.
 """
 
 from __future__ import generator_stop
@@ -34,7 +35,7 @@ class Finding(NamedTuple):
     status: 'ok', 'warn' or 'FAIL'.
     what: the thing that was checked.
     hint: what to do, or ''.
-    mend: a function that fixes the problem and returns what it did, or None.
+    mend: a function that fixes the problem and returns a text about its action, or None.
     more: further (key, value) pairs for --json.
     """
 
@@ -105,7 +106,7 @@ def _kept(path):
 
 
 def _users(path):
-    """The numbers of the other processes that have a file open, as far as /proc shows them."""
+    """Return the ids of the other processes that have a file open, as far as /proc shows them."""
     found = []
     for pid in procfs.processes() or ():
         try:
@@ -202,7 +203,8 @@ def _mounts():
 
 
 def kind_of(path, mounts):
-    """The type of the file system of a path, or ''; mounts: the text of /proc/self/mounts."""
+    """Return the type of the file system of a path, or ''; mounts: the text of /proc/self/mounts.
+    """
     found = ('', '')
     for line in mounts.splitlines():
         words = line.split(' ')
@@ -260,7 +262,7 @@ def _swept(workspace, store):
 
 
 def some(words):
-    """The first few of many words."""
+    """Return the first few of many words as text."""
     return ' '.join(words[:5]) + (' and %d more' % (len(words) - 5) if words[5:] else '')
 
 
@@ -311,7 +313,7 @@ def _limits():
 
 
 def _say(argv, env):
-    """Flow: the first line that a program prints."""
+    """Flow: return the first line that a program prints."""
     result = yield Command(argv, env=env, timeout=ASK_TIME)
     lines = (result.stdout + result.stderr).decode('utf-8', 'replace').splitlines()
     return printable_text(lines[0], 60) if lines else ''

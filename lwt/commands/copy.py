@@ -16,8 +16,8 @@ from lwt.output.progress import Progress, ProgressLine
 from lwt.remote import verdicts
 from lwt.workspace import config, files, ownership
 
-PROGRESS_STEP = 0.5         # seconds between two looks at how far it has come
-BITS_TO_BYTES = 1000 / 8    # --limit counts as scp -l does: kilobits a second
+PROGRESS_STEP = 0.5         # seconds between two updates of the progress line
+BITS_TO_BYTES = 1000 / 8    # --limit has the unit of scp -l, kilobits per second
 
 LINKS = ('follow', 'keep', 'skip')
 
@@ -120,7 +120,7 @@ def _put_flow(parsed, session, chosen, words, terms, tally, workspace):
 
 
 def _is_chain(parsed, wanted, chosen, terms):
-    """Is it to go from host to host?"""
+    """Whether the copy goes from host to host."""
     if any(host.is_local for host in chosen):
         if parsed.chain:
             raise UsageError('--chain: only to hosts that are other machines')
@@ -131,10 +131,10 @@ def _is_chain(parsed, wanted, chosen, terms):
 
 
 def _rates(workspace, names):
-    """{name: bytes a second} of hosts, where a workspace remembers probes."""
+    """Return {name: bytes per second} of hosts, from the probes that a workspace has recorded."""
     if workspace is None or not os.path.exists(workspace.database):
         return {}
-    from lwt.hosts import health_log  # here, for it brings SQLite
+    from lwt.hosts import health_log  # imported here because it imports SQLite
     return health_log.rates(workspace, names)
 
 
@@ -144,8 +144,10 @@ def _check_target(target):
 
 
 def _per_host(directories, host):
-    """What --per-host gives a host: the contents of each directory's part for it; nothing where
-    there is no such part.
+    """Return the paths that --per-host copies to a host: the contents of LOCAL/HOST of each
+    directory.
+
+    A directory without a part for the host adds nothing.
     """
     found = []
     for directory in directories:
@@ -161,10 +163,10 @@ def _per_host(directories, host):
 
 
 def _nothing_for(host, directories):
-    """Flow: the verdict on a host that --per-host has nothing for."""
+    """Flow: return the Verdict on a host for which --per-host has no files."""
     missing = ' '.join(os.path.join(name, host.name) for name in directories)
     return verdicts.Verdict('failed', 1, 'nothing for it: no ' + missing, 'no')
-    yield                               # a flow, though it asks for nothing
+    yield                               # makes this a flow, although it yields nothing
 
 
 def _get_flow(parsed, session, chosen, words, terms, tally, _workspace):
@@ -181,7 +183,7 @@ def _get_flow(parsed, session, chosen, words, terms, tally, _workspace):
 
 
 def _check_local(local):
-    """Raise UsageError for a local target that cannot take what is fetched."""
+    """Raise UsageError for a local target into which nothing can be copied."""
     nearest = os.path.abspath(local)
     while not os.path.lexists(nearest):
         nearest = os.path.dirname(nearest)
@@ -192,9 +194,7 @@ def _check_local(local):
 
 
 class _Copies:
-    """A run of copies: what is said of each host, how far they have come, and what all of them come
-    to.
-    """
+    """A run of copies: its messages about hosts, its progress and its exit code."""
 
     def __init__(self, run, count, tally, env):
         self._loop = run
@@ -230,7 +230,7 @@ class _Copies:
     def _on_done(self, host, report):
         if isinstance(report, Cancelled):
             report = verdicts.Verdict('killed', 130, 'interrupted', 'no')
-        # This machine is to blame; the other hosts are served.
+        # This machine is the cause; the other hosts are still served.
         elif isinstance(report, LwtError):
             self._error = self._error or report
             report = verdicts.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
@@ -260,6 +260,6 @@ class _Copies:
 
 
 def progress_text(tally, done, count, elapsed):
-    """The progress of copies after `elapsed` seconds, as text."""
+    """Return the progress of copies after `elapsed` seconds, as text."""
     progress = Progress.of_bytes(tally.moved, tally.expected, elapsed)
     return '%d of %d hosts, %s' % (done, count, progress.text())

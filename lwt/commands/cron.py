@@ -99,8 +99,9 @@ class _Cron:
             return run.report(flow())
 
     def table(self):
-        """The user's crontab as text.  Raises LocalError if it cannot be read; then it must not be
-        replaced.
+        """Return the user's crontab as text.
+
+        Raises LocalError if it cannot be read; then it must not be replaced.
         """
         result = self.run(
             self.program('crontab', 'use --systemd, or run lwt task update --cron yourself'), '-l')

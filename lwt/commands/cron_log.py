@@ -6,8 +6,9 @@ from lwt.output import units
 
 
 def overdue(workspace, names, limit):
-    """Yield a line for each of these hosts on which another pass works for more than `limit`
-    seconds (0: never), or whose pass is stopped.
+    """Yield a line for each of these hosts that another pass visits for too long or is stopped at.
+
+    limit: seconds; 0: no limit.
     """
     processes = procfs.processes() or {}
     for name in names:

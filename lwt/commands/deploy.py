@@ -1,8 +1,8 @@
 """lwt deploy: copy lwt and the workspace's tools to the home of hosts, and report which hosts can
 run lwt.
 
-On each host one login: the home is made where it is not there, lwt.pyz and tools/ are copied as by
-put, and then the host tells the digest of what lies there, and the first Python that runs it.
+Each host needs one login: its home is created if it is missing, lwt.pyz and tools/ are copied as by
+put, and then the host reports the digest of its copy, and the first Python that can run it.
 """
 
 from __future__ import generator_stop
@@ -21,7 +21,7 @@ from lwt.output import tables, writer
 from lwt.remote import call, login, verdicts
 from lwt.workspace import files
 
-TOOLS = 'tools'             # a folder of the workspace, the files of which go to HOME/tools
+TOOLS = 'tools'             # a folder of the workspace, whose files go to HOME/tools
 
 EXAMPLES = '''examples:
   lwt deploy -a                    to all available hosts
@@ -70,14 +70,14 @@ def main(name, argv, make_env):
 
 
 def _survey(scratch, workspace):
-    """The Manifest of the files to copy, and the digests of lwt.pyz."""
+    """Return the Manifest of the files to copy, and the digests of lwt.pyz."""
     path = os.path.join(scratch, zipapp.NAME)
     with files.local_errors('building lwt.pyz'):
         data = zipapp.build()
         with open(path, 'wb') as file:
             file.write(data)
         os.chmod(path, 0o755)
-        os.utime(path, (0, 0))          # so that the same program is always the same file
+        os.utime(path, (0, 0))          # constant, so that the same program is always the same file
     tools = [workspace.path(TOOLS)] if workspace and os.path.isdir(workspace.path(TOOLS)) else []
     return manifest.survey([path] + tools), {'sha256': manifest.sha256([data]),
                                              'cksum': str(manifest.cksum([data]))}
@@ -111,7 +111,7 @@ def _script(session, host, verb):
 
 
 def _judge(host, verdict, digest, lines):
-    """The Deployed of the lines that a host reported."""
+    """Return the Deployed for the lines that a host reported."""
     told = dict(line.partition(' ')[::2] for line in lines)
     kind, _space, value = told.get('digest', '').partition(' ')
     if digest.get(kind) != value:

@@ -23,7 +23,7 @@ EXAMPLES = '''examples:
   lwt doctor --fix            fix what can be fixed; files of other masters are not touched
   lwt doctor --json | jq -r 'select(.status == "FAIL") | .what\''''
 
-# KiB free, below which the output and the exit code of a task may not fit.
+# KiB: with less free space, the output and the exit code of a task may not fit.
 NO_ROOM = 1024
 COLOURS = {'FAIL': 'red', 'warn': 'yellow', 'fixed': 'green'}
 
@@ -90,7 +90,7 @@ class _Doctor:
         return settings
 
     def _own_name(self):
-        """The name of this master, or '' if the workspace is a copy."""
+        """Return the name of this master, or '' if the workspace is a copy."""
         try:
             found = identity.read(self._workspace)
         except LwtError as error:
@@ -146,7 +146,9 @@ class _Doctor:
             self._tell_all(_of_host(one, sick.get(one.seen.host.name), bool(own)))
 
     def _hosts(self, store, settings):
-        """The homes to check: of the selected hosts, or of all hosts that may have files of lwt."""
+        """Return the homes to check: of the selected hosts, or of all hosts that may have files of
+        lwt.
+        """
         try:
             candidates = self._workspace.candidates()
         except LwtError:
@@ -208,7 +210,7 @@ class _Examined(NamedTuple):
 
 
 def _weight(finding):
-    """What a finding adds to the exit code."""
+    """Return the exit code for one finding."""
     if finding.status != 'FAIL':
         return 0
     return (EXIT_UNREACHABLE if dict(finding.more).get('class', 'failed') not in ('failed', 'ok')
@@ -225,7 +227,7 @@ def _mended(finding):
 
 
 def _of_host(one, sick, is_own):
-    """The Findings about a home."""
+    """Yield the Findings about a home."""
     seen, judged = one.seen, one.judged
     what = 'host ' + seen.host.name
     more = (('host', seen.host.name), ('home', seen.host.home), ('class', seen.verdict.kind))

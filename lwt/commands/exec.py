@@ -226,7 +226,7 @@ def _put_dashes(rest):
 
 
 def _arguments(parsed, words):
-    """The ExecArguments of a command line.  Raises UsageError."""
+    """Return the ExecArguments of a command line.  Raises UsageError."""
     words = words + (parsed.rest or [])
     if parsed.script is not None:
         command = RemoteCommand(os.path.basename(parsed.script), tuple(words), parsed.subst)
@@ -242,7 +242,8 @@ def _arguments(parsed, words):
 
 
 def _plan(env, arguments, stack):
-    """The ExecPlan.  stack: an ExitStack, which removes temporary files.  Raises UsageError."""
+    """Return the ExecPlan.  stack: an ExitStack, which removes temporary files.  Raises UsageError.
+    """
     workspace = env.find_workspace()
     settings = env.settings(workspace)
     hosts = _picked(env.select(arguments, workspace, settings), arguments.pick)
@@ -269,7 +270,7 @@ def _columns(host):
 
 
 def _filled(text, host, rank, quote):
-    """text with the placeholders of --subst replaced; unknown columns are left unchanged."""
+    """Return text with the placeholders of --subst replaced; unknown columns are left unchanged."""
     columns = _columns(host)
 
     def value(match):
@@ -294,7 +295,7 @@ def _check_columns(command, hosts):
 
 
 def _host_output(arguments, hosts):
-    """The HostOutput that the options ask for.  Raises UsageError."""
+    """Return the HostOutput for the options.  Raises UsageError."""
     if arguments.json:
         output = host_output.Json()
     elif arguments.gather or arguments.diff:
@@ -321,9 +322,9 @@ def _check_replaceable(path):
 
 
 def _payload(arguments, stack):
-    """What is sent with the command: script, standard input, and the password for sudo.
+    """Return the data to send with the command: script, standard input, and the password for sudo.
 
-    If lwt's own standard input is to be sent, it is read to its end first, into a temporary file.
+    The standard input of lwt itself is first read to its end, into a temporary file.
     """
     script = _script(arguments.script)
     readers = []
@@ -347,7 +348,7 @@ def _payload(arguments, stack):
 
 
 def _script(path):
-    """The content of the file of --script; b'' without that option."""
+    """Return the content of the file of --script; b'' without that option."""
     if path is None:
         return b''
     script = files.without_bom(files.read_bytes(path, MAX_SCRIPT))
@@ -367,9 +368,9 @@ def _standard_input(stack):
 
 
 def _secret(readers):
-    """The password for sudo, from the terminal, or without a terminal from the first line of
-    standard input; b'' if sudo needs none.
+    """Return the password for sudo; b'' if sudo needs none.
 
+    It is read from the terminal, or without a terminal from the first line of standard input.
     readers: the options that read standard input.
     """
     try:
@@ -400,7 +401,7 @@ class _Execution:
         self._started = 0
         self._stopped = False           # start no more hosts, after a failure or a signal
         self._is_cancelled = False      # the rest was cancelled because a host failed
-        self._error = None              # the first LwtError of a flow: this machine is to blame
+        self._error = None              # the first LwtError of a flow, an error of this machine
         self._held = set()              # hosts where a background process holds the output
         self.verdicts = report.verdicts
 
@@ -416,7 +417,8 @@ class _Execution:
             self._report.end(self._error)
 
     def exit_code(self):
-        """The exit code of lwt.  Hosts that were cancelled because of another do not count."""
+        """Return the exit code of lwt.  Hosts that were cancelled because of another do not count.
+        """
         if self._error is not None:
             return self._error.exit_code
         verdicts = [verdict for verdict in self.verdicts.values()
@@ -426,8 +428,8 @@ class _Execution:
         return summarise(verdicts)
 
     def _start_more(self):
-        """Start the next batch when the one before is done; without batches, keep a few flows ready
-        for the next free slots, and not a flow for each of many hosts.
+        """Start the next batch when the previous one is done.  Without batches, keep a few flows
+        ready for the next free slots, instead of a flow for each of many hosts.
         """
         running = self._started - len(self.verdicts)
         if self._arguments.batch:
@@ -459,7 +461,7 @@ class _Execution:
         return verdict._replace(kind='sudo') if is_sudo_failure else verdict
 
     def _on_done(self, host, report):
-        """A flow has ended.  report: a Verdict, or the LwtError that ended the flow."""
+        """Process the end of a flow.  report: a Verdict, or the LwtError that ended the flow."""
         if isinstance(report, Cancelled):
             verdict = NOT_STARTED
         elif isinstance(report, LwtError):
@@ -480,7 +482,7 @@ class _Execution:
 
     def _fail_fast(self):
         self._stopped = True
-        if not self._arguments.batch:   # what runs is of the same batch, and is not cancelled
+        if not self._arguments.batch:   # running hosts are of the same batch and go on
             self._is_cancelled = True
             self._run.pool.cancel()
 

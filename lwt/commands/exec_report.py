@@ -8,7 +8,7 @@ from lwt.output.progress import Progress, ProgressLine
 from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
 
-MESSAGES_SHOWN = 20         # failures that get a message of their own; the summary has all of them
+MESSAGES_SHOWN = 20         # failures that get a message of their own; the summary has all
 PROGRESS_EVERY = 0.5        # seconds
 NOT_STARTED = Verdict(exit_codes.SKIPPED, 255, 'not started', 'no')
 
@@ -36,12 +36,12 @@ class ExecReport:
         self.out.share_terminal(self._line)
 
     def begin(self):
-        """The run begins."""
+        """Prepare the output of the run."""
         self._run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._list_running())
         self._show_progress()
 
     def host_done(self, host, verdict, warning, is_stopped):
-        """A host is done.  is_stopped: the run was stopped early."""
+        """Report the Verdict of a host.  is_stopped: the run was stopped early."""
         self.verdicts[host] = verdict
         self._output.done(host, verdict, warning)
         self._failed += not verdict.ok
@@ -64,7 +64,7 @@ class ExecReport:
                 self.out.say('further failures are listed at the end')
 
     def all_done(self, skipped):
-        """All hosts are done that were started.  skipped: the hosts that were not started."""
+        """End the progress.  skipped: the hosts that were not started."""
         for host in skipped:
             self.verdicts[host] = NOT_STARTED
             self._output.done(host, NOT_STARTED, '')
@@ -72,7 +72,9 @@ class ExecReport:
             self._timer.cancel()
 
     def end(self, error):
-        """The run is over.  error: the LwtError of this machine that ended a flow, or None."""
+        """Print the end of the run.  error: the LwtError of this machine that ended a flow, or
+        None.
+        """
         self._line.end()
         self._write_failed()
         self._output.end()

@@ -6,17 +6,19 @@ import re
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
 from lwt.workspace import nodeset
 
-# The class of a host where nothing was started, because the run was stopped early.
+# The kind of a host on which nothing was started, because the run was stopped early.
 SKIPPED = 'skipped'
 OUTPUT_HELD = 'a background process still holds the output; what it prints from now on is not shown'
-REASONS_SHOWN = 8           # in the summary; the other hosts are in one group
-# Classes that do not make a host unreachable.
+REASONS_SHOWN = 8           # reasons in the summary; all other hosts form one group
+# Kinds that do not make a host unreachable.
 ANSWERED = frozenset({'failed', 'sudo', SKIPPED})
 
 
 def exit_code(verdicts):
-    """0: every host succeeded; 1: a command failed; 3: a host was unreachable, a timeout or an
-    unknown end.  The largest one wins, and 2 means that existing files were not overwritten.
+    """Return the exit code of a run.
+
+    0: every host succeeded.  1: a command failed.  2: existing files were not overwritten.
+    3: a host was unreachable, a timeout or an unknown end.  The largest one wins.
     """
     kinds = {verdict.kind for verdict in verdicts} - {'ok'}
     if kinds - ANSWERED:
@@ -27,15 +29,16 @@ def exit_code(verdicts):
 
 
 def largest_code(verdicts):
-    """The largest remote code, as for -S of pdsh and clush."""
+    """Return the largest remote code, as for -S of pdsh and clush."""
     return max([verdict.code for verdict in verdicts], default=0)
 
 
 def summary(verdicts, shown):
-    """The lines that summarise a run on several hosts.
+    """Yield the lines that summarise a run on several hosts.
 
-    verdicts: {name of a host: Verdict}.  shown: how many failures have a message already; a single
-    failure that has one is not repeated.
+    verdicts: {name of a host: Verdict}.
+    shown: number of failures that have a message already; a single failure that has one is not
+        repeated.
     """
     by_reason = collections.defaultdict(list)
     skipped = []
@@ -53,13 +56,15 @@ def summary(verdicts, shown):
 
 
 def _short_reason(verdict):
-    """The reason of a failure; of an unreachable host, without the word."""
+    """Return the reason of a failure; for an unreachable host, without the word "unreachable"."""
     found = re.fullmatch(r'unreachable \((.*)\)', verdict.reason)
     return found.group(1) if found else verdict.reason
 
 
 def _groups(by_reason):
-    """The failed hosts, folded, with their reasons: `h[1-3] (connection refused), h7 (killed)`."""
+    """Return the failed hosts, folded, with their reasons: `h[1-3] (connection refused), h7
+    (killed)`.
+    """
     largest = sorted(by_reason.items(), key=lambda item: -len(item[1]))
     groups = ['%s (%s)' % (nodeset.fold(names), reason)
               for reason, names in largest[:REASONS_SHOWN]]

@@ -8,10 +8,10 @@ from lwt.hosts import health, health_log, probe
 from lwt.output import tables, units, writer
 from lwt.remote import verdicts
 
-# The state of a host for people, by health.Health.state.
+# The state of a host as users see it, by health.Health.state.
 STATES = {'well': 'ok', 'doubtful': 'failing', 'out': 'quarantined', 'held': 'excluded'}
-BUSY = 0.9                  # a host is shown as busy from this share of its cpu or memory on
-MAX_CLOCK = 60              # seconds; a clock that is further off is shown in colour
+BUSY = 0.9                  # share of its cpu or memory in use from which a host counts as busy
+MAX_CLOCK = 60              # seconds; a clock with a larger difference is shown in colour
 
 # The columns of tables: (title, format of the numbers), or (title, None) for text.
 MONITOR_COLUMNS = (
@@ -25,7 +25,8 @@ PROBE_COLUMNS = (
 
 
 def table(columns, rows, paint=None):
-    """The lines of a table.  Numbers and their titles are right-aligned, text is left-aligned.
+    """Return the lines of a table.  Numbers and their titles are right-aligned, text is
+    left-aligned.
 
     columns: (title, format) pairs; format: for the numbers of the column, None for text.
     rows: sequences of values; None is shown as "-".
@@ -46,7 +47,7 @@ def table(columns, rows, paint=None):
 
 
 def painter(is_bad, is_busy, environ):
-    """paint(row, line) for table: red if is_bad(row), yellow if is_busy(row)."""
+    """Return paint(row, line) for table: red if is_bad(row), yellow if is_busy(row)."""
     def paint(row, line):
         return writer.coloured(line, 'red', environ) if is_bad(row) else (
             writer.coloured(line, 'yellow', environ) if is_busy(row) else line)
@@ -54,18 +55,19 @@ def painter(is_bad, is_busy, environ):
 
 
 def gigabytes(kib):
-    """KiB as GB, or None."""
+    """Return KiB as GB, or None."""
     return None if kib is None else kib * 1024 / 1e9
 
 
 def megabytes(number):
-    """Bytes as MB, or None."""
+    """Return bytes as MB, or None."""
     return None if number is None else number / 1e6
 
 
 def monitor_table(looks, environ):
-    """The lines of `lwt monitor`: the busiest host first, hosts without an answer last, with the
-    reason.
+    """Return the lines of `lwt monitor`, the busiest host first.
+
+    Hosts without an answer come last, with the reason.
     """
     rows = [_monitor_row(look) for look in sorted(looks, key=_by_cpu)]
     failed = {look.host for look in looks if look.load is None}
@@ -97,7 +99,7 @@ def _monitor_row(look):
 
 
 def _with_reasons(columns, rows, paint):
-    """A table in which a row of two is a host and the reason why it has no values."""
+    """Return a table in which a row of two is a host and the reason why it has no values."""
     whole = [row for row in rows if len(row) > 2]
     title = columns[0][0]
     width = max([len(row[0]) for row in rows] + [len(title)])
@@ -108,8 +110,10 @@ def _with_reasons(columns, rows, paint):
 
 
 def probe_table(found, environ):
-    """The lines of `lwt probe`: the hosts that pass, the fastest to answer first, then the others
-    with the reason.
+    """Return the lines of `lwt probe`: hosts that passed, the fastest to answer first, then the
+    others.
+
+    The others have a reason instead of values.
     """
     rows = [_probe_row(one) if one.verdict.ok else (one.host, one.verdict.reason)
             for one in sorted(found, key=lambda one: (not one.verdict.ok, one.hello or 0))]
@@ -125,7 +129,7 @@ def _probe_row(one):
 
 
 def ago(then, now):
-    """The time since then in words."""
+    """Return the time since `then` in words."""
     return ('%s ago'
             % units.duration(math.floor(max(0.0, now - then)) if now - then > 60
                               else max(0.0, now - then)))
@@ -157,14 +161,14 @@ _TASKS_HINT = 'fix the host, then take it back with: lwt hosts --back %s'
 
 
 def clock_time(seconds):
-    """A time of day, with the date if it is not today."""
+    """Return a time of day, with the date if it is not today."""
     then = time.localtime(seconds)
     is_today = then[:3] == time.localtime()[:3]
     return time.strftime('%H:%M:%S' if is_today else '%Y-%m-%d %H:%M', then)
 
 
 def sample_line(told, now):
-    """The last sample of a host in words.  told: (time, Sample or None, problem)."""
+    """Return the last sample of a host in words.  told: (time, Sample or None, problem)."""
     when, load, problem = told
     if load is None:
         return 'last visit: %s: %s' % (ago(when, now), problem)
@@ -183,7 +187,7 @@ def _word(value):
 
 
 def probe_line(when, told, now):
-    """A recorded probe in words."""
+    """Return a recorded probe in words."""
     if told['class'] != 'ok':
         return 'last probe: %s: %s' % (ago(when, now), told['reason'])
     return 'last probe: %s: hello %.2f s, put %.2f MB/s, get %.2f MB/s, clock %+d s' % (
@@ -202,7 +206,7 @@ def put_screen(lines, is_watched):
 
 
 def repeat(one_round, every):
-    """Call one_round() every so many seconds until output is lost; every: None for one round.
+    """Call one_round() every `every` seconds until output is lost; every: None for one round.
 
     Returns the exit code of the last round.
     """
@@ -215,7 +219,7 @@ def repeat(one_round, every):
 
 
 def look_json(look):
-    """A load.Look as a dict for JSON."""
+    """Return a load.Look as a dict for JSON."""
     return dict({'host': look.host, 'class': look.verdict.kind, 'reason': look.verdict.reason},
                 **(probe.sample.to_json(look.load) if look.load else {}))
 

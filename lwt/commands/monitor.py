@@ -34,7 +34,8 @@ def main(name, argv, make_env):
     parsed.everything = parsed.everything or not (parsed.hosts or parsed.categories)
     chosen = env.select(parsed, workspace, settings)
     if parsed.watch:
-        # Keep the connections: a login in each round would be a large part of the load shown.
+        # Keep the connections, because a login in each round would be a large part of the load
+        # shown.
         settings = settings._replace(persist=max(settings.persist, 2 * every))
 
     def one_round():
@@ -63,7 +64,7 @@ def _round(env, workspace, session, chosen, parsed):
 
 
 def _headline(looks, took):
-    """A line that sums up all hosts."""
+    """Return a line that sums up all hosts."""
     well = [look.load for look in looks if look.load]
     failed = [look.host for look in looks if not look.load]
     return '%s  %d of %d hosts in %s; %d%% of %d cores in use, %d tasks%s' % (

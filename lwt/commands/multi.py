@@ -1,5 +1,5 @@
-"""lwt multi: run command lines in parallel on this machine, each with a timeout, and leave no
-process behind.
+"""lwt multi: run command lines in parallel on this machine, each with a timeout; no process is left
+behind.
 
 main goes through four steps, in this order:
 
@@ -50,8 +50,9 @@ or after a TEMPLATE that is one quoted word.'''
 class MultiArguments(NamedTuple):
     """The command line of lwt multi, except the options of the table in workspace/config.py.
 
-    words: of the template.  sources: what follows it, as template.split_sources returns it.  Every
-    other field has the name of its option; jobs to nice are texts, as they were given.
+    words: the words of the template.
+    sources: the arguments after it, as template.split_sources returns them.
+    Every other field has the name of its option.  The values of jobs to nice are texts, as typed.
     """
 
     words: list
@@ -193,7 +194,7 @@ def _parse(parser, argv):
 
 
 def _plan(arguments, settings):
-    """The MultiPlan.  Raises UsageError."""
+    """Return the MultiPlan.  Raises UsageError."""
     options = _executor_options(arguments, settings)
     found = None
     if arguments.words:
@@ -206,7 +207,7 @@ def _plan(arguments, settings):
 
 
 def _executor_options(arguments, settings):
-    """The executor.ExecutorOptions.  Raises UsageError."""
+    """Return the executor.ExecutorOptions.  Raises UsageError."""
     timeout, median_percent = settings.timeout, 0.0
     if arguments.timeout is not None and arguments.timeout.endswith('%'):
         timeout = 0.0
@@ -229,7 +230,7 @@ def _cores():
 
 
 def _jobs(text):
-    """The number of jobs that -j asks for: N, +N, -N, N% or 0."""
+    """Return the number of jobs for the value of -j: N, +N, -N, N% or 0."""
     if text[:1] in ('+', '-'):
         return max(1, _cores() + (1 if text[0] == '+' else -1) * config.count(text[1:]))
     if text.endswith('%'):
@@ -238,7 +239,7 @@ def _jobs(text):
 
 
 def _of_cores(text):
-    """A number, or a percentage of the number of cores."""
+    """Return a number, or a percentage of the number of cores as a number."""
     if not re.fullmatch(r'[0-9]{1,9}(\.[0-9]{1,6})?%?', text):
         raise ValueError('expected a number, or a percentage of the cores')
     return float(text[:-1]) * _cores() / 100 if text.endswith('%') else float(text)
@@ -251,7 +252,7 @@ def _nice(text):
 
 
 def _size(text):
-    """A size in bytes: 500M."""
+    """Return a size such as 500M in bytes."""
     found = re.fullmatch(r'([0-9]+(?:\.[0-9]+)?)([kmgt]?)', text.lower())
     if not found:
         raise ValueError('expected a size such as 500M')
@@ -259,7 +260,7 @@ def _size(text):
 
 
 def _halt(text):
-    """The executor.Halt of --halt."""
+    """Return the executor.Halt of --halt."""
     if text in ('never', '0'):
         return executor.Halt()
     found = re.fullmatch(r'(now|soon),(fail|success|done)=([0-9]+(?:\.[0-9]+)?)(%?)', text)
@@ -270,14 +271,14 @@ def _halt(text):
 
 
 def _records(arguments, stack):
-    """The joblog.Records for the job log and the results, or None.  stack: an ExitStack."""
+    """Return the joblog.Records for the job log and the results, or None.  stack: an ExitStack."""
     resumed = arguments.resume or arguments.resume_failed
     if resumed and not arguments.joblog:
         raise UsageError('lwt multi: --resume needs --joblog FILE',
                          'the job log records which jobs are done')
     if not arguments.joblog and not arguments.results:
         return None
-    from lwt.multi import joblog  # here, because its imports take long
+    from lwt.multi import joblog  # here because its imports take long
     done, log = None, None
     if arguments.joblog:
         keep = resumed or arguments.joblog.startswith('+')
@@ -308,7 +309,7 @@ class _MultiRun:
                                            self._on_end, sink_of)
 
     def _ordering(self):
-        """The Ordering that the options ask for."""
+        """Return the Ordering for the options."""
         arguments, out = self._plan.arguments, self._report.out
         if arguments.keep_order:
             return ordering.InOrder(out, live=not self._plan.options.retries)

@@ -36,7 +36,7 @@ class MultiReport:
         self.out.share_terminal(self._line)
 
     def begin(self, executor):
-        """The run begins.  executor: its executor.Executor."""
+        """Prepare the output of a run.  executor: its executor.Executor."""
         self._executor = executor
         self._run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._list_running())
         self._run.on_quit(self._list_running)
@@ -46,7 +46,7 @@ class MultiReport:
             self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
 
     def job_done(self, ended):
-        """A job is done.  ended: its executor.JobResult."""
+        """Report a finished job.  ended: its executor.JobResult."""
         if ended.kind in executor.FAILURES:
             reason = 'timed out' if ended.kind == 'timeout' else ended.reason
             self._reasons[reason] += 1
@@ -64,11 +64,11 @@ class MultiReport:
         self._shown += 1
 
     def stopping(self):
-        """No more jobs are started."""
+        """End the progress line, because no more jobs are started."""
         self._end_progress()
 
     def all_done(self):
-        """No job is running or waiting any more."""
+        """End the progress line, because no job is running or waiting any more."""
         self._end_progress()
 
     def _end_progress(self):
@@ -78,7 +78,7 @@ class MultiReport:
             self._timer = None
 
     def end(self, why):
-        """The run is over.  why: 'interrupted', 'halted', or '' if all jobs were run."""
+        """Print the end of the run.  why: 'interrupted', 'halted', or '' if all jobs were run."""
         bad = self._source.bad
         for number, problem in bad[:MESSAGES_SHOWN]:
             self.out.say('job %d: %s' % (number, problem))
@@ -94,7 +94,7 @@ class MultiReport:
         self._run.loop.run()            # the messages may wait for a slow reader
 
     def _closing(self):
-        """The parts of the closing line of --progress."""
+        """Yield the parts of the closing line of --progress."""
         elapsed = self._run.loop.time() - self._began
         yield '%d done in %s' % (self._done(), units.duration(elapsed))
         if self._skipped():
@@ -109,7 +109,9 @@ class MultiReport:
         return ': ' + ', '.join(reasons) if reasons else ''
 
     def _not_started(self):
-        """How many jobs were not started; 'the rest' if the length of the input is unknown."""
+        """Return the number of jobs that were not started; 'the rest' if the length of the input is
+        unknown.
+        """
         left = self._executor.not_run
         if left is None:
             return 'the rest'

@@ -1,7 +1,7 @@
 """Parsers, common options, sessions and host selections of the commands.
 
-Options come from the one table in config; words and options may stand in any order; everything
-after "--" is the user's.
+Options come from the one table in config.  Words and options may come in any order.  Everything
+after "--" is passed on without a check.
 """
 
 import argparse
@@ -20,9 +20,7 @@ from lwt.workspace import config
 
 
 class Env(NamedTuple):
-    """What a command is given: the environment variables, and what the options before and beside it
-    said.
-    """
+    """What a command gets: the environment variables and the values of global options."""
 
     environ: dict
     workspace_option: str
@@ -31,23 +29,23 @@ class Env(NamedTuple):
     verbose: bool
 
     def find_workspace(self):
-        """The workspace in force, or None."""
-        from lwt.workspace import layout  # here, as in what follows: not every command needs it
+        """Return the workspace in force, or None."""
+        from lwt.workspace import layout  # imported in methods because not every command needs it
         workspace = layout.find(self.workspace_option, self.environ)
         return workspace and workspace._replace(warn=self.warn)
 
     def require_workspace(self):
-        """The workspace in force; raises UsageError when there is none."""
+        """Return the workspace in force; raises UsageError if there is none."""
         from lwt.workspace import layout
         return layout.require(self.workspace_option, self.environ)._replace(warn=self.warn)
 
     def warn(self, text):
-        """Say what is probably wrong, once, unless -q."""
+        """Print a warning, once, unless -q is given."""
         if not self.quiet:
             _say_once(text)
 
     def settings(self, workspace):
-        """The Settings in force in a workspace, or without one (None)."""
+        """Return the Settings in force in a workspace, or without one (None)."""
         self._check_named_files()
         settings = config.load(workspace.conf if workspace else None, self.environ, self.overrides)
         for text in config.unknown_variables(self.environ):
@@ -60,13 +58,14 @@ class Env(NamedTuple):
         if not settings.fanout:
             settings = settings._replace(fanout=procfs.most_at_once())
         if self.verbose or settings.log:
-            from lwt.output import log  # here, for it takes long, and few ask for it
+            from lwt.output import log  # imported here because it is slow and rarely needed
             log.start(self.verbose, settings.log, settings.log_format == 'json')
         return settings
 
     def _check_named_files(self):
-        """Refuse a configuration of ssh that another user can change; what lwt.conf names is as
-        safe as lwt.conf.
+        """Raise UsageError for an ssh configuration that another user can change.
+
+        A file that lwt.conf names is as safe as lwt.conf.
         """
         from lwt.workspace import files, ownership
         named = [self.environ.get('LWT_SSH_CONFIG', '')]
@@ -76,8 +75,10 @@ class Env(NamedTuple):
             ownership.check_files(*named)
 
     def session(self, settings, chosen, programs=('ssh',)):
-        """A Session for these hosts, for one run; raises UsageError when a program that they need
-        is not there.
+        """Return a Session for these hosts, for one run.
+
+        programs: the names of programs that hosts other than this machine need.
+        Raises UsageError if one of these is missing.
         """
         import shutil
         from lwt import ssh
@@ -104,8 +105,8 @@ class Env(NamedTuple):
         return call.Session(settings, transport, sockets=sockets.directory, gates={}, heard=[])
 
     def ready(self, run, workspace, session, chosen, told=()):
-        """Prepare a run on hosts: limit the logins in progress, and when the run is over print
-        hints and record how the hosts answered.
+        """Prepare a run on hosts: limit the logins in progress, and at its end print hints and
+        record how the hosts answered.
 
         workspace: the workspace, or None.
         told: a list of what hosts report about themselves, for health_log.record.
@@ -122,9 +123,9 @@ class Env(NamedTuple):
         run.at_exit(finish)
 
     def _say_hints(self, heard):
-        """Print a hint for each class of login failure that only the user can end.
+        """Print a hint for each kind of login failure that only the user can fix.
 
-        heard: [(host, Verdict)]; the hint names the first host of a class.
+        heard: [(host, Verdict)]; the hint names the first host of a kind.
         """
         from lwt.remote import verdicts
         first = {}
@@ -136,8 +137,9 @@ class Env(NamedTuple):
                 writer.say('hint: ' + hint)
 
     def select(self, parsed, workspace, settings=None, may_be_empty=False):
-        """The hosts that -w -g -a -x mean.  settings: of the workspace; read if need be and none
-        are given.
+        """Return the hosts that -w -g -a -x select.
+
+        settings: the Settings of the workspace; None: they are read if needed.
         """
         from lwt.workspace import hostlist
         named = tuple('^-' if text == '-' else text for text in parsed.hosts)
@@ -153,7 +155,7 @@ class Env(NamedTuple):
         return chosen
 
     def _available(self, workspace, settings):
-        """The available hosts without those that get no work, which are named."""
+        """Return the available hosts without those that get no work; a message names the latter."""
         from lwt.hosts import health_log
         from lwt.workspace import nodeset
         listed = workspace.available()
@@ -166,8 +168,8 @@ class Env(NamedTuple):
 
 
 def _home(environ):
-    """The directory that ~ means on this machine: HOME, else that of the password database."""
-    import pwd                          # here, for few commands run anything on this machine
+    """Return the directory that ~ means on this machine: HOME, or that of the password database."""
+    import pwd                          # here because few commands run anything on this machine
     if environ.get('HOME'):
         return os.path.abspath(environ['HOME'])
     try:
@@ -186,7 +188,7 @@ def _say_once(text):
 
 
 def _read_hosts(name):
-    """The text of ^FILE, or with ^- of standard input."""
+    """Return the text of ^FILE, or with ^- of standard input."""
     from lwt.workspace import files, hostlist
     if name != '-':
         return files.read_text(files.user_path(name), hostlist.MAX_BYTES)
@@ -195,7 +197,7 @@ def _read_hosts(name):
 
 
 def read_value(flag, text, read):
-    """What read(text) makes of a flag's value.  Raises UsageError."""
+    """Return read(text) for the value of a flag.  Raises UsageError."""
     try:
         return read(text)
     except ValueError as error:
@@ -203,15 +205,16 @@ def read_value(flag, text, read):
 
 
 def refuse_words(parser, words):
-    """Raise UsageError where a command that takes hosts, but no words, is given some."""
+    """Raise UsageError for words after a command that takes only hosts."""
     if words:
         raise UsageError('%s: unexpected word %s' % (parser.prog, words[0]),
                          "name hosts with -w, and quote sets of them: -w 'h[1-9]'")
 
 
 def fitting(fanout, flag, say):
-    """A fanout that the limit on open files has room for; say(text) hears when it is less than what
-    was asked for.
+    """Return a fanout that the limit on open files allows.
+
+    say(text): gets a message if it is less than requested.
     """
     most = procfs.max_children()
     if fanout > most:
@@ -220,18 +223,19 @@ def fitting(fanout, flag, say):
 
 
 def _wrapped(text, width, **options):
-    import textwrap                     # here, for only help needs it
+    import textwrap                     # here because only help needs it
     return textwrap.wrap(text, width, **options)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help that fits the terminal: prose is filled; lines that are set in are examples, each with
-    its comment beside it.
+    """Help that fits the terminal.
+
+    Prose is filled.  Indented lines are examples, each with its comment beside it.
     """
 
     def __init__(self, prog):
         width = config.bounded(os.environ.get('COLUMNS', ''), 20, 1000) or writer.columns()
-        # Or argparse asks shutil anew for each option.
+        # Without a width, argparse would ask shutil again for each option.
         super().__init__(prog, width=width - 2)
 
     def _fill_text(self, text, width, indent):
@@ -249,13 +253,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _prose(block, width):
-    """Lines of prose, filled; blank ones part paragraphs."""
+    """Return lines of prose, filled; blank lines separate paragraphs."""
     return [line for is_text, part in itertools.groupby(block, lambda line: bool(line.strip()))
             for line in (_wrapped('\n'.join(part), width) if is_text else [''])]
 
 
 def _examples(block, width):
-    """Lines of an example and, after two blanks or more, what it does, in two columns."""
+    """Return example lines in two columns: the example, and the comment after two blanks or more.
+    """
     parts = [re.fullmatch(r'(  .*?)(?:\s{2,}(\S.*))?', line).groups() for line in block]
     column = (2
               + max([len(example) for example, comment in parts
@@ -270,8 +275,7 @@ def _examples(block, width):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but: words and options in any order, errors as UsageError, and the options table.
-    """
+    """argparse with words and options in any order, errors as UsageError, and the options table."""
 
     def __init__(self, name, usage, description, examples='', **options):
         super().__init__(prog='lwt ' + name if name else 'lwt', usage=usage,
@@ -292,13 +296,14 @@ class Parser(argparse.ArgumentParser):
         self.add_options('log', 'log_format')
 
     def _get_option_tuples(self, option_string):
-        """No abbreviations of long options.  (allow_abbrev=False would before Python 3.8 also take
-        -j2 for unknown.)
+        """Disable abbreviations of long options.
+
+        Before Python 3.8, allow_abbrev=False would also reject -j2 as unknown.
         """
         return [] if option_string.startswith('--') else super()._get_option_tuples(option_string)
 
     def add_options(self, *keys, shown=True):
-        """Take options of the table by their flags."""
+        """Add options of the table by their flags."""
         for key in keys:
             option = config.BY_KEY[key]
             default = ' (default %s)' % option.default if option.default else ''
@@ -309,7 +314,7 @@ class Parser(argparse.ArgumentParser):
         return self
 
     def add_selection(self):
-        """Take the options that select hosts."""
+        """Add the options that select hosts."""
         group = self.add_argument_group('hosts')
         for flag, dest, metavar, text in (
                 ('-w', 'hosts', 'HOSTS',
@@ -322,7 +327,7 @@ class Parser(argparse.ArgumentParser):
         return self.add_options('fanout', 'connect_timeout', 'hello_timeout')
 
     def add_rounds(self, every):
-        """Take the options of a table that can be repeated.  every: the default in seconds."""
+        """Add the options of a table that can be repeated.  every: the default in seconds."""
         self.add_argument('--watch', action='store_true',
                           help='repeat; on a terminal, redraw in place')
         self.add_argument('--every', metavar='SEC', default=str(every),
@@ -331,8 +336,9 @@ class Parser(argparse.ArgumentParser):
                           help='print one JSON object per line and host')
 
     def parse(self, argv):
-        """(parsed, words): argparse's namespace, and what is no option; all after "--" is words.
-        Raises UsageError.
+        """Return (parsed, words): argparse's namespace, and all words that are not options.
+
+        parsed.rest: the words after "--", or None.  Raises UsageError.
         """
         head, tail = _split(argv)
         parsed, words = self.parse_known_args(self._with_numbers(head))
@@ -343,8 +349,10 @@ class Parser(argparse.ArgumentParser):
         return parsed, words
 
     def _with_numbers(self, argv):
-        """argv with a value like -1, or -h2 of -w, glued to its option: argparse would take it for
-        another option."""
+        """Return argv with values such as -1, or -h2 for -w, joined to their option.
+
+        argparse would take them for other options.
+        """
         glued = []
         for word in argv:
             flag = glued[-1] if glued else ''
@@ -359,7 +367,7 @@ class Parser(argparse.ArgumentParser):
         return glued
 
     def leading(self, argv):
-        """(the options at the beginning, the rest from the first word on that is none)."""
+        """Return (the options at the beginning, the rest from the first other word on)."""
         flags = {flag: action.nargs != 0 for flag, action in self._option_string_actions.items()}
         at = 0
         while (at < len(argv) and argv[at].startswith('-') and len(argv[at]) > 1
@@ -369,7 +377,7 @@ class Parser(argparse.ArgumentParser):
         return list(argv[:at]), list(argv[at:])
 
     def overrides(self, parsed):
-        """What --set and the flags say of the options table: (key, text, origin) triples."""
+        """Return the options of the table from --set and flags: (key, text, origin) triples."""
         said = [config.assignment(text) for text in getattr(parsed, 'assignments', ())]
         for key in self._options:
             if hasattr(parsed, 'option_' + key):
@@ -385,7 +393,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _split(argv):
-    """What stands before "--", and what stands after it (None where there is none)."""
+    """Return the words before "--", and those after it (None without "--")."""
     if '--' not in argv:
         return list(argv), None
     at = list(argv).index('--')

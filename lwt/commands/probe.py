@@ -80,7 +80,7 @@ class _Round:
         session = self._env.session(settings, self._chosen)
         with files.local_errors('a file to probe with'), tempfile.NamedTemporaryFile(
                 prefix='lwt-probe.') as file:
-            data = os.urandom(size)     # random, so that no connection can compress it
+            data = os.urandom(size)     # random, so that a connection cannot compress it
             file.write(data)
             file.flush()
             digest = hashlib.sha256(data).hexdigest()

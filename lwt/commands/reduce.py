@@ -25,7 +25,7 @@ from lwt.workspace.nodeset import refuse
 BR_HOSTS = '/etc/br.hosts'      # the host list of bashreduce
 PROGRESS_STEP = 0.5             # seconds between two updates of the progress line
 READ_SIZE = 1 << 18
-# Its output shows the order in which a locale sorts lines.
+# The output of this command shows the order in which a locale sorts lines.
 PROBE = "printf 'b\\nA\\na\\nB\\n' | sort | tr -d '\\n'"
 
 EXAMPLES = '''examples:
@@ -63,7 +63,7 @@ def main(name, argv, make_env):
 
 
 def _parser(name):
-    # -t is bashreduce's here; --connect-timeout is there.
+    # -t is the option of bashreduce here; --connect-timeout remains available.
     parser = Parser(name, 'lwt reduce [-w HOSTS | -m "HOST HOST…"] [options] [-i IN] [-o OUT]',
                     'Partition lines by key, sort and reduce each partition on a host, and merge '
                     'the results: the same\nas `sort -kCOL,COL IN | CMD > OUT` if CMD handles '
@@ -98,7 +98,7 @@ def _parser(name):
 
 
 def _order(parsed, environ):
-    """The partition.Order that is asked for; raises UsageError."""
+    """Return the partition.SortOrder for the options; raises UsageError."""
     try:
         column = config.positive(parsed.column or '1')
     except ValueError as error:
@@ -117,8 +117,8 @@ def _order(parsed, environ):
 
 
 def _hosts(parsed, env, workspace, br_hosts, settings=None):
-    """The hosts, one for each partition: the names of -m, or a selection, or those that bashreduce
-    would take.
+    """Return the hosts, one for each partition: the names of -m, or a selection, or the hosts that
+    bashreduce would use.
     """
     if parsed.named is not None and (parsed.hosts or parsed.categories or parsed.everything):
         raise UsageError('-m cannot be used with -w, -g or -a')
@@ -147,13 +147,13 @@ def _exports(variables):
 
 
 def _user_text(command, environ):
-    """A command of the user, with the locale that it would have here."""
+    """Return a command of the user, with the locale that it would have on this machine."""
     return _exports({name: value for name, value in environ.items()
                      if name == 'LANG' or name.startswith('LC_')}) + command
 
 
 def _results(rounds, parsed, order, chosen, environ):
-    """Do it all; the reducers.Results whose contents are the output, one after the other."""
+    """Run all rounds; returns the reducers.Results whose contents are the output, in order."""
     pieces = [] if parsed.input_on_hosts else [rounds.input(parsed.input)]
     first = _first_steps(parsed, environ)
     if first is not None:
@@ -171,14 +171,14 @@ def _results(rounds, parsed, order, chosen, environ):
 
 
 def _first_steps(parsed, environ):
-    """The Steps of the round before lines are parted, or None."""
+    """Return the Steps of the round before lines are partitioned, or None."""
     commands = (('map', _user_text(parsed.map, environ)),) if parsed.map else ()
     pattern = parsed.input_on_hosts or ''
     return reducers.Steps(commands, pattern) if commands or pattern else None
 
 
 def _last_steps(parsed, order, rounds, environ):
-    """The Steps of the round that sorts and reduces."""
+    """Return the Steps of the round that sorts and reduces."""
     commands = (('sort', _sort_text(order, parsed.memory or '', rounds)),)
     if parsed.reduce:
         commands += (('reduce', _user_text(parsed.reduce, environ)),)
@@ -186,7 +186,7 @@ def _last_steps(parsed, order, rounds, environ):
 
 
 def _sort_text(order, memory, rounds):
-    """The text of sort on the hosts."""
+    """Return the sh text that runs sort on the hosts."""
     text = _exports(order.variables)
     if not order.has_plain_rules:
         text += (
@@ -198,8 +198,8 @@ def _sort_text(order, memory, rounds):
 
 
 def _shares(pieces, chosen, steps):
-    """The PartitionJobs of the first round: each host's own files, or a share of the input for
-    each.
+    """Return the PartitionJobs of the first round: the files of each host, or a share of the input
+    for each.
     """
     if steps.pattern:
         return [reducers.PartitionJob('its files', (host,), None) for host in dict.fromkeys(chosen)]
@@ -209,7 +209,7 @@ def _shares(pieces, chosen, steps):
 
 
 def _reading(function, *arguments):
-    """function(*arguments), which reads the input."""
+    """Return function(*arguments), which reads the input; an OSError becomes a LocalError."""
     try:
         return function(*arguments)
     except OSError as error:
@@ -217,12 +217,12 @@ def _reading(function, *arguments):
 
 
 def _from(number, chosen):
-    """The hosts for partition `number`, its own first."""
+    """Return the hosts for partition `number`, its own first."""
     return tuple(dict.fromkeys(chosen[number - 1:] + chosen[:number - 1]))
 
 
 class _Failed(Exception):
-    """A round failed, and that was said."""
+    """A round failed, and a message about it was printed."""
 
     def __init__(self, exit_code):
         super().__init__(exit_code)
@@ -230,9 +230,7 @@ class _Failed(Exception):
 
 
 class _Rounds:
-    """Rounds of partitions under a run: their temporary files, how far they are, and what is said
-    of them.
-    """
+    """Rounds of partitions in a run: their temporary files, their progress and their messages."""
 
     def __init__(self, run, env, session, parsed):
         self._run = run
@@ -244,8 +242,8 @@ class _Rounds:
         self._is_shown = os.isatty(2) and not env.quiet
         self._progress = ProgressLine(self._is_shown)
         self._out.share_terminal(self._progress)
-        self._lines = {}                # host's name -> WholeLines
-        self._left = 0                  # flows of the round
+        self._lines = {}                # name of a host -> WholeLines
+        self._left = 0                  # flows of the round that have not ended
         self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
         self._plan = reducers.ReducePlan(session, self._netcat(session) if parsed.transport == 'nc'
@@ -253,7 +251,7 @@ class _Rounds:
                                          settings.timeout, self._complain, self._say)
 
     def _netcat(self, session):
-        """The netcat of this machine."""
+        """Return the netcat of this machine."""
         found = self._run.report(rendezvous.here(session.transport))
         if found is None:
             raise UsageError('no netcat found in PATH=%s' % session.transport.path,
@@ -261,7 +259,7 @@ class _Rounds:
         return found
 
     def temporary(self):
-        """A file without a name; it is open as long as the run."""
+        """Return a file without a name, which stays open until the run ends."""
         with files.local_errors('a temporary file in %s'
                                 % (self._scratch or tempfile.gettempdir())):
             file = tempfile.TemporaryFile(dir=self._scratch, buffering=0)
@@ -269,7 +267,7 @@ class _Rounds:
         return file
 
     def order_here(self, variables):
-        """What tells the order of lines on this machine."""
+        """Return the output of PROBE on this machine, which shows the order of lines."""
         result = self._run.report(
             _single(Command(('/bin/sh', '-c', PROBE), env=dict(self._env.environ, **variables))))
         return result.stdout.decode('ascii', 'replace')
@@ -277,7 +275,7 @@ class _Rounds:
     # -- input -------------------------------------------------------------------------------------
 
     def input(self, path):
-        """The Piece that is the input: a file, or standard input where path is None."""
+        """Return the input as a Piece: a file, or standard input if path is None."""
         name, fd = path or 'standard input', 0
         try:
             if path:
@@ -296,8 +294,9 @@ class _Rounds:
         return self._kept(fd, name)
 
     def _kept(self, fd, name):
-        """What comes from a pipe, as a Piece: samples of all of it are needed, and it may have to
-        be sent twice.
+        """Store the data of a pipe in a Piece.
+
+        Samples of all of it are needed, and it may have to be sent twice.
         """
         piece = reducers.Piece(self.temporary().fileno())
 
@@ -312,7 +311,7 @@ class _Rounds:
 
         mode = os.fstat(fd).st_mode
         if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode) and not os.isatty(fd):
-            while take():               # /dev/null: what a loop cannot wait for
+            while take():               # /dev/null and other files that a loop cannot wait for
                 pass
             return piece
         self._run.loop.add_reader(fd, take)
@@ -324,11 +323,11 @@ class _Rounds:
     # -- a round -----------------------------------------------------------------------------------
 
     def do(self, what, steps, jobs, expected=0, parting=None):
-        """Do the Steps to all Jobs, while the flow `parting` fills their Pieces; their Results, in
-        order.
+        """Apply the Steps to all jobs, while the flow `parting` fills their Pieces; returns their
+        Results, in order.
 
-        what: for the progress.  expected: bytes that will be parted.  Raises _Failed, when that was
-        said.
+        what: for the progress.  expected: bytes that will be partitioned.
+        Raises _Failed after a message about the failure was printed.
         """
         tally = reducers.ReduceProgress(
             expected or sum(len(job.piece) for job in jobs if job.piece is not None), len(jobs),
@@ -350,7 +349,7 @@ class _Rounds:
         return found
 
     def _on_done(self, job, report, failures):
-        """A flow is done; the first failure stops the others."""
+        """Process the end of a flow; the first failure stops the others."""
         self._left -= 1
         if not self._left and self._timer is not None:
             self._timer.cancel()
@@ -364,7 +363,7 @@ class _Rounds:
             self._run.pool.cancel()
 
     def _follow(self, what, tally):
-        """Run until all flows are done, and show how far they are."""
+        """Run until all flows have ended, and show their progress."""
         began = time.monotonic()
 
         def look():
@@ -385,7 +384,7 @@ class _Rounds:
         self._out.say(text)
 
     def _complain(self, host, data):
-        """What a command there printed on standard error."""
+        """Print what a command on a host printed on standard error."""
         if host.name not in self._lines:
             self._lines[host.name] = WholeLines(self._out.err,
                                                        writer.encoded(host.name + ': '))
@@ -395,8 +394,9 @@ class _Rounds:
 
     @contextlib.contextmanager
     def _paths(self, found):
-        """Paths of files that hold the Results; their own have no names, except where there is
-        /proc.
+        """Yield paths of files that hold the Results.
+
+        Their own files have no names, except with /proc.
         """
         if os.path.isdir('/proc/self/fd'):
             yield ['/proc/%d/fd/%d' % (os.getpid(), results.file.fileno()) for results in found]
@@ -410,7 +410,9 @@ class _Rounds:
             yield paths
 
     def merged(self, found, order):
-        """The Results of all partitions as one, by sort, where only it knows the order."""
+        """Return the Results of all partitions as one, merged by sort, if only sort knows the
+        order.
+        """
         file = self.temporary()
         merged = reducers.Results(file, reducers.ReduceProgress(0, 0))
         with self._paths(found) as paths:
@@ -425,13 +427,14 @@ class _Rounds:
 
 
 def _single(command):
-    """Flow: one Command; its Result."""
+    """Flow: run one Command; returns its Result."""
     return (yield command)
 
 
 def progress_text(what, tally, elapsed):
-    """How far a round is after so many seconds; how long what comes back will take is known only
-    where as much does.
+    """Return the progress of a round after `elapsed` seconds, as text.
+
+    The remaining time of the results is estimated only if as many bytes come back as are sent.
     """
     text = '%s %d/%d: %s of %s sent, %s back' % (
         what, tally.done, tally.partitions, units.size(tally.sent), units.size(tally.expected),
@@ -446,10 +449,10 @@ def progress_text(what, tally, elapsed):
 
 
 def _opened(path):
-    """Flow: the descriptor of an output that is no regular file, or None.
+    """Flow: return the descriptor of an output that is not a regular file, or None.
 
-    A FIFO can be opened only when somebody reads it.  To wait for that in open(2) would be deaf to
-    signals.
+    A FIFO can be opened only while another process reads it.  A wait for that in open(2) would
+    block signals.
     """
     special = None
     while path is not None and special is None and files.is_special(path):
@@ -460,7 +463,7 @@ def _opened(path):
 
 
 def _write(found, path, special):
-    """Write what the Results hold to a file, which appears by rename, or to standard output."""
+    """Write the Results to a file, which appears by rename, or to standard output."""
     if path is None:
         with files.local_errors('results of reduce'):
             for results in found:

@@ -50,7 +50,7 @@ def main(name, argv, make_env):
 
 
 def facts(workspace, store, now):
-    """The ReportData of a workspace."""
+    """Return the ReportData of a workspace."""
     found = store.all()
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None,
                          task.outcome or task.state,
@@ -61,7 +61,7 @@ def facts(workspace, store, now):
 
 
 def _failures(workspace, store, found):
-    """The failed attempts, and the tasks that failed without an attempt."""
+    """Return the failed attempts, and the tasks that failed without an attempt."""
     tasks, tried = {task.id: task for task in found}, set()
     failures, examples = [], collections.Counter()
     for number, attempt, host, ended, end, code, reason in store.failed_attempts():
@@ -87,7 +87,7 @@ def _failures(workspace, store, found):
 
 
 def _result_path(workspace, task, attempt):
-    """The directory with the results of an attempt, or ''."""
+    """Return the directory with the results of an attempt, or ''."""
     whole = results.directory(workspace, task)
     paths = [os.path.join(whole, 'attempt.%d' % attempt),
              results.attempt_directory(workspace, task._replace(attempt=attempt))]
@@ -96,7 +96,7 @@ def _result_path(workspace, task, attempt):
 
 
 def _last_line(path):
-    """The last line of the standard error of an attempt, or ''."""
+    """Return the last line of the standard error of an attempt, or ''."""
     try:
         with open(os.path.join(path, 'run.stderr'), 'rb') as file:
             file.seek(0, os.SEEK_END)
@@ -120,7 +120,7 @@ def _hosts(workspace, store):
 
 
 def _state(health, is_available):
-    """(state, reason) of a host."""
+    """Return (state, reason) of a host."""
     if health is not None and health.state != 'well':
         return STATES[health.state], health.reason
     return ('ok', '') if is_available else ('not available', '')

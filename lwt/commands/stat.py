@@ -50,7 +50,7 @@ def main(name, argv, make_env):
 
 
 def host_table(rows, environ):
-    """The lines of the table of hosts; rows: of host_rows."""
+    """Return the lines of the table of hosts; rows: from host_rows."""
     bad = {host_view.STATES['out'], host_view.STATES['held']}
     rows = [row[:-2] + tuple(None if rate is None else rate / 1000 for rate in row[-2:])
             for row in rows]
@@ -95,7 +95,7 @@ FAILURE_COLUMNS = (
 
 
 def host_rows(workspace, store):
-    """A row of HOST_KEYS for each candidate and each host with recorded data.
+    """Return a row of HOST_KEYS for each candidate and each host with recorded data.
 
     The rates are means of the probes, in KB/s.
     """
@@ -142,10 +142,11 @@ def _rate(probes, name, key):
 
 
 def user_rows(store):
-    """A row of USER_KEYS for each user seen on a host, those with the highest cpu usage first.
+    """Return a row of USER_KEYS for each user seen on a host, those with the highest cpu usage
+    first.
 
-    Cpu and memory are sums over all hosts: of the last sample of each host, and of the means of
-    all samples of the hosts on which the user was seen.
+    Cpu and memory are sums over all hosts: of the last sample of each host, and of the means of all
+        samples of the hosts on which the user was seen.
     """
     now, means = {}, {}
     for _when, load, _problem in store.samples().values():
@@ -163,7 +164,7 @@ def user_rows(store):
 
 
 def failure_rows(store):
-    """A row of FAILURE_KEYS for each host and class of failure, the most frequent first."""
+    """Return a row of FAILURE_KEYS for each host and kind of failure, the most frequent first."""
     sick = store.health()
     rows = []
     for host, kind, count in store.endings():

@@ -65,7 +65,7 @@ def main(name, argv, make_env):
 
 
 def _parse(name, argv):
-    """(subcommand, its parser, the options, the words after it).
+    """Return (subcommand, its parser, the options, the words after it).
 
     A word that looks like a subcommand may be the value of an option before it, so each is tried.
     """
@@ -88,7 +88,8 @@ def _parse(name, argv):
 
 
 def _parser(name, verb):
-    """The parser of a subcommand; '' for that of --help, which knows the options of all."""
+    """Return the parser of a subcommand; '' for the parser of --help, which has the options of all.
+    """
     parser = Parser(name, USAGE,
                     'A task is a folder in description/ with a desc file that says what to run.  '
                     'lwt sends it to a\nhost with a free slot, runs it there and fetches its '
@@ -140,7 +141,7 @@ _DESC_FLAGS = tuple(
 
 
 class TaskCommand:
-    """What the subcommands share: the workspace, its tasks, and how hosts are reached."""
+    """What the subcommands share: the workspace, its tasks, and the way to reach hosts."""
 
     def __init__(self, env, workspace, settings, store, parsed):
         self.env = env
@@ -150,17 +151,18 @@ class TaskCommand:
         self.parsed = parsed
 
     def running(self):
-        """A Run under the fanout in force."""
+        """Return a Run with the fanout in force."""
         return running(fitting(self.settings.fanout, '-f', writer.say), self.settings.grace)
 
     def listed(self):
-        """The available hosts, and a Session for them and for all hosts that have tasks."""
+        """Return the available hosts, and a Session for them and for all hosts that have tasks."""
         listed = self.workspace.available()
         busy = [Host(name, category, home) for name, home, category in self.store.busy_hosts()]
         return listed, self.env.session(self.settings, listed + busy)
 
     def context(self, session, monitor):
-        """The Context of visits.  monitor: a task_monitor.Monitor, which shows what happens."""
+        """Return the Context of visits.  monitor: a task_monitor.Monitor, which shows what happens.
+        """
         health_log = HealthLog(self.store, self.settings, session.heard)
         return Context(self.workspace, self.store, session, monitor.step, health_log,
                        trouble=monitor.troubles.hear, remark=monitor.remark, ended=monitor.ended,
@@ -199,7 +201,7 @@ def add(command, words):
 
 
 def _warn_of_hopeless(command, found):
-    """Warn of tasks, (name, Desc, folder), that no host of the host list can ever run."""
+    """Warn about tasks, (name, Desc, folder), that no host of the host list can ever run."""
     try:
         listed, samples = command.workspace.candidates(), command.store.samples()
     except LwtError:                    # tasks can be added without a host list
@@ -211,7 +213,7 @@ def _warn_of_hopeless(command, found):
 
 
 def _new_orders(store, orders):
-    """The orders without the tasks whose name and value exist already."""
+    """Return the orders without the tasks whose name and value exist already."""
     known = {order.name: store.known_values(order.name) for order in orders}
     found = []
     for order in orders:
@@ -222,7 +224,7 @@ def _new_orders(store, orders):
 
 
 def _values(parsed):
-    """The values of the new tasks; [None] for one task without a value."""
+    """Return the values of the new tasks; [None] for one task without a value."""
     if parsed.each is not None and parsed.array is not None:
         raise UsageError('lwt task add: --each and --array exclude each other')
     if parsed.each is not None:

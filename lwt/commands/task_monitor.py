@@ -1,5 +1,5 @@
-"""What a run of tasks prints while it runs: a progress line, a line for each task that ends, and
-hosts that cannot be used.
+"""What a run of tasks prints: a progress line, a line for each task that ends, and hosts that
+cannot be used.
 """
 
 import os
@@ -15,10 +15,10 @@ from lwt.workspace import nodeset
 
 FAILURES = tuple(outcome for outcome in model.OUTCOMES if outcome != 'success')
 LEAST_PAUSE = 0.2       # seconds between two updates of the progress line
-LEAST_SHARE = 20        # and at least this many times what the last update took
-SLOTS_FADE = 0.9        # of the slots in use, at each update
+LEAST_SHARE = 20        # and at least this many times the duration of the last update
+SLOTS_FADE = 0.9        # factor for the estimate of slots in use, at each update
 MOST_EXAMINED = 1000    # failed tasks whose standard error is read
-MOST_KINDS = 10         # of failures that are listed
+MOST_KINDS = 10         # kinds of failures that are listed
 MAX_STDERR = 80         # characters of a line of standard error
 VERBS = {'killed': 'killed', 'lost': 'lost'}        # else: failed
 
@@ -32,7 +32,7 @@ class Troubles:
         self._over_budget = {}          # name -> the reason, of hosts that sent too much
 
     def hear(self, name, reason, is_over_budget=False):
-        """Take the reason why a host could not be visited, or '' if it answered.
+        """Record the reason why a host could not be visited, or '' if it answered.
 
         is_over_budget: it sent more than any valid answer contains.
         """
@@ -45,12 +45,12 @@ class Troubles:
         self._known[name] = reason
 
     def exit_code(self):
-        """3 if a host sent too much and has not answered properly since, else 0."""
+        """Return 3 if a host sent too much and has not answered properly since, else 0."""
         return EXIT_UNREACHABLE if self._over_budget else 0
 
     def lines(self, told=()):
-        """The hosts that still cannot be used: one line for each reason, and one for each host that
-        sent too much.
+        """Yield lines about hosts that still cannot be used: one for each reason, and one for each
+        host that sent too much.
 
         told: names of hosts to leave out.
         """
@@ -66,8 +66,11 @@ class Troubles:
 
 
 class TaskTally(NamedTuple):
-    """Tasks of a run.  done: failed ones included.  waiting: for a host.  ages: seconds since each
-    task on a host was started.  held: those that the run could not finish.
+    """Numbers of tasks of a run.
+
+    done: including failed ones.  waiting: for a host.
+    ages: seconds since each task on a host was started.
+    held: tasks that the run could not finish.
     """
 
     done: int
@@ -78,37 +81,37 @@ class TaskTally(NamedTuple):
 
 
 class Estimate:
-    """The text of the progress line, and when the run will be over.
+    """The text of the progress line, and the estimated end of the run.
 
     By Little's law, tasks leave at the rate (tasks on hosts) / (mean time from start to end).  So
-    the time that is left is the remaining work, in seconds of tasks, divided by the slots in use.
+    the remaining time is the remaining work, in seconds of tasks, divided by the slots in use.
     """
 
     def __init__(self, began):
         self._began = began
         self._count = 0
         self._seconds = 0.0             # from start to end, of `_count` tasks
-        self._slots = 0.0               # tasks on hosts at the same time, lately
+        self._slots = 0.0               # recent number of tasks on hosts at the same time
 
     def add(self, seconds):
-        """A task has ended, so many seconds after it was started."""
+        """Count a task that ended `seconds` after its start."""
         self._count += 1
         self._seconds += max(0.0, seconds)
 
     def left(self, tally):
-        """The seconds until all tasks are done, or None if that cannot be known."""
-        # Between the end of a task and the start of the next one, a slot is free for a moment.
+        """Return the seconds until all tasks are done, or None if unknown."""
+        # Between the end of a task and the start of the next one, a slot is free for a short time.
         self._slots = max(len(tally.ages), SLOTS_FADE * self._slots)
         if not self._count or not tally.ages:
             return None
         mean = self._seconds / self._count
         rests = [max(0.0, mean - age) for age in tally.ages]
         if not tally.waiting:
-            return max(rests) or None   # all have run longer than the mean: nobody knows
+            return max(rests) or None   # all have run longer than the mean: unknown
         return (tally.waiting * mean + sum(rests)) / self._slots
 
     def text(self, tally, now):
-        """The progress line.  now: as `began`."""
+        """Return the progress line.  now: on the clock of `began`."""
         running = len(tally.ages)
         total = tally.done + running + tally.waiting + tally.held
         parts = ['%d/%d done' % (tally.done, total), '%d running' % running]
@@ -123,7 +126,7 @@ class Estimate:
 
 
 def rate(per_second):
-    """A rate of tasks: 3.2/s, 40/min, 5/h."""
+    """Return a rate of tasks as text: 3.2/s, 40/min, 5/h."""
     if per_second >= 1:
         return '%.1f/s' % per_second
     return '%.0f/min' % (60 * per_second) if per_second >= 1 / 60 else '%.1f/h' % (
@@ -131,14 +134,15 @@ def rate(per_second):
 
 
 class Monitor:
-    """Shows how a run goes.  Use as a context manager.
+    """Shows the progress of a run.  Use as a context manager.
 
-    With a progress line, tasks that end in success have no line of their own.
+    With a progress line, successful tasks have no line of their own.
     """
 
     def __init__(self, workspace, store, say, progress=None, numbers=None):
-        """say(text): prints a message.  progress: a writer.Progress or None.  numbers: the tasks
-        to show, a set, or None for all.
+        """say(text): prints a message.
+        progress: a progress.ProgressLine or None.
+        numbers: the set of tasks to show, or None for all.
         """
         self._workspace = workspace
         self._store = store
@@ -148,9 +152,9 @@ class Monitor:
         self._shows_success = progress is None or not os.isatty(2)
         self._next_update = 0.0
         self._estimate = Estimate(time.monotonic())
-        self._before = None             # the TaskTally of before the run
-        self._held = set()              # the numbers of the tasks that this run has held
-        self.finished = set()           # the numbers of those that it has finished
+        self._before = None             # the TaskTally at the start of the run
+        self._held = set()              # the numbers of the tasks that this run has put on hold
+        self.finished = set()           # the numbers of the tasks that this run has finished
         self.troubles = Troubles(self.remark)
 
     def __enter__(self):
@@ -171,13 +175,11 @@ class Monitor:
             self._progress.come_back()
 
     def step(self, _text):
-        """A step of a task was made.  It is in the log, which -v prints."""
+        """Note a step of a task.  The text is in the log, which -v prints."""
         self.refresh()
 
     def ended(self, task):
-        """An attempt of a task has ended: print that, unless it is a success and there is a
-        progress line.
-        """
+        """Print the end of an attempt, except a success while there is a progress line."""
         if self._numbers is not None and task.id not in self._numbers:
             return
         if task.state == 'done':
@@ -192,7 +194,7 @@ class Monitor:
         self.refresh()
 
     def refresh(self):
-        """Update the progress line, unless that was done a moment ago."""
+        """Update the progress line, unless the last update was too recent."""
         began = time.monotonic()
         if self._progress is None or began < self._next_update:
             return
@@ -205,7 +207,7 @@ class Monitor:
         self._next_update = began + max(LEAST_PAUSE, pause)
 
     def _tally(self):
-        """The TaskTally of all tasks, or of those that are to be shown."""
+        """Return the TaskTally of all tasks, or of those to show."""
         now = time.time()
         if self._numbers is None:
             counts = self._store.counts()
@@ -223,8 +225,8 @@ class Monitor:
 
 
 def end_line(workspace, store, task):
-    """The message about a finished task: how it ended and, unless it succeeded, where its output
-    is.
+    """Return the message about a finished task: how it ended and, unless it succeeded, the place of
+    its output.
     """
     text = '%s: %s' % (task.label, model.end_text(task, task.outcome, task.code, task.reason))
     if task.outcome == 'success':
@@ -240,7 +242,7 @@ def end_line(workspace, store, task):
 
 
 def retry_line(store, task):
-    """The message about a failed attempt of a task that is queued again or held."""
+    """Return the message about a failed attempt of a task that is queued again or held."""
     attempts = store.attempts(task.id)
     if not attempts:
         return '%s: %s' % (task.label, task.state)
@@ -251,10 +253,10 @@ def retry_line(store, task):
 
 
 def failure_lines(workspace, store, conditions):
-    """The failures of a run: a line for each kind, the most frequent one first.
+    """Yield a line for each kind of failure of a run, the most frequent one first.
 
     conditions: {number: state or outcome} of the tasks of the run.  Failures are of one kind if
-    their reason and the last line of their standard error are equal.
+        their reason and the last line of their standard error are equal.
     """
     numbers = sorted(number for number, word in conditions.items() if word in FAILURES)
     kinds = {}

@@ -1,7 +1,7 @@
 """lwt task kill, suspend, resume, retry and rm.
 
-The request is recorded first.  What has to be done on hosts is done at once if they can be reached,
-else on the next pass.
+The request is recorded first.  Hosts that can be reached apply it at once, the others on the next
+pass.
 """
 
 from __future__ import generator_stop
@@ -39,7 +39,7 @@ def retry(command, words):
 def _request(command, words, verb, pending_states):
     """Record a request for tasks, and apply it.
 
-    pending_states: the states in which a host has not done it yet.
+    pending_states: the states of tasks whose host has not applied it yet.
     """
     if not words:
         raise UsageError('lwt task %s: missing task id' % verb)
@@ -62,7 +62,7 @@ def _request(command, words, verb, pending_states):
 
 
 def _apply(command, verb, pending_states, numbers, names=()):
-    """Visit the hosts of tasks, and others, to apply a request; then say what came of it.
+    """Visit the hosts of tasks, and other hosts, to apply a request; then print the result.
 
     pending_states: as in _request.  numbers: of the tasks.  names: of other hosts to visit.
     """

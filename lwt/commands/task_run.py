@@ -21,14 +21,14 @@ from lwt.workspace import nodeset
 
 MOST_SHOWN = 10         # tasks, or inputs of tasks, in a list of messages
 
-# What is printed of a task that waits for its user, or for its host to do what the user asked for.
+# The text about a task that waits for its user, or for its host to apply a request.
 _WAITING = {'killing': 'kill pending on {host}', 'suspending': 'suspend pending on {host}',
             'resuming': 'resume pending on {host}', 'held': 'held: {reason}',
             'suspended': 'suspended on {host}; to continue it: lwt task resume {id}'}
 
 
 def update(command, words):
-    """One pass."""
+    """Do one pass; returns the exit code."""
     _expect_no_words('update', words)
     _clear_up(command)
     listed, session = command.listed()
@@ -55,7 +55,7 @@ def update(command, words):
 
 
 def run(command, words):
-    """Passes until all tasks are done."""
+    """Do passes until all tasks are done; returns the exit code."""
     _expect_no_words('run', words)
     _clear_up(command)
     numbers = set(command.store.open_numbers())
@@ -67,7 +67,7 @@ def run(command, words):
 
 
 def wait(command, words):
-    """Passes until these tasks, or all, are done or held."""
+    """Do passes until these tasks, or all, are done or held; returns the exit code."""
     numbers = {task.id for task in queue.find(command.store, words)}
     if not words:
         numbers = set(command.store.open_numbers())
@@ -80,14 +80,14 @@ def wait(command, words):
 
 
 def _clear_up(command):
-    """Before passes: forget old tasks, and remove what a killed lwt left behind."""
+    """Before passes: remove old tasks from the database, and what a killed lwt left behind."""
     command.store.forget(command.settings.keep)
     for problem in queue.sweep(command.workspace, command.store):
         command.say('%s (see lwt doctor)' % problem)
 
 
 def _monitor(command, numbers=None):
-    """The Monitor of a run: with a progress line on a terminal, or if the user wants one."""
+    """Return the Monitor of a run: with a progress line on a terminal, or if the user wants one."""
     is_silent = command.env.quiet or command.parsed.cron
     is_wanted = not is_silent and (os.isatty(2) or command.parsed.progress)
     progress = ProgressLine(True) if is_wanted else None
@@ -95,7 +95,7 @@ def _monitor(command, numbers=None):
 
 
 def _work(command, numbers):
-    """Passes until nothing is left to do, for all tasks or for those with these numbers.
+    """Do passes until nothing is left to do, for all tasks or for those with these numbers.
 
     Returns the numbers of the tasks that this run finished, and an exit code: 3 if a host cannot be
     trusted, 1 if no host can ever take a waiting task, else 0.
@@ -119,9 +119,9 @@ def _work(command, numbers):
 
 
 def _exit_code(conditions, code):
-    """The exit code of a run.
+    """Return the exit code of a run.
 
-    conditions: {number: state or outcome} of its tasks.  code: what _work returned.
+    conditions: {number: state or outcome} of its tasks.  code: the one that _work returned.
     """
     found = set(conditions.values())
     if found & {'lost', 'timeout'}:
@@ -136,7 +136,9 @@ def _say_failures(command, conditions):
 
 
 def _by_input(found):
-    """(label, Task) for each input of Tasks, the first ones; the label says how many there are."""
+    """Yield (label, Task) for each input of Tasks, up to MOST_SHOWN; the label has the number of
+    tasks.
+    """
     groups = {}
     for task in found:
         groups.setdefault(task.input, []).append(task)
@@ -150,16 +152,16 @@ def _mismatch(label, desc):
 
 
 def _say_unplaceable(command, listed):
-    """Name the tasks that no available host may run, and those that wait for a user."""
+    """Print the tasks that no available host may run, and those that wait for a user."""
     for label, task in _by_input(scheduler.unplaceable(command.store, listed)):
         writer.say(_mismatch(label, task.desc))
     _say_waiting(command)
 
 
 def _say_stuck(command, hopes, numbers=None):
-    """Name the tasks, of all or of these, that no host can ever run, with a hint.
+    """Print the tasks that no host can ever run, with hints.  numbers: only these tasks.
 
-    Returns how many there are, and the names of the hosts that the messages explain.
+    Returns the number of these tasks, and the names of the hosts that the messages explain.
     """
     stuck, hints, told = hopes.stuck_tasks(numbers), {}, set()
     for label, task in _by_input(stuck):
@@ -179,7 +181,8 @@ def _say_stuck(command, hopes, numbers=None):
 
 
 def _say_waiting(command, numbers=None):
-    """Name the tasks, of all or of these, that wait for a user or for what a user asked for."""
+    """Print the tasks that wait for a user, or for a host to apply a request.  numbers: only these.
+    """
     waiting = [task for task in command.store.chosen(tuple(_WAITING))
                if numbers is None or task.id in numbers]
     for task in waiting[:MOST_SHOWN]:

@@ -1,4 +1,4 @@
-"""lwt task show and log: what became of tasks, and what they printed."""
+"""lwt task show and log: the state of tasks, and their output."""
 
 from __future__ import generator_stop
 
@@ -13,7 +13,7 @@ from lwt.tasks import model, queue, results
 from lwt.workspace import files
 from lwt.workspace.hostlist import Host
 
-START_POLL = 0.2            # seconds between two looks whether a task that is followed has started
+START_POLL = 0.2            # seconds between two checks whether a followed task has started
 
 _LOG = 'cd "./.lwt/t/$1" && cat run.stdout && cat run.stderr >&2'
 _FOLLOW = '''cd "./.lwt/t/$1" || exit
@@ -25,7 +25,7 @@ kill "$out" "$err"'''
 
 
 def show(command, words):
-    """A table of tasks, or the details of some."""
+    """Print a table of tasks, or the details of some."""
     parsed = command.parsed
     filters = [split_words(texts) for texts in (parsed.state, parsed.name, parsed.host)]
     is_filtered = any(filters) or parsed.finished
@@ -54,12 +54,12 @@ def show(command, words):
 
 
 def split_words(texts):
-    """The words of option values such as 'a,b c'."""
+    """Return the words of option values such as 'a,b c'."""
     return [word for text in texts for word in text.replace(',', ' ').split()]
 
 
 def _filtered(command, states, names, hosts):
-    """The tasks that pass the filters of the command line."""
+    """Return the tasks that pass the filters of the command line."""
     for state in states:
         if state not in model.STATES + model.OUTCOMES:
             raise UsageError('--state %s: no such state' % state,
@@ -94,7 +94,7 @@ def _show_counts(counts, as_object):
 
 
 def log(command, words):
-    """The output of a task: from its results or, while it is on a host, from that host."""
+    """Print the output of a task: from its results or, while it is on a host, from that host."""
     if len(words) != 1:
         raise UsageError('lwt task log: expected one task id')
     task = queue.find(command.store, words)[0]
@@ -109,7 +109,7 @@ def log(command, words):
 
 
 def _log_from_files(command, task, folder):
-    """Print what was fetched of a task's output.  folder: with its files, None if there is none."""
+    """Print the fetched output of a task.  folder: the directory of its files, or None."""
     if folder is None:
         command.say('%s: no output (%s)' % (task.label, task.outcome or task.state))
         return 0
@@ -122,7 +122,7 @@ def _log_from_files(command, task, folder):
 
 
 def _last_attempt(command, task):
-    """Where the results of the attempt before this one are."""
+    """Return the directory for the results of the previous attempt."""
     return results.attempt_directory(command.workspace, task._replace(attempt=task.attempt - 1))
 
 

@@ -8,7 +8,7 @@ from lwt.output import tables, units, writer
 from lwt.tasks import model, results
 
 TAIL_LINES = 5          # of each output stream of a task, in its details
-TAIL_BYTES = 8192       # that are read for them
+TAIL_BYTES = 8192       # bytes to read for them
 INDENT = 10             # columns of the field names in the details of a task
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow',
            'held': 'yellow'}
@@ -18,7 +18,7 @@ COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red',
 
 
 def table(chosen, environ, now, with_cpu=False):
-    """Tasks as the lines of a table.
+    """Return tasks as the lines of a table.
 
     now: seconds since 1970, for the elapsed time of running tasks.  with_cpu: add their cpu time.
     """
@@ -34,10 +34,10 @@ def table(chosen, environ, now, with_cpu=False):
 
 
 def elapsed(task, now):
-    """The seconds that a task has run so far or, once it ended, ran; None if that is not known."""
+    """Return the seconds that a task has run so far or, if it ended, in total; None if unknown."""
     is_over = task.ended is not None
     if not is_over and task.state not in model.ASKED:
-        return None                     # what is known is about an earlier attempt
+        return None                     # the known times are those of an earlier attempt
     if task.wall is not None:
         return task.wall
     if task.started is None:
@@ -47,7 +47,7 @@ def elapsed(task, now):
 
 
 def whole_duration(seconds):
-    """Seconds without decimals: 40 s, 3 min 5 s."""
+    """Return seconds as text without decimals: 40 s, 3 min 5 s."""
     return '%d s' % seconds if round(seconds) < 60 else units.duration(seconds)
 
 
@@ -55,7 +55,7 @@ ACCOUNT = ('TASKS', 'TRIES', 'OK', 'FAILED', 'KILLED', 'LOST', 'TIMEOUT', 'WALL'
 
 
 def accounts_table(title, accounts):
-    """store.Accounts as the lines of a table."""
+    """Return queries.Accounts as the lines of a table."""
     return tables.table((title,) + ACCOUNT, [
         account[:-3] + (units.duration(account.wall), units.duration(account.cpu),
                         units.size(account.received))
@@ -63,7 +63,7 @@ def accounts_table(title, accounts):
 
 
 def count(conditions):
-    """{state or outcome: number of tasks} of the states or outcomes of tasks."""
+    """Return {state or outcome: number of tasks} of the states or outcomes of tasks."""
     counts = {}
     for word in conditions:
         counts[word] = counts.get(word, 0) + 1
@@ -71,7 +71,7 @@ def count(conditions):
 
 
 def summary(counts):
-    """Counts as words: 12 success, 1 failed, 3 running."""
+    """Return counts as words: 12 success, 1 failed, 3 running."""
     return ', '.join('%d %s' % (counts[word], word)
                      for word in model.OUTCOMES + model.STATES if counts.get(word))
 
@@ -80,7 +80,8 @@ def summary(counts):
 
 
 def condition(task, now):
-    """What a task does or how it ended: running on h2, 40 s; failed on h1 (exit code 1)."""
+    """Return the state of a task or how it ended: running on h2, 40 s; failed on h1 (exit code 1).
+    """
     if task.state == 'done':
         text = model.end_text(task, task.outcome, task.code, task.reason)
     else:
@@ -93,7 +94,7 @@ def condition(task, now):
 
 
 def shown_path(path):
-    """A path as a user may paste it: relative if it is below the current directory."""
+    """Return a path that a user can paste: relative if it is below the current directory."""
     try:
         relative = os.path.relpath(path)
     except OSError:                     # the current directory was removed
@@ -102,7 +103,7 @@ def shown_path(path):
 
 
 def as_json(workspace, store, task):
-    """A task as a dict for programs."""
+    """Return a task as a dict for JSON."""
     attempts = [
         dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu',
                   'received'), row))
@@ -121,12 +122,13 @@ def as_json(workspace, store, task):
 
 
 def _host_path(task, attempt, home):
-    """The directory of an attempt on its host, relative to the login directory or absolute."""
+    """Return the directory of an attempt on its host, relative to the login directory or absolute.
+    """
     return '%s/.lwt/t/%s' % (home.rstrip('/'), task._replace(attempt=attempt).key)
 
 
 def details(workspace, store, task, environ, now):
-    """All about one task, as lines that fit the terminal."""
+    """Yield all details of one task, as lines that fit the terminal."""
     width = writer.columns()
     first = wrapped(printable('%s: %s' % (task.label, condition(task, now))), width)
     colour = COLOURS.get(task.outcome or task.state)
@@ -154,14 +156,14 @@ def _date(when):
 
 
 def printable(text, limit=tables.MAX_CELL):
-    """Text that may come from a host as one line."""
+    """Return text that may come from a host as one line."""
     return printable_text(writer.encoded(text), limit)
 
 
 def wrapped(text, width, first='', others=''):
-    """Text as lines of at most `width` columns; only words that are longer exceed it.
+    """Return text as lines of at most `width` columns; only longer words exceed it.
 
-    first, others: what the first and the other lines begin with.
+    first, others: the beginning of the first and of the other lines.
     """
     import textwrap                     # slow to import, and few commands need it
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others,
@@ -173,7 +175,9 @@ def _field(name, text, width):
 
 
 def _outputs(workspace, task, width):
-    """Where the results and the output of a task are, and the last lines of its output."""
+    """Yield lines about the places of the results and the output of a task, with the end of its
+    output.
+    """
     where = results.directory(workspace, task)
     if os.path.isdir(os.path.join(where, 'result')):
         yield from _field('results', shown_path(os.path.join(where, 'result')), width)
@@ -192,8 +196,9 @@ def _outputs(workspace, task, width):
 
 
 def last_lines(path, most):
-    """The last lines of a file that are not empty, at most so many, as text; [] if it cannot be
-    read.
+    """Return the last lines of a file that are not empty, as text; [] if it cannot be read.
+
+    most: maximum number of lines.
     """
     try:
         with open(path, 'rb') as file:
@@ -207,7 +212,7 @@ def last_lines(path, most):
 
 
 def _attempts(store, task, width):
-    """The finished attempts of a task as a table, each reason below its attempt."""
+    """Yield the finished attempts of a task as a table, each reason below its attempt."""
     attempts = store.attempts(task.id)
     rows = [(number, host, end, code, units.duration(wall), units.duration(cpu),
              units.size(received or 0))

@@ -14,7 +14,7 @@ from lwt.workspace import nodeset
 
 
 def why(command, words):
-    """Say what a task waits for; if it waits for a host, why each host does not take it."""
+    """Print what a task waits for; if it waits for a host, why each host does not take it."""
     if len(words) != 1:
         raise UsageError('lwt task why: expected one task id')
     task, now = queue.find(command.store, words)[0], time.time()
@@ -32,7 +32,7 @@ def _printable(text):
 
 
 def _lines(store, task, now):
-    """What a task waits for, one line for each reason."""
+    """Yield what a task waits for, one line for each reason."""
     number = model.format_id(task.id)
     if task.state == 'done':
         yield 'not waiting: ' + _finished(task)
@@ -51,15 +51,15 @@ def _lines(store, task, now):
 
 
 def _finished(task):
-    """finished on h1 (failed, exit code 1)"""
+    """Return how a task finished: finished on h1 (failed, exit code 1)."""
     reason = model.reason_text(task)
-    word = '' if task.outcome == 'timeout' else task.outcome        # the reason says that, too
+    word = '' if task.outcome == 'timeout' else task.outcome        # the reason contains that word
     return 'finished%s (%s)' % (' on ' + task.host if task.host else '',
                                 ', '.join(filter(None, (word, reason))))
 
 
 def _predecessor(store, number, now):
-    """A task that another one waits for: 000034 (running on h2, 40 s)."""
+    """Return a text about a task that another one waits for: 000034 (running on h2, 40 s)."""
     shown, task = model.format_id(number), store.get(number)
     if task is None:
         return shown + ' (removed from the queue)'
@@ -71,7 +71,7 @@ def _predecessor(store, number, now):
 
 
 def folded(rows):
-    """Rows (host, reason) with one row for each reason and a node set of its hosts."""
+    """Return one row for each reason of rows (host, reason), with a node set of its hosts."""
     names = {}
     for name, reason in rows:
         names.setdefault(reason, []).append(name)
@@ -79,7 +79,8 @@ def folded(rows):
 
 
 def host_rows(workspace, store, settings, task, now):
-    """[(host, why it does not take a new task now)] of all candidates and available hosts."""
+    """Return [(host, why it does not take a new task now)] of all candidates and available hosts.
+    """
     health, samples = store.health(), store.samples()
     hour = time.localtime(now).tm_hour
     available = {host.name: host for host in workspace.available()}
@@ -97,10 +98,10 @@ def host_rows(workspace, store, settings, task, now):
 
 
 def _reason(workspace, store, task, host, available, twins, refuse):
-    """Why an available host does not take a new task now.
+    """Return why an available host does not take a new task now.
 
-    available: {name: Host}.  twins: {name: the other names of its machine}.  refuse(host, used):
-    the reasons of a host on which so many slots are used.
+    available: {name: Host}.  twins: {name: the other names of its machine}.
+    refuse(host, used): returns the reasons of a host with `used` slots in use.
     """
     others = twins.get(host.name, [])
     used = sum(capacity.needed_slots(other.desc, other.desc.slots)
@@ -122,7 +123,7 @@ def _reason(workspace, store, task, host, available, twins, refuse):
 
 
 def _other_names(store, listed):
-    """{name: the other names of its machine} of listed hosts that have any."""
+    """Return {name: the other names of its machine} of listed hosts that have any."""
     machines = {name: machine for name, machine in health_log.machines(store).items()
                 if name in listed}
     return {name: [other for other in names if other != name]

@@ -29,18 +29,19 @@ run()
 
 
 def archive():
-    """The path of the zip file that lwt runs from, or ''."""
+    """Return the path of the zip file that lwt runs from, or ''."""
     return getattr(lwt.__loader__, 'archive', '')
 
 
 def program():
-    """The absolute path that a Python runs to start this lwt: the zipapp, or the package folder.
+    """Return the absolute path that a Python runs to start this lwt: the zipapp, or the package
+    folder.
     """
     return os.path.abspath(archive() or os.path.dirname(lwt.__file__))
 
 
 def build():
-    """The zipapp, as bytes."""
+    """Return the zipapp, as bytes."""
     if archive():
         with open(archive(), 'rb') as file:
             return file.read()
@@ -56,7 +57,7 @@ def build():
 
 
 def _sources(folder):
-    """(name in the zipapp, content) of each file of the package."""
+    """Yield (name in the zipapp, content) of each file of the package."""
     for directory, _folders, names in os.walk(folder):
         for name in names:
             if name.endswith(('.py', '.sh')):
