@@ -27,8 +27,7 @@ class Sample(NamedTuple):
     memory, free_memory: KiB.  free_disk, space: KiB free and in total on the file system of the
         home.
     tasks: tasks that run on it, of any master.
-    cpu, own_cpu: cpu usage in percent, 100 per core, of all users and of the user who runs lwt
-        there.
+    cpu, own_cpu: cpu usage in percent, 100 per core, of all users and of the login user.
     users: the users with the highest usage.
     nonsense: invalid values, as reported.
     machine: identifies a machine with several names; '' if unknown.
