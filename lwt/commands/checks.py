@@ -1,9 +1,8 @@
 """The local checks of lwt doctor: state, locks, workspace, this machine.
 
 They yield Findings and change nothing.  A Finding that can be fixed holds the function that does
-it.
-No check removes results.  A file is removed only if no running process uses it, which the locks
-show.
+it.  No check removes results.  A file is removed only if no running process uses it, which the
+locks show.
 """
 
 from __future__ import generator_stop

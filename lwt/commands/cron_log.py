@@ -6,7 +6,7 @@ from lwt.output import units
 
 
 def overdue(workspace, names, limit):
-    """Yield a line for each of these hosts that another pass visits for too long or is stopped at.
+    """Yield a line for each of these hosts whose visit by another pass is too long or stopped.
 
     limit: seconds; 0: no limit.
     """

@@ -1,7 +1,7 @@
 """Parsers, common options, sessions and host selections of the commands.
 
-Options come from the one table in config.  Words and options may come in any order.  Everything
-after "--" is passed on without a check.
+Options come from the one table in config.  Words and options may come in any order.  Words
+after "--" are never read as options.
 """
 
 import argparse

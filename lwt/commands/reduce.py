@@ -451,8 +451,8 @@ def progress_text(what, tally, elapsed):
 def _opened(path):
     """Flow: return the descriptor of an output that is not a regular file, or None.
 
-    A FIFO can be opened only while another process reads it.  A wait for that in open(2) would
-    block signals.
+    A FIFO can be opened only while another process reads it.  lwt does not wait for that
+    in open(2), because it would not react to signals there.
     """
     special = None
     while path is not None and special is None and files.is_special(path):

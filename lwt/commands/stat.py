@@ -146,7 +146,7 @@ def user_rows(store):
     first.
 
     Cpu and memory are sums over all hosts: of the last sample of each host, and of the means of all
-        samples of the hosts on which the user was seen.
+    samples of the hosts on which the user was seen.
     """
     now, means = {}, {}
     for _when, load, _problem in store.samples().values():

@@ -2,7 +2,7 @@
 their paths.
 
 A target is complete or absent: files are unpacked and verified in a directory beside it, which get
-    has locked, and then renamed.  This may take long, so a child process does it (see local_work).
+has locked, and then renamed.  This may take long, so a child process does it (see local_work).
 """
 
 import contextlib

@@ -2,8 +2,7 @@
 itself.
 
 Anything but a single file is sent as a tar stream, which travels like a file and is unpacked on
-each
-host.
+each host.
 
 Every host runs a session of sh/chain.sh, and has a ChainMember on this machine.  Hosts join as they
 become ready, so a host that never answers delays no other host.  A host known to be slow (from its
@@ -413,7 +412,7 @@ def _take_part(chain, session, host):
     def make(frame):
         nonlocal member
         if member is not None:
-            chain.left(member)          # of a login that failed
+            chain.left(member)          # of an earlier attempt to log in
         member = ChainMember(chain, host.name, addresses)
         limits = session.limits(chain.terms.timeout)
         command = scripts.plain(session.transport, host, 'chain', words, frame, limits)

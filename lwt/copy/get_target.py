@@ -1,8 +1,7 @@
 """The local directory that a get copies into: locked, with a part in it for files that arrive.
 
 Files arrive in the part, a new directory in the target.  From there they are verified and moved
-into
-place by rename, so that each is complete or absent.
+into place by rename, so that each is complete or absent.
 """
 
 from __future__ import generator_stop

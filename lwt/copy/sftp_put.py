@@ -51,7 +51,7 @@ class _Put:
         self._wanted = wanted
         self._mark = mark
         self._directory = ''            # where the copy appears
-        self._name = ''                 # of a single thing in it, '.' for the directory itself
+        self._name = ''                 # name of the copy in it, '.' for the directory itself
         self._part = ''
         self._moves = []                # commands that move what has arrived into place
 

@@ -34,7 +34,7 @@ class Receiver(GetTarget):
         super().__init__(directory, options, tally)
         self._patterns = patterns
         self._lines = call.Lines(self._hear)
-        # The end of the announcement on standard output that is not processed yet.
+        # The unfinished last line of the announcement on standard output.
         self._head = b''
         self._tar = self._complaint = ''
         self._digests = []

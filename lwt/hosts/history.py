@@ -139,7 +139,7 @@ class History(Database):
 
         numbers: tasks.  names: names of tasks.  since: the earliest start of attempts.
         Returns ({number: set of ends} of the tasks with these numbers, {(name, end, code): count}
-            of all tasks with these names whose attempts began after `since`).
+        of all tasks with these names whose attempts began after `since`).
         """
         own = {}
         for number, end in self._rows(

@@ -148,7 +148,7 @@ class Books:
         The caller closes these.  fetched: Tasks.
         complaint(key): returns what could not be read on the host.
         An incomplete result is no success: it stays on its host until the task is removed or
-            retried, or until keep_days after a later attempt succeeds.
+        retried, or until keep_days after a later attempt succeeds.
         told: a list that gets messages.
         Raises LocalError; then nothing is committed.
         """

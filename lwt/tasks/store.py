@@ -136,7 +136,7 @@ class Store(TaskQueries):
                          (due,) + key_bounds(word) + (NEVER,))
 
     def unplace(self, task, reason, was_sent):
-        """Remove a task that certainly has not started from its host, and queue it again.
+        """Take a task off its host and queue it again, because it certainly has not started.
 
         was_sent: its directory may be on the host; a visit removes it.
         """

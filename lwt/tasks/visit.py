@@ -114,7 +114,7 @@ def visit(context, target):
 def stay(context, target, find_target, is_over, lingers):
     """Flow: visit a host again and again, for the Targets of find_target(); returns a Report.
 
-    is_over(): returns whether no task is open on any host.
+    is_over(): returns whether nothing is left to do on any host.
     lingers: whether the connection is kept until then and the host may wait for the end of a task;
         otherwise the visit ends as soon as there is nothing to do.
     """
@@ -367,7 +367,7 @@ class _Visitor:
     def _note_facts(self, host, facts, told):
         """Keep the HostReport of a host."""
         facts = facts._replace(load=sample.at(host, facts.load))
-        if facts.load == sample.Sample() and host in self._facts:       # its load was not asked
+        if facts.load == sample.Sample() and host in self._facts:       # not asked for
             facts = facts._replace(load=self._facts[host].load)
         else:
             self._note_load(host, facts.load, told)
