@@ -1,21 +1,21 @@
-# Connect the standard streams of this session with what reduce.sh runs in another one.
+# Connect the standard streams of this session to what reduce.sh runs in another session.
 #
-# $1 its directory, called after its LWT_ID: should its guard have to end it, this is ended as well.
-# A process shows the
-#    environment with which it was started; so what may wait for ever, for the other end of a FIFO,
-#    is started with it.
+# $1  the directory of reduce.sh. Its name ends with the LWT_ID of reduce.sh. If the guard of
+#     reduce.sh kills the processes with that LWT_ID, it kills this script's processes too. /proc
+#     shows the environment with which a process was started. So each process that may wait for ever
+#     for the other end of a FIFO is started with that LWT_ID
 dir=$1
 LWT_ID=${dir##*/lwt.}
 export LWT_ID
 [ -p "$dir/out" ] || refuse "$dir: gone"
 if [ -p "$dir/in" ]; then
-  # Dash gives what runs in the background /dev/null, whatever "<&0" asks for.
+  # dash gives background processes /dev/null as input, even with "<&0".
   exec 6<&0
   /bin/sh -c 'exec cat >"$1"' sh "$dir/in" <&6 2>/dev/null &
   exec 6<&-
 fi
-# Who was killed was so by that guard, and nobody may listen: a word could wait for ever in a
-# connection that is cut off.
+# If cat was killed, that guard killed it, and nobody may be reading: output could wait for ever in
+# a connection that is cut off.
 /bin/sh -c 'exec cat <"$1"' sh "$dir/out" || {
   trap - EXIT
   exit 1

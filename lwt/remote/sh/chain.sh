@@ -1,27 +1,34 @@
-# Take a file, from the master or from another host, and hand it on to the next one while it still
-# comes.
+# Receive a file from the master or from another host, and pass it on to the next host while it
+# arrives.
 #
-# $1-$4 as for putlib.sh $5 bytes $6 sha256 $7 mode, or "tar": it is a tar stream, to be unpacked $8
-# time of change, as touch -t has it, UTC $9 seconds of a link's silence ${10} what tells which
-# netcat there is
+# $1-$4  as for putlib.sh
+# $5     bytes
+# $6     sha256
+# $7     mode, or "tar": the file is a tar stream and is unpacked
+# $8     modification time, as touch -t reads it, in UTC
+# $9     seconds without data before a link between hosts counts as broken
+# ${10}  shell code that reports which netcat the host has (see netcat.py)
 #
-# It says that (see netcat.py) and "ready", or "same" where the file is there already; and is told,
-# line by line:
-#   data N                   so many bytes come behind this line
+# The script prints that report and "ready", or "same" if the host has the file already. Then it
+# reads commands, one a line:
+#   data N                   N bytes follow this line
 #   listen SENDER LISTENER ARGV...
-#                            take what is missing from a netcat, from who knows the tokens (see
-#                            netcat.py): it says "listen HAVE PORT", and in the end "got HAVE", or
-#                            "failed HAVE stranger" or "failed HAVE nobody" if none such connected
+#                            receive the missing bytes with a netcat, from a sender that knows the
+#                            tokens (see netcat.py). The script prints "listen HAVE PORT" and at the
+#                            end "got HAVE", or "failed HAVE stranger" or "failed HAVE nobody" if no
+#                            such sender connected
 #   feed AT SENDER LISTENER ARGV...
-#                            hand on what there is and what will come, from AT on, to a netcat
-#   beat                     who is fed by it gets on, even if nothing comes here: see watch in
-#                            putlib.sh
-#   finish                   verify it and move it into place: it says "placed"
-# Meanwhile it says "have N", each second.  The end of its input is its own end, and that of all
-# that it has started.
+#                            send the bytes from AT on, those that have arrived and those that will,
+#                            to a netcat
+#   beat                     a host that receives from this one makes progress, even if nothing
+#                            arrives on this one: see watch in putlib.sh
+#   finish                   verify the file and move it into place; the script prints "placed"
+# Meanwhile it prints "have N" each second. At the end of its input, the script ends, and with it
+# all processes that it has started.
 size=$5 wanted=$6 mode=$7 stamp=$8 silence=$9
 [ "$kind" = sha256 ] || refuse "no sha256sum there"
-# is_same: is that file here, under its own name, and ours, so that it can get its mode and time?
+# is_same: whether the host has that file, under its own name, and this user owns it, so that its
+# mode and time can be set.
 is_same() {
   [ "$mode" != tar ] && [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] &&
     [ "$(digest <"$1")" = "sha256 $wanted" ] &&
@@ -36,31 +43,31 @@ file=$part/old/it
 exec 9<>"$part/more"
 at_exit() {
   kill -TERM 0
-  # To `summed`: a shell that has just been forked may lose that signal.
+  # For `summed`: a shell that was just forked may lose that signal.
   say end >&9
   cd / && rm -rf "${part:?}"
 }
 
-# have: $have is how much there is.
+# have: set $have to the number of bytes that have arrived.
 have() { have=$(wc -c <"$file") && have=$((have)); }
 
-# summed: the digest of the file, taken a line of "more" at a time, so that little is left to do
-# when it is whole.
+# summed: print the part of the file that has arrived, once for each line "more", so that little
+# remains to be hashed when the file is complete.
 summed() {
   while read -r word <&9; do
     cat
     [ "$word" = more ] || return
   done
 }
-# openssl is several times as fast as sha256sum, where the processor helps.
+# openssl is several times as fast as sha256sum if the processor supports it.
 case $(openssl dgst -sha256 -r </dev/null 2>/dev/null) in
   e3b0c442*) digest() { openssl dgst -sha256 -r | sed 's/^/sha256 /; s/ [*].*//'; } ;;
 esac
 summed <"$file" | digest >"$part/sum" 9<&- &
 summer=$!
 
-# take SENDER LISTENER ARGV...: what is missing, from who sends the token SENDER; it ends when
-# nothing comes for a while.
+# take SENDER LISTENER ARGV...: receive the missing bytes from a sender that sends the token SENDER.
+# It ends when nothing comes for a while.
 take() {
   take_sender=$1 take_listener=$2
   shift 2
@@ -94,8 +101,8 @@ take() {
   else say "failed $have stranger"; fi
 } 2>/dev/null
 
-# take_watch PID PORT: end a netcat through which nothing has come for a while, or that does not end
-# when all has come.
+# take_watch PID PORT: end a netcat that has received nothing for a while, or that does not end
+# after all bytes have arrived.
 take_watch() {
   watch_quiet=0
   while watch_last=$have && sleep 1; do
@@ -111,15 +118,16 @@ take_watch() {
   done
 } 2>/dev/null
 
-# feed NUMBER AT SENDER LISTENER ARGV...: hand on what there is from AT on, and what will come, as
-# it comes, to who answers with the token LISTENER; who has it all ends the connection.
+# feed NUMBER AT SENDER LISTENER ARGV...: send the bytes from AT on, and those that arrive later, to
+# a receiver that answers with the token LISTENER. The receiver ends the connection when it has all
+# bytes.
 feed() {
   feed_to=$part/to.$1 feed_from=$part/from.$1 feed_at=$2 feed_sender=$3 feed_listener=$4
   shift 4
   mkfifo "$feed_to" "$feed_from" || return
   "$@" <"$feed_to" >"$feed_from" &
   feed_netcat=$!
-  # A netcat that cannot connect has ended before it is told anything.
+  # A netcat that cannot connect has ended before anything is sent to it.
   trap '' PIPE
   exec 7>"$feed_to" 5<"$feed_from"
   rm -f "$feed_to" "$feed_from"
@@ -135,7 +143,7 @@ feed() {
   exec tail -c +$((feed_at + 1)) -f "$file" >&7 7>&-
 } 2>/dev/null
 
-# feed_watch PID: end a netcat whose other end has not answered for a while.
+# feed_watch PID: end a netcat if the other end does not answer for a while.
 feed_watch() {
   feed_left=$silence
   while [ "$feed_left" -gt 0 ] && sleep 1; do feed_left=$((feed_left - 1)); done
@@ -156,7 +164,7 @@ finish() {
     TZ=UTC0 touch -t "$stamp" "$file" 2>/dev/null
     ln "$file" it || refuse "$directory/$name: cannot be placed"
   fi
-  # The file has a second name as long as others are fed from it.
+  # The file keeps its second name as long as other hosts receive from it.
   place_all
   rm -f "$part/busy"
   say placed

@@ -1,40 +1,50 @@
-# Everything that a master asks of the tasks on a host: one request after the other, over one login.
-# Each is one round trip: removals, inputs, launches and cancels, a look at all that is there, if
-# wanted a wait until something ends, and the results of what has ended.  The next one comes when
-# the answer to the last one has been read.
+# Handle all requests of a master for the tasks on a host, one after another, over one login. Each
+# request is one round trip. It contains, in this order: removals, inputs, launches and cancels, a
+# look at the state of all tasks, an optional wait until a task ends, and the results of the tasks
+# that have ended. The master sends the next request after it has read the answer to the last one.
 #
-# $1 lease, s: a host that does not hear of its master for so long lets it go Standard input: for
-# each request a line of words for sh, which sets $1 to ${11}; a line "VERB KEY BOOT INPUT /D_FETCH"
-# for each thing that is asked; a line "end"; the stream.
+# $1  lease in seconds: the script ends if it hears nothing from its master for so long
 #
-# $1 the nonce of the answer's frame $2 home $3 a random word, the host's id if it has none yet $4
-# stall, s $5 grace, s $6 wait, s $7 KiB of results that may be sent along, of one task and of all
-# $8 bytes of a tar stream $9 its digest ${10} seconds that the host watches its cpu (see
-# samplelib.sh), or - where nobody asks for its load ${11} how many of those that are to be launched
-# may be under way at the same time, or - for all
+# Standard input, for each request:
+#   a line of words for sh, which sets $1 to ${11}
+#   a line "VERB KEY BOOT INPUT /D_FETCH" for each action
+#   a line "end"
+#   the tar stream
 #
-#   clean     remove what it has here, but keep what tells that it ran
-#   purge     end whatever still runs of it first
+# $1     the nonce of the answer's frame
+# $2     home
+# $3     a random word: the id of the host if it has none yet
+# $4     stall in seconds
+# $5     grace in seconds
+# $6     wait in seconds
+# $7     KiB of results that may be sent with the answer: limit for one task and for all together
+# $8     bytes of the tar stream
+# $9     its digest
+# ${10}  seconds for which the host measures its cpu usage (see samplelib.sh), or - for no sample
+# ${11}  maximum number of the launched tasks that are active at a time, or - for no limit
+#
+#   clean     remove everything of the task except the record that it ran
+#   purge     end whatever still runs of it, then act as clean
 #   forget    remove what clean kept
 #   drop      remove the input KEY, which no task needs any more
-#   launch    start it, unless its fate is decided; refused if the host was started anew since
-#             BOOT.  If no place becomes free
-#             for it within the wait, it must not run
-#   cancel    it must not run: decided by ln if it has not begun, even if it is not here yet; else
-#             ended: its own kill command,
-#             TERM, KILL after the grace
-#   withdraw  it must not run, as for cancel, but a task that has begun goes on
-#   suspend   stop it; if it has not begun, it must not run
-#   resume    let it go on
-#   poll      how is it?  If it has ended, its results are sent
-#   look      how is it?
+#   launch    start the task unless its fate is decided; refused if the host was rebooted since
+#             BOOT. If no slot becomes free within the wait, the task must not run
+#   cancel    the task must not run. If it has not begun, ln decides that, even if the task has not
+#             arrived yet. If it has begun, it is ended: its own kill command, TERM, and KILL after
+#             the grace
+#   withdraw  as cancel, but a task that has begun continues
+#   suspend   stop the task; if it has not begun, it must not run
+#   resume    continue the task
+#   poll      report the state; if the task has ended, its results are sent
+#   look      report the state
 #
-# In the stream: i/INPUT/work, the folder that tasks share, and t/KEY, what each of them has
-# besides, with t/KEY/work if it is not to be copied from the one that is shared.  What is shared
-# stays here, for tasks that come later, and to tell what is new in results.  The removals come
-# first: they may be what makes room for the rest.
+# The stream contains i/INPUT/work, the directory that tasks share, and t/KEY, the other files of
+# each task. t/KEY/work is included if it must not be copied from the shared one. The shared
+# directory stays on the host, for later tasks and to tell what is new in results. The removals come
+# first, because they may make room for the rest.
 
-# to_tasks: change to where the tasks are.  One of them may have locked it, or what is above it.
+# to_tasks: change to the directory of all tasks. A task may have locked that directory or the one
+# above it.
 to_tasks() {
   cd "$tasks" 2>/dev/null && return
   regain "$base"
@@ -42,7 +52,7 @@ to_tasks() {
   cd "$tasks" || exit 1
 }
 
-# enter KEY: change to the directory of a task; false if there is none.
+# enter KEY: change to the directory of a task; false if it does not exist.
 enter() {
   regain "$tasks/$1"
   cd "$tasks/$1" 2>/dev/null && return
@@ -51,7 +61,7 @@ enter() {
   cd "$tasks/$1" 2>/dev/null || return
 }
 
-# split REQUEST: set what it consists of.
+# split REQUEST: set $verb, $key, $id, $input and $wanted from a request line.
 split() {
   verb=${1%% *} rest=${1#* }
   key=${rest%% *} rest=${rest#* }
@@ -61,11 +71,12 @@ split() {
   [ "$verb" = drop ] || case $key in *[!0-9a-f.]*) refuse "bad key $key" ;; esac
 }
 
-# can_detach: may a task be in a process group of its own?
+# can_detach: whether a task can get a process group of its own.
 can_detach() { command -v setsid || command -v perl || command -v python3; } >/dev/null 2>&1
 
-# detached COMMAND...: run it in a session of its own, by whatever the host has.  It has a clean
-# environment, as this shell has, and is told what restore_environment is to bring back.
+# detached COMMAND...: run COMMAND in a session of its own, with the first tool that the host has
+# for that. The command gets a clean environment, as this shell has, and the variables that
+# restore_environment restores.
 detached() {
   lwt_v_d_home=${base%/.lwt} lwt_v_d_working=$PWD/work
   for lwt_name in d_home d_working; do
@@ -74,7 +85,7 @@ detached() {
   export lwt_saved lwt_functions lwt_function_names
   # shellcheck disable=SC2163  # it is the name that is expanded
   for lwt_name in $lwt_saved; do export "lwt_v_$lwt_name"; done
-  # The marker of this call, where the host is the master: the task is none of it.
+  # If the host is the master, this is the marker of this call, and the task is no part of the call.
   unset LWT_ID
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
   elif command -v perl >/dev/null 2>&1; then
@@ -86,11 +97,11 @@ detached() {
 
 # -- how it is -------------------------------------------------------------------------------------
 
-# has_run: did the task of this directory begin, whoever has removed its fate?
+# has_run: whether the task of this directory has begun, even if its fate was removed.
 has_run() { [ -e run.stdout ]; }
 
-# report: set $state, of the task in this directory: waiting, running PID, exited CODE, cancelled,
-# died, rebooted.
+# report: set $state of the task in this directory: waiting, running PID, exited CODE, cancelled,
+# died or rebooted.
 report() {
   if ended; then state="exited $ended"; return; fi
   [ -e fate ] || { state=waiting; ! has_run || state=died; return; }
@@ -103,15 +114,15 @@ report() {
       state=died
       if [ "$fate_boot" != "$boot" ]; then state=rebooted
       elif has_start "$pid" "$start"; then state="running $pid"; fi
-      # It may have ended between the two looks.
+      # The task may have ended between the two checks.
       case $state in running*) ;; *) ! ended || state="exited $ended" ;; esac
       ;;
     *) state=died ;;
   esac
 }
 
-# usage: set $used to what the task of this directory took, as far as it is known: uptimes, user and
-# system time, and how many processes it left, if any.
+# usage: set $used to the resource usage of the task of this directory, as far as it is known:
+# uptime at its start and end, user and system time, and how many processes it left, if any.
 usage() {
   begun='' over='' user='' system='' left=''
   { read -r begun over; read -r _; read -r user system; } 2>/dev/null <usage
@@ -122,8 +133,9 @@ usage() {
 
 # -- what tasks leave running ----------------------------------------------------------------------
 
-# end_left REQUEST...: of tasks whose command has ended by itself, end what it left running: results
-# must not change while they are sent.  The file "left" tells how many processes that were.
+# end_left REQUEST...: end the processes that tasks left running after their command ended by
+# itself, because results must not change while they are sent. The file "left" records how many
+# processes there were.
 end_left() {
   over_keys='' recent='' lowest='' highest='' is_long=''
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
@@ -131,7 +143,7 @@ end_left() {
     split "$line"
     case $verb in clean | purge | forget | drop | look) continue ;; esac
     { enter "$key" && ended && [ ! -e left ]; } 2>/dev/null || continue
-    case $ended in *[!0-9]*) continue ;; esac       # who ended it has ended all of it
+    case $ended in *[!0-9]*) continue ;; esac       # timeout or killed: nothing was left running
     over_keys="$over_keys $key"
     note_age
   done
@@ -148,13 +160,14 @@ end_left() {
   [ -z "$enders" ] || { busy; wait $enders; }
 }
 
-# note_age: of the task of this directory: did it end so recently that its group is still its own
-# (see $recent), did it take so long that numbers of processes may have begun anew?
+# note_age: add the task of this directory to $recent if it ended so recently that no other
+# processes can have its group's number. Set $is_long if so much time has passed that process
+# numbers may have wrapped around. Extend the range from $lowest to $highest by the runner's number.
 note_age() {
   pid='' group=''
   { read -r _ pid _ _ group _ <fate; } 2>/dev/null
   case $pid$group in '' | *[!0-9]*) is_long=1; return ;; esac
-  # Where it is a child of this shell, it is in its group until then.
+  # A runner that is a child of this shell is in its group until it is waited for.
   wait "$pid" 2>/dev/null
   [ "$pid" -gt "${lowest:-$pid}" ] || lowest=$pid
   [ "$pid" -lt "${highest:-$pid}" ] || highest=$pid
@@ -169,15 +182,15 @@ note_age() {
   esac
 }
 
-# find_left: set $left_keys to those of $over_keys of which something still runs, in its group or
-# anywhere with its marker.  Only processes that are younger than the tasks are looked at, by their
-# numbers, unless these may have begun anew since.
+# find_left: set $left_keys to those of $over_keys that still have processes, in their group or
+# anywhere with their marker. Only processes that are younger than the tasks are checked. Their
+# numbers tell that, unless these may have wrapped around.
 find_left() {
   left_keys=''
   for found in $recent; do
     pid=${found#*:} pid=${pid%%:*} tries=20
     lives "${found%%:*}" || continue
-    # Its runner is about to end.
+    # The runner is about to end.
     while find_start "$pid" && [ -n "$stat_start" ] && [ "$tries" -gt 0 ]; do
       tries=$((tries - 1))
       nap
@@ -201,8 +214,8 @@ find_left() {
   to_tasks
 }
 
-# list_since: set $numbers to a pattern of the numbers from $lowest to $last, and a few others; of
-# all, where $is_long says so.
+# list_since: set $numbers to a pattern that matches the numbers from $lowest to $last and a few
+# others, or all numbers if $is_long is set.
 list_since() {
   numbers='[0-9]*' common=$lowest
   [ -z "$is_long" ] && [ ${#lowest} -eq ${#last} ] && [ "$lowest" -lt "$last" ] || return
@@ -211,7 +224,7 @@ list_since() {
   numbers="${common}[${1%"${1#?}"}-${2%"${2#?}"}]*"
 }
 
-# match_left ENVIRONMENT...: add to $left_keys.
+# match_left ENVIRONMENT...: add to $left_keys the tasks whose marker is in these files.
 match_left() {
   patterns=''
   for key in $over_keys; do patterns="$patterns -e LWT_ID=$key"; done
@@ -225,7 +238,7 @@ match_left() {
   done
 }
 
-# end_rest: end what the task of this directory left running.
+# end_rest: end the processes that the task of this directory left running.
 end_rest() {
   group=''
   case $recent in *":$key"*) read -r _ _ _ _ group _ <fate ;; esac
@@ -245,7 +258,8 @@ end_rest() {
   kill_marked "LWT_ID=$key"
 }
 
-# signal_rest NAME: signal what a task left.  is_left: is there anything?
+# signal_rest NAME: signal the processes that a task left running.
+# is_left: whether any of them exists.
 signal_rest() {
   [ -z "$group" ] || kill "-$1" "-$group"
   # shellcheck disable=SC2046  # to be split
@@ -253,19 +267,19 @@ signal_rest() {
 }
 is_left() { { [ -n "$group" ] && lives "$group"; } || [ -n "$(marked "LWT_ID=$key")" ]; }
 
-# lives GROUP: is there a process in it that is more than a zombie?  (Some hosts take their time to
-# reap them.)
+# lives GROUP: whether a process group contains a process that is not a zombie. Some hosts reap
+# zombies late.
 lives() {
   kill -0 "-$1" && { [ ! -r /proc/self/stat ] || grep -qs ") [^ZX] [0-9]* $1 " /proc/[0-9]*/stat; }
 }
 
 # -- removals --------------------------------------------------------------------------------------
 
-# What there is of every task, so that one process removes it of many.
+# The files of a task, so that one process can remove those of many tasks.
 ours='work cancel command kill run.sh settings run.stdout run.stderr usage left'
 
-# remnants: set $found to a name here that clean is to remove, '' for none; with an argument, remove
-# them.
+# remnants: set $found to a name in this directory that clean must remove, or '' if there is none.
+# With an argument, also remove them.
 remnants() {
   set -- "$1"
   for name in * .[!.]* ..?*; do
@@ -278,8 +292,8 @@ remnants() {
   [ -z "$1" ] || { shift; rm -rf "$@" 2>/dev/null; }
 }
 
-# settle: the fate of the task of this directory is decided from now on; what it is to lose goes
-# into $doomed.
+# settle: decide the fate of the task of this directory if it is still open, and add the files that
+# clean removes to $doomed.
 settle() {
   if [ ! -e fate ]; then
     # shellcheck disable=SC2094  # a word and a file
@@ -289,7 +303,7 @@ settle() {
   for name in $ours; do doomed="$doomed $key/$name"; done
 }
 
-# clean: say what became of the rest of the task of this directory, if there was any.
+# clean: remove the remaining files of the task of this directory, and report the result.
 clean() {
   remnants ''
   [ -z "$found" ] || { remnants remove; remnants ''; }
@@ -298,7 +312,7 @@ clean() {
   else say "task $key clean failed $found cannot be removed"; fi
 }
 
-# removed PATH: see to it that a directory of ours is not there any more, and say so.
+# removed PATH: remove a directory of lwt if it still exists, and report the result.
 removed() {
   [ ! -e "$1" ] || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
   if [ -e "$1" ]; then say "task $key $verb failed $key cannot be removed"
@@ -307,17 +321,17 @@ removed() {
 
 # -- inputs ----------------------------------------------------------------------------------------
 
-# unpack: take the stream, and put the inputs in it into their place: complete or not at all.  Sets
+# unpack: take the stream and move the inputs in it into place, complete or not at all. Set
 # $problem.
 unpack() {
   problem="no room left"
   mkdir "$part" "$part/new" 2>/dev/null && true >"$part/problems" && true >"$part/began" || return
   problem="the input did not arrive (no room left, or the connection was cut)"
   take_stream || return
-  # Of a host that cannot tell, the size is all there is to compare.
+  # Without a digest of the expected kind, only the size can be compared.
   digest=''
   find_digest <"$part/stream"
-  # Only then is it worth a look.
+  # Check the size only if the digest does not match.
   if [ "${digest%% *}" != "${expected%% *}" ] || [ "$digest" != "$expected" ]; then
     arrived "$part/stream" "$bytes" || return
     problem="the input is not what was sent"
@@ -345,9 +359,10 @@ unpack() {
   problem=''
 }
 
-# unpack_stream: a tar archive or, for a host without tar, a script that makes the files.  The modes
-# are those that were sent, for root and for others.  (Without root a busybox tar applies the umask
-# in spite of -p.)  To be called with a redirection, which makes no difference to this shell.
+# unpack_stream: unpack a tar archive or, on a host without tar, run the script that makes the
+# files. The modes are those that were sent, for root and for other users. (Without root, busybox
+# tar applies the umask in spite of -p.) It is called with a redirection, which does not affect this
+# shell.
 unpack_stream() (
   umask 022
   first=''
@@ -358,7 +373,8 @@ unpack_stream() (
   esac
 )
 
-# take_stream: what is small is on its way as a whole, and needs no watch of its own.
+# take_stream: receive the stream. A small stream was sent as a whole, so it needs no watch process
+# of its own.
 take_stream() {
   if [ "$bytes" -gt 262144 ]; then receive "$part/stream" "$bytes" "$stall"; return; fi
   idle
@@ -366,8 +382,8 @@ take_stream() {
   busy
 }
 
-# outdate FILE: wait until what is made now is newer than FILE: what is new in a task is told by
-# that.
+# outdate FILE: wait until a file that is made now is newer than FILE. The times tell what is new in
+# a task.
 outdate() {
   true >tick || return
   while [ -z "$(find tick -newer "$1")" ]; do
@@ -377,8 +393,8 @@ outdate() {
   rm -f tick
 }
 
-# assemble: see to it that what was sent of the task $key has its input, and note it in $whole.
-# Sets $problem and $stamped.
+# assemble: make sure that the task $key in the stream has its input, and add it to $whole. Set
+# $problem, and add it to $stamped if its changes are told by time.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
   [ -d "$part/new/t/$key" ] ||
@@ -395,7 +411,7 @@ assemble() {
 
 # -- launches and cancels --------------------------------------------------------------------------
 
-# launch: start the task of this directory, unless it is decided.  Sets $refused.
+# launch: start the task of this directory unless its fate is decided. Set $refused.
 launch() {
   refused=''
   { [ ! -e fate ] && ! has_run && ! ended; } || return
@@ -404,16 +420,16 @@ launch() {
   launched="$launched $key"
 }
 
-# harden: a power cut must not forget what has run.  Nothing waits for that: a launch of before the
-# cut is refused.
+# harden: sync the fates of the launched tasks, so that a power cut does not lose the record of what
+# ran. Nothing waits for it, because a launch from before the power cut is refused.
 harden() {
   set --
   for key in $launched; do set -- "$@" "$key/fate" "$key"; done
   [ $# -eq 0 ] || ( sync "$@" || sync ) </dev/null >/dev/null 2>&1 &
 }
 
-# has_place: is there a place for the task of this directory, or is it running already?  Waits for
-# one.
+# has_place: whether there is a free slot for the task of this directory, or the task has its fate
+# already. Waits for a slot.
 has_place() {
   while [ "$places" != - ] && [ ! -e fate ]; do
     taken=0
@@ -427,14 +443,14 @@ has_place() {
   done
 }
 
-# has_ended KEY: did it begin and end, or remove itself?
+# has_ended KEY: whether the task has begun and ended, or removed its own directory.
 has_ended() {
   [ -d "$tasks/$1" ] || return 0
   for name in "$tasks/$1"/exit.*; do [ ! -e "$name" ] || return 0; done
   return 1
 }
 
-# signal_all NAME: signal all of a task: its group and what has left it.
+# signal_all NAME: signal all processes of a task: its group, and those that left it.
 signal_all() {
   kill "-$1" "-$group"
   # shellcheck disable=SC2046  # to be split
@@ -452,7 +468,7 @@ resume() {
   case $state in running*) signal_all CONT ;; esac
 }
 
-# cancel: decide that the task must not run, whether or not it is here yet; end it if it runs,
+# cancel: decide that the task must not run, whether or not it has arrived. End it if it runs,
 # unless it is only withdrawn.
 cancel() {
   enter "$key" || { mkdir "$tasks/$key" && cd "$tasks/$key"; } 2>/dev/null || return
@@ -462,7 +478,7 @@ cancel() {
   has_run || decide cancel
   report
   case $verb:$state in
-    # If only the fate is gone, its runner may live.
+    # If only the fate is missing, the runner may still live.
     *:died) ln cancel why.killed 2>/dev/null; kill_marked "LWT_ID=$key" ;;
     withdraw:*) ;;
     *:running*)
@@ -474,7 +490,7 @@ cancel() {
   esac
 }
 
-# end_group: end the task of this directory, whose runner is $pid in the group $group.
+# end_group: end the task of this directory. Its runner is $pid, in the group $group.
 end_group() {
   kill -CONT "-$group" 2>/dev/null
   if [ -s kill ]; then
@@ -490,7 +506,7 @@ end_group() {
   kill_marked "LWT_ID=$key"
 }
 
-# await_end: until the runner has recorded the end, at most the grace.
+# await_end: wait until the runner has recorded the end, but not longer than the grace.
 await_end() {
   tries=$((grace * 20 + 20))
   while [ "$tries" -gt 0 ] && ! ended; do
@@ -500,7 +516,7 @@ await_end() {
   done
 }
 
-# facts: who the host is, its boot id and ours, and how loaded it is.
+# facts: report the host's boot id, its id and, if requested, its load.
 facts() {
   read -r host_id <../host-id
   say "facts $boot $host_id$no_tar"
@@ -512,8 +528,8 @@ facts() {
 
 # -- waiting ---------------------------------------------------------------------------------------
 
-# listen: from now on, hear when something happens to a task, and each second: forget what was told
-# before.
+# listen: discard earlier events, and start to receive those that follow: a task has begun or ended,
+# or a second has passed.
 listen() {
   ticks=0 rung=''
   [ -p "$bell" ] || return 0
@@ -521,7 +537,7 @@ listen() {
   while [ "$rung" != . ] && read -r rung <&4; do :; done
 }
 
-# ring: wait for the next of these.
+# ring: wait for the next event.
 ring() {
   busy
   if [ -p "$bell" ]; then
@@ -536,14 +552,14 @@ ring() {
   fi
 }
 
-# decided: is it settled for all that were launched whether they run?
+# decided: whether the fate of all launched tasks is decided.
 decided() {
   for key in $launched; do
     [ -e "$tasks/$key/fate" ] || [ ! -d "$tasks/$key" ] || return 1
   done
 }
 
-# over: has any ended of those that are under way, or vanished?
+# over: whether any of the tasks in $under_way has ended or vanished.
 over() {
   for key in $under_way; do
     ! has_ended "$key" || return 0
@@ -552,7 +568,7 @@ over() {
   return 1
 }
 
-# lasting: is any of them still under way?
+# lasting: whether any of the tasks in $under_way has not ended.
 lasting() {
   for key in $under_way; do
     has_ended "$key" || return 0
@@ -562,10 +578,10 @@ lasting() {
 
 # -- results ---------------------------------------------------------------------------------------
 
-# choose: of the tasks that have ended, set $sent to those whose results are small enough; say the
-# size of the others.
+# choose: set $sent to the ended tasks whose results are small enough, and report the size of the
+# others.
 choose() {
-  # Without tar none can be sent here; scp fetches them.
+  # Without tar this script can send none; scp fetches them.
   [ -z "$no_tar" ] || limit=-1
   room=$limit sent=''
   # shellcheck disable=SC2086  # keys
@@ -583,7 +599,7 @@ choose() {
 
 # -- a request, in this order ----------------------------------------------------------------------
 
-# answer ARGUMENT...: take one request and answer it.
+# answer ARGUMENT...: read the stream of one request, and answer the request.
 answer() {
   stall=${3%.*} grace=${4%.*} wait=$5 limit=$6 bytes=$7 expected=$8 watched=$9 places=${10}
   [ -z "$unfit" ] || refuse "home $home: $unfit"
@@ -608,7 +624,7 @@ answer() {
   if [ "$limit" -gt 0 ] && [ -n "$done_keys" ]; then send_results; fi
 }
 
-# make_room REQUEST...: remove what is to be removed.
+# make_room REQUEST...: do the removals.
 make_room() {
   purges=''
   for line; do
@@ -642,13 +658,13 @@ make_room() {
   done
 }
 
-# not_launched: say why the task $key cannot be launched.
+# not_launched: report why the task $key cannot be launched.
 not_launched() {
   say "task $key state $problem"
   unstaged="$unstaged$key "
 }
 
-# stage REQUEST...: put the tasks that are to be launched into their places, complete or not at all.
+# stage REQUEST...: move the tasks that are launched into place, complete or not at all.
 stage() {
   unstaged=' ' whole='' launches='' stamped=''
   for line; do
@@ -658,15 +674,15 @@ stage() {
     assemble
     [ -z "$problem" ] || not_launched
   done
-  # What changes from now on is told from the input by its time (see list_changed in sendlib.sh).  A
-  # file is written that is there already, and has its block on the disk.
+  # The time of the file "cancel" separates the input from later changes (see list_changed in
+  # sendlib.sh). The file exists already and has its disk block.
   for key in $stamped; do say "cancel $tools" 1<>"$part/new/t/$key/cancel"; done 2>/dev/null
   # shellcheck disable=SC2086  # keys
   [ -z "$whole" ] || (cd "$part/new/t" && mv $whole "$tasks/") 2>/dev/null
 }
 
-# act REQUEST...: launch and cancel, stop and let go on; until it is settled for each whether it
-# runs.
+# act REQUEST...: launch, cancel, suspend and resume tasks, and wait until it is decided for each
+# whether it runs.
 act() {
   launched='' cancels=''
   listen
@@ -700,7 +716,7 @@ act() {
   harden
 }
 
-# await REQUEST...: until something ends, at most $wait seconds.
+# await REQUEST...: wait until a task ends, at most $wait seconds.
 await() {
   under_way=''
   for line; do
@@ -710,11 +726,11 @@ await() {
   done
   listen
   while [ -n "$under_way" ] && [ "$ticks" -lt $((wait * 20)) ] && ! over; do ring; done
-  # Where one ends, others of its kind often do: one answer for all of them.
+  # Tasks of the same kind often end together: report them in one answer.
   ! lasting || nap
 }
 
-# tell REQUEST...: say how each task is.
+# tell REQUEST...: report the state of each task.
 tell() {
   looked=''
   end_left "$@"
@@ -730,7 +746,7 @@ tell() {
         *:exited*)
           case $looked in
             *" $key "*) ;;
-            *)                          # it has ended meanwhile
+            *)                          # it ended after end_left was called
               end_left "$line"
               split "$line"
               cd "$tasks/$key" || exit 1
@@ -738,8 +754,8 @@ tell() {
           esac
           ;;
       esac
-      # Where the host was started anew, it may have forgotten that the task had run, and a cancel
-      # have found nothing.
+      # After a reboot, the host may have lost the record that the task ran, so that a cancel found
+      # nothing to end.
       [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
       case $verb:$state in
         suspend:running*) state=suspended ;;
@@ -751,7 +767,7 @@ tell() {
       esac
       case $state in
         exited*) usage && state="$state $used" ;;
-        # Its runner was killed, not its command.  The task may be started elsewhere.
+        # The runner was killed, but not the command. The task may be started on another host.
         died) [ ! -e fate ] || kill_marked "LWT_ID=$key" ;;
       esac
     else
@@ -763,7 +779,7 @@ tell() {
   to_tasks
 }
 
-# send_results: of what has ended, as far as it is small.
+# send_results: send the results of ended tasks, as far as they are small.
 send_results() {
   busy
   # shellcheck disable=SC2086  # keys
@@ -794,8 +810,8 @@ take_request() {
   return 1
 }
 
-# come_in HOME NEW-ID: go to where the tasks are, which is made if need be, and set what all
-# requests use.  Sets $unfit if it cannot.
+# come_in HOME NEW-ID: enter the directory of the tasks, create it if necessary, and set what all
+# requests use. Set $unfit to the reason if that fails.
 come_in() {
   home=$1
   if ! enter_home "$home"; then
@@ -812,7 +828,7 @@ come_in() {
     unfit="no room left"
     [ -s .lwt/host-id ] || { rm -f ".lwt/id.$$"; return 0; }
   fi
-  # Also those of a script that was killed in the lines above.
+  # This includes files of a script that was killed in the lines above.
   for left in .lwt/id.*; do [ ! -e "$left" ] || rm -f "$left"; done
   unfit=".lwt/t cannot be entered" && cd -P .lwt/t || return 0
   unfit='' tasks=$PWD base=${PWD%/t}
@@ -828,9 +844,9 @@ come_in() {
   { mkfifo "$bell" "$pipe" && exec 4<>"$bell"; } 2>/dev/null
 }
 
-# tidy: remove what is left of a talk that was killed so that it could not clean up.  (Homes may be
-# shared between hosts.) It is done on the way out as well: a talk that was ending while this one
-# came in may have been killed since.
+# tidy: remove the files of channels that were killed before they could clean up. (Hosts may share
+# their homes.) It is called at the end of a channel too, because a channel that was ending when
+# this one began may have been killed since.
 tidy() {
   for left in part.* bell.* pipe.*; do
     [ -e "$left" ] || continue
@@ -840,14 +856,14 @@ tidy() {
       process=${owner#*.}
       has_start "${owner%%.*}" "${process%%.*}" || rm -rf "./$left"
     elif [ "$node" = "${owner#*.*.*.}" ]; then
-      rm -rf "./$left"                  # of before this host was started anew
+      rm -rf "./$left"                  # from before this host was rebooted
     else
       [ -z "$(find "$left" -prune -mtime +1 2>/dev/null)" ] || rm -rf "./$left"
     fi
   done
 }
 
-# go_out: take away what is there for the talk alone.
+# go_out: remove the files of this channel.
 go_out() {
   [ -n "$mine" ] || return 0
   rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
@@ -855,31 +871,31 @@ go_out() {
   mine=''
 }
 
-# leave: the talk is over.
+# leave: the channel ends.
 leave() {
-  trap '' HUP TERM                      # a signal that comes now does not stop it half way
+  trap '' HUP TERM                      # a signal must not interrupt this
   unwatch
   go_out
 }
 
-# busy, idle: tell the watch.
+# busy, idle: tell the watch process whether this script is busy or waits for its master.
 busy() { kill -USR1 "$lwt_watch"; } 2>/dev/null
 idle() { kill -USR2 "$lwt_watch"; } 2>/dev/null
 
-# unwatch: end the watch; some shells would say that it was killed, if they were not asked.
+# unwatch: end the watch process. Without the wait, some shells would print that it was killed.
 unwatch() {
   [ -z "$lwt_watch" ] || { kill -KILL "$lwt_watch"; wait "$lwt_watch"; } 2>/dev/null
 }
 
-# watch BUSY: in the background, tell the talk when a second is over, and see that it is not here
-# for ever, should the network be cut off: sshd would not notice for hours.  Signals tell when it is
-# busy (USR1), and when it waits for its master (USR2).  Of two that come at once it is the second
-# that counts, whatever their order; so whoever is busy says so again.
+# watch BUSY: start a background process that reports each second to this script, and that ends this
+# script if the network is cut off: sshd would notice that only after hours. Signals tell it when
+# the script is busy (USR1), and when it waits for its master (USR2). If both arrive at the same
+# time, USR2 counts, in whatever order they were sent; so a busy script repeats USR1.
 watch() {
   unwatch
   (
     busy=$1 quiet=0 all=$$
-    ! can_detach || all=0               # nobody else is in this process group then
+    ! can_detach || all=0               # then this process group contains nothing else
     trap - EXIT TERM HUP
     trap 'busy=1' USR1
     trap "busy='' quiet=0" USR2
@@ -888,34 +904,35 @@ watch() {
     while kill -0 $$; do
       sleep 1 4>&- &
       wait "$!"
-      while [ $? -gt 128 ] && kill -0 "$!"; do wait "$!"; done    # a signal came meanwhile
+      while [ $? -gt 128 ] && kill -0 "$!"; do wait "$!"; done    # a signal interrupted the wait
       [ ! -p "$bell" ] || say t >&4
       [ -n "$busy" ] || quiet=$((quiet + 1))
       [ "$quiet" -lt "$lease" ] || kill -TERM $$
       [ "$quiet" -lt $((lease + 5)) ] || kill -KILL "$all"
     done
-    # A request that is under way has nobody any more who would tell it the time.
+    # No process would send the time to a request that is still in progress.
     [ ! -p "$bell" ] || say x >&4
   ) >/dev/null 2>&1 &
   lwt_watch=$!
 }
 
-# hear_watch: wait until it is there: it would not hear a signal that comes before, and believe for
-# ever that the talk is busy.
+# hear_watch: wait until the watch process has set its traps. It would miss a signal that comes
+# before that, and consider the script busy for ever.
 hear_watch() {
   [ ! -p "$bell" ] || while read -r rung <&4 && [ "$rung" != r ]; do :; done
 }
 
 lease=${1%.*} lwt_watch='' home='' tasks='' mine='' bell=''
 umask 077
-trap '' USR1 USR2                       # a watch that has just begun must not die of them
+trap '' USR1 USR2                       # they must not kill a watch process that has just begun
 trap leave EXIT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 watch ''
 
-# Each request in a shell of its own: its directory, its variables and its traps go with it.  Where
-# one was refused, the rest of it may still be under way, and nothing more can be understood.
+# Each request runs in a subshell, so its directory, its variables and its traps end with it. If one
+# is refused, the rest of it may still be on the way, so the input that follows cannot be
+# interpreted.
 while take_request; do
   eval "set -- $words"
   if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then

@@ -1,9 +1,9 @@
-# Make the place for lwt on a host, and tell what of it is there and which Python runs it.
+# Prepare the home of a host for lwt, and report whether lwt.pyz is there and which Python runs it.
 #
-# $1  "prepare": make the home where it is not there
-#     "check": "digest KIND VALUE" of lwt.pyz; then "runs PYTHON VERSION" of the first Python that
-#     runs it, with what it says;
-#     or "old PYTHON VERSION" of the first that does not; or "none"
+# $1  "prepare": make the home if it does not exist
+#     "check": print "digest KIND VALUE" of lwt.pyz; then "runs PYTHON VERSION" and what lwt.pyz
+#     prints, for the first Python that runs it; or "old PYTHON VERSION" for the first that does
+#     not; or "none"
 # $2  home
 verb=$1 home=$2
 case $verb in

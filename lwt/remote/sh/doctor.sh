@@ -1,10 +1,10 @@
-# What lies in a home: it only looks.
+# Report what a home contains. Changes nothing.
 #
-# $1 home
+# $1  home
 #
-#   "no home"           it is not there, and can be made
+#   "no home"           it does not exist, and can be created
 #   "boot ID"  "id HOST-ID"  "kib N" (of .lwt)  "sample KEY=NUMBER..." (see samplelib.sh)
-#   "task KEY KIND"     waiting, begun, ended; trace: only what clean keeps is there
+#   "task KEY KIND"     waiting, begun, ended; trace: only the files that clean keeps are left
 #   "input NAME"
 #   "process PID KEY"   it carries the marker of a task
 find_home "$1"

@@ -1,16 +1,17 @@
-# The first part of each script: it cleans the environment.  POSIX sh; tried in dash, bash and
-# busybox.
+# The first part of each script that a login starts: clean the environment. POSIX sh, tested with
+# dash, bash and busybox.
 #
 # sshd (SetEnv, AcceptEnv), PAM, ~/.ssh/environment and the rc files of a login shell may export
 #
-#   a variable with a name that we use      what we assign to it would be passed to every program:
-#                                           a password, or a list that is too long for execve(2)
+#   a variable with a name that we use      our value would be passed to every program: a password,
+#                                           or a list that is too long for execve(2)
 #   a variable that changes what tools do   CDPATH, GREP_OPTIONS, POSIXLY_CORRECT, the locale; TMOUT
 #                                           ends a `read` of bash, and so the lifeline
 #   functions of bash, SHELLOPTS            `cd` is something else, `set -e` is on
 #
-# All of these are set aside: functions, every variable that begins with a small letter (ours do),
-# and those named in set_aside.  What the user runs gets them back by restore_environment.
+# All of these are set aside: functions, every variable whose name begins with a lowercase letter
+# (as ours do), and those named in set_aside. restore_environment restores them for what the user
+# runs.
 set +aefuvxCm
 unset IFS lwt_saved lwt_nonce lwt_name lwt_line lwt_functions lwt_function_names
 lwt_saved='' lwt_functions='' lwt_function_names=''
@@ -31,7 +32,7 @@ case ${BASH_VERSION-} in ?*) set_functions_aside ;; esac
 # shellcheck disable=SC3028,SC3040  # for bash alone
 case ${SHELLOPTS-} in *pipefail*) ! (set +o pipefail) 2>/dev/null || set +o pipefail ;; esac
 
-# set_aside NAME: keep the value of an exported variable in lwt_v_NAME, if it is one of these.
+# set_aside NAME: keep the value of an exported variable in lwt_v_NAME if the name is one of these.
 set_aside() {
   case $1 in
     lwt_* | '' | [0-9]* | *[!A-Za-z0-9_]*) return ;;
@@ -40,7 +41,7 @@ set_aside() {
     GREP_* | TAR_* | LS_* | PS_* | CMD_ENV | I_WANT_A_BROKEN_PS) ;;
     *) return ;;
   esac
-  # Else a line of a value that only looks like a variable.
+  # Otherwise this is a line of a value that only looks like a variable.
   eval "[ -n \"\${$1+set}\" ]" || return 0
   eval "lwt_v_$1=\$$1"
   unset "$1"

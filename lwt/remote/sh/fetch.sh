@@ -1,15 +1,20 @@
-# Send what one task has produced, however much that is: a tar stream on standard output, and on
-# standard error what is to be known about it.
+# Send the results of one task, of any size, as a tar stream on standard output, with information
+# about the stream on standard error.
 #
-# It runs under the guard, in the home of the host.  $1 KEY $2 the name of its input $3 d_fetch: a
-# path in the task's directory, or nothing: then everything that is new or different $4 how it is
-# sent: "tar", or "scp": then a tree of links is laid out in KEY/fetch for scp to copy
+# It runs under the guard, in the home of the host.
 #
-# On standard error: "absent" where there is nothing, else what `send` of sendlib.sh says.  On
-# standard output with scp: "link NAME//TARGET" for each symbolic link, which scp cannot copy.
+# $1  KEY
+# $2  the name of its input
+# $3  d_fetch: a path in the task's directory, or nothing: everything that is new or different
+# $4  how the results are sent: "tar", or "scp": a tree of links is laid out in KEY/fetch for scp to
+#     copy
+#
+# On standard error: "absent" if there is nothing, else what `send` of sendlib.sh prints. On
+# standard output with scp: "link NAME//TARGET" for each symbolic link, because scp cannot copy
+# links.
 
-# lay_out DIRECTORY: what was wanted, as a tree of directories and of links to its files: under
-# "own" or, for what is sent only because links lead to it, under "beside".
+# lay_out DIRECTORY: lay out the wanted files as a tree of directories and of links to the files:
+# under "own" or, for files that are sent only because links lead to them, under "beside".
 lay_out() {
   layout=$1
   gather
@@ -17,7 +22,7 @@ lay_out() {
   { mkdir "$layout" "$layout/own" "$layout/beside" && list_all | lay_out_all; } || exit 1
 }
 
-# list_all: a list of all that was gathered, trees with what is in them.
+# list_all: print a list of all that was gathered, including the contents of trees.
 list_all() {
   printf '%s' "$whole" | while IFS= read -r line; do
     decode "$line"

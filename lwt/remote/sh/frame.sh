@@ -1,7 +1,7 @@
-# The frame of an answer: a begin and an end line on both streams, which say who spoke and who
-# failed.
+# The frame of an answer: a begin and an end line on both streams, with the nonce, and the exit code
+# or the reason of a failure.
 
-# frame NONCE: begin; the end comes with that of this shell.
+# frame NONCE: print the begin lines. The end lines are printed when this shell exits.
 frame() {
   lwt_nonce=$1
   printf '\036%s begin\n' "$lwt_nonce"
@@ -14,15 +14,16 @@ frame() {
     printf "\036%s end %s\n" "$lwt_nonce" "$lwt_code" >&2' EXIT
   trap 'exit 129' HUP
   trap 'exit 143' TERM
-  # Nobody listens any more; a handler, for an ignored signal would be inherited.
+  # Nobody reads the output any more. This is a handler, because an ignored signal would be
+  # inherited.
   trap 'exit 141' PIPE
 }
 
-# at_exit: a script may put its own clean-up here; a signal that comes now does not stop it half
-# way.
+# at_exit: a script may replace this by its own clean-up. A signal that comes now does not interrupt
+# it.
 at_exit() { :; }
 
-# refuse REASON: the script cannot do what it was asked; nothing was done.
+# refuse REASON: report that the script cannot do what was requested, and that nothing was done.
 refuse() {
   printf '\036%s fail %s\n' "$lwt_nonce" "$*"
   exit 1

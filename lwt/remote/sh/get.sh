@@ -1,23 +1,24 @@
-# Send files and directories: what comes, and tar archives, one after the other.
+# Send files and directories: announce them, then send them as tar archives, one after another.
 #
 # It runs under the guard, in the home of the host, and writes no file, because the disk may be
 # full.
 #
-# $1 what the master has already: identities, separated by blanks $2 symbolic links: follow, keep or
-# skip $3 how the content is sent: "tar", or "scp" (then scp copies what is announced) $4 a number,
-# and as many names that exist on the master and must not be replaced; then paths, in which * ? [ ]
-# are expanded
+# $1  the identities (digests) of what the master has already, separated by blanks
+# $2  symbolic links: follow, keep or skip
+# $3  how the content is sent: "tar", or "scp" (then scp copies what is announced)
+# $4  the number of names that exist on the master and must not be replaced
+#     then these names; then paths, in which * ? [ ] are expanded
 #
 # On standard output, each PATH as namelib.sh writes it:
-#   "path FILES BYTES PATH"  it comes
+#   "path FILES BYTES PATH"  it will be sent
 #   "same PATH"              the master has it
-#   "differs PATH"           it is there, is not the same, and must not be replaced
-#   "except TEXT"            something cannot come: its path, and why
-#   "send"                   that was all; then the stream, unless scp copies what was announced
-# On standard error, when it is sent: "tar CODE"; "digest KIND VALUE" (`contents` of copylib.sh, or
-# `identity` where scp copies) for each path that was told, in that order; now and then "tick"; any
-# other line is a complaint.
-LIMIT=1048576                           # bytes of a file whose size the system does not tell
+#   "differs PATH"           the master has another file of this name, which must not be replaced
+#   "except TEXT"            something cannot be sent: its path, and why
+#   "send"                   the end of the list; then the stream, unless scp copies the files
+# On standard error, after the content: "tar CODE", then "digest KIND VALUE" (`contents` of
+# copylib.sh, or `identity` if scp copies) for each announced path, in the same order. A "tick" may
+# come at any time. Any other line is an error message.
+LIMIT=1048576                           # maximum bytes of a file whose size is unknown
 have=$1 links=$2 by=$3 kept=$newline files='' liars='' trees=''
 [ "$links" = follow ] || follow=''
 shift 3
@@ -33,7 +34,7 @@ while [ "$count" -gt 0 ]; do
   shift
 done
 
-# find_in PATH... CONDITIONS...: what is there.
+# find_in PATH... CONDITIONS...: run find on these paths, without symbolic links if $links is skip.
 find_in() {
   if [ "$links" = skip ]; then
     rest=''
@@ -52,7 +53,7 @@ find_in() {
   find $follow "$@"
 }
 
-# find_paths PATTERN: set $found to its paths, a line each.
+# find_paths PATTERN: set $found to the paths that match, one a line.
 find_paths() {
   expand "$1"
   case $expanded in
@@ -64,7 +65,7 @@ find_paths() {
   # shellcheck disable=SC2086  # to be expanded, and not split
   for path in $1; do
     path=${path%/}
-    # tar drops what stands before "..", so that the names would not be those that are announced.
+    # tar drops everything before "..", so its names would differ from those that are announced.
     case $path in */../*) path=$(cd "${path%/*}/" && pwd -P)/${path##*/} ;; esac
     encode "${path:=/}"
     if [ -e "$path" ] || [ -L "$path" ]; then found=$found$encoded$newline
@@ -73,7 +74,8 @@ find_paths() {
   unset IFS
 }
 
-# find_problem PATH: set $problem to what in it cannot come, '' where all can.
+# find_problem PATH: set $problem to the first file in PATH that cannot be sent and why, or to '' if
+# all can be sent.
 find_problem() {
   problem=''
   [ ! -f "$1" ] || [ -L "$1" ] || [ ! -r "$1" ] || return 0
@@ -100,7 +102,7 @@ find_problem() {
   problem=${problem%%"$newline"*}
 }
 
-# find_loop PATH: name a symbolic link, it or one in it, that cannot be followed: it dangles, or
+# find_loop PATH: print a symbolic link, PATH or one in it, that cannot be followed: it dangles, or
 # leads back to a directory above.
 find_loop() {
   if [ -L "$1" ] && [ ! -e "$1" ]; then set -- "$1"
@@ -122,7 +124,7 @@ find_loop() {
     done' sh {} + 2>/dev/null
 }
 
-# measure PATH: "FILES BYTES"; the bytes of liars are not known.
+# measure PATH: print "FILES BYTES". Files with a false size ($lies) count 0 bytes.
 measure() {
   if [ -z "$lies" ]; then find_in "$1" -type f -exec wc -c {} +
   else
@@ -140,22 +142,24 @@ measure() {
   fi | {
     number=0 bytes=0
     while read -r size file; do
-      # GNU's wc quotes odd names; "total" is none, and a name may go on in a line of its own.
+      # GNU wc quotes odd names. The line "total" is not a file, and a name may continue on the next
+      # line.
       case $file in /* | \'*) number=$((number + 1)) bytes=$((bytes + size)) ;; esac
     done
     say "$number $bytes"
   }
 }
 
-# identity PATH: one digest of the names and contents of a file or directory.
+# identity PATH: print one digest of the names and contents of a file or directory.
 identity() (
   cd "${1%/*}/" && { contents "./${1##*/}"; find -L "./${1##*/}" | sort; } | digest
 )
 
-# tell_identity PATH: scp may change names, so these are told as well.
+# tell_identity PATH: print the identity as a digest line. scp may change names, so the identity
+# includes them.
 tell_identity() { say "digest $(identity "$1")"; }
 
-# take PATH: it is asked for; into which list does it go?
+# take PATH: add a requested path to $files or $trees, or report why it is not sent.
 take() {
   encode "$1"
   case $1 in
@@ -180,8 +184,9 @@ take() {
 
 # -- files whose size the system does not tell: those of /proc and /sys, and others ----------------
 
-# find_liars PATH...: set $lies to those of them, and of what is in them: the system says that they
-# are empty, or have as many bytes as a page of memory, and that is not so.
+# find_liars PATH...: set $lies to those of these files, and of the files in these directories,
+# whose reported size is false: 0 bytes, or the size of a page of memory, and they contain more or
+# less.
 find_liars() {
   # shellcheck disable=SC2016  # for the inner shell
   lies=$(
@@ -204,21 +209,21 @@ find_liars() {
   )
 }
 
-# is_liar FILE
+# is_liar FILE: whether its reported size is false.
 is_liar() {
   [ -n "$lies" ] || return
   encode "$1"
   case $newline$lies$newline in *"$newline$encoded$newline"*) ;; *) false ;; esac
 }
 
-# has_liar TREE
+# has_liar TREE: whether it contains a file whose reported size is false.
 has_liar() {
   encode "$1"
   case $newline$lies in *"$newline$encoded/"*) ;; *) false ;; esac
 }
 
-# header NAME SIZE TYPE: that of a member of a tar archive (ustar); a name that is too long has a
-# member of its own (GNU).
+# header NAME SIZE TYPE: print the header of a member of a tar archive (ustar). A name that is too
+# long gets a member of its own (GNU).
 header() {
   if [ ${#1} -gt 100 ]; then
     header ././@LongLink $((${#1} + 1)) L
@@ -241,8 +246,8 @@ header() {
 
 zeros() { [ "$1" -eq 0 ] || head -c "$1" /dev/zero; }
 
-# send_liar FILE: as an archive of its own; it is read once, and what was read is noted in
-# $liar_sums.
+# send_liar FILE: send a file with a false size as an archive of its own. It is read once, and its
+# digest is added to $liar_sums.
 send_liar() {
   data=$(head -c $((LIMIT + 1)) <"$1" | od -An -v -to1 | tr -d ' \t\n' | sed 's/.../\\0&/g')
   size=$((${#data} / 5))
@@ -259,8 +264,8 @@ send_liar() {
   zeros $(((512 - size % 512) % 512 + 1024))
 }
 
-# honest_in TREE [CONDITIONS]: what there is but liars, each name with a NUL behind it, relative to
-# the root directory.
+# honest_in TREE [CONDITIONS]: print the paths in TREE that are not in $lies, relative to the root
+# directory, each followed by a NUL.
 honest_in() {
   tree=./${1#/}
   shift
@@ -279,7 +284,7 @@ honest_in() {
 
 # -- the stream ------------------------------------------------------------------------------------
 
-# each FUNCTION LIST: call it with each path of a list.
+# each FUNCTION LIST: call FUNCTION with each path of a list.
 each() {
   function=$1
   IFS=$newline
@@ -305,7 +310,7 @@ note_argument() {
   else arguments=$arguments$line$newline; fi
 }
 
-# send_one_by_one TREE: without what tar must not take.
+# send_one_by_one TREE: send a tree without the files that tar must not read.
 send_one_by_one() {
   # shellcheck disable=SC2086  # options
   if tar --no-recursion -cf /dev/null . 2>/dev/null; then
@@ -320,7 +325,7 @@ send_one_by_one() {
   unset IFS
 }
 
-# send_rest: what tar takes as it is.
+# send_rest: send what tar can read as it is.
 send_rest() {
   IFS=$newline
   set -f
@@ -335,7 +340,7 @@ send_rest() {
   [ $# -eq 0 ] || tar $options -cf - "$@" || tar_code=$?
 }
 
-# file_sums: the digests of $files, in their order.
+# file_sums: print the digests of $files, in their order.
 file_sums() {
   IFS=$newline
   set -f
@@ -412,7 +417,7 @@ if [ -n "$files$liars$trees" ]; then
   cd / || exit 1
   options='' arguments='' tar_code=0 liar_sums=$newline now=$(date +%s)
   [ "$links" != follow ] || options=-h
-  # GNU tar would read escapes in names.
+  # GNU tar would interpret escapes in names.
   ! tar --no-unquote --version >/dev/null 2>&1 || options="--no-unquote $options"
   if [ "$by" != scp ]; then
     each note_argument "$files$liars$trees"

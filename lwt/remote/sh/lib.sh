@@ -1,16 +1,16 @@
-# What several scripts use: functions.  POSIX sh; tried in dash, bash and busybox.
+# Functions that several scripts use. POSIX sh, tested with dash, bash and busybox.
 #
 # Assumptions, numbered:
-#   1. /bin/sh is a POSIX shell; printf, head -c, find, sed, ln, mv, rm, mkdir, wc and tar are
-#      there.
-#   2. A no-pty ssh session is a session leader, so that "kill 0" reaches the command and no more.
-#   3. The group form of kill that all three shells know is the builtin "kill -TERM -PGID".
-#   4. Without /proc there is no search for processes that left their group; all else works.
-#   5. A file that may not come into being is made by true, not by ":", with which a POSIX shell
-#      would end there and then.
+#   1. /bin/sh is a POSIX shell, and the host has printf, head -c, find, sed, ln, mv, rm, mkdir, wc
+#      and tar.
+#   2. A no-pty ssh session is a session leader, so "kill 0" reaches the command and nothing else.
+#   3. All three shells have a builtin kill that accepts the group form "kill -TERM -PGID".
+#   4. Without /proc, processes that left their group are not searched for; everything else works.
+#   5. A file whose creation may fail is made with true, not with ":". If a redirection of ":"
+#      fails, a POSIX shell exits.
 
-# restore_environment: as it was found, for what the user runs.  It may change any variable, so what
-# is needed after it has to be in positional parameters.
+# restore_environment: restore the original environment for what the user runs. It may change any
+# variable, so values that are needed after it must be in positional parameters.
 restore_environment() {
   unset IFS LC_ALL
   for lwt_name in $lwt_saved; do
@@ -29,11 +29,11 @@ restore_environment() {
 
 # -- directories -----------------------------------------------------------------------------------
 
-# say LINE...: one line of answer.  Not echo: it interprets backslashes in dash.
+# say LINE...: print one line of the answer. Not echo, because dash's echo interprets backslashes.
 say() { printf '%s\n' "$*"; }
 
-# expand PATH: set $expanded to PATH, in which ~ and ~USER stand for homes.  It stays as it is if
-# there is no such user.
+# expand PATH: set $expanded to PATH with ~ and ~USER at its start replaced by the home directory.
+# An unknown USER is left as it is.
 expand() {
   expanded=$1
   case $1 in
@@ -49,8 +49,8 @@ expand() {
   esac
 }
 
-# find_home HOME: set $home_path to the directory where lwt works; ~ and relative paths are the
-# login directory's.
+# find_home HOME: set $home_path to the directory where lwt works. ~ and relative paths refer to the
+# login directory.
 find_home() {
   expand "$1"
   case $expanded in
@@ -59,8 +59,8 @@ find_home() {
   esac
 }
 
-# enter_home HOME: change to that directory, which is made if it is not there.  If that cannot be,
-# set $home_problem to a sentence.
+# enter_home HOME: change to that directory, and create it if it does not exist. If that fails, set
+# $home_problem to an error message.
 enter_home() {
   find_home "$1"
   cd "$home_path" 2>/dev/null && return
@@ -74,7 +74,7 @@ enter_home() {
 }
 
 # find_scratch: set $scratch to a directory for temporary files: the one that the user of lwt asked
-# for, or else TMPDIR, /tmp or /var/tmp, whichever can be used, or this directory.
+# for, or the first usable one of TMPDIR, /tmp, /var/tmp and the working directory.
 find_scratch() {
   scratch=${LWT_TMPDIR-}
   [ -z "$scratch" ] || return 0
@@ -84,27 +84,28 @@ find_scratch() {
   done
 }
 
-# read_opening: take the first line of standard input, "lwt NONCE MARK"; set $nonce and $mark.
+# read_opening: read the first line of standard input, "lwt NONCE MARK", and set $nonce and $mark.
 #
-# The nonce is secret: printf, with which it is printed, is a builtin, so no other user can read it
-# in the list of processes.  Where something else has eaten that line, nothing may be run.
+# The nonce is secret. printf, which prints it, is a builtin, so no other user can read it in the
+# list of processes. If something else has consumed that line, the script exits, because nothing may
+# run.
 read_opening() {
   IFS=' ' read -r opening nonce mark
   [ "$opening" = lwt ] && [ -n "$mark" ] || exit 1
 }
 
-# nap: a short wait.
+# nap: wait for a short time.
 nap() { sleep 0.05 2>/dev/null || sleep 1; }
 
-# find_boot: set $boot to what is another after each start of the host's system.
+# find_boot: set $boot to a value that differs after each boot of the host.
 find_boot() {
   { read -r boot <"${LWT_TEST_BOOT_ID:-/proc/sys/kernel/random/boot_id}"; } 2>/dev/null ||
     boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null ||
       sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
 }
 
-# read_stat PID: set stat_parent, stat_group, stat_session and stat_start; false if it is gone or a
-# zombie. The name of a process may hold anything, a newline as well.
+# read_stat PID: set $stat_parent, $stat_group, $stat_session and $stat_start; false if the process
+# has ended or is a zombie. The name of a process may contain anything, including a newline.
 read_stat() {
   stat_text=''
   while IFS= read -r stat_line || [ -n "$stat_line" ]; do
@@ -117,8 +118,9 @@ read_stat() {
   stat_parent=$2 stat_group=$3 stat_session=$4 stat_start=${20}
 } 2>/dev/null
 
-# find_start PID: set $stat_start to when it started (against reuse of its number), and $stat_group
-# to its process group; to nothing if it does not live.  Without a fork where there is /proc.
+# find_start PID: set $stat_start to the start time of a process (its number may be reused) and
+# $stat_group to its process group, or both to nothing if it does not live. Needs no fork where
+# /proc exists.
 find_start() {
   stat_start='' stat_group=''
   if [ -r /proc/self/stat ]; then
@@ -129,14 +131,14 @@ find_start() {
   stat_group=$(ps -o pgid= -p "$1" 2>/dev/null | tr -d ' ')
 }
 
-# has_start PID START: does the process live that started then?
+# has_start PID START: whether the process that started at that time still lives.
 has_start() {
   find_start "$1"
   [ -n "$stat_start" ] && [ "$stat_start" = "$2" ]
 }
 
-# kill_marked ENTRY: kill the processes whose environment has this entry, wherever they hide.  They
-# are stopped first, so that none of them starts another one meanwhile.
+# kill_marked ENTRY: kill all processes whose environment contains this entry. They are stopped
+# first, so that none of them starts another one meanwhile.
 kill_marked() {
   kill_last='' kill_round=0
   while [ "$((kill_round += 1))" -le 20 ]; do
@@ -148,18 +150,18 @@ kill_marked() {
     kill_last=$marked
   done
   # shellcheck disable=SC2086
-  [ -z "$marked" ] || kill -KILL $marked        # there are ever new ones; none stays stopped
+  [ -z "$marked" ] || kill -KILL $marked        # new ones keep appearing; none must stay stopped
 } 2>/dev/null
 
-# find_marked ENTRY: set $marked to the numbers of these processes.  proclib.sh has another one,
-# which needs no process.
+# find_marked ENTRY: set $marked to the numbers of these processes. proclib.sh replaces this by a
+# version that needs no other process.
 find_marked() { marked=$(marked "$1"); }
 
-# marked ENTRY: the numbers of the processes whose environment has this entry.
+# marked ENTRY: print the numbers of the processes whose environment contains this entry.
 marked() { marked_files "$1" | tr -dc '0-9\n'; }
 
-# marked_files ENTRY: the paths of these environments.  A process that just begins another program
-# has none, so where nothing is found there is another look.
+# marked_files ENTRY: print the paths of these environments. A process that is executing another
+# program has no environment yet, so if nothing is found, this looks again.
 marked_files() {
   marked_paths=$(look_for_marked "$1")
   if [ -z "$marked_paths" ]; then
@@ -169,9 +171,9 @@ marked_files() {
   [ -z "$marked_paths" ] || say "$marked_paths"
 }
 
-# await_programs ENVIRONMENT...: wait until those of these processes that are about to begin another
-# program have begun it, for a second at most.  Until then they have neither an environment nor a
-# command line.  Nor has a thread of the kernel, which has no program at all.
+# await_programs ENVIRONMENT...: wait, at most one second, until those of these processes that are
+# executing another program have begun it. Until then they have neither an environment nor a command
+# line. A kernel thread has neither as well, but it has no program at all.
 await_programs() {
   programs_tries=20
   while [ "$programs_tries" -gt 0 ]; do
@@ -189,7 +191,8 @@ await_programs() {
   done
 }
 
-# look_for_marked ENTRY: as marked_files; one look at all of them, where grep can.
+# look_for_marked ENTRY: as marked_files, but without the second look. Uses one grep for all
+# processes if grep supports that.
 look_for_marked() {
   if printf 'a\0b\0' | grep -qzx b; then
     grep -lszx "$1" /proc/[0-9]*/environ
@@ -200,14 +203,15 @@ look_for_marked() {
   fi
 }
 
-# receive FILE BYTES STALL: take so many bytes from standard input; fewer, where there are no more
-# or none come for STALL seconds. FILE is an absolute path.
+# receive FILE BYTES STALL: read BYTES bytes from standard input into FILE, an absolute path. Reads
+# fewer if the input ends or no bytes come for STALL seconds.
 #
-# It is not to be called with redirections: dash keeps a copy of what they replace, the watch would
-# inherit it, and the call that waits for the end of that stream would last a second longer.
+# Do not call it with redirections: dash keeps a copy of the descriptors that they replace, the
+# watch process would inherit it, and a caller that waits for the end of that stream would wait one
+# second longer.
 receive() {
   { true >"$1"; } 2>/dev/null || return 1
-  # Dash gives what runs in the background /dev/null, whatever "<&0" asks for.
+  # dash gives background processes /dev/null as input, even with "<&0".
   exec 6<&0
   head -c "$2" <&6 >>"$1" 2>/dev/null &
   receive_head=$!
@@ -216,12 +220,12 @@ receive() {
   wait "$receive_head"
 }
 
-# arrived FILE BYTES: are all of them there?
+# arrived FILE BYTES: whether all bytes have arrived.
 arrived() { [ "$(wc -c <"$1")" -eq "$2" ]; }
 
-# receive_watch FILE STALL PID: end PID when FILE has not grown for STALL seconds.  It is never
-# signalled: a bash that has just been forked would still run the EXIT trap of its parent.  It ends
-# by itself, a second after PID at the latest.
+# receive_watch FILE STALL PID: end PID if FILE has not grown for STALL seconds. It is never
+# signalled, because a bash that was just forked would still run the EXIT trap of its parent. It
+# ends by itself, at most one second after PID.
 receive_watch() {
   receive_size=-1 receive_quiet=0
   while kill -0 "$3"; do
@@ -234,7 +238,8 @@ receive_watch() {
   done
 }
 
-# digest: say that of standard input, "sha256 HEX" or "cksum NUMBER", whichever the host has.
+# digest: print the digest of standard input, "sha256 HEX" or "cksum NUMBER", whichever the host
+# has.
 digest() {
   find_digest
   say "$digest"
@@ -242,7 +247,7 @@ digest() {
 
 no_digest='there is none of sha256sum, shasum and cksum'
 
-# find_digest: set $digest to it; false where the host has no such tool.
+# find_digest: set $digest to the digest of standard input; false if the host has no tool for it.
 find_digest() {
   if command -v sha256sum >/dev/null 2>&1; then set -- sha256 "$(sha256sum)"
   elif command -v shasum >/dev/null 2>&1; then set -- sha256 "$(shasum -a 256)"

@@ -1,10 +1,11 @@
 # How names are written in lines: a newline as \n, a backslash as \\.
 #
-# It is in a variable, for what runs in shells of its own: find ... -exec sh -c "$naming"'...' sh {}
-# +
+# The functions are in a variable too, for shells that find starts: find ... -exec sh -c
+# "$naming"'...' sh {} +
 #
-# encode NAME: set $encoded to NAME as it is written.  decode TEXT: set $decoded to the name that
-# TEXT is. print_names NAME...: print each as a line.
+# encode NAME: set $encoded to NAME as it is written in a line.
+# decode TEXT: set $decoded to the name that TEXT stands for.
+# print_names NAME...: print each name as a line.
 # shellcheck disable=SC2016  # it is evaluated below
 naming='
 newline="

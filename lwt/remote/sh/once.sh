@@ -1,3 +1,3 @@
-# A short script: it answers once.
+# The beginning of a short script, which answers once.
 read_opening
 frame "$nonce"

@@ -1,10 +1,10 @@
-# What put.sh and place.sh share: what is done with a copy that has arrived in $part/new.
+# Functions of put.sh and place.sh that handle a copy which has arrived in $part/new.
 no_tar='there is no tar on this host'
 
 no_room() { refuse "$directory/: no room left"; }
 
-# name_it: give a single thing the name under which the manifest has it, ./it; set $names_at to the
-# directory to which names are relative.
+# name_it: give a single file or directory the name that it has in the manifest, ./it. Set $names_at
+# to the directory that names are relative to.
 name_it() {
   names_at=$directory
   [ -n "$name" ] || return 0
@@ -12,8 +12,8 @@ name_it() {
   ln -s "$directory/$name" "$names_at/it" || no_room
 }
 
-# find_plain_path PATH: set $plain_path to PATH or, if that has characters that a shell or scp would
-# interpret, to a link that leads to it.
+# find_plain_path PATH: set $plain_path to PATH. If PATH has characters that a shell or scp would
+# interpret, set it to a link that leads to PATH.
 find_plain_path() {
   plain_path=$1
   case $plain_path in *[!A-Za-z0-9_./+-]*) ;; *) return ;; esac
@@ -27,7 +27,8 @@ find_plain_path() {
   refuse "$1: scp cannot copy to this path, and there is no directory for a link to it"
 }
 
-# verify COUNT DIGEST: is what has arrived what was sent?  Then the working directory is the part.
+# verify COUNT DIGEST: refuse if what arrived is not what was sent. Afterwards the working directory
+# is $part/new.
 verify() {
   true >"$part/busy" || no_room
   cd "$part/new" || exit 1
@@ -36,8 +37,8 @@ verify() {
   [ "$(contents "$arrived_at")" = "$2" ] || refuse "checksum mismatch after transfer"
 }
 
-# change_modes: give files and directories that are the same another mode and time, as put.sh has
-# noted it in the file "changes" ("MODE STAMP NAME/", and "end").
+# change_modes: set the mode and time of files and directories whose contents are the same. put.sh
+# has listed them in the file "changes" ("MODE STAMP NAME/", and "end").
 change_modes() {
   [ -s "$part/changes" ] || return 0
   cd "$names_at" || return

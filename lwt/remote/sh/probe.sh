@@ -1,22 +1,24 @@
-# What a host is good for: one login.  The file comes first, so that its time is that of the line
-# and of nothing else.
+# Test a host in one login. The transfer of a file comes first, so that its time measures the
+# connection and nothing else.
 #
-# $1 home $2 bytes of the file that comes on standard input $3 seconds without a byte before it
-# gives up $4 what tells which netcat there is (see netcat.py); it comes last
+# $1  home
+# $2  bytes of the file that comes on standard input
+# $3  stall: seconds without a byte until it gives up
+# $4  shell code that reports which netcat the host has (see netcat.py); its output comes last
 #
 #   "ready"               it begins
-#   "put"                 the file is here
-#   "get BYTES"           the file comes back: so many bytes, and after them a line "got"
+#   "put"                 the file has arrived
+#   "get BYTES"           the file is sent back: BYTES bytes, and after them a line "got"
 #   "sample KEY=NUMBER…"  see samplelib.sh
 #   "clock SECONDS"       since 1970
-#   "boot ID"  "python VERSION PATH"      what it has of these
+#   "boot ID"  "python VERSION PATH"      those of these that the host has
 enter_home "$1" || refuse "$home_problem"
 umask 077
 [ -w . ] || refuse "home $1: cannot be written"
 file=$PWD/.lwt-probe.$mark
 at_exit() { rm -f "$file"; }
 for old in .lwt-probe.*; do
-  # Of a probe that was killed.
+  # Left by a probe that was killed.
   [ ! -e "$old" ] || find "$old" -prune -mtime +1 -exec rm -f {} +
 done
 say ready

@@ -1,31 +1,30 @@
-# Finding and killing what a command has started.  The host may be at its limit of processes because
-# of that command, so all of it can be done by builtins alone.  They read byte by byte, which takes
-# seconds where a thousand processes live; so another process reads while one can be started.  bash
-# needs none, and would try for 15 seconds to start it.
+# Find and kill the processes that a command has started. The command may have brought the host to
+# its limit of processes, so builtins alone can do all of it. They read byte by byte, which takes
+# seconds with a thousand processes, so another process reads while one can be started. bash needs
+# none, and would try for 15 seconds to start one.
 #
-# A process of the command is one that
+# A process belongs to the command if it
 #
-#   - descends from it, by the parents in /proc, or is in a session of such a process;
-#   - is an orphan that came to the guard;
+#   - descends from the command, by the parents in /proc, or is in a session of such a process;
+#   - is an orphan that was reparented to the guard;
 #   - has LWT_ID in its environment (find_marked).
 #
-# The first two need no look at environments, which a process can overwrite or hide.  They are
-# looked for before the first signal: when a parent dies, its children get another one, and the
-# descent cannot be seen any more.
+# The first two do not depend on environments, which a process can overwrite or hide. These
+# processes are found before the first signal is sent: when a parent dies, its children get another
+# parent, and their descent can no longer be seen.
 #
-# can_fork      not empty: a process may be started.  Where it cannot, dash and busybox end this
-#               shell, or the one of a $(...);
-#               so it is empty meanwhile, for an EXIT trap that goes on
-# rest_known    what was found: words PID:START; the start time tells a process from a later one
-#               with its number
-# rest_root     the command's number, which is that of its session as well where it has one of its
-#               own
-# rest_guard    whose children are the command's, unless they are in the session $rest_spared
-# rest_alive    numbers of those that were found and live
-# rest_table    words PID:START:PARENT:SESSION:GROUP of others that live
+# can_fork      not empty: a process may be started. A failed fork ends dash and busybox, or the
+#               shell of a $(...). So it is empty during a fork, for an EXIT trap that continues
+# rest_known    the processes that were found: words PID:START. The start time tells a process from
+#               a later one with the same number
+# rest_root     the command's number; also the number of its session if it has one of its own
+# rest_guard    the process whose children belong to the command, unless they are in the session
+#               $rest_spared
+# rest_alive    numbers of the processes that were found and live rest_table    words
+# PID:START:PARENT:SESSION:GROUP of other live processes
 rest_known=' ' rest_root='' rest_guard='' rest_spared='' rest_alive='' rest_news=' '
 
-# list_processes: set $rest_table to all that live.
+# list_processes: set $rest_table to all live processes.
 list_processes() {
   rest_table=''
   if [ -n "$can_fork" ]; then
@@ -42,20 +41,21 @@ list_processes() {
       rest_table="$rest_table $rest_pid:$stat_start:$stat_parent:$stat_session:$stat_group"
   done
 } 2>/dev/null
-# grep prints the path before each line; the fields follow the name, which may hold anything but is
-# too short to hold them all.
+# grep prints the path before each line. The fields follow the process name, which may contain
+# anything but is too short to contain all fields.
 stat_to_word='s|^/proc/\([0-9]*\)/stat:.*) [^ZX] \([0-9]*\) \([0-9]*\) \([0-9]*\) '\
 '\([-0-9]* \)\{15\}\([0-9]*\) .*|\1:\6:\2:\4:\3|p'
 
-# split_entry WORD: set rest_pid, rest_word, stat_parent and stat_session from a word of rest_table.
+# split_entry WORD: set $rest_pid, $rest_word, $stat_parent and $stat_session from a word of
+# $rest_table.
 split_entry() {
   rest_pid=${1%%:*} stat_session=${1%:*}
   stat_parent=${stat_session%:*} stat_session=${stat_session##*:}
   rest_word=${stat_parent%:*} stat_parent=${stat_parent##*:}
 }
 
-# find_rest: look for the command's processes; add them to rest_known, and set rest_alive.  True if
-# there are new ones.
+# find_rest: search for the command's processes, add them to $rest_known, and set $rest_alive. True
+# if there are new ones.
 find_rest() {
   list_processes
   rest_others='' rest_alive=' ' rest_sessions=' ' rest_is_new=1
@@ -78,11 +78,11 @@ find_rest() {
   return "$rest_is_new"
 }
 
-# is_root: is the process that was read the command, or in its session?  (Asked the first time only:
-# its number may be given to another process when all of these are gone.)
+# is_root: whether the current process is the command, or in its session. It is called only the
+# first time, because the number may belong to another process after all of these are gone.
 is_root() { [ "$rest_pid" = "$rest_root" ] || [ "$stat_session" = "$rest_root" ]; }
 
-# know PIDS: add processes to rest_known, with what descends from them.
+# know PIDS: add processes and their descendants to $rest_known.
 know() {
   know_last=$rest_known
   for rest_pid in $1; do
@@ -96,7 +96,7 @@ know() {
   [ "$rest_known" = "$know_last" ] || find_rest
 }
 
-# found_rest: the process that was read is one.
+# found_rest: add the current process to the command's processes.
 found_rest() {
   rest_alive="$rest_alive$rest_pid "
   case $rest_sessions in
@@ -109,8 +109,7 @@ found_rest() {
   esac
 }
 
-# follow_rest: of those in the table, find those whose parent or session was found; true if there
-# were any.
+# follow_rest: find those in $rest_table whose parent or session was found; true if there are any.
 follow_rest() {
   rest_more=1 rest_others=''
   for rest_entry in $rest_table; do
@@ -124,7 +123,7 @@ follow_rest() {
   return "$rest_more"
 }
 
-# kill_rest: kill the command's processes.  They are stopped first, so that none of them starts
+# kill_rest: kill the command's processes. They are stopped first, so that none of them starts
 # another one meanwhile.
 kill_rest() {
   kill_round=0
@@ -143,15 +142,15 @@ kill_rest() {
 } 2>/dev/null
 
 # find_marked ENTRY: set $marked to the numbers of the processes with this entry in their
-# environments.  (A shell that reads skips NUL, so to builtins the entries come as one line.)
+# environments. (read skips NUL, so builtins see all entries as one line.)
 find_marked() {
   marked='' marked_files=''
   if [ -n "$can_fork" ]; then
     can_fork=''
-    marked_files=$(unset LWT_ID; marked_files "$1"; say end)     # what looks is not looked for
+    marked_files=$(unset LWT_ID; marked_files "$1"; say end)     # the searcher must not be found
   fi
   case $marked_files in
-    *end)                               # else it was ended because it could start no process
+    *end)                               # else it ended because it could start no process
       can_fork=1
       for marked_path in ${marked_files%end}; do
         marked_path=${marked_path#/proc/}

@@ -1,34 +1,39 @@
-# Receive a copy, in one login: into a directory beside the target, verified, and moved into place
-# by rename.
+# Receive a copy in one login: into a temporary directory beside the target, from which it is
+# verified and moved into place by rename.
 #
-# $1 home $2 target $3 what a single thing is called, '.' for the contents of a directory, '' where
-# there are several $4 stall, s $5 how the content comes: "tar", or "scp"; place.sh goes on then
+# $1  home
+# $2  target
+# $3  the name of a single file or directory, '.' for the contents of a directory, '' for several
+# $4  stall in seconds
+# $5  how the content comes: "tar", or "scp" (then place.sh finishes the copy)
 #
-# What it says, and what is then sent to its standard input (each NAME as namelib.sh writes it):
-#   "manifest"    "BYTES", and so many bytes, a line for each thing: "d MODE - - - NAME/" for a
-#                 directory,
-#                 "f MODE MTIME STAMP SHA256 NAME/" for a file (STAMP: MTIME as touch -t has it, in
-#                 UTC), "l - - - - NAME//TARGET/" for a
-#                 symbolic link.  NAME is ./it or ./it/... of a single thing.
-#   "need NAME"   nothing: of the manifest, what is not here or not the same
-#   "all"         nothing: all of it is needed; there is no manifest then
-#   "set F D"     nothing: so many files and directories that are the same get another mode or time
+# It prints these lines, and then reads from standard input what follows the colon (each NAME as
+# namelib.sh writes it):
+#   "manifest"    "BYTES", and BYTES bytes, one line for each file or directory:
+#                 "d MODE - - - NAME/" for a directory,
+#                 "f MODE MTIME STAMP SHA256 NAME/" for a file (STAMP: MTIME as for touch -t, in
+#                 UTC), "l - - - - NAME//TARGET/" for a symbolic link.
+#                 NAME is ./it or ./it/... for a single file or directory
+#   "need NAME"   nothing: a name of the manifest that is missing or differs
+#   "all"         nothing: everything is needed; there is no manifest then
+#   "set F D"     nothing: F files and D directories have the same content and get another mode or
+#                 time
 #   "go KIND"     "COUNT DIGEST" of the names that come (KIND: sha256 or cksum; `contents` of
 #                 copylib.sh), and a tar stream, unless scp copies them
-#   "into PATH"   nothing: where scp is to copy them
+#   "into PATH"   nothing: the path that scp must copy to
 #
 # A host without tar refuses with $no_tar of placelib.sh, unless scp copies.
 
-# compare: ask for the manifest; which of its names are needed: those that are not here, or are not
-# the same.
+# compare: request the manifest, and report which of its names are needed: those that are missing or
+# differ.
 compare() {
   say manifest
   read -r bytes || refuse "the copy was cut off"
   case $bytes in '' | *[!0-9]*) refuse "the copy was cut off" ;; esac
   head -c "$bytes" >"$part/manifest" || no_room
   true >"$part/busy" || no_room
-  # A file is named in the lists only if it is one here, which we can read: so each list has as many
-  # lines as the others.
+  # A file is in the lists only if it is a file on this host that we can read. So all lists have the
+  # same number of lines.
   while IFS=' ' read -r type mode mtime stamp sum file; do
     decode "${file%/}"
     own=1
@@ -73,15 +78,15 @@ compare() {
   rm -f "$part/busy"
 }
 
-# is_plain: is $decoded a file here, and no link to one?  (A link in the target's place is
-# replaced.)
+# is_plain: whether $decoded is a readable file. (A link in the target's place does not count,
+# because it is replaced.)
 is_plain() {
   { [ -f "$decoded" ] && [ -r "$decoded" ]; } || return
   if [ "$decoded" = ./it ]; then [ ! -L "$directory/$name" ]
   else [ ! -L "$decoded" ]; fi
 }
 
-# is_link: is the symbolic link of the line $file here?
+# is_link: whether the symbolic link of the line $file exists with the same target.
 is_link() {
   decode "${file%%//*}"
   [ "$decoded" != ./it ] || decoded=$directory/$name
@@ -92,16 +97,17 @@ is_link() {
   [ "$encoded" = "${file#*//}" ]
 }
 
-# tell_modes: "MODE MTIME" of each file whose name is on standard input, with a NUL behind it.
+# tell_modes: print "MODE MTIME" of each file. Standard input contains their names, each followed by
+# a NUL.
 tell_modes() {
   if stat -c %a . >/dev/null 2>&1; then xargs -0 stat -L -c '%a %Y'
   elif stat -f %Lp . >/dev/null 2>&1; then xargs -0 stat -L -f '%Lp %m'
   fi 2>/dev/null
 }
 
-# differences: of lines "SUM MODE MTIME" of what is, and behind these "SUM MODE MTIME STAMP OWN
-# NAME/" of what is to be, say what is needed, and write what gets another mode or time to a file:
-# "MODE STAMP NAME/", and "end" behind all of it.
+# differences: compare. The input lines have "SUM MODE MTIME" of the existing file, then the wanted
+# "SUM MODE MTIME STAMP OWN NAME/". Print the names that are needed. Write the files that get
+# another mode or time into the file "changes": "MODE STAMP NAME/", and "end" after the last one.
 differences() {
   changes=$part/changes awk '
     {
@@ -135,7 +141,7 @@ say "go $kind"
 read -r count expected || refuse "the copy was cut off"
 if [ "$count" != 0 ] && [ -n "$by_scp" ]; then
   find_plain_path "$part/new"
-  # The part stays for place.sh.  Without "owner", a later copy removes it when it is a day old.
+  # The part stays for place.sh. Without "owner", a later copy removes it when it is a day old.
   rm -f "$part/owner" "$part/manifest"
   at_exit() { kill -KILL "$watcher" 2>/dev/null; }
   say "into $plain_path"

@@ -1,8 +1,10 @@
-# What put.sh and chain.sh share: where a copy goes, a directory beside that place for what comes,
-# and how it is moved there.
+# Functions of put.sh and chain.sh: find where a copy goes, make a temporary directory (the part)
+# beside that place, and move what arrives from there into place.
 #
-# $1 home $2 target $3 what a single thing is called, '.' for the contents of a directory, '' where
-# there are several $4 stall, s
+# $1  home
+# $2  target
+# $3  the name of a single file or directory, '.' for the contents of a directory, '' for several
+# $4  stall in seconds
 home=$1 target=$2 name=$3 stall=$4 watcher=''
 umask 077
 [ "$kind" != none ] || refuse "$no_digest"
@@ -19,8 +21,9 @@ directory=${PWD%/}
 [ -w . ] || refuse "$PWD: cannot be written"
 part=$directory/.lwt-put.$mark
 
-# is_left DIRECTORY: is it of a copy of ours that was killed so that it could not clean up?  (Homes
-# may be shared between hosts, and others may write here: their FIFO would never answer.)
+# is_left DIRECTORY: whether it belongs to a copy of ours that was killed before it could clean up.
+# (Hosts may share their homes. Other users may write to this directory, and a FIFO of theirs would
+# block for ever.)
 is_left() {
   { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; } || return
   left_boot=''
@@ -43,11 +46,11 @@ mkdir "$part" "$part/new" "$part/old" 2>/dev/null || refuse "$PWD: no room left"
 find_start $$
 say "$$ $stat_start $boot" >"$part/owner" || refuse "$PWD: no room left"
 
-# watch: end it all when nothing has come for $stall seconds; while files are looked at ("busy"),
-# say that it goes on.
+# watch: end everything when nothing has come for $stall seconds. While files are compared ("busy"),
+# print "tick" instead.
 watch() {
   watch_time=0 watch_quiet=0 watch_last='' watch_step=$((${stall%.*} / 4 + 1))
-  cd / || return                        # its sleep may live a second longer than all else
+  cd / || return                        # its sleep may outlive the rest by one second
   while sleep 1 3>&- && kill -0 $$; do
     watch_time=$((watch_time + 1))
     if [ -e "$part/busy" ]; then
@@ -65,11 +68,11 @@ watch() {
 watch 3>&1 >/dev/null 2>&1 &
 watcher=$!
 
-# is_directory PATH: and no link to one.
+# is_directory PATH: whether it is a directory, and not a link to one.
 is_directory() { [ -d "$1" ] && [ ! -L "$1" ]; }
 
-# merge FROM TO: a directory into one that is there.  What is in both and a directory is merged; the
-# rest is renamed.
+# merge FROM TO: merge a directory into an existing one. Directories that exist in both are merged;
+# everything else is renamed.
 merge() (
   cd "$1" || exit
   for entry in * .[!.]* ..?*; do
@@ -88,9 +91,9 @@ merge() (
 
 clash() { say "$1: a directory and a file cannot replace each other" >&2; exit 1; }
 
-# place FROM NAME: move what came to where it belongs.  A directory or a link is renamed under its
-# own name, into the directory where it belongs: so, when a directory is there or is put there
-# meanwhile, or a link to one, it does not end up inside that one.
+# place FROM NAME: move what arrived to its target. A directory or a link is renamed under its own
+# name, into the target's directory. So, if a directory or a link to one exists or appears there, it
+# does not end up inside that directory.
 place() {
   if is_directory "$1" && [ ! -e "$directory/$2" ] && [ ! -L "$directory/$2" ]; then
     [ "$1" = "./$2" ] || mv "$1" "./$2" || exit 1
@@ -108,14 +111,15 @@ place() {
   else mv -f "$1" "$directory/$2" || exit 1; fi
 }
 
-# unpack DIRECTORY: take a tar stream, and the modes in it.  Without root a busybox tar applies the
-# umask in spite of -p.  Nobody else can enter the directory above.  To be called in a subshell.
+# unpack DIRECTORY: unpack a tar stream, with the modes in it. The umask is 0, because without root
+# busybox tar applies it in spite of -p. Nobody else can enter the directory above. Call it in a
+# subshell.
 unpack() {
   umask 0
   exec tar -xpof - -C "$1"
 }
 
-# place_all: move all that is in this directory.
+# place_all: move everything in this directory to its target.
 place_all() {
   for entry in * .[!.]* ..?*; do
     { [ ! -e "$entry" ] && [ ! -L "$entry" ]; } || place "./$entry" "${name:-$entry}"

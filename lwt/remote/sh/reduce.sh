@@ -1,17 +1,28 @@
-# One partition: data comes, goes through one or two commands, and what they print goes back; both
-# ways it is counted.
+# Run one partition: data comes in, goes through one or two commands, and their output goes back.
+# Both directions are counted.
 #
-# It is run under the guard, in the host's home; the guard removes the directory that it makes. $1
-# how the data comes and goes: "attach" (by attach.sh, in another session) or "listen" (by a netcat)
-# $2 a pattern: the files here that are read, in place of data that comes; or '' $3 name, $4 text of
-# the first command $5 name, $6 text of the second; a text may be '': none $7 seconds for whoever
-# connects to prove that he knows the token; then, for "listen", the netcat's command line
+# It runs under the guard, in the host's home. The guard removes the directory that it makes.
+#
+# $1  how the data comes and goes: "attach" (attach.sh in another session) or "listen" (netcat)
+# $2  a pattern: files on this host that are read instead of incoming data; or ''
+# $3  name of the first command
+# $4  text of the first command, or '': none
+# $5  name of the second command
+# $6  text of the second command, or '': none
+# $7  seconds in which a process that connects must send the token
+#     then, for "listen", the command line of netcat
 #
 # Standard input: for "listen", the tokens of the listeners (see netcat.py), "SENDER LISTENER" for
-# each, all in one line. It says: "refused REASON"; "ready DIR", or "listen PORT" (again, if a
-# stranger came first), or "ready DIR" in the end, if strangers came to all listeners: then the data
-# comes and goes as for "attach"; "code NAME N" of each command; "lines in N", "sum in CRC BYTES",
-# "lines out N", "sum out CRC BYTES".
+# each, all on one line.
+#
+# It prints:
+#   "refused REASON"
+#   "ready DIR"        with "attach"
+#   "listen PORT"      with "listen"; again if a stranger connected first. If strangers connected
+#                      to all listeners, "ready DIR" follows: the data comes and goes as with
+#                      "attach"
+#   "code NAME N"      exit code of each command
+#   "lines in N", "sum in CRC BYTES", "lines out N", "sum out CRC BYTES"
 mode=$1 pattern=$2 first_name=$3 first=$4 second_name=$5 second=$6 patience=$7 tokens='' netcat=''
 shift 7
 IFS= read -r tokens
@@ -19,7 +30,8 @@ exec </dev/null
 find_scratch
 dir=$scratch/lwt.$LWT_ID
 exec 4>&1
-# fail REASON: and nothing that was begun here is left; the guard, in the same group, does not mind.
+# fail REASON: refuse, and end all processes that were started. The guard is in the same group and
+# ignores TERM.
 fail() {
   say "refused $*"
   trap '' TERM
@@ -27,7 +39,8 @@ fail() {
   exit 1
 }
 
-# is_own DIRECTORY: is it ours alone?  The guard has made it when something came on standard input.
+# is_own DIRECTORY: whether only this user can access it. The guard has made it if something came on
+# standard input.
 is_own() { [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700)" ]; }
 
 command -v cksum >/dev/null 2>&1 || fail "there is no cksum"
@@ -38,7 +51,7 @@ problem=$( { mkdir "$dir" || is_own "$dir"; } 2>&1 && cd "$dir" &&
   fail "${dir%/*}: ${problem##*: }"
 umask "$mask"
 
-# each COMMAND: run it with the names of the files that the pattern means.
+# each COMMAND: run COMMAND with the name of each file that the pattern matches.
 each() {
   each_do=$1
   expand "$pattern"
@@ -50,17 +63,18 @@ each() {
   for file; do "$each_do" "$file"; done
 }
 look_at() { { [ -f "$1" ] && [ -r "$1" ]; } || fail "$1: no such file, or not to be read"; }
-# whole FILE: its lines; the last one is ended, or it would be joined with the next file's first.
+# whole FILE: print its lines. A newline is added to the last one if it lacks one, so that it is not
+# joined with the first line of the next file.
 whole() {
   cat "$1"
   [ ! -s "$1" ] || [ "$(tail -c 1 "$1" | wc -l)" -eq 1 ] || say ''
 }
 if [ -n "$pattern" ]; then
   each look_at
-  rm -f "$dir/in"                       # nothing comes
+  rm -f "$dir/in"                       # no data comes
 fi
 
-# count NAME: pass standard input on, and say how much that was.
+# count NAME: copy standard input to standard output, and print how much that was.
 count() {
   { say "lines $1" "$(wc -l <"$dir/$1.lines")" >&4; } &
   { say "sum $1" "$(cksum <"$dir/$1.sum")" >&4; } &
@@ -68,8 +82,8 @@ count() {
   wait
 }
 
-# step NAME TEXT: run a command, and say its code; what it does not want to read is read, for it has
-# to be counted.
+# step NAME TEXT: run a command and print its exit code. Input that the command does not read is
+# read here, because it must be counted.
 step() {
   step_code=0
   (
@@ -92,9 +106,9 @@ if [ -n "$pattern" ]; then each whole | steps | count out >"$dir/out" &
 else count in <"$dir/in" | steps | count out >"$dir/out" & fi
 pipeline=$!
 
-# listen ARGV...: until somebody sends the token of a listener; nobody else is sent a byte.  The
-# second listener waits twice as long and so on: the master may still wait for the answer of a
-# stranger at the port of the one before.
+# listen ARGV...: listen until a process sends the token of a listener; no other process gets a
+# byte. Each listener waits longer than the one before, by the same time: the master may still be
+# waiting for the answer of a stranger at the port of the one before.
 listen() {
   has_ports || fail "the port of a netcat cannot be found without /proc; use --transport ssh"
   listen_time=0
@@ -124,14 +138,14 @@ listen() {
   netcat=''
 }
 
-# listen_watch PID SECONDS: end a netcat after so long.
+# listen_watch PID SECONDS: end a netcat after SECONDS.
 listen_watch() {
   watch_left=$2
   while [ "$watch_left" -gt 0 ] && sleep 1; do watch_left=$((watch_left - 1)); done
   kill -KILL "$1"
 }
 
-# unframe: of "BYTES", so many bytes, and so on, "0", the bytes.
+# unframe: copy the data of chunks, "BYTES" and BYTES bytes each, until "0".
 unframe() {
   while read -r bytes && [ "$bytes" -gt 0 ]; do head -c "$bytes" || break; done 2>/dev/null
 }
@@ -140,5 +154,5 @@ unframe() {
 if [ -z "$netcat" ]; then say "ready $dir"
 elif [ -z "$pattern" ]; then unframe <&7 >"$dir/in"; fi
 wait "$pipeline"
-# It must not end before the master has all: what it would still have to send might be lost.
+# netcat must not end before the master has all data: what it still has to send might be lost.
 [ -z "$netcat" ] || wait "$netcat"

@@ -1,33 +1,33 @@
-# The runner: it is staged with the task, started detached by a launch, and runs the task's command
-# at most once.
+# The runner: it is staged with the task and started detached by a launch. It runs the task's
+# command at most once.
 #
-# It is the leader of the task's process group; the task's standard streams are files.  The
-# command's end is the name of a file.  Its working directory is the task's directory.  It starts as
-# few processes as it can: many tasks are short.
+# It is the leader of the task's process group. The task's standard streams are files. A file name
+# records how the command ended. The runner's working directory is the task's directory. It starts
+# as few processes as it can, because many tasks are short.
 trap '' HUP
-# The local guard of a killed lwt lists processes, then sends TERM.  One of them may have become
-# this runner in between.
+# After lwt was killed, its local guard lists processes and then sends TERM. A process in that list
+# may have become this runner meanwhile.
 trap : TERM
 umask 077
 
-# ring: tell those that wait that something has happened here.  (Opened to read as well, a FIFO
-# never blocks.)
+# ring: tell the waiting processes that the state of this task has changed. (Opening a FIFO for
+# reading and writing never blocks.)
 ring() {
   for bell in ../bell.*; do
     [ ! -p "$bell" ] || say r 1<>"$bell"
   done
 } 2>/dev/null
 
-# now: seconds of a clock that nobody sets, where there is one.
+# now: set $up to seconds, from a clock that nobody can set if the host has one.
 now() {
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
 }
 
-# goes_on: is the command still there, or anything that it started?
+# goes_on: whether the command, or anything that it started, still runs.
 goes_on() { [ ! -e usage ] || [ -n "$(unset LWT_ID; marked "LWT_ID=$1")" ]; }
 
-# regain_all: regain this directory and those of lwt above it, from the top: each can only be
-# reached through the one above.
+# regain_all: regain access to this directory and lwt's directories above it, from the top, because
+# each is reached through the one above.
 here=$PWD
 regain_all() {
   regain "${here%/*/*}"
@@ -35,8 +35,8 @@ regain_all() {
   regain "$here"
 }
 
-# is_later: has the clock moved on since the task's input was copied?  Not every shell compares more
-# than seconds.
+# is_later: whether the clock has advanced since the task's input was copied. Not every shell
+# compares more than whole seconds.
 is_later() {
   # shellcheck disable=SC3013  # where test has no -nt, find answers
   if [ "$told" = stat ]; then [ "$(stat -c %y "$candidate")" != "$(stat -c %y cancel)" ]
@@ -44,8 +44,8 @@ is_later() {
     { [ "$tries" -gt 3 ] && [ -n "$(find "$candidate" -newer cancel)" ]; }; fi
 } 2>/dev/null
 
-# expire: no process can be started to wait for the end of the time, or to end the task: perhaps it
-# is the task that has taken all places.  dash and busybox end a shell that cannot fork, so this is
+# expire: no process can be started to wait for the timeout, or to end the task, perhaps because the
+# task has used up the limit of processes. dash and busybox end a shell that cannot fork. So this is
 # a trap, and uses builtins until the task is dead.
 expire() {
   trap '' EXIT
@@ -64,16 +64,15 @@ candidate=c.$$ told='' tries=0 is_late='' can_fork=''
 find_start $$
 start=$stat_start group=$stat_group
 find_boot
-# Disk full: never started, and that is certain.
+# If the disk is full, the task certainly did not start.
 say "run $$ $start $boot $group" >"$candidate" || exit 71
-# What the task changes is told from its input by the time of the change (see list_changed in
-# sendlib.sh).
+# The time of a change tells what the task changes from its input (see list_changed in sendlib.sh).
 { read -r _ told <cancel; } 2>/dev/null
 until [ "${told:-content}" = content ] || is_later || [ "$tries" -gt 50 ]; do
   tries=$((tries + 1))
-  # The clock of a file system moves on every few milliseconds.
+  # The clock of a file system advances every few milliseconds.
   [ "$tries" -le 3 ] || sleep 0.005 2>/dev/null || sleep 1
-  say >>"$candidate" || exit 71         # its time is a later one now
+  say >>"$candidate" || exit 71         # this sets its time
 done
 # Another runner, or a cancel, was first.
 decide "$candidate" || { rm -f "$candidate"; exit 0; }
@@ -82,20 +81,20 @@ ring
 now
 begun=$up
 
-# The time-out: the reason first, then TERM to the group, then KILL; this runner survives the TERM
-# to record the end.  The clock goes in steps, so that the time for which the task is stopped counts
-# for one step at most.
+# The timeout: record the reason, send TERM to the group, then KILL. This runner survives the TERM,
+# so that it can record the end. The watcher sleeps in steps, so that the time for which the task is
+# suspended counts as one step at most.
 if [ "$task_timeout" != 0 ]; then
   trap 'is_late=1' USR2
   (
     over='' can_fork=1 late=$((${begun%.*} + ${task_timeout%.*}))
     trap expire EXIT
-    trap 'over=1; kill -KILL "$clock"' USR1   # a TERM would be ignored
+    trap 'over=1; kill -KILL "$clock"' USR1   # not TERM, which is ignored
     trap '' TERM
     for step in $task_clock; do
       sleep "$step" &
       clock=$!
-      [ -z "$over" ] || kill -KILL "$clock"   # the signal may have come before there was a number
+      [ -z "$over" ] || kill -KILL "$clock"   # the signal may have come before $clock was set
       wait "$clock"
       [ -z "$over" ] || exit 0
     done
@@ -119,7 +118,7 @@ fi
 
 (
   trap - HUP
-  # -P: by its name alone, as other tasks may have locked what is above it.
+  # -P: by its name alone, because other tasks may have locked the directories above it.
   cd -P work || exit 70
   umask 022
   restore_environment
@@ -129,7 +128,7 @@ task=$!
 while :; do
   wait "$task"
   code=$?
-  kill -0 "$task" 2>/dev/null || break  # else it was a signal to this runner that ended the wait
+  kill -0 "$task" 2>/dev/null || break  # else a signal to this runner ended the wait
 done
 now
 regain_all
@@ -141,7 +140,7 @@ if [ -n "${watcher-}" ]; then
   [ "$end" = timeout ] || kill -USR1 "$watcher"
   wait "$watcher"                       # what runs after the end is recorded was left by the task
 fi
-trap 'true >"exit.$end"' EXIT          # where mv cannot be started
+trap 'true >"exit.$end"' EXIT          # if mv cannot be started
 mv "$candidate" "exit.$end"
 trap '' EXIT
 ring

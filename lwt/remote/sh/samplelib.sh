@@ -1,20 +1,20 @@
-# What a host says of its load.  It is summed up here: a few lines go over the wire, and no list of
-# processes.
+# Report the load of a host. The host sums it up, so a few lines are sent, and no list of processes.
 
-# take_sample INTERVAL: print a line "sample KEY=NUMBER..."; with an INTERVAL (seconds) also how
-# much cpu is in use during it, and lines "user NAME CPU MEMORY PROCESSES" for those who use most;
-# and a line "machine WORDS". The working directory is the home.
+# take_sample INTERVAL: print a line "sample KEY=NUMBER...". With an INTERVAL in seconds, it
+# includes the cpu usage during that time, and lines "user NAME CPU MEMORY PROCESSES" for the users
+# with the highest usage follow. The last line is "machine WORDS". The working directory must be the
+# home.
 #
-#   cores  load (hundredths)  memory  free (KiB)  space  disk (KiB in the home: in all, free)
+#   cores  load (hundredths)  memory  free (KiB)  space  disk (KiB in the home: total, free)
 #   tasks (running)  cpu  me (percent of a core)
 take_sample() {
   sample_interval=$1
-  # To be split: a header of seven words, and FILE-SYSTEM BLOCKS USED FREE ...
+  # Split into words: a header of seven words, and FILE-SYSTEM BLOCKS USED FREE ...
   # shellcheck disable=SC2046
   set -- $(df -Pk . 2>/dev/null)
   sample_disk="${11:-0} space=${9:-0}"
   sample_cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || say 1)
-  set -- .lwt/t/*/c.[0-9]*              # a runner's candidate: it is there while the task runs
+  set -- .lwt/t/*/c.[0-9]*              # the candidate of a runner exists while the task runs
   [ -e "$1" ] || shift
   sample_line="sample cores=$sample_cores disk=$sample_disk tasks=$#"
   if [ ! -r /proc/stat ]; then sample_by_ps
@@ -32,9 +32,9 @@ take_sample() {
   sample_machine
 }
 
-# sample_machine: print "machine WORDS": the same for all names of one login, and different for all
-# other machines.  Containers share the boot id of their machine, but not its namespaces; what is
-# behind another port is often one as well.
+# sample_machine: print "machine WORDS", which are the same for all names of one login and differ on
+# all other machines. Containers share the boot id of their machine, but not its namespaces. Another
+# port often leads to another container too.
 sample_machine() {
   find_boot
   [ -n "$boot" ] || return 0
@@ -48,8 +48,8 @@ sample_machine() {
   say "machine $boot ${sample_spaces:--} ${sample_port:-22} $sample_node $HOME"
 }
 
-# sample_load: the line, from /proc and what comes in: two looks at all processes, and whose they
-# are.
+# sample_load: print the sample, from /proc and standard input: two looks at all processes, and
+# their owners.
 sample_load() {
   awk -v line="$sample_line" -v cores="$sample_cores" '
     BEGIN {
@@ -107,7 +107,7 @@ sample_load() {
     }'
 }
 
-# sample_by_ps: the same where there is no /proc, as well as uptime and ps can say it.
+# sample_by_ps: print the sample on a host without /proc, as far as uptime and ps report it.
 sample_by_ps() {
   sample_line="$sample_line load=$(uptime | sed 's/.*load average[s]*: *//' |
     awk -F '[ ,]+' '{ printf "%d", $1 * 100 }')"

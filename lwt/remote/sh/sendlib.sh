@@ -1,16 +1,16 @@
-# How results are sent: what is to come of each task, and the stream.  Used by control.sh and
-# fetch.sh, in ~/.lwt/t.
+# Send results: find which files of each task are sent, and send them as a stream. Used by
+# control.sh and fetch.sh, in ~/.lwt/t.
 #
-# Of a task comes the tree that d_fetch names or, without d_fetch, whatever in its directory is new
-# or different from its input. Besides comes what symbolic links in that lead to, as far as it lies
-# in the task's directory: the master resolves them.  Where there is no d_fetch, the names of this
-# second kind are written KEY/./work/NAME.
+# With d_fetch, the tree that it names is sent. Without d_fetch, everything in the task's directory
+# that is new or different from its input is sent. If symbolic links in these files lead to other
+# files in the task's directory, those are sent too; the master resolves the links. Without d_fetch,
+# the names of these other files are written KEY/./work/NAME.
 #
-# A list holds a path in each line, as namelib.sh writes them.  A function that prints a list with a
-# path that is not written as it is prints a line "/" first.
+# A list has one path a line, as namelib.sh writes it. If namelib.sh changed a path of a list, the
+# function that prints the list prints a line "/" first.
 trees='' works='' basics='' is_encoded='' tools='' one_by_one=''
 
-# want KEY INPUT D_FETCH: the results of this task are to be sent.
+# want KEY INPUT D_FETCH: add the results of this task to what is sent.
 want() {
   for name in cancel run.stdout run.stderr; do
     [ ! -e "$1/$name" ] || basics=$basics$1/$name$newline
@@ -21,16 +21,16 @@ want() {
   fi
 }
 
-# make_readable KEY...: let this user read what the tasks have made, even where they have forbidden
-# it: root could read it anyway.
+# make_readable KEY...: let this user read what the tasks have made, even if they removed the
+# permission. (Root could read it anyway.)
 make_readable() {
   find "$@" -type d ! -perm -700 -exec chmod u+rwx {} \; \
     -o -type f ! -perm -400 -exec chmod u+r {} \; 2>/dev/null
 }
 
-# send FIFO: what was wanted, as a tar stream on standard output, and on standard error "tar CODE"
-# and "digest KIND VALUE" (left out where there is no such FIFO); any other line there is a
-# complaint of tar.  It writes no file, for the disk may be full.
+# send FIFO: send the wanted results as a tar stream on standard output. On standard error, print
+# "tar CODE" and "digest KIND VALUE" (left out if the FIFO does not exist); any other line is an
+# error message of tar. It writes no file, because the disk may be full.
 send() {
   gather
   if [ -p "$1" ]; then
@@ -44,7 +44,7 @@ send() {
 }
 
 # gather: set $whole to a list of files and trees, and $single to a list of files and directories
-# without what is in them.
+# without their contents.
 gather() {
   IFS=$newline
   set -f
@@ -72,8 +72,8 @@ gather() {
   unset IFS
 }
 
-# find_tools: set $tools to a word that says which options those of this host know: how changes are
-# told (see list_changed), and whether tar takes directories one by one.
+# find_tools: find out what this host's tools can do: set $tools to how changes are found (see
+# list_changed), and $one_by_one to the option of tar that takes directories without their contents.
 find_tools() {
   if find . -prune -cnewer . >/dev/null 2>&1; then tools='find'
   elif stat -c %z . >/dev/null 2>&1; then tools='stat'
@@ -81,7 +81,7 @@ find_tools() {
   ! tar --no-recursion -cf /dev/null . 2>/dev/null || one_by_one=--no-recursion
 }
 
-# gather_new: set $single.
+# gather_new: add to $single what is new or different in the tasks $works.
 gather_new() {
   [ -n "$tools" ] || find_tools
   inputs=$newline
@@ -96,7 +96,7 @@ gather_new() {
   done
 }
 
-# take_found: take the mark from the list $found.
+# take_found: remove the line "/" from the list $found, and set $is_encoded if it was there.
 take_found() {
   case $found in
     "/$newline"*)
@@ -106,10 +106,11 @@ take_found() {
   esac
 }
 
-# is_odd KEY: is there anything but files and directories in what is wanted of it?
+# is_odd KEY: whether the trees that are wanted of the task contain anything but files and
+# directories.
 is_odd() { case $newline$odd in *"$newline$1/"*) ;; *) false ;; esac; }
 
-# leads_through_link TREE: is any directory on the way to it a symbolic link?
+# leads_through_link TREE: whether a directory on the way to it is a symbolic link.
 leads_through_link() {
   case $1 in */work/*/*) ;; *) return 1 ;; esac
   way=${1%/*}
@@ -120,7 +121,8 @@ leads_through_link() {
   return 1
 }
 
-# list_links DIRECTORY...: two lines for each symbolic link there, its path and its target.
+# list_links DIRECTORY...: print two lines for each symbolic link in the directories, its path and
+# its target.
 list_links() {
   if find /dev/null -prune -printf '' 2>/dev/null && ! is_strange "$@"; then
     find "$@" -type l -printf '%p\n%l\n'
@@ -135,17 +137,17 @@ list_links() {
   fi 2>/dev/null
 }
 
-# is_strange DIRECTORY...: has the path or the target of any link there a newline or a backslash?
-# (GNU find only.)
+# is_strange DIRECTORY...: whether the path or the target of any link in them contains a newline or
+# a backslash. (GNU find only.)
 is_strange() {
   strange="*[$newline$backslash$backslash]*"
   [ -n "$(find "$@" -type l '(' -path "$strange" -o -lname "$strange" ')' \
     -print -quit 2>/dev/null)" ]
 }
 
-# What awk needs to follow links.  target: {link: its text}.  resolve(path) gives the real path, ""
-# where it leads out of the task's directory, and notes the links on the way in passed.  add(path)
-# makes it a root; covered(path): is it in one?
+# awk functions that follow links. target: {link: its text}. resolve(path) returns the real path, or
+# "" if it leads out of the task's directory, and adds the links on the way to passed. add(path)
+# makes path a root. covered(path) is true if path is in a root.
 follow='
   function resolve(path,   key, todo, at, name, i, hops, text) {
     key = path
@@ -196,8 +198,8 @@ follow='
         for (link in target) if (index(link, queue[i] "/") == 1) add(resolve(link))
   }'
 
-# closure KEY TREE: a list of what a tree is and of what its links lead to, so that nothing in it is
-# in another thing in it.
+# closure KEY TREE: print a list of a tree and of everything that its links lead to. No path of the
+# list is inside another one.
 closure() {
   list_links "$1/work" | tree=$2 LC_ALL=C awk "$follow"'
     NR % 2 { link = $0; next }
@@ -213,7 +215,7 @@ closure() {
     }' | existing
 }
 
-# existing: of a list on standard input, what is there.
+# existing: print those paths of a list on standard input that exist.
 existing() {
   existing=''
   while IFS= read -r line; do
@@ -225,8 +227,8 @@ existing() {
 }
 
 # find_new: set $found to a list of what is new or different in the directories of the tasks $keys,
-# which began as copies of $input, of the directories that lead there, and of what links in it lead
-# to.
+# which began as copies of $input. The list includes the directories that lead to these files, and
+# what links in them lead to.
 find_new() {
   with_links=$is_encoded
   found=$(list_new)
@@ -238,14 +240,14 @@ find_new() {
   found=$(list_new)
 }
 
-# list_new: print that list.  It is "//" and no more if a path has a newline or a backslash and
-# $is_encoded is not set, "/" and no more if there are new links and $with_links is not set.
+# list_new: print that list. Print only "//" if a path has a newline or a backslash and $is_encoded
+# is not set. Print only "/" if there are new links and $with_links is not set.
 list_new() {
   {
     set --
     [ ! -d "../i/$input/work" ] || set -- "../i/$input/work"
     for key in $keys; do set -- "$@" "$key/work"; done
-    # At first, what is neither a file nor a directory is there twice.
+    # On the first call, whatever is neither a file nor a directory is printed twice.
     if [ -n "$with_links" ]; then find_names "$@"
     elif [ -n "$one_by_one" ]; then find "$@" -print ! -type f ! -type d -print
     else find "$@" ! -type d -print ! -type f -print; fi
@@ -290,8 +292,8 @@ list_new() {
     }'
 }
 
-# find_names PATH... [CONDITIONS]: a list of what find finds: without directories, where tar cannot
-# take one by itself.
+# find_names PATH... [CONDITIONS]: print a list of what find finds, without directories if tar
+# cannot take a directory without its contents.
 find_names() {
   [ -n "$one_by_one" ] || set -- "$@" ! -type d
   # shellcheck disable=SC2016  # for the inner shell
@@ -299,11 +301,11 @@ find_names() {
   else find "$@"; fi
 }
 
-# list_changed: a list of what in the directories of the tasks $keys is not as it was when they
-# began, as far as its name is not new.  Whatever a task does to a file or to its place sets the
-# time of its last change of status, and no task can set that back. So what changed after "cancel"
-# was written is different (see run.sh), and so is what seems to be older than the input: the clock
-# was set back.
+# list_changed: print a list of what in the directories of the tasks $keys has changed since they
+# began. (New names may be missing.) Whatever a task does to a file or to its place sets the time of
+# the last status change, and no task can set that time back. So a file is different if it changed
+# after "cancel" was written (see run.sh). It also counts as different if it seems older than the
+# input, because the clock was set back.
 list_changed() {
   by_find='' by_stat='' by_content=''
   for key in $keys; do
@@ -322,7 +324,7 @@ list_changed() {
   for key in $by_content; do changed_by_content "$key"; done
 } 2>/dev/null
 
-# changed_by_find KEY...: where find knows -cnewer (GNU, BSD).
+# changed_by_find KEY...: for a find that supports -cnewer (GNU, BSD).
 changed_by_find() {
   count=$#
   for key; do set -- "$@" "$key/work"; done
@@ -332,11 +334,11 @@ changed_by_find() {
   for work; do
     case $work in */work) set -- "$@" -o -path "$work*" -cnewer "${work%work}cancel" ;; esac
   done
-  # It may be another find now.
+  # The host may have another find now.
   find_names "$@" ')' || for key in $keys; do changed_by_content "$key"; done
 }
 
-# changed_by_stat KEY...: where there is `stat -c` (busybox).
+# changed_by_stat KEY...: for hosts with `stat -c` (busybox).
 changed_by_stat() {
   {
     for key; do TZ=UTC0 stat -c '%y %n' "$key/cancel"; done
@@ -372,7 +374,8 @@ changed_by_stat() {
     END { if (path != "") tell() }'
 }
 
-# changed_by_content KEY: anywhere else.  Where names may be strange, all counts as changed.
+# changed_by_content KEY: for all other hosts. If names may be strange, everything counts as
+# changed.
 changed_by_content() {
   if [ -n "$is_encoded" ]; then
     find_names "$1/work"
@@ -393,8 +396,8 @@ changed_by_content() {
     }'
 }
 
-# signatures: of all that is in this directory, a line or two each.  (Hard links are no difference:
-# cp makes files of them.)
+# signatures: print one or two lines for everything in this directory. (The number of hard links is
+# left out, because cp turns hard links into separate files.)
 signatures() {
   find . -exec ls -ldn {} + | sed 's/^\([^ ]* *\)[0-9]* */\1/'
   for sum in sha256sum md5sum cksum; do
@@ -404,7 +407,7 @@ signatures() {
   done
 }
 
-# send_tars: what was gathered, as one tar archive or several.
+# send_tars: send the gathered files as one or several tar archives.
 send_tars() {
   send_code=0
   send_tar "$whole" || send_code=$?
@@ -412,13 +415,13 @@ send_tars() {
   say "tar $send_code" >&2
 }
 
-# send_tar LIST [OPTION]: what is in a list.
+# send_tar LIST [OPTION]: send the files of a list.
 send_tar() {
   send_list=$1
   shift
   case $send_list in *[!"$newline"]*) ;; *) return 0 ;; esac
   if [ -n "$is_encoded" ]; then
-    # GNU tar would read escapes in names.
+    # GNU tar would interpret escapes in names.
     ! tar --no-unquote -cf /dev/null . 2>/dev/null || set -- --no-unquote "$@"
     printf %s "$send_list" | while IFS= read -r line; do
       decode "$line"

@@ -1,5 +1,5 @@
-# A part of guard.sh, for a command that gets a script or input: they come over the lifeline, ahead
-# of the heartbeats.
+# A part of guard.sh, for a command with a script or input: receive them over the lifeline, before
+# the heartbeats.
 mask=$(umask)
 umask 077
 trap 'rm -rf "$staged"; exit 143' TERM HUP
@@ -21,7 +21,7 @@ umask "$mask"
 if [ "$script_bytes" -gt 0 ]; then
   # shellcheck disable=SC2016  # for the inner shell
   set -- "$staged/script" "$@" && command='"$@"'
-  if [ ! -x "$1" ]; then              # nothing may be executed in this file system
+  if [ ! -x "$1" ]; then              # execution is forbidden in this file system
     read -r first <"$1"
     case $first in '#!'*) first=${first#??} ;; *) first=/bin/sh ;; esac
     # shellcheck disable=SC2086  # an interpreter and its argument

@@ -1,11 +1,15 @@
-# The guard as root, by sudo.  The password comes over the lifeline, ahead of everything else, and
-# goes to sudo by a pipe: it is never an argument, in the environment or in a file.
+# Run the guard as root with sudo. The password comes over the lifeline, before everything else, and
+# goes to sudo through a pipe. It is never an argument, in the environment or in a file.
 #
-# It comes twice: this shell takes the first line and tries it, so that a wrong one is told from a
-# command that fails; the second is for sudo itself, which inherits the lifeline, or not, where it
-# asks for none.  So a line with the mark follows, and behind that all that the guard reads.
+# It comes twice. This shell reads the first line and tests it, so that a wrong password is
+# distinguished from a command that fails. The second line is for sudo itself, which inherits the
+# lifeline. If sudo asks for no password, it does not read that line. So a line with the mark
+# follows, and after it everything that the guard reads.
 #
-# $1 home  $2 the guard's text  $3 not empty: a password comes    $4... the guard's arguments
+# $1  home
+# $2  the text of the guard
+# $3  not empty: a password comes
+# $4... the arguments of the guard
 read_opening
 home=$1 guard=$2 secret=$3 grace=$4 lease=$5
 shift 6

@@ -1,12 +1,13 @@
-# The local guard: it kills lwt's children when lwt is killed by -9.
+# The local guard: it kills lwt's children after kill -9 of lwt.
 #
-# Standard input is a pipe that only lwt holds open: "+ PGID" and "- PGID" say which process groups
-# are alive, "bye" that all is well.  End-of-file without it means that lwt is gone, in whatever
-# way; what is still on the list, and all that carries lwt's marker in its environment, then gets
-# TERM and CONT and, after the grace, KILL.  It runs in a session of its own, so that what kills
-# lwt's group does not kill its guard.
+# Standard input is a pipe that only lwt holds open. "+ PGID" and "- PGID" tell which process groups
+# are alive. "bye" means that lwt ends normally. End-of-file without "bye" means that lwt is gone,
+# for whatever reason. The groups that are still on the list, and all processes with lwt's marker in
+# their environment, then get TERM and CONT and, after the grace, KILL. The guard runs in a session
+# of its own, so that a signal to lwt's group does not kill it.
 #
-# $1  grace, seconds  $2  the beginning of the value of LWT_ID in lwt's children
+# $1  grace in seconds
+# $2  the beginning of the value of LWT_ID in lwt's children
 trap '' INT TERM HUP QUIT
 cd /
 PATH=${PATH:+$PATH:}/usr/bin:/bin
@@ -20,7 +21,7 @@ while read -r op group; do
 done
 [ -z "$bye" ] || exit 0
 
-# signal NAME: to all groups and to all that is marked; true if there was anything.
+# signal NAME: signal all groups and all marked processes; true if there were any.
 signal() {
   signal_found=1
   for signal_group in $groups; do kill "-$1" "-$signal_group" && signal_found=0; done
