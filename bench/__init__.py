@@ -1,1 +1,1 @@
-"""Speed, side by side with the peers that are installed: `make bench`."""
+"""Speed of lwt beside the installed comparable programs: `make bench`."""

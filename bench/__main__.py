@@ -1,9 +1,9 @@
-"""Speed as ratios: lwt and its peers on the same work, in one run, the best of several.
+"""Print the speed of lwt relative to comparable programs on the same work, best of several rounds.
 
-    python3 -m bench [-n ROUNDS] [AREA…]        all areas where none is named
+    python3 -m bench [-n ROUNDS] [AREA…]        all areas if none is named
 
-A peer that is not installed is named, not guessed at.  Work on hosts needs root (network
-namespaces) and is left out without.
+A program that is not installed is named as missing. Work on hosts needs root (network namespaces)
+and is left out without it.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main(argv):
     parser.add_argument('-n', dest='rounds', type=int, default=3)
     parser.add_argument('areas', nargs='*', metavar='AREA', help=' '.join(AREAS))
     options = parser.parse_args(argv)
-    # As an interrupt: what was started is to be ended.
+    # Treat TERM as an interrupt, so that the started processes end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for area in options.areas:
         if area not in AREAS:

@@ -1,5 +1,5 @@
-"""lwt put to sixteen hosts, every link 100 Mbit/s: from host to host, beside one host alone and
-beside all from here.
+"""lwt put to sixteen hosts with links of 100 Mbit/s: from host to host (--chain), compared with a
+put to one host and with a put to all hosts from this machine.
 """
 
 import os
@@ -15,7 +15,7 @@ LINK = ('root', 'tbf', 'rate', '100mbit', 'burst', '64kb', 'latency', '50ms')
 
 
 def measure(rounds, env):
-    """Print how long a chain and a star take, in times of one host."""
+    """Print how long a chain and a star take, as multiples of the time for one host."""
     if not has_lab():
         return
     with lab.Lab(HOSTS) as hosts:
@@ -41,7 +41,7 @@ def _best(rounds, command, env):
 
 
 def _slow_links(hosts):
-    """Both directions of each host's link, and this machine's own link."""
+    """Limit both directions of each host's link, and the link of this machine."""
     for name in hosts.names:
         hosts.inside(name, 'tc', 'qdisc', 'replace', 'dev', 'eth0', *LINK)
         subprocess.run(('tc', 'qdisc', 'replace', 'dev', 'lwt%so%s' % (hosts.tag, name[1:])) + LINK,

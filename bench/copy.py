@@ -1,4 +1,4 @@
-"""lwt put beside xargs+scp, parallel-scp and clush --copy, on lab hosts."""
+"""lwt put compared with xargs+scp, parallel-scp and clush --copy, on lab hosts."""
 
 import os
 
@@ -6,7 +6,7 @@ from bench.measure import LWT, Peer, compare, has_lab
 from tests import lab
 
 HOSTS = 9
-SIZE = 1800000          # bytes: what the system that lwt replaces was measured with
+SIZE = 1800000          # bytes: the system that lwt replaces was measured with this size
 
 
 def measure(rounds, env):

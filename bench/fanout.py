@@ -1,5 +1,5 @@
-"""lwt exec beside xargs+ssh, pdsh, clush, pssh and GNU parallel on lab hosts; and what lwt itself
-costs, with a stub for ssh.
+"""lwt exec compared with xargs+ssh, pdsh, clush, pssh and GNU parallel on lab hosts; and the cost
+of lwt itself, with a stub for ssh.
 """
 
 import os
@@ -12,10 +12,10 @@ from tests import lab
 
 HOSTS = 100
 FANOUT = 32
-CPU_BAR = 1.0                   # ms of lwt's own a host
+CPU_BAR = 1.0                   # ms of lwt's own cpu time for each host
 MEMORY_BAR = 40.0               # MB
 
-# ssh that runs the command here, and knows nothing else.
+# An ssh that runs the command on this machine.
 STUB = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nexec sh -c "$3"\n'
 OWN_CPU = '''
 import resource, sys

@@ -1,5 +1,4 @@
-"""Timing of commands side by side: the best of several rounds, in which each command has its turn.
-"""
+"""Time commands side by side: the best of several rounds. Each round runs every command once."""
 
 import os
 import resource
@@ -17,10 +16,11 @@ LWT = '%s -m lwt' % sys.executable
 
 
 class Peer(NamedTuple):
-    """A rival: the programs that it needs (the first one names it), the shell command, and the bar.
+    """A program to compare with: the programs that it needs (the first one names it), the shell
+    command, and the bar.
 
-    bar: how many times lwt's time it is to take at least, or 0 where none was set.  needed: the
-    programs, where `programs` is only a name for the table.
+    bar: it must take at least this many times lwt's time; 0 for no bar. needed: the programs, if
+    `programs` is only a name for the table.
     """
 
     programs: str
@@ -30,19 +30,19 @@ class Peer(NamedTuple):
 
     @property
     def name(self):
-        """What it is called in the table."""
+        """The name in the table."""
         return self.programs if self.needed else self.programs.split()[0]
 
     @property
     def missing(self):
-        """The programs that are not there."""
+        """The needed programs that are not installed."""
         return [program for program in (self.needed or self.programs).split()
                 if shutil.which(program) is None]
 
 
 class Used(NamedTuple):
-    """What a command took: wall seconds, cpu seconds, and the largest resident size of one of its
-    processes, in MB.
+    """What a command used: wall seconds, cpu seconds, and the largest resident size of one of its
+    processes in MB.
     """
 
     wall: float
@@ -51,8 +51,8 @@ class Used(NamedTuple):
 
 
 def environment(**more):
-    """The environment of every measurement; lwt is compiled beforehand, as an installed one is,
-    into a place of its own.
+    """Return the environment of every measurement. lwt is compiled beforehand into a directory of
+    its own, as an installed lwt is.
     """
     env = dict(os.environ, PYTHONPATH=ROOT,
                PYTHONPYCACHEPREFIX=tempfile.gettempdir() + '/lwt-bench.pyc', **more)
@@ -61,7 +61,7 @@ def environment(**more):
 
 
 def use_of(command, env):
-    """Run a shell command once; returns what it Used, or None when it failed, which is printed."""
+    """Run a shell command once; return what it Used, or None if it failed. A failure is printed."""
     began = time.monotonic()
     popen = subprocess.Popen(['bash', '-c', command], env=env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL,
@@ -78,8 +78,8 @@ def use_of(command, env):
 
 
 def compare(title, ours, peers, rounds, env):
-    """Time our command and each Peer's, and print a line for each: seconds, how often ours goes
-    into theirs, and the bar.
+    """Time our command and each Peer's. Print a line for each: seconds, the ratio to our time, and
+    the bar.
     """
     print(title)
     present = []
@@ -109,7 +109,7 @@ def report(title, value, unit, bar, met):
 
 
 def has_lab():
-    """Can there be lab hosts here?  If not, say why."""
+    """Return whether lab hosts can be made on this machine; print the reason if not."""
     reason = lab.why_not_root_lab()
     if reason:
         print('work on hosts is left out: ' + reason)
@@ -117,6 +117,6 @@ def has_lab():
 
 
 def children_cpu():
-    """Cpu seconds of all children that were waited for so far."""
+    """Return the cpu seconds of all children that were waited for so far."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

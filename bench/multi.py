@@ -1,4 +1,6 @@
-"""lwt multi beside xargs and GNU parallel: rate, order, memory, floods, and idleness."""
+"""lwt multi compared with xargs and GNU parallel: rate, order, memory, floods, and cpu use while
+idle.
+"""
 
 import subprocess
 import sys

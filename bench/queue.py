@@ -1,8 +1,8 @@
-"""The queue of tasks beside GNU parallel with file transfer, on lab hosts, and what a long queue
-costs.
+"""The queue of tasks compared with GNU parallel with file transfer, on lab hosts, and the cost of a
+long queue.
 
-LWT_PERL=DIR names the folder of the old Perl system (its task-update.pl); without it, that peer is
-missing.
+LWT_PERL=DIR names the directory of the old Perl system (its task-update.pl). Without it, that
+system is reported as missing.
 """
 
 import os
@@ -37,8 +37,7 @@ def measure(rounds, env):
 
 
 def _workspace(hosts, scratch, name, env, count=HOSTS):
-    """A new workspace whose hosts are those of the lab; returns (its path, the environment for it).
-    """
+    """Make a workspace with the hosts of the lab; return (its path, the environment for it)."""
     path = os.path.join(scratch, name)
     env = dict(env, LWT_WORKSPACE=path)
     subprocess.run(['bash', '-c', '%s -q init %s' % (LWT, path)], env=env, check=True,
@@ -78,8 +77,8 @@ def _measure_files(hosts, scratch, rounds, env):
 
 
 def _parallel(hosts, path, name, options):
-    """What one would do today: GNU parallel that sends a file, runs, brings the result back and
-    cleans.
+    """The usual way without lwt: GNU parallel sends a file, runs the job, fetches the result and
+    cleans up.
     """
     logins = _write(path, name,
                     ''.join('%d/ssh -F %s %s%s\n' % (SLOTS, hosts.ssh_config, options, host)
@@ -175,8 +174,8 @@ def _measure_old(hosts, scratch, rounds, env):
 
 
 def _old_workspace(hosts, scratch, folder):
-    """A copy of the old system, deployed on the same hosts; its ssh and scp are told where these
-    are.
+    """Deploy a copy of the old system on the same hosts. Its ssh and scp get the configuration of
+    the lab.
     """
     old = os.path.join(scratch, 'perl')
     subprocess.run(['cp', '-a', folder, old], check=True)

@@ -1,11 +1,12 @@
-"""lwt reduce beside the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on lab
-hosts.
+"""lwt reduce compared with the local sort, a pipeline of split, ssh and sort -m, and bashreduce, on
+lab hosts.
 
-BASHREDUCE=PATH names the br that is to be measured, BASHREDUCE_HELPERS=DIR where its C helpers are,
-brp and brm, if they are not in PATH: it is measured with awk and with them.  Without, the table
-says that it is missing.  It needs Hobbit's netcat (nc.traditional), here and, under the name of nc,
-on the hosts.  It does not always end, for it connects to netcats that may not listen yet: after
-BR_TIME such a round counts as failed, and what it left on the hosts is ended.
+BASHREDUCE=PATH names the br to measure. BASHREDUCE_HELPERS=DIR names the directory of its C
+helpers, brp and brm, if they are not in PATH. It is measured with awk and with the helpers. Without
+br, the table reports it as missing. bashreduce needs Hobbit's netcat (nc.traditional) on this
+machine and, under the name nc, on the hosts. It does not always end, because it connects to netcats
+that may not listen yet. After BR_TIME such a round counts as failed, and its processes on the hosts
+are ended.
 """
 
 import os
@@ -23,7 +24,7 @@ from tests import lab
 
 LINES = 2000000
 WORDS = 50000
-TIMES = 11              # the input so often is a gigabyte
+TIMES = 11              # so many copies of the input are a gigabyte
 MOST_MEMORY = 60        # MB
 BLOCK = 1 << 18
 BR_TIME = 60            # seconds
@@ -45,7 +46,7 @@ def measure(rounds, env):
 
 
 def _write_input(path):
-    """Two million lines, 94 MB: a word, a number and some text."""
+    """Write two million lines, 94 MB: a word, a number and some text."""
     rng = random.Random(1)
     words = ['%x' % rng.getrandbits(36) for _ in range(WORDS)]
     with open(path, 'w') as file:
@@ -55,14 +56,16 @@ def _write_input(path):
 
 
 def _give_old_netcat(hosts):
-    """Have nc be Hobbit's on the hosts: bashreduce knows no other, and lwt finds out."""
+    """Make nc Hobbit's netcat on the hosts. bashreduce works with no other; lwt detects the
+    dialect.
+    """
     old, there = shutil.which('nc.traditional'), shutil.which('nc')
     for name in hosts.names if old and there else ():
         hosts.inside(name, 'mount', '--bind', os.path.realpath(old), os.path.realpath(there))
 
 
 def _measure_parting(path):
-    """Parting alone, by whole lines, as for the first column."""
+    """Measure partitioning alone, by whole lines, as for the first column."""
     order = partition.SortOrder()
     with open(path, 'rb', buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -104,8 +107,8 @@ def _measure_hosts(hosts, source, rounds, env):
 
 
 def _memory_of(command, env):
-    """The most memory, in MB, of what a command runs; asked in a small process, for a child begins
-    with its parent's.
+    """Return the maximum memory in MB of the processes of a command. A small process measures it,
+    because a child begins with the memory of its parent.
     """
     asker = 'import resource, subprocess, sys; subprocess.run(sys.argv[1].split(), check=True); ' \
             'print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)'
@@ -114,8 +117,8 @@ def _memory_of(command, env):
 
 
 def _by_hand(hosts, source, out, pipe):
-    """What one would write without a tool: half of the lines to each host, and a merge; keys are
-    counted after it.
+    """The command of a user without a tool: half of the lines to each host, a merge, and after it a
+    count of the keys.
     """
     ssh = 'ssh -F %s' % hosts.ssh_config
     return (
@@ -127,8 +130,8 @@ def _by_hand(hosts, source, out, pipe):
 
 
 def _bashreduce(hosts, name, source, out, reducer, bar):
-    """The Peer that bashreduce is.  It reaches hosts by ssh and nc under one name: by their
-    addresses.
+    """Return the Peer for bashreduce. It uses the same host name for ssh and nc, so the hosts are
+    named by their addresses.
     """
     program = os.environ.get('BASHREDUCE', 'br')
     helpers = os.path.dirname(shutil.which('brp') or '') or os.environ.get('BASHREDUCE_HELPERS', '')
@@ -140,14 +143,17 @@ def _bashreduce(hosts, name, source, out, reducer, bar):
     path = ':'.join([_programs_for_br(hosts)] + directories)
     addresses = ' '.join(hosts.address(one)[0] for one in hosts.names)
     words = 'timeout %d %s -m "%s" -c 1 -i %s -o %s.br' % (BR_TIME, program, addresses, source, out)
-    # Of a pipe it would redirect the last command alone, and its ssh would wait for the others.
+    # In a pipe, bashreduce would redirect the last command alone, and its ssh would wait for the
+    # others.
     words += ' -r %s' % shlex.quote('{ %s; }' % reducer) if reducer else ''
     return Peer(name, '%s PATH=%s %s 2>/dev/null' % (_sweep(hosts), shlex.quote(path), words), bar,
                 ' '.join(needed))
 
 
 def _programs_for_br(hosts):
-    """A directory with an ssh that knows the lab, and Hobbit's netcat as nc."""
+    """Make a directory with an ssh that uses the lab's configuration, and with Hobbit's netcat as
+    nc.
+    """
     directory = hosts.path('bin')
     if not os.path.isdir(directory):
         os.mkdir(directory)
@@ -161,7 +167,7 @@ def _programs_for_br(hosts):
 
 
 def _sweep(hosts):
-    """A command that ends what a br before it left on the hosts."""
+    """Return a command that ends the processes that an earlier br left on the hosts."""
     pids = ' '.join('$(ip netns pids %s)' % hosts.namespace(name) for name in hosts.names)
     return ('for pid in %s; do case $(cat /proc/$pid/comm) in nc|tail) kill -KILL $pid; esac; done '
             '2>/dev/null;' % pids)

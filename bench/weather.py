@@ -1,5 +1,5 @@
-"""lwt monitor beside xargs+ssh on lab hosts; and what sick hosts cost a pass, against the same pass
-with all alive.
+"""lwt monitor compared with xargs+ssh on lab hosts; and the cost of failed hosts for a pass,
+compared with the same pass without failed hosts.
 """
 
 import os
@@ -16,7 +16,7 @@ CONNECT_TIMEOUT = 4
 
 
 def measure(rounds, env):
-    """Print the tables of `lwt monitor` and of passes in bad weather."""
+    """Print the tables of `lwt monitor` and of passes with failed hosts."""
     if not has_lab():
         return
     with lab.Lab(MONITORED,
@@ -47,8 +47,8 @@ def measure(rounds, env):
 
 
 def _passes(hosts, env):
-    """Seconds of the first two passes of a new workspace, each with a task for every host that is
-    well.
+    """Return the seconds of the first two passes of a new workspace, with one task for each working
+    host.
     """
     place = tempfile.mkdtemp(prefix='lwt-bench.')
     try:

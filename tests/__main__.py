@@ -1,8 +1,8 @@
-"""Run the tests: python3 -m tests [-v] [-j N] [NAME…].  Ends with a line "N passed, N failed, N
+"""Run the tests: python3 -m tests [-v] [-j N] [NAME…]. The last line is "N passed, N failed, N
 skipped".
 
-Each class runs in a process of its own (tests/supervise.py), N of them at once: most tests wait for
-something.  A NAME is a part of a test's id; with names, or with -j 1, the tests run in this
+Each class runs in its own process (tests/supervise.py), N of them in parallel, because most tests
+wait for something. A NAME is a part of a test's id. With names, or with -j 1, the tests run in this
 process. -v also prints which tests took longest.
 """
 
@@ -27,7 +27,7 @@ LAST_LINE = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$', re.M)
 
 
 class Result(unittest.TextTestResult):
-    """Knows how each test ended, by its id.  A subtest that fails makes its test fail."""
+    """Records how each test ended, by its id. A subtest that fails makes its test fail."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -73,17 +73,17 @@ class Result(unittest.TextTestResult):
         self.ends['failed' if err else 'passed'].add(test.id())
 
     def counts(self, planned):
-        """(passed, failed, skipped) of the tests with the ids planned; each of them counts once.
+        """Return (passed, failed, skipped) of the tests with the ids `planned`; each counts once.
 
-        A test that did not begin counts like the setUpClass or setUpModule that kept it from
-        beginning, or as failed.  A tearDownClass that fails is one more that failed.
+        A test that did not begin counts like the setUpClass or setUpModule that prevented it, or as
+        failed. A tearDownClass that fails counts as one more failure.
         """
         found = collections.Counter(map(self.end_of, planned))
         found['failed'] += sum(1 for name in self.ends['failed'] if name.startswith('tearDown'))
         return found['passed'], found['failed'], found['skipped']
 
     def end_of(self, name):
-        """How a test ended: passed, failed or skipped."""
+        """Return how a test ended: passed, failed or skipped."""
         for kind in ('failed', 'skipped', 'passed'):
             if name in self.ends[kind]:
                 return kind
@@ -94,7 +94,7 @@ class Result(unittest.TextTestResult):
 
 
 def is_before(fixture, name):
-    """Does a fixture come before the test of this name?
+    """Return whether a fixture belongs to the class or module of the test of this name.
 
     fixture: "setUpClass (tests.test_x.Class)" or "setUpModule (tests.test_x)".
     """
@@ -103,7 +103,7 @@ def is_before(fixture, name):
 
 
 def cases(suite):
-    """The tests of a suite, one by one."""
+    """Yield the tests of a suite, one by one."""
     for item in suite:
         if isinstance(item, unittest.TestSuite):
             yield from cases(item)
@@ -112,8 +112,8 @@ def cases(suite):
 
 
 def longest_first(tests):
-    """The names of the classes of tests; those that say so (slow), then those with processes, then
-    by number of tests.
+    """Return the names of the classes of tests: first those marked as slow, then those with
+    processes, then by number of tests.
     """
     sizes = collections.Counter(tests_class(test) for test in tests)
     return [name
@@ -122,14 +122,14 @@ def longest_first(tests):
 
 
 def tests_class(test):
-    """(name, does it say that it is slow, has it processes) of a test's class."""
+    """Return (name, whether it is marked as slow, whether it has processes) of a test's class."""
     return (test.id().rsplit('.', 1)[0] + '.', getattr(test, 'slow', False),
             isinstance(test, LeakCheckedTestCase))
 
 
 def run_here(tests, verbose):
-    """Run tests in this process; returns (passed, failed, skipped)."""
-    # As an interrupt: what was started is to be ended.
+    """Run tests in this process; return (passed, failed, skipped)."""
+    # Treat TERM as an interrupt, so that the started processes end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     faulthandler.register(signal.SIGUSR1, all_threads=True)     # see `end` of tests/supervise.py
     planned = {test.id() for test in tests}
@@ -144,14 +144,14 @@ def run_here(tests, verbose):
 
 
 class ClassRun:
-    """A class of tests that runs in a process of its own."""
+    """A class of tests that runs in its own process."""
 
     def __init__(self, name, size, command=None, timeout=CLASS_TIMEOUT):
         self.name = name
         self._size = size
         self._began = time.monotonic()
         self._output = tempfile.TemporaryFile()
-        python = [sys.executable, '-S', '-m']   # without site, which takes longer than many a class
+        python = [sys.executable, '-S', '-m']   # without site, whose import is slow
         command = command or python + ['tests', '-j', '1', name]
         self._popen = subprocess.Popen(
             python + ['tests.supervise', '%g' % timeout] + command, cwd=ROOT,
@@ -161,19 +161,19 @@ class ClassRun:
         return self._popen.poll() is not None
 
     def end(self):
-        """End it, with all that it started."""
+        """End the process and all processes that it started."""
         self._popen.terminate()
         self._popen.wait()
 
     def report(self):
-        """Print how it went; returns (passed, failed, skipped)."""
+        """Print the result; return (passed, failed, skipped)."""
         self._output.seek(0)
         text = self._output.read().decode('utf-8', 'replace')
         self._output.close()
         found = LAST_LINE.findall(text)
         passed, failed, skipped = map(int, found[-1]) if found else (0, self._size, 0)
         if self._popen.returncode and not failed:
-            failed = 1                  # all of its tests passed, and it was not over then
+            failed = 1                  # all of its tests passed, but it did not end
         seconds = time.monotonic() - self._began
         failures = ', %d failed' % failed if failed else ''
         print('%-50s %3d passed%s %7.1f s' % (self.name, passed, failures, seconds))
@@ -188,7 +188,7 @@ class ClassRun:
 
 
 def run_classes(tests, at_once, scratch):
-    """Run the classes of tests, some at once, and report each.
+    """Run the classes of tests in parallel, and report each.
 
     Returns (passed, failed, skipped).
     """
@@ -216,10 +216,10 @@ def run_classes(tests, at_once, scratch):
 
 
 def find(names):
-    """The tests whose ids hold one of these names; all of them without names."""
+    """Return the tests whose ids contain one of these names, or all tests without names."""
     loader = unittest.defaultTestLoader
     modules = [re.match(r'tests\.test_\w+(?=\.)', name) for name in names]
-    if names and all(modules):          # to import all of them takes a second
+    if names and all(modules):          # importing all of them takes a second
         suites = loader.loadTestsFromNames(sorted({match.group() for match in modules}))
     else:
         suites = loader.discover(os.path.join(ROOT, 'tests'), top_level_dir=ROOT)
@@ -228,9 +228,9 @@ def find(names):
 
 
 def main(argv):
-    """Run all tests, or those named; returns an exit code."""
-    # A shell starts what runs in the background with the first two ignored, and nohup with the
-    # last, and lwt keeps ignored what was so when it started.
+    """Run all tests, or those named; return an exit code."""
+    # A shell starts background processes with the first two signals ignored, and nohup with the
+    # last. lwt keeps a signal ignored that was ignored when it started.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

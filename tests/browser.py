@@ -1,4 +1,4 @@
-"""A real browser without a screen: pictures of a page, and what of it is cut or stands out, at any
+"""A headless browser: pictures of a page, and checks for text that is cut off or overflows, at any
 width.
 """
 
@@ -48,7 +48,7 @@ onload = () => {
 
 
 def program():
-    """The path of a Chromium, or None."""
+    """Return the path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -70,8 +70,8 @@ def _wrapped(folder, page, width, height):
 
 
 def look(folder, page, width, dark=False):
-    """What the browser finds in a page, as a dict: `found` lists what is wrong.  folder: for
-    scratch.
+    """Return what the browser finds in a page, as a dict: `found` lists the problems. folder: for
+    temporary files.
     """
     words = ['--blink-settings=preferredColorScheme=0'] if dark else []
     dom = _run(folder, '--window-size=1600,1200', *words, '--dump-dom',

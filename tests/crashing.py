@@ -1,16 +1,16 @@
-"""lwt that dies, or is refused, at its n-th step.  The product has no hook for this: its effects
-are wrapped from outside.
+"""Kill lwt at its n-th step, or make that step fail. The product has no hook for this: the
+functions with an effect are wrapped from outside.
 
-A step is what changes something: a transaction that is about to be committed, a name made or
-removed in the file system, a sync, a file opened to be written, a process started.  In a process of
-its own lwt is run as always, and at step N it is killed, or the step fails with an error of the
-machine, once or from then on.
+A step is an action that changes something: a transaction is committed, a name is made or removed in
+the file system, a file is synced or opened for writing, a process is started. lwt runs as always,
+in its own process. At step N it is killed, or the step fails with an error of the machine, once or
+from then on.
 
-By hand, to look at one case (the steps go to standard error):
+To look at one case by hand (the steps are printed on standard error):
 
     python3 -m tests.crashing 17 kill -- task run
-    python3 -m tests.crashing 17 ENOSPC -- task run         # also EIO, EMFILE; with a + behind it,
-    from then on
+    python3 -m tests.crashing 17 ENOSPC -- task run         # also EIO, EMFILE; with a + appended,
+                                                            # from then on
 """
 
 import builtins
@@ -27,7 +27,7 @@ from typing import NamedTuple
 from lwt import cli, proc
 from lwt.workspace import database
 
-# That a run need not: each is a fork of this process.
+# Import it once, so that no run has to: each run is a fork of this process.
 importlib.import_module('lwt.commands.task')
 FAULTS = ('kill', 'ENOSPC', 'EIO', 'EMFILE')
 _SQLITE = {'ENOSPC': 'database or disk is full', 'EIO': 'disk I/O error',
@@ -36,8 +36,8 @@ _NAMES = ('rename', 'replace', 'mkdir', 'rmdir', 'unlink', 'link', 'symlink', 'f
 
 
 class Plan(NamedTuple):
-    """What happens at step `at` (0: nothing): 'kill', or the name of an errno; for_ever: at every
-    later step as well.
+    """What happens at step `at` (0: nothing): 'kill', or the name of an errno. for_ever: also at
+    every later step.
     """
 
     at: int = 0
@@ -46,8 +46,8 @@ class Plan(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a run ended.  code: as a shell tells it, None where it hung; steps: the names of those
-    that it came to.
+    """How a run ended. code: the exit code as a shell reports it, None if the run hung. steps: the
+    names of the steps that it reached.
     """
 
     code: int
@@ -59,8 +59,7 @@ class Ended(NamedTuple):
 
 
 class _Steps:
-    """Counts steps, writes each down, and has the plan carried out.  It is used after the fork
-    only.
+    """Counts steps, writes each to the trace, and carries out the plan. Used only after the fork.
     """
 
     def __init__(self, plan, trace):
@@ -70,7 +69,9 @@ class _Steps:
         self._count = 0
 
     def __call__(self, name, make_error=None):
-        """One step is about to be made.  make_error(name of an errno): how it fails."""
+        """Count a step that is about to happen. make_error(name of an errno): the error with which
+        it fails.
+        """
         plan = self._plan
         self._count += 1
         self._write(self._trace, os.fsencode(name.replace('\n', '?')) + b'\n')
@@ -81,7 +82,7 @@ class _Steps:
         raise (make_error or _os_error)(plan.fault)
 
     def install(self):
-        """Wrap what makes a step."""
+        """Wrap all functions that are steps."""
         for name in _NAMES:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
         proc.start_process = self._wrapped('spawn', proc.start_process)
@@ -124,8 +125,8 @@ def _os_error(fault):
 
 
 def run(argv, environ, directory, plan=Plan(), timeout=180.0):
-    """Run lwt with a plan, in a directory, and wait for its end; returns an Ended.  timeout:
-    seconds, after which it hangs.
+    """Run lwt with a plan in a directory, and wait for its end; return an Ended. timeout: seconds,
+    after which the run counts as hung.
     """
     trace, output = os.path.join(directory, '.trace'), os.path.join(directory, '.output')
     pid = os.fork()
@@ -149,7 +150,7 @@ def _in_child(argv, environ, directory, plan, trace, output):
                          os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for fd, target in ((null, 0), (said, 1), (said, 2)):
         os.dup2(fd, target)
-    os.closerange(3, 256)               # what the tests have open is not lwt's
+    os.closerange(3, 256)               # the descriptors that the tests have open are not lwt's
     fd = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     _Steps(plan, fd).install()
     code = cli.main(argv, os.environ)
@@ -159,8 +160,8 @@ def _in_child(argv, environ, directory, plan, trace, output):
 
 
 def _await(pid, timeout):
-    """The exit code of a child as a shell tells it, None when it had to be killed after timeout
-    seconds.
+    """Return the exit code of a child as a shell reports it, or None if it had to be killed after
+    timeout seconds.
     """
     end = time.monotonic() + timeout
     while True:

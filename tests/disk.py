@@ -1,4 +1,4 @@
-"""Bounds on what the tests write: the size of each file, and of all of them together."""
+"""Limits on what the tests write: the size of each file, and of all files together."""
 
 import glob
 import os
@@ -8,13 +8,14 @@ import tempfile
 import time
 
 MIB = 1 << 20
-FILE_LIMIT = 200 * MIB          # of one file, whoever in the tests writes it
-TOTAL_LIMIT = 450 * MIB         # of all that lies in the scratch directories of a run
-INTERVAL = 2.0                  # seconds between two looks at them
+FILE_LIMIT = 200 * MIB          # of one file that any test writes
+TOTAL_LIMIT = 450 * MIB         # of all files in the scratch directories of a run
+INTERVAL = 2.0                  # seconds between two measurements
 
 
 def limit_files():
-    """Let no file become larger than FILE_LIMIT, in this process and in all that it starts."""
+    """Limit the size of files to FILE_LIMIT, in this process and in all processes that it starts.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if hard == resource.RLIM_INFINITY or hard > FILE_LIMIT:
         soft = FILE_LIMIT if soft == resource.RLIM_INFINITY else min(soft, FILE_LIMIT)
@@ -22,17 +23,17 @@ def limit_files():
 
 
 def make_scratch(environ):
-    """Make the two directories where a run writes, and name them in the environment.
+    """Make the two scratch directories of a run, and name them in the environment.
 
-    One is TMPDIR.  The other is that of the labs, which lies elsewhere where possible (see
-    labs_directory of tests/lab.py).  Returns their paths.
+    One is TMPDIR. The other is for the labs, and is elsewhere if possible (see labs_directory of
+    tests/lab.py). Returns their paths.
     """
     from tests import lab
     labs = tempfile.mkdtemp(prefix='lwt-labs.', dir=lab.labs_directory())
     environ['LWT_TEST_LABS'] = labs
     environ['TMPDIR'] = tempfile.mkdtemp(prefix='lwt-tests.')
     os.chmod(environ['TMPDIR'], 0o711)  # for the tests that root runs as another user
-    # Where lwt keeps its sockets, else /tmp/lwt-UID.
+    # lwt keeps its sockets in this directory, else in /tmp/lwt-UID.
     environ['LWT_TEST_RUNTIME'] = environ['TMPDIR']
     return environ['TMPDIR'], labs
 
@@ -40,7 +41,7 @@ def make_scratch(environ):
 def remove_scratch(folders):
     """Remove the scratch directories of a run.
 
-    The network of a lab that was killed outlives it, and is removed too.
+    The network of a lab that was killed outlives the lab, and is removed too.
     """
     from tests import lab
     for path in glob.glob(os.path.join(folders[1], '*', 'lab.json')):
@@ -50,7 +51,7 @@ def remove_scratch(folders):
 
 
 class Budget:
-    """Looks now and then how much the scratch directories hold."""
+    """Checks from time to time how much the scratch directories contain."""
 
     def __init__(self, folders, limit=TOTAL_LIMIT, interval=INTERVAL):
         self._folders = folders
@@ -59,7 +60,7 @@ class Budget:
         self._due = 0.0
 
     def problem(self):
-        """What is wrong, or ''.  Cheap where it is too early for another look."""
+        """Return the problem, or ''. Cheap if it is too early for another measurement."""
         if time.monotonic() < self._due:
             return ''
         size = sum(map(size_of, self._folders))
@@ -70,7 +71,7 @@ class Budget:
 
 
 def size_of(folder):
-    """The bytes on disk of all files below a folder, without other file systems."""
+    """Return the bytes on disk of all files below a directory, without other file systems."""
     try:
         device = os.lstat(folder).st_dev
     except OSError:

@@ -1,21 +1,20 @@
-"""Documents as programs: the commands that a Markdown file shows, what it says they print, and what
-it needs for that.
+"""Documents as programs: the commands that a Markdown file shows, the output that it shows for
+them, and what they need.
 
-    a line "$ COMMAND" in a block of code      is run; the lines after it are what it prints, on
-    both streams
-    before the first of these in its block,    is run, and must exit with 0
-      or where there is none, a line that
-      begins with the name of a program
+    a line "$ COMMAND" in a block of code      is run; the lines after it are its output on both
+                                               streams
+    a line that begins with the name of a      is run, and must exit with 0
+      program, before the first "$ " line of
+      the block or in a block without one
     a line with [-x], [NAME] or … among its    is a synopsis, and not run
-      words, as long as it has no "$ "
+      words, unless it begins with "$ "
     a block of Python                          is a part of one program, which is the whole document
-    <!-- run: LINES -->                        is run as well, and not seen: it makes what the
-                                               reader is taken to have
+    <!-- run: LINES -->                        is also run, but invisible: it makes what the
+                                               reader is assumed to have
     <!-- not run: WHY -->                      before a block: it is not run
 
-What is printed is compared without regard to numbers and the width of blanks; "..." stands for any
-text, and a line of it for any lines.  /home/me is the home, /home/me/sweep the directory in which
-all begins.
+Numbers and the width of blanks are ignored when output is compared. "..." stands for any text, and
+a line of it for any lines. /home/me is the home, and /home/me/sweep the initial directory.
 """
 
 import re
@@ -29,8 +28,8 @@ PYTHON = re.compile(r'(import|from|def) ')
 
 
 class Command(NamedTuple):
-    """Something to run.  printed: the lines it is said to print, or None where nothing is said.
-    line: of the document.
+    """A command to run. printed: the lines that the document shows as its output, or None if it
+    shows none. line: of the document.
     """
 
     text: str
@@ -40,8 +39,8 @@ class Command(NamedTuple):
 
 
 def blocks(text):
-    """(line, kind, lines) of each block of code, 'code', and each comment for the runner, 'run' and
-    'not run'.
+    """Yield (line, kind, lines) of each block of code, 'code', and of each comment for the runner,
+    'run' and 'not run'.
     """
     lines = text.split('\n')
     at = 0
@@ -68,7 +67,7 @@ def blocks(text):
 
 
 def commands(text):
-    """The Commands of a document, in order."""
+    """Return the Commands of a document, in order."""
     is_left_out = False
     for number, kind, lines in blocks(text):
         if kind == 'not run':
@@ -85,7 +84,7 @@ def commands(text):
 
 
 def _shown(number, lines):
-    """Commands with what they print."""
+    """Commands with the output that is shown for them."""
     text, printed, at = None, [], number
     for line in lines + ['$ ']:
         if text is not None and text.endswith('\\') and not printed:
@@ -100,7 +99,7 @@ def _shown(number, lines):
 
 
 def _plain(number, lines):
-    """Commands of which nothing is said, but that they work."""
+    """Commands without shown output, which must succeed."""
     for line in lines:
         first = re.match(r'[^ ]*', line).group()
         if first in PROGRAMS and not SYNOPSIS.search(line):
@@ -109,13 +108,15 @@ def _plain(number, lines):
 
 
 def python(text):
-    """The program that the blocks of Python of a document make."""
+    """Return the program that the Python blocks of a document form."""
     return '\n'.join('\n'.join(lines) for _number, kind, lines in blocks(text)
                      if kind == 'code' and PYTHON.match(lines[0]))
 
 
 def script(found):
-    """The text for bash that runs Commands, and tells of each when it begins and how it ends."""
+    """Return a script for bash that runs Commands, and reports for each when it begins and how it
+    ends.
+    """
     parts = []
     for rank, command in enumerate(found):
         parts.append("printf '\\n\\036begin %d\\n'\n%s\nprintf '\\n\\036end %%d\\n' $?\n"
@@ -124,7 +125,7 @@ def script(found):
 
 
 def outcomes(output):
-    """{rank: (lines, code)} of what the script printed."""
+    """Return {rank: (lines, code)} from the output of the script."""
     found = {}
     for match in re.finditer(r'\036begin (\d+)\n(.*?)\n\036end (\d+)\n', output, re.S):
         found[int(match.group(1))] = (match.group(2).split('\n'), int(match.group(3)))
@@ -132,7 +133,7 @@ def outcomes(output):
 
 
 def normal(line):
-    """A line without what differs from run to run."""
+    """Return a line without the parts that differ from run to run."""
     line = re.sub(r'\d+ min \d+ s|\d+ h \d+ min|\d+(\.\d+)? (s|ms)\b', 'TIME', line)
     return re.sub(r'\s+', ' ', re.sub(r'\d+', '#', line)).strip()
 
@@ -142,7 +143,7 @@ def _pattern(line):
 
 
 def is_as_shown(printed, lines):
-    """Is this what was to be printed?"""
+    """Return whether the output is as the document shows it."""
     pattern = ''.join(r'(?:.*\n)*' if line.strip() == '...' else _pattern(line)
                       for line in printed if line.strip())
     found = [normal(line) for line in lines if line.strip()]

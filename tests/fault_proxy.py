@@ -1,5 +1,5 @@
-"""A TCP relay on loopback that spoils a connection after so many bytes: for tests of what a bad
-network does, without root.
+"""A TCP relay on loopback that damages a connection after a number of bytes: for tests of bad
+networks, without root.
 """
 
 import selectors
@@ -12,11 +12,11 @@ FAULTS = ('black_hole', 'reset', 'close', 'stall', 'throttle', 'flip')
 
 
 class FaultProxy:
-    """Relays connections to a port of this machine.  Use as a context manager; `port` is where to
-    connect.
+    """Relays connections to a port of this machine. Use it as a context manager; `port` is the port
+    to connect to.
 
-    fault: of FAULTS, or '' for none.  after: bytes from the server that pass unspoiled, of each
-    connection.  value: seconds of a stall, bytes a second of a throttle.
+    fault: one of FAULTS, or '' for none. after: bytes from the server that pass undamaged, on each
+    connection. value: seconds of a stall, bytes a second of a throttle.
     """
 
     def __init__(self, target_port, fault='', after=0, value=1.0):
@@ -80,7 +80,7 @@ class FaultProxy:
             return b''
 
     def _spoil(self, client):
-        """Do what the fault says; False when the connection is over."""
+        """Apply the fault; return False if the connection is over."""
         if self.fault == 'black_hole':
             self._over.wait()
         elif self.fault == 'reset':
@@ -93,12 +93,12 @@ class FaultProxy:
 
 
 class CutProxy:
-    """Relays connections to one port of this machine through many ports, each of which cuts
-    elsewhere.
+    """Relays connections to one port of this machine through many ports. Each port cuts them after
+    a different number of bytes.
 
-    cuts: [(kind, after)]: kind is 'close' or 'reset', after the number of bytes of the server's
-    stream that pass; exactly so many, on each connection.  ports: in the order of cuts.  Use as a
-    context manager.  One thread serves all of it.
+    cuts: [(kind, after)]: kind is 'close' or 'reset'; after is the exact number of bytes of the
+    server's stream that pass, on each connection. ports: in the order of cuts. Use it as a context
+    manager. One thread serves all ports.
     """
 
     def __init__(self, target_port, cuts):
@@ -115,12 +115,12 @@ class CutProxy:
                                     lambda one=listener, cut=cut: self._accept(one, cut))
             self._listeners.append(listener)
         self.ports = [listener.getsockname()[1] for listener in self._listeners]
-        # Bytes of the server's stream, of each connection.
+        # Bytes of the server's stream, for each connection.
         self.counts = {port: [] for port in self.ports}
         self._thread = threading.Thread(target=self._serve)
 
     def heal(self):
-        """From now on, cut nothing."""
+        """Cut nothing from now on."""
         self._is_healed = True
 
     def __enter__(self):

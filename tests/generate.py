@@ -1,8 +1,8 @@
 """The manual page and the completions, made from the tables of commands and options: python3 -m
 tests.generate [--check]
 
-What is made is kept in the repository (man/, completions/), so that nobody needs this to use it.
---check writes nothing and says what differs.
+The generated files are in the repository (man/, completions/), so that nobody needs this to use
+them. --check writes nothing and reports the differences.
 """
 
 import argparse
@@ -18,20 +18,20 @@ from lwt.commands import options
 from lwt.workspace import config
 from tests.support import ROOT
 
-MAN_WIDTH = 70          # of what is not filled in the manual page
+MAN_WIDTH = 70          # columns of unfilled lines in the manual page
 FILES = ('FILE', 'DIR', 'LOCAL', 'IN', 'OUT')
 KINDS = {'-w': 'hosts', '-x': 'hosts', '-m': 'hosts', '-g': 'categories', '-C': 'directory',
          '--set': 'key',
          '--log-format': 'format'}
-# What the words of a command are, beside verbs; and those after a verb.
+# The kinds of the words of a command, apart from verbs; and of the words after a verb.
 WORDS = {'init': 'directory', 'put': 'file', 'get': 'file', 'exec': 'program', 'multi': 'program',
          'add': 'description'}
 ID_VERBS = ('show', 'why', 'log', 'kill', 'suspend', 'resume', 'retry', 'wait', 'rm')
 
 
 class Flag(NamedTuple):
-    """One option.  names: as it may be written; metavar: '' where it takes no value; repeats: may
-    it be given again?
+    """One option. names: all its spellings; metavar: '' if it takes no value; repeats: whether it
+    may be given more than once.
     """
 
     names: tuple
@@ -42,14 +42,14 @@ class Flag(NamedTuple):
 
     @property
     def kind(self):
-        """What its value is: hosts, categories, file, ..., or '' for none that could be completed.
+        """The kind of its value: hosts, categories, file, ..., or '' if nothing can be completed.
         """
         known = next((KINDS[name] for name in self.names if name in KINDS), '')
         return known or ('file' if self.metavar in FILES else '')
 
 
 class Command(NamedTuple):
-    """One command, as its own parser has it."""
+    """One command, as its own parser defines it."""
 
     name: str
     summary: str
@@ -61,7 +61,7 @@ class Command(NamedTuple):
 
 
 class _Found(Exception):
-    """The parser of a command, before it read anything."""
+    """Carries the parser of a command out of it, before it parses anything."""
 
 
 def _parser_of(module, name):
@@ -89,7 +89,7 @@ def _flags(parser):
 
 
 def commands():
-    """Every Command, in the order of --help."""
+    """Return every Command, in the order of --help."""
     for name, module_name, summary in cli.COMMANDS:
         module = importlib.import_module('lwt.commands.' + module_name)
         parser = _parser_of(module, name)
@@ -187,13 +187,15 @@ lwt was ended by signal N
 
 
 def roff(text):
-    """Text for roff: no escapes of its own, and no line that begins with a request."""
+    """Return text for roff: without escapes of its own, and without a line that begins with a
+    request.
+    """
     text = text.replace('\\', '\\e').replace('-', '\\-').replace('…', '...').replace('→', '->')
     return re.sub(r"(?m)^(?=[.'])", r'\\&', text)
 
 
 def manual():
-    """The manual page."""
+    """Return the manual page."""
     parts = [MAN_HEAD % __version__]
     for command in ALL:
         parts.append('.SS "lwt %s"\n' % command.name)
@@ -233,7 +235,7 @@ def _man_flag(flag):
 
 HEAD = '# Completion of lwt for %s.  Made by python3 -m tests.generate; do not edit.\n'
 
-# What all three shells ask of a workspace, in POSIX sh.  $1: of -C, or ''.
+# Functions in POSIX sh with which all three shells read a workspace. $1: the value of -C, or ''.
 LOOK = '''\
 __lwt_root() {
   set -- "${1:-$LWT_WORKSPACE}" "$PWD"
@@ -302,7 +304,7 @@ complete -F _lwt lwt lwt.pyz
 
 
 def _case(subject, rows):
-    """A case of sh that prints a text for each pattern."""
+    """Return a case of sh that prints a text for each pattern."""
     lines = ''.join("    %s) echo '%s' ;;\n" % row for row in rows)
     return '  case %s in\n%s  esac\n' % (subject, lines)
 
@@ -312,8 +314,8 @@ def _names(flags):
 
 
 def tables():
-    """What there is to complete, as functions of sh: __lwt_flags COMMAND, __lwt_kind COMMAND FLAG,
-    __lwt_words COMMAND VERB.
+    """Return the tables of completions, as functions of sh: __lwt_flags COMMAND, __lwt_kind COMMAND
+    FLAG, __lwt_words COMMAND VERB.
     """
     valued = sorted(
         {name for command in ALL for flag in command.flags if flag.metavar for name in flag.names})
@@ -346,7 +348,7 @@ def tables():
 
 
 def bash():
-    """The completion for bash."""
+    """Return the completion for bash."""
     return (HEAD % 'bash' + '# shellcheck shell=bash disable=SC2207,SC2012,SC2016\n' + LOOK
             + tables() + BASH)
 
@@ -431,7 +433,7 @@ end
 
 
 def fish():
-    """The completion for fish."""
+    """Return the completion for fish."""
     valued = sorted(
         {name for command in ALL for flag in command.flags if flag.metavar for name in flag.names})
     lines = [HEAD % 'fish' + FISH + 'set -g __lwt_valued %s' % ' '.join(valued),
@@ -501,7 +503,7 @@ compdef _lwt lwt lwt.pyz
 
 
 def zsh():
-    """The completion for zsh."""
+    """Return the completion for zsh."""
     look = LOOK.replace('__lwt_root() {\n', '__lwt_root() {\n  emulate -L sh\n')
     return '#compdef lwt lwt.pyz\n' + HEAD % 'zsh' + look + tables() + ZSH + '_lwt "$@"\n'
 
@@ -511,7 +513,7 @@ MADE = {'man/lwt.1': manual, 'completions/lwt.bash': bash, 'completions/_lwt': z
 
 
 def main(argv):
-    """Write what is made, or say what of it differs; returns an exit code."""
+    """Write the generated files, or report the differences; return an exit code."""
     code = 0
     for name, make in MADE.items():
         path = os.path.join(ROOT, *name.split('/'))

@@ -1,10 +1,9 @@
-"""A trial by hostile hosts: python3 -m tests.hostile [SECONDS [TASKS]].
+"""A test run with hostile hosts: python3 -m tests.hostile [SECONDS [TASKS]].
 
-First all tests of attacks (SR-1, SR-2, ...). Then, for five minutes or so many seconds, lwt runs
-300 tasks on twenty hosts, five of which are hostile, each in another way every ten seconds. Then
-every task is accounted for: each attempt was started at most once on the honest hosts, memory, disk
-and what was printed have kept their bounds, and the honest tasks are a success. Exits with 0 if all
-of that holds.
+First it runs all tests of attacks (SR-1, SR-2, ...). Then, for five minutes or SECONDS, lwt runs
+300 tasks on twenty hosts. Five of these hosts are hostile, each in another way every ten seconds.
+Then every task is checked: each attempt was started at most once on the honest hosts, memory, disk
+and output kept their limits, and the honest tasks succeeded. Exits with 0 if all of that holds.
 """
 
 import collections
@@ -26,10 +25,10 @@ from tests.test_hostile_hosts import MOST_DISK, MOST_MEMORY, SETTINGS, UNSAFE, H
 HONEST, HOSTILE = 15, 5
 CHANGE_EVERY = 10.0
 DESC = 'exec : sh run.sh\nd_fetch : output\nretries : 20\nretry_on : lost\n'
-# So long that 300 of them on the honest hosts take about five minutes.
+# Chosen so that 300 of them take about five minutes on the honest hosts.
 RUN = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nsleep $((LWT_ARG % 7 * 5 + 2))\n'
        'mkdir output && echo "$LWT_TASK" >output/id\n')
-AFTERWARDS = 600                # seconds that the run may take after the trial's time
+AFTERWARDS = 600                # seconds that the run may take after the test's time
 
 
 class TrialLab(HostileLab):
@@ -41,7 +40,7 @@ class TrialLab(HostileLab):
 
 
 def change_ways(hosts, is_over):
-    """Make each hostile host hostile in another way, again and again."""
+    """Change again and again the way in which each hostile host is hostile."""
     rng = random.Random(14)
     while not is_over.wait(CHANGE_EVERY):
         for name in hosts.hostile:
@@ -49,7 +48,7 @@ def change_ways(hosts, is_over):
 
 
 class Trial:
-    """One run of lwt with its tasks, and what was seen of it."""
+    """One run of lwt with its tasks, and the observations about it."""
 
     def __init__(self, hosts, root):
         self._hosts = hosts
@@ -59,7 +58,7 @@ class Trial:
         self.problems = []
 
     def lwt(self, *words):
-        """Run lwt to its end; returns its standard output."""
+        """Run lwt to its end; return its standard output."""
         return subprocess.run([sys.executable, '-m', 'lwt', *words], cwd=self._root, env=self._env,
                               stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, check=True).stdout.decode()
@@ -87,7 +86,7 @@ class Trial:
             self.problems.append(text)
 
     def run(self, seconds):
-        """Run the tasks to their end, and look at the bounds meanwhile."""
+        """Run the tasks to their end, and check the limits meanwhile."""
         code, said = self._run_once(time.monotonic() + seconds + AFTERWARDS)
         self.check(code == 3, 'task run ended with %s: %s' % (code, said[-2000:]))
         named = re.findall('^lwt: (.*): not trusted: ', said, re.M)
@@ -123,8 +122,8 @@ class Trial:
         return popen.returncode, text
 
     def account(self, tasks):
-        """Compare what was started on honest hosts with what lwt says; returns how many tasks had
-        which outcome.
+        """Compare the starts on honest hosts with what lwt reports; return the number of tasks for
+        each outcome.
         """
         starts = collections.Counter()
         for name in self._hosts.names[:HONEST]:
@@ -145,7 +144,7 @@ class Trial:
 
 
 def main(argv):
-    """The trial; returns an exit code."""
+    """Run everything; return an exit code."""
     seconds, tasks = (list(map(int, argv)) + [300, 300][len(argv):])[:2]
     reason = lab.why_not_sshd()
     if reason:

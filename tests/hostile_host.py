@@ -1,8 +1,8 @@
-"""What a hostile host answers, in place of the script that it was sent.
+"""The answers of a hostile host, in place of the script that it was sent.
 
-A sshd runs it as a forced command: python3 hostile_host.py FILE, where FILE names the way in which
-it is hostile (see WAYS); it may change at any time. It never writes more than MOST_BYTES, and ends
-after LONGEST seconds, whatever lwt does.
+sshd runs this as a forced command: python3 hostile_host.py FILE. FILE names the way in which the
+host is hostile (see WAYS), which may change at any time. It never writes more than MOST_BYTES, and
+ends after LONGEST seconds, whatever lwt does.
 """
 
 import itertools
@@ -23,7 +23,7 @@ class Enough(Exception):
 
 
 class Host:
-    """One session. kind: 'control' for a talk, else 'script'. keys: of the tasks that it is asked
+    """One session. kind: 'control' for a channel, else 'script'. keys: the tasks that it was asked
     about.
     """
 
@@ -55,20 +55,22 @@ class Host:
             self.put(b'\x1e%s %s\n' % (self._nonce, text), fd)
 
     def for_ever(self, chunks, fd=1):
-        """Write until it is enough."""
+        """Write until the limit is reached."""
         for data in chunks:
             self.put(data, fd)
             time.sleep(len(data) / RATE)
 
     def sleep(self, seconds):
-        """Sleep as long as the session goes on."""
+        """Sleep until the session ends."""
         until = min(self._ends_at, time.monotonic() + seconds)
         while time.monotonic() < until and is_served():
             time.sleep(0.1)
 
 
 def is_served():
-    """Is the parent still the sshd of the session, which may have ended before this began?"""
+    """Return whether the parent is still the sshd of the session, which may have ended before this
+    began.
+    """
     try:
         with open('/proc/%d/comm' % os.getppid()) as file:
             return file.read().startswith('sshd')
@@ -87,7 +89,7 @@ def endless_lines(host):
 
 
 def endless_words(host):
-    """Lines as each of lwt's readers may expect them, none of them twice."""
+    """Yield lines as each of lwt's readers may expect them, none of them twice."""
     host.frame(b'begin')
     host.for_ever(b''.join(
         b'need f%d\npath 1 1 /f%d\ntask 00.%d state running\nlines in %d\ncode c%d 0\nlisten '
@@ -177,7 +179,7 @@ WAYS = {way.__name__: way for way in (
 
 
 def main(argv):
-    """Be hostile in the way that a file names."""
+    """Be hostile in the way that the file names."""
     with open(argv[0]) as file:
         way = WAYS[file.read().strip()]
     try:

@@ -1,4 +1,4 @@
-"""Jobs that the tests of local_work ask for."""
+"""Jobs that the tests of local_work run."""
 
 import os
 import signal
@@ -10,13 +10,13 @@ from lwt.errors import LocalError, UsageError
 
 @job
 def process(argument):
-    """[the number of the process, argument]."""
+    """Return [the number of the process, argument]."""
     return [os.getpid(), argument]
 
 
 @job
 def nap(seconds):
-    """Take long."""
+    """Take a long time."""
     time.sleep(seconds)
     return os.getpid()
 

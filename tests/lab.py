@@ -1,11 +1,11 @@
-"""A lab of hosts that are really there: sshd, network, hostname, home and scratch of their own, and
-faults by name.
+"""A lab of real hosts: each has its own sshd, network, hostname, home and temporary directory, and
+named faults.
 
 As root, Lab makes hosts in network namespaces on a bridge, each with private mounts over the home
-and /tmp.  As any user, LoopbackLab makes one sshd for each host on a loopback port, with a HOME of
-its own. Both give an ssh configuration to use with LWT_SSH_CONFIG.  Everything that is started is
-ended; nothing leaves this machine.  HOME and the umask of the user who runs the tests change
-nothing on the hosts.
+and /tmp. As any user, LoopbackLab makes one sshd for each host on a loopback port, with a HOME of
+its own. Both give an ssh configuration to use with LWT_SSH_CONFIG. Everything that is started is
+ended; nothing leaves this machine. The HOME and umask of the user who runs the tests do not affect
+the hosts.
 
 As a command:
 
@@ -45,7 +45,7 @@ def _home_of_root():
 # The HOME of a login of root: that of the password database, whatever HOME the tests have.
 ROOT_HOME = _home_of_root()
 FULL_DISK_KIB = 64
-# What OpenSSH 9 prefers takes the client 0.13 s of processor time.
+# The algorithm that OpenSSH 9 prefers costs the client 0.13 s of processor time.
 QUICK_KEY_EXCHANGE = 'curve25519-sha256'
 SSHD = shutil.which('sshd', path='/usr/sbin:/sbin:/usr/local/sbin:' + os.environ.get('PATH', ''))
 
@@ -82,7 +82,8 @@ Host {name}
 
 
 def labs_directory():
-    """Where labs lie.  Not in /tmp where possible: a host has a /tmp of its own, which tests fill.
+    """Return the directory of all labs. If possible, it is not in /tmp, because a host has its own
+    /tmp, which tests fill.
     """
     found = os.environ.get('LWT_TEST_LABS') or '/var/tmp'
     return found if os.access(found, os.W_OK | os.X_OK) else tempfile.gettempdir()
@@ -93,7 +94,7 @@ def _new_directory():
 
 
 def run(*argv, **options):
-    """Run a program to its end; raises with its output when it fails."""
+    """Run a program to its end; raises an error with its output if it fails."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, **options)
     if done.returncode:
@@ -102,9 +103,9 @@ def run(*argv, **options):
 
 
 class SshdLab:
-    """What both labs share: keys, configurations, waiting for the listeners, and the end.
+    """The parts that both labs share: keys, configurations, waiting for the listeners, and the end.
 
-    key_exchange: the KexAlgorithms of sshd; + changes nothing of what OpenSSH prefers.
+    key_exchange: the KexAlgorithms of sshd; + keeps the preferences of OpenSSH.
     """
 
     key_exchange = '+' + QUICK_KEY_EXCHANGE
@@ -114,13 +115,13 @@ class SshdLab:
         self.directory = os.path.abspath(directory) if directory else _new_directory()
         self.max_startups = max_startups
         self.ssh_config = os.path.join(self.directory, 'ssh_config')
-        self.listeners = {}             # name -> pid of the sshd that listens
+        self.listeners = {}             # name -> pid of the listening sshd
 
     def path(self, *names):
         return os.path.join(self.directory, *names)
 
     def home(self, name):
-        """The host's home, as this machine sees it."""
+        """Return the host's home, as a path of this machine."""
         return self.path(name, 'home')
 
     def __enter__(self):
@@ -159,7 +160,7 @@ class SshdLab:
                         more=self.more_for_sshd(name)))
 
     def more_for_sshd(self, _name):
-        """Further lines of a host's sshd_config."""
+        """Return further lines of a host's sshd_config."""
         return ''
 
     def _await_listeners(self):
@@ -181,7 +182,7 @@ class SshdLab:
 
     def reconfigure(self, name, *more, without='nothing'):
         """Give the sshd of a host its first configuration again, with more lines, but without the
-        lines that begin so.
+        lines that begin with `without`.
         """
         path = self.path(name, 'sshd_config')
         with open(path) as file:
@@ -195,12 +196,13 @@ class SshdLab:
         self._await_listeners()         # it listens before it writes that file
 
     def environment(self):
-        """os.environ with what lwt needs to use this lab."""
+        """Return os.environ with the variables that lwt needs to use this lab."""
         return dict(os.environ, LWT_SSH_CONFIG=self.ssh_config)
 
 
 class Lab(SshdLab):
-    """Hosts in network namespaces; for root.  Use as a context manager, or call up() and down()."""
+    """Hosts in network namespaces; for root. Use it as a context manager, or call up() and down().
+    """
 
     def __init__(self, count, directory=None, max_startups='100'):
         super().__init__(count, directory, max_startups)
@@ -209,12 +211,12 @@ class Lab(SshdLab):
 
     def up(self):
         """Start all hosts."""
-        # A run that is interrupted between two tests is over without a tearDown.
+        # If a run is interrupted between two tests, no tearDown follows.
         atexit.register(self.down)
         self._make_keys()
         os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         with open('/run/lwt-lab.lock', 'w') as lock:
-            # Two labs that start at once must not choose the same network.
+            # Two labs that start at the same time must not choose the same network.
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._net = self._free_net()
             self._make_network()
@@ -227,7 +229,7 @@ class Lab(SshdLab):
 
     @staticmethod
     def open(directory):
-        """A lab that is up already."""
+        """Return a lab that is already up."""
         with open(os.path.join(directory, 'lab.json')) as file:
             saved = json.load(file)
         lab = Lab(saved['count'], directory)
@@ -242,7 +244,7 @@ class Lab(SshdLab):
         return next(number for number in range(1, 250) if ' 10.213.%d.1/' % number not in used)
 
     def address(self, name):
-        """(address, port) of a host."""
+        """Return (address, port) of a host."""
         return '10.213.%d.%d' % (self._net, 1 + int(name[1:])), 22
 
     def namespace(self, name):
@@ -276,8 +278,8 @@ class Lab(SshdLab):
                        check=True)
 
     def _start_sshd(self, name):
-        # The lab itself may lie in /tmp, which the host's own then hides; -c, for the path of "."
-        # is hidden as well.
+        # The lab itself may be in /tmp, which the host's own /tmp then hides. -c, because the path
+        # of "." is hidden too.
         script = (
             'mount --make-rprivate / && mount --bind {home} {root} && mount --bind {tmp} /tmp && '
             '{{ [ -d {lab} ] || {{ mkdir -p {lab} && mount -c --bind . {lab}; }}; }} && '
@@ -289,7 +291,7 @@ class Lab(SshdLab):
             lab=self.directory, config=self.path(name, 'sshd_config')), cwd=self.directory)
 
     def pids(self, name):
-        """The processes of a host, but its listening sshd."""
+        """Return the processes of a host without its listening sshd."""
         namespace = os.stat('/run/netns/' + self.namespace(name)).st_ino
         found = []
         for pid in filter(str.isdigit, os.listdir('/proc')):
@@ -300,7 +302,8 @@ class Lab(SshdLab):
         return found
 
     def commands(self, name):
-        """{pid: command line} of what runs on a host, sshd's own processes and zombies left out."""
+        """Return {pid: command line} of the processes on a host, without those of sshd and zombies.
+        """
         found = {}
         for pid in self.pids(name):
             try:
@@ -313,7 +316,7 @@ class Lab(SshdLab):
         return found
 
     def inside(self, name, *argv):
-        """Run a program on a host, in its home, with the HOME of a login; returns its output."""
+        """Run a program on a host, in its home, with the HOME of a login; return its output."""
         script = 'cd "$HOME" && exec "$@"'
         return run('nsenter', '-t', str(self.listeners[name]), '--mount', '--uts', '--net',
                    'sh', '-c', script, 'sh', *argv, env=dict(os.environ, HOME=ROOT_HOME))
@@ -323,23 +326,23 @@ class Lab(SshdLab):
         self.inside(name, 'mount', '-t', 'tmpfs', '-o', options, 'tmpfs', ROOT_HOME)
 
     def umount_home(self, name):
-        """Undo mount_home, although a process that is ending may still be in it."""
+        """Undo mount_home, even if a process that is ending still uses it."""
         self.inside(name, 'umount', '-l', ROOT_HOME)
 
     # -- faults ------------------------------------------------------------------------------------
 
     def black_hole(self, name):
-        """No packet comes in or goes out; nobody is told."""
+        """No packet comes in or goes out; no error is reported."""
         for chain in ('INPUT', 'OUTPUT'):
             self.inside(name, 'iptables', '-w', '-I', chain, '-j', 'DROP')
 
     def refuse(self, name):
-        """New connections are refused; those that there are go on."""
+        """New connections are refused; existing ones continue."""
         self.inside(name, 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '-j', 'REJECT',
                     '--reject-with', 'tcp-reset')
 
     def loss(self, name, probability='0.05'):
-        """Packets are lost, both ways."""
+        """Packets are lost in both directions."""
         for chain in ('INPUT', 'OUTPUT'):
             self.inside(name, 'iptables', '-w', '-I', chain, '-m', 'statistic', '--mode', 'random',
                         '--probability',
@@ -352,44 +355,44 @@ class Lab(SshdLab):
                     'latency', '400ms')
 
     def kill_sessions(self, name):
-        """Every sshd that serves a connection is gone at once; what they started lives on."""
+        """Kill every sshd that serves a connection; the processes that they started live on."""
         for pid in self.pids(name):
             if _command_name(pid).startswith('sshd'):
                 _kill(pid)
 
     def kill_sshd(self, name):
-        """Every sshd of the host is gone at once."""
+        """Kill every sshd of the host."""
         _kill(self.listeners[name])
         self.kill_sessions(name)
 
     def stop_sshd(self, name):
-        """The listening sshd is stopped: it takes connections and says nothing."""
+        """The listening sshd is stopped: it accepts connections and sends nothing."""
         os.kill(self.listeners[name], signal.SIGSTOP)
 
     def full_disk(self, name):
-        """The home is a disk of FULL_DISK_KIB, and full."""
+        """The home is a full disk of FULL_DISK_KIB."""
         self.mount_home(name, 'size=%dk' % FULL_DISK_KIB)
         self.fill_home(name)
 
     def fill_home(self, name):
-        """Fill a home that full_disk made; it never writes more than fits there."""
+        """Fill a home that full_disk made. It never writes more than fits on that disk."""
         script = 'head -c %d /dev/zero >filler 2>/dev/null; true' % (FULL_DISK_KIB * 1024)
         self.inside(name, 'sh', '-c', script)
 
     def only_sftp(self, name):
-        """Logins run no command: the account is for files only."""
+        """Logins run no command: the account allows file transfers only."""
         self.reconfigure(name, 'ForceCommand internal-sftp')
 
     def no_sftp(self, name):
-        """sshd offers no SFTP; logins run commands."""
+        """sshd offers no SFTP; logins can run commands."""
         self.reconfigure(name, without='Subsystem')
 
     def no_tar(self, name):
-        """There is no tar."""
+        """The host has no tar."""
         self.hide_program(name, 'tar')
 
     def hide_program(self, name, program):
-        """No shell of a host finds a program."""
+        """Hide a program from every shell of a host."""
         self.inside(name, 'mount', '--bind', '/dev/null', shutil.which(program))
 
     def show_program(self, name, program):
@@ -397,14 +400,14 @@ class Lab(SshdLab):
         self.inside(name, 'umount', '-l', shutil.which(program))
 
     def new_boot_id(self, name):
-        """The host was started anew, as far as its boot id tells."""
+        """The host was rebooted, as far as its boot id shows."""
         path = self.path(name, 'boot_id')
         with open(path, 'w') as file:
             file.write('00000000-0000-4000-8000-%012x\n' % int(time.time() * 1000))
         self.inside(name, 'mount', '--bind', path, '/proc/sys/kernel/random/boot_id')
 
     def heal(self, name):
-        """Undo what can be undone."""
+        """Undo all faults that can be undone."""
         self.inside(name, 'iptables', '-w', '-F')
         subprocess.run(['nsenter', '-t', str(self.listeners[name]), '--net', 'tc', 'qdisc', 'del',
                         'dev', 'eth0', 'root'],
@@ -414,7 +417,7 @@ class Lab(SshdLab):
     # -- the end -----------------------------------------------------------------------------------
 
     def down(self):
-        """End every process of every host, and remove all that was made."""
+        """End every process of every host, and remove everything that was made."""
         atexit.unregister(self.down)
         for name in self.names:
             self._end_host(name)
@@ -437,7 +440,7 @@ class Lab(SshdLab):
 
 
 class LoopbackLab(SshdLab):
-    """One sshd for each host, on loopback ports; for anybody.  The homes are for the host list:
+    """One sshd for each host, on loopback ports; for any user. The homes must be in the host list:
     home(name).
     """
 
@@ -462,15 +465,19 @@ class LoopbackLab(SshdLab):
         self._await_listeners()
 
     def more_for_sshd(self, name):
-        """A HOME of its own: logins are those of this user, whose own home is not for tests."""
+        """A HOME of its own: logins are those of this user, whose own home must not be used by
+        tests.
+        """
         return 'SetEnv HOME="%s"\n' % self.home(name)
 
     def address(self, name):
-        """(address, port) of a host."""
+        """Return (address, port) of a host."""
         return '127.0.0.1', self._ports[name]
 
     def down(self):
-        """End the listeners, their sessions and what those run, and remove all that was made."""
+        """End the listeners, their sessions and the processes of these, and remove everything that
+        was made.
+        """
         atexit.unregister(self.down)
         for name in self.names:
             # up() may have been interrupted before it read that.
@@ -484,15 +491,15 @@ class LoopbackLab(SshdLab):
 
 
 def reserve_port():
-    """(port of loopback, reservation): nothing listens there, and no test takes it until the
-    reservation is closed.
+    """Return (port of loopback, reservation): nothing listens on it, and no other test takes it
+    until the reservation is closed.
 
-    It is none of those that the system gives to connections: one of these could take it before
+    It is outside the range that the system uses for connections: one of these could take it before
     anything listens.
     """
     with open('/proc/sys/net/ipv4/ip_local_port_range') as file:
         lowest = int(file.read().split()[0])
-    above = lowest if lowest > 16384 else 32768         # some systems give nearly all of them
+    above = lowest if lowest > 16384 else 32768  # on some systems that range is nearly all ports
     for port in random.sample(range(above - 10000, above), 10000):
         reservation = socket.socket(socket.AF_UNIX)
         with socket.socket() as probe:
@@ -507,7 +514,7 @@ def reserve_port():
 
 
 def _parents():
-    """{pid: pid of its parent} of all processes."""
+    """Return {pid: pid of its parent} of all processes."""
     found = {}
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
@@ -519,12 +526,12 @@ def _parents():
 
 
 def children(pid):
-    """The processes whose parent is this one."""
+    """Return the processes whose parent is this one."""
     return [child for child, parent in _parents().items() if parent == pid]
 
 
 def descendants(pid):
-    """The processes below a process, parents first."""
+    """Return the processes below a process, parents first."""
     parents, found = _parents(), [pid]
     for above in found:                 # the list grows while it is read
         found += [child for child, parent in parents.items() if parent == above]
@@ -546,8 +553,8 @@ def _kill(pid):
         pass
 
 
-# All that a Lab needs.  $1 is a directory to mount on, $2 the name of a network namespace and a
-# bridge.
+# Everything that a Lab needs. $1 is a directory to mount on, $2 the name of a network namespace and
+# a bridge.
 PROBE = '''\
 set -e
 unshare --net --mount --uts sh -c \
@@ -562,7 +569,7 @@ ip netns exec "$2" tc qdisc replace dev lo root tbf rate 16kbit burst 4kb latenc
 
 @functools.lru_cache(None)
 def why_not_root_lab():
-    """Why hosts in namespaces cannot be made on this machine, or ''."""
+    """Return why hosts in namespaces cannot be made on this machine, or ''."""
     if os.getuid() != 0:
         return 'needs root'
     programs = ('ip', 'iptables', 'tc', 'unshare', 'nsenter', 'ssh', 'ssh-keygen')
@@ -577,7 +584,9 @@ def why_not_root_lab():
 
 @functools.lru_cache(None)
 def why_not_unshare(options='--mount', script='mount --make-rprivate /'):
-    """Why a script under unshare(1) with these options is not allowed on this machine, or ''."""
+    """Return why a script under unshare(1) with these options is not allowed on this machine, or
+    ''.
+    """
     if os.getuid() != 0:
         return 'needs root'
     if shutil.which('unshare') is None:
@@ -587,7 +596,7 @@ def why_not_unshare(options='--mount', script='mount --make-rprivate /'):
 
 @functools.lru_cache(None)
 def why_not_mount():
-    """Why a file system in memory cannot be mounted on this machine, or ''."""
+    """Return why a file system in memory cannot be mounted on this machine, or ''."""
     if os.getuid() != 0:
         return 'needs root'
     with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
@@ -597,7 +606,7 @@ def why_not_mount():
 
 @functools.lru_cache(None)
 def why_not_sshd():
-    """Why nobody can log in to a sshd on loopback on this machine, or ''."""
+    """Return why nobody can log in to an sshd on loopback on this machine, or ''."""
     missing = [name for name in ('ssh', 'ssh-keygen') if shutil.which(name) is None]
     missing += [] if SSHD else ['sshd']
     if missing:
@@ -614,7 +623,7 @@ def why_not_sshd():
 
 @functools.lru_cache(None)
 def why_modes_do_not_hold():
-    """Why the modes of files keep this user from nothing, or ''."""
+    """Return why the modes of files do not restrict this user, or ''."""
     with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
         path = os.path.join(folder, 'file')
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0))
@@ -622,7 +631,7 @@ def why_modes_do_not_hold():
 
 
 def _not_allowed(*argv):
-    """What a program that fails says, or '' where it succeeds."""
+    """Return the error message of a program that fails, or '' if it succeeds."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     return 'not allowed here: ' + _first_line(done.stdout) if done.returncode else ''
@@ -634,7 +643,7 @@ def _first_line(text):
 
 
 def main(argv):
-    """The command; returns an exit code."""
+    """Run the command; return an exit code."""
     if argv[:1] == ['up'] and len(argv) in (2, 3) and argv[1].isdigit():
         lab = Lab(int(argv[1]), argv[2] if len(argv) == 3 else None)
         try:
@@ -642,7 +651,7 @@ def main(argv):
         except BaseException:
             lab.down()
             raise
-        atexit.unregister(lab.down)     # it stays until it is ended by name
+        atexit.unregister(lab.down)     # it stays until `down` ends it
         print('# %d hosts, h1 to %s; to end them: python3 -m tests.lab down %s'
               % (len(lab.names), lab.names[-1],
                  lab.directory))

@@ -7,18 +7,18 @@ from tests.support import ProgramTestCase
 
 
 class HostsTestCase(ProgramTestCase):
-    """hosts: how many.  why_not() and make_lab() say what kind of lab it is."""
+    """hosts: how many. why_not() and make_lab() define the kind of lab."""
 
     hosts = 1
 
     @classmethod
     def why_not(cls):
-        """Why the lab cannot be here, or ''."""
+        """Return why the lab cannot be made on this machine, or ''."""
         raise NotImplementedError
 
     @classmethod
     def make_lab(cls):
-        """The lab, not up yet."""
+        """Return the lab, not yet started."""
         raise NotImplementedError
 
     @classmethod
@@ -41,7 +41,7 @@ class HostsTestCase(ProgramTestCase):
 
 
 class LoopbackTestCase(HostsTestCase):
-    """Each host is a sshd on a port of loopback, for any user."""
+    """Each host is an sshd on a port of loopback, for any user."""
 
     @classmethod
     def why_not(cls):

@@ -1,8 +1,8 @@
-"""The ledger of a workspace: every task accounted for, on the master and on its hosts.
+"""The ledger of a workspace: accounts for every task, on the master and on its hosts.
 
-It is used after crashes, when lwt says that there is nothing more to do.  The tasks are those of
-`describe`: each writes down that it was started, with its attempt, in a file of its host's home,
-and makes a result by which it is known.
+It is used after crashes, when lwt reports that nothing is left to do. The tasks are those of
+`describe`: each records its start and its attempt in a file of its host's home, and makes a result
+that identifies it.
 """
 
 import collections
@@ -26,8 +26,8 @@ STARTED = {'success': (1,), 'failed': (1,), 'timeout': (1,), 'killed': (0, 1), '
 
 
 class Entry(NamedTuple):
-    """What became of one task.  ends: how its attempts ended, in order, the last one first of all
-    its outcome; starts: how often each attempt was started; problems: what is wrong with it.
+    """The history of one task. ends: how its attempts ended, in order, the last one is the task's
+    outcome; starts: how often each attempt was started; problems: the inconsistencies.
     """
 
     number: int
@@ -44,8 +44,8 @@ class Entry(NamedTuple):
 
 
 def entries(root, starts_files):
-    """The Entries of all tasks of a workspace.  starts_files: where those tasks wrote down that
-    they were started.
+    """Return the Entries of all tasks of a workspace. starts_files: the files in which the tasks
+    recorded their starts.
     """
     starts = _starts(starts_files)
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
@@ -53,7 +53,7 @@ def entries(root, starts_files):
 
 
 def _starts(paths):
-    """Counts of 'ID.ATTEMPT', one for each start on whatever host."""
+    """Return counts of 'ID.ATTEMPT', one for each start on any host."""
     found = collections.Counter()
     for path in paths:
         if os.path.exists(path):
@@ -97,10 +97,10 @@ def _wrong_result(workspace, task, number):
 
 
 def remains(root, homes):
-    """What should not be there any more, a line each: on the master, on hosts, in the state, or a
-    lock that somebody has.
+    """Return a line for everything that should be gone: files on the master and on hosts, state,
+    and locks that are held.
 
-    homes: {host: its home, as this machine sees it}.
+    homes: {host: its home, as a path of this machine}.
     """
     found = []
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:

@@ -18,11 +18,11 @@ MAX_FUNCTION = 40       # lines
 MAX_MODULE = 500        # lines, in lwt/
 SH_FOLDER = os.path.join(ROOT, 'lwt', 'remote', 'sh')
 FOLDERS = ('lwt', 'tests', 'bench')
-REPLACED = ('at_exit', 'find_marked')    # functions of which a later script has a better one
+REPLACED = ('at_exit', 'find_marked')    # functions that a later script replaces
 
 
 def sources():
-    """The Python files of the project."""
+    """Yield the paths of the project's Python files."""
     for folder in FOLDERS:
         for root, _dirs, names in os.walk(os.path.join(ROOT, folder)):
             for name in sorted(names):
@@ -62,7 +62,7 @@ def look_at(path):
 
 
 def unused_imports(tree):
-    """(name, line) of what a module imports and never names."""
+    """Return (name, line) of what a module imports and never uses."""
     imported = {}
     for node in ast.walk(tree):
         if (isinstance(node, (ast.Import, ast.ImportFrom))
@@ -77,9 +77,9 @@ def unused_imports(tree):
 
 
 def unknown_names(tree):
-    """(name, line) of each name that a module uses and does not define.
+    """Yield (name, line) of each name that a module uses and does not define.
 
-    The same for each name that it imports from one of our modules, where that has no such name.
+    Also yield the names that it imports from one of our modules that does not define them.
     """
     known = defined(ast.walk(tree)) | set(dir(builtins)) | {'__file__', '__path__'}
     for node in ast.walk(tree):
@@ -94,7 +94,8 @@ def unknown_names(tree):
 
 
 def defined(nodes):
-    """The names that these nodes define: variables, functions, classes, arguments, imports."""
+    """Return the names that these nodes define: variables, functions, classes, arguments, imports.
+    """
     found = set()
     for node in nodes:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -112,7 +113,9 @@ def defined(nodes):
 
 @functools.lru_cache(None)
 def names_of_module(module):
-    """What can be imported from one of our modules: what it defines, and the modules in it."""
+    """Return the names that can be imported from one of our modules: its definitions, and the
+    modules in it.
+    """
     path = os.path.join(ROOT, *module.split('.'))
     is_folder = os.path.isdir(path)
     source = os.path.join(path, '__init__.py') if is_folder else path + '.py'
@@ -122,12 +125,13 @@ def names_of_module(module):
 
 
 def last_line(node):
-    """The last line of a function's body."""
+    """Return the last line of a function's body."""
     return max(getattr(child, 'lineno', node.lineno) for child in ast.walk(node))
 
 
 def sh_files():
-    """(name, text) of each script of lwt/remote/sh/ as it runs, and of the other shell files."""
+    """Yield (name, text) of each script of lwt/remote/sh/ as it runs, and of the other shell files.
+    """
     made = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD,
                 sudo=scripts.SUDO,
                 run=scripts.RUNNER, watch=('watch',), **scripts.LONG_SCRIPTS)
@@ -150,7 +154,7 @@ def bad_sh_lines():
 
 
 def defined_twice(name, text):
-    """The functions that a script defines twice: the first one is lost."""
+    """Return the functions that a script defines twice: the first definition is lost."""
     names = collections.Counter(re.findall(r'(?m)^(\w+)\(\)', text))
     return ['sh/%s: %s is defined twice' % (name, function)
             for function, times in sorted(names.items())
@@ -158,8 +162,8 @@ def defined_twice(name, text):
 
 
 def shellcheck(name, text):
-    """What shellcheck says of a script.  Excluded: functions that only other scripts call, and what
-    a sourced file sets.
+    """Return shellcheck's messages about a script. Excluded: functions that only other scripts
+    call, and variables that a sourced file sets.
     """
     done = subprocess.run(
         ['shellcheck', '-s', 'sh', '-e', 'SC2317,SC2034,SC1091,SC2154', '-f', 'gcc', '-'],

@@ -1,13 +1,13 @@
-"""A model of one task on an unreliable world, for a search through everything that can happen.
+"""A model of one task on an unreliable world, for a search through all possible histories.
 
-The master's side is the real one: the table of lwt/tasks/model.py, what a state asks of a host, how
-an attempt ended and what follows. The host's side says what sh/control.sh and sh/run.sh promise.
-Between them everything goes wrong: lwt is killed between any two steps, an answer is lost, a
-request arrives late, or again, after others; the task ends, or dies; the host starts anew and may
-forget what it had not synced; the user kills, suspends and resumes at any time.
+The master's side is the real one: the table of lwt/tasks/model.py, what a state requests of a host,
+how an attempt ended and what follows. The host's side models what sh/control.sh and sh/run.sh
+promise. Between them everything can fail: lwt is killed between any two steps, an answer is lost, a
+request arrives late, or again, after others. The task ends, or dies. The host reboots and may
+forget what it had not synced. The user kills, suspends and resumes at any time.
 
-A request, once sent, may arrive any number of times at any later moment.  Attempts are two at most:
-the search ends there.
+A request, once sent, may arrive any number of times at any later moment. There are at most two
+attempts, which bounds the search.
 """
 
 import collections
@@ -17,13 +17,13 @@ from lwt.tasks import model
 
 DESC = model.Desc('true', retries=1, retry_on=('lost',))
 ATTEMPTS = 2
-# What changes something where it arrives; "poll" does not.
+# Requests that change something on the host; "poll" does not.
 PLAIN = ('launch', 'withdraw', 'cancel', 'suspend', 'resume', 'clean')
 
 
 class There(NamedTuple):
-    """An attempt on its host.  fate: '', 'run' or 'cancel'; process: '', 'runs', 'stopped' or
-    'gone'; end: the recorded end; runners: launched, and not decided yet; starts: how often the
+    """An attempt on its host. fate: '', 'run' or 'cancel'; process: '', 'runs', 'stopped' or
+    'gone'; end: the recorded end; runners: launched, but not yet decided; starts: how often the
     command was started.
     """
 
@@ -37,10 +37,10 @@ class There(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything.  state, attempt, end, failures, boot: the task's row; home: attempts whose
-    results are here; leftovers: those that are to be cleaned; said: how attempts ended, as far as
-    the master says; call: the request whose answer is waited for, and the state in which it was
-    sent; sent: all that may still arrive; boots: how often the host started.
+    """The whole state. state, attempt, end, failures, boot: the task's row; home: attempts whose
+    results the master has; leftovers: attempts that must be cleaned; said: how attempts ended, as
+    the master reports it; call: the request whose answer is awaited, and the state in which it was
+    sent; sent: the requests that may still arrive; boots: how often the host booted.
     """
 
     state: str = 'new'
@@ -60,10 +60,10 @@ class World(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What may be broken, to see that the search finds it.  table: the automaton; tombstones:
-    cleaning keeps the fate; claims: a runner starts only what is undecided; spares: a withdrawal
-    ends nothing that runs; knows_boot: launch and cancel look at the boot id; power: the host may
-    start anew; wishes: how many of a user's.
+    """Rules that a test may break, to check that the search finds it. table: the automaton;
+    tombstones: cleaning keeps the fate; claims: a runner starts only an undecided attempt; spares:
+    a withdrawal does not end a running task; knows_boot: launch and cancel check the boot id;
+    power: the host may reboot; wishes: maximum number of the user's requests.
     """
 
     table: dict = model.TRANSITIONS
@@ -76,7 +76,7 @@ class Rules(NamedTuple):
 
 
 def change(world, attempt, **changes):
-    """The world with an attempt on its host changed."""
+    """Return the world with an attempt on its host changed."""
     there = list(world.there)
     there[attempt - 1] = there[attempt - 1]._replace(**changes)
     return world._replace(there=tuple(there))
@@ -86,8 +86,8 @@ def change(world, attempt, **changes):
 
 
 def arrive(world, request, rules):
-    """(the world after a request arrived, the host's answer).  request: (verb, attempt, boot, with
-    what it needs?).
+    """Return (the world after a request arrived, the host's answer). request: (verb, attempt, boot,
+    whether it carries the task's files).
     """
     after, answer = done(world, request, rules)
     is_forgetful = answer == 'cancelled' and rules.knows_boot and request[2] != world.boots
@@ -95,7 +95,7 @@ def arrive(world, request, rules):
 
 
 def done(world, request, rules):
-    """The same, for a host that forgets nothing."""
+    """As arrive, for a host that forgets nothing."""
     verb, attempt, boot, is_whole = request
     here = world.there[attempt - 1]
     is_same_boot = boot == world.boots or not rules.knows_boot
@@ -123,7 +123,7 @@ def done(world, request, rules):
 
 
 def cancel(world, attempt, spares=False):
-    """A cancel: decided, or what runs is ended, unless it is to be spared."""
+    """Cancel: decide the fate, or end the running task unless it must be spared."""
     here = world.there[attempt - 1]
     if not here.fate:
         return change(world, attempt, is_there=True, fate='cancel'), 'cancelled'
@@ -133,7 +133,7 @@ def cancel(world, attempt, spares=False):
 
 
 def clean(world, attempt, rules):
-    """What is removed; what tells that it ran is kept."""
+    """Remove everything except the record that the attempt ran."""
     if not rules.tombstones:
         return change(world, attempt, is_there=False, has_results=False, fate='', end='',
                       process='')
@@ -143,7 +143,7 @@ def clean(world, attempt, rules):
 
 
 def report(world, attempt, verb):
-    """What a host says of an attempt."""
+    """Return the host's report about an attempt."""
     here = world.there[attempt - 1]
     if not here.is_there:
         return 'absent'
@@ -161,7 +161,7 @@ def report(world, attempt, verb):
 
 
 def of_host(world, rules):
-    """What happens on the host by itself: (label, world)."""
+    """Yield the events on the host itself: (label, world)."""
     for attempt, here in enumerate(world.there, 1):
         if here.runners:
             after = change(world, attempt, runners=here.runners - 1)
@@ -187,14 +187,14 @@ def of_host(world, rules):
 
 
 def as_task(world):
-    """The task's row, as lwt.tasks.model wants it."""
+    """Return the task's row in the form that lwt.tasks.model expects."""
     return model.Task(1, 'ab' * 16, 'name', 'input', None, DESC, world.state, world.outcome,
                       world.attempt, world.end, 'h', '~',
                       '', str(world.boot), '', None, '', world.failures, 0.0, None, None)
 
 
 def of_master(world, rules):
-    """What lwt may do next: (label, world)."""
+    """Yield the possible next steps of lwt: (label, world)."""
     if world.call is not None:
         yield 'lwt is killed, or the answer is lost', world._replace(call=None)
         return
@@ -220,7 +220,7 @@ def send(world, request):
 
 
 def of_user(world, rules):
-    """What a user may wish."""
+    """Yield the possible requests of a user."""
     if world.wishes < rules.wishes:
         for wish in ('kill', 'suspend', 'resume'):
             state = rules.table.get((world.state, wish))
@@ -232,7 +232,7 @@ def of_user(world, rules):
 
 
 def answered(world, answer, rules):
-    """The world after lwt took the answer to its call."""
+    """Return the world after lwt received the answer to its call."""
     (verb, attempt, _boot, _whole), state = world.call
     world = world._replace(call=None)
     if verb == 'clean':
@@ -256,13 +256,13 @@ def answered(world, answer, rules):
 
 
 def gone(world):
-    """Was something here of the current attempt that is not any more?"""
+    """Return whether the current attempt was started and the host no longer has its results."""
     here = world.there[world.attempt - 1]
     return bool(here.starts) and not here.has_results
 
 
 def settle(world, event, end):
-    """The attempt is over."""
+    """Return the world after the end of the attempt."""
     task = as_task(world)
     state, failures, _reason = model.conclude(end, task, model.Past())
     leftovers = (world.leftovers if event in ('absent', 'kill')
@@ -278,7 +278,7 @@ def settle(world, event, end):
 
 
 def successors(world, rules):
-    """All that may happen next: (label, world)."""
+    """Yield everything that may happen next: (label, world)."""
     yield from of_master(world, rules)
     yield from of_user(world, rules)
     yield from of_host(world, rules)
@@ -290,7 +290,7 @@ def successors(world, rules):
 
 
 def violation(world):
-    """What is wrong with a world, or ''."""
+    """Return which rule a world violates, or ''."""
     for attempt, here in enumerate(world.there, 1):
         if here.starts > 1:
             return 'attempt %d was started twice' % attempt
@@ -314,8 +314,8 @@ def violation(world):
 
 
 class Found(NamedTuple):
-    """What a search came to.  worlds: how many there are; problem: the first violation, or '';
-    trace: how it came to that; stuck: a world from which nothing leads to an end.
+    """The result of a search. worlds: how many there are; problem: the first violation, or '';
+    trace: the steps that led to it; stuck: a world from which no path leads to an end.
     """
 
     worlds: int
@@ -325,7 +325,7 @@ class Found(NamedTuple):
 
 
 def search(rules=Rules(), start=World()):
-    """Go through everything that can happen, the shortest ways first; returns a Found."""
+    """Search all possible histories, the shortest first; return a Found."""
     came, queue, before = {start: None}, collections.deque([start]), collections.defaultdict(list)
     while queue:
         world = queue.popleft()
@@ -348,7 +348,7 @@ def _trace(came, world):
 
 
 def _stuck(came, before):
-    """A world from which there is no way to where it is done, or waits for its user; or None."""
+    """Return a world from which no path leads to done or to a wait for the user; or None."""
     good = [world for world in came if world.state in ('done', 'held', 'suspended')]
     reached = set(good)
     while good:

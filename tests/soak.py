@@ -1,14 +1,14 @@
-"""A soak: five hundred tasks over thirty lab hosts in bad weather, while lwt is killed every few
+"""A soak test: five hundred tasks on thirty lab hosts with faults, while lwt is killed every few
 seconds; then the ledger.
 
-    python3 -m tests.soak [SECONDS [TASKS [HOSTS]]]         ten minutes, 500 and 30; make soak
-    SECONDS=120
+    python3 -m tests.soak [SECONDS [TASKS [HOSTS]]]         default: ten minutes, 500 and 30
+    make soak SECONDS=120
 
-As root.  The weather, by a seed: black holes, broken connections, lost packets, hosts that start
-anew, full disks; a user who adds, kills, suspends and resumes; and kill -9 of every pass.  When the
-time is over the sky clears, and lwt has to bring all of it to an end.  Then every task is accounted
-for: how often each attempt was started, how it ended, whether its result is here and right, and
-what is left anywhere.  The exit code is 0 if all of that is as it must be.
+It needs root. A seed determines the faults: black holes, broken connections, lost packets, reboots,
+full disks. A user adds, kills, suspends and resumes tasks. Every pass is killed with kill -9. When
+the time is over, the faults end, and lwt has to finish everything. Then every task is checked: how
+often each attempt was started, how it ended, whether the master has its result and it is correct,
+and what is left anywhere. The exit code is 0 if all of that is correct.
 """
 
 import collections
@@ -37,8 +37,8 @@ OPTIONS = dict(connect_timeout='3', hello_timeout='4', stall='15', grace='1', le
                fanout='40', quarantine_wait='2',
                quarantine_longest='10', max_dtask_day='2', max_dtask_night='2', min_disk='4')
 DISK_MIB = 24           # of a host's home
-ROUNDS = 40             # of passes at the end, under a clear sky
-ADDS = 20               # in so many parts the tasks are added
+ROUNDS = 40             # maximum number of passes at the end, without faults
+ADDS = 20               # the tasks are added in so many parts
 
 
 class SoakLab(lab.Lab):
@@ -56,16 +56,16 @@ class SoakLab(lab.Lab):
         super().down()
 
     def fill(self, name):
-        """The disk of a host is full."""
+        """Fill the disk of a host."""
         try:
             with open(os.path.join(self.home(name), 'filler'), 'wb', buffering=0) as file:
-                for _ in range(DISK_MIB):               # no more than fits there
+                for _ in range(DISK_MIB):               # no more than fits on that disk
                     file.write(bytes(1 << 20))
         except OSError:
             pass
 
     def reboot(self, name):
-        """All that runs there is gone at once, and its boot id is another; its sshd listens again.
+        """Kill all processes of a host at once and give it another boot id; its sshd listens again.
         """
         for pid in self.pids(name):
             if pid != self.listeners[name]:
@@ -80,7 +80,7 @@ class SoakLab(lab.Lab):
 
 
 class Weather(threading.Thread):
-    """Spoils a host every third of a second or so, and heals it some seconds later."""
+    """Causes a fault on a host about three times a second, and heals it some seconds later."""
 
     def __init__(self, hosts, rng):
         super().__init__()
@@ -114,13 +114,13 @@ class Weather(threading.Thread):
         self._sick[name] = now + self._rng.uniform(1, 12)
 
     def clear(self):
-        """Clear up, and end."""
+        """Heal all hosts, and end."""
         self._over.set()
         self.join()
 
 
 class User:
-    """Adds tasks, and changes her mind about some."""
+    """Adds tasks, and kills, suspends and resumes some of them."""
 
     def __init__(self, lwt, total, rng):
         self._lwt = lwt
@@ -135,7 +135,7 @@ class User:
         return self._total - self._left
 
     def act(self, share):
-        """share: how much of the time is over, from 0 to 1."""
+        """Act once. share: how much of the time is over, from 0 to 1."""
         if self._left and share * ADDS * 1.5 >= self.added // self._part:
             first, count = self.added + 1, min(self._part, self._left)
             if self._lwt('task', 'add', 'soak', '--array',
@@ -149,7 +149,7 @@ class User:
 
 
 class Soak:
-    """The workspace, and what is done in it."""
+    """The workspace, and the runs of lwt in it."""
 
     def __init__(self, hosts, root, rng):
         self._lab = hosts
@@ -160,7 +160,7 @@ class Soak:
         self.said = collections.Counter()
 
     def make(self):
-        """The workspace."""
+        """Make the workspace."""
         self.lwt('init', '.')
         for name, text in (
                 ('host.list', ''.join('%s\tlab\t~\n' % name for name in self._lab.names)),
@@ -184,7 +184,7 @@ class Soak:
                 break
 
     def lwt(self, *words, timeout=120):
-        """Run lwt; returns its code."""
+        """Run lwt; return its exit code."""
         popen = self.start(*words)
         try:
             err = popen.communicate(timeout=timeout)[1]
@@ -197,7 +197,7 @@ class Soak:
         return popen.returncode
 
     def one_pass(self):
-        """A pass, or a run, that is killed after a few seconds unless it is over before."""
+        """Run a pass, or `task run`, and kill it after a few seconds unless it has ended before."""
         popen = self.start('-q', 'task', self._rng.choice(('update', 'run', 'run')))
         try:
             err = popen.communicate(timeout=self._rng.uniform(0.5, 6))[1]
@@ -212,8 +212,7 @@ class Soak:
         return {name: self._lab.home(name) for name in self._lab.names}
 
     def finish(self, numbers):
-        """Under a clear sky: run until nothing is open and nothing is left; what is held is let go.
-        """
+        """Without faults: run until no task is open and nothing is left. Held tasks are resumed."""
         for name in self._lab.names:
             self.lwt('hosts', '--back', name)
         for _round in range(ROUNDS):
@@ -223,8 +222,8 @@ class Soak:
                 return
 
     def remains(self):
-        """(what should not be there any more, what calls left that were cut off: the next call
-        there removes it, or, if the host has started anew meanwhile, the first one after a day).
+        """Return (what should be gone, what interrupted calls left on hosts). The next call to a
+        host removes the latter or, after a reboot, the first call after a day.
         """
         found = ledger.remains(self.root, self.homes())
         cut = [line for line in found
@@ -237,7 +236,7 @@ class Soak:
 
 
 def wrong(entries, user):
-    """What became of tasks that should have become something else."""
+    """Return the tasks with an unexpected outcome."""
     found = []
     for entry in entries:
         expected = ({'failed' if entry.number % 50 == 0 else 'success'}
@@ -249,7 +248,7 @@ def wrong(entries, user):
 
 
 def report(soak, weather, user, began):
-    """Print the ledger; returns the number of things that are wrong."""
+    """Print the ledger; return the number of problems."""
     entries = soak.entries()
     for entry in entries:
         print(entry)
@@ -279,7 +278,7 @@ def report(soak, weather, user, began):
 
 
 def main(argv):
-    """The command; returns an exit code."""
+    """Run the test; return an exit code."""
     seconds, total, count = [int(word) for word in argv] + [600, 500, 30][len(argv):]
     reason = lab.why_not_root_lab()
     if reason:

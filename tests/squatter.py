@@ -1,5 +1,5 @@
-"""A stranger at the port of a netcat, for tests: it spoils a listener, takes its port, and keeps
-what it is sent.
+"""A stranger at the port of a netcat, for tests: it connects to a listener first, or takes its port
+and records what it is sent.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ import sys
 
 from tests.support import wait_for
 
-# argv: address, port, what it sends, how often.  It says "ready" when it listens, and writes what
-# it is sent to its output.
+# argv: address, port, what it sends, how often. It prints "ready" when it listens, and then
+# everything that it receives.
 PROGRAM = '''
 import socket, sys, threading
 address, port, text, times = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode(), int(sys.argv[4])
@@ -39,8 +39,8 @@ while True:
         pass
 '''
 
-# A netcat that waits, the first time that it is to connect: it tells where, and goes on when it
-# may.  $0: a directory.
+# A netcat that waits before its first connection: it reports the address, and continues when it
+# may. $0: a directory.
 WAITING = '''#!/bin/sh
 case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
 if mkdir {directory}/first 2>/dev/null; then
@@ -50,7 +50,7 @@ fi
 exec {real} "$@"
 '''
 
-# A netcat that, each time that it is to connect, comes as a stranger before.
+# A netcat that connects as a stranger before each connection.
 SPOILING = '''#!/bin/sh
 case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
 echo once >>{directory}/spoiled
@@ -58,8 +58,8 @@ echo {wrong} | {real} "$@" >/dev/null 2>&1
 exec {real} "$@"
 '''
 
-# A netcat that changes one byte of what it passes on, far behind the token (which head would keep
-# back).
+# A netcat that changes one byte of the data, far behind the token. (head would keep back the token,
+# so read and echo pass it on.)
 CORRUPTING = r'''#!/bin/sh
 case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
 {{
@@ -68,7 +68,7 @@ case " $* " in *" -h "* | *" -l "*) exec {real} "$@" ;; esac
 }} | {real} "$@"
 '''
 
-# A netcat that takes a while to tell what it is: its host is ready later than others.
+# A netcat that reports its dialect slowly, so that its host is ready later than others.
 SLOW_TO_TELL = '''#!/bin/sh
 case " $* " in *" -h "*) sleep {seconds} ;; esac
 exec {real} "$@"
@@ -76,7 +76,7 @@ exec {real} "$@"
 
 
 def spoil(address, port, text=b'0' * 32 + b'\n'):
-    """Connect to a listener, send another token, and return all that is sent back."""
+    """Connect to a listener, send another token, and return everything that is sent back."""
     with socket.create_connection((address, port), timeout=20) as link:
         try:
             link.sendall(text)
@@ -87,7 +87,8 @@ def spoil(address, port, text=b'0' * 32 + b'\n'):
 
 @contextlib.contextmanager
 def squatting(namespace, address, port, path, text='', times=1):
-    """Take a port of a host, in its network namespace; what comes is written to the file `path`."""
+    """Take a port of a host, in its network namespace; received data is written to the file `path`.
+    """
     with open(path, 'wb') as file:
         popen = subprocess.Popen(['ip', 'netns', 'exec', namespace, sys.executable, '-c', PROGRAM,
                                   address, str(port), text,
@@ -103,8 +104,8 @@ def squatting(namespace, address, port, path, text='', times=1):
 
 
 def replace_netcat(lab, name, text, **words):
-    """Put a script in the place of a host's netcat, which it knows as {real}; returns the path that
-    undo_netcat wants.
+    """Replace a host's netcat by a script, which names the real one as {real}; return the path for
+    undo_netcat.
     """
     there = os.path.realpath(shutil.which('nc'))
     script = text.format(real='/tmp/real-nc', directory='/tmp', **words)
@@ -115,7 +116,7 @@ def replace_netcat(lab, name, text, **words):
 
 
 def undo_netcat(lab, name, there):
-    """Give a host its netcat back, and remove what the script has left."""
+    """Restore the netcat of a host, and remove the files of the script."""
     wait_for(lambda: not lab.commands(name))
     lab.inside(name, 'sh', '-c',
                'umount -l "$0"; rm -rf /tmp/nc /tmp/real-nc /tmp/first /tmp/told /tmp/go '

@@ -1,8 +1,8 @@
 """Run a class of tests: python3 -m tests.supervise SECONDS COMMAND ARG…
 
-It ends a command that is not over after so many seconds, and in any case all processes that the
-command started and left: as a subreaper it is the parent of every orphan.  Exits as the command
-does, or with 1 where anything had to be ended.
+It ends a command that runs longer than SECONDS, and always ends all processes that the command
+started and left: as a subreaper it is the parent of every orphan. Its exit code is that of the
+command, or 1 if anything had to be ended.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ import time
 from tests.lab import descendants
 
 PR_SET_CHILD_SUBREAPER = 36     # prctl(2)
-GRACE = 30.0                    # seconds from TERM to KILL: a class may have a lab to take down
-SETTLE = 10.0                   # seconds that what ends by itself may take once the class is over
+GRACE = 30.0                    # seconds from TERM to KILL: a class may have to take down a lab
+SETTLE = 10.0                   # seconds for processes to end by themselves after the class
 
 
 class Stopped(Exception):
-    """Somebody asked this process to end."""
+    """This process was asked to end."""
 
 
 def stop(signum, _frame):
@@ -28,7 +28,7 @@ def stop(signum, _frame):
 
 
 def adopt_orphans():
-    """Become the parent of the orphans of the class.  Without prctl(2) orphans are not found."""
+    """Become the parent of the class's orphans. Without prctl(2), orphans are not found."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (AttributeError, OSError):
@@ -36,7 +36,7 @@ def adopt_orphans():
 
 
 def wait_for(popen, seconds):
-    """Wait for the class, reaping orphans meanwhile; is it over?"""
+    """Wait for the class and reap orphans meanwhile; return whether the class is over."""
     end = time.monotonic() + seconds
     while popen.poll() is None:
         if time.monotonic() > end:
@@ -47,7 +47,7 @@ def wait_for(popen, seconds):
 
 
 def reap(popen):
-    """Reap the orphans that have ended; the class itself is for popen."""
+    """Reap the orphans that have ended, but not the class itself, which popen reaps."""
     try:
         while True:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -61,7 +61,7 @@ def reap(popen):
 def end(popen, grace):
     """End a class that is not over.
 
-    On USR1 it prints where it is, on TERM it takes down what it made.
+    On USR1 it prints its stack, on TERM it takes down its labs.
     """
     steps = ((signal.SIGUSR1, 1.0), (signal.SIGTERM, grace), (signal.SIGKILL, GRACE))
     for signum, seconds in steps:
@@ -71,7 +71,7 @@ def end(popen, grace):
 
 
 def kill_the_rest(popen, patience):
-    """Kill the processes that are left after so many seconds; returns their command lines."""
+    """Kill the processes that are left after so many seconds; return their command lines."""
     left = {}
     until = time.monotonic() + patience
     while True:
@@ -80,7 +80,7 @@ def kill_the_rest(popen, patience):
         if not pids:
             return sorted(left.values())
         if time.monotonic() > until + GRACE:
-            return sorted(left.values())        # they do not even die of KILL
+            return sorted(left.values())        # KILL does not end these
         if time.monotonic() > until:
             for pid in pids:
                 left[pid] = command_line(pid) or left.get(pid, 'process %d' % pid)
@@ -92,7 +92,7 @@ def kill_the_rest(popen, patience):
 
 
 def is_alive(pid):
-    """Is there a process that has not ended?  A zombie has."""
+    """Return whether a process lives. A zombie does not."""
     try:
         with open('/proc/%d/stat' % pid) as file:
             return file.read().rpartition(') ')[2][:1] not in ('Z', 'X', '')
@@ -101,7 +101,7 @@ def is_alive(pid):
 
 
 def command_line(pid):
-    """The words of a process, '' for one that is gone, or just begins another program."""
+    """Return the command line of a process, '' if it has ended or is executing another program."""
     try:
         with open('/proc/%d/cmdline' % pid, 'rb') as file:
             return file.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
@@ -110,12 +110,13 @@ def command_line(pid):
 
 
 def main(argv):
-    """Run a class; returns an exit code."""
+    """Run a class; return an exit code."""
     seconds, command = float(argv[0]), argv[1:]
     adopt_orphans()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, stop)
-    # A session of its own, so that an interrupt from the terminal reaches it once, from here.
+    # A session of its own, so that an interrupt from the terminal reaches it once, through this
+    # process.
     popen = subprocess.Popen(command, start_new_session=True)
     is_over, patience = False, 0.0
     try:

@@ -1,4 +1,4 @@
-"""What the tests share: the leak-checked test case, a workspace, and lwt as a user runs it."""
+"""Shared by the tests: the leak-checked test case, a workspace, and lwt as a user runs it."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'fake')
-# A variable that everything a test starts carries in its environment.
+# A variable in the environment of everything that a test starts.
 MARK = 'LWT_TEST_MARK'
 ALL_STEPS = os.environ.get('LWT_TEST_ALL_STEPS') == '1'     # make crash: all steps, not a sample
-# Bounds against hangs, no measurements: seconds to wait for a condition, and for a run of lwt.
+# Limits against hangs, not measurements: seconds to wait for a condition, and for a run of lwt.
 SETTLE = 60.0
 PATIENCE = 240.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.
 
 
 def wait_for(condition, seconds=SETTLE):
-    """Wait until condition() is true; returns what it last gave."""
+    """Wait until condition() is true; return its last value."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -41,7 +41,8 @@ def catches(pid, signum):
 
 
 def marked(mark):
-    """{pid: command line} of the processes that carry a mark, but this one and zombies."""
+    """Return {pid: command line} of the processes that carry a mark, without this one and zombies.
+    """
     found, wanted = {}, ('%s=%s' % (MARK, mark)).encode()
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
@@ -57,8 +58,8 @@ def marked(mark):
 
 
 class LeakCheckedTestCase(unittest.TestCase):
-    """After each test: no descriptor, child, zombie, signal handler, wake-up fd or marked process
-    is left.
+    """Checks after each test that no descriptor, child, zombie, signal handler, wake-up fd or
+    marked process is left.
     """
 
     def setUp(self):
@@ -79,8 +80,7 @@ class LeakCheckedTestCase(unittest.TestCase):
 
 
 def tree_of(path):
-    """{relative name: content, None for a directory, ('link', target)} of what is in a directory.
-    """
+    """Return {relative name: content, None for a directory, ('link', target)} of a directory."""
     found = {}
     for root, dirs, names in os.walk(path):
         for name in dirs + names:
@@ -97,7 +97,7 @@ def tree_of(path):
 
 
 def open_fds():
-    """The descriptors that this process has open (the one that lists them not counted)."""
+    """Return the open descriptors of this process, without the one that lists them."""
     listing = os.open('/proc/self/fd', os.O_RDONLY)
     try:
         return sorted(int(fd) for fd in os.listdir(listing) if int(fd) != listing)
@@ -106,7 +106,7 @@ def open_fds():
 
 
 class Done:
-    """What a run of lwt came to: code, out and err as text."""
+    """The result of a run of lwt: code, out and err as text."""
 
     def __init__(self, code, out, err):
         self.code = code
@@ -118,10 +118,10 @@ class Done:
 
 
 class ProgramTestCase(LeakCheckedTestCase):
-    """lwt as a program, in a scratch directory with a home of its own."""
+    """lwt as a program, in a scratch directory with its own home."""
 
     python = sys.executable
-    scratch_in = None           # where the scratch directory is, if not where such are
+    scratch_in = None           # directory of the scratch directory, or None for the default
 
     def setUp(self):
         super().setUp()
@@ -139,7 +139,7 @@ class ProgramTestCase(LeakCheckedTestCase):
         return os.path.join(self.scratch, *names)
 
     def write(self, name, text, mode=0o644):
-        """Write a file in the scratch directory; returns its path."""
+        """Write a file in the scratch directory; return its path."""
         path = self.path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, 'wb') as file:
@@ -152,16 +152,16 @@ class ProgramTestCase(LeakCheckedTestCase):
             return file.read()
 
     def start(self, *argv, stdin=subprocess.DEVNULL, **options):
-        """Start lwt; returns the Popen."""
+        """Start lwt; return the Popen."""
         options.setdefault('cwd', self.scratch)
         options.setdefault('env', self.env)
         options.setdefault('stdout', subprocess.PIPE)
         options.setdefault('stderr', subprocess.PIPE)
-        # -S: lwt needs the standard library only, and *.pth files can make each start slow.
+        # -S: lwt needs the standard library only, and *.pth files can slow down each start.
         return subprocess.Popen((self.python, '-S', '-m', 'lwt') + argv, stdin=stdin, **options)
 
     def lwt(self, *argv, stdin=b'', timeout=PATIENCE, **options):
-        """Run lwt to its end; returns a Done."""
+        """Run lwt to its end; return a Done."""
         popen = self.start(*argv, stdin=subprocess.PIPE, **options)
         try:
             out, err = popen.communicate(stdin, timeout)
@@ -174,20 +174,22 @@ class ProgramTestCase(LeakCheckedTestCase):
                     (err or b'').decode('utf-8', 'replace'))
 
     def assert_refused(self, done, code, *words):
-        """It ended with this code, and one line of it has all these words; no traceback."""
+        """Assert that it exited with this code, and that one line has all these words; no
+        traceback.
+        """
         self.assertEqual(done.code, code, done)
         self.assertNotIn('Traceback', done.err, done)
         for word in words:
             self.assertIn(word, done.err, done)
 
     def use_fake_ssh(self):
-        """Have lwt find the stub for ssh, whose hosts have their homes in a directory."""
+        """Use the stub for ssh, whose hosts have their homes in a directory."""
         self.env['PATH'] = FAKE + ':' + self.env['PATH']
         self.env['FAKE_ROOT'] = self.path('fake')
         os.mkdir(self.path('fake'))
 
     def change_state(self, *statements):
-        """Change state.db behind the back of lwt."""
+        """Change state.db without lwt."""
         with contextlib.closing(
                 sqlite3.connect(self.path('.lwt', 'state.db'))) as database, database:
             for statement in statements:
@@ -204,12 +206,12 @@ class ProgramTestCase(LeakCheckedTestCase):
                        '[lwt]\n' + ''.join('%s = %s\n' % item for item in options.items()))
 
     def describe(self, name, desc, **files):
-        """Make a folder of description/; files: name with _ for . = content."""
+        """Make a directory of description/; files: name with _ for . = content."""
         self.write('description/%s/desc' % name, desc)
         for file, text in files.items():
             self.write('description/%s/%s' % (name, file.replace('_', '.')), text)
 
     def results(self):
-        """The directories in task.finish/, sorted."""
+        """Return the directories in task.finish/, sorted."""
         folder = self.path('task.finish')
         return sorted(os.path.join(folder, name) for name in os.listdir(folder))
