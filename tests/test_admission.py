@@ -1,4 +1,6 @@
-"""How many hosts are logged in to at once: the door, on a clock and processors of its own."""
+"""How many hosts lwt logs in to at the same time: Admission, with a clock and processors of the
+test.
+"""
 
 import unittest
 
@@ -6,8 +8,8 @@ from lwt.tasks import admission
 
 
 class Machine:
-    """A clock, two processors of which so many are busy, and a queue of which so much is done each
-    second.
+    """A clock, two processors with a given number of busy ones, and a queue that finishes a given
+    number of tasks each second.
     """
 
     def __init__(self, busy=0.0, open_=1000, pace=0.0):
@@ -18,7 +20,7 @@ class Machine:
         return self.now
 
     def cpu_times(self):
-        """(idle, all), in ticks of 10 ms."""
+        """Return (idle, all), in ticks of 10 ms."""
         return self.idle, 200 * self.now
 
     def wait(self, seconds):
@@ -28,12 +30,12 @@ class Machine:
         self.open = max(0, self.open - seconds * self.pace)
 
     def open_count(self):
-        """How many tasks are not over."""
+        """Return the number of open tasks."""
         return self.open
 
 
 def admitted(machine, seconds, hosts=1000):
-    """How many logins begin within so many seconds, when everybody asks again and again."""
+    """Return how many logins begin within so many seconds, when every host asks repeatedly."""
     gate = admission.Admission(machine.clock, machine.cpu_times, 2, machine.open_count)
     begun = set()
     for _turn in range(int(seconds * 100) + 1):
@@ -43,14 +45,14 @@ def admitted(machine, seconds, hosts=1000):
 
 
 class Logins(unittest.TestCase):
-    """Tables."""
+    """Tables of logins that are admitted."""
 
     def test_as_many_begin_as_the_processors_have_time_for(self):
         for busy, seconds, least, most in (
                 (0, 0, 4, 4), (2, 0, 4, 4),             # at first: two for each processor
-                (0, 1, 28, 44),                         # idle: four at each look
-                (1, 1, 12, 24),                         # one is busy: two at each look
-                (2, 1, 6, 8), (2, 10, 40, 46)):         # both are: one for each, every half second
+                (0, 1, 28, 44),                         # idle: four at each check
+                (1, 1, 12, 24),                         # one is busy: two at each check
+                (2, 1, 6, 8), (2, 10, 40, 46)):  # both are busy: one for each, every half second
             with self.subTest(busy=busy, seconds=seconds):
                 self.assertTrue(least <= admitted(Machine(busy), seconds) <= most,
                                 admitted(Machine(busy), seconds))
@@ -59,7 +61,7 @@ class Logins(unittest.TestCase):
         for busy, pace, seconds, least, most in (
                 (2, 200, 2, 4, 4),                      # 1,000 tasks in 5 s: no more than the first
                 (2, 20, 2, 8, 12),                      # in 50 s: one for each, every half second
-                # With processors that are idle: two at each look.
+                # With idle processors: two at each check.
                 (0, 200, 1, 16, 24),
                 (0.9, 200, 1, 8, 16)):                  # one of them is: one at each
             with self.subTest(busy=busy, pace=pace):

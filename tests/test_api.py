@@ -1,4 +1,4 @@
-"""The API for programs, on real hosts and on this machine."""
+"""The Python API, on real hosts and on this machine."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ for make in (lambda: api.open(fanuot=3), lambda: api.open('nowhere'),
 '''
 
 # A program that embeds lwt, with a handler that reaps every child as soon as the guard and two
-# commands are there.
+# commands exist.
 REAPS_ALL = '''\
 import os, signal, sys
 from lwt.cli import main
@@ -108,7 +108,7 @@ class Program(ProgramTestCase):
         self.assertEqual(self.run_python(INHERITABLE), 'True False\n')
 
     def reaping(self, *argv):
-        """Run lwt in a program that reaps its first two children; returns (exit code, stdout,
+        """Run lwt in a program that reaps its first two children; return (exit code, stdout,
         stderr).
         """
         done = subprocess.run((sys.executable, '-c', REAPS_ALL) + argv, cwd=self.scratch,

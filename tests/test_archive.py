@@ -1,4 +1,4 @@
-"""Tar streams: what is sent, and what a host that is not trusted can do by what it sends."""
+"""Tar streams: what lwt sends, and what an untrusted host can do with what it sends."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ FILE, DIR, SYM, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfil
 
 
 def member(name, kind=FILE, content=b'', link='', mode=0o644, **more):
-    """(TarInfo, content) of a member of a hostile archive."""
+    """Return (TarInfo, content) of a member of a hostile archive."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.mode, info.size = kind, link, mode, len(content)
     for key, value in more.items():
@@ -45,7 +45,7 @@ class InDirectory(unittest.TestCase):
                 tar.addfile(info, io.BytesIO(content))
 
     def unpack(self, *members):
-        """Unpack an archive of these members into an empty target; what was refused."""
+        """Unpack an archive of these members into an empty target; return what was refused."""
         self.target = tempfile.mkdtemp(dir=os.path.dirname(self.target))
         self.write(*members)
         self.outside = self.names(self.root, but=self.target)
@@ -53,8 +53,8 @@ class InDirectory(unittest.TestCase):
 
     @staticmethod
     def names(top, but=None):
-        """The relative paths of all that is below a directory, but not of what is in the directory
-        `but`.
+        """Return the relative paths of everything below a directory, except what is in the
+        directory `but`.
         """
         return sorted(os.path.relpath(os.path.join(root, name), top)
                       for root, dirs, files in os.walk(top)
@@ -66,7 +66,7 @@ class InDirectory(unittest.TestCase):
             return file.read()
 
     def assert_nothing_outside(self):
-        """Nothing was made outside the target, and nothing inside it leads out."""
+        """Assert that nothing was made outside the target, and that nothing inside it leads out."""
         self.assertEqual(self.names(self.root, but=self.target), self.outside)
         inside = os.path.realpath(self.target)
         for name in self.names(self.target):
@@ -76,7 +76,7 @@ class InDirectory(unittest.TestCase):
 
 
 class Unpacking(InDirectory):
-    """What a host sends."""
+    """Archives from a host."""
 
     def test_files_directories_and_links_that_stay_inside_are_made(self):
         self.assertEqual(self.unpack(
@@ -136,8 +136,8 @@ class Unpacking(InDirectory):
                          (b'x', 2))
 
     def test_SR_6_hard_links_take_no_room(self):
-        """SR-6: 2,000 hard links to one file are no copies; where there are none, copies have a
-        bound.
+        """SR-6: 2,000 hard links to one file are not copied; on file systems without hard links,
+        the copies are limited.
         """
         links = [member('h%d' % number, HARD, link='f') for number in range(2000)]
         self.assertEqual(self.unpack(member('f', content=b'x' * 100000), *links), [])
@@ -201,8 +201,7 @@ class Unpacking(InDirectory):
                     'd': 0o750, 'd/e': 0o750, 'd/e/f': 0o640})
 
     def test_SR_4_what_lies_too_deep_is_refused(self):
-        """SR-4: names that nest 300, 600, ... directories are refused; as deep as may be is fine.
-        """
+        """SR-4: names that nest 300, 600, ... directories are refused; the maximum depth works."""
         deep = ['/'.join('d' * level) for level in range(300, 2100, 300)]
         last = '/'.join('e' * budgets.DEPTH)
         for kind in (FILE, DIR, SYM, HARD):
@@ -214,7 +213,9 @@ class Unpacking(InDirectory):
                 self.assertEqual(len(self.names(self.target)), budgets.DEPTH)
 
     def test_SR_6_directories_have_a_bound(self):
-        """SR-6: one for each block that was sent, and DIRECTORIES; legal trees have far fewer."""
+        """SR-6: at most one directory for each block that was sent, and at most DIRECTORIES; legal
+        trees have far fewer.
+        """
         def chain(number):
             return '/'.join(['%d' % number] + ['d'] * (budgets.DEPTH - 1))
 
@@ -228,7 +229,7 @@ class Unpacking(InDirectory):
         self.assertEqual(self.unpack(*many), [])
 
     def test_SR_7_a_stream_that_is_small_may_be_much_work(self):
-        """SR-7: what it asks for counts, so that lwt never does it at once by itself."""
+        """SR-7: the work that a stream causes is counted, so that lwt never does it in the loop."""
         links = [member('l%d' % number, SYM, link='f') for number in range(30)]
         hard_links = [member('h%d' % number, HARD, link='f') for number in range(30)]
         deep = [member('/'.join(['%d' % number] + ['d'] * 90)) for number in range(4)]
@@ -258,7 +259,9 @@ class Unpacking(InDirectory):
                 self.assert_nothing_outside()
 
     def test_FR_2_archives_one_after_the_other_are_one(self):
-        """FR-2: a host may send several; what is no archive is none, wherever it stands."""
+        """FR-2: a host may send several archives; data that is no archive is refused at any
+        position.
+        """
         whole = b''
         for name in ('a', 'b', 'c'):
             self.write(member(name, content=name.encode() * 3000))
@@ -300,7 +303,7 @@ class Unpacking(InDirectory):
 
 
 class Completeness(InDirectory):
-    """A tar file that was cut off is told from a whole one."""
+    """A truncated tar file is distinguished from a complete one."""
 
     def test_a_whole_one_ends_in_zeros_and_a_cut_one_does_not(self):
         self.write(member('f', content=b'x' * 3000))
@@ -315,7 +318,7 @@ class Completeness(InDirectory):
 
 
 class Packing(InDirectory):
-    """What goes to a host."""
+    """Archives for a host."""
 
     def test_trees_and_texts_are_packed_with_a_size_and_a_digest(self):
         with open(os.path.join(self.target, 'run'), 'w') as file:
@@ -343,7 +346,7 @@ class Packing(InDirectory):
 
 
 class Input(InDirectory):
-    """What a task's folder may hold."""
+    """Permitted contents of a task's directory."""
 
     def setUp(self):
         super().setUp()

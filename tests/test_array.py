@@ -8,7 +8,7 @@ from tests.support import ProgramTestCase
 
 
 class Values(unittest.TestCase):
-    """What each form means."""
+    """The meaning of each form."""
 
     ACCEPTED = (
         ('5', '5'), ('1-3', '1 2 3'), ('1,3,5', '1 3 5'), ('1-10:5', '1 6'), ('1-10/5', '1 6'),

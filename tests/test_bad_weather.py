@@ -1,4 +1,6 @@
-"""A lying ssh and a spoiled network: each failure has its class, and tasks come through."""
+"""An ssh stub that lies, and a faulty network: each failure gets its class, and tasks are
+completed.
+"""
 
 import concurrent.futures
 import time
@@ -13,7 +15,7 @@ from tests.support import MARK, ProgramTestCase, marked, wait_for
 
 
 class LyingSsh(ProgramTestCase):
-    """tests/fake/ssh is first in PATH; the host's name says how it lies."""
+    """tests/fake/ssh is first in PATH; the host's name determines how it lies."""
 
     slow = True                         # so that it is started first
 
@@ -80,7 +82,7 @@ class LyingSsh(ProgramTestCase):
         said = 'hang-1: unreachable (no answer in 3 s, no task needs it)'
         self.assertEqual([line for line in done.err.splitlines() if 'hang-1' in line],
                          ['lwt: ' + said, 'lwt: 1 host still unavailable: ' + said])
-        # Nothing is held against it.
+        # It does not count against the host.
         self.assertEqual(self.lwt('hosts', '-a').out, 'fine\nhang-1\n')
 
     def test_N_12_hosts_that_were_not_needed_are_not_called_unreachable(self):
@@ -90,7 +92,7 @@ class LyingSsh(ProgramTestCase):
         popen = self.start('task', 'run')
         self.assertTrue(wait_for(lambda: 'running' in self.lwt('task', 'show').out))
         time.sleep(scheduler.PATIENCE + 1)
-        self.lwt('task', 'suspend', '1')        # another lwt has the run end
+        self.lwt('task', 'suspend', '1')        # another lwt changes the task during the run
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 1, err)
         self.assertIn(b'000001 long: suspended on', err)
@@ -127,13 +129,13 @@ class LyingSsh(ProgramTestCase):
         self.assertEqual(
             [str(entry) for entry in found if entry.problems or entry.outcome != 'success'], [])
         self.assertEqual(len(found), 2 * len(names))
-        for name in names:              # each of them did suffer what it was to
+        for name in names:              # each of them had its fault
             self.assertGreaterEqual(len(self.read('fake', 'requests.' + name).split()),
                                     int(name[-1]), name)
 
 
 class SpoiledNetwork(ProgramTestCase):
-    """A real sshd behind a relay that spoils the connection."""
+    """A real sshd behind a relay that damages the connection."""
 
     def setUp(self):
         super().setUp()
@@ -142,7 +144,9 @@ class SpoiledNetwork(ProgramTestCase):
             self.skipTest(reason)
 
     def spoiled(self, fault, after, value=1.0):
-        """Run a command through the relay; it makes output until it is cut off.  Returns a Done."""
+        """Run a command through the relay; it produces output until the connection is cut. Return a
+        Done.
+        """
         with lab.LoopbackLab(1) as one, FaultProxy(one.address('h1')[1], fault, after,
                                                    value) as proxy:
             with open(one.ssh_config) as file:
@@ -154,7 +158,7 @@ class SpoiledNetwork(ProgramTestCase):
                 file.write(known)
             with open(one.ssh_config, 'w') as file:
                 file.write(config)
-            mark = uuid.uuid4().hex     # of its own, for others run beside it
+            mark = uuid.uuid4().hex     # unique, because other tests run in parallel
             env = dict(self.env, LWT_SSH_CONFIG=one.ssh_config, **{MARK: mark})
             done = self.lwt('exec', '-t', '3', '--hello-timeout', '3', '--grace', '0.5', '-u', '9',
                             '-w', 'h1', '--',
@@ -173,7 +177,7 @@ class SpoiledNetwork(ProgramTestCase):
             ('black_hole', 10, 'unreachable (connection timed out)'),
             ('reset', 60000, 'connection lost'), ('close', 60000, 'connection lost'),
             ('black_hole', 60000, 'timed out after 9 s'))
-        # Most of it is waiting for another login.
+        # Most of the time is spent waiting for another login.
         with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
             ends = list(pool.map(lambda case: self.spoiled(*case[:2]), cases))
         for (fault, after, said), done in zip(cases, ends):
@@ -182,7 +186,7 @@ class SpoiledNetwork(ProgramTestCase):
                 self.assertIn('lwt: h1: ' + said, done.err)
 
     def test_N_11_a_byte_that_was_changed_on_the_way_is_never_taken_for_output(self):
-        # Not every message of ssh proves that the login had not yet taken place.
+        # Not every message of ssh proves that the login had not yet happened.
         for after, said in ((60000, 'connection lost'), (100, '(unreachable|connection lost)')):
             with self.subTest(after=after):
                 done = self.spoiled('flip', after)

@@ -1,4 +1,4 @@
-"""Which host is put into quarantine for tasks that end badly on it; with hosts on this machine."""
+"""Which host is quarantined for tasks that fail on it; the hosts are this machine."""
 
 import unittest
 
@@ -6,7 +6,7 @@ from tests.support import ProgramTestCase
 
 
 class Tasks(ProgramTestCase):
-    """Four hosts that are this machine, each with a home of its own."""
+    """Four hosts that are this machine, each with its own home."""
 
     def setUp(self):
         super().setUp()
@@ -25,20 +25,21 @@ class Tasks(ProgramTestCase):
         return done.err
 
     def test_UR_10_tasks_that_fail_on_every_host_blame_none(self):
-        """UR-10: a sweep that fails everywhere, after one of the same name that did not."""
+        """UR-10: an array that fails everywhere, after one of the same name that succeeded."""
         self.run_tasks('exec : true\n', '--array', '1-12', code=0)
         err = self.run_tasks('exec : exit 3\n', '--array', '1-15')
         self.assertNotIn('quarantine', err)
         self.assertEqual(self.lwt('hosts', '-a').out.split(), ['h1', 'h2', 'h3', 'h4'])
 
     def test_UR_10_values_that_fail_wherever_they_are_tried_blame_no_host(self):
-        """UR-10: with retries, each of them fails on other hosts as well."""
+        """UR-10: with retries, each of the tasks fails on other hosts too."""
         err = self.run_tasks('exec : sleep 0.1; [ {} -gt 9 ]\nretry_on : failed\n', '--array',
                              '1-40')
         self.assertNotIn('quarantine', err)
 
     def test_UR_10_time_outs_and_kills_blame_no_host(self):
-        """UR-10: tasks that take too long on one host, while others end well elsewhere."""
+        """UR-10: tasks that exceed their timeout on one host, while others succeed on other hosts.
+        """
         self.run_tasks('exec : sleep 0.1\n', '--array', '1-8', code=0)
         self.describe('slow', 'exec : sleep 60\ntimeout : 0.3\n')
         self.describe('quick', 'exec : true\n')
@@ -50,7 +51,8 @@ class Tasks(ProgramTestCase):
         self.assertNotIn('quarantine', done.err)
 
     def test_UR_10_a_host_on_which_tasks_fail_that_end_well_elsewhere_is_blamed(self):
-        """UR-10: what does not repeat elsewhere still counts, with retries and without."""
+        """UR-10: failures that do not repeat on other hosts still count, with retries and without.
+        """
         for number, (more, code) in enumerate((('retry_on : failed\n', 0), ('retries : 0\n', 1))):
             with self.subTest(more=more):
                 self.lwt('hosts', '--back', 'h4')

@@ -1,4 +1,4 @@
-"""Every way in which bytes of a host come in has a budget, and docs/protocol.md names each budget.
+"""Every path on which bytes of a host arrive has a budget, and docs/protocol.md names each budget.
 """
 
 import ast
@@ -10,8 +10,8 @@ from lwt.remote import budgets, call
 from tests.support import ROOT
 from tests.test_layers import trees
 
-# Who is given what a host sends, and what bounds it there: names of budgets, or words for a bound
-# that depends on the call.
+# The functions that receive what a host sends, and its limits: names of budgets, or words for a
+# limit that depends on the call.
 ENTRIES = {
     ('api', 'command'): 'output_limit',
     ('copy.chain', '_take_part'): ('NETCAT_LINES', 'TEXT', 'LINE', 'NAME'),
@@ -41,13 +41,13 @@ ENTRIES = {
     ('copy.scp_put', '_run'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('tasks.visit', '_call'): ('VISIT', 'VISIT_LINES', 'TASK_ANSWERS', 'ID', 'TEXT', 'EMPTY_FILES'),
 }
-# Calls that take a sink for bytes of a host.
+# Functions that take a sink for bytes of a host.
 TAKERS = re.compile(
     r'(call\.(call|command|script)|(scripts\.)?Framed|.*_(channel|line)\.ask|(?<!\.)self\.ask)$')
 
 
 def entries():
-    """(module, function) of all that hands a sink to a call on a host."""
+    """Return (module, function) of everything that passes a sink to a call on a host."""
     found = set()
     for module, tree in trees().items():
         for function in ast.walk(tree):
@@ -60,27 +60,27 @@ def entries():
 
 
 def dotted(node):
-    """A name with dots as it is written, '' for anything else."""
+    """Return a name with dots as it is written, '' for anything else."""
     if isinstance(node, ast.Attribute):
         return dotted(node.value) + '.' + node.attr
     return node.id if isinstance(node, ast.Name) else ''
 
 
 def values():
-    """{name: value} of the budgets."""
+    """Return {name: value} of the budgets."""
     return {name: value for name, value in vars(budgets).items() if name.isupper()}
 
 
 def written(value):
-    """A number as the table has it."""
+    """Return a number in the form of the table."""
     return '{:,}'.format(value)
 
 
 class Completeness(unittest.TestCase):
-    """SR-7 and SR-15: no way in without a budget."""
+    """SR-7 and SR-15: no path without a budget."""
 
     def test_SR_7_each_way_in_is_known(self):
-        # They ask for their own frames.
+        # These create their own frames.
         own = {('remote.channel', '__init__'), ('remote.channel', '_turn')}
         self.assertEqual(entries() - own, set(ENTRIES))
 

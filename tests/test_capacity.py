@@ -1,4 +1,4 @@
-"""Capacity and samples: what a host tells, within bounds, and how many tasks it takes for that.
+"""Capacity and samples: what a host reports, within limits, and how many tasks it gets for that.
 Pure.
 """
 
@@ -18,7 +18,7 @@ FREE = Sample(cores=4, load=0.5, memory=8000000, free_memory=4000000, free_disk=
 
 
 class Samples(unittest.TestCase):
-    """What is taken of what a host tells."""
+    """What lwt accepts of a host's report."""
 
     def test_lines_are_read_and_others_passed_over(self):
         told = sample.parse(
@@ -50,7 +50,7 @@ class Samples(unittest.TestCase):
 
 
 class Rooms(unittest.TestCase):
-    """How many tasks, and why none."""
+    """How many tasks a host gets, and the reason if it gets none."""
 
     def slots(self, host, settings=SETTINGS, hour=12, told=FREE):
         return capacity.room(host, told, settings, hour).slots
@@ -126,7 +126,7 @@ class Rooms(unittest.TestCase):
 
 
 class Options(unittest.TestCase):
-    """What a category may say."""
+    """Options of a category."""
 
     def load(self, text):
         import tempfile

@@ -1,5 +1,5 @@
-"""A chain without any host: who feeds whom, as the hosts say that they are ready, and what a Cargo
-is.
+"""A chain without hosts: which host sends to which, as the hosts report that they are ready, and
+the Cargo.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ NETCAT = b'address 10.0.0.1\nprogram nc\nusage: nc [-46]\n-N Shutdown the networ
 
 
 class Orders(unittest.TestCase):
-    """The order in which hosts stand."""
+    """The order of the hosts."""
 
     def setUp(self):
         self.now = 0.0
@@ -74,15 +74,14 @@ class Orders(unittest.TestCase):
 
 
     def orders(self, member):
-        """The orders that wait for a member, as lists of words; those of the master's data left
-        out.
+        """Return the orders that wait for a member, as lists of words, without the master's data.
         """
         member.close()
         return [words for words in iter(lambda: (member.read(99) or b'').split(), [])]
 
     def linked(self, addresses):
-        """(sender, receiver) of a chain whose receiver was told to listen, and the words of that
-        order.
+        """Return (sender, receiver) of a chain whose receiver was ordered to listen, and the words
+        of that order.
         """
         shared = self.chain({'h1': None, 'h2': None})
         first = self.ready(shared, 'h1')
@@ -106,14 +105,12 @@ class Orders(unittest.TestCase):
             second('stdout', b'failed 0 stranger\n')
             if at + 1 < netcat.LISTENERS:
                 (order,) = self.orders(second)
-        # Then the master feeds it.
+        # Then the master sends to it.
         self.assertEqual((len(seen), second.feeder), (2 * netcat.LISTENERS, None))
         self.assertFalse(first.is_suspect)
 
     def test_SR_13_one_listen_for_each_order(self):
-        """SR-13: a member that says `listen` again and again has one connection made for each
-        order.
-        """
+        """SR-13: a member that prints `listen` repeatedly gets one connection for each order."""
         first, second, _order = self.linked(('10.0.0.2',))
         for port in range(2000, 2150):
             second('stdout', b'listen 0 %d\n' % port)
@@ -121,11 +118,12 @@ class Orders(unittest.TestCase):
         for _number in range(150):
             second('stdout', b'got 0\nlisten 0 2000\nfailed 0 stranger\n')
         self.assertLessEqual(len(self.orders(first)), netcat.LISTENERS - 1)
-        first('stdout', b'listen 0 2000\ngot 0\n')         # the first one was never told to listen
+        first('stdout', b'listen 0 2000\ngot 0\n')  # the first one never had an order to listen
         self.assertEqual((self.orders(first), self.orders(second)), ([], []))
 
     def test_SR_13_who_fed_a_member_is_who_sent_it_something(self):
-        """SR-13: the host that is named when other bytes arrived, and then feeds nobody else."""
+        """SR-13: the host that is named when wrong bytes arrived; it then sends to no other host.
+        """
         for lines, fed_by in ((b'listen 0 5000\ngot 100\n', ['h1']),
                               (b'listen 0 5000\ngot 50\n', ['h1']),
                               (b'listen 0 5000\nfailed 0 stranger\n', []), (b'got 100\n', []),
@@ -139,8 +137,8 @@ class Orders(unittest.TestCase):
         self.assertFalse(first.can_feed)
 
     def test_SR_13_others_connect_to_the_address_that_ssh_knows(self):
-        """SR-13: others connect to the address at which ssh reaches a member, not to one that it
-        names.
+        """SR-13: others connect to the address at which ssh reaches a member, not to an address
+        that the member names.
         """
         for addresses, wanted in ((('192.0.2.7',), b'192.0.2.7'),
                                   (('192.0.2.7', '10.0.0.1'), b'10.0.0.1'),
@@ -150,7 +148,7 @@ class Orders(unittest.TestCase):
             self.assertEqual([words[-2:] for words in self.orders(first)], [[wanted, b'5000']])
 
     def test_SR_13_a_port_that_cannot_be_is_not_taken(self):
-        """SR-13: the port is a number that the kernel gives to a listener."""
+        """SR-13: the port must be a number that the kernel gives to a listener."""
         for rest in (b'0 22', b'0 70000', b'0 -5', b'0 5000 x', b'0', b'-1 5000', b'0 5e3',
                      b'0 ::1', b'200 5000'):
             first, second, _order = self.linked(('10.0.0.2',))
@@ -158,7 +156,8 @@ class Orders(unittest.TestCase):
             self.assertEqual(self.orders(first), [], rest)
 
     def test_SR_13_a_member_that_cannot_be_reached_is_fed_by_the_master(self):
-        """SR-13: a member whose name is no address and no host name takes no part in links."""
+        """SR-13: a member whose name is neither an address nor a host name takes no part in links.
+        """
         shared = self.chain({'h1': None, 'h2': None})
         self.ready(shared, 'h1')
         self.ready(shared, 'h2', ())
@@ -166,7 +165,7 @@ class Orders(unittest.TestCase):
 
 
 class Cargoes(unittest.TestCase):
-    """What goes along."""
+    """The data that a chain passes on."""
 
     def test_it_is_the_same_from_every_place_on(self):
         with tempfile.TemporaryDirectory() as directory:

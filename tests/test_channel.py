@@ -1,5 +1,5 @@
-"""A talk: one script that answers one request after the other, on this machine and where the
-network is cut off.
+"""A channel: one script that answers request after request, on this machine and when the network is
+cut off.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ LOCAL = Host('localhost', 'local', '~')
 
 
 class Talks(EngineTestCase):
-    """Talks with sh/control.sh."""
+    """Channels to sh/control.sh."""
 
     def setUp(self):
         super().setUp()
@@ -35,7 +35,7 @@ class Talks(EngineTestCase):
         os.environ.update({'HOME': self.scratch, MARK: env[MARK]})
 
     def ask(self, talk, request=b'', wait=0):
-        """Flow: (kind of the verdict, has it run, lines) of one request."""
+        """Flow: return (kind of the verdict, whether it ran, lines) of one request."""
         words = self.scratch, 'aa' * 16, '5', '1', str(wait), '0', '0', '-', '-', '-'
         said = bytearray()
         verdict = yield from talk.ask(words, request + b'end\n', lambda stream, data: said.extend(
@@ -92,7 +92,7 @@ class Talks(EngineTestCase):
                 found.append((yield from self.ask(talk))[:2])
                 os.makedirs(os.path.dirname(fate))
                 with open(fate, 'w') as file:
-                    # Under way, and nobody will say that it has ended.
+                    # A request is in progress, and nothing will report its end.
                     file.write('run 1 1 1 1\n')
                 found.append((yield from self.ask(talk, b'poll aa.1 - - /\n', 60))[:2])
                 return found
@@ -105,9 +105,7 @@ class Talks(EngineTestCase):
         text = scripts.script_text(*scripts.SHORT_SCRIPTS['control'])
         frame = scripts.Framed('f00d' * 8, lambda _stream, _data: None)
         words = '~', 'aa' * 16, '5', '1', '0', '0'
-        # Idle, after an answer.
-        # In the middle of a line.
-        # And of a stream.
+        # Idle after an answer; in the middle of a line; in the middle of a stream.
         for request in (b'', scripts.request(frame, words + ('0', '-', '-', '-')) + b'end\n',
                         scripts.request(frame, words + ('0', '-', '-', '-')) + b'poll aa',
                         scripts.request(frame, words + ('999', 'sha256 x', '-', '-')) + b'end\nx'):
@@ -118,8 +116,7 @@ class Talks(EngineTestCase):
                                          start_new_session=True)
                 popen.stdin.write(request)
                 popen.stdin.flush()
-                # The pipe to it stays open, as it does where nobody notices that the network is cut
-                # off.
+                # The pipe to it stays open, as when the network is cut off and nothing notices.
                 popen.stdout.read()
                 popen.wait(30)
                 popen.stdin.close()

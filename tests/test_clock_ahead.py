@@ -1,4 +1,4 @@
-"""The clock of this machine was ahead for a while: nothing waits for years because of it."""
+"""The clock of this machine was ahead for a while: nothing waits for years because of that."""
 
 import os
 import sqlite3
@@ -36,21 +36,21 @@ class Times(unittest.TestCase):
                 self.assertFalse(found.is_due(1000.0 + YEAR, False, RULES), found)
 
     def test_SR_16_a_host_blamed_while_the_clock_was_ahead_comes_back_by_good_answers(self):
-        """SR-16: quarantine for failing tasks, whose good answers count only after its time."""
+        """SR-16: quarantine for failing tasks: successful answers count only after its time."""
         found = health.suspect(Health('h'), 'why', 1000 + YEAR, RULES, 1.0)
         for now in (1000.0, 1020.0):
             found = health.observe(found, 'ok', '', now, RULES, 1.0)
         self.assertEqual(found.state, 'well')
 
     def test_SR_16_a_good_answer_while_the_clock_was_ahead_delays_nothing(self):
-        """SR-16: the retry that follows a good answer is a year ahead."""
+        """SR-16: the retry that follows a successful answer is a year ahead."""
         found = Health('h', 'out', kind='refused', failed=900.0, retry=950.0)
         found = health.observe(found, 'ok', '', 1000 + YEAR, RULES, 1.0)
         self.assertTrue(found.is_due(1000.0, False, RULES), found)
 
 
 class Stored(ProgramTestCase):
-    """Times in state.db that lie a year ahead."""
+    """Times in state.db that are a year ahead."""
 
     def setUp(self):
         super().setUp()
@@ -77,7 +77,7 @@ class Stored(ProgramTestCase):
         self.assertEqual((done.code, done.out), (0, 'ran\n'), done)
 
     def test_SR_16_what_is_kept_for_days_is_kept_no_longer(self):
-        """SR-16: tasks, traces on hosts, probes and statistics from a year ahead are forgotten."""
+        """SR-16: tasks, records on hosts, probes and statistics from a year ahead are removed."""
         self.assertEqual(self.lwt('task', 'run').code, 0)
         self.assertTrue(os.listdir(os.path.join(self.home, '.lwt', 't')))
         self.change_state(
@@ -123,7 +123,7 @@ class Stored(ProgramTestCase):
                 self.assertIs(left.has(task.desc), has_room, now)
 
     def test_SR_16_attempts_in_the_future_blame_no_host(self):
-        """SR-16: attempts from a year ahead are no recent ones."""
+        """SR-16: attempts from a year ahead do not count as recent."""
         with Store(self.path('.lwt', 'state.db')) as store:
             now = time.time()
             for number, started in ((1, now + YEAR), (2, now - 1)):

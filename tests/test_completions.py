@@ -1,5 +1,4 @@
-"""The completions in real shells, and that they and the manual page are what the tables make them.
-"""
+"""The completions in real shells; they and the manual page match the tables."""
 
 import os
 import shutil
@@ -10,7 +9,8 @@ from lwt.cli import COMMANDS
 from tests import generate
 from tests.support import ROOT, ProgramTestCase
 
-# What zsh finds for a line: $1 the completion, $2 the line, $3 where to write a match a line.
+# Print the completions of zsh for a line: $1 the completion, $2 the line, $3 the file for the
+# matches, one a line.
 ZSH = r'''
 zmodload zsh/zpty
 zpty z zsh -f -i
@@ -34,7 +34,7 @@ EVERYTHING = [name for name, _module, _summary in COMMANDS]
 
 
 class Made(unittest.TestCase):
-    """What is in the repository is what the tables make."""
+    """The files in the repository match the tables."""
 
     def test_the_manual_page_and_the_completions_are_made_anew_when_the_tables_change(self):
         for name, make in generate.MADE.items():
@@ -66,9 +66,9 @@ class Made(unittest.TestCase):
 
 
 class InShells(ProgramTestCase):
-    """A tab in bash, fish and zsh."""
+    """The tab key in bash, fish and zsh."""
 
-    # line -> matches; None: other things may be there as well
+    # line -> matches; None: other matches are allowed too
     LINES = (
         (('lwt', ''), EVERYTHING),
         (('lwt', 'de'), ['demo', 'deploy']),
@@ -132,7 +132,7 @@ class InShells(ProgramTestCase):
                 os.unlink(out)
             self.run_shell('zsh', '-f', script, path, ' '.join(words), out)
             before, comma, _last = words[-1].rpartition(',')
-            # Zsh tells what it puts behind apart.
+            # zsh reports the suffix separately.
             equals = '=' if words[-2] == '--set' else ''
             return [before + comma + line[1:-1] + equals for line in self.read('out').splitlines()]
         self.check(complete)

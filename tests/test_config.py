@@ -1,4 +1,4 @@
-"""Options: how values are read, who wins over whom, and what an error says."""
+"""Options: how values are read, which source takes precedence, and the error messages."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ GUIDE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Values(unittest.TestCase):
-    """What each reader takes and what it refuses."""
+    """What each reader accepts and refuses."""
 
     ACCEPTED = (
         (config.seconds, '90', 90.0), (config.seconds, '1.5', 1.5), (config.seconds, '.5', 0.5),
@@ -46,7 +46,7 @@ class Values(unittest.TestCase):
 
 
 class Precedence(unittest.TestCase):
-    """default < lwt.conf < environment < overrides, the later ones of which win."""
+    """default < lwt.conf < environment < overrides; later overrides take precedence."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()

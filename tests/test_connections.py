@@ -1,5 +1,5 @@
-"""Connections: gates for logins, one login for several steps, connections that are kept, and what
-is left of them: nothing.
+"""Connections: limits of logins, one login for several steps, kept connections; and none of them
+leaves anything behind.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ ENTER = 'echo + >> log; sleep 0.05; echo - >> log; '
 
 
 class StartedByOutput(Sink):
-    """Has started when anything was fed."""
+    """Counts as started when anything was fed."""
 
     started = False
 
@@ -44,8 +44,8 @@ class EngineTestCase(LeakCheckedTestCase):
                        env=dict(os.environ, **{MARK: self.mark}), **options)
 
     def most_inside(self):
-        """The largest number of children that were between their + and their - at once; 0 when none
-        came.
+        """Return the largest number of children that were between their + and their - at the same
+        time; 0 if none came.
         """
         most = inside = 0
         with open(os.path.join(self.scratch, 'log')) as file:
@@ -67,7 +67,7 @@ class EngineTestCase(LeakCheckedTestCase):
         return (yield command)
 
 class Gates(EngineTestCase):
-    """How many children are on their way at once."""
+    """How many children are active at the same time."""
 
     def test_a_gate_lets_in_as_many_as_it_may_until_they_have_begun(self):
         gate = Gate(3)
@@ -89,7 +89,7 @@ class Gates(EngineTestCase):
         closed = Gate(1)
 
         def flow(name, gate, condition):
-            # Each begins on a condition.  One that held up another that it waits for would do so
+            # Each begins on a condition. If one delayed another that it waits for, both would wait
             # for ever.
             text = 'until %s; do sleep 0.05; done; touch %s; echo' % (condition, name)
             return (yield self.command(text, gate=gate, sink=StartedByOutput())).code
@@ -219,7 +219,7 @@ class Background(EngineTestCase):
                 return self.parts.pop(0)
 
             def go_on(self):
-                # A source is asked again when its child answers: this may be the second call.
+                # A source is asked again when its child answers, so this may be the second call.
                 if self.parts[:1] == [None]:
                     self.parts.pop(0)
                     self.wake()
@@ -248,7 +248,7 @@ class Background(EngineTestCase):
 
 
 class SocketDirectory(unittest.TestCase):
-    """Where the sockets may lie."""
+    """The possible directories of the sockets."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.', dir='/tmp')
@@ -293,7 +293,7 @@ class SocketDirectory(unittest.TestCase):
 
 
 class Ways(unittest.TestCase):
-    """What ssh -G tells."""
+    """The output of ssh -G."""
 
     def test_hosts_of_one_address_or_jump_host_have_one_way(self):
         self.assertEqual(login.parse_ways(
@@ -323,8 +323,8 @@ class OnHosts(LabTestCase):
         super().tearDown()
 
     def masters(self):
-        """The pids of those that serve a kept connection: they have written its name over what they
-        were called.
+        """Return the pids of the processes that serve a kept connection: their command line is its
+        name.
         """
         found = []
         for pid in filter(str.isdigit, os.listdir('/proc')):
@@ -334,7 +334,7 @@ class OnHosts(LabTestCase):
         return found
 
     def logins(self, name, work):
-        """How many connections to a host are opened while work() is done."""
+        """Return how many connections to a host are opened during work()."""
         rule = ('INPUT', '-p', 'tcp', '--syn', '-m', 'comment', '--comment', 'logins')
         self.lab.inside(name, 'iptables', '-w', '-I', *rule)
         work()
@@ -344,8 +344,8 @@ class OnHosts(LabTestCase):
         return int(told.split()[0])
 
     def run_kept(self, text='echo ran', *options):
-        """Run a command on h1 with a connection that is kept; it must succeed, and say nothing but
-        its output.
+        """Run a command on h1 with a kept connection; it must succeed, and print nothing but its
+        output.
         """
         done = self.lwt('--set', 'persist=30', 'exec', *options, '-w', 'h1', '--', text)
         self.assertEqual((done.code, done.out, done.err), (0, 'ran\n', ''), done)
@@ -389,7 +389,7 @@ class OnHosts(LabTestCase):
 
     def test_N_9_a_kept_connection_that_is_gone_is_made_anew(self):
         self.run_kept()
-        os.kill(self.masters()[0], signal.SIGKILL)              # a socket where nobody listens
+        os.kill(self.masters()[0], signal.SIGKILL)  # leaves a socket on which nothing listens
         self.assertTrue(wait_for(lambda: not self.masters()))
         self.assertEqual(self.logins('h1', self.run_kept), 1)
         self.lab.kill_sessions('h1')
@@ -435,7 +435,7 @@ class OnHosts(LabTestCase):
 
 
 class CrowdedHosts(ProgramTestCase):
-    """An sshd that has little room."""
+    """An sshd that accepts few connections."""
 
     def setUp(self):
         super().setUp()

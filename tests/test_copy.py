@@ -1,4 +1,4 @@
-"""put and get: the scripts in every shell, what hosts may send, and what is looked at before."""
+"""put and get: the scripts in every shell, what hosts may send, and the checks before a copy."""
 
 import contextlib
 import errno
@@ -33,7 +33,7 @@ ODD = ['a b', "it's", '-x', '*', 'new\nline', 'back\\slash', '$(touch x)', '"',
 
 
 def write(path, content=b'', mode=0o644):
-    """Write a file, with the directories above it; returns its path."""
+    """Write a file and make the directories above it; return its path."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'wb') as file:
         file.write(content)
@@ -42,7 +42,7 @@ def write(path, content=b'', mode=0o644):
 
 
 def tree(path):
-    """{relative name: content, or None for a directory} of what is in a directory."""
+    """Return {relative name: content, or None for a directory} of a directory."""
     found = {}
     for root, dirs, names in os.walk(path):
         for name in dirs:
@@ -54,7 +54,7 @@ def tree(path):
 
 
 def environments(scratch):
-    """(name, shell, PATH) of the hosts that are played: every shell with all tools, and one with
+    """Return (name, shell, PATH) of the simulated hosts: every shell with all tools, and one with
     nothing but busybox.
     """
     for shell in SHELLS:
@@ -68,7 +68,7 @@ def environments(scratch):
 
 
 class CopyTestCase(LeakCheckedTestCase):
-    """Copies to and from this machine, played as a host with a home of its own."""
+    """Copies to and from this machine, as a simulated host with its own home."""
 
     def setUp(self):
         super().setUp()
@@ -131,7 +131,7 @@ class CopyTestCase(LeakCheckedTestCase):
                          GetOptions(replace, links), self.tally))
 
     def in_each(self, test):
-        """Call test() for every host that is played, each with a new home."""
+        """Call test() for every simulated host, each with a new home."""
         for name, self.shell, self.search in environments(self.scratch):
             with self.subTest(host=name):
                 self.new_home()
@@ -149,7 +149,7 @@ class CopyTestCase(LeakCheckedTestCase):
 
 
 class Puts(CopyTestCase):
-    """sh/put.sh and its other half."""
+    """sh/put.sh and the master's side of it."""
 
     def source(self):
         root = self.path('source')
@@ -236,7 +236,7 @@ class Puts(CopyTestCase):
         self.in_each(merged)
 
     def test_directories_as_deep_as_their_paths_allow(self):
-        """What is looked at needs no recursion; a host may still refuse it."""
+        """Checking needs no recursion; a host may still refuse such a path."""
         path = self.path('deep')
         self.addCleanup(files.remove_tree, path)
         for _level in range(6):
@@ -301,7 +301,7 @@ class Puts(CopyTestCase):
         self.assertEqual(sorted(os.listdir(self.home)), ['.lwt-put.alive', 'file'])
 
     def test_a_disk_that_is_full_while_files_are_compared_is_told(self):
-        """Whatever has no room, nothing is said to be unchanged that is not."""
+        """Whichever file has no room, nothing is reported as unchanged that has changed."""
         if lab.why_not_mount():
             self.skipTest('mounting: ' + lab.why_not_mount())
         names = ['first', 'second']
@@ -333,7 +333,7 @@ class Puts(CopyTestCase):
         self.in_each(put)
 
     def test_SR_12_a_fifo_beside_the_target_holds_up_no_put(self):
-        """SR-12: anybody can make one where others can write, as in /tmp."""
+        """SR-12: any user can make one in a directory that others can write, such as /tmp."""
         def put():
             os.mkdir(self.at_home('.lwt-put.x'))
             os.mkfifo(self.at_home('.lwt-put.x', 'owner'))
@@ -380,7 +380,7 @@ class Puts(CopyTestCase):
             with mock.patch.object(manifest, 'cksum', lambda chunks: 1):
                 self.assertEqual(self.put(paths, '.').reason, 'checksum mismatch after transfer')
         os.mkdir(self.at_home('more'))
-        # Its sums take a process of their own.
+        # The host hashes it in a separate process.
         large = write(self.path('large'), bytes(local_work.SMALL + 1))
         self.assert_ok(self.put([large, self.source()], 'more'), None)
         self.assertEqual(tree(self.at_home('more'))['large'], bytes(local_work.SMALL + 1))
@@ -390,7 +390,7 @@ class Puts(CopyTestCase):
 
 
 class Gets(CopyTestCase):
-    """sh/get.sh and its other half."""
+    """sh/get.sh and the master's side of it."""
 
     def test_patterns_are_expanded_there_and_each_must_find_something(self):
         for name in ('a.log', 'b.log', 'dir/c', 'x y'):
@@ -510,7 +510,7 @@ class Gets(CopyTestCase):
         self.assert_ok(self.get(['x'], self.path('back'), replace=True))
         self.assertEqual(tree(self.path('back')), {'x': None, 'x/f': b'new'})
 
-    # Bytes that 1,000 bytes need: those of the stream and of what is unpacked.
+    # Bytes that 1,000 bytes need: those of the stream and those of the unpacked file.
     needed_room = 2000
 
     def test_no_room_here_is_said_before_anything_comes(self):
@@ -535,7 +535,7 @@ class Gets(CopyTestCase):
 
 
 def packed(members):
-    """A tar stream; members: {name: bytes, or a TarInfo without content}."""
+    """Return a tar stream; members: {name: bytes, or a TarInfo without content}."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode='w', format=tarfile.GNU_FORMAT) as tar:
         for name, content in members.items():
@@ -547,14 +547,14 @@ def packed(members):
 
 
 def special(name, kind, link=''):
-    """A member that is neither a file nor a directory."""
+    """Return a member that is neither a file nor a directory."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, link
     return info
 
 
 class HostileHosts(unittest.TestCase):
-    """What a host may send, whatever it was asked for."""
+    """What a host may send, independent of the request."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -562,7 +562,7 @@ class HostileHosts(unittest.TestCase):
         self.into = os.path.join(directory.name, 'into')
 
     def get(self, announced, members, patterns=('x',), told=None, stream=None, replace=False):
-        """Drive a get; told: what is said after the stream, by default what is right of a single
+        """Drive a get; told: the lines after the stream, by default the correct ones for a single
         file.
         """
         stream = packed(members) if stream is None else stream
@@ -633,7 +633,7 @@ class HostileHosts(unittest.TestCase):
                 self.assertEqual((verdict.kind, came), ('failed', {}))
 
     def test_SR_4_a_stream_with_deep_directories(self):
-        """SR-4: it is refused, nothing is left, and the next get finds its way."""
+        """SR-4: it is refused, nothing is left, and the next get works."""
         deep = {'r/x/'
                 + '/'.join('d' * level): special('r/x/' + '/'.join('d' * level), tarfile.DIRTYPE)
                 for level in range(300, 1900, 300)}
@@ -643,9 +643,7 @@ class HostileHosts(unittest.TestCase):
         self.assertTrue(self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'})[0].ok)
 
     def test_SR_7_what_cannot_be_taken_fails_for_its_host(self):
-        """SR-7: an error that is not of this machine, or that nobody expected; what was there
-        stays.
-        """
+        """SR-7: an error that is not this machine's, or an unexpected one; existing files stay."""
         os.makedirs(os.path.join(self.into, 'x'))
         rename = os.rename
 
@@ -667,7 +665,7 @@ class HostileHosts(unittest.TestCase):
         self.assertEqual(tree(self.into), {'x': None})
 
     def test_SR_7_many_announcements_take_a_moment(self):
-        """SR-7: each of them is looked at once."""
+        """SR-7: each announcement is checked once."""
         announced = b''.join(b'path 1 1 /r/%d\n' % number for number in range(budgets.PATHS // 2))
         began = time.process_time()
         receiver = tar_get.Receiver(['*'], self.into, GetOptions(),
@@ -700,7 +698,7 @@ class HostileHosts(unittest.TestCase):
                                   CopyProgress())
 
     def announced(self, text, free=1 << 50, blocks=1 << 40):
-        """The problem of a _Receiver that was told this, where so many bytes are free."""
+        """Return the problem of a _Receiver that got this announcement, with so many bytes free."""
         there = mock.Mock(f_bavail=free, f_frsize=1, f_blocks=blocks)
         with self.receiver(['*']) as receiver, mock.patch.object(os, 'statvfs', return_value=there):
             receiver('stdout', text)
@@ -802,7 +800,7 @@ class HostileHosts(unittest.TestCase):
 
 
 class Sources(unittest.TestCase):
-    """What is looked at before a put."""
+    """Checks before a put."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()

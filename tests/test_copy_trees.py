@@ -1,5 +1,5 @@
-"""put and get of what is not a plain tree: links, odd names, modes, files that change or have no
-size, parts that cannot come.
+"""put and get of unusual trees: links, odd names, modes, files that change or have no size, parts
+that cannot be copied.
 """
 
 import os
@@ -12,7 +12,7 @@ from lwt.errors import UsageError
 from tests.support import ProgramTestCase, tree_of
 from tests.test_copy import CopyTestCase, write
 
-LIMIT = 1 << 20             # bytes of a file without a size, as sh/get.sh has it
+LIMIT = 1 << 20             # maximum bytes of a file without a size, as in sh/get.sh
 STRANGE = ('new\nline', 'back\\slash', 'both\\\n', '\\n', ' blanks ', '-x', 'a-b', '\udcff', '$(x)')
 
 
@@ -20,18 +20,18 @@ class TreeTestCase(CopyTestCase):
     """Copies to and from hosts of every kind."""
 
     def back(self):
-        """A new directory for what is fetched."""
+        """Return a new directory for fetched files."""
         return tempfile.mkdtemp(dir=self.scratch)
 
     def with_tool(self, name, text):
-        """Put a script in the place of a tool of the host."""
+        """Replace a tool of the host by a script."""
         tools = tempfile.mkdtemp(dir=self.scratch)
         write(os.path.join(tools, name), ('#!/bin/sh\n' + text).encode(), 0o755)
         self.search = tools + ':' + os.environ['PATH']
 
 
 class FilesThatChange(TreeTestCase):
-    """FR-13: a file that is not the same before and after it was read."""
+    """FR-13: a file that changes while it is read."""
 
     def test_FR_13_a_file_that_grows_or_shrinks_is_named(self):
         tar = shutil.which('tar')
@@ -67,7 +67,7 @@ class FilesThatChange(TreeTestCase):
 
 
 class FilesWithoutSize(TreeTestCase):
-    """FR-14: files of /proc and /sys, whose size the system does not tell."""
+    """FR-14: files of /proc and /sys, whose size the system does not report."""
 
     def test_FR_14_their_content_comes(self):
         long_name = '/proc/' + './' * 60 + 'version'
@@ -118,10 +118,10 @@ class FilesWithoutSize(TreeTestCase):
 
 
 class PartsThatCannotCome(TreeTestCase):
-    """FR-16, UR-20: what cannot come is named, and all else is there."""
+    """FR-16, UR-20: parts that cannot be copied are named, and everything else is copied."""
 
     def as_nobody(self):
-        """Have the host's commands run by somebody who may not read everything."""
+        """Run the host's commands as a user who may not read everything."""
         if os.getuid() == 0:
             if not shutil.which('setpriv'):
                 self.skipTest('root may read everything, and there is no setpriv')
@@ -236,7 +236,7 @@ class FetchedLinks(TreeTestCase):
 
 
 class PutLinks(TreeTestCase):
-    """FR-23: symbolic links here."""
+    """FR-23: symbolic links on this machine."""
 
     def setUp(self):
         super().setUp()
@@ -336,7 +336,8 @@ class PutLikeCp(TreeTestCase):
 
 
 class PutModes(TreeTestCase):
-    """FR-22, UR-20: what is the same is not sent again, and has the mode and time that it has here.
+    """FR-22, UR-20: unchanged files are not sent again, and get the mode and time that they have on
+    this machine.
     """
 
     def test_FR_22_modes_and_times_are_updated_without_content(self):
@@ -358,7 +359,7 @@ class PutModes(TreeTestCase):
                            '%d files copied' % len(STRANGE))
             for name in STRANGE:
                 os.chmod(os.path.join(root, 'tree', name, name), 0o750)
-            os.chmod(os.path.join(root, 'tree', STRANGE[0]), 0o711)     # which no usual umask makes
+            os.chmod(os.path.join(root, 'tree', STRANGE[0]), 0o711)     # no usual umask makes this
             write(os.path.join(root, 'tree', 'new'), b'x', 0o640)
             self.assert_ok(self.put([os.path.join(root, 'tree')], '.'),
                            '1 file copied, %d with another mode or time' % (len(STRANGE) + 1))
@@ -382,7 +383,7 @@ class PutModes(TreeTestCase):
 
 
 class AsAProgram(ProgramTestCase):
-    """What a user sees."""
+    """The output for the user."""
 
     def setUp(self):
         super().setUp()

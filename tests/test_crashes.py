@@ -1,12 +1,11 @@
-"""The crash loop: lwt is killed, or refused by the machine, at each of its steps, and everything
-must be right afterwards.
+"""The crash loop: lwt is killed, or gets an error of the machine, at each of its steps; afterwards
+everything must be correct.
 
-Right: no attempt was started twice, nor one that is said not to have run; every result is home,
-whole; nothing lies about here or on the host; no lock is held; the state is sound.  See crashing
-(how) and ledger (what is right).
+Correct means: no attempt was started twice, and none that lwt reports as not run; every result has
+arrived complete; nothing is left on this machine or on the host; no lock is held; the state is
+consistent. See crashing (how) and ledger (what is checked).
 
-In the suite the steps of the longer cases are sampled, with a seed; `make crash` goes through all
-of them.
+The suite samples the steps of the longer cases, with a seed; `make crash` runs all of them.
 """
 
 import itertools
@@ -27,7 +26,7 @@ MOST_STEPS = 1000
 
 
 def sampled(stride, seed):
-    """Numbers of steps: each, or in the suite one of every `stride`."""
+    """Return the numbers of steps: all or, in the suite, one of every `stride`."""
     rng = random.Random(seed)
     if ALL_STEPS or stride == 1:
         return itertools.count(1)
@@ -35,12 +34,12 @@ def sampled(stride, seed):
 
 
 class CrashLoop(ProgramTestCase):
-    """Workspaces whose only host is this machine, all made of one; a case is run in a fresh one for
+    """Workspaces whose only host is this machine, all copies of one. A case runs in a fresh one for
     each step.
     """
 
     slow = True                         # so that it is started first
-    # In memory: it is about steps, not about a power cut.
+    # In memory, because the tests are about steps and not about power cuts.
     scratch_in = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
 
     def setUp(self):
@@ -53,7 +52,7 @@ class CrashLoop(ProgramTestCase):
         self.fresh_number = 0
 
     def fresh(self):
-        """Another workspace like the one that was made; returns its directory."""
+        """Copy the prepared workspace; return the directory of the copy."""
         self.fresh_number += 1
         root = self.path('fresh', str(self.fresh_number))
         os.makedirs(root)
@@ -68,7 +67,7 @@ class CrashLoop(ProgramTestCase):
 
     @staticmethod
     def move_master(root):
-        """A copy is refused, unless its master says that it was made there."""
+        """Make the copy's path the one where its master was made: lwt refuses other copies."""
         path = os.path.join(root, '.lwt', 'master')
         if os.path.exists(path):
             with open(path) as file:
@@ -78,7 +77,7 @@ class CrashLoop(ProgramTestCase):
                            % (name, machine, os.stat(os.path.dirname(path)).st_ino, root))
 
     def run_in(self, root, words, plan=crashing.Plan()):
-        """Run lwt in a workspace; a hang, a traceback or a code that it should not have fails."""
+        """Run lwt in a workspace; fail on a hang, a traceback or an unexpected exit code."""
         env = dict(self.env, HOME=os.path.join(root, 'home'))
         ended = crashing.run(words.split(), env, root, plan)
         is_killed = plan.fault == 'kill' and ended.code == 137 and plan.at
@@ -87,7 +86,7 @@ class CrashLoop(ProgramTestCase):
         return ended
 
     def settle(self, root, about):
-        """Run until nothing is left to do; then the books must be right.  Returns {number:
+        """Run until nothing is left to do; then the ledger must be correct. Return {number:
         outcome}.
         """
         for _round in range(3):
@@ -104,11 +103,11 @@ class CrashLoop(ProgramTestCase):
 
     def loop(self, words, outcomes, before=(), after=(), fault='kill', for_ever=False, steps=None):
         """A case: for each of some steps, run lwt with these words in a fresh workspace and have
-        that step go wrong.
+        that step fail.
 
-        before, after: what is run in it first, and between the fault and the last runs; '!' is a
-        Python function of the root. outcomes: what each task must come to: one word, or those that
-        it may be.  Returns how many steps were tried.
+        before, after: commands before that run, and between the fault and the last runs; '!' stands
+        for a Python function of the root. outcomes: the required outcome of each task, one word or
+        the permitted ones. Returns how many steps were tried.
         """
         tried = 0
         for at in steps or itertools.count(1):
@@ -143,7 +142,7 @@ def go(root):
 
 
 def remove_again(root):
-    """What a user does whose removal was killed: once more, of what is still there."""
+    """Repeat a removal that was killed, as a user would, for everything that still exists."""
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
         place = Workspace(root)
         for task in store.all():
@@ -168,7 +167,7 @@ class Killed(CrashLoop):
 
 
 class KilledWishes(CrashLoop):
-    """kill -9 of everything else that changes tasks: adding them, and what users wish of them."""
+    """kill -9 of all other commands that change tasks: add, and the requests of users."""
 
     def test_X_1_killed_at_each_step_of_an_add(self):
         self.loop('task add count fails', {1: 'success gone', 2: 'success gone'})
@@ -201,12 +200,12 @@ class KilledWishes(CrashLoop):
         self.loop('task retry 1', {1: 'failed'}, after=['task retry 1'])
 
     def some(self, seed):
-        """One of six steps; all of them if asked for."""
+        """Return one of six steps, or all steps if requested."""
         return sampled(6, seed)
 
 
 class Refused(CrashLoop):
-    """The machine refuses a step: its disk is full or broken, or there are no descriptors left."""
+    """The machine refuses a step: its disk is full or broken, or no descriptors are left."""
 
     def refuse(self, fault, for_ever, seed):
         self.lwt('task', 'add', 'count', 'fails')

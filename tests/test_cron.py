@@ -1,5 +1,5 @@
-"""cron: the line in the crontab, what it does in cron's bare environment, real cron, and passes
-that are late.
+"""cron: the line in the crontab, what it does in cron's minimal environment, real cron, and late
+passes.
 """
 
 import os
@@ -28,8 +28,8 @@ case $1 in
 esac
 '''
 
-# A cron of its own: a spool, a /run and a /etc/cron.d that nobody else sees; $1 is the directory of
-# them, $2 what to run there.
+# A private cron: a spool, a /run and a /etc/cron.d that no other process sees; $1 is their
+# directory, $2 the command to run.
 PRIVATE = '''\
 mount --make-rprivate / && mkdir -p "$1/spool" "$1/run" "$1/etc" && : >"$1/empty" &&
 mount --bind "$1/spool" /var/spool/cron/crontabs && mount --bind "$1/run" /run &&
@@ -39,7 +39,7 @@ mount --bind "$1/empty" /etc/crontab && chmod 1730 /var/spool/cron/crontabs && s
 
 
 class Text(unittest.TestCase):
-    """What is written, by itself."""
+    """The generated text."""
 
     ROOT = "/my dir/50% it's"
 
@@ -83,7 +83,7 @@ class Text(unittest.TestCase):
         self.assertEqual(crontab.minutes_of(self.line(2).replace('*/2', '3')), None)
 
     def test_SR_23_marks_are_compared_whole(self):
-        """SR-23: the path of a workspace ends like the mark of another one, or contains it."""
+        """SR-23: the path of a workspace may end like the mark of another one, or contain it."""
         roots = ['/b', '/a' + crontab.MARK + '/b', '/c/b', "/it's" + crontab.MARK + '/b',
                  '/100%' + crontab.MARK + '/b', '/"' + crontab.MARK + '/b', '/b ',
                  '/b' + crontab.MARK,
@@ -115,7 +115,7 @@ class Text(unittest.TestCase):
                                                        ['/bin/sh', '-c', 'a $b'], '/w%s')):
                 with open(path, 'w') as file:
                     file.write(text)
-                os.chmod(path, 0o644)           # systemd complains of what everybody may write
+                os.chmod(path, 0o644)           # systemd warns about files that everybody can write
             done = subprocess.run([program, 'verify', '--man=no'] + paths, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT)
             complaints = [line for line in done.stdout.decode().splitlines() if 'lwt-1' in line]
@@ -123,8 +123,8 @@ class Text(unittest.TestCase):
 
 
 def as_cron(line):
-    """What cron gives to sh of a line: the command, escaped percent signs as such, others as
-    newlines.
+    """Return what cron passes to sh for a line: the command, with escaped percent signs as such and
+    others as newlines.
     """
     command = line.split(' ', 5)[5]
     return re.sub(r'(?<!\\)%', '\n', command).replace('\\%', '%')
@@ -144,7 +144,7 @@ class Installed(ProgramTestCase):
         return self.read('home', 'crontab') if os.path.exists(self.path('home', 'crontab')) else ''
 
     def tick(self, **options):
-        """Run the installed line as cron does; returns (code, out, err)."""
+        """Run the installed line as cron does; return (code, out, err)."""
         lines = [line for line in self.crontab().splitlines() if '# lwt cron' in line]
         self.assertEqual(len(lines), 1)
         bare = dict({'HOME': self.home, 'LOGNAME': 'me', 'SHELL': '/bin/sh',
@@ -270,14 +270,14 @@ class Installed(ProgramTestCase):
 
 
 class Overlapping(ProgramTestCase):
-    """Passes at the same time, and one that is late."""
+    """Passes at the same time, and a late pass."""
 
     def setUp(self):
         super().setUp()
         self.make_workspace([('localhost', 'local', '~')])
 
     def holder(self):
-        """A pass that is at the host, and stays there: it is stopped."""
+        """Start a pass, and stop it during its visit to the host."""
         self.lwt('task', 'add', 'sample', 'sample', 'sample')
         popen = self.start('task', 'update')
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('.lwt', 'lock', 'host.localhost'))
@@ -314,7 +314,7 @@ class Overlapping(ProgramTestCase):
 
 
 class RealCron(ProgramTestCase):
-    """The crontab program and the cron daemon of this system, with a spool of their own."""
+    """The crontab program and the cron daemon of this system, with a private spool."""
 
     slow = True
 
@@ -331,7 +331,7 @@ class RealCron(ProgramTestCase):
         self.make_workspace([('localhost', 'local', self.home)])
 
     def private(self, *words):
-        """The argv of a command that sees a cron of its own."""
+        """Return the argv of a command that sees a private cron."""
         return (['unshare', '--mount', 'sh', '-c', PRIVATE, 'private', self.path('cron')]
                 + list(words))
 

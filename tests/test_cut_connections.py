@@ -13,10 +13,10 @@ from tests.fault_proxy import CutProxy
 from tests.support import ALL_STEPS, ProgramTestCase, wait_for
 
 STEP = 64                       # bytes between two cuts
-# One of so many cuts is made, where each costs one login and where it costs several.
+# One of so many cuts is tested, for commands with one login and for those with several.
 STRIDE, LONG_STRIDE = (1, 1) if ALL_STEPS else (4, 40)
 NEVER = 1 << 40
-# In one workspace: they are all this machine, which has to log in to itself.
+# So many in one workspace: all its hosts are this machine, which has to log in to itself.
 MOST_HOSTS = 100
 
 ALIAS = '''\
@@ -31,15 +31,16 @@ Host {name}
     StrictHostKeyChecking yes
 '''
 
-# Notes each command that sshd starts, by the home that is in its text, and runs it.
+# Records each command that sshd starts, by the home in its text, and runs it.
 FORCED = ('command="echo \\"$SSH_ORIGINAL_COMMAND\\" | grep -o \'homes/[a-z0-9]*\' | head -n 1 '
           '>>{log}; exec /bin/sh -c \\"$SSH_ORIGINAL_COMMAND\\"" ')
 
 
 def some_cuts(longest, stride):
-    """[(kind, after)]: cuts after every STEP bytes of a stream, or one of so many of them.
+    """Return [(kind, after)]: cuts after every STEP bytes of a stream, or one of so many of them.
 
-    There are always one before, one within the first line of sshd, and one after the whole stream.
+    They always include one at the beginning, one within the first line of sshd, and one after the
+    whole stream.
     """
     places = list(range(STEP, longest + STEP, STEP))[random.randrange(stride)::stride]
     return [(kind, after) for after in [0, STEP // 4] + places + [longest + STEP]
@@ -47,8 +48,7 @@ def some_cuts(longest, stride):
 
 
 class CutConnections(ProgramTestCase):
-    """One sshd behind a proxy with a port for each cut; each port is a host with a home of its own.
-    """
+    """One sshd behind a proxy with a port for each cut; each port is a host with its own home."""
 
     slow = True
 
@@ -71,7 +71,7 @@ class CutConnections(ProgramTestCase):
         super().tearDown()
 
     def proxy(self, cuts):
-        """Start a CutProxy; its hosts become those of the workspace, in the order of cuts."""
+        """Start a CutProxy; its ports become the hosts of the workspace, in the order of cuts."""
         proxy = self._stack.enter_context(CutProxy(self.lab.address('h1')[1], cuts))
         names = ['%s%d' % cut for cut in cuts]
         self.write('ssh_config', ''.join(
@@ -86,7 +86,7 @@ class CutConnections(ProgramTestCase):
         return proxy
 
     def cuts(self, stride, *words):
-        """Cuts of a command's connection, whose length a first run without any cut shows."""
+        """Return cuts of a command's connection. A first run without any cut shows its length."""
         proxy = self.proxy([('close', NEVER)])
         done = self.lwt(*words)
         self.assertEqual(done.code, 0, done)
@@ -95,7 +95,7 @@ class CutConnections(ProgramTestCase):
         return some_cuts(longest, stride)
 
     def wait_for_sessions(self):
-        """Wait until sshd serves nobody, so that nothing starts later."""
+        """Wait until sshd serves no session, so that nothing starts later."""
         self.assertTrue(wait_for(lambda: not lab.children(self.lab.listeners['h1']), 30))
 
     def count_lines(self, *names):
@@ -151,7 +151,7 @@ class CutConnections(ProgramTestCase):
             self.check_tasks(cuts[at:at + MOST_HOSTS])
 
     def check_tasks(self, cuts):
-        """As many tasks as there are cuts, over a host for each."""
+        """Run as many tasks as there are cuts, on one host each, and check them."""
         self.describe('t', 'exec : echo $LWT_TASK >>%s; echo output >result\nretries : 0\n'
                            % self.path('started'))
         proxy = self.proxy(cuts)

@@ -1,5 +1,5 @@
-"""lwt doctor: what it finds and mends, here and on hosts; and what tasks do to themselves, to their
-hosts and to each other.
+"""lwt doctor: what it finds and fixes, on this machine and on hosts; and what tasks do to
+themselves, to their hosts and to each other.
 """
 
 import json
@@ -30,7 +30,7 @@ tmpfs /tmp tmpfs rw 0 0
 
 
 class Pure(unittest.TestCase):
-    """What is made of what is told."""
+    """Functions that interpret reports."""
 
     def test_F_15_the_kind_of_a_file_system_is_that_of_the_longest_mount(self):
         for path, kind in (('/srv/x', 'ext4'), ('/home/you', 'nfs4'),
@@ -56,10 +56,10 @@ class Pure(unittest.TestCase):
 
 
 class DoctorTestCase(TaskTestCase):
-    """A workspace on this machine, and what doctor says of it."""
+    """A workspace on this machine, and doctor's findings about it."""
 
     def findings(self, *words, code=0):
-        """[(status, what, finding)] of what is not ok."""
+        """Return [(status, what, finding)] of everything that is not ok."""
         done = self.lwt('doctor', '--json', *words)
         self.assertEqual(done.code, code, done)
         found = [json.loads(line) for line in done.out.splitlines()]
@@ -68,7 +68,7 @@ class DoctorTestCase(TaskTestCase):
                 and told['what'] not in ('netcat', 'file system')]
 
     def assert_found(self, findings, *wanted):
-        """There are so many findings; each wanted one is (status, what, a part of what is said)."""
+        """Assert the number of findings; each wanted one is (status, what, a part of the text)."""
         self.assertEqual([finding[:2] for finding in findings], [each[:2] for each in wanted],
                          findings)
         for finding, each in zip(findings, wanted):
@@ -76,7 +76,7 @@ class DoctorTestCase(TaskTestCase):
 
 
 class Here(DoctorTestCase):
-    """The state, the locks, the workspace, this machine."""
+    """The state, the locks, the workspace and this machine."""
 
     def test_where_all_is_well_each_check_says_so_in_a_line(self):
         self.assertEqual(self.findings(), [])
@@ -197,7 +197,7 @@ class Here(DoctorTestCase):
 
 
 class OnThisHost(DoctorTestCase):
-    """What lies on a host: this machine."""
+    """The files on a host, which is this machine."""
 
     def keys(self):
         return sorted(os.listdir(self.path('home', '.lwt', 't')))
@@ -250,8 +250,8 @@ class OnThisHost(DoctorTestCase):
 
     def test_D_11_and_FR_4_what_a_task_leaves_running_is_ended_and_what_escapes_is_told_by_doctor(
             self):
-        """FR-4: a daemon is ended before the results come; one whose task nobody can look after any
-        more is doctor's.
+        """FR-4: a daemon is ended before the results are sent; doctor finds one whose task can no
+        longer be visited.
         """
         self.describe('daemon', 'exec : setsid sleep 9971 & echo begun\n')
         self.add('daemon')
@@ -363,7 +363,7 @@ class TasksThatMisbehave(DoctorTestCase):
 
 
 class OnHosts(LabTestCase):
-    """Hosts in bad weather."""
+    """Hosts with faults."""
 
     slow = True
     hosts = 4
@@ -458,7 +458,7 @@ class OnHosts(LabTestCase):
         for makes_room_for_names in (False, True):
             self.lab.full_disk('h1')
             try:
-                if makes_room_for_names:        # enough for its id, and not for a task
+                if makes_room_for_names:        # room for its id, but not for a task
                     script = 'rm filler; mkdir -p .lwt/t .lwt/i; echo id >.lwt/host-id'
                     self.lab.inside('h1', 'sh', '-c', script)
                     self.lab.fill_home('h1')
@@ -543,7 +543,7 @@ class SharedHome(ProgramTestCase):
         self.lwt('task', 'run')
 
     def test_SR_18_a_shared_home_is_looked_after_once(self):
-        """SR-18: what is left in a home of two hosts is told and removed once."""
+        """SR-18: files in a home of two hosts are reported and removed once."""
         self.assertEqual(self.lwt('task', 'add', 'ends').code, 0)
         self.lwt('task', 'run')
         own = self.read('.lwt', 'master').split()[0]

@@ -1,4 +1,4 @@
-"""Every command that README and the guides show runs as shown, on real hosts."""
+"""Every command in README and the guides runs as shown, on real hosts."""
 
 import glob
 import os
@@ -22,13 +22,13 @@ def read(name):
 
 
 def names():
-    """The documents of the project."""
+    """Return the documents of the project."""
     found = glob.glob(os.path.join(ROOT, 'docs', '**', '*.md'), recursive=True)
     return ['README.md'] + sorted(os.path.relpath(path, ROOT) for path in found)
 
 
 class Reading(unittest.TestCase):
-    """How a document is read."""
+    """How a document is parsed."""
 
     TEXT = '''Text.
 
@@ -83,7 +83,7 @@ $ true
 
 
 class ShellTestCase(LabTestCase):
-    """A user's shell in front of nine hosts."""
+    """The shell of a user who has nine hosts."""
 
     slow = True
     hosts = 9
@@ -100,8 +100,8 @@ class ShellTestCase(LabTestCase):
                         ignore=shutil.ignore_patterns('.git', '__pycache__', 'build'))
 
     def begin(self):
-        """A home and in it the directory in which a document begins: a workspace with one host,
-        this machine.
+        """Make a home and in it the directory in which a document begins: a workspace with one
+        host, this machine.
         """
         shutil.rmtree(self.home)
         os.mkdir(self.home)
@@ -117,7 +117,7 @@ class Running(ShellTestCase):
     """Documents as programs."""
 
     def run_document(self, name):
-        """Run a document; returns what is not as shown."""
+        """Run a document; return what differs from it."""
         self.begin()
         found = list(documents.commands(read(name)))
         path = self.write('script.sh',
@@ -167,7 +167,7 @@ class Running(ShellTestCase):
                          (0, ['h1 ok Linux', 'h2 ok Linux', 'h1 changed', 'h2 changed']))
 
 
-# What the examples of --help take for granted: hosts of a category, files here, and files on the
+# What the examples of --help assume: hosts of a category, files on this machine, and files on the
 # hosts.
 FIXTURES = '''
 printf 'h%d\\t%s\\t~\\n' 1 plab 2 plab 3 dept >host.list
@@ -186,7 +186,7 @@ lwt exec -w 'h[1-9]' -- 'mkdir -p etc data results
 
 
 class Help(ShellTestCase):
-    """The examples of --help are understood, every one."""
+    """All examples of --help are accepted."""
 
     def test_no_example_of_help_is_wrong_use(self):
         self.begin()
@@ -195,7 +195,7 @@ class Help(ShellTestCase):
         self.env['LWT_MAX_DTASK_DAY'] = self.env['LWT_MAX_DTASK_NIGHT'] = '50'
         lines = [line for command in generate.ALL if command.name != 'demo'
                  for line in command.examples.split('\n')]
-        # What watches goes on until somebody stops it.
+        # Commands that watch continue until they are stopped.
         found = [documents.Command(('timeout 5 ' if '--watch' in match.group(1) else '')
                                    + match.group(1), None, 0) for match in (
             re.match(r'  (\S.*?)(\s{2,}.*)?$', line) for line in lines)

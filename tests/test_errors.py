@@ -16,7 +16,7 @@ SAID = 'disk full: /work/x (No space left on device)'
 
 
 class FullDisks(unittest.TestCase):
-    """What lwt says when a disk or a quota is full."""
+    """The messages when a disk or a quota is full."""
 
     def test_the_disk_and_the_path_are_named(self):
         quota = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
@@ -45,10 +45,10 @@ class FullDisks(unittest.TestCase):
 
 
 class Interrupts(ProgramTestCase):
-    """What lwt says after ^C."""
+    """The messages after ^C."""
 
     def interrupted(self, command):
-        """The standard error of an exec that gets INT when the command has begun; it ends."""
+        """Return the standard error of an exec that gets INT when the command has begun."""
         popen = self.start('exec', '-w', 'localhost', '--grace', '3', '--', command)
         self.assertEqual(popen.stdout.readline(), b'ready\n')
         popen.send_signal(2)

@@ -1,5 +1,5 @@
-"""lwt exec: what is run where, and how it is shown; with a lying ssh, a false sudo, and on lab
-hosts.
+"""lwt exec: what runs on which host, and how the output is shown; with a lying ssh, a fake sudo,
+and on lab hosts.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Substitution(unittest.TestCase):
         return exec.RemoteCommand(text, (), is_template).at(self.HOST, 7)[0]
 
     def test_FR_26_a_command_is_untouched_without_subst(self):
-        """FR-26: %h, %n and %{column} mean what they mean to the command."""
+        """FR-26: %h, %n and %{column} keep their meaning for the command."""
         for text in ('echo %h %n', "stat -c '%n %s'", 'stat -c %n /etc/passwd', '%{port}',
                      'date +%h',
                      'RANK=%n x', 'git log --format=%h', '100%%', "printf '%n%%'"):
@@ -60,7 +60,7 @@ class Substitution(unittest.TestCase):
                 self.assertEqual(self.at(text, False), text)
 
     def test_FR_26_with_subst_they_are_replaced_anywhere(self):
-        """FR-26: --subst replaces them wherever they stand."""
+        """FR-26: --subst replaces them at any position."""
         for text, expected in (
                 ('a%h/%n', "a'h[1]'/7"), ('100%%', '100%'), ('%%h', '%h'), ('%d', '%d'),
                 ('%{port}', '80'), ('%{note}', "'it'\"'\"'s'"), ('%{nosuch}', '%{nosuch}'),
@@ -85,7 +85,7 @@ class Substitution(unittest.TestCase):
 
 
 class CommandLine(ProgramTestCase):
-    """What is the command, and what is an option of lwt."""
+    """Which words are the command, and which are options of lwt."""
 
     def setUp(self):
         super().setUp()
@@ -107,7 +107,9 @@ class CommandLine(ProgramTestCase):
                 self.assert_refused(done, 2, 'unexpected word h2', "-w 'h[1-9]'")
 
     def test_UR_11_an_option_of_the_command_gets_the_hint_to_put_dashes(self):
-        """UR-11: without --, an option-like word of the command says where -- belongs."""
+        """UR-11: without --, an error about an option-like word of the command says where to put
+        --.
+        """
         for words, said in (
                 ('-w h1 -b uname -sr', '-- uname -sr'), ('-w h1 ls -la', '-- ls -la'),
                 ('-w h1 ls -al', '-- ls -al'), ('-w h1 df -h', '-- df -h'),
@@ -120,7 +122,7 @@ class CommandLine(ProgramTestCase):
                 self.assertEqual(done.out, '')
 
     def test_UR_11_options_of_lwt_may_still_follow_the_command(self):
-        """UR-11: what worked without -- works."""
+        """UR-11: options after the command still work without --."""
         for words in ('-w h1 echo x', 'echo x -w h1', 'echo -w h1 x -N', '-w h1 -- echo x',
                       'echo x -a'):
             with self.subTest(words=words):
@@ -141,7 +143,7 @@ class CommandLine(ProgramTestCase):
 
 
 class Summary(unittest.TestCase):
-    """What is said in the end."""
+    """The last lines of output."""
 
     def summary(self, verdicts, shown):
         return list(exit_codes.summary(verdicts, shown))
@@ -170,13 +172,13 @@ class Summary(unittest.TestCase):
 
 
 def peak_memory(pid):
-    """The largest resident size that a process has had, in KiB."""
+    """Return the largest resident size of a process so far, in KiB."""
     with open('/proc/%d/status' % pid) as file:
         return next(int(line.split()[1]) for line in file if line.startswith('VmHWM'))
 
 
 class ManyHosts(ProgramTestCase):
-    """With an ssh that really runs the command, and lies as the host's name says."""
+    """With an ssh stub that runs the command, and lies as the host's name says."""
 
     def setUp(self):
         super().setUp()
@@ -299,7 +301,7 @@ class ManyHosts(ProgramTestCase):
                     wait_for(lambda: 'seq 6000000' not in marked(self.mark).values(), 120))
                 open(go, 'w').close()
                 first = popen.stdout.read(1)
-                time.sleep(0.5)         # what is not written in pieces would all be in memory now
+                time.sleep(0.5)  # output that is not written in pieces would all be in memory now
                 peak = peak_memory(popen.pid)
                 rest = len(first) + sum(map(len, iter(lambda: popen.stdout.read(1 << 16), b'')))
                 popen.stdout.close()
@@ -342,7 +344,7 @@ class ManyHosts(ProgramTestCase):
 
 
 class AsRoot(ProgramTestCase):
-    """--sudo, with a sudo that knows one password."""
+    """--sudo, with a sudo that accepts one password."""
 
     def setUp(self):
         super().setUp()
@@ -351,7 +353,7 @@ class AsRoot(ProgramTestCase):
         self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
 
     def sudo(self, password, *words):
-        """Run it with no terminal."""
+        """Run it without a terminal."""
         popen = self.start('exec', '-a', '--grace', '0.5', '--json', '--sudo', *words,
                            stdin=subprocess.PIPE,
                            start_new_session=True)
@@ -385,7 +387,7 @@ class AsRoot(ProgramTestCase):
         while not said.endswith(b': '):
             said += os.read(terminal, 1000)
         os.write(terminal, b'open sesame\n')
-        with contextlib.suppress(OSError):      # EIO: nobody has it open any more
+        with contextlib.suppress(OSError):      # EIO: no process has it open any more
             while True:
                 said += os.read(terminal, 1000)
         os.close(terminal)

@@ -14,7 +14,7 @@ HELD = 'a background process still holds the output; what it prints from now on 
 
 
 class AcceptingLab(lab.LoopbackLab):
-    """Hosts that take every variable that ssh sends."""
+    """Hosts that accept every variable that ssh sends."""
 
     def _configure(self):
         super()._configure()
@@ -24,7 +24,7 @@ class AcceptingLab(lab.LoopbackLab):
 
 
 class AcceptingTestCase(LoopbackTestCase):
-    """Hosts that take every variable."""
+    """Hosts that accept every variable."""
 
     @classmethod
     def make_lab(cls):
@@ -35,8 +35,8 @@ class AcceptingTestCase(LoopbackTestCase):
         self.set_variables()
 
     def set_variables(self, **variables):
-        """Have every session on the hosts start with these variables; the values have no quotes and
-        backslashes.
+        """Start every session on the hosts with these variables. The values must not contain quotes
+        or backslashes.
         """
         words = ' '.join('"%s=%s"' % item for item in variables.items())
         mark = '"%s=%s"' % ('LWT_TEST_MARK', self.mark)
@@ -46,7 +46,7 @@ class AcceptingTestCase(LoopbackTestCase):
 
 
 class BackgroundOutput(AcceptingTestCase):
-    """What a command leaves behind may hold its output."""
+    """Background processes of a command may hold its output open."""
 
     COMMAND = '(sleep 41; echo late) & echo now'
 

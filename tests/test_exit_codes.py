@@ -1,4 +1,4 @@
-"""The exit code that many results come to."""
+"""The exit code for many results."""
 
 import unittest
 
@@ -13,7 +13,7 @@ VERDICTS = {kind: Verdict(kind, code) for kind, code in (
 
 
 class ExitCodes(unittest.TestCase):
-    """0 all well, 1 a command failed, 3 anything else, which wins."""
+    """0: all succeeded; 1: a command failed; 3: anything else, which takes precedence."""
 
     def test_the_worst_class_decides(self):
         for kinds, code in (('', 0), ('ok', 0), ('ok ok', 0), ('failed', 1), ('ok failed ok', 1),

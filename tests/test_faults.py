@@ -14,7 +14,7 @@ NAME = re.compile(r'(?:^test_|_and_)([A-Z]+)_(\d+)(?=_)')      # test_C_2_…, t
 
 
 def documented():
-    """{id: the modules that the table names} of docs/faults.md."""
+    """Return {id: the modules that the table names} of docs/faults.md."""
     with open(os.path.join(ROOT, 'docs', 'faults.md'), encoding='utf-8') as file:
         lines = [line for line in file if re.match(r'\| [A-Z]+-\d', line)]
     found = {}
@@ -25,7 +25,7 @@ def documented():
 
 
 def tested():
-    """{id: the modules with a test that carries it in its name}."""
+    """Return {id: the modules with a test that has the id in its name}."""
     found = {}
     for path in glob.glob(os.path.join(ROOT, 'tests', 'test_*.py')):
         with open(path, encoding='utf-8') as file:
@@ -38,7 +38,7 @@ def tested():
 
 
 class Agreement(unittest.TestCase):
-    """The table says what is, and all that is."""
+    """The table and the tests have the same cases."""
 
     maxDiff = None
 

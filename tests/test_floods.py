@@ -1,4 +1,4 @@
-"""What is kept of a host that sends without end, or nonsense: tables."""
+"""What lwt keeps of a host that sends without end, or sends nonsense: tables."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ MEMORY = 16 << 20
 
 
 class Floods(unittest.TestCase):
-    """SR-7: every stream, list and dictionary that a host feeds has a bound."""
+    """SR-7: every stream, list and dictionary that a host fills has a limit."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
@@ -29,8 +29,8 @@ class Floods(unittest.TestCase):
         self.scratch = scratch.name
 
     def feed(self, take, chunks):
-        """Feed what wants no more by returning True; returns the bytes that it took; it uses little
-        memory.
+        """Feed a function until it returns True because it wants no more; return the bytes that it
+        took. It must use little memory.
         """
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -95,7 +95,7 @@ class Floods(unittest.TestCase):
             inbox.__exit__()
 
     def test_SR_7_and_SR_24_what_a_host_tells_of_a_copy_has_an_end(self):
-        """Each of these lines would be right if it came once."""
+        """Each of these lines would be correct if it came once."""
         wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
         shared = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
         sinks = {
@@ -159,7 +159,7 @@ class Floods(unittest.TestCase):
         self.assertEqual(control.told, {})
 
     def test_SR_7_a_reducer_that_tells_no_directory_is_refused(self):
-        """What it tells becomes a word of a command line."""
+        """The directory that it reports becomes a word of a command line."""
         for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'',
                      b'/a\x1b[2J'):
             with self.subTest(told=told[:20]):
@@ -182,7 +182,7 @@ class Floods(unittest.TestCase):
 
 
 class Words(unittest.TestCase):
-    """SR-15 and SR-19: what a host says of itself and of tasks."""
+    """SR-15 and SR-19: what a host reports about itself and about tasks."""
 
     def test_SR_15_each_word_is_cut(self):
         long = 'A' * (1 << 20)
@@ -199,7 +199,7 @@ class Words(unittest.TestCase):
         self.assertEqual(len(states), budgets.TASK_ANSWERS + 1)
 
     def test_SR_15_complaints_about_results_are_read_once_and_cut(self):
-        """The keys of a stream and the lines about it are both chosen by the host."""
+        """The host chooses both the keys of a stream and the lines about it."""
         keys = ['%032x.1' % number for number in range(50000)]
         told = b''.join(b'%032x.1/\x1b]0;%s\n' % (number, b'x' * 20)
                         for number in range(50000, 120000))

@@ -1,5 +1,4 @@
-"""Workflows driven by hand: what they yield, and what they make of each Result.  No process is
-started.
+"""Workflows driven by hand: what they yield, and how they use each Result. No process is started.
 """
 
 import contextlib
@@ -25,17 +24,17 @@ DROPPED = b'kex_exchange_identification: Connection closed by remote host\r\n'
 
 
 def session():
-    """A Session whose nonces are n1, n2..."""
+    """Return a Session whose nonces are n1, n2..."""
     numbers = iter(range(1, 100))
     return call.Session(SETTINGS, ssh.Transport('/usr/bin/ssh', '/usr/bin/scp'), lambda: 'n%d'
                         % next(numbers))
 
 
 def drive(generator, answers):
-    """Run a flow on these answers, one for each request; (its report, its requests).
+    """Run a flow with these answers, one for each request; return (its report, its requests).
 
-    An answer is a function that takes the request and gives the Result, or an exception to be
-    thrown, or None. Work on this machine is done as it comes, and is not among the requests.
+    An answer is a function that takes the request and returns the Result, or an exception to throw,
+    or None. Work on this machine runs at once, and does not count as a request.
     """
     requests, waiting = [], list(answers)
     try:
@@ -55,7 +54,7 @@ def drive(generator, answers):
 
 
 def _run(command):
-    """The Result of a Command that works on this machine."""
+    """Return the Result of a Command that works on this machine."""
     done = subprocess.run(command.argv, input=command.stdin, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, check=False)
     return Result(command, 'exited', done.returncode, done.stdout, done.stderr)
@@ -72,7 +71,7 @@ def says(stdout=b'', code=0, stderr=b''):
 
 
 def unreached(text=b'ssh: connect to host h port 22: Connection refused\r\n'):
-    """The answer of an ssh that did not get through."""
+    """The answer of an ssh that could not connect."""
     def answer(command):
         command.sink.feed('stderr', text)
         return Result(command, 'exited', 255)
@@ -179,7 +178,7 @@ class Calls(unittest.TestCase):
 
 
 class Visits(unittest.TestCase):
-    """A visit where nothing is to be done, and what a host may tell."""
+    """A visit with nothing to do, and what a host may report."""
 
     def context(self, is_free=True):
         directory = tempfile.TemporaryDirectory()

@@ -1,5 +1,5 @@
-"""The health of hosts: every step of the automaton, and what failures in a row and flapping come
-to.  No process, no clock.
+"""The health of hosts: every step of the automaton, and the effect of failures in a row and of
+flapping. No process, no clock.
 """
 
 import unittest
@@ -12,8 +12,8 @@ RULES = Rules(after=3, good=2, wait=10.0, longest=100.0)
 
 
 def after(kinds, begun=Health('h'), every=0.0, rules=RULES):
-    """The Health after operations that ended so, `every` seconds apart from 1000 on; and the time
-    of the last one.
+    """Return the Health after operations that ended so, `every` seconds apart from 1000 on; and the
+    time of the last one.
     """
     found, now = begun, 1000.0
     for number, kind in enumerate(kinds.split()):
@@ -72,7 +72,9 @@ class Steps(unittest.TestCase):
                 self.assertEqual(health.is_suspect(in_a_row, good, bad), is_suspect)
 
     def suspicion(self, ends, elsewhere, own=()):
-        """health.suspicion of ends on a host, as 'TASK END CODE' with ? for an open task."""
+        """Return health.suspicion of ends on a host, written as 'TASK END CODE' with ? for an open
+        task.
+        """
         found = []
         for text in ends:
             task, end, code = text.strip('?').split()
@@ -82,7 +84,7 @@ class Steps(unittest.TestCase):
         return health.suspicion(health.own_failures(found), dict(own), alike)
 
     def test_UR_10_what_does_not_count_against_a_host(self):
-        """UR-10: time-outs and kills of tasks, and what ended badly elsewhere as well."""
+        """UR-10: timeouts and kills of tasks, and failures that other hosts have too."""
         well = {('success', 0): 50}
         three = ['1 failed 4', '2 failed 4', '3 failed 4']
         self.assertEqual(self.suspicion(three, well), (3, 50, 0))
@@ -99,8 +101,9 @@ class Steps(unittest.TestCase):
         self.assertEqual(self.suspicion(three, well, {1: {'success'}, 2: {'killed'}}), (3, 50, 0))
 
     def test_UR_10_a_failure_that_is_seen_on_other_hosts_takes_more(self):
-        """UR-10: tasks that fail in the same way everywhere blame no host; a host on which far more
-        of them fail is blamed in the end."""
+        """UR-10: tasks that fail in the same way everywhere do not count against a host. A host on
+        which far more of them fail is blamed in the end.
+        """
         for count, alike, is_suspect in (
                 (3, {('success', 0): 50, ('failed', 4): 1}, False),
                 (4, {('success', 0): 50, ('failed', 4): 1}, False),
@@ -112,7 +115,7 @@ class Steps(unittest.TestCase):
                 self.assertEqual(found is not None, is_suspect)
 
     def test_UR_10_many_tasks_that_fail_before_any_is_tried_elsewhere_count(self):
-        """UR-10: or a broken host could take a whole queue before the others are free."""
+        """UR-10: otherwise a broken host could take a whole queue before the others are free."""
         well = {('success', 0): 50}
         for count, is_suspect in ((health.MOST_PENDING, False), (health.MOST_PENDING + 1, True)):
             found = self.suspicion(['%d failed 4?' % number for number in range(count)], well)
@@ -134,7 +137,9 @@ class Steps(unittest.TestCase):
         self.assertEqual(health.release(found, 1001.0), Health('h', since=1001.0))
 
     def test_a_suspect_stays_one_while_it_cannot_be_reached(self):
-        """Good answers after a failure of the way do not bring it back before its time is over."""
+        """Successful answers after a connection failure do not bring it back before its time is
+        over.
+        """
         suspect = health.suspect(Health('h'), 'why', 1000.0, RULES, 0.5)
         for kind in ('lost', 'timeout', 'auth'):
             with self.subTest(kind=kind):

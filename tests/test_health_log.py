@@ -1,5 +1,5 @@
-"""probe, monitor, stat, quarantine and `task why`: what is made of what hosts tell, and all of it
-on hosts in bad weather.
+"""probe, monitor, stat, quarantine and `task why`: how reports of hosts are used, and all of it on
+hosts with faults.
 """
 
 import json
@@ -25,7 +25,7 @@ FREE = Sample(cores=2, load=0.5, memory=8000000, free_memory=4000000, free_disk=
 
 
 class Meters(unittest.TestCase):
-    """What a probe makes of what a host says."""
+    """What a probe derives from a host's report."""
 
     def meter(self, text, size=4, pieces=1):
         times = iter(range(100))
@@ -77,7 +77,7 @@ class Meters(unittest.TestCase):
 
 
 class Refusals(unittest.TestCase):
-    """Why a host does not take a task."""
+    """Why a host does not get a task."""
 
     def test_every_reason_is_told(self):
         desc = Desc('x', category='c')
@@ -101,7 +101,7 @@ class Refusals(unittest.TestCase):
 
 
 class OnHosts(LabTestCase):
-    """The commands, on hosts in bad weather."""
+    """The commands, on hosts with faults."""
 
     slow = True
     hosts = 5
@@ -112,7 +112,7 @@ class OnHosts(LabTestCase):
         self.env['LWT_PROBE_SIZE'] = '200000'
 
     def objects(self, *argv, code=0):
-        """What a command prints as JSON, by host."""
+        """Return the JSON that a command prints, by host."""
         done = self.lwt(*argv)
         self.assertEqual(done.code, code, done)
         return {found['host']: found
@@ -275,7 +275,7 @@ class OnHosts(LabTestCase):
         self.assertRegex(done.err,
                          'h3: quarantined: [3-6] different tasks in a row failed '
                          'on this host; on other hosts ')
-        # Where the tasks end before ssh gives up, it is not waited for: "no answer in 3 s".
+        # If the tasks end before ssh gives up, lwt does not wait for ssh: "no answer in 3 s".
         why = r'unreachable \((connection timed out|no answer in)'
         self.assertEqual(len(re.findall('lwt: h2: ' + why, done.err)), 1, done)
         self.assertRegex(done.err, 'lwt: 1 host still unavailable: h2: ' + why)
@@ -284,7 +284,7 @@ class OnHosts(LabTestCase):
             self.assertRegex(self.lwt(*words).out,
                              'h3.*quarantined(.|\n)*[3-6] different tasks in '
                              'a row failed on this host')
-        # That it answers is no reason to take it back.
+        # An answer alone does not end its quarantine.
         self.lwt('exec', '-w', 'h3', '--', 'true')
         self.assertNotIn('h3', self.lwt('hosts').out)
         self.lab.inside('h3', 'rm', 'broken')

@@ -1,5 +1,5 @@
-"""What the environment of a host may hold, and a home or a TMPDIR that is not there: in every
-shell, and over a real sshd.
+"""What the environment of a host may contain, and a home or a TMPDIR that does not exist: in every
+shell, and with a real sshd.
 """
 
 import os
@@ -25,7 +25,7 @@ HOSTILE = {
     'LC_NUMERIC': 'de_DE.UTF-8', 'ENV': '/no/such',
     'GLOBIGNORE': '*', 'BASH_ENV': '/no/such', 'QUOTING_STYLE': 'c', 'COLUMNS': '5',
     'd_home': '/other'}
-# What a shell sets by itself, and what is lwt's.
+# Variables that a shell sets by itself, and those of lwt.
 OF_SHELLS = ('PWD', 'OLDPWD', 'SHLVL', '_', 'LWT_ID', 'SHELLOPTS', 'lwt_saved')
 BASH_FUNCTIONS = {'BASH_FUNC_%s%%%%' % name: '() {  echo function %s\n}' % name
                   for name in ('cd', 'kill', 'printf_', 'read', 'test', 'mkdir', 'sleep', 'module',
@@ -33,16 +33,16 @@ BASH_FUNCTIONS = {'BASH_FUNC_%s%%%%' % name: '() {  echo function %s\n}' % name
 
 
 def environment_of(data):
-    """{name: value} of what `env -0` printed."""
+    """Return {name: value} from the output of `env -0`."""
     entries = (entry.partition(b'=') for entry in data.split(b'\0') if entry)
     return {name.decode(): value.decode() for name, _equals, value in entries}
 
 
 class OfACommand(ShellTestCase):
-    """sh/guard.sh under a hostile environment."""
+    """sh/guard.sh in a hostile environment."""
 
     def run_guarded(self, shell, home, command, variables):
-        """Run a command under the guard, with a lifeline but no heartbeats; returns (its end,
+        """Run a command under the guard, with a lifeline but no heartbeats; return (its end,
         standard output).
         """
         popen = self.start_opened(shell, home, self.guarded(command), variables)
@@ -88,8 +88,8 @@ class OfACommand(ShellTestCase):
         os.mkdir(home)
         link = os.path.join(self.scratch, 'sh')
         os.symlink('/bin/bash', link)
-        # /bin/sh may be another shell, which drops what has no name; so the first two parts are
-        # tried by themselves.
+        # /bin/sh may be another shell, which drops variables with invalid names; so the first two
+        # parts are tested alone.
         script = (scripts.source('environment', 'lib')
                   + 'cd /; pwd; restore_environment; exec bash -c "module; cd"')
         for shell in (('bash',), (link,)):
@@ -125,11 +125,11 @@ class OfACommand(ShellTestCase):
 
 
 class Scratch(ShellTestCase):
-    """Where temporary files go on a host."""
+    """The directory for temporary files on a host."""
 
     @in_each_shell
     def test_FR_33_a_TMPDIR_that_cannot_be_used_is_passed_over(self, shell, home):
-        """FR-33: another directory is taken, and nothing is left there."""
+        """FR-33: another directory is used, and nothing is left in it."""
         script = b'#!/bin/sh\necho "$# $1 $TMPDIR"; cat\n'
         plain = os.path.join(self.scratch, 'plain')
         open(plain, 'w').close()
@@ -148,14 +148,14 @@ class Scratch(ShellTestCase):
 
 
 class Homes(ShellTestCase):
-    """A home that is not there is made by every script that needs one."""
+    """A missing home is made by every script that needs one."""
 
     SCRIPTS = {
         'control': (), 'sample': ('0',), 'probe': ('0', '5', 'true'), 'put': ('x', 'x', '5'),
         'deploy': ()}
 
     def enter(self, shell, home, path, umask=0o022):
-        """Enter a home by the guard; returns (its end, lines)."""
+        """Enter a home with the guard; return (its end, lines)."""
         words = ('1', '60', path, '0', '0', '5', '0', 'pwd')
         script = (b'umask %o\n' % umask
                   + scripts.with_arguments(scripts.script_text(*scripts.GUARD), words))
@@ -166,7 +166,7 @@ class Homes(ShellTestCase):
 
     @in_each_shell
     def test_UR_2_a_home_is_made_whatever_the_umask(self, shell, home):
-        """UR-2: as by mkdir -p, and for its owner alone."""
+        """UR-2: as by mkdir -p, but accessible to its owner only."""
         for number, (path, umask) in enumerate(
                 (('~/a/b c', 0), ('rel/x', 0o077), (home + '/abs', 0o777), ('~/-n', 0o022))):
             with self.subTest(path=path, umask=umask):
@@ -251,8 +251,8 @@ class OverSshd(AcceptingTestCase):
                          done)
 
     def test_FR_33_scripts_input_and_reduce_do_without_the_TMPDIR(self):
-        """FR-33: TMPDIR names a directory that is not there; -t that was asked for is no
-        suggestion.
+        """FR-33: TMPDIR names a directory that does not exist; a directory given with -t has no
+        fallback.
         """
         self.set_variables(TMPDIR='/no/such/directory')
         script = self.write('script', '#!/bin/sh\nwc -l\n')
@@ -266,7 +266,7 @@ class OverSshd(AcceptingTestCase):
         self.assertIn('/no/such/other', done.err)
 
     def test_UR_2_every_command_makes_the_home(self):
-        """UR-2: as the first command that needs it."""
+        """UR-2: every command makes it if it is the first that needs it."""
         self.write('data', 'data\n')
         commands = ('exec -a -- true', 'put -a data x', 'get -a /etc/hostname out --force',
                     'monitor', 'deploy -a',
@@ -284,7 +284,7 @@ class OverSshd(AcceptingTestCase):
 
 
 class WithoutProc(LabTestCase):
-    """Systems that have no /proc."""
+    """Systems without /proc."""
 
     hosts = 2
 

@@ -1,4 +1,4 @@
-"""Every command beside hosts that are hostile, each in another way (see hostile_host.py)."""
+"""Every command with hosts that are hostile, each in another way (see hostile_host.py)."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, p
 
 
 class HostileLab(lab.LoopbackLab):
-    """As many hosts as there are ways to be hostile, and two honest ones, h1 and h2."""
+    """One host for each way to be hostile, and two honest ones, h1 and h2."""
 
     def __init__(self, _count=0):
         super().__init__(len(hostile_host.WAYS) + 2)
@@ -42,7 +42,7 @@ class HostileLab(lab.LoopbackLab):
                 % ' '.join(map(shlex.quote, words)))
 
     def way_file(self, name):
-        """The file that names the way in which a host is hostile."""
+        """Return the file that names the way in which a host is hostile."""
         return self.path(name, 'way')
 
     def become(self, name, way):
@@ -54,7 +54,7 @@ class HostileLab(lab.LoopbackLab):
 
 
 def memory_of(pid):
-    """The most KiB that a process has had so far, 0 where it has ended."""
+    """Return the maximum memory of a process so far in KiB, 0 if it has ended."""
     try:
         with open('/proc/%d/status' % pid) as file:
             return int(re.search(r'VmHWM:\s*([0-9]+)', file.read()).group(1))
@@ -63,9 +63,7 @@ def memory_of(pid):
 
 
 class HostileHosts(LoopbackTestCase):
-    """SR-7, SR-15: the honest hosts are served, and memory, disk and what is printed have their
-    bounds.
-    """
+    """SR-7, SR-15: the honest hosts are served, and memory, disk and output have limits."""
 
     slow = True
 
@@ -82,10 +80,10 @@ class HostileHosts(LoopbackTestCase):
                             **SETTINGS)
 
     def run_bounded(self, *words, most_printed=MOST_PRINTED, is_filtered=False):
-        """Run lwt to its end, as if it had never met these hosts; returns (code, standard output,
+        """Run lwt to its end, as if it had never met these hosts; return (code, standard output,
         standard error).
 
-        is_filtered: of both streams, only what the honest hosts print is looked at.
+        is_filtered: only lines of the honest hosts are checked, on both streams.
         """
         if words[0] != 'task':
             shutil.rmtree(self.path('.lwt'), ignore_errors=True)
@@ -113,7 +111,7 @@ class HostileHosts(LoopbackTestCase):
         self.assertLess(most_disk, MOST_DISK)
         self.assertLess(len(said), most_printed)
         self.assertNotIn('Traceback', said)
-        # Not what commands print.
+        # Not the output of commands.
         own = [line for line in said.split('\n') if not re.match(r'h\d+: ', line)]
         self.assertEqual(UNSAFE.findall(''.join(own)), [])
         with open(self.path('out'), errors='replace') as file:

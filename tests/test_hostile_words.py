@@ -1,4 +1,4 @@
-"""What a hostile host and task told, on a real terminal and in every format: nothing of it drives
+"""Words of a hostile host or task, on a real terminal and in every format: none of them can control
 anything.
 """
 
@@ -38,7 +38,7 @@ TASK = '''exec : cat words; cat words >&2; sh make; exit 3
 
 
 class Terminal(ProgramTestCase):
-    """Every command that shows what hosts told, in a pty."""
+    """Every command that shows words of hosts, in a pty."""
 
     def setUp(self):
         super().setUp()
@@ -46,14 +46,14 @@ class Terminal(ProgramTestCase):
         self.env['TERM'] = 'xterm'
 
     def on_terminal(self, *words):
-        """(exit code, text) of lwt with a terminal for all its streams."""
+        """Return (exit code, text) of lwt with a terminal for all its streams."""
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(self.scratch)
             os.execve(self.python, (self.python, '-S', '-m', 'lwt') + words, self.env)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
         said = b''
-        with contextlib.suppress(OSError):      # EIO: nobody has it open any more
+        with contextlib.suppress(OSError):      # EIO: no process has it open any more
             while len(said) < 1 << 24:
                 data = os.read(terminal, 1 << 16)
                 said += data
@@ -64,7 +64,8 @@ class Terminal(ProgramTestCase):
         return code, said.replace(b'\r\n', b'\n').decode('utf-8', 'backslashreplace')
 
     def assert_harmless(self, said, words, most=MOST_COLUMNS):
-        """The terminal got nothing that drives it, but colours and the returns of progress lines.
+        """Assert that the terminal got no control characters except colours and the returns of
+        progress lines.
         """
         lines = OWN_COLOUR.sub('', said).replace('\033[H\033[J', '').replace('\r\033[K', '\n')
         found = FORBIDDEN.search(re.sub('\r *\r?', '\n', lines))
@@ -82,7 +83,7 @@ class Terminal(ProgramTestCase):
 
 
 class Tasks(Terminal):
-    """A task on this machine that prints, and leaves, whatever it likes."""
+    """A task on this machine that prints and leaves hostile words."""
 
     def setUp(self):
         super().setUp()
@@ -121,7 +122,7 @@ class Tasks(Terminal):
             shows + [('-v', 'probe'), ('monitor',), ('doctor',), ('-v', 'task', 'update')])
 
     def test_SR_10_a_character_that_two_pieces_part(self):
-        """SR-10: task log reads in pieces; a character between two of them is harmless as well."""
+        """SR-10: task log reads in pieces; a character that spans two of them is harmless too."""
         self.assertEqual(self.lwt('task', 'run').code, 1)
         folder, = self.results()
         for char in '\x9b\u202e\u200b\ufeff\xad\ufff9':
@@ -155,7 +156,7 @@ class Tasks(Terminal):
 
 
 class Hosts(Terminal):
-    """A host whose ssh, or whose shell, says whatever it likes in place of an answer."""
+    """A host whose ssh or shell prints hostile words instead of an answer."""
 
     def host(self, code):
         self.write('bin/ssh', STUB % (self.words, self.words, code), 0o755)
@@ -191,7 +192,7 @@ class Hosts(Terminal):
 
 
 class Characters(unittest.TestCase):
-    """The test looks for what the program makes harmless."""
+    """The test searches for all characters that the program makes harmless."""
 
     def test_every_character_that_is_looked_for_is_made_visible(self):
         """SR-10: of all of Unicode's first plane."""

@@ -1,4 +1,4 @@
-"""Host lists and selections: what is read, what is refused and what the error says."""
+"""Host lists and selections: what is accepted, what is refused, and the error messages."""
 
 import time
 import unittest
@@ -95,7 +95,7 @@ class Lists(unittest.TestCase):
 
 
 class Values(unittest.TestCase):
-    """What a Host tells of itself."""
+    """Attributes of a Host."""
 
     def test_only_the_category_local_is_this_machine(self):
         self.assertTrue(Host('localhost', 'local').is_local)
@@ -116,7 +116,7 @@ class Values(unittest.TestCase):
 
 
 class Selections(unittest.TestCase):
-    """Which hosts -w, -g, -a and -x mean."""
+    """The hosts that -w, -g, -a and -x select."""
 
     A, B, C = Host('a', 'x', '~/a'), Host('b', 'y', '~/b'), Host('c', 'x', '~/c')
 

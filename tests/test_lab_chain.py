@@ -1,5 +1,5 @@
-"""put --chain on real hosts: each is fed by another one, and whoever is lost in the middle costs
-nobody else the file.
+"""put --chain on real hosts: each host receives from another one, and the loss of one in the middle
+does not cost any other host the file.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from tests.test_lab_hosts import LabTestCase
 
 
 class ChainTestCase(LabTestCase):
-    """A file that goes to hosts as `there`."""
+    """A file that is put to hosts under the name `there`."""
 
     size = 3000000
 
@@ -29,13 +29,13 @@ class ChainTestCase(LabTestCase):
         super().tearDown()
 
     def sent(self):
-        """Bytes that the master itself has sent to hosts."""
+        """Return the bytes that the master itself has sent to hosts."""
         with open('/sys/class/net/%s/statistics/tx_bytes' % self.lab._bridge) as file:
             return int(file.read())
 
 
 class Chains(ChainTestCase):
-    """One file to five hosts, whose links are slow enough that something can happen meanwhile."""
+    """One file to five hosts. Their links are slow, so that faults can occur during the copy."""
 
     hosts = 5
     size = 12000000
@@ -58,7 +58,7 @@ class Chains(ChainTestCase):
             self.assertEqual(left, [], name)
 
     def under_way(self, *words):
-        """Start a chain, and wait until the third host has some of it."""
+        """Start a chain, and wait until the third host has a part of the file."""
         popen = self.start('put', '-w', 'h[1-5]', '--chain', 'big', 'there', *words)
         self.assertTrue(wait_for(lambda: self.some_of_it('h3')))
         return popen
@@ -71,7 +71,7 @@ class Chains(ChainTestCase):
 
     def test_all_have_it_and_the_master_sent_it_once(self):
         before = self.sent()
-        # Large, and several hosts: by itself.
+        # A large file to several hosts is chained automatically.
         done = self.lwt('put', '-w', 'h[1-5]', 'big', 'there')
         self.assertEqual((done.code, done.err), (0, ''))
         self.assertEqual([name for name in self.names if not self.has_it(name)], [])
@@ -158,16 +158,16 @@ class Chains(ChainTestCase):
 
 
 class Liars(ChainTestCase):
-    """A member hands on other bytes than it got."""
+    """A member passes on other bytes than it received."""
 
     hosts = 4
-    # 4 seconds: all are ready before the first has it.
+    # 4 seconds: all hosts are ready before the first one has the file.
     slowly = '-w', 'h[1-4]', '--chain', '--limit', '6000'
 
     def setUp(self):
         super().setUp()
         for name in self.names:
-            # H1 is the first, and feeds another.
+            # h1 is the first, and sends to another host.
             script = squatter.SLOW_TO_TELL if name != 'h1' else squatter.CORRUPTING
             there = squatter.replace_netcat(self.lab, name, script, seconds=(int(name[1:]) - 1) / 4)
             self.addCleanup(squatter.undo_netcat, self.lab, name, there)
@@ -182,7 +182,9 @@ class Liars(ChainTestCase):
                               if one.startswith('.lwt')], [], name)
 
     def test_SR_13_a_member_that_hands_on_other_bytes_costs_nobody_the_file(self):
-        """SR-13: who was fed by it, or by one of these, is sent the file by the master."""
+        """SR-13: the master sends the file to all hosts that received from it, directly or
+        indirectly.
+        """
         done = self.lwt('put', *self.slowly, 'big', 'there', timeout=90)
         self.assertEqual((done.code, done.out), (0, ''), done)
         self.assert_all_have()
@@ -194,7 +196,7 @@ class Liars(ChainTestCase):
         self.assertEqual([line for line in lines if line.startswith('lwt: h1:')], [])
 
     def test_SR_13_so_it_is_with_a_directory(self):
-        """SR-13: the same with a tar stream, which is unpacked when its digest is right."""
+        """SR-13: the same with a tar stream, which is unpacked only if its digest is correct."""
         os.mkdir(self.path('tree'))
         os.link(self.path('big'), self.path('tree', 'one'))
         done = self.lwt('-v', 'put', *self.slowly, 'tree', 'there', timeout=90)
@@ -205,7 +207,7 @@ class Liars(ChainTestCase):
 
 
 class Strangers(ChainTestCase):
-    """Another user of a host reaches a listener first, or takes its port."""
+    """Another user of a host connects to a listener first, or takes its port."""
 
     hosts = 2
     netcats = ('nc.openbsd', 'nc.traditional', 'ncat', 'busybox')
@@ -230,7 +232,8 @@ class Strangers(ChainTestCase):
             os.unlink(os.path.join(self.lab.home(name), 'there'))
 
     def told(self):
-        """(name of the feeder, address and port to which it is about to connect), or None."""
+        """Return (name of the sender, address and port to which it is about to connect), or None.
+        """
         for name in self.names:
             path = self.lab.path(name, 'tmp', 'told')
             if os.path.exists(path):
@@ -240,15 +243,14 @@ class Strangers(ChainTestCase):
         return None
 
     def test_SR_2_a_stranger_who_takes_the_port_is_sent_no_data(self):
-        """SR-2: the port of a listener is taken over by another user of the host before the feeder
-        connects.
+        """SR-2: another user of the host takes the port of a listener before the sender connects.
         """
         for text, times in (('', 0), ('0' * 32 + '\n', 1), ('y' * 1000, 20000)):
             with self.subTest(text=text[:8]), self.netcats_replaced(squatter.WAITING):
                 self.take_port(text, times)
 
     def take_port(self, text, times):
-        popen = self.put('--limit', '6000')     # the feeder has not all of it when it connects
+        popen = self.put('--limit', '6000')     # the sender connects before it has the whole file
         self.addCleanup(popen.kill)
         self.assertTrue(wait_for(self.told))
         feeder, address, port = self.told()
@@ -264,11 +266,11 @@ class Strangers(ChainTestCase):
         self.assertTrue(stolen or text, 'nobody came to the port')
 
     def test_SR_2_strangers_at_every_listener_end_with_ssh(self):
-        """SR-2: a stranger comes first to each listener; after a few ports the master feeds the
-        host through ssh.
+        """SR-2: a stranger connects first to each listener; after a few ports the master sends the
+        file through ssh.
         """
         with self.netcats_replaced(squatter.SPOILING, wrong='0' * 32):
-            # A host that answers when the other one has the whole file listens at none.
+            # If a host is ready only when the other one has the whole file, it does not listen.
             for _ in range(5):
                 self.assert_right(self.put())
                 paths = [self.lab.path(name, 'tmp', 'spoiled') for name in self.names]
@@ -278,7 +280,8 @@ class Strangers(ChainTestCase):
         self.assertEqual(told, 3 * 'once\n')
 
     def test_SR_2_every_netcat_proves_itself_to_every_other(self):
-        """SR-2: the tokens go both ways between all netcats that lwt knows, and the file by netcat.
+        """SR-2: the tokens pass in both directions between all netcats that lwt supports, and
+        netcat transfers the file.
         """
         missing = [name for name in self.netcats if shutil.which(name) is None]
         if missing:
@@ -291,8 +294,8 @@ class Strangers(ChainTestCase):
                         self.lab.inside(name, 'mount', '--bind',
                                         os.path.realpath(shutil.which(program)), there)
                     try:
-                        # A host that answers when the other one has the whole file gets it from
-                        # here.
+                        # If a host is ready only when the other one has the whole file, the master
+                        # sends it.
                         self.assertTrue(
                             any(self.sent_by_a_put() < 1.7 * len(self.data) for _ in range(5)))
                     finally:

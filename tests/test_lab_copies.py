@@ -1,4 +1,4 @@
-"""put and get on real hosts, under faults: nothing half, nothing left."""
+"""put and get on real hosts, with faults: no partial file, nothing left."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import unittest
 from tests.support import wait_for
 from tests.test_lab_hosts import LabTestCase
 
-SLOW = ('--limit', '800')       # 100 kB a second: 30 s for what is copied here
+SLOW = ('--limit', '800')       # 100 kB a second: 30 s for the files of these tests
 
 
 class CopiesUnderFaults(LabTestCase):
@@ -28,17 +28,17 @@ class CopiesUnderFaults(LabTestCase):
                     self.lab.inside(name, 'rm', '-rf', './' + entry)
 
     def there(self, name):
-        """What lies in the home of a host."""
+        """Return the files in the home of a host."""
         return sorted(os.listdir(self.lab.home(name)))
 
     def under_way(self, *words):
-        """Start a put of the big file, and wait until the first host takes it."""
+        """Start a put of the big file, and wait until the first host receives it."""
         popen = self.start('put', *words)
         self.assertTrue(wait_for(self.has_begun), self.there('h1'))
         return popen
 
     def has_begun(self):
-        """Has the first host some bytes of the big file?"""
+        """Return whether the first host has some bytes of the big file."""
         for root, _dirs, names in os.walk(self.lab.home('h1')):
             with contextlib.suppress(FileNotFoundError):        # it may be moved meanwhile
                 if 'it' in names and os.path.getsize(os.path.join(root, 'it')):

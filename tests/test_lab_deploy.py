@@ -1,4 +1,4 @@
-"""deploy on real hosts, and a queue that is run from one of them."""
+"""deploy on real hosts, and a queue that runs on one of them."""
 
 import json
 import os
@@ -16,7 +16,7 @@ OLD_PYTHON = '#!/bin/sh\ncase $1 in -c) echo 3.5.2 ;; *) exit 1 ;; esac\n'
 
 
 class Judging(unittest.TestCase):
-    """What is made of a host's answer."""
+    """How a host's answer is interpreted."""
 
     DIGEST = {'sha256': 'ab', 'cksum': '12'}
 
@@ -38,7 +38,7 @@ class Judging(unittest.TestCase):
 
 
 class Deploying(LabTestCase):
-    """What comes to a host, and what is said of it."""
+    """What arrives on a host, and what is reported about it."""
 
     hosts = 4
 
@@ -88,13 +88,13 @@ class Deploying(LabTestCase):
 
 
 class FromAHost(LabTestCase):
-    """A host that was given lwt is a master of its own."""
+    """A host with a deployed lwt can be a master."""
 
     hosts = 3
 
     def oldest(self):
-        """(environment, command) of the oldest Python there is, as it is called on a host, where
-        our home is hidden.
+        """Return (environment, command) of the oldest installed Python, as it is called on a host,
+        where our home is hidden.
         """
         python = pythons()[min(pythons())]
         prefix = '/proc/%d/root' % os.getpid()

@@ -51,7 +51,7 @@ class LabTestCase(HostsTestCase):
         self.assertEqual(left, {}, 'processes left on hosts')
 
     def gone(self, name):
-        """Is nothing of ours left on a host, within a while?"""
+        """Return whether no process of lwt is left on a host, after a while."""
         return wait_for(lambda: not self.lab.commands(name))
 
     def make_lab_workspace(self, names=None, **options):
@@ -228,7 +228,7 @@ class ExecOnHosts(LabTestCase):
 
 
 class TasksOnHosts(LabTestCase):
-    """The whole life of tasks, under faults."""
+    """The whole life of tasks, with faults."""
 
     slow = True                         # so that it is started first
 
@@ -240,7 +240,7 @@ class TasksOnHosts(LabTestCase):
                     os.unlink(os.path.join(self.lab.home(name), entry))
 
     def starts(self, number):
-        """How often a task was started, on whatever host."""
+        """Return how often a task was started, on any host."""
         count = 0
         for name in self.names:
             path = os.path.join(self.lab.home(name), 'starts.%06d' % number)

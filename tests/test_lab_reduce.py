@@ -1,5 +1,5 @@
-"""reduce on real hosts, over ssh and netcat, under faults: the output is what sort would have made,
-or is not there.
+"""reduce on real hosts, over ssh and netcat, with faults: the output is that of sort, or does not
+exist.
 """
 
 import os
@@ -20,7 +20,7 @@ NETCATS = ('nc.openbsd', 'nc.traditional', 'ncat', 'busybox')
 
 
 def local_pipeline(text, command='cat', *words):
-    """What sort and a command make of text, here."""
+    """Return the output of sort and a command for text, on this machine."""
     env = dict(os.environ, LC_ALL='C')
     done = subprocess.run(['sort'] + list(words or ['-k1,1']), input=text, env=env,
                           stdout=subprocess.PIPE, check=True)
@@ -29,7 +29,7 @@ def local_pipeline(text, command='cat', *words):
 
 
 class ReduceOnHosts(LabTestCase):
-    """The base: an input, and what is asserted of an output."""
+    """The base class: an input, and assertions about an output."""
 
     hosts = 3
 
@@ -49,7 +49,7 @@ class ReduceOnHosts(LabTestCase):
             return file.read()
 
     def start_slow(self, *words):
-        """Start a reduce whose reducers take their time, and wait until all hosts are at it."""
+        """Start a reduce with slow reducers, and wait until they run on all hosts."""
         popen = self.start('reduce', '-i', 'in', '-o', 'out', '-r', 'sleep 7; cat', *words)
         self.assertTrue(wait_for(
             lambda: all('sleep 7' in str(self.lab.commands(name)) for name in ('h1', 'h2'))),
@@ -57,7 +57,8 @@ class ReduceOnHosts(LabTestCase):
         return popen
 
     def assert_nothing_left(self):
-        """No temporary file anywhere, no output; that no process is left is asserted of every test.
+        """Assert that no temporary file and no output exist. Every test asserts that no process is
+        left.
         """
         for name in self.names:
             self.assertTrue(wait_for(lambda: not self.scratch_on(name)), self.scratch_on(name))
@@ -72,7 +73,7 @@ class ReduceOnHosts(LabTestCase):
 
 
 class Answers(ReduceOnHosts):
-    """What comes out, when all is well."""
+    """The output without faults."""
 
     def test_it_is_what_sort_makes_of_it_by_both_ways(self):
         for way in WAYS:
@@ -146,7 +147,8 @@ class Answers(ReduceOnHosts):
                 self.lab.inside('h1', 'umount', there)
 
     def start_with(self, netcat):
-        """Start a reduce that finds a certain netcat here; its output is called like that."""
+        """Start a reduce that finds a certain netcat on this machine; its output has the same name.
+        """
         directory = self.path('bin.' + netcat)
         if not os.path.isdir(directory):
             os.mkdir(directory)
@@ -157,7 +159,9 @@ class Answers(ReduceOnHosts):
 
 
 class Faults(ReduceOnHosts):
-    """All of it right, or no output, the host and the partition named, and nothing left."""
+    """Either all output is correct, or there is none, the host and the partition are named, and
+    nothing is left.
+    """
 
     def test_a_netcat_that_does_not_listen_is_named_and_nothing_waits_for_it(self):
         there = os.path.realpath(shutil.which('nc'))
@@ -255,8 +259,7 @@ class Faults(ReduceOnHosts):
 
 
 class Strangers(ReduceOnHosts):
-    """Who else comes to the port of a listener.  The master's own netcat waits until they were
-    there.
+    """Strangers at the port of a listener. The master's own netcat waits until they have connected.
     """
 
     hosts = 1
@@ -264,7 +267,7 @@ class Strangers(ReduceOnHosts):
     def setUp(self):
         super().setUp()
         os.mkdir(self.path('bin'))
-        # the first time it is to connect, it says where, and waits
+        # before its first connection, it reports the address and waits
         self.write('bin/nc',
                    '#!/bin/sh\ncase $* in -h*) exec %s "$@" ;; esac\nif mkdir %s/first '
                    '2>/dev/null; then\n'
@@ -275,7 +278,7 @@ class Strangers(ReduceOnHosts):
         self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
 
     def waiting(self):
-        """(Popen of a reduce, address, port) once its listener waits."""
+        """Return (Popen of a reduce, address, port) when its listener waits."""
         popen = self.start('reduce', '-w', 'h1', '-i', 'in', '-o', 'out', '--transport', 'nc')
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('told'))))
         *_options, address, port = self.read('told').split()
@@ -314,8 +317,8 @@ class Strangers(ReduceOnHosts):
         self.assert_nothing_left()
 
     def test_SR_3_a_stranger_who_takes_the_port_is_sent_no_data_and_holds_up_nothing(self):
-        """SR-3: the port of a listener is taken over, before the master connects, by somebody who
-        is silent or lies.
+        """SR-3: before the master connects, a silent or lying stranger takes the port of a
+        listener.
         """
         for text, times in (('', 0), ('0' * 32 + '\n', 1), ('y' * 1000, 20000)):
             with self.subTest(text=text[:8]):
@@ -332,7 +335,8 @@ class Strangers(ReduceOnHosts):
                     (os.rmdir if os.path.isdir(path) else os.unlink)(path)
 
     def test_SR_3_strangers_at_every_listener_end_with_ssh(self):
-        """SR-3: a stranger comes first to each listener; the job then ends as with --transport ssh.
+        """SR-3: a stranger connects first to each listener; the job then ends as with --transport
+        ssh.
         """
         text = squatter.SPOILING.format(real=shutil.which('nc'), directory=self.scratch,
                                         wrong='0' * 32)
@@ -345,7 +349,7 @@ class Strangers(ReduceOnHosts):
         self.assert_nothing_left_but_output()
 
     def test_SR_3_a_host_whose_ports_are_closed_is_reached_by_ssh(self):
-        """SR-3: no connection by netcat can be made at all; every wait for one ends."""
+        """SR-3: no connection by netcat is possible; every wait for one ends."""
         for verdict in ('REJECT', 'DROP'):
             with self.subTest(verdict=verdict):
                 self.lab.inside('h1', 'iptables', '-w', '-I', 'INPUT', '-p', 'tcp', '--syn', '!',
@@ -362,7 +366,7 @@ class Strangers(ReduceOnHosts):
 
     @staticmethod
     def all_of(stranger):
-        """All that a stranger is sent."""
+        """Return everything that a stranger is sent."""
         try:
             return b''.join(iter(lambda: stranger.recv(100), b''))
         except ConnectionResetError:

@@ -1,4 +1,4 @@
-"""Copies by scp on real hosts: without tar, without SFTP, with nothing but SFTP, under faults."""
+"""Copies by scp on real hosts: without tar, without SFTP, with only SFTP, and with faults."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class CleanHomesTestCase(LabTestCase):
                     self.lab.inside(name, 'rm', '-rf', './' + entry)
 
     def there(self, name):
-        """What lies in the home of a host."""
+        """Return the files in the home of a host."""
         return sorted(os.listdir(self.lab.home(name)))
 
 
@@ -41,8 +41,8 @@ class CopiesByScp(CleanHomesTestCase):
         os.mkdir(self.path('tree', 'empty'))
 
     def there_and_back(self, host, *options):
-        """Put the tree into a directory with an unusual name, twice, and get it; returns what was
-        said.
+        """Put the tree into a directory with an unusual name, twice, and get it; return the
+        messages.
         """
         target = "into 'x' *"
         first = self.lwt('-v', 'put', '-w', host, *options, 'tree', target)
@@ -150,7 +150,7 @@ class CopiesByScp(CleanHomesTestCase):
 
 
 class TasksWithoutTar(CleanHomesTestCase):
-    """A queue on a host without tar, beside one on a host with tar."""
+    """A queue on a host without tar, together with one on a host with tar."""
 
     RUN = '''\
 #!/bin/sh
@@ -163,7 +163,7 @@ echo "out $1"
 '''
 
     def run_sweep(self, host):
-        """Run four tasks on a host; returns {name: content} of the results of each."""
+        """Run four tasks on a host; return {name: content} of the results of each."""
         self.make_workspace([(host, 'lab', '~')], retries=0)
         self.describe('sweep', 'exec : ./run.sh {}\nretries : 0\n', run_sh=self.RUN)
         self.write('description/sweep/in put/data', 'x' * 300000)
@@ -187,19 +187,19 @@ echo "out $1"
         self.assertEqual(without, self.run_sweep('h2'))
         self.assertEqual(without[0]['result/res/link'], b'result of 1\n')
         self.assertEqual(without[0]['run.stdout'], b'out 1\n')
-        # Inputs stay for tasks that may be added again; no part of a copy does.
+        # Inputs stay for tasks that may be added again; partial copies do not.
         self.assertEqual(self.lab.inside('h1', 'find', '.lwt', '-name', '.lwt-put*'), '')
 
 
 class ScpUnderFaults(CleanHomesTestCase):
-    """Interrupts, kills, silence, full disks: nothing half, nothing left."""
+    """Interrupts, kills, silence, full disks: no partial file, nothing left."""
 
     def setUp(self):
         super().setUp()
         self.write('big', os.urandom(3000000))
 
     def under_way(self, *words):
-        """Start a put of the big file by scp, and wait until the first host takes it."""
+        """Start a put of the big file by scp, and wait until the first host receives it."""
         popen = self.start('put', '--transport', 'scp', *words)
         home = self.lab.home('h1')
 

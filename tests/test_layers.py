@@ -1,5 +1,5 @@
-"""The layers of the code, read from its syntax trees: imports point down, and each danger is kept
-in one module.
+"""The layers of the code, read from its syntax trees: imports point down, and each dangerous
+function is used in one module only.
 """
 
 import ast
@@ -45,7 +45,9 @@ PURE = ('ssh', 'scp', 'netcat', 'remote.scripts', 'remote.verdicts', 'remote.ssh
 
 @functools.lru_cache(None)
 def trees():
-    """{module: syntax tree} of the whole package; a module in a folder of it is FOLDER.MODULE."""
+    """Return {module: syntax tree} of the whole package; a module in a folder of it is
+    FOLDER.MODULE.
+    """
     found = {}
     for directory, _folders, names in os.walk(FOLDER):
         for name in names:
@@ -58,16 +60,16 @@ def trees():
 
 
 def folder(module):
-    """The folder that a module lives in, or its own name where it is at the top of the package."""
+    """Return the folder of a module, or the module's own name if it is at the top of the package.
+    """
     return module.partition('.')[0]
 
 
 def imported(tree, modules):
-    """The full names that a tree imports anywhere, in functions as well: 'os', 'os.path',
-    'lwt.errors'.
+    """Return the full names that a tree imports, also in functions: 'os', 'os.path', 'lwt.errors'.
 
-    modules: those of the package, so that `from lwt import NAME` is told from a name of the package
-    itself.
+    modules: those of the package, to distinguish `from lwt import NAME` from a name that the
+    package itself defines.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -78,21 +80,21 @@ def imported(tree, modules):
 
 
 def _origin(origin, name, modules):
-    """The full name of the module that `from origin import name` needs."""
+    """Return the full name of the module that `from origin import name` needs."""
     if (origin + '.' + name)[len('lwt.'):] in modules and origin.split('.')[0] == 'lwt':
         return origin + '.' + name
     return 'lwt.__init__' if origin == 'lwt' else origin
 
 
 def lwt_imports(module):
-    """The modules of the package that a module imports."""
+    """Return the modules of the package that a module imports."""
     return {name[len('lwt.'):]
             for name in imported(trees()[module], trees()) if name.startswith('lwt.')}
 
 
 def uses(tree):
-    """The dotted names that a tree uses ('os.environ', 'signal.signal'), and the bare names of what
-    it calls ('open()').
+    """Return the dotted names that a tree uses ('os.environ', 'signal.signal'), and the bare names
+    that it calls ('open()').
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
@@ -105,13 +107,13 @@ def uses(tree):
 
 @functools.lru_cache(None)
 def names_in(module):
-    """The names that a module uses or imports."""
+    """Return the names that a module uses or imports."""
     tree = trees()[module]
     return frozenset(uses(tree)) | frozenset(imported(tree, trees()))
 
 
 def users(wanted):
-    """The modules that use or import one of these names."""
+    """Return the modules that use or import one of these names."""
     return {module for module in trees() if names_in(module) & set(wanted)}
 
 
@@ -119,8 +121,8 @@ WRITERS = ('open', 'fdopen', 'write', 'writev', 'FileIO', 'dup', 'sendfile')
 
 
 def callers_with(*values, only=WRITERS):
-    """The modules that call one of these functions, of whatever, with one of these values as an
-    argument.
+    """Return the modules that call one of these functions, of any object, with one of these values
+    as an argument.
     """
     found = set()
     for module, tree in trees().items():
@@ -136,13 +138,13 @@ def _function_name(call):
 
 
 def is_constant(node, values):
-    """Is an expression one of these values?"""
+    """Return whether an expression is one of these values."""
     return ast.dump(node) in [ast.dump(ast.parse(repr(value), mode='eval').body)
                               for value in values]
 
 
 def command_modules():
-    """The modules of all commands, by the table of lwt/cli.py."""
+    """Return the modules of all commands, from the table of lwt/cli.py."""
     table = next(node.value for node in trees()['cli'].body if isinstance(node, ast.Assign)
                  and [target.id
                       for target in node.targets if isinstance(target, ast.Name)] == ['COMMANDS'])
@@ -150,7 +152,7 @@ def command_modules():
 
 
 def names_of(node):
-    """The identifiers that a syntax node holds."""
+    """Return the identifiers in a syntax node."""
     return [value
             for value in (getattr(node, field, None) for field in ('id', 'attr', 'name', 'arg'))
             if isinstance(value, str)]
@@ -235,7 +237,7 @@ class Names(unittest.TestCase):
 
 
 class Dangers(unittest.TestCase):
-    """What only one module may touch."""
+    """Functions that only one module may use."""
 
     def test_processes_are_started_only_in_proc(self):
         self.assertEqual(
@@ -248,7 +250,7 @@ class Dangers(unittest.TestCase):
              'select.select']),
                          {'selectors_loop'})
 
-    # Ways to standard output, standard error or the terminal, and the modules that may take them.
+    # Ways to standard output, standard error or the terminal, and the modules that may use them.
     PRINTING = {
         'print()': set(),
         # The answer of a child of lwt to lwt.
@@ -259,20 +261,20 @@ class Dangers(unittest.TestCase):
         'logging.StreamHandler': set(),
         '.print_help': set(),
         'warnings.warn': set(),
-        # Makes sure that Python itself can write any character there.
+        # Makes sure that Python can write any character to these streams.
         'sys.stderr': {'cli'},
-        # Asks for the password of --sudo, in words of lwt only.
+        # Prompts for the password of --sudo, with words of lwt only.
         'getpass.getpass': {'commands.exec'},
     }
 
     def test_SR_10_printing_is_done_only_in_output(self):
-        """SR-10: nothing goes around lwt/output/writer.py, which makes harmless what hosts told."""
+        """SR-10: no output bypasses lwt/output/writer.py, which makes words of hosts harmless."""
         for name, modules in self.PRINTING.items():
             with self.subTest(name=name):
                 self.assertEqual(users([name]), modules)
         self.assertEqual(callers_with(1, 2), {'output.writer', 'cli'})
         self.assertEqual(callers_with(1, 2, only=('write', 'writev')), {'output.writer'})
-        # Looks whether there is a terminal on which sudo's password can be asked for.
+        # Checks whether there is a terminal for the prompt for sudo's password.
         self.assertEqual(
             callers_with('/dev/tty', '/dev/stdout', '/dev/stderr', '/dev/fd/1', '/dev/fd/2'),
             {'commands.exec'})
@@ -296,7 +298,7 @@ class Dangers(unittest.TestCase):
 
 
 class Finding(unittest.TestCase):
-    """The search itself finds what it is for."""
+    """The search finds what it must find."""
 
     def test_imports_are_found_wherever_and_however_they_are_written(self):
         for text, names in (('import os.path', ['os.path']),

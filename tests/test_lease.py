@@ -1,4 +1,4 @@
-"""A lease that runs out on a host, as the user sees it."""
+"""A lease that expires on a host, as the user sees it."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ class Leases(ProgramTestCase):
         return [words for words in marked(self.mark).values() if words.startswith('sleep 98')]
 
     def run_out(self, command):
-        """Stop lwt for longer than the lease; returns (exit code, standard error)."""
+        """Stop lwt for longer than the lease; return (exit code, standard error)."""
         popen = self.start('exec', '-w', 'localhost', '--lease', '2', '--', command)
         self.assertTrue(wait_for(self.sleeps))
         os.kill(popen.pid, signal.SIGSTOP)
@@ -26,7 +26,9 @@ class Leases(ProgramTestCase):
         return popen.returncode, err.decode()
 
     def test_SR_22_a_lease_that_ran_out_is_told_as_such(self):
-        """SR-22: the end of a command that its guard ended is no exit code of the command."""
+        """SR-22: if the guard ended a command, its exit code is not reported as that of the
+        command.
+        """
         self.make_workspace([('localhost', 'local', '~')])
         for command in ('sleep 983', 'trap "" TERM; sleep 984; sleep 985'):
             with self.subTest(command=command):

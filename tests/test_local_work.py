@@ -1,4 +1,4 @@
-"""local_work: long work on this machine in a child, while the loop goes on."""
+"""local_work: long work on this machine in a child, while the loop continues."""
 
 import os
 import time
@@ -17,20 +17,20 @@ LARGE = local_work.SMALL + 1
 
 
 class Jobs(EngineTestCase):
-    """Jobs by the real pool, in real children."""
+    """Jobs in the real pool, with real children."""
 
     def setUp(self):
         super().setUp()
         local_work._Disk.is_slow = False
 
     def run_flows(self, flows, fanout=1):
-        """What flows return, in the order in which they end; the first error is raised."""
+        """Return the values of flows, in the order in which they end; raise the first error."""
         with running(fanout, 1.0) as run:
             self.pool = run.pool
             return run.reports(flows)
 
     def do(self, job, argument, size):
-        """The value of one job."""
+        """Return the value of one job."""
         return self.run_flows([local_work.do(job, argument, size)])[0]
 
     def test_what_is_small_is_done_at_once_and_what_is_large_in_a_child(self):
@@ -138,7 +138,7 @@ class Jobs(EngineTestCase):
 
 
 class Begun(Sink):
-    """A sink that has begun with the first byte."""
+    """A sink that counts as begun with the first byte."""
 
     started = False
 

@@ -1,4 +1,4 @@
-"""The log: what -v and --log tell, and how the file is kept."""
+"""The log: what -v and --log write, and how the file is kept."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ LOCAL = [('localhost', 'local', '~')]
 
 
 class Told(ProgramTestCase):
-    """What is in the lines."""
+    """The contents of the lines."""
 
     def setUp(self):
         super().setUp()
@@ -73,7 +73,7 @@ class Told(ProgramTestCase):
 
 
 class Kept(LeakCheckedTestCase):
-    """The handlers by themselves."""
+    """The handlers alone."""
 
     def setUp(self):
         super().setUp()
@@ -82,7 +82,7 @@ class Kept(LeakCheckedTestCase):
         self.addCleanup(setattr, self.logger, 'propagate', self.logger.propagate)
 
     def start(self, *arguments):
-        """Listen, until finish() is called."""
+        """Collect messages until finish() is called."""
         log.start(*arguments)
 
     def finish(self):

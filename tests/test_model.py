@@ -1,5 +1,5 @@
-"""Everything that can happen to one task: the search finds nothing wrong, and finds what is broken
-on purpose.
+"""All possible histories of one task: the search finds no violation, and finds rules that are
+broken on purpose.
 """
 
 import unittest
@@ -27,7 +27,7 @@ class Search(unittest.TestCase):
 
 
 class Broken(unittest.TestCase):
-    """A search that cannot find anything proves nothing."""
+    """Broken rules: without them, a search that finds nothing would prove nothing."""
 
     def broken(self, problem, **rules):
         found = automaton.search(automaton.Rules(**rules))
@@ -63,7 +63,7 @@ class Broken(unittest.TestCase):
 
     @staticmethod
     def table(pair, end):
-        """The automaton with one other step."""
+        """Return the automaton with one other transition."""
         assert model.TRANSITIONS[pair] != end
         return {**model.TRANSITIONS, pair: end}
 

@@ -1,5 +1,5 @@
-"""lwt multi as its users run it: input, templates, output, records, faults; and nothing that is
-left behind.
+"""lwt multi as its users run it: input, templates, output, records and faults; and nothing is left
+behind.
 """
 
 import json
@@ -20,7 +20,7 @@ ODD_NAME = 'My brother\'s 12" *** record (costs $$$).jpg'
 
 
 class Multi(ProgramTestCase):
-    """lwt multi: lines, codes and time-outs."""
+    """lwt multi: lines, exit codes and timeouts."""
 
     def test_L_1_all_lines_run_though_children_read_their_input(self):
         lines = b''.join(b'cat; echo %d\n' % number for number in range(400))
@@ -210,9 +210,9 @@ class Templates(ProgramTestCase):
 
 
 class Alternatives(ProgramTestCase):
-    """What the author of GNU parallel tests other tools with: parallel_alternatives(7).
+    """The points on which the author of GNU parallel tests other tools: parallel_alternatives(7).
 
-    Memory, full disks and what is left in the directory of temporary files: see Shown and Faults.
+    Memory, full disks and leftovers in the directory of temporary files: see Shown and Faults.
     """
 
     def test_MIX_output_of_two_jobs_is_not_mixed(self):
@@ -308,7 +308,7 @@ class Shown(ProgramTestCase):
                 self.assertLess(peak, 60000)
 
     def memory(self, pid):
-        """The largest resident size so far, in kB."""
+        """Return the largest resident size so far, in kB."""
         try:
             with open('/proc/%d/status' % pid) as file:
                 return next((int(line.split()[1]) for line in file if line.startswith('VmHWM')), 0)
@@ -400,7 +400,7 @@ class Shown(ProgramTestCase):
 
 
 class Ends(ProgramTestCase):
-    """Time-outs, retries, halts, gates and records."""
+    """Timeouts, retries, halts, limits and records."""
 
     def test_K_12_an_end_on_TERM_is_a_time_out_and_K_13_what_it_says_then_is_kept(self):
         done = self.lwt('multi', '-u', '2',
@@ -504,7 +504,7 @@ class Ends(ProgramTestCase):
             self.lwt('multi', '-j', '2', '--joblog', 'log', '--resume', stdin=lines).code, 0)
         ran = self.read('ran').split()
         self.assertEqual(set(ran), set(map(str, range(60))))
-        self.assertLessEqual(len(ran), 60 + 3 * 2)      # what ran at a kill is run again
+        self.assertLessEqual(len(ran), 60 + 3 * 2)      # jobs that ran during a kill run again
 
     def test_each_occurrence_of_a_command_is_run_once_however_often_it_is_resumed(self):
         self.lwt('multi', '--joblog', 'log', stdin=b'echo x\necho a\n')
@@ -571,7 +571,7 @@ class Ends(ProgramTestCase):
 
 
 class Faults(ProgramTestCase):
-    """What goes wrong with input, output, disk and processes."""
+    """Faults of input, output, disk and processes."""
 
     def test_L_3_lines_that_cannot_be_commands(self):
         lines = b'echo a\n' + b'x' * 10000000 + b'\necho \0\necho \xff\necho b\n'
@@ -680,7 +680,7 @@ class Faults(ProgramTestCase):
         self.assertIn('timed out', done.err)
 
     def test_FR_34_signals_that_were_ignored_stay_ignored_in_the_jobs(self):
-        """FR-34: as nohup wants it, and as xargs does it; by a program, by sh and by nice."""
+        """FR-34: nohup requires that, and xargs does it too; for programs, sh and nice."""
         ignored = signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1
 
         def ignore():
@@ -692,7 +692,8 @@ class Faults(ProgramTestCase):
                 done = self.lwt('multi', '-j1', *options,
                                 stdin=('%s\n%s; :\n' % (job, job)).encode(), preexec_fn=ignore)
                 self.assertEqual(done.code, 0, done)
-                # Signals of the C library, and of whoever runs the tests.
+                # Signals that the C library reserves, and those that the caller of the tests
+                # ignores.
                 real_time = ~((1 << 31) - 1)
                 self.assertEqual(
                     [int(line.split()[1], 16) & ~real_time for line in done.out.splitlines()],
@@ -707,7 +708,7 @@ class Faults(ProgramTestCase):
         popen.send_signal(signal.SIGSTOP)
         self.write('go', '')
         self.assertTrue(wait_for(lambda: 'until' not in str(marked(self.mark))))
-        time.sleep(13)                  # so that lwt goes on well after the time-out
+        time.sleep(13)                  # so that lwt still runs well after the timeout
         popen.send_signal(signal.SIGCONT)
         out, err = popen.communicate(timeout=30)
         self.assertEqual((popen.returncode, out), (0, b'done\n'), err)
@@ -747,7 +748,7 @@ class Faults(ProgramTestCase):
 
 
 class Zoo(ProgramTestCase):
-    """What tries to get away from a time-out, an interrupt and kill -9 of lwt."""
+    """Processes that try to escape from a timeout, an interrupt and kill -9 of lwt."""
 
     BEASTS = {
         'ignores TERM': 'trap "" TERM HUP INT; sleep 9981 & sleep 9982',
@@ -764,7 +765,7 @@ class Zoo(ProgramTestCase):
 
     def setUp(self):
         super().setUp()
-        # Of this test alone, for what has no marker.
+        # A duration used by this test alone, to find processes without a marker.
         self.sleep = 'sleep 998%06d' % random.randrange(1000000)
 
     def run_beast(self, line, signum, neighbour=False):
@@ -818,8 +819,8 @@ class Zoo(ProgramTestCase):
                                      'echo 100 >/proc/sys/kernel/ns_last_pid')
         if reason:
             self.skipTest('setting the next process number: ' + reason)
-        # Each of the short jobs makes the kernel give out the numbers of the killed leaders again,
-        # as soon as they are free.
+        # Each of the short jobs makes the kernel reuse the numbers of the killed leaders as soon as
+        # they are free.
         lines = 'trap "" TERM; sleep 9988 & exec sleep 9989\n' * 12
         lines += ('echo $((LWT_SEQ % 20 + 4)) > /proc/sys/kernel/ns_last_pid; (sleep 0.1; sleep '
                   '0.1); echo ok\n' * 150)
@@ -838,13 +839,13 @@ class Zoo(ProgramTestCase):
         self.assertEqual((done.code, done.out), (0, 'a\n'))
         self.assertIn('job 1: ' + exit_codes.OUTPUT_HELD, done.err)
         for pid in [pid for pid, words in marked(self.mark).items() if words == 'sleep 9987']:
-            # What ended well may leave something behind, as with any shell.
+            # A job that succeeded may leave a process behind, as with any shell.
             os.kill(pid, signal.SIGKILL)
 
 
 def marked_or(case):
-    """The marked processes of a test, and the sleeps of the zoo that have hidden their mark, by
-    their number.
+    """Return the marked processes of a test, and the sleeps that have hidden their mark, by their
+    duration.
     """
     found = marked(case.mark)
     for pid in filter(str.isdigit, os.listdir('/proc')):

@@ -1,5 +1,5 @@
-"""Host sets: what expressions mean and how sets are written, held against ClusterShell's nodeset
-where it is installed.
+"""Host sets: the meaning of expressions and the folded form, compared with ClusterShell's nodeset
+if it is installed.
 """
 
 import json
@@ -12,7 +12,7 @@ import unittest
 from lwt.errors import UsageError
 from lwt.workspace import nodeset
 
-# (expression, folded, expanded): what nodeset 1.9.1 answers with -f and -e.
+# (expression, folded, expanded): what nodeset 1.9.1 prints with -f and -e.
 TABLE = (
     ('h1', 'h1', 'h1'),
     ('a,b,c', 'a,b,c', 'a b c'),
@@ -70,7 +70,8 @@ TABLE = (
     ('r1n1x1,r1n2x1,r2n2x1,r2n2x2', 'r1n[1-2]x1,r2n2x[1-2]', 'r1n1x1 r1n2x1 r2n2x1 r2n2x2'),
 )
 
-# Answers each line, an expression in JSON, by [names, folded], or by null where it refuses it.
+# Answers each line, an expression in JSON, with [names, folded], or with null if nodeset refuses
+# it.
 NODESET = '''
 import json, sys
 from ClusterShell.NodeSet import NodeSet
@@ -85,7 +86,7 @@ for line in sys.stdin:
 
 
 def nodeset_python():
-    """The command of the Python that nodeset runs with, [] where nodeset is not installed."""
+    """Return the command of the Python that nodeset runs with, [] if nodeset is not installed."""
     path = shutil.which('nodeset')
     if not path:
         return []
@@ -94,7 +95,7 @@ def nodeset_python():
 
 
 def ask_nodeset(expressions):
-    """What nodeset answers to each."""
+    """Return nodeset's answers."""
     asked = ''.join(json.dumps(expression) + '\n' for expression in expressions)
     done = subprocess.run(nodeset_python() + ['-c', NODESET], input=asked, stdout=subprocess.PIPE,
                           universal_newlines=True,
@@ -147,7 +148,7 @@ class Fuzz:
                 + text[at + self.pick((0, 1)):])
 
     def points(self):
-        """Names in a grid with holes, in any order."""
+        """Return names in a grid with holes, in any order."""
         axes, most, dense = self.pick((2, 2, 3, 4)), self.pick((2, 3, 4)), self.pick(
             (0.2, 0.5, 0.8, 0.95))
         names = ['']
@@ -159,7 +160,8 @@ class Fuzz:
 
 
 class Nodeset(unittest.TestCase):
-    """What is written as ClusterShell's nodeset writes it, means what it means there."""
+    """Expressions in the syntax of ClusterShell's nodeset have the same meaning as in ClusterShell.
+    """
 
     maxDiff = None
 
@@ -182,8 +184,8 @@ class Nodeset(unittest.TestCase):
         self.compare([fuzz.damaged() for _ in range(3000)], strict=False)
 
     def compare(self, expressions, strict=True):
-        """strict: what is read there is read here.  nodeset reads 4-5-6 as -5-6, among other things
-        that nobody means.
+        """strict: lwt must accept everything that nodeset accepts. nodeset reads 4-5-6 as -5-6, and
+        other expressions in ways that no user means.
         """
         answers = ask_nodeset(expressions)
         self.assertEqual(len(answers), len(expressions))
@@ -204,7 +206,7 @@ class Nodeset(unittest.TestCase):
 
 
 class Beyond(unittest.TestCase):
-    """What is read otherwise than there, or not there at all."""
+    """Expressions that nodeset reads differently, or does not accept."""
 
     def test_a_comma_may_stand_before_an_operator_and_one_too_many_is_no_matter(self):
         for text, names in (('a,b,!b', 'a'), ('a,b,&b', 'b'), (' a , ,b, ', 'a b'), (',a', 'a'),
@@ -275,7 +277,7 @@ class Lists(unittest.TestCase):
 
 
 class Errors(unittest.TestCase):
-    """What is wrong is named, and nothing is made of it."""
+    """Errors are named, and no set is made."""
 
     def test_a_bad_expression_is_refused_and_the_bad_part_named(self):
         for text, part in (('h[1-3', 'h[1-3'), ('ok,h1-3]', 'h1-3]'), ('h[[1-2]]', 'h[[1-2]]'),
@@ -311,7 +313,7 @@ class Errors(unittest.TestCase):
 
 
 class Speed(unittest.TestCase):
-    """Bounds against what grows faster than the set; the time itself is measured elsewhere."""
+    """Limits against cost that grows faster than the set; the time itself is measured elsewhere."""
 
     def test_ten_thousand_hosts_of_any_shape_are_read_and_folded(self):
         pick = random.Random(1)

@@ -1,5 +1,5 @@
-"""Files that lwt cannot read, and files of others in task/ and task.finish/: a clear line, and the
-work goes on.
+"""Files that lwt cannot read, and unrelated files in task/ and task.finish/: a clear message, and
+the work continues.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ import unittest
 from tests import lab
 from tests.support import ProgramTestCase, wait_for
 
-# Reading it at its beginning fails with EIO, for any user; it is said to be a regular file.
+# Reading the beginning of this file fails with EIO, for any user, although it is a regular file.
 BROKEN = '/proc/self/mem'
 
 
 class Unreadable(ProgramTestCase):
-    """An error of the disk while a file that the user named is read."""
+    """A disk error while lwt reads a file that the user named."""
 
     def setUp(self):
         super().setUp()
@@ -53,7 +53,7 @@ class Unreadable(ProgramTestCase):
         os.close(theirs)
         os.write(ours, b'sleep 1; echo first >>ran\necho second >>ran\n')
         self.assertTrue(wait_for(lambda: os.path.exists(self.path('ran'))))
-        os.close(ours)                  # to read from this end is EIO now
+        os.close(ours)                  # reading from the other end fails with EIO now
         _out, err = popen.communicate(timeout=60)
         self.assertEqual(popen.returncode, 74, err)
         self.assertIn(b'lwt: standard input: Input/output error', err)
@@ -77,7 +77,7 @@ class Unreadable(ProgramTestCase):
 
 
 class OddNames(ProgramTestCase):
-    """Whatever lies in task/ and task.finish/."""
+    """Unexpected files in task/ and task.finish/."""
 
     NAMES = [os.fsencode(name) for name in (
         '.attempt.x', '.attempt.', '.attempt.1', '.attempt.1.x', '.attempt.%s.1' % ('9' * 30),
@@ -96,7 +96,7 @@ class OddNames(ProgramTestCase):
                 make(os.path.join(folder, name))
 
     def check(self):
-        """Go through the life of a task; everything that lay there is there afterwards."""
+        """Run a task from start to end; all unexpected files exist afterwards."""
         before = [sorted(os.listdir(folder)) for folder in self.folders]
         self.describe('fails', 'exec : echo said; false\n')
         self.assertEqual(self.lwt('task', 'add', 'fails').code, 0)
@@ -142,8 +142,8 @@ class OddNames(ProgramTestCase):
 
     @contextlib.contextmanager
     def held(self, path):
-        """A directory that cannot be removed: in use as a place to mount for root, unreadable for
-        others.
+        """Return a directory that cannot be removed: a mount point for root, unreadable for other
+        users.
         """
         os.makedirs(os.path.join(path, 'below'))
         if os.getuid() == 0:

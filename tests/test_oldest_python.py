@@ -1,5 +1,5 @@
-"""The oldest Python that must do, the size of things, and the standard library: read from the
-syntax trees.
+"""The oldest supported Python, the sizes of modules and functions, and the standard library: read
+from the syntax trees.
 """
 
 import ast
@@ -14,7 +14,7 @@ FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 FLOOR = (3, 6)
 
-# Names that came after the floor; a dotted one is only meant with its module before it.
+# Names that are newer than the oldest Python. A dotted name counts only with its module before it.
 TOO_NEW = {'nullcontext', 'shlex.join', 'cached_property', 'removeprefix', 'removesuffix',
            'math.prod', 'asyncio.run',
            'time_ns',
@@ -28,11 +28,10 @@ TOO_NEW = {'nullcontext', 'shlex.join', 'cached_property', 'removeprefix', 'remo
            'breakpoint', 'fromisoformat',
            'IsolatedAsyncioTestCase'}
 TOO_NEW_FUTURE = {'annotations'}
-TOO_NEW_KEYWORDS = {'capture_output', 'text'}       # of calls of subprocess
+TOO_NEW_KEYWORDS = {'capture_output', 'text'}       # arguments of subprocess
 SELF_DOCUMENTING = re.compile(r'''\b[fF][rR]?(["']).*?\{[^{}"'=!<>]+=\s*(?:[!:][^{}]*)?\}''')
 
-# What there is without being asked, where Python cannot tell: the part of the standard library that
-# lwt may use.
+# The part of the standard library that lwt may use, for a Python that cannot list its modules.
 STANDARD = getattr(sys, 'stdlib_module_names', frozenset('''
     __future__ argparse ast base64 bisect builtins calendar codecs collections configparser
     contextlib copy csv ctypes datetime difflib doctest enum errno faulthandler fcntl filecmp
@@ -45,7 +44,7 @@ STANDARD = getattr(sys, 'stdlib_module_names', frozenset('''
 
 
 def sources(*folders):
-    """{relative path: text} of the Python files in these folders of the project."""
+    """Return {relative path: text} of the Python files in these folders of the project."""
     found = {}
     for folder in folders:
         for root, _dirs, names in os.walk(os.path.join(FOLDER, folder)):
@@ -60,14 +59,14 @@ PACKAGE = sources('lwt')
 
 
 def parse(text):
-    """The syntax tree of a text, as the oldest Python would have it where this one can tell.
-    Raises SyntaxError.
+    """Return the syntax tree of a text, as the oldest Python would parse it if this Python can do
+    that. Raises SyntaxError.
     """
     return ast.parse(text, feature_version=FLOOR) if sys.version_info >= (3, 8) else ast.parse(text)
 
 
 def names_of(node):
-    """The names that a node uses, dotted ones also without what stands before the dot."""
+    """Return the names that a node uses; dotted names also without the part before the dot."""
     if isinstance(node, ast.Name):
         yield node.id
     elif isinstance(node, ast.Attribute):
@@ -84,7 +83,7 @@ def names_of(node):
 
 
 def too_new(text):
-    """What a text uses that the oldest Python has not."""
+    """Return what a text uses that the oldest Python does not have."""
     try:
         tree = parse(text)
     except SyntaxError as error:
@@ -110,8 +109,8 @@ def _too_new_syntax(node):
 
 
 def strangers(text):
-    """The top-level modules that a text imports and that are neither ours nor the standard
-    library's.
+    """Return the top-level modules that a text imports and that are neither ours nor in the
+    standard library.
     """
     found = set()
     for node in ast.walk(parse(text)):
@@ -123,7 +122,7 @@ def strangers(text):
 
 
 def long_functions(text):
-    """(name, lines) of the functions of a text that are too long."""
+    """Return (name, lines) of the functions of a text that are too long."""
     for node in ast.walk(parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             last = max(getattr(inner, 'end_lineno', None) or getattr(inner, 'lineno', 0)
@@ -134,7 +133,7 @@ def long_functions(text):
 
 
 class Floor(unittest.TestCase):
-    """Every file does with the oldest Python and its standard library."""
+    """Every file works with the oldest Python and its standard library."""
 
     def test_nothing_is_newer_than_the_floor(self):
         self.assertGreater(len(ALL), len(PACKAGE))
@@ -149,7 +148,7 @@ class Floor(unittest.TestCase):
 
 
 class Sizes(unittest.TestCase):
-    """Things that are small enough to be read."""
+    """Modules and functions are small enough to be read."""
 
     def test_no_function_of_the_package_is_too_long(self):
         for path, text in PACKAGE.items():
@@ -158,7 +157,7 @@ class Sizes(unittest.TestCase):
 
 
 class Finding(unittest.TestCase):
-    """The search itself finds what it is for."""
+    """The search finds what it must find."""
 
     def test_what_is_too_new_is_found(self):
         for text in ('subprocess.run(x, capture_output=True)', 'subprocess.Popen(x, text=True)',

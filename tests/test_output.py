@@ -1,4 +1,4 @@
-"""What people see: lines, tables, times, and nothing that could drive a terminal."""
+"""Output for people: lines, tables, times, and nothing that could control a terminal."""
 
 import codecs
 import errno
@@ -58,7 +58,7 @@ class LineTaking(unittest.TestCase):
 
 
 class Terminals(unittest.TestCase):
-    """What a host sends cannot drive a terminal."""
+    """Output of a host cannot control a terminal."""
 
     def test_S_13_what_could_drive_it_is_shown_and_the_rest_passes(self):
         for data, shown in ((b'plain \t\n', b'plain \t\n'), (b'\x1b[2J', b'\\x1b[2J'),
@@ -93,14 +93,14 @@ class Terminals(unittest.TestCase):
 
 
 class Streams(unittest.TestCase):
-    """Standard output and standard error when they cannot be written."""
+    """Standard output and standard error that cannot be written."""
 
     def setUp(self):
         writer.begin()
         self.addCleanup(writer.begin)
 
     def failing(self, number):
-        """Have every write fail."""
+        """Make every write fail."""
         error = OSError(number, os.strerror(number))
         patches = mock.patch('os.write',
                              side_effect=error), mock.patch('os.isatty', lambda fd: False)
@@ -167,7 +167,7 @@ class Tables(unittest.TestCase):
 
 
 class Durations(unittest.TestCase):
-    """Seconds as people say them."""
+    """Seconds in the form that people use."""
 
     def test_each_size_has_its_units(self):
         for seconds, text in ((None, '-'), (0, '0.0 s'), (4.24, '4.2 s'), (59.9, '59.9 s'),
@@ -180,7 +180,7 @@ class Durations(unittest.TestCase):
 
 
 class Spools(unittest.TestCase):
-    """The output of one command until its turn."""
+    """The output of one command while it waits to be printed."""
 
     def test_each_stream_is_kept_apart_and_in_order(self):
         kept = spool.Spool()
@@ -209,7 +209,7 @@ class Spools(unittest.TestCase):
 
 
 class ProgressText(unittest.TestCase):
-    """How far a run is, in words."""
+    """Progress in words."""
 
     def test_the_numbers_the_rate_and_the_time_left(self):
         counts = ((4, 'running'), (0, 'failed'))
@@ -234,10 +234,10 @@ class ProgressText(unittest.TestCase):
 
 
 class ProgressLines(unittest.TestCase):
-    """A line now and then, or one that is written over."""
+    """A line from time to time, or one that is overwritten."""
 
     def shown(self, is_tty, wanted, steps):
-        """What is written on standard error; steps: (time, text), or None to clear."""
+        """Return what is written on standard error; steps: (time, text), or None to clear."""
         written, now = [], [0.0]
         with mock.patch('os.isatty', lambda fd: is_tty), mock.patch(
                 'os.write', lambda fd, data: written.append(data)):

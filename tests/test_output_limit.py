@@ -1,4 +1,6 @@
-"""output_limit: a host that prints without end is ended, and the output of all others is shown."""
+"""output_limit: the command of a host that prints without end is ended, and the output of all
+others is shown.
+"""
 
 import json
 import os
@@ -22,14 +24,14 @@ ENDLESS = ('evil', 'errors', 'line', 'both')
 
 
 class Endless(ProgramTestCase):
-    """Hosts that print without end beside honest ones, in each style."""
+    """Hosts that print without end together with honest ones, in each style."""
 
     def setUp(self):
         super().setUp()
         self.use_fake_ssh()
 
     def exec(self, evil, *words):
-        """Run it on h1, an endless host and h2; what it printed must be bounded."""
+        """Run it on h1, an endless host and h2; its output must be limited."""
         done = self.lwt('exec', '--grace', '1', '--output-limit', '1M', '-w', 'h1,%s,h2' % evil,
                         '--subst', *words, '--', COMMAND)
         self.assertEqual(done.code, 1, done.err[-1000:])
@@ -39,10 +41,12 @@ class Endless(ProgramTestCase):
 
     def assert_told(self, done, evil):
         self.assertIn('lwt: %s: %s\n' % (evil, REASON), done.err)
-        self.assertNotIn('hosts failed', done.err)     # the only failure is not told again
+        self.assertNotIn('hosts failed', done.err)     # one failure is not repeated in the summary
 
     def test_SR_8_gathered(self):
-        """SR-8: -b shows the honest hosts, and what the endless one printed up to the limit."""
+        """SR-8: -b shows the output of the honest hosts, and that of the endless one up to the
+        limit.
+        """
         for evil in ENDLESS:
             with self.subTest(evil=evil):
                 done = self.exec(evil, '-b')
@@ -53,7 +57,7 @@ class Endless(ProgramTestCase):
                 self.assertIn(len(printed), (LIMIT, LIMIT + 1, LIMIT + 2))
 
     def test_SR_8_differences(self):
-        """SR-8: --diff compares the honest hosts with each other only."""
+        """SR-8: --diff compares the honest hosts only."""
         done = self.exec('evil', '--diff')
         self.assert_told(done, 'evil')
         self.assertIn('evil: ' + REASON, done.out)
@@ -91,7 +95,7 @@ class Endless(ProgramTestCase):
                 self.assertEqual(self.read('out', 'h2'), 'fine\nend\n')
 
     def test_SR_8_a_live_line_that_never_ends(self):
-        """SR-8: a line is kept until it is whole; past the limit the host is ended."""
+        """SR-8: a line is kept until it is complete; beyond the limit the command is ended."""
         done = self.exec('line')
         self.assert_told(done, 'line')
         lines = sorted(sorted(done.out.split('\n')), key=len)
@@ -121,7 +125,7 @@ class Endless(ProgramTestCase):
 
 
 class _Style:
-    """A style that keeps what it is given."""
+    """A style that keeps the output that it gets."""
 
     says_failures = True
 
@@ -142,10 +146,10 @@ class _Style:
 
 
 class Limited(unittest.TestCase):
-    """Where the limit is."""
+    """The exact limit."""
 
     def test_SR_8_exactly_the_limit_is_allowed(self):
-        """SR-8: the limit holds over both streams, and to the byte."""
+        """SR-8: the limit counts both streams together, and is exact to the byte."""
         style = _Style()
         take = host_output.Limited(style, 8).taker(Host('h1'))
         self.assertFalse(take('stdout', b'12345'))

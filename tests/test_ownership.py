@@ -8,7 +8,7 @@ import unittest
 
 from tests.support import ProgramTestCase
 
-STRANGER = 54321  # a user who does not exist: he owns files, and runs nothing
+STRANGER = 54321  # a user who does not exist: it owns files, and runs nothing
 COMMANDS = (
     ('multi',),
     ('exec', '-w', 'h1', '--', 'true'),
@@ -87,7 +87,7 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_every_part_of_a_workspace_counts(self):
-        """SR-1: lwt.conf is the user's, another part of the workspace is not."""
+        """SR-1: lwt.conf belongs to the user, but another part of the workspace does not."""
         self.write('ws/host.list.available', '')
         self.write('ws/.lwt/state.db', '')
         self.write('ws/.lwt/lock/host.h1', '')
@@ -118,17 +118,17 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_a_directory_above_the_workspace_whose_owner_could_rename_it_is_refused(self):
-        """SR-1: the workspace is the user's, in a directory of somebody else."""
+        """SR-1: the workspace belongs to the user, but is in a directory of another user."""
         os.mkdir(self.path('above'))
         os.rename(self.path('ws'), self.path('above', 'ws'))
         os.chown(self.path('above'), STRANGER, STRANGER)
         self.assert_unsafe(self.path('above'), cwd='above/ws')
-        os.chmod(self.path('above'), 0o1777)  # sticky: its owner can rename nevertheless
+        os.chmod(self.path('above'), 0o1777)  # sticky: its owner can still rename entries
         self.assert_unsafe(self.path('above'), cwd='above/ws')
 
     @needs_root
     def test_SR_1_symbolic_links_of_another_user_are_refused_and_so_is_what_they_lead_to(self):
-        """SR-1: a part of the workspace is a link that somebody else made or could replace."""
+        """SR-1: a part of the workspace is a link that another user made or could replace."""
         os.rename(self.path('ws', 'task'), self.path('elsewhere'))
         os.symlink(self.path('elsewhere'), self.path('ws', 'task'))
         self.assert_accepted()
@@ -144,7 +144,7 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_sudo_uses_the_workspace_of_its_caller(self):
-        """SR-1: root in the workspace of a user; SUDO_UID names the owner, or somebody else."""
+        """SR-1: root in the workspace of a user; SUDO_UID names the owner, or another user."""
         for root, dirs, names in os.walk(self.path('ws')):
             for name in dirs + names + ['']:
                 os.chown(os.path.join(root, name), STRANGER, STRANGER)
@@ -155,7 +155,7 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_commands_that_use_no_workspace_work_beside_a_foreign_one(self):
-        """SR-1: a foreign lwt.conf above does not keep a user from what does not read it."""
+        """SR-1: a foreign lwt.conf above does not affect commands that do not read it."""
         os.chown(self.path('ws', 'lwt.conf'), STRANGER, STRANGER)
         for argv in (
             ('--version',),
@@ -177,7 +177,7 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_files_that_are_named_by_variables_and_flags_are_looked_at(self):
-        """SR-1: LWT_SSH_CONFIG names a file that somebody else could write."""
+        """SR-1: LWT_SSH_CONFIG names a file that another user could write."""
         self.write('config', 'Host *\n  ProxyCommand touch %s\n' % self.path('owned'))
         done = self.lwt('multi', env=dict(self.env, LWT_SSH_CONFIG='/dev/null'), stdin=b'true\n')
         self.assertEqual((done.code, done.err), (0, ''), done)
@@ -194,7 +194,7 @@ class ForeignOwner(Attacked):
 
     @needs_root
     def test_SR_1_a_description_of_another_user_is_not_queued(self):
-        """SR-1: only description/NAME or something in it belongs to somebody else."""
+        """SR-1: only description/NAME or a file in it belongs to another user."""
         self.write('ws/description/sample/below/run.sh', 'true\n')
         for name in ('', 'desc', 'below', 'below/run.sh'):
             path = self.path('ws', 'description', 'sample', name).rstrip('/')
@@ -214,7 +214,7 @@ class ForeignOwner(Attacked):
 
 
 class OthersCanWrite(Attacked):
-    """All belongs to the user, but others can write to something."""
+    """Everything belongs to the user, but others can write to some of it."""
 
     def test_SR_1_what_everybody_can_write_is_refused(self):
         """SR-1: a part of the workspace, or a directory on the way to it, has mode 0777 or 0666."""
@@ -262,7 +262,9 @@ class OthersCanWrite(Attacked):
         self.assertIn('chmod go-w %s %s' % (self.path('ws'), self.path('ws', 'lwt.conf')), done.err)
 
     def test_SR_1_a_private_group_may_write(self):
-        """SR-1: umask 002 with private groups, as most distributions have it, goes on working."""
+        """SR-1: umask 002 with private groups, the default of most distributions, continues to
+        work.
+        """
         user = pwd.getpwuid(os.geteuid())
         others = [
             one for one in pwd.getpwall() if one.pw_gid == user.pw_gid and one.pw_uid != user.pw_uid

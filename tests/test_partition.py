@@ -1,4 +1,4 @@
-"""Which partition a line belongs to: together they are what sort makes of all the lines."""
+"""Which partition a line belongs to: the sorted partitions together equal the output of sort."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ WORDS = (b'a', b'b', b'ab', b'a!', b'a\x01', b'\x01', b'B', b'10', b'9', b'-3', 
 
 
 def sort(order, text):
-    """What sort makes of text."""
+    """Return the output of sort for text."""
     done = subprocess.run(['sort'] + order.sort_words(), input=text,
                           env=dict(os.environ, **order.variables), check=True,
                           stdout=subprocess.PIPE)
@@ -28,7 +28,7 @@ def sort(order, text):
 
 
 class Partitions(unittest.TestCase):
-    """Sorted one by one, and put one after the other."""
+    """Sorted one by one, and concatenated."""
 
     def parts(self, order, text, count, bound_by=None):
         with tempfile.TemporaryFile() as file:

@@ -20,7 +20,7 @@ class Here(ProgramTestCase):
         self.make_workspace([('h1', 'local', '~')])
 
     def test_FR_29_options_with_paths_expand_a_home(self):
-        """FR-29: --option=~/x, and ~/x in quotes, are in the home; ~USER as well."""
+        """FR-29: --option=~/x, and ~/x in quotes, are in the home; ~USER too."""
         self.write('home/script', 'echo x\n')
         self.write('home/input', 'a\n')
         self.write('home/hosts', 'h1\n')
@@ -66,7 +66,7 @@ class Here(ProgramTestCase):
             self.assertEqual((done.code, done.out), (0, 'localhost\n'), done)
 
     def test_FR_29_a_file_whose_name_begins_with_a_tilde_is_that_file(self):
-        """FR-29: what is there wins, and what is no user stays as it is."""
+        """FR-29: an existing file takes precedence, and an unknown user is left as it is."""
         self.write('~', 'h1\n')
         self.write('~nosuchuser', 'h1\n')
         for name in ('~', '~nosuchuser'):
@@ -103,7 +103,7 @@ class OnHosts(ProgramTestCase):
     """Paths on hosts."""
 
     def test_FR_29_the_scripts_expand_homes(self):
-        """FR-29: ~, ~USER and what only looks like them, in every shell."""
+        """FR-29: ~, ~USER and words that only look like them, in every shell."""
         script = scripts.source('lib') + '\nfor path do expand "$path"; say "$expanded"; done\n'
         paths = ['~', '~/a b', '~%s' % ME.pw_name, "~%s/a b*'$(x)" % ME.pw_name, '~nosuch',
                  '~nosuch/x', '~$(touch x)/y',
@@ -140,7 +140,7 @@ class OnHosts(ProgramTestCase):
         self.assertEqual(done.code, 1, done)
 
     def test_FR_29_the_home_of_a_host_may_be_that_of_its_user(self):
-        """FR-29: HOME ~USER is the user's own, and no other's."""
+        """FR-29: HOME ~USER is the home of that user."""
         self.make_workspace([('h1', 'local', '~' + ME.pw_name)])
         done = self.lwt('exec', '-a', '--', 'pwd -P')
         self.assertEqual((done.code, done.out), (0, os.path.realpath(ME.pw_dir) + '\n'), done)

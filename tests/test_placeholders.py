@@ -1,4 +1,4 @@
-"""Placeholders in the template of lwt multi, against what GNU parallel 20221122 prints."""
+"""Placeholders in the template of lwt multi, compared with the output of GNU parallel 20221122."""
 
 import unittest
 
@@ -8,7 +8,8 @@ from tests.support import ProgramTestCase
 
 ARGUMENTS = (b'a.b/c.tar.gz', b'1.q.w')
 
-# What GNU parallel (with --plus) makes of each for these two arguments, the first of four jobs.
+# The output of GNU parallel (with --plus) for each, with these two arguments, in the first of four
+# jobs.
 FILLED = (
     ('{}', 'a.b/c.tar.gz 1.q.w'), ('{1}', 'a.b/c.tar.gz'), ('{2}', '1.q.w'), ('{-1}', '1.q.w'),
     ('{-2}', 'a.b/c.tar.gz'), ('{01}', 'a.b/c.tar.gz'), ('{1.}', 'a.b/c.tar'), ('{2/.}', '1.q'),
@@ -19,14 +20,14 @@ FILLED = (
     ('{+..}', 'tar.gz q.w'), ('{+...}', "'' ''"),
     ('{#}', '1'), ('{##}', '4'), ('{0#}', '1'), ('{00#}', '1'), ('{%}', '1'), ('{0%}', '1'))
 
-# Braces that GNU parallel leaves alone, and that nobody takes for placeholders.
+# Braces that GNU parallel leaves alone, and that no user takes for placeholders.
 LITERAL = (
     "awk '{print}'", "awk '{print $1}'", '${var}', '${var%.gz}', '${#var}', '${1%.}', 'x{a,b}',
     '{,.bak}',
     '{1..3}', '{01..10..2}', 'a{2,3}', '{1-2}', '{ }', '{+}', '{-}', '{host}', '{name}', '{"a": 1}',
     '{:-x}', '{%.gz}', '{/a/b}', '{print;}', '{;}', '{@}', '{*}', '{x}{y}')
 
-# What looks like a placeholder and is none.
+# Words that look like placeholders and are none.
 WRONG = ('{= s/a/b/ =}', '{2= $_=1 =}', '{=1 s/a/b/ =}', '{3}', '{-3}', '{0}', '{3.}', '{-3/}',
          '{./}',
          '{.1}', '{/1}', '{1#}', '{2%}', '{%%}', '{#.}', '{2##}', '{///}', '{....}', '{+//}',
@@ -34,7 +35,7 @@ WRONG = ('{= s/a/b/ =}', '{2= $_=1 =}', '{=1 s/a/b/ =}', '{3}', '{-3}', '{0}', '
 
 
 class Template(unittest.TestCase):
-    """What is filled in, what is left, and what is refused."""
+    """Placeholders that are replaced, left alone, and refused."""
 
     def fill(self, text):
         return template.Template(text.encode(), 2).fill(ARGUMENTS, 1, 1, 4, 3).decode()
@@ -55,14 +56,14 @@ class Template(unittest.TestCase):
                     self.assertIn(text, caught.exception.message)
 
     def test_FR_28_other_braces_stay(self):
-        """FR-28: what GNU parallel leaves alone."""
+        """FR-28: the braces that GNU parallel leaves alone."""
         for text in LITERAL:
             with self.subTest(text=text):
                 self.assertEqual(self.fill('echo {1} ' + text), 'echo a.b/c.tar.gz ' + text)
                 self.assertEqual(self.fill(text), text + ' a.b/c.tar.gz 1.q.w')
 
     def test_FR_28_with_plus_all_of_its_placeholders_are_known(self):
-        """FR-28: those that --plus adds and lwt does not have are errors."""
+        """FR-28: placeholders that --plus adds and lwt does not have are errors."""
         for text in ('{:-x}', '{:2}', '{:1:2}', '{%.gz}', '{%%x}', '{#a}', '{##a}', '{/a/b}',
                      '{//a/b}', '{^a}',
                      '{^^a}', '{,a}', '{,,a}', '{2%w}', '{slot}', '{seq}', '{host}', '{hgrp}',
@@ -113,7 +114,7 @@ class Program(ProgramTestCase):
                 self.assertEqual((done.code, done.err), (0, ''), done)
 
     def test_FR_27_limits_of_this_machine_bound_it(self):
-        """FR-27: with few descriptors, there are fewer at a time, and all are run."""
+        """FR-27: with few descriptors, fewer jobs run at a time, and all of them run."""
         done = self.lwt('multi', '-j0', 'echo', ':::', *map(str, range(100)), preexec_fn=_few_files)
         self.assertEqual((done.code, done.err, len(done.out.split())), (0, '', 100), done)
 
@@ -126,7 +127,7 @@ class Program(ProgramTestCase):
             self.assertEqual((done.code, done.err, len(done.out.splitlines())), (0, '', 40), done)
 
     def test_FR_27_numbers_below_the_cores(self):
-        """FR-27: -j -N is N less than the cores, and 1 at least, as GNU parallel has it."""
+        """FR-27: -j -N is the number of cores less N, and at least 1, as in GNU parallel."""
         done = self.lwt('multi', '-j', '-1000', 'echo {%}', ':::', 'a', 'b')
         self.assertEqual((done.code, done.out), (0, '1\n1\n'), done)
         self.assert_refused(self.lwt('multi', '-j', 'x', 'echo', ':::', 'a'), 2, "-j: 'x'")

@@ -1,4 +1,6 @@
-"""What lwt writes for its user: through no link of somebody else, and readable by nobody else."""
+"""Files that lwt writes for its user: never through a link of another user, and not readable by
+others.
+"""
 
 import os
 import stat
@@ -10,7 +12,7 @@ STRANGER = 54321
 
 
 class Output(ProgramTestCase):
-    """Output files and directories that commands are told to write."""
+    """Output files and directories of commands."""
 
     def setUp(self):
         super().setUp()
@@ -20,7 +22,7 @@ class Output(ProgramTestCase):
         os.chmod(self.path('shared'), 0o1777)
 
     def commands(self, path):
-        """(words, standard input) of commands that write to a path."""
+        """Return (words, standard input) of commands that write to a path."""
         return [
             (('multi', '--joblog', path), b'true\n'),
             (('multi', '--results', path), b'true\n'),
@@ -34,7 +36,7 @@ class Output(ProgramTestCase):
 
     @unittest.skipIf(os.geteuid(), 'makes files of another user, which only root can')
     def test_SR_20_nothing_is_written_through_a_link_of_another_user(self):
-        """SR-20: the target is a link, or lies behind one, in a sticky directory."""
+        """SR-20: the target is a link, or is behind one, in a sticky directory."""
         os.mkdir(self.path('victim'))
         for name, leads_to, target in (
             ('file', 'victim/file', 'file'),
@@ -60,7 +62,7 @@ class Output(ProgramTestCase):
         self.assertEqual(os.listdir(self.path('victim')), [])
 
     def test_SR_20_links_of_the_user_are_followed(self):
-        """SR-20: the user's own link in a sticky directory is as good as its target."""
+        """SR-20: the user's own link in a sticky directory is followed to its target."""
         os.symlink(self.path('mine'), self.path('shared', 'mine'))
         done = self.lwt('multi', '--joblog', self.path('shared', 'mine'), stdin=b'true\n')
         self.assertEqual(done.code, 0, done)

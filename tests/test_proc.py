@@ -19,7 +19,7 @@ from tests.support import MARK, ROOT, LeakCheckedTestCase, marked, wait_for
 
 
 def shell(text, **options):
-    """A Command for sh -c."""
+    """Return a Command for sh -c."""
     return Command(('/bin/sh', '-c', text), **options)
 
 
@@ -29,7 +29,7 @@ def one(command):
 
 
 class ProcessTestCase(LeakCheckedTestCase):
-    """Runs commands and gives their results."""
+    """Runs commands and returns their results."""
 
     def run_all(self, commands, fanout=100, grace=1.0):
         results = [None] * len(commands)
@@ -46,7 +46,7 @@ class ProcessTestCase(LeakCheckedTestCase):
 
 
 class Ends(ProcessTestCase):
-    """How children end, and what is said of it."""
+    """How children end, and what is reported about it."""
 
     def test_what_was_said_last_is_read_however_long_the_reader_of_ours_is_busy(self):
         command = shell('{ sleep 0.2; echo late; } &', drain=0.5,
@@ -160,13 +160,13 @@ class Ends(ProcessTestCase):
 
 
 class Answering:
-    """A source that has nothing before it was asked twice."""
+    """A source that has nothing until it was asked twice."""
 
     def __init__(self):
         self._parts = [None, b'first\n', b'second', b'']
 
     def read(self, _size):
-        """The next part."""
+        """Return the next part."""
         return self._parts.pop(0)
 
     def close(self):
@@ -240,7 +240,7 @@ class Pipes(ProcessTestCase):
 
 
 class Deaths(ProcessTestCase):
-    """Time-outs and kills: the cause is recorded, and nothing survives."""
+    """Timeouts and kills: the cause is recorded, and no process survives."""
 
     ZOO = {
         'plain grandchildren': 'sleep 9901 & sleep 9902 & sleep 9903',
@@ -346,7 +346,7 @@ class Deaths(ProcessTestCase):
 
 
 class TheGuard(ProcessTestCase):
-    """What outlives a kill -9 of lwt."""
+    """Processes that outlive a kill -9 of lwt."""
 
     PROGRAM = (
         'import os, sys\n'
@@ -390,7 +390,7 @@ class TheGuard(ProcessTestCase):
 
 
 class Shortage(ProcessTestCase):
-    """No room for another process."""
+    """The limit of processes is reached."""
 
     def test_L_8_a_spawn_that_fails_for_want_of_descriptors_waits_and_loses_no_command(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -409,7 +409,7 @@ class Shortage(ProcessTestCase):
     def test_L_8_a_fork_that_fails_waits_and_loses_no_command(self):
         fork, failures, results = proc.start_process, [errno.EAGAIN, errno.ENOMEM] * 2, []
 
-        def failing(*args):             # that of the guard as well
+        def failing(*args):             # also that of the guard
             if failures:
                 raise OSError(failures.pop(), 'no room')
             return fork(*args)

@@ -1,5 +1,5 @@
 """lwt as a user runs it, on this machine: wrong use, bad files, closed streams, and what must work
-all the same.
+nevertheless.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ LOCAL = [('localhost', 'local', '~')]
 
 
 class WrongUse(ProgramTestCase):
-    """Bad words and options: one clear line, code 2, nothing done."""
+    """Wrong words and options: one clear line, exit code 2, nothing done."""
 
     def test_C_1_no_command_or_a_misspelt_one(self):
         done = self.lwt()
@@ -113,7 +113,7 @@ class WrongUse(ProgramTestCase):
 
 
 class Copies(ProgramTestCase):
-    """put and get: what is refused before any host is touched."""
+    """put and get: what is refused before any host is contacted."""
 
     def setUp(self):
         super().setUp()
@@ -164,7 +164,7 @@ class Copies(ProgramTestCase):
                             'is there already, and differs')
         self.assertEqual(self.read('out/d.localhost/there'), 'old')
         self.write('home/there', 'old')
-        # What is the same is no overwriting.
+        # An identical file is not overwritten.
         self.assertEqual(self.lwt('get', '-a', 'there', 'out').code, 0)
 
     def test_C_9_force_replaces(self):
@@ -213,18 +213,18 @@ class Copies(ProgramTestCase):
             time.sleep(took * (0.5 + round_ / 15))
             popen.terminate()
             _out, err = popen.communicate(timeout=30)
-            self.assertIn(popen.returncode, (0, 143, -15), err)          # -15: before lwt was up
+            self.assertIn(popen.returncode, (0, 143, -15), err)  # -15: before handlers were set
             got = self.path('here', 'd.localhost', 'data')
             if os.path.exists(got):
                 said = {self.read(got, name) for name in os.listdir(got) if name != 'number'}
                 self.assertEqual((len(said), len(os.listdir(got))), (1, 61))
                 wholes |= said
-        self.assertGreater(len(wholes - {'old'}), 1)      # some were in time
+        self.assertGreater(len(wholes - {'old'}), 1)      # some came in time
         self.assertEqual(os.listdir(self.path('here', 'd.localhost')), ['data'])
 
 
 class Targets(ProgramTestCase):
-    """Where the user wants an output: files, devices, FIFOs and descriptors."""
+    """Outputs that a user names: files, devices, FIFOs and descriptors."""
 
     def setUp(self):
         super().setUp()
@@ -322,7 +322,7 @@ class Streams(ProgramTestCase):
                 self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def shell(self, words):
-        """Run lwt by a shell, for redirections; returns a Done."""
+        """Run lwt from a shell, for redirections; return a Done."""
         done = subprocess.run(['sh', '-c', '%s -S -m lwt %s' % (self.python, words)], env=self.env,
                               cwd=self.scratch,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -339,7 +339,7 @@ class Streams(ProgramTestCase):
         self.assertEqual(len(self.lwt('task', 'show', '--json').out.splitlines()), 4)
 
     def test_FR_5_a_closed_or_full_standard_output_is_an_error_of_all_that_print(self):
-        """FR-5: output that nobody can get is an error, once all the work is done."""
+        """FR-5: output that cannot be written is an error, after all the work is done."""
         self.lwt('task', 'add', 'sample')
         self.assertEqual(self.lwt('task', 'run').code, 0)
         for words in ('exec -a -- echo x', 'exec -a -b -- echo x', 'exec -a -k -- echo x',
@@ -360,13 +360,13 @@ class Streams(ProgramTestCase):
         self.assertTrue(os.path.exists(self.path('host.list.available')))
 
     def test_FR_5_what_prints_nothing_needs_no_standard_output(self):
-        """FR-5: no output is lost where there is none."""
+        """FR-5: a command without output loses none."""
         for words in ('exec -a -- true', 'multi true ::: x', 'put -a lwt.conf copied', 'task run'):
             with self.subTest(words=words):
                 self.assertEqual(self.shell(words + ' >&-').code, 0)
 
     def test_FR_6_all_the_work_is_done_though_standard_error_takes_nothing(self):
-        """FR-6: a stream that is full or closed ends no run, which then exits with 74."""
+        """FR-6: a stream that is full or closed does not end a run, which then exits with 74."""
         multi = "multi %s 'echo {} >>ran; echo said >&2; false' ::: 1 2 3 4 5"
         execs = "exec -w localhost,h1.invalid %s -f1 -- 'echo x >>$HOME/ran; echo said >&2; false'"
         for words, count in ((multi % '-j1', 5), (multi % '-j2 -k', 5), (multi % '--tag --lb', 5),
@@ -552,7 +552,7 @@ class HostLists(ProgramTestCase):
 
 
 class ExecHere(ProgramTestCase):
-    """exec on this machine, by the same scripts as on any host."""
+    """exec on this machine, with the same scripts as on any host."""
 
     ZOO = 'trap "" TERM; setsid sleep 9961 & (sleep 9962 &); sleep 9963'
 

@@ -1,4 +1,5 @@
-"""Runs with tasks that no host can ever take: what is missing is said once, and the run ends."""
+"""Runs with tasks that no host can ever take: the missing thing is reported once, and the run ends.
+"""
 
 import os
 import shutil
@@ -16,13 +17,13 @@ class Runs(ProgramTestCase):
         self.use_fake_ssh()
 
     def run_with(self, hosts, *words, desc='exec : true\n'):
-        """Queue two tasks with these hosts, and run; returns the Done."""
+        """Queue two tasks with these hosts, and run; return the Done."""
         self.make_workspace(hosts)
         self.describe('sim', desc)
         self.lwt('-q', 'task', 'add', 'sim', '--array', '1-2')
         return self.lwt('task', *(words or ('run',)), timeout=50)
 
-    NEVER = (           # hosts, desc, what is said, the remedy
+    NEVER = (           # hosts, desc, message, remedy
         ('homes that cannot be made', [('h1', 'x', '/proc/none/w'), ('h2', 'x', '/proc/none/w')],
          '',
          'h[1-2]: ', 'create that directory, or change HOME in host.list'),
@@ -42,7 +43,8 @@ class Runs(ProgramTestCase):
          'dns-1: unreachable (name not known)', 'correct the names'))
 
     def test_UR_1_a_run_ends_where_no_host_can_ever_take_a_task(self):
-        """UR-1: it says what is missing, for which tasks, with the remedy; also with --progress."""
+        """UR-1: it reports what is missing, for which tasks, with the remedy; also with --progress.
+        """
         for what, hosts, desc, said, remedy in self.NEVER:
             for words in (('run',), ('run', '--progress'), ('wait', '2')):
                 with self.subTest(what=what, words=words):
@@ -65,7 +67,7 @@ class Runs(ProgramTestCase):
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
     def test_UR_1_a_category_that_no_host_has(self):
-        """UR-1: the run ends with 1, as it did, and says what to change."""
+        """UR-1: the run ends with 1, and the message says what to change."""
         done = self.run_with([('h1', 'x', '~')], desc='exec : true\ncategory : moon\n')
         self.assert_refused(done, 1,
                             '000001 sim 1 and 1 more: no available host matches (category moon',
@@ -85,7 +87,7 @@ class Runs(ProgramTestCase):
         self.assertEqual(self.lwt('task', 'run').code, 0)
 
     def test_UR_1_hosts_that_did_not_pass_the_probe(self):
-        """UR-1: where only candidates could take it, the remedy is another probe."""
+        """UR-1: if only candidates could take it, the remedy is another probe."""
         self.make_workspace([('h1', 'x', '~'), ('h2', 'y', '~')])
         self.write('host.list.available', 'h1\tx\t~\n')
         self.describe('sim', 'exec : true\ncategory : y\n')
@@ -94,7 +96,7 @@ class Runs(ProgramTestCase):
                             'did not pass the last probe: h2; test again with lwt probe')
 
     def test_UR_1_other_tasks_are_run_first(self):
-        """UR-1: tasks that can run do, and the others are named at the end."""
+        """UR-1: tasks that can run do so, and the others are named at the end."""
         self.make_workspace([('h1', 'x', '~'), ('dns-1', 'y', '~')])
         self.describe('good', 'exec : sleep 0.5\n')
         self.describe('bad', 'exec : true\ncategory : y\n')
@@ -106,7 +108,7 @@ class Runs(ProgramTestCase):
                             'dns-1: unreachable (name not known)', '1 success, 1 new')
 
     def test_UR_1_a_run_waits_for_what_changes_by_itself(self):
-        """UR-1: a host that is down may come back; --progress says that tasks wait."""
+        """UR-1: a host that is down may come back; --progress reports that tasks wait."""
         for words in (('run',), ('run', '--progress')):
             with self.subTest(words=words):
                 self.make_workspace([('down-1', 'x', '~'), ('dns-1', 'x', '~')])
@@ -137,7 +139,7 @@ class Runs(ProgramTestCase):
         self.make_workspace([('h1', 'x', '~'), ('h2', 'y', '~')])
         self.describe('sim', 'exec : true\n')
         self.assertEqual(self.lwt('task', 'add', 'sim', '--memory', '900T').err,
-                         '')   # nobody knows yet
+                         '')   # not known yet
         self.lwt('task', 'update')
         for words, said in ((('--category', 'moon'),
                              'sim: no host of category moon; host.list has: x y'),

@@ -1,4 +1,4 @@
-"""The same demo, and a task on a real host, under four Pythons; `make pythons` takes each."""
+"""The same demo, and a task on a real host, with four Pythons; `make pythons` tests all of them."""
 
 import glob
 import os
@@ -17,8 +17,8 @@ TASK = 'exec : echo "$LWT_HOST" > out\nd_fetch : out\n'
 
 
 def pythons():
-    """{(3, minor): path} of the interpreters from 3.6 to 3.13 on PATH, beside it in a pyenv, or
-    this one.
+    """Return {(3, minor): path} of the interpreters from 3.6 to 3.13: on PATH, in a pyenv, or this
+    one.
     """
     found = {}
     places = (os.environ.get('PATH', '').split(os.pathsep)
@@ -39,14 +39,14 @@ def _is_version(path, minor):
 
 
 class EveryPython(ProgramTestCase):
-    """What users do first."""
+    """The first steps of users."""
 
     slow = True                         # so that it is started first
 
     def each(self):
-        """(version, path) of four interpreters, or of each with ALL_STEPS.
+        """Yield (version, path) of four interpreters, or of all with ALL_STEPS.
 
-        Those that are missing are skipped by name.
+        Missing interpreters are skipped by name.
         """
         found = pythons()
         between = random.sample(range(7, NEWEST), NEWEST - 7 if ALL_STEPS else 2)

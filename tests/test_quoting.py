@@ -1,4 +1,5 @@
-"""Where a value may be put into a shell command, tried with values that would do harm elsewhere."""
+"""Where a value may be put into a shell command, tested with values that would do harm elsewhere.
+"""
 
 import os
 import re
@@ -14,14 +15,14 @@ from tests.support import ProgramTestCase
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
 
-# Values that make a file X if they are ever read by a shell.
+# Values that make a file X if a shell ever interprets them.
 EVIL = ('$(touch X)', '`touch X`', "'; touch X; '", '"; touch X; "', "a'$(touch X)'b",
         '\n touch X\n',
         '\nEOF\ntouch X\n', '\\', "\\'; touch X #", '}; touch X; {', ') ; touch X; (',
         'a[$(touch X)]',
         '-n $(touch X)', '" $(touch X) "')
 
-SAFE = (            # commands in which a value is safe, whatever it is
+SAFE = (            # commands in which any value is safe
     'echo {}', 'echo x{}y', 'echo "a" {} "b"', "echo 'a'{}'b'", r'echo \\{}', 'x={}; echo "$x"',
     'echo "$(basename -- {})"', 'echo $(echo $(echo {}))', 'echo "$(echo "$(echo {})" {})" {}',
     "cat <<'EOF'\n'x\nEOF\necho {}", 'cat <<EOF\n"\nEOF\necho {}',
@@ -33,7 +34,7 @@ SAFE = (            # commands in which a value is safe, whatever it is
     "sh -c 'echo \"$1\"' sh {}", 'echo $# {}', '{ echo {}; }', 'echo {} 2>&1 | cat',
     'echo {} > /dev/null')
 
-UNSAFE = (          # a command, what the error says, and the hint
+UNSAFE = (          # a command, the error message, and the hint
     ("echo '{}'", "{} within quotes: '{}'", 'write {},'),
     ('echo "{}"', '{} within quotes: "{}"', 'write {},'),
     ('echo "x{}y"', '{} within quotes: "x{}y"', 'write x{}y,'),
@@ -58,7 +59,7 @@ STRICT = ('echo x # {}', '# {}', 'echo $(( {} + 1 ))', 'echo "$(( {} * 2 ))"', '
 
 
 def spans(text):
-    """The places of {} in a text."""
+    """Return the positions of {} in a text."""
     return [match.span() for match in re.finditer(r'\{\}', text)]
 
 
@@ -75,7 +76,7 @@ class Scanner(unittest.TestCase):
                 self.assertIn(hint, caught.exception.hint)
 
     def test_UR_21_unquoted_places_are_accepted(self):
-        """UR-21: everywhere else {} stays as it was."""
+        """UR-21: {} at any other position works as before."""
         for text in SAFE:
             with self.subTest(text=text):
                 found = quoting.check(text, spans(text))
@@ -83,20 +84,22 @@ class Scanner(unittest.TestCase):
                                  ['unquoted'] * len(spans(text)))
 
     def test_UR_21_arithmetic_names_of_variables_and_comments_depend_on_the_value(self):
-        """UR-21: no quotes are possible there, but numbers are common, and `# {}`."""
+        """UR-21: quotes are impossible at these positions, but numbers are common, and so is `#
+        {}`.
+        """
         for text in STRICT:
             with self.subTest(text=text):
                 found = quoting.check(text, spans(text))
                 self.assertTrue(all(place.context in quoting.STRICT for place in found))
 
     def test_UR_21_every_place_is_found_once(self):
-        """UR-21: no place is lost, whatever stands around it."""
+        """UR-21: no position is lost, whatever surrounds it."""
         for text in SAFE + STRICT + tuple(text for text, _said, _hint in UNSAFE):
             found = quoting.places(text, spans(text))
             self.assertEqual([(place.start, place.end) for place in found], spans(text), text)
 
     def test_UR_21_no_value_is_run_in_an_accepted_place(self):
-        """UR-21: tried in every shell that is here."""
+        """UR-21: tested in every shell of this machine."""
         for shell in SHELLS:
             for text in SAFE:
                 for value in EVIL:
@@ -127,7 +130,7 @@ class Program(ProgramTestCase):
         self.assertEqual((done.code, done.out), (0, 'job 1 1 $(touch X).txt\n'), done)
 
     def test_UR_21_arithmetic_works_with_numbers(self):
-        """UR-21: in $((…)), what is no plain word is an error of its job."""
+        """UR-21: in $((…)), a value that is not a plain word is an error of its job."""
         done = self.lwt('multi', '-k', 'echo $(({} * 2))', ':::', '4', 'a[$(touch X)]', '5')
         self.assertEqual((done.code, done.out), (2, '8\n10\n'), done)
         self.assertIn('job 2: {} after "$" or within $((…)) must be a plain word', done.err)
@@ -158,7 +161,7 @@ class Program(ProgramTestCase):
         self.assert_refused(done, 2, '--exec: {} within quotes', 'hint: write {},')
 
     def test_UR_21_without_values_braces_are_the_commands_own(self):
-        """UR-21: `find … -exec … '{}' ';'` is fine where {} stands for nothing."""
+        """UR-21: `find … -exec … '{}' ';'` is accepted if {} has no values."""
         self.make_workspace()
         self.describe('one', "exec : find . -exec echo '{}' ';'\n")
         done = self.lwt('task', 'add', 'one')

@@ -1,5 +1,5 @@
-"""reduce without any other machine: its options, its ledger, the host that is this one, and the
-netcats it knows.
+"""reduce without any other machine: its options, its ledger, this machine as a host, and the
+supported netcats.
 """
 
 import os
@@ -77,7 +77,7 @@ class OnThisMachine(ProgramTestCase):
                             '--transport ssh')
 
     def test_a_key_that_only_the_rules_of_a_language_order_is_merged_by_sort(self):
-        # There is none: then sort goes by bytes, here and there alike.
+        # The locale does not exist: then sort compares bytes, on the master and on hosts alike.
         env = dict(self.env, LC_ALL='xx_XX.UTF-8')
         done = self.lwt('reduce', '-m', 'localhost localhost', stdin=b'c 1\nb 1\na 1\nb 0\n',
                         env=env)
@@ -85,7 +85,7 @@ class OnThisMachine(ProgramTestCase):
 
 
 class Hosts(unittest.TestCase):
-    """Which hosts are meant."""
+    """Which hosts are selected."""
 
     env = Env({}, None, (), False, False)
 
@@ -109,10 +109,10 @@ class Hosts(unittest.TestCase):
 
 
 class Parting(unittest.TestCase):
-    """Lines into partitions, a few bytes at a time."""
+    """Lines are split into partitions, a few bytes at a time."""
 
     def parted(self, order, *texts):
-        """What each of three partitions gets of several inputs."""
+        """Return what each of three partitions gets from several inputs."""
         files, pieces = [tempfile.TemporaryFile() for _number in range(len(texts) + 3)], []
         for file in files:
             self.addCleanup(file.close)
@@ -142,7 +142,7 @@ class Parting(unittest.TestCase):
 
 
 class Progress(unittest.TestCase):
-    """What is said of how far it is."""
+    """Progress messages."""
 
     def test_what_is_left_counts_both_ways_where_as_much_comes_back(self):
         tally = reducers.ReduceProgress(1000000, 2, keeps_lines=True)
@@ -157,7 +157,7 @@ class Progress(unittest.TestCase):
 
 
 class Ledger(unittest.TestCase):
-    """What was sent, came, was sent back and came back."""
+    """What was sent, arrived, was sent back and arrived."""
 
     def told(self, sent, came, lines='lines', skip=''):
         control = ledger.Control('n', print)
@@ -204,7 +204,7 @@ class Ledger(unittest.TestCase):
 
 
 class Proofs(unittest.TestCase):
-    """What a netcat of the master takes for the answer of its listener."""
+    """What a netcat of the master accepts as the answer of its listener."""
 
     def test_SR_3_nothing_is_sent_or_taken_before_the_whole_token_came(self):
         """SR-3: a stranger at the port of a listener is sent the sender's token and no data."""
@@ -233,7 +233,7 @@ class Proofs(unittest.TestCase):
 
 
 class Netcats(unittest.TestCase):
-    """Dialects, by what they say of themselves."""
+    """Dialects, by the netcat's own help texts."""
 
     HELP = {
         'openbsd': 'OpenBSD netcat (Debian patchlevel 1.219-1)\nusage: nc [-46CDdFhklNnrStUuvZz]\n'
@@ -264,7 +264,7 @@ class Netcats(unittest.TestCase):
         self.assertEqual(netcat.parse('address ::1\n'), ('::1', None))
 
     def test_SR_13_an_address_that_is_none_is_not_taken(self):
-        """SR-13: what a host says of its address is a numeric address or nothing."""
+        """SR-13: a host's report of its address is a numeric address or ignored."""
         for text in ('$(id)', '-e', '1.2.3.4 -e sh', '*', '10.0.0.1;id', 'fe80::1%a b', 'h1', '',
                      '1' * 5000):
             self.assertEqual(netcat.parse('address %s\n' % text)[0], '127.0.0.1')

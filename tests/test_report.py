@@ -18,7 +18,9 @@ EMPTY = report.ReportData('sweep', '0.1.0', NOW, {}, OPEN, [], [], [])
 
 
 def many(tasks, hosts):
-    """Facts of so many tasks on so many hosts, one with a long name, some with evil words."""
+    """Return facts of so many tasks on so many hosts, one with a long name, some with hostile
+    words.
+    """
     die = random.Random(tasks)
     names = (['h%d' % number for number in range(1, hosts)]
              + ['host-of-a-far-department.with-a-long.name.example.org'])
@@ -42,7 +44,7 @@ def many(tasks, hosts):
 
 
 class Balanced(HTMLParser):
-    """Fails on tags that are not closed in their order; collects text and attributes."""
+    """Fails on tags that are not closed in order; collects text and attributes."""
 
     VOID = ('meta', 'br', 'rect')
 
@@ -71,7 +73,7 @@ class Balanced(HTMLParser):
 
 
 class Page(unittest.TestCase):
-    """The text of it."""
+    """The text of the page."""
 
     def test_everything_that_came_from_elsewhere_is_escaped(self):
         page = report.page(many(400, 6))
@@ -213,7 +215,7 @@ class Command(ProgramTestCase):
 
 
 class InABrowser(ProgramTestCase):
-    """Pictures at three widths, and what the browser says of them."""
+    """Pictures at three widths, and the browser's findings."""
 
     slow = True
     WIDTHS = (360, 768, 1280)
@@ -224,7 +226,7 @@ class InABrowser(ProgramTestCase):
             self.skipTest('not installed: chromium')
 
     def look(self, facts, widths=WIDTHS, dark=False):
-        """Check a page at some widths; returns what the browser found at the last one."""
+        """Check a page at some widths; return the browser's findings at the last one."""
         page = report.page(facts)
         for width in widths:
             with self.subTest(width=width):

@@ -1,5 +1,5 @@
-"""What comes home of a task: symbolic links, what is new or different, odd names and modes, on
-every kind of host.
+"""The results of a task: symbolic links, new and different files, odd names and modes, on every
+kind of host.
 """
 
 import io
@@ -26,15 +26,15 @@ DIR, SYM = tarfile.DIRTYPE, tarfile.SYMTYPE
 
 
 def tree(path):
-    """tree_of a directory, with text as the content of files."""
+    """Return the tree_of a directory, with text as the content of files."""
     return {name: content.decode('utf-8', 'surrogateescape') if isinstance(content, bytes)
             else content
             for name, content in tree_of(path).items()}
 
 
 class FetchTestCase(LeakCheckedTestCase):
-    """A task's directory as its host has it, what sh/fetch.sh sends of it, and what becomes of that
-    here.
+    """A task's directory on its host, what sh/fetch.sh sends of it, and what the master makes of
+    that.
     """
 
     def setUp(self):
@@ -54,7 +54,7 @@ class FetchTestCase(LeakCheckedTestCase):
                     test()
 
     def make(self, command, prepare=':'):
-        """Make the directory of a task: prepare makes its input, command is what the task did."""
+        """Make the directory of a task: prepare makes its input, command is the task's command."""
         self.number += 1
         self.home = os.path.join(self.scratch, 'home%d' % self.number)
         for part in ('i/%s/work' % INPUT, 't/' + KEY):
@@ -71,7 +71,7 @@ class FetchTestCase(LeakCheckedTestCase):
                        check=True)
 
     def fetch(self, d_fetch):
-        """Fetch; returns (the tree of result/, the Arrived, what else was told)."""
+        """Fetch; return (the tree of result/, the Arrived, the other messages)."""
         script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
                                         (KEY, INPUT, d_fetch))
         env = {'PATH': self.search, 'HOME': self.home, MARK: self.mark}
@@ -93,18 +93,18 @@ class FetchTestCase(LeakCheckedTestCase):
         return tree(self.result), arrived, [line for line in told if not line.startswith('digest')]
 
     def assert_fetched(self, d_fetch, expected):
-        """All of it comes, and nothing is wrong."""
+        """Assert that everything arrives without a problem."""
         self.assertEqual(self.fetch(d_fetch), (expected, result_files.Arrived(True), ['tar 0']))
 
 
-LINKS = (       # what the task did, d_fetch, what is to come
+LINKS = (       # the task's command, d_fetch, the expected result
     ('mkdir run3; echo x > run3/f; ln -s run3 latest', 'latest', {'f': 'x\n'}),
     ('echo x > f; ln -s f latest', 'latest', {'latest': 'x\n'}),
     ('mkdir run3; echo x > run3/f; ln -s run3 a; ln -s ./a b; ln -s "$PWD/b" c', 'c', {'f': 'x\n'}),
     ('mkdir -p run3/out; echo x > run3/out/f; ln -s run3 latest', 'latest/out', {'f': 'x\n'}),
     ('mkdir -p run3/out; echo x > run3/out/f; ln -s run3 latest', 'latest/out/f', {'f': 'x\n'}),
     ('echo x > f; ln -s . latest', 'latest', {'f': 'x\n', 'latest': ('link', '.')}),
-    # links within what is fetched
+    # links within the fetched tree
     ('mkdir -p out/d; echo x > out/a; ln -s a out/b; ln -s ../a out/d/up; ln -s d out/e; ln -s '
      'e/up out/f; ln -s . out/self; '
      'ln -s ../../out/a out/d/round', 'out',
@@ -134,7 +134,7 @@ LINKS = (       # what the task did, d_fetch, what is to come
      '"$PWD/data" out/d; ln -s "$PWD/out/f" '
      'out/g; ln -s "$PWD/out" out/top', 'out',
      {'f': 'f\n', 'x': 'x\n', 'd': None, 'd/x': 'x\n', 'g': 'f\n', 'top': ('link', '.')}),
-    # links to what encloses them
+    # links to a directory that contains them
     ('mkdir -p out/d; echo x > out/f; echo y > g; ln -s .. out/loop; ln -s ../../out out/d/up',
      'out',
      {'f': 'x\n', 'd': None, 'd/up': ('link', '..'), 'loop': None, 'loop/g': 'y\n',
@@ -167,7 +167,8 @@ NEW_LINKS = (   # the same without d_fetch; the input holds `input` and `folder/
         'folder/top': ('link', '..')}),
 )
 
-# What the task did besides `echo x > out/f`, d_fetch, what comes, the words that say why.
+# The task's command besides `echo x > out/f`, d_fetch, what arrives, the words of the error
+# message.
 LOST = (
     ('ln -s nosuch out/l', 'out', {'f': 'x\n'}, 'out/l: dangling link (to nosuch)'),
     ('ln -s f/x out/l', 'out', {'f': 'x\n'}, 'out/l: dangling link (to f/x)'),
@@ -211,7 +212,7 @@ class Links(FetchTestCase):
         self.in_each(come)
 
     def test_FR_1_new_links_to_unchanged_input_become_copies(self):
-        """FR-1: links to unchanged input, where all that is new comes."""
+        """FR-1: links to unchanged input, when everything new is sent."""
         def come():
             for command, expected in NEW_LINKS:
                 with self.subTest(command=command):
@@ -220,7 +221,7 @@ class Links(FetchTestCase):
         self.in_each(come)
 
     def test_FR_1_what_cannot_come_is_named_and_the_rest_comes(self):
-        """FR-1: what cannot come is named, and the rest comes."""
+        """FR-1: files that cannot be sent are named, and the rest arrives."""
         def come():
             for command, d_fetch, expected, said in LOST:
                 with self.subTest(command=command, d_fetch=d_fetch):
@@ -236,7 +237,7 @@ class Links(FetchTestCase):
 PREPARE = ('echo one > a.txt; echo two > b.txt; mkdir d; echo x > d/x; echo y > d/y; ln -s a.txt '
            'l; cp a.txt conf; cp b.txt old')
 
-CHANGES = (     # what the task did to that, what comes: '=' stands for nothing else
+CHANGES = (     # a task's change to that, what arrives: '=' means nothing else
     (':', {}),
     ('mv a.txt b.txt', {'b.txt': 'one\n'}),
     ('cp -p old conf', {'conf': 'two\n'}),
@@ -269,21 +270,19 @@ CHANGES = (     # what the task did to that, what comes: '=' stands for nothing 
 
 
 class Changes(FetchTestCase):
-    """FR-2: without d_fetch, what is different comes home."""
+    """FR-2: without d_fetch, files that differ are sent."""
 
     maxDiff = None
 
     def test_FR_2_what_is_different_comes_whatever_its_time(self):
-        """FR-2: whatever a task did to its input, by whatever time a file has, it comes; what it
-        left alone does not.
-        """
+        """FR-2: a file that a task changed is sent, whatever its time; an unchanged one is not."""
         def come():
             for command, expected in CHANGES:
                 with self.subTest(command=command):
                     self.make(command, PREPARE)
                     came, arrived, told = self.fetch('')
                     if self.method == 'content' and ('\n' in command or '\\' in command):
-                        # The rest comes as well there.
+                        # On such hosts the rest is sent too.
                         came = {name: came[name] for name in came if name in expected}
                     self.assertEqual((came, arrived, told),
                                      (expected, result_files.Arrived(bool(expected)), ['tar 0']))
@@ -335,7 +334,7 @@ class Modes(FetchTestCase):
         self.in_each(come)
 
     def test_FR_36_a_directory_that_is_shut_can_be_read_and_removed_here(self):
-        """FR-36: whatever its mode there, its owner can read and remove it here."""
+        """FR-36: whatever its mode on the host, its owner can read and remove it on the master."""
         self.make('mkdir -p out/d; echo x > out/d/f; chmod 000 out/d/f; chmod 555 out/d')
         came, arrived, _told = self.fetch('out')
         if os.getuid() == 0:
@@ -345,15 +344,15 @@ class Modes(FetchTestCase):
 
 
 def member(name, kind=tarfile.REGTYPE, link='', content=b''):
-    """(TarInfo, content) of a member of a task's archive as a hostile host may send it."""
+    """Return (TarInfo, content) of a member of a task's archive as a hostile host may send it."""
     info = tarfile.TarInfo('%s/%s' % (KEY, name))
     info.type, info.linkname, info.size = kind, link, len(content)
     return info, content
 
 
 def levels(count, length=0, content=b''):
-    """Members: out, D and E each hold so many links to the next directory; F, the last, holds a
-    file.
+    """Return members: out, D and E each contain so many links to the next directory; F, the last,
+    contains a file.
     """
     found = [member('work/F/f', content=content)]
     for directory, target in (('out', 'D'), ('D', 'E'), ('E', 'F')):
@@ -365,8 +364,8 @@ def levels(count, length=0, content=b''):
 
 
 class HostileLinks(unittest.TestCase):
-    """SR-4 and SR-6: links that contradict what came, or multiply it, harm only the result of their
-    task.
+    """SR-4 and SR-6: links that contradict the archive, or multiply its content, harm only the
+    result of their task.
     """
 
     def setUp(self):
@@ -376,7 +375,7 @@ class HostileLinks(unittest.TestCase):
         self.part = os.path.join(self.scratch, 'part')
 
     def unpack(self, *members, d_fetch='out'):
-        """Unpack these members; the Arrived."""
+        """Unpack these members; return the Arrived."""
         stream = os.path.join(self.scratch, 'stream')
         with tarfile.open(stream, 'w', format=tarfile.GNU_FORMAT) as tar:
             for info, content in members:
@@ -386,21 +385,22 @@ class HostileLinks(unittest.TestCase):
         return result_files.unpack(stream, self.part, {KEY: d_fetch})[KEY]
 
     def assert_refused(self, arrived, words):
-        """One line says why; of the links, nothing is made."""
+        """Assert that one line has the reason, and that no link is made."""
         lines = arrived.missing + arrived.refused
         self.assertEqual(len(lines), 1, lines)
         self.assertIn(words, lines[0])
         self.assertEqual(os.listdir(os.path.join(self.part, KEY, 'result')), [])
 
     def test_SR_4_a_directory_where_the_file_should_be(self):
-        """SR-4: work/out is a link to a file, and yet a directory that holds one of its name."""
+        """SR-4: work/out is a link to a file, and also a directory that contains one of its names.
+        """
         arrived = self.unpack(member('work/out/out/f'), member('./work/real'),
                               member('work/out', SYM, 'real'))
         self.assertIn('Is a directory', ' '.join(arrived.missing))
 
     def test_SR_6_links_that_multiply_each_other(self):
-        """SR-6: three levels of links make many steps of few members, of empty files or links that
-        dangle.
+        """SR-6: three levels of links need many steps for few members, of empty files or dangling
+        links.
         """
         for count in (10, 28, 100):
             for last in (member('work/F/g'), member('work/F/g', SYM, 'nowhere')):
@@ -414,15 +414,16 @@ class HostileLinks(unittest.TestCase):
         self.assertEqual(sum(len(names) for _root, _dirs, names in os.walk(self.part)), 4 ** 3)
 
     def test_SR_6_links_that_multiply_content(self):
-        """SR-6: copies have GROWTH times the bytes of what came, and a few in any case."""
+        """SR-6: copies have at most GROWTH times the bytes of the archive, and a few in any case.
+        """
         with mock.patch.object(budgets, 'GROWTH_LEAST', 0):
             self.assertEqual(self.unpack(*levels(2, content=bytes(10 ** 5))).missing, ())
             self.assert_refused(self.unpack(*levels(4, content=bytes(10 ** 6))),
                                 'more than a result may hold')
 
     def test_SR_6_links_that_lead_far(self):
-        """SR-6: places that are too long or too deep are none, and there is an end of following
-        paths.
+        """SR-6: paths that are too long or too deep do not resolve, and following links has a
+        limit.
         """
         for name, count in (('y' * 250, 20), ('y', budgets.DEPTH + 1)):
             chain = [member('work/c%d/%s' % (number, name), SYM, '../c%d' % (number + 1))
@@ -437,17 +438,17 @@ class HostileLinks(unittest.TestCase):
                 'more than a result may hold')
 
     def test_SR_6_links_imply_directories_too(self):
-        """SR-6: a link that is only told makes none, but their names are kept."""
+        """SR-6: a link that is only announced makes no directory, but the names are kept."""
         arrived = self.unpack(*[member('work/out/%d/%s' % (number, '/'.join('d' * 90)), SYM, 'x')
                                 for number in range(60)])
         self.assert_refused(arrived, 'directories')
 
 
 class Life(TaskTestCase):
-    """Tasks whose results cannot come as a whole, and what they leave running."""
+    """Tasks whose results cannot be fetched completely, and processes that tasks leave running."""
 
     def kept(self):
-        """The directories on the host that still hold results."""
+        """Return the directories on the host that still contain results."""
         folder = self.path('home', '.lwt', 't')
         return [name
                 for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name, 'work'))]
@@ -505,7 +506,7 @@ class Life(TaskTestCase):
         self.assertEqual(len(self.kept()), 1)
 
     def test_FR_2_what_a_task_changes_at_once_is_seen(self):
-        """FR-2: with the clocks of the file system and of the shells that are here."""
+        """FR-2: with the clocks of the file system and the shells of this machine."""
         self.describe('fast', 'exec : mv a.txt b.txt\n', a_txt='one\n', b_txt='two\n',
                       c_txt='six\n')
         self.add('fast', '--array', '1-6')
@@ -514,7 +515,7 @@ class Life(TaskTestCase):
                          [{'b.txt': 'one\n'}] * 6)
 
     def test_FR_4_processes_that_a_task_leaves_are_ended_and_told(self):
-        """FR-4: whatever session or group they are in, before the results are fetched."""
+        """FR-4: in any session or group, before the results are fetched."""
         late = 'sh -c "sleep 60; echo late > out/late"'
         commands = {'plain': '(%s) &' % late, 'nohup': 'nohup %s &' % late,
                     'session': 'setsid %s &' % late,

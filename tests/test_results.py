@@ -1,4 +1,4 @@
-"""Results: where each member of what a host sent belongs, and what is removed."""
+"""Results: the target of each member that a host sent, and what is removed."""
 
 import concurrent.futures
 import contextlib
@@ -21,11 +21,11 @@ from lwt.workspace.layout import Workspace
 
 
 class Places(unittest.TestCase):
-    """The contents of d_fetch go into result/, the standard streams beside it; all else in the
-    task's directory is for links.
+    """The contents of d_fetch go into result/, the standard streams beside it. All other files in
+    the task's directory are for links.
     """
 
-    TABLE = (       # d_fetch, name, is it a directory, place
+    TABLE = (       # d_fetch, name, whether it is a directory, target
         ('', 'run.stdout', False, 'run.stdout'), ('', 'run.stderr', False, 'run.stderr'),
         ('out', 'run.stdout', False, 'run.stdout'),
         ('', 'work', True, 'result'), ('', 'work/x', False, 'result/x'),
@@ -74,9 +74,7 @@ KEY = 'ab' * 16 + '.1'
 
 
 class Blame(unittest.TestCase):
-    """SR-7: what a host sends is the problem of that host; what this machine cannot do ends the
-    run.
-    """
+    """SR-7: errors in a host's data count against that host; errors of this machine end the run."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
@@ -86,7 +84,7 @@ class Blame(unittest.TestCase):
         self.stream = os.path.join(self.scratch, 'stream')
 
     def unpack(self, *members):
-        """What Books.unpack returns of an archive of these (name, type, link)."""
+        """Return what Books.unpack returns for an archive of these (name, type, link)."""
         with tarfile.open(self.stream, 'w') as tar:
             for name, kind, link in members:
                 info = tarfile.TarInfo('%s/%s' % (KEY, name))
@@ -130,11 +128,11 @@ class Blame(unittest.TestCase):
         self.assertEqual(os.listdir(os.path.join(self.scratch, 'task.finish')), [])
 
 
-DEPTH = 2100            # directories, each in the one before: past PATH_MAX, and Python's limit
+DEPTH = 2100            # nested directories: beyond PATH_MAX and Python's recursion limit
 
 
 class DeepTrees(unittest.TestCase):
-    """SR-4: what is done with a whole tree needs no recursion, no long path and few descriptors."""
+    """SR-4: handling a whole tree needs no recursion, no long path and few descriptors."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
@@ -183,7 +181,7 @@ class DeepTrees(unittest.TestCase):
         self.assertEqual(os.listdir(self.path), ['kept'])
 
     def test_SR_4_a_tree_that_is_moved_meanwhile_is_left(self):
-        """The way up is checked: it may lead elsewhere by then."""
+        """The way up is checked, because it may lead elsewhere by then."""
         os.makedirs(os.path.join(self.path, 'tree', 'a', 'b'))
         os.makedirs(os.path.join(self.path, 'elsewhere'))
         below = os.path.join(self.path, 'tree', 'a')
@@ -194,7 +192,7 @@ class DeepTrees(unittest.TestCase):
 
 
 class Directories(unittest.TestCase):
-    """Where the results of a task are."""
+    """The directories of a task's results."""
 
     PLACE = Workspace('/w')
     TASK = SimpleNamespace(name='crawl', added=86400.0, id=7, attempt=1)

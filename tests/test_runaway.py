@@ -1,4 +1,4 @@
-"""Commands that fill the host with processes: they are ended all the same."""
+"""Commands that fill the host with processes: they are ended nevertheless."""
 
 import contextlib
 import itertools
@@ -16,12 +16,12 @@ from tests.support import marked, wait_for
 from tests.test_shells import (
     CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell)
 
-LIMIT = 60                      # processes that the runaway's user may have
-# Where root starts it, each time another one.
+LIMIT = 60                      # maximum number of processes of the runaway's user
+# The user if root runs the tests; a different one each time.
 USERS = itertools.count(100000 + os.getpid() % 20000 * 10)
 
-# It takes every place that becomes free, ignores TERM, and leaves its group and its session.
-# (A perl of the system, for the Python of the tests may be where only root can read it.)
+# It takes every process that becomes available, ignores TERM, and leaves its group and its session.
+# (It uses the system's perl, because only root may be able to read the Python of the tests.)
 RUNAWAY = '''
 use POSIX;
 $SIG{TERM} = $SIG{CHLD} = "IGNORE";
@@ -34,7 +34,7 @@ while (1) {
 
 
 def processes_of(uid):
-    """How many processes a user has."""
+    """Return the number of a user's processes."""
     count = 0
     for pid in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError):
@@ -43,7 +43,7 @@ def processes_of(uid):
 
 
 class RunawayTestCase(ShellTestCase):
-    """Starts scripts as a user with few processes."""
+    """Runs scripts as a user with a low limit of processes."""
 
     def setUp(self):
         super().setUp()
@@ -54,8 +54,8 @@ class RunawayTestCase(ShellTestCase):
         become(self.uid)
 
     def start_limited(self, shell, home, script, is_opened=True):
-        """Start a script (bytes) with this limit, its standard input a pipe.  is_opened: it reads
-        its nonce first.
+        """Start a script (bytes) with this limit, with a pipe as its standard input. is_opened: it
+        reads its nonce first.
         """
         self.uid = os.getuid() or next(USERS)
         self.limit = LIMIT + processes_of(self.uid)
@@ -70,7 +70,7 @@ class RunawayTestCase(ShellTestCase):
         return processes_of(self.uid) >= self.limit - 2
 
     def end_all(self):
-        """End what a test that failed left."""
+        """End the processes that a failed test left."""
         for _ in range(100):
             left = marked(self.mark)
             if not left:
@@ -89,7 +89,7 @@ class Runaways(RunawayTestCase):
         return self.guarded("exec perl -e '%s'" % RUNAWAY, **options)
 
     def end(self, popen):
-        """The runaway ends, and so does its guard; returns the frame."""
+        """Assert that the runaway and its guard end; return the frame."""
         try:
             out, err = popen.communicate(timeout=120)
             self.assertTrue(wait_for(lambda: not marked(self.mark), 20), len(marked(self.mark)))
@@ -118,13 +118,13 @@ class Runaways(RunawayTestCase):
             time.sleep(1)
         self.assertTrue(self.is_full(), 'it lives as long as there are heartbeats')
         lines = popen.stdin
-        popen.stdin = None              # no more heartbeats, and no end
+        popen.stdin = None              # no more heartbeats, and no end-of-file
         self.assertEqual(self.end(popen).cause, 'lease')
         lines.close()
 
     @in_each_shell
     def test_SR_9_the_time_of_a_runaway_is_over(self, shell, home):
-        """SR-9: the host ends the command by itself when its time is over."""
+        """SR-9: the host ends the command by itself when its timeout expires."""
         popen = self.start_limited(shell, home, self.guarded_runaway(timeout='4'))
         lines, popen.stdin = popen.stdin, None
         self.assertEqual(self.end(popen).cause, 'timeout')
@@ -134,7 +134,7 @@ class Runaways(RunawayTestCase):
     @in_each_shell
     def test_SR_9_a_command_that_leaves_no_place_for_a_process_still_tells_its_code(self, shell,
                                                                                     home):
-        """SR-9: what it leaves behind takes every place, and its script is to be removed."""
+        """SR-9: the processes that it leaves use up the limit, and its script must be removed."""
         script = (b"exec perl -e 'for (1 .. 500) { $p = fork; last if !defined $p; sleep 100 if "
                   b"!$p } exit 7'\n")
         popen = self.start_limited(shell, home, self.guarded('script', script=script))
@@ -163,7 +163,7 @@ class RunawayTasks(RunawayTestCase, TaskCase):
     """sh/run.sh at the limit of processes."""
 
     def launch(self, shell, home, command, timeout):
-        """Start a task as the limited user; returns the path of its directory."""
+        """Start a task as the limited user; return the path of its directory."""
         self.ready(shell, home, command, timeout=timeout)
         popen = self.start_limited(shell, home, CONTROL, is_opened=False)
         popen.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
@@ -177,7 +177,7 @@ class RunawayTasks(RunawayTestCase, TaskCase):
 
     @in_each_shell
     def test_SR_9_the_time_of_a_task_that_is_a_runaway_is_over(self, shell, home):
-        """SR-9: no process can be started for the next step of the clock, nor to end the task."""
+        """SR-9: no process can be started for the next step of the clock, or to end the task."""
         try:
             directory = self.launch(shell, home, "exec perl -e '%s'" % RUNAWAY, 4)
             self.assertTrue(wait_for(self.is_full), processes_of(self.uid))
@@ -189,7 +189,7 @@ class RunawayTasks(RunawayTestCase, TaskCase):
 
 
 def running(words):
-    """The processes whose command line is these words."""
+    """Return the processes with this command line."""
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError):
@@ -200,10 +200,11 @@ def running(words):
 
 
 class HiddenProcesses(ShellTestCase):
-    """SR-14: processes whose environment tells nothing."""
+    """SR-14: processes whose environment does not identify them."""
 
     def sleeps(self, number):
-        """A time to sleep that no other process sleeps; what is left of it in the end is killed."""
+        """Return a duration that no other sleep uses; the remaining sleeps are killed at the end.
+        """
         word = 'sleep %d%d' % (number, os.getpid())
 
         def kill():
@@ -215,8 +216,7 @@ class HiddenProcesses(ShellTestCase):
 
     @in_each_shell
     def test_SR_14_they_are_found_by_their_descent(self, shell, home):
-        """SR-14: their environment was emptied or overwritten, and some are in sessions of their
-        own.
+        """SR-14: their environment was emptied or overwritten, and some are in their own sessions.
         """
         empty, other, deep = self.sleeps(971), self.sleeps(972), self.sleeps(973)
         command = ('env -i %s & setsid env -i %s & setsid sh -c "env -i sh -c \'%s & wait\'" & wait'
@@ -230,7 +230,7 @@ class HiddenProcesses(ShellTestCase):
 
     @in_each_shell
     def test_SR_14_what_has_left_everything_is_out_of_reach(self, shell, home):
-        """SR-14: no parent, no session and no environment tells whose it is; this is documented."""
+        """SR-14: no parent, session or environment identifies them; this is documented."""
         lost = self.sleeps(974)
         popen = self.start_opened(shell, home,
                                   self.guarded(

@@ -1,4 +1,4 @@
-"""The runner of the tests: its counts, classes that die or hang, and bounds on what tests write."""
+"""The test runner: its counts, classes that die or hang, and limits on what tests write."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from tests.support import MARK, ROOT, LeakCheckedTestCase, marked, wait_for
 
 
 class Samples:
-    """Classes of tests that end in every way; unittest does not find them here."""
+    """Classes of tests that end in every way; unittest does not find them inside this class."""
 
     class Plain(unittest.TestCase):
         def test_passes(self):
@@ -89,7 +89,7 @@ class Samples:
 
 
 class Counts(unittest.TestCase):
-    """What the last line says: each test counts once, and no number is negative."""
+    """The last line: each test counts once, and no number is negative."""
 
     def counts(self, *kinds):
         load = unittest.defaultTestLoader.loadTestsFromTestCase
@@ -112,10 +112,10 @@ class Counts(unittest.TestCase):
 
 
 class Classes(LeakCheckedTestCase):
-    """A class in a process of its own, played by a shell."""
+    """A class in its own process, simulated by a shell."""
 
     def run_script(self, script, timeout=60.0, size=3):
-        """Run a class of so many tests; returns (counts, what was printed)."""
+        """Run a class of so many tests; return (counts, the printed output)."""
         with mock.patch.dict(os.environ, {MARK: self.mark}):
             run = runner.ClassRun('tests.test_x.Played.', size, ['sh', '-c', script], timeout)
         self.assertTrue(wait_for(run.has_ended, 90))
@@ -163,7 +163,7 @@ class Classes(LeakCheckedTestCase):
 
 
 class Bounds(unittest.TestCase):
-    """What the tests may write."""
+    """Limits on what the tests write."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')

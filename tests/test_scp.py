@@ -108,7 +108,7 @@ class Batches(unittest.TestCase):
 
 
 class ThisMachine(unittest.TestCase):
-    """cp does what scp does, without ssh."""
+    """cp replaces scp, without ssh."""
 
     def test_cp_is_called_with_two_dashes_and_literal_paths(self):
         bare = ssh.Transport('', '')

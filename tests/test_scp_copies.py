@@ -1,4 +1,4 @@
-"""put and get by scp to this machine, where cp does what scp does, in every shell; and the parts of
+"""put and get by scp to this machine, where cp replaces scp, in every shell; and the parts of
 copies that need no host.
 """
 
@@ -25,7 +25,7 @@ Couldn't canonicalize: No such file or directory
 
 
 class PutsByScp(test_copy.Puts):
-    """What holds for a put as a tar stream holds for one by scp."""
+    """The tests of a put as a tar stream, for a put by scp."""
 
     transport = 'scp'
     # It changes the tar stream.
@@ -33,7 +33,7 @@ class PutsByScp(test_copy.Puts):
 
 
 class GetsByScp(test_copy.Gets):
-    """What holds for a get as a tar stream holds for one by scp."""
+    """The tests of a get as a tar stream, for a get by scp."""
 
     transport = 'scp'
     needed_room = 1000                  # nothing is unpacked
@@ -42,7 +42,7 @@ class GetsByScp(test_copy.Gets):
 
 
 class Staging(CopyTestCase):
-    """The local tree that scp is given."""
+    """The local tree that scp copies."""
 
     def test_the_tree_has_the_names_modes_and_times_of_the_manifest(self):
         file = write(self.path('tree', 'sub', 'a b'), b'content', 0o640)
@@ -62,7 +62,7 @@ class Staging(CopyTestCase):
 
 
 class Listings(unittest.TestCase):
-    """What sftp prints of directories."""
+    """The directory listings of sftp."""
 
     def test_sizes_and_entries_are_counted_and_names_are_not_read(self):
         listing = sftp_batch.parse_listing(LISTING.splitlines())

@@ -1,4 +1,4 @@
-"""Scripts on hosts: the envelope and the frames, with no shell at all."""
+"""Scripts on hosts: the envelope and the frames, without any shell."""
 
 import re
 import shlex
@@ -27,7 +27,7 @@ def end(code=0):
 
 
 class Taken:
-    """A Framed and what it handed on."""
+    """A Framed and the payload that it passed on."""
 
     def __init__(self):
         self.payload = {'stdout': b'', 'stderr': b''}
@@ -48,7 +48,7 @@ def read(stdout=b'', stderr=b'', chunk=1 << 20):
 
 
 def opened(command_line):
-    """The script in an envelope, decoded as printf %b does."""
+    """Return the script in an envelope, decoded as printf %b does."""
     head, tail = '''exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt \'''', "'"
     assert command_line.startswith(head) and command_line.endswith(tail), command_line[:200]
     encoded = command_line[len(head):-1]
@@ -184,7 +184,7 @@ class Commands(unittest.TestCase):
 
 
 class Frames(unittest.TestCase):
-    """What stands inside the frames, whatever the pieces in which it comes."""
+    """The payload inside the frames, in pieces of any size."""
 
     CASES = (       # name, stdout, payload, started, code, failure, noise
         ('all well', BEGIN + b'a\nb' + end(), b'a\nb', True, 0, None, b''),
@@ -281,7 +281,7 @@ class Frames(unittest.TestCase):
 
 
 class LastWords(unittest.TestCase):
-    """ssh's own words at the end of a standard error that was cut off are not the command's."""
+    """ssh's own messages at the end of a truncated standard error are not the command's."""
 
     def test_they_are_kept_apart_when_the_connection_breaks(self):
         for words in LAST_WORDS:

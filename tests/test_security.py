@@ -1,5 +1,5 @@
-"""Security, and hosts that are not as they should be: what a name, a configuration, a host or a
-home can do to exec, put, get.
+"""Security and unusual hosts: what a name, a configuration, a host or a home can do to exec, put
+and get.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from tests.support import ProgramTestCase, wait_for
 
 
 class Names(ProgramTestCase):
-    """What is given as a host or a path is never an option, and never a word of a shell."""
+    """A host or path given by the user is never an option, and never a word of a shell."""
 
     def test_S_1_a_host_that_could_be_an_option_runs_nothing(self):
         for name in ('-oProxyCommand=touch owned', '-F/dev/stdin', 'x@-oProxyCommand=touch owned'):
@@ -47,7 +47,7 @@ class Names(ProgramTestCase):
 
 
 class Homes(ProgramTestCase):
-    """Homes and places that cannot be used, on a host whose ssh is a stub."""
+    """Homes and directories that cannot be used, on a host whose ssh is a stub."""
 
     def setUp(self):
         super().setUp()
@@ -127,11 +127,11 @@ class Homes(ProgramTestCase):
         self.assertEqual(len(guards), 1)
         for pid in [int(guards[0]), popen.pid]:
             os.kill(pid, 9)
-        popen.communicate(timeout=30)       # tearDown sees that nothing is left
+        popen.communicate(timeout=30)       # tearDown checks that nothing is left
 
 
 class RealSsh(LoopbackTestCase):
-    """What a user's configuration of ssh, and keys that are wrong, come to: with a real sshd."""
+    """The effects of a user's ssh configuration, and of wrong keys: with a real sshd."""
 
     def setUp(self):
         super().setUp()
@@ -172,7 +172,7 @@ class RealSsh(LoopbackTestCase):
             os.execve(self.python, (self.python, '-m', 'lwt', 'exec', '-w', 'h1', '--', 'true'),
                       env)
         said = b''
-        with contextlib.suppress(OSError):      # EIO: nobody has it open any more
+        with contextlib.suppress(OSError):      # EIO: no process has it open any more
             while True:
                 said += os.read(terminal, 1000)
         os.close(terminal)

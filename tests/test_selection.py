@@ -8,7 +8,7 @@ from tests.support import ProgramTestCase
 
 
 class Names(ProgramTestCase):
-    """Names that lwt takes apart before ssh sees them."""
+    """Names that lwt parses before ssh gets them."""
 
     def hosts(self, *words):
         done = self.lwt('hosts', *words)
@@ -46,7 +46,7 @@ class Names(ProgramTestCase):
                 self.assertEqual(self.hosts('-w', name + ',h1', '-x', given), ['h1'])
 
     def test_FR_25_one_address_in_two_forms_is_one_host(self):
-        """FR-25: sets, files and folded forms know an address by one name."""
+        """FR-25: sets, files and folded forms use one name for an address."""
         self.assertEqual(self.hosts('-w', '[::1],::1,[::2]'), ['::1', '::2'])
         self.assertEqual(self.hosts('-w', '[fe80::1%eth0],fe80::1%eth1', '--fold'),
                          ['fe80::1%eth[0-1]'])
@@ -65,9 +65,9 @@ class Names(ProgramTestCase):
 
 
 class Pdsh(ProgramTestCase):
-    """Exclusion with "-" and patterns, as pdsh has them."""
+    """Exclusion with "-" and patterns, as in pdsh."""
 
-    SETS = (            # -w, and what pdsh -Q prints for it
+    SETS = (            # -w, and the output of pdsh -Q for it
         ('h[1-3],-h2', 'h1 h3'), ('-h2,h[1-3]', 'h1 h3'), ('h[1-3],-h[1-2]', 'h3'),
         ('h[1-3],/1|2/', 'h1 h2'), ('/1|2/,h[1-3]', 'h1 h2'), ('h[1-3],/1|2/,/2|3/', 'h2'),
         ('h[1-3],-/2/', 'h1 h3'), ('h[1-3],/h[1,2]/', 'h1 h2'), ('h[1-3],/2', 'h2'),
@@ -83,7 +83,7 @@ class Pdsh(ProgramTestCase):
                     self.assertEqual((done.code, done.out.split()), (0, names.split()), done)
 
     def test_FR_31_several_options_are_taken_together(self):
-        """FR-31: an exclusion or a pattern counts for the hosts of every -w, and for -a."""
+        """FR-31: an exclusion or a pattern applies to the hosts of every -w, and to -a."""
         self.make_workspace([('h%d' % number, 'c', '~') for number in (1, 2, 3)])
         for words, names in (
                 ('-w h[1-3] -w -h2', 'h1 h3'), ('-a -w -h2', 'h1 h3'), ('-a -w /[12]/', 'h1 h2'),

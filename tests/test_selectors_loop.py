@@ -1,4 +1,4 @@
-"""The loop: timers, readers, children and signals; it puts everything back."""
+"""The loop: timers, readers, children and signals; it restores everything."""
 
 import os
 import selectors
@@ -12,7 +12,7 @@ from tests.support import LeakCheckedTestCase
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that a test advances."""
 
     def __init__(self):
         self.now = 100.0
@@ -22,7 +22,7 @@ class Clock:
 
 
 class TimersAndReaders(LeakCheckedTestCase):
-    """What is waited for, and what ends a run."""
+    """What the loop waits for, and what ends a run."""
 
     def test_timers_fire_in_the_order_of_their_times_and_not_when_cancelled(self):
         fired = []

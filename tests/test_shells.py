@@ -1,4 +1,4 @@
-"""The scripts of lwt/remote/sh/ in every shell that is here: dash, bash and busybox sh."""
+"""The scripts of lwt/remote/sh/ in every shell of this machine: dash, bash and busybox sh."""
 
 import contextlib
 import functools
@@ -25,14 +25,15 @@ from lwt.tasks import model, requests
 from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
-NONCE = secrets.token_hex(16)            # of this run alone, and
-# This as well: a sweep ends whatever carries it on this machine.
+NONCE = secrets.token_hex(16)            # unique for this run
+# Unique too, because a sweep ends every process on this machine that carries it.
 KEY = secrets.token_hex(16) + '.1'
 CONTROL = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS['control']), ('60',))
 
 
-# A process that looks as if it were about to begin another program, which has no environment and no
-# command line, from when it makes the file "hidden" to a moment after the end of its parent.
+# A process that looks as if it were about to execute another program: it has no environment and no
+# command line, from the time when it makes the file "hidden" until shortly after the end of its
+# parent.
 BETWEEN_PROGRAMS = '''
 import ctypes, os, struct, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -61,13 +62,14 @@ OPENING = scripts.opening(FRAME)
 
 
 def asked(size, digest, home='~'):
-    """The line, bytes, that goes ahead of a request to sh/control.sh with a stream of that size."""
+    """Return the line, bytes, that precedes a request to sh/control.sh with a stream of that size.
+    """
     return scripts.request(FRAME,
                            (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
 
 
 def path_without(scratch, *absent):
-    """A PATH, made in a directory, with all programs but these."""
+    """Make a PATH in a directory, with all programs except these."""
     tools = tempfile.mkdtemp(dir=scratch)
     for folder in os.environ['PATH'].split(':'):
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -77,16 +79,14 @@ def path_without(scratch, *absent):
 
 
 def changed_runner(change):
-    """A context in which tasks are sent with change(text of sh/run.sh and its libraries) as their
-    runner.
-    """
+    """A context in which the runner of tasks is change(text of sh/run.sh and its libraries)."""
     def changed(*names, text=scripts.script_text):
         return change(text(*names)) if names[-1] == 'run' else text(*names)
     return mock.patch.object(scripts, 'script_text', side_effect=changed)
 
 
 def become(uid):
-    """Be this user from now on, if this process is root's."""
+    """Become this user from now on, if this process runs as root."""
     if not os.getuid():
         os.setgroups([])
         os.setgid(uid)
@@ -115,10 +115,10 @@ class ShellTestCase(LeakCheckedTestCase):
         self.scratch = scratch.name
 
     def start(self, shell, home, script, stdin=subprocess.DEVNULL, variables=None, **options):
-        """Start a script (bytes), in a session of its own as sshd has it; `sh` there is the same
-        shell.
+        """Start a script (bytes), in a session of its own as under sshd; `sh` is the same shell in
+        it.
 
-        variables: further variables of its environment.  options: further ones for Popen.
+        variables: further variables of its environment. options: further ones for Popen.
         """
         bin_dir = os.path.join(home, 'bin')
         if not os.path.isdir(bin_dir):
@@ -143,7 +143,7 @@ class ShellTestCase(LeakCheckedTestCase):
         return popen
 
     def run_script(self, shell, home, name, *words, stdin=b''):
-        """Run a short script; returns (code in the frame or its failure, lines, stderr payload)."""
+        """Run a short script; return (code in the frame or its failure, lines, stderr payload)."""
         script = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS[name]), words)
         popen = self.start_opened(shell, home, script)
         out, err = popen.communicate(stdin, 60)
@@ -212,7 +212,7 @@ class TheGuardOnAHost(ShellTestCase):
                 pipe.close()
         for popen in popens:
             popen.wait(30)
-        # Each of these guards searches all processes, which takes long where the machine is busy.
+        # Each of these guards searches all processes, which is slow on a busy machine.
         self.assertTrue(wait_for(lambda: not marked(self.mark), 120), marked(self.mark))
 
     @in_each_shell
@@ -250,7 +250,7 @@ class TheGuardOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_SR_11_no_process_shows_the_nonce(self, shell, home):
-        """SR-11: neither in its arguments nor in its environment; the mark is there."""
+        """SR-11: it is neither in arguments nor in environments; the mark is."""
         command = ('for file in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do cat "$file" 2>&1; '
                    'done; ')
         for options in ({}, {'script': b'#!/bin/sh\nsh -c "$1"\n'}):
@@ -279,7 +279,7 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertEqual(shown, [])
 
     def text_of_process(self, pid, name):
-        """A file of /proc/PID, or '' where the process has ended."""
+        """Return a file of /proc/PID, or '' if the process has ended."""
         try:
             with open('/proc/%d/%s' % (pid, name), errors='replace') as file:
                 return file.read()
@@ -288,7 +288,7 @@ class TheGuardOnAHost(ShellTestCase):
 
     @in_each_shell
     def test_SR_11_without_the_first_line_nothing_is_run(self, shell, home):
-        """SR-11: something else, as a login shell's file, has read it."""
+        """SR-11: another program, such as a login shell's startup file, has read it."""
         for line in (b'', b'\n', b'lwt\n', b'lwt %s\n' % NONCE.encode(), b'#!/bin/sh a b\n'):
             with self.subTest(line=line):
                 popen = self.start(shell, home, self.guarded('echo ran >>ran'), subprocess.PIPE)
@@ -299,7 +299,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_SR_12_the_directory_for_input_is_new_and_has_no_name_that_can_be_known(self, shell,
                                                                                     home):
-        """SR-12: the mark is in no argument; a directory that is there already is not used."""
+        """SR-12: the mark is in no argument; an existing directory is not used."""
         script = b'#!/bin/sh\nls -ld "$TMPDIR"/lwt.*\n'
         for is_there in (False, True):
             with self.subTest(is_there=is_there):
@@ -339,12 +339,12 @@ class TheGuardOnAHost(ShellTestCase):
 
 
 class TaskCase(ShellTestCase):
-    """Asks sh/control.sh and sh/fetch.sh about one task."""
+    """Sends requests about one task to sh/control.sh and sh/fetch.sh."""
 
     INPUT = 'folder'
 
     def ready(self, shell, home, command, kill='', timeout=0):
-        """Pack a task, whose folder holds `input`: what its launch sends."""
+        """Pack a task, whose directory contains `input`: the stream of its launch."""
         folder = os.path.join(self.scratch, 'task', self.INPUT)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, 'input'), 'w') as file:
@@ -360,13 +360,13 @@ class TaskCase(ShellTestCase):
                 workspace, [task], [], [task], inputs, 1, lambda _task: False, self.scratch))
 
     def control(self, shell, home, data=b'end\n', size=0, digest='-'):
-        """One call; returns (code in the frame or its failure, lines)."""
+        """Make one call; return (code in the frame or its failure, lines)."""
         popen = self.start(shell, home, CONTROL, subprocess.PIPE)
         end, lines, _err = self.parse(*popen.communicate(asked(size, digest) + data, 60))
         return end, lines
 
     def ask(self, shell, home, verb, boot='-'):
-        """One request; returns its answer.  A launch sends the task along."""
+        """Make one request; return its answer. A launch sends the task with it."""
         if verb == 'launch' and boot == '-':
             end, lines = self.control(shell, home, self.errand.data, self.errand.size,
                                       self.errand.digest)
@@ -379,7 +379,7 @@ class TaskCase(ShellTestCase):
         self.assertEqual(end, 0)
         answers = [line.split(' ')[3:] for line in lines if line.startswith('task %s ' % KEY)]
         self.assertEqual(len(answers), 1, lines)
-        return ' '.join(answers[0][:2])         # without what it took
+        return ' '.join(answers[0][:2])         # without the resource usage
 
     def boot(self, shell, home):
         return self.control(shell, home)[1][0].split()[1]
@@ -514,7 +514,7 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
 
     def ready_between_programs(self, shell, home, rest):
-        """Pack a task that starts such a process in a session of its own, and then does the rest.
+        """Pack a task that starts such a process in a session of its own, and then runs the rest.
         """
         with open(os.path.join(self.scratch, 'between.py'), 'w') as file:
             file.write(BETWEEN_PROGRAMS)
@@ -546,8 +546,7 @@ class ATaskOnAHost(TaskCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     def open_talk(self, shell, home, *requests, place='~'):
-        """Start a script that is asked more than once, and ask each request; its input stays open.
-        """
+        """Start a script that answers several requests, and send each; its input stays open."""
         popen = self.start(shell, home, CONTROL, subprocess.PIPE)
         for request in requests:
             popen.stdin.write(asked(0, '-', place) + request.encode() + b'\nend\n')
@@ -561,7 +560,7 @@ class ATaskOnAHost(TaskCase):
         self.until_ended(shell, home)
         tools = path_without(self.scratch, 'sha256sum', 'shasum', 'cksum', 'sh')
         path, told = self.fetch(shell, home, 'out', {'PATH': '%s/bin:%s' % (home, tools)})
-        self.assertIn('tar 0\n', told)          # busybox may have a sha256sum of its own
+        self.assertIn('tar 0\n', told)          # busybox may have its own sha256sum
         self.assertIn('work/out', self.unpacked(path))
 
     @in_each_shell
@@ -626,7 +625,7 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(sorted(os.listdir(refused)), ['.lwt'] + names)
 
     def fifos(self, home):
-        """The FIFOs of the talks with a home."""
+        """Return the FIFOs of the channels to a home."""
         folder = os.path.join(home, '.lwt', 't')
         names = os.listdir(folder) if os.path.isdir(folder) else []
         return [name for name in names if name.startswith(('bell.', 'pipe.'))]
@@ -741,7 +740,7 @@ class ATaskOnAHost(TaskCase):
 
 
 class LockedDirectories(TaskCase):
-    """A task takes the permissions of the directories that it shares with others.  Root would not
+    """A task removes the permissions of the directories that it shares with others. Root would not
     notice.
     """
 
@@ -807,7 +806,7 @@ class ATalkThatIsKilled(TaskCase):
         self.homes = 0
 
     def hooked(self, hook, verb, prepare, line=''):
-        """Have a hook run before each line of one request, in a new home; returns the home."""
+        """Run a hook before each line of one request, in a new home; return the home."""
         with open(self.hook, 'w') as file:
             file.write(hook)
         self.homes += 1
@@ -828,8 +827,8 @@ class ATalkThatIsKilled(TaskCase):
         return home
 
     def killed(self, verb, prepare, answers, kept, starts):
-        """Kill a request before each line; the second time it must be answered, and leave what it
-        is to leave.
+        """Kill a request before each line; the second time it must be answered, and leave the
+        expected files.
 
         kept: files of the task's directory; starts: how often its command has begun in the end.
         """
@@ -876,7 +875,7 @@ class ATalkThatIsKilled(TaskCase):
 
 
 class Envelopes(ShellTestCase):
-    """The command line that a login shell is given."""
+    """The command line that a login shell gets."""
 
     LOGIN_SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh'), ('tcsh',),
                                         ('fish',)) if shutil.which(words[0])]

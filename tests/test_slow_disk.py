@@ -1,4 +1,5 @@
-"""Work on this machine's disk holds up no host: heartbeats go on while a result waits for the disk.
+"""Work on this machine's disk delays no host: heartbeats continue while a result waits for the
+disk.
 """
 
 import json
@@ -14,18 +15,18 @@ from tests.test_lab_hosts import LabTestCase
 
 LEASE = 6
 TOOLS = ('losetup', 'mkfs.ext4', 'fsfreeze', 'mount', 'umount')
-LONGEST_FREEZE = 90             # seconds; then the disk goes on, whatever became of the test
+LONGEST_FREEZE = 90             # seconds; then the disk continues, even if the test fails
 
 
 class FrozenDisk(LabTestCase):
-    """The results lie on a file system that accepts nothing for longer than a lease."""
+    """The results are on a file system that accepts nothing for longer than a lease."""
 
     hosts = 2
     slow = True
     thawer = None
 
     def mount(self, path):
-        """Mount a small file system on a directory; skips the test where that cannot be."""
+        """Mount a small file system on a directory; skip the test if that is impossible."""
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
         if lab.why_not_mount() or missing:
             self.skipTest('mounting: '
@@ -62,7 +63,7 @@ class FrozenDisk(LabTestCase):
                 if words.startswith('/bin/sh -c eval')}
 
     def talking(self):
-        """The shells on h2 that are there for longer than a moment."""
+        """Return the shells on h2 that exist for more than a short time."""
         before = self.shells('h2')
         time.sleep(2)
         return before & self.shells('h2')
@@ -88,7 +89,7 @@ class FrozenDisk(LabTestCase):
         talking = self.talking()
         self.assertTrue(talking)
         time.sleep(2 * LEASE)
-        # Those of a request come and go.
+        # The shells of a request come and go.
         self.assertIn(min(talking), self.shells('h2'), 'a host was left alone')
         self.assertIsNone(popen.poll())
         self.thaw(finished)

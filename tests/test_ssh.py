@@ -1,4 +1,4 @@
-"""ssh: the command line, and what each way to fail is called."""
+"""ssh: the command line, and the class of each failure."""
 
 import unittest
 
@@ -19,7 +19,7 @@ def end(code):
 
 
 def judged(status, code, stdout=b'', stderr=b'', said=b''):
-    """The Verdict on a Result whose streams went through a frame."""
+    """Return the Verdict on a Result whose streams went through a frame."""
     frame = scripts.Framed(NONCE, lambda stream, data: None)
     frame.feed('stdout', stdout)
     frame.feed('stderr', stderr)
@@ -98,9 +98,9 @@ class CommandLines(unittest.TestCase):
 
 
 class Verdicts(unittest.TestCase):
-    """What became of a command: who failed, and whether it ran."""
+    """What became of a command: what failed, and whether it ran."""
 
-    ENDED = (       # what, Result and streams, kind, code, ran
+    ENDED = (       # case, Result and streams, kind, code, ran
         ('all well', ('exited', 0, end(0)), 'ok', 0, 'yes'),
         ('a code of its own', ('exited', 3, end(3)), 'failed', 3, 'yes'),
         ('R-8: 255 of its own', ('exited', 255, end(255)), 'failed', 255, 'yes'),
@@ -129,7 +129,7 @@ class Verdicts(unittest.TestCase):
         ('interrupted', ('cancelled', 255, BEGIN), 'killed', 130),
         ('0 without an end', ('exited', 0, BEGIN), 'lost', 255),
     )
-    UNREACHABLE = (  # what OpenSSH prints (all of it is in test_ssh_messages), and the class
+    UNREACHABLE = (  # OpenSSH's message (all of it is in test_ssh_messages), and the class
         ('ssh: connect to host h port 22: Connection refused', 'refused'),
         ('Connection timed out during banner exchange', 'timeout'),
         ('ssh: Could not resolve hostname h: Name or service not known', 'dns'),
@@ -137,7 +137,7 @@ class Verdicts(unittest.TestCase):
         ('u@h: Permission denied (publickey,password).', 'auth'),
         ('kex_exchange_identification: Connection closed by remote host', 'refused'),
     )
-    LOST = (    # what it prints as well, or after the login
+    LOST = (    # further messages, or messages after the login
         'Read from remote host hx: Connection reset by peer', 'Connection closed by remote host',
         'client_loop: send disconnect: Connection reset by peer',
         'Connection closed by 10.0.0.1 port 22',

@@ -1,4 +1,4 @@
-"""Options of the user's ssh_config that break a scripted session, tried on a real sshd."""
+"""Options of the user's ssh_config that break a scripted session, tested with a real sshd."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from lwt.workspace.hostlist import Host
 from tests.lab_cases import LoopbackTestCase
 from tests.support import ProgramTestCase
 
-# Lines of ssh_config that break, or change the output of, a command that ssh runs for a script.
+# Lines of ssh_config that break a command that ssh runs for a script, or change its output.
 BREAKING = (
     'RemoteCommand bash -l', 'RemoteCommand none', 'RequestTTY yes', 'RequestTTY force',
     'SessionType none', 'SessionType subsystem', 'StdinNull yes', 'ForkAfterAuthentication yes',
@@ -34,7 +34,7 @@ BREAKING = (
     'IgnoreUnknown NoSuch*,Foo\nNoSuchOption yes\nFoo bar\nRemoteCommand bash\nStdinNull yes',
 )
 
-# A stand-in for an old ssh: it knows neither the options of NEWER nor -o options in other forms.
+# A stand-in for an old ssh: it supports neither the options of NEWER nor -o options in other forms.
 OLD_SSH = r'''#!/bin/sh
 ignored=,
 for word do
@@ -52,14 +52,14 @@ exec REAL "$@"
 
 
 class RealSshd(LoopbackTestCase):
-    """lwt with configurations of ssh that are made for a person at a terminal."""
+    """lwt with ssh configurations made for a person at a terminal."""
 
     def configure(self, lines):
         """Write a configuration whose host h1 has these lines; use it from now on."""
         with open(self.lab.ssh_config) as file:
             text = file.read()
         lines = lines.format(scratch=self.scratch)
-        # The system's own names for one host, so that some steps ask ssh -G (see `logins`).
+        # The system's other names for the host, so that some steps ask ssh -G (see `logins`).
         text = text.replace('Host h1\n', 'Host h1 h2 h3\n')
         self.write('config', text + ''.join('    %s\n' % line for line in lines.split('\n')))
         self.env['LWT_SSH_CONFIG'] = self.path('config')
@@ -74,7 +74,7 @@ class RealSshd(LoopbackTestCase):
                 self.assertEqual((done.code, done.out, done.err), (0, '~.abc\n end\n', ''), done)
 
     def test_FR_20_copies_and_shared_logins_work_as_well(self):
-        """FR-20: put and get, connections that are kept, and the questions to ssh -G."""
+        """FR-20: put and get, kept connections, and calls of ssh -G."""
         self.write('data', 'content\n')
         for lines in ('RemoteCommand bash -l\nRequestTTY force', 'SessionType none\nStdinNull yes',
                       'SessionType subsystem\nForkAfterAuthentication yes',
@@ -93,7 +93,7 @@ class RealSshd(LoopbackTestCase):
                 self.assertEqual(self.read('out', 'd.h1', 'there'), 'content\n')
 
     def test_FR_20_a_login_for_several_steps_works(self):
-        """FR-20: reduce logs in once for several steps, as a master."""
+        """FR-20: reduce logs in once for several steps, as a master of shared connections."""
         self.configure('RemoteCommand bash -l\nStdinNull yes\nSessionType none\nRequestTTY force')
         done = self.lwt('reduce', '-w', 'h1', stdin=b'b\na\n')
         self.assertEqual((done.code, done.out), (0, 'a\nb\n'), done)
@@ -135,7 +135,7 @@ class RealSshd(LoopbackTestCase):
 
 
 class IgnoreUnknown(ProgramTestCase):
-    """The patterns that the user's files have for IgnoreUnknown."""
+    """The patterns for IgnoreUnknown in the user's files."""
 
     def test_FR_20_patterns_are_found_where_ssh_finds_them(self):
         """FR-20: in the file, in what it includes, in quotes, with "=", and once each."""

@@ -1,4 +1,4 @@
-"""Logins that real ssh refuses: its own words, at once, and certainly nothing ran."""
+"""Logins that real ssh refuses: its own message, at once, and certainly nothing ran."""
 
 import json
 import unittest
@@ -10,8 +10,8 @@ class Refused(LoopbackTestCase):
     """One sshd, and configurations with which no login is possible."""
 
     def refused(self, config, host='h1'):
-        """What exec says of a host with these lines before the lab's configuration; it must not
-        have run.
+        """Return what exec prints about a host with these lines before the lab's configuration; it
+        must not have run.
         """
         with open(self.lab.ssh_config) as file:
             path = self.write('ssh_config', config + file.read())

@@ -1,4 +1,4 @@
-"""ssh_messages: which of ssh's messages prove that nothing ran on a host."""
+"""ssh_messages: which messages of ssh prove that nothing ran on a host."""
 
 import unittest
 
@@ -9,7 +9,7 @@ AT_ONCE = 'kex_exchange_identification: Connection closed by remote host\r\n'
 NO_PROXY = 'Connection closed by 10.0.0.1 port 22\r\n'
 PROXY = 'Connection closed by UNKNOWN port 65535\r\n'
 
-# What OpenSSH prints before the login, the class, and the reason (None: see the class).
+# OpenSSH's messages before the login, the class, and the reason (None: see the class).
 BEFORE_LOGIN = (
     ('ssh: connect to host h port 22: Connection refused', 'refused', 'connection refused'),
     ('ssh: connect to host h port 22: No route to host', 'refused', 'no route to host'),
@@ -110,7 +110,7 @@ BEFORE_LOGIN = (
      'auth', 'permission denied (publickey)'),
 )
 
-# What a proxy or a jump host says before ssh finds the connection closed, and the reason.
+# Messages of a proxy or a jump host before ssh finds the connection closed, and the reason.
 BEHIND_PROXY = (
     ('/bin/bash: line 1: exec: nosuchprogram: not found', 'refused',
      '/bin/bash: line 1: exec: nosuchprogram: not found'),
@@ -132,7 +132,7 @@ BEHIND_PROXY = (
     ('Welcome to the gateway.\r\nNOTICE: all is logged', 'refused', DROPPED),
 )
 
-# What ssh may print after the login, or at a time that nobody knows.
+# Messages of ssh after the login, or at an unknown time.
 NO_PROOF = (
     '',
     'Read from remote host hx: Connection reset by peer',
@@ -165,7 +165,7 @@ NO_PROOF = (
     'Permission denied',
     'bash: /x: Permission denied (publickey) denied',
     'Network is unreachable',
-    # Messages of a proof, in the middle of something else.
+    # Messages that are a proof, in the middle of other text.
     'Host key verification failed.\r\nConnection to h closed by remote host.',
     'git@example.org: Permission denied (publickey).\r\nRead from remote host h: Connection reset',
     'ssh: connect to host other port 22: Connection refused\r\n'

@@ -1,4 +1,5 @@
-"""A state.db that is empty, cut, missing or something else: nothing is removed, and doctor helps.
+"""A state.db that is empty, truncated, missing or something else: nothing is removed, and doctor
+helps.
 """
 
 import os
@@ -56,7 +57,7 @@ class StateFile(ProgramTestCase):
         self.assertEqual(self.content(), before)
 
     def content(self):
-        """{name: content} of the database and of what lies beside it."""
+        """Return {name: content} of the database and the files beside it."""
         found = {}
         for name in sorted(os.listdir(self.path('.lwt'))):
             path = self.path('.lwt', name)
@@ -80,7 +81,7 @@ class StateFile(ProgramTestCase):
         self.assert_fixed(0)
 
     def test_SR_17_the_journal_beside_an_empty_database_is_kept(self):
-        """SR-17: state.db of 0 bytes, with the journal of a transaction that was under way."""
+        """SR-17: state.db of 0 bytes, with the journal of a transaction in progress."""
         self.cut(0)
         self.write('.lwt/state.db-journal', b'\xd9\xd5\x05\xf9\x20\xa1\x63\xd7' + b'x' * 1000)
         self.assert_refused_by_all('damaged (0 bytes)')
@@ -124,14 +125,14 @@ class StateFile(ProgramTestCase):
         self.assertRegex(self.lwt('doctor', '--fix').out, '(?m)^FAIL   state.db .* a directory')
 
     def test_SR_17_a_database_that_was_removed_while_tasks_are_open_is_missed(self):
-        """SR-17: there is no state.db, but there are the inputs of its tasks."""
+        """SR-17: state.db does not exist, but the inputs of its tasks do."""
         os.unlink(self.path_of_state)
         self.assert_refused_by_all('missing, but inputs of tasks exist')
         self.assertFalse(os.path.exists(self.path_of_state))
         self.assert_fixed(0)
 
     def test_SR_17_journals_without_their_database_are_not_applied_to_a_new_one(self):
-        """SR-17: state.db-journal, -wal or -shm is there, and state.db is not."""
+        """SR-17: state.db-journal, -wal or -shm exists, but state.db does not."""
         os.unlink(self.path_of_state)
         shutil.rmtree(self.path('task', self.inputs.pop()))
         for end in ('-journal', '-wal', '-shm'):
@@ -146,7 +147,7 @@ class StateFile(ProgramTestCase):
                 os.unlink(self.path_of_state)
 
     def test_SR_17_a_crash_while_it_is_created_leaves_no_database(self):
-        """SR-17: killed before the new database has its name; the next lwt creates it."""
+        """SR-17: lwt is killed before the new database has its name; the next lwt creates it."""
         os.unlink(self.path_of_state)
         shutil.rmtree(self.path('task', self.inputs.pop()))
         done = subprocess.run(
@@ -174,7 +175,7 @@ class StateFile(ProgramTestCase):
             self.assertEqual(database.why_lost(self.path_of_state), '')
 
     def test_SR_17_many_that_create_it_at_once_get_one_database(self):
-        """SR-17: several lwt begin with the first task of a workspace."""
+        """SR-17: several lwt processes begin with the first task of a workspace."""
         os.unlink(self.path_of_state)
         shutil.rmtree(self.path('task', self.inputs.pop()))
         started = [self.start('task', 'add', 'sample') for _each in range(6)]

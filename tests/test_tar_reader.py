@@ -1,4 +1,4 @@
-"""tar_reader: what the tars of hosts write is read, and everything else is refused."""
+"""tar_reader: it reads the archives that tars of hosts write, and refuses everything else."""
 
 import contextlib
 import io
@@ -15,11 +15,11 @@ from lwt.copy.tar_reader import BLOCK, Budget, TarReader, Refused
 from lwt.remote import budgets
 
 LARGE = Budget(10 ** 6, 1 << 40)
-MUTANTS = int(os.environ.get('LWT_TEST_MUTANTS', 3000))     # of archives; make fuzz tries 100,000
+MUTANTS = int(os.environ.get('LWT_TEST_MUTANTS', 3000))  # changed archives; make fuzz tries 100,000
 
 
 def read(data, budget=LARGE):
-    """[(Member, its content)] of an archive."""
+    """Return [(Member, its content)] of an archive."""
     reader, found = TarReader(io.BytesIO(data), budget), []
     for member in reader:
         content = bytearray()
@@ -29,7 +29,7 @@ def read(data, budget=LARGE):
 
 
 def packed(*members, format=tarfile.GNU_FORMAT, end=True):
-    """An archive of (TarInfo, content)."""
+    """Return an archive of (TarInfo, content)."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode='w', format=format) as tar:
         for info, data in members:
@@ -46,7 +46,7 @@ def entry(name, data=b'', **fields):
 
 
 def header(**fields):
-    """One header block; fields override what TarInfo would write, as (offset, bytes)."""
+    """Return one header block; fields override what TarInfo would write, as (offset, bytes)."""
     block = bytearray(tarfile.TarInfo('x').tobuf(tarfile.USTAR_FORMAT))
     for offset, data in fields.values():
         block[offset:offset + len(data)] = data
@@ -55,7 +55,7 @@ def header(**fields):
 
 
 class Formats(unittest.TestCase):
-    """What is read."""
+    """The accepted formats."""
 
     MEMBERS = (entry('d', type=tarfile.DIRTYPE, mode=0o755),
                entry('d/f', b'content', mtime=7, mode=0o4751),
@@ -94,7 +94,7 @@ class Formats(unittest.TestCase):
                 done = subprocess.run(argv[:1] + argv[1:] + ['-cf', '-', 'd'], cwd=scratch,
                                       stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL)
-                if done.returncode:     # a format that has no room for such names
+                if done.returncode:     # a format without room for such names
                     continue
                 tried += 1
                 with self.subTest(argv=argv):
@@ -119,7 +119,7 @@ class Formats(unittest.TestCase):
 
 
 class Refusals(unittest.TestCase):
-    """What is refused, before it can do harm."""
+    """Archives that are refused before they can do harm."""
 
     def refused(self, data, word, budget=LARGE):
         with self.assertRaises(Refused) as caught:
@@ -153,7 +153,7 @@ class Refusals(unittest.TestCase):
         self.refused(packed(entry('x' * 20000)), 'a header of 20001 bytes')
 
     def test_SR_4_names_that_no_file_can_have(self):
-        """SR-4: each copy for a link would have such a name, too."""
+        """SR-4: each copy for a link would have such a name too."""
         for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
             for fields in (dict(name='x' * (budgets.NAME + 1)),
                            dict(name='l', type=tarfile.SYMTYPE, linkname='x' * (budgets.NAME + 1))):
@@ -198,7 +198,7 @@ class Refusals(unittest.TestCase):
 
 
 class Mutants(unittest.TestCase):
-    """Archives that were changed at random: an exception of another kind would be a bug."""
+    """Archives that were changed at random: any other exception would be a bug."""
 
     def test_no_mutant_raises_anything_but_a_refusal(self):
         rng = random.Random(20)
@@ -240,7 +240,7 @@ class Mutants(unittest.TestCase):
 
 
 def hostile_archive(root):
-    """An archive whose members would like to be, or to lead, elsewhere."""
+    """Return an archive whose members try to be, or to lead, outside."""
     places = ('f', 'd/f', 'd', '../out', os.path.join(root, 'out'), 'd/../../out', './.././out',
               'link/out')
     links = [entry('link', type=tarfile.SYMTYPE, linkname=place) for place in ('..', root, 'd')]
@@ -251,15 +251,14 @@ def hostile_archive(root):
 
 
 def links_of(folder):
-    """Where the symbolic links in a folder lead."""
+    """Return the targets of the symbolic links in a directory."""
     return [os.path.realpath(os.path.join(top, name)) for top, dirs, names in os.walk(folder)
             for name in dirs + names
             if os.path.islink(os.path.join(top, name))]
 
 
 def mutant(rng, data):
-    """A copy of an archive with a few changes; the checksums of its headers are made right again.
-    """
+    """Return a copy of an archive with a few changes; the checksums of its headers are correct."""
     data = bytearray(data)
     for _change in range(rng.randrange(1, 5)):
         if len(data) < BLOCK:

@@ -1,4 +1,4 @@
-"""Tasks: the desc file, the automaton, ids, and what a host is given."""
+"""Tasks: the desc file, the automaton, ids, and what is sent to a host."""
 
 import shlex
 import unittest
@@ -79,10 +79,10 @@ class Descriptions(unittest.TestCase):
 
 
 class Automaton(unittest.TestCase):
-    """Every pair of a state and an event is decided, and only once."""
+    """Every pair of a state and an event is decided exactly once."""
 
     HOST_SAYS = {'exited', 'cancelled', 'died', 'rebooted', 'absent', 'running'}
-    # Written down a second time: what may happen to a task in each state.
+    # A second copy of the rules: the permitted events in each state.
     MEETS = {
         'new': {'place', 'kill', 'suspend'},
         'held': {'resume', 'kill', 'suspend'},
@@ -238,7 +238,7 @@ class Ids(unittest.TestCase):
 
 
 class Given(unittest.TestCase):
-    """What a host is given of a task."""
+    """What a host gets for a task."""
 
     def test_a_first_word_that_names_a_file_means_that_file(self):
         for command, arg, expected in (('run.sh a', None, './run.sh a'),

@@ -125,7 +125,7 @@ class Printed(ProgramTestCase):
         self.describe('good', 'exec : true\n')
 
     def on_terminal(self, *words, columns=80):
-        """What lwt prints on a terminal, standard output and standard error."""
+        """Return what lwt prints on a terminal, standard output and standard error."""
         ours, theirs = pty.openpty()
         try:
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
@@ -135,7 +135,7 @@ class Printed(ProgramTestCase):
             while True:
                 try:
                     data = os.read(ours, 65536)
-                except OSError:         # EIO: nobody has the other side open
+                except OSError:         # EIO: no process has the other side open
                     break
                 if not data:
                     break
@@ -209,7 +209,7 @@ class Printed(ProgramTestCase):
         self.assertEqual({total for _done, total in shown}, {'3'}, 'of this run')
         progress = [part for part in re.split(r'[\r\n]+', seen) if ' done, ' in part]
         self.assertLessEqual(max(map(len, progress)), 80)
-        # In the end, the line is gone.
+        # At the end, the line is removed.
         self.assertTrue(seen.endswith('\r\nlwt: 2 success, 1 failed\r\n'), repr(seen))
 
     def test_details_fit_the_terminal_and_break_no_word(self):

@@ -1,4 +1,4 @@
-"""What is said of hosts at the end of a run."""
+"""Messages about hosts at the end of a run."""
 
 import unittest
 
@@ -11,7 +11,7 @@ class WhatHindersHosts(unittest.TestCase):
     """Troubles: the last lines of a run, and its exit code."""
 
     def ended(self, *heard):
-        """(the last lines, the exit code) of a run in which this was heard."""
+        """Return (the last lines, the exit code) of a run with these messages."""
         troubles = Troubles(lambda text: None)
         for words in heard:
             troubles.hear(*words)

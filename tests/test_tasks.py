@@ -1,5 +1,5 @@
-"""The queue on this machine: descriptions, adding, the life of tasks, kill -9 at every moment, many
-at once.
+"""The queue on this machine: descriptions, adding, the life of tasks, kill -9 at every moment,
+parallel use.
 """
 
 import collections
@@ -18,12 +18,12 @@ from lwt.tasks.store import Store
 from tests.support import ProgramTestCase, marked, wait_for
 
 LOCAL = [('localhost', 'local', '~')]
-# A task that says when it has begun, and ends when it is told to, however fast the machine is.
+# A task that reports when it has begun, and ends when it is told to, on machines of any speed.
 WAITS = 'exec : touch ~/begun; until [ -e ~/go ]; do sleep 0.1; done; echo done\n'
 
 
 def umask():
-    """That of this process."""
+    """Return the umask of this process."""
     found = os.umask(0)
     os.umask(found)
     return found
@@ -42,7 +42,7 @@ class TaskTestCase(ProgramTestCase):
         return done.out.split()
 
     def shown(self, *words):
-        """Tasks as task show --json has them."""
+        """Return tasks as task show --json prints them."""
         return [json.loads(line)
                 for line in self.lwt('task', 'show', '--json', *words).out.splitlines()]
 
@@ -52,7 +52,7 @@ class TaskTestCase(ProgramTestCase):
 
 
 class Descriptions(TaskTestCase):
-    """What is refused when a task is added; nothing is queued then."""
+    """What is refused when a task is added; then nothing is queued."""
 
     def test_D_1_names_and_folders_that_are_none(self):
         os.mkdir(self.path('description', 'empty'))
@@ -181,7 +181,7 @@ class Descriptions(TaskTestCase):
 
 
 class Life(TaskTestCase):
-    """What tasks see, and what becomes of them."""
+    """The environment of tasks, and their outcomes."""
 
     def test_the_environment_and_the_value(self):
         self.describe('env',
@@ -492,7 +492,7 @@ class Life(TaskTestCase):
 
 
 class Crashes(TaskTestCase):
-    """kill -9 of everything of lwt, at moments that step through a pass."""
+    """kill -9 of all processes of lwt, at moments that advance through a pass."""
 
     def test_X_1_a_pass_killed_at_any_moment_starts_nothing_twice_and_loses_nothing(self):
         self.describe('count',
@@ -517,12 +517,12 @@ class Crashes(TaskTestCase):
         self.assertEqual(os.listdir(self.path('.lwt', 'tmp')), [])
         self.assertEqual(sorted(os.listdir(self.path('home', '.lwt'))), ['host-id', 'i', 't'])
         self.assertEqual(os.listdir(self.path('home', '.lwt', 'i')), [])
-        traces = collections.defaultdict(dict)      # uuid -> {attempt: what is kept of it}
+        traces = collections.defaultdict(dict)      # uuid -> {attempt: files that are kept}
         for key in os.listdir(self.path('home', '.lwt', 't')):
             uuid, _dot, attempt = key.partition('.')
             traces[uuid][int(attempt)] = sorted(os.listdir(self.path('home', '.lwt', 't', key)))
         self.assertEqual(len(traces), 12)
-        # An attempt before the last was withdrawn, or killed before its command began.
+        # Each attempt but the last was withdrawn, or killed before its command began.
         for kept in traces.values():
             self.assertEqual(kept, {attempt: ['exit.0', 'fate'] if attempt == max(kept)
                                     else ['fate'] for attempt in kept})

@@ -1,5 +1,6 @@
 """Text files from other systems: DOS line ends and byte order marks; and commands of a desc that
-name files."""
+name files.
+"""
 
 import unittest
 
@@ -17,7 +18,7 @@ class DosLineEnds(ProgramTestCase):
         self.make_workspace([('h1', 'local', '~')])
 
     def test_FR_15_a_script_with_dos_line_ends_is_named(self):
-        """FR-15: exec --script says what is wrong, and how to convert it."""
+        """FR-15: exec --script names the problem, and how to convert the file."""
         for text in (b'#!/bin/sh\r\necho x\r\n', b'echo x\r\necho y\r\n',
                      b'#!/usr/bin/env python3\r\n1\r\n',
                      b'# x\necho\r\necho\r\necho\r\n', BOM + b'#!/bin/sh\r\necho x\r\n'):
@@ -29,7 +30,7 @@ class DosLineEnds(ProgramTestCase):
                 self.assertEqual(done.out, '')
 
     def test_FR_15_carriage_returns_in_a_unix_script_are_its_own(self):
-        """FR-15: a few of them, or none, are no DOS line ends."""
+        """FR-15: a few of them, or none, are not DOS line ends."""
         for text in (b'#!/bin/sh\necho x\nprintf "a\r\n" >/dev/null\necho y >&2\n', b'echo x',
                      b'echo x\n'):
             self.write('check.sh', text)
@@ -86,7 +87,9 @@ class ByteOrderMarks(ProgramTestCase):
         self.assertEqual(self.lwt('task', 'log', '1').out, 'a\n')
 
     def test_FR_30_the_input_of_multi(self):
-        """FR-30: command lines and arguments, but not what NUL bytes separate; and the job log."""
+        """FR-30: command lines and arguments, but not those separated by NUL bytes; and the job
+        log.
+        """
         self.write('list', BOM + b'a\nb\n')
         for words, stdin, out in (((), BOM + b'echo x\necho y\n', b'x\ny\n'),
                                   (('echo',), BOM + b'a\nb\n', b'a\nb\n'),
@@ -108,7 +111,7 @@ class ByteOrderMarks(ProgramTestCase):
         self.assertEqual((done.code, done.out), (0, 'x\n'), done)
 
     def test_FR_30_utf_16_is_named(self):
-        """FR-30: what other editors call Unicode is an error that says so."""
+        """FR-30: the format that other editors call Unicode is an error that says so."""
         self.write('hosts', 'h1\n'.encode('utf-16'))
         done = self.lwt('hosts', '-w', '^hosts')
         self.assert_refused(done, 2, 'hosts: UTF-16, not UTF-8', 'iconv -f UTF-16 -t UTF-8')
@@ -122,7 +125,7 @@ class NamedFiles(ProgramTestCase):
         self.make_workspace()
 
     def added(self, desc, **files):
-        """What `task add` says on standard error."""
+        """Return the standard error of `task add`."""
         self.describe('one', desc, **files)
         done = self.lwt('task', 'add', 'one')
         self.assertEqual(done.code, 0, done)
@@ -153,7 +156,8 @@ class NamedFiles(ProgramTestCase):
                       self.added('exec : run.sh\n', run_sh=BOM + b'#!/bin/sh\n'))
 
     def test_UR_22_commands_that_may_be_right_are_not_remarked_upon(self):
-        """UR-22: programs of the host, files that are there, and what only the shell can know."""
+        """UR-22: programs of the host, existing files, and words that only the shell can interpret.
+        """
         for desc in ('exec : run.sh\n', 'exec : sh run.sh\n', 'exec : sh -c "./x"\n',
                      'exec : make\n',
                      'exec : train.py\nkill : pkill x\n', 'exec : /opt/x.py\n', 'exec : ~/x.sh\n',

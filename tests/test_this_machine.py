@@ -1,4 +1,5 @@
-"""Faults of this machine while tasks run: its disk, its clock, a new start, and many hands at once.
+"""Faults of this machine while tasks run: its disk, its clock, a reboot, and many processes at the
+same time.
 """
 
 import concurrent.futures
@@ -30,10 +31,10 @@ TELLS = ('echo "$LWT_TASK.$LWT_ATTEMPT" >>"$d_home/starts"\nmkdir output && echo
 
 
 class FullDisk(CrashLoop):
-    """There is no room at one step of bringing a result home, nor afterwards, until there is."""
+    """There is no room at one step of fetching a result, and afterwards, until there is."""
 
     def full_at(self, is_step, more=0):
-        """Run out of room at the first step that is_step(name), or so many later; then look, and
+        """Run out of room at the first step that is_step(name), or so many later; then check, and
         run with room again.
         """
         self.lwt('task', 'add', 'count')
@@ -83,7 +84,7 @@ class TaskCase(ProgramTestCase):
         return self.read('home', 'starts').split()
 
     def kill_all(self):
-        """All that the test started, at once."""
+        """Kill all processes that the test started, at the same time."""
         for pid in marked(self.mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -94,10 +95,10 @@ class TaskCase(ProgramTestCase):
 
 
 class Disk(TaskCase):
-    """File systems that are small, others, or not ours to write."""
+    """File systems that are small, separate, or not writable for us."""
 
     def mounted(self, folder, options):
-        """A file system of its own in a folder of the workspace; for root."""
+        """Mount a separate file system on a directory of the workspace; for root."""
         if lab.why_not_mount():
             self.skipTest('mounting: ' + lab.why_not_mount())
         path = self.path(folder)
@@ -106,8 +107,8 @@ class Disk(TaskCase):
         return path
 
     def run_out_of(self, folder, options, fill):
-        """Have a result of 200 kB come to a file system without room; returns what lwt said.
-        fill(path) fills it.
+        """Fetch a result of 200 kB to a file system without room; return the messages. fill(path)
+        fills it.
         """
         self.describe('big', 'exec : sh run.sh\nd_fetch : output\n',
                       run_sh=TELLS + 'head -c 200000 /dev/zero >output/big\n')
@@ -187,7 +188,7 @@ class Disk(TaskCase):
 
     def test_F_8_a_log_that_cannot_be_written_keeps_nobody_from_working(self):
         self.lwt('task', 'add', 'sample')
-        # A directory is where the file should be.
+        # A directory has the name that the file should have.
         os.mkdir(self.path('log'))
         done = self.lwt('--set', 'log=' + self.path('log'), 'task', 'run')
         self.assertEqual(done.code, 0, done)
@@ -199,8 +200,8 @@ class Clock(TaskCase):
     """A wall clock that jumps, and time zones."""
 
     def jumping(self, after, jump):
-        """The environment for a clock that jumps by so many seconds, some seconds after lwt's
-        start.
+        """Return the environment for a clock that jumps by so many seconds, some seconds after
+        lwt's start.
         """
         self.write('clock/sitecustomize.py', CLOCK)
         return dict(self.env, PYTHONPATH=self.path('clock') + ':' + self.env['PYTHONPATH'],
@@ -244,7 +245,7 @@ class Clock(TaskCase):
 
 
 class NewStart(TaskCase):
-    """This machine was started anew while a task ran on it."""
+    """This machine was rebooted while a task ran on it."""
 
     def test_X_6_what_was_known_of_processes_before_a_new_start_counts_for_nothing(self):
         self.describe('slow', 'exec : sh run.sh\nd_fetch : output\n',
@@ -261,7 +262,7 @@ class NewStart(TaskCase):
             name for name in os.listdir(self.path('home', '.lwt', 't'))
             if not name.startswith(('part', 'bell', 'pipe'))))
         words = self.read(key, 'fate').split()
-        # Its number belongs to somebody else now.
+        # Its number belongs to another process now.
         with open(os.path.join(key, 'fate'), 'w') as file:
             file.write('run %d %s %s %d\n' % (bystander.pid, words[2], words[3], bystander.pid))
         boot = dict(self.env,
@@ -367,7 +368,7 @@ class Commits(ProgramTestCase):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             before, adds, kills = adds, self._checked(path, adds), kills + 1
-            # A busy machine may take long until there is anything to be killed in the middle of.
+            # On a busy machine it may take long until a write is in progress.
             longest = min(1.0, longest * 1.1) if adds == before else max(0.03, longest / 1.1)
         self.assertGreater(adds, 20)
 
@@ -383,7 +384,9 @@ class Commits(ProgramTestCase):
             os._exit(1)
 
     def _checked(self, path, before):
-        """The number of adds that are there: whole ones, none of those of before missing."""
+        """Return the number of adds in the database: complete ones, and none of the earlier ones
+        missing.
+        """
         with sqlite3.connect(path) as db:
             self.assertEqual(db.execute('PRAGMA integrity_check').fetchall(), [('ok',)])
             tasks_there = db.execute('SELECT count(*) FROM task').fetchone()[0]

@@ -9,7 +9,7 @@ from lwt.workspace.hostlist import Host
 from tests import lab
 from tests.support import ProgramTestCase
 
-# Says how many tasks run at the same time, itself included.
+# Prints how many tasks run at the same time, including itself.
 COUNTING = 'exec : touch {0}/$LWT_TASK; sleep 0.5; ls {0} | wc -l; sleep 0.5; rm {0}/$LWT_TASK\n'
 
 
@@ -24,7 +24,7 @@ class Names(unittest.TestCase):
             self.assertEqual(sample.parse([line]).machine, machine)
         old = {key: value for key,
                value in sample.to_json(sample.Sample()).items() if key != 'machine'}
-        self.assertEqual(sample.from_json(old), sample.Sample())        # of an earlier version
+        self.assertEqual(sample.from_json(old), sample.Sample())        # from an earlier version
 
     def test_FR_35_homes_on_this_machine_that_are_listed_on_purpose_are_different_machines(self):
         """FR-35: hosts of the category local with different homes."""
@@ -35,7 +35,7 @@ class Names(unittest.TestCase):
         self.assertEqual(sample.at(Host('b', 'local', '~/b'), sample.Sample()).machine, '')
 
     def test_FR_35_names_are_grouped_by_machine(self):
-        """FR-35: a host that did not say who it is has no twin."""
+        """FR-35: a host that did not report its identity has no twin."""
         self.assertEqual(health_log.twins({'b': 'm', 'a': 'm', 'c': 'n', 'd': '', 'e': ''}),
                          [['a', 'b']])
 
@@ -44,7 +44,7 @@ class Tasks(ProgramTestCase):
     """Tasks on a machine with several names."""
 
     def most_at_once(self, count):
-        """Run tasks; returns how many there were at the same time at most."""
+        """Run tasks; return the maximum number that ran at the same time."""
         self.write('running/.keep', '')
         self.describe('many', COUNTING.format(self.path('running')))
         self.lwt('task', 'add', 'many', '--array', '1-%d' % count)
@@ -69,7 +69,7 @@ class Tasks(ProgramTestCase):
         self.lwt('task', 'kill', '9', '10', '11')
 
     def test_FR_35_homes_of_their_own_have_slots_of_their_own(self):
-        """FR-35: on this machine, hosts with different homes are meant to be different."""
+        """FR-35: on this machine, hosts with different homes count as different."""
         for name in ('a', 'b'):
             self.write('home/%s/.keep' % name, '')
         self.make_workspace([(name, 'local', '~/' + name, 'slots=2') for name in ('a', 'b')])

@@ -1,4 +1,6 @@
-"""Slips in host.list, lwt.conf and variables: each is an error or a warning with file and line."""
+"""Typing errors in host.list, lwt.conf and variables: each is an error or a warning with file and
+line.
+"""
 
 import unittest
 
@@ -7,7 +9,7 @@ from tests.support import ProgramTestCase
 
 
 class Program(ProgramTestCase):
-    """What lwt says of them."""
+    """lwt's messages about them."""
 
     def setUp(self):
         super().setUp()
@@ -29,7 +31,7 @@ class Program(ProgramTestCase):
                     self.assert_refused(done, 2, 'host.list:2: ', column.partition('=')[0])
 
     def test_UR_22_a_key_that_is_nearly_known(self):
-        """UR-22: slot=2 and max_cpu_dya=5 are warned of; a column of the user's own is not."""
+        """UR-22: slot=2 and max_cpu_dya=5 cause a warning; a column of the user's own does not."""
         for column, near in (('slot=2', 'slots'), ('solts=2', 'slots'),
                              ('max_cpu_dya=5', 'max_cpu_day'),
                              ('min_dsik=5', 'min_disk')):
@@ -58,13 +60,13 @@ class Program(ProgramTestCase):
         self.assert_refused(done, 2, 'host.list:2: h1 is listed twice, with different columns')
 
     def test_UR_22_a_pass_of_cron_is_silent_about_warnings(self):
-        """UR-22: or cron would send a mail every few minutes."""
+        """UR-22: otherwise cron would send a mail every few minutes."""
         done = self.hosts('h1\tlocal\t~\nh1\tlocal\t~\n', 'task', 'update', '--cron',
                           env=dict(self.env, LWT_FANOOT='3'))
         self.assertEqual((done.code, done.err), (0, ''), done)
 
     def test_UR_22_a_variable_that_is_no_option(self):
-        """UR-22: LWT_FANOOT=3 is warned of, with the nearest name."""
+        """UR-22: LWT_FANOOT=3 causes a warning, with the nearest name."""
         done = self.lwt('exec', '-a', '--', 'true',
                         env=dict(self.env, LWT_FANOOT='3', LWT_NOSUCHTHING='x'))
         self.assertEqual(done.code, 0, done)
@@ -76,7 +78,7 @@ class Program(ProgramTestCase):
         self.assertEqual((done.code, done.err), (0, ''), done)
 
     def test_UR_22_lwt_conf_names_the_line(self):
-        """UR-22: unknown sections and keys, values that cannot be read, what is there twice."""
+        """UR-22: unknown sections and keys, unreadable values, duplicates."""
         for text, said in (('[lwt]\n\nfanoot = 3\n', 'lwt.conf:3: fanoot: unknown option'),
                            ('[lwt]\nfanout : many\n', "lwt.conf:2: fanout: 'many'"),
                            ('[lwt]\nfanout = -3\n', 'lwt.conf:2: fanout'),

@@ -1,4 +1,6 @@
-"""lwt without pip: the zipapp, a copied folder, and places that lack something; and with pip."""
+"""lwt without pip: the zipapp, a copied directory, and installations that lack something; and with
+pip.
+"""
 
 import glob
 import os
@@ -16,7 +18,7 @@ CODE = "import sys; from lwt.commands import zipapp; sys.stdout.buffer.write(zip
 
 
 class Zipapp(ProgramTestCase):
-    """One file that runs anywhere, and is always the same."""
+    """One file that runs anywhere, and is reproducible."""
 
     def setUp(self):
         super().setUp()
@@ -26,7 +28,7 @@ class Zipapp(ProgramTestCase):
                         ignore=shutil.ignore_patterns('__pycache__'))
 
     def make(self, python=sys.executable, folder=ROOT):
-        """The zipapp of a folder, as bytes."""
+        """Return the zipapp of a directory, as bytes."""
         return subprocess.run([python, '-c', CODE], cwd=folder, env=self.env,
                               stdout=subprocess.PIPE, check=True).stdout
 
@@ -113,7 +115,7 @@ class Zipapp(ProgramTestCase):
 
 
 class WithoutSqlite(ProgramTestCase):
-    """A Python that was built without sqlite3: all but tasks works."""
+    """A Python without sqlite3: everything except tasks works."""
 
     def setUp(self):
         super().setUp()
@@ -155,7 +157,7 @@ class WithMake(ProgramTestCase):
         return done.stdout.decode()
 
     def found(self, top):
-        """{path below top: mode} of the files there."""
+        """Return {path below top: mode} of the installed files."""
         return {os.path.relpath(os.path.join(folder, name), top):
                 stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode)
                 for folder, _folders, names in os.walk(top) for name in names}
@@ -207,7 +209,7 @@ class WithPip(ProgramTestCase):
                                'connect_timeout=0', '--json',
                                '--', 'true'], cwd=self.scratch, env=self.env,
                               stdout=subprocess.PIPE)
-        # Whatever this machine's sshd says: its scripts were found.
+        # Whatever this machine's sshd answers: the scripts of the package were found.
         self.assertIn(b'"host": "localhost"', done.stdout)
         metadata, = glob.glob(
             self.path('venv', 'lib', 'python*', 'site-packages', 'lwt-*.dist-info', 'METADATA'))
