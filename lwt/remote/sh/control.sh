@@ -95,7 +95,7 @@ detached() {
   else exec nohup "$@"; fi
 }
 
-# -- how it is -------------------------------------------------------------------------------------
+# -- the state of a task ---------------------------------------------------------------------------
 
 # has_run: whether the task of this directory has begun, even if its fate was removed.
 has_run() { [ -e run.stdout ]; }
@@ -183,8 +183,8 @@ note_age() {
 }
 
 # find_left: set $left_keys to those of $over_keys that still have processes, in their group or
-# anywhere with their marker. Only processes that are younger than the tasks are checked. Their
-# numbers tell that, unless these may have wrapped around.
+# anywhere with their marker. Only processes that are younger than the tasks are checked: those
+# with higher numbers, or all if the numbers may have wrapped around.
 find_left() {
   left_keys=''
   for found in $recent; do
@@ -382,7 +382,7 @@ take_stream() {
   busy
 }
 
-# outdate FILE: wait until a file that is made now is newer than FILE. The times tell what is new in
+# outdate FILE: wait until a file that is made now is newer than FILE. The times show what is new in
 # a task.
 outdate() {
   true >tick || return
@@ -394,7 +394,7 @@ outdate() {
 }
 
 # assemble: make sure that the task $key in the stream has its input, and add it to $whole. Set
-# $problem, and add it to $stamped if its changes are told by time.
+# $problem. If the task has no d_fetch, so that its changes are found by time, add it to $stamped.
 assemble() {
   [ ! -d "$tasks/$key" ] || return 0
   [ -d "$part/new/t/$key" ] ||
@@ -597,7 +597,7 @@ choose() {
   done
 }
 
-# -- a request, in this order ----------------------------------------------------------------------
+# -- the steps of a request, in order --------------------------------------------------------------
 
 # answer ARGUMENT...: read the stream of one request, and answer the request.
 answer() {
@@ -796,7 +796,7 @@ send_results() {
   send "$pipe"
 }
 
-# -- the talk --------------------------------------------------------------------------------------
+# -- the channel -----------------------------------------------------------------------------------
 
 # take_request: set $words and $requests to the lines of a request.
 take_request() {

@@ -182,7 +182,7 @@ take() {
   elif [ ! -L "$1" ] || [ "$links" != skip ]; then trees=$trees$encoded$newline; fi
 }
 
-# -- files whose size the system does not tell: those of /proc and /sys, and others ----------------
+# -- files with a false size: those of /proc and /sys, and others ----------------------------------
 
 # find_liars PATH...: set $lies to those of these files, and of the files in these directories,
 # whose reported size is false: 0 bytes, or the size of a page of memory, and they contain more or

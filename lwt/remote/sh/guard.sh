@@ -43,7 +43,7 @@ for setsid in /usr/bin/setsid /bin/setsid ''; do
   [ ! -x "$setsid" ] || break
 done
 
-# -- this shell ------------------------------------------------------------------------------------
+# -- the main shell --------------------------------------------------------------------------------
 
 # end_line: print how the command ended, on both streams.
 end_line() {
@@ -282,7 +282,7 @@ read_lifeline() {
   trap '' EXIT
 }
 
-# -- all of it -------------------------------------------------------------------------------------
+# -- main program ----------------------------------------------------------------------------------
 
 trap 'again=1' TERM HUP INT             # handlers: the command would inherit ignored signals
 start_command "$@"

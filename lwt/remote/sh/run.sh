@@ -66,7 +66,7 @@ start=$stat_start group=$stat_group
 find_boot
 # If the disk is full, the task certainly did not start.
 say "run $$ $start $boot $group" >"$candidate" || exit 71
-# The time of a change tells what the task changes from its input (see list_changed in sendlib.sh).
+# The time of a change shows whether the task made it (see list_changed in sendlib.sh).
 { read -r _ told <cancel; } 2>/dev/null
 until [ "${told:-content}" = content ] || is_later || [ "$tries" -gt 50 ]; do
   tries=$((tries + 1))

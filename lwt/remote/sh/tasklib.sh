@@ -12,7 +12,7 @@
 #   exit.CODE          the end, recorded by a rename, which needs no disk block; also exit.timeout
 #                      and exit.killed
 # Cleaning leaves fate and exit.* behind, so a late launch finds its fate decided and does nothing.
-# ~/.lwt/t/bell.*      FIFOs of processes that wait for an end; a runner that ends writes to them
+# ~/.lwt/t/bell.*      FIFOs of channels that wait; a runner writes to them when it begins and ends
 
 # decide CANDIDATE: make it the fate; true if it is the fate now. (An NFS replay may report "exists"
 # to the winner.)
@@ -20,7 +20,7 @@ decide() {
   ln "$1" fate 2>/dev/null || cmp -s "$1" fate
 }
 
-# regain DIRECTORY: restore the permissions of lwt's own directory, which a task may have removed.
+# regain DIRECTORY: restore the permissions of a directory of lwt, which a task may have removed.
 # Root does not need them; other users need them to record the end, to read the state and to remove
 # the directory.
 regain() {
