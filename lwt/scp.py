@@ -36,19 +36,20 @@ def is_plain(path):
     return bool(_PLAIN.fullmatch(path)) and not path.startswith('-')
 
 
-def upload_argv(transport, host, sources, directory, limit_kbit=0, protocol=DEFAULT):
+def upload_argv(transport, host, sources, directory, limit_kbit=0, protocol=DEFAULT,
+                is_name=False):
     """The command line that copies local files and directories into a directory of a host.
 
     sources: absolute local paths.  directory: on the host; a plain path (see is_plain) unless the
-    protocol is SFTP.  limit_kbit: maximum rate in kbit/s, 0 for none.
-    Raises UsageError for a directory that is not plain.
+    protocol is SFTP.  is_name: it may also be the new name of a single source.  limit_kbit: maximum
+    rate in kbit/s, 0 for none.  Raises UsageError for a directory that is not plain.
     """
     if protocol != SFTP and not is_plain(directory):
         raise UsageError('%s: not a plain path' % directory)
     if host.is_local:
         return ('cp', '-RLp', '--') + tuple(sources) + (directory + '/',)
     return _argv(transport, limit_kbit, protocol) + tuple(sources) + (
-        '%s:%s/' % (_address(host), directory),)
+        '%s:%s%s' % (_address(host), directory, '' if is_name else '/'),)
 
 
 def download_argv(transport, host, paths, directory, limit_kbit=0, protocol=DEFAULT,

@@ -15,7 +15,7 @@ As a command:
     python3 -m tests.lab down DIRECTORY
 
 Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id,
-stop_sshd, only_sftp, no_sftp, no_tar.
+stop_sshd, only_sftp, only_scp, no_sftp, no_tar.
 """
 
 import atexit
@@ -382,6 +382,16 @@ class Lab(SshdLab):
     def only_sftp(self, name):
         """Logins run no command: the account allows file transfers only."""
         self.reconfigure(name, 'ForceCommand internal-sftp')
+
+    def only_scp(self, name):
+        """Logins run nothing but scp."""
+        path = self.path(name, 'only_scp')
+        with open(path, 'w') as file:
+            file.write('#!/bin/sh\ncase $SSH_ORIGINAL_COMMAND in "scp "*) ;; *) '
+                       'echo "only scp is allowed" >&2; exit 1 ;; esac\n'
+                       'exec $SSH_ORIGINAL_COMMAND\n')
+        os.chmod(path, 0o755)
+        self.reconfigure(name, 'ForceCommand ' + path)
 
     def no_sftp(self, name):
         """sshd offers no SFTP; logins can run commands."""

@@ -142,6 +142,30 @@ class CopiesByScp(CleanHomesTestCase):
         finally:
             self.lab.reconfigure('h3')
 
+    def test_P_11_an_account_that_allows_only_scp_is_written_in_place(self):
+        self.lab.only_scp('h3')
+        self.write('plain/sub/file', 'a file')
+        self.write('plain/other', 'another')
+        try:
+            for words, target in (('plain', 'new'), ('plain', 'new'), ('plain/.', 'new')):
+                done = self.lwt('put', '-w', 'h3', '--transport', 'scp', words, target)
+                self.assertEqual(done.code, 0, done)
+                self.assertIn('2 files copied; written in place, not verified', done.err)
+            home = self.lab.home('h3')
+            expected = tree(self.path('plain'))
+            self.assertEqual(tree(os.path.join(home, 'new', 'plain')), expected)
+            self.assertEqual({name: value for name, value in tree(os.path.join(home, 'new')).items()
+                              if not name.startswith('plain')}, expected)
+            done = self.lwt('get', '-w', 'h3', '--transport', 'scp', 'new/plain', 'nothing', 'back')
+            self.assert_refused(done, 1, 'h3: nothing: No such file or directory')
+            self.assertEqual(tree(self.path('back', 'd.h3', 'plain')), expected)
+            done = self.lwt('put', '-w', 'h3', '--transport', 'scp', 'plain', 'un usual')
+            self.assert_refused(done, 1, 'scp -O cannot copy this path')
+            done = self.lwt('put', '-w', 'h3', '--transport', 'scp', 'plain', 'no/such')
+            self.assert_refused(done, 1, 'h3: ')
+        finally:
+            self.lab.reconfigure('h3')
+
     def test_P_5_links_cannot_be_kept_by_scp(self):
         done = self.lwt('put', '-w', 'h1', '--transport', 'scp', '--links', 'keep', 'tree', 'x')
         self.assert_refused(done, 2, '--links keep: scp can only follow symbolic links')

@@ -81,10 +81,10 @@ class Transfers:
         self._ends_at = time.monotonic() + terms.timeout if terms.timeout else 0.0
         self.protocol = protocol
 
-    def upload(self, sources, directory, size):
+    def upload(self, sources, directory, size, is_name=False):
         """Flow: copy local files and directories into a directory of the host; returns a Verdict.
 
-        sources: absolute paths.  size: bytes in all of them.
+        sources: absolute paths.  size: bytes in all of them.  is_name: see scp.upload_argv.
         """
         progress = ScpProgress(self._tally, size)
         # Except on Linux, the progress of an upload is unknown.
@@ -92,7 +92,7 @@ class Transfers:
 
         def make(part):
             return scp.upload_argv(self._session.transport, self._host, part, directory,
-                                   self._limit(), self.protocol)
+                                   self._limit(), self.protocol, is_name)
 
         return (yield from self._copy(sources, make, stall, progress))
 

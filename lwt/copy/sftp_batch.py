@@ -17,6 +17,8 @@ from lwt import scp
 from lwt.errors import UsageError
 
 UNVERIFIED = 'not verified by digest: this account runs no commands, so only sizes were compared'
+# For an account that allows scp and nothing else.
+NOT_VERIFIED = 'not verified: this account allows only scp'
 DIRECTORY_LINE = 'Remote working directory: '
 BATCH = 500                 # commands in one batch
 # A line of `ls -ln`: the mode, the number of links, the owner, the group and the size.
@@ -72,9 +74,9 @@ def login_path(home, path):
     return path if path.startswith('/') else './' + path
 
 
-def unverified(verdict):
-    """Return the Verdict with a note that only sizes were compared."""
-    return verdict._replace(reason='%s; %s' % (verdict.reason, UNVERIFIED), is_unverified=True)
+def unverified(verdict, why=UNVERIFIED):
+    """Return the Verdict with a note on what was compared."""
+    return verdict._replace(reason='%s; %s' % (verdict.reason, why), is_unverified=True)
 
 
 class Batches:

@@ -14,7 +14,8 @@ from lwt.copy import arrival, disk_space, local_work
 from lwt.copy.get_target import GetTarget
 from lwt.copy.scp_child import Transfers
 from lwt.copy.sftp_batch import (
-    Batches, directories_in, local_listing, login_path, parse_listing, unverified)
+    NOT_VERIFIED, UNVERIFIED, Batches, directories_in, local_listing, login_path, parse_listing,
+    unverified)
 from lwt.copy.terms import refused
 from lwt.errors import LwtError, UsageError
 from lwt.workspace import files
@@ -25,16 +26,19 @@ def get(session, host, paths, directory, terms, options, tally, refusal):
     Verdict.
 
     refusal: the Verdict on the script that the account did not run; it is returned if the account
-    offers no SFTP either.  The other arguments are those of tar_get.get.
+    allows neither SFTP nor scp.  The other arguments are those of tar_get.get.
     """
     transfers = Transfers(session, host, terms, tally, scp.SFTP)
     verdict, _output = yield from transfers.batch(['pwd'])
-    if not verdict.ok:
-        return refusal
-    target = _Target(directory, options, tally)
+    has_sftp = verdict.ok
+    if not has_sftp:
+        transfers.protocol = scp.LEGACY
+    target = _Target(directory, options, tally, has_sftp)
     with files.local_errors(directory), target:
         try:
             verdict = yield from _get(host, paths, transfers, target)
+            if not has_sftp and not verdict.ok and verdict.kind != 'failed':
+                verdict = refusal
         except Batches.Failed as failed:
             verdict = failed.verdict
         except (OSError, LwtError):
@@ -71,8 +75,9 @@ class _Target(GetTarget):
     What has arrived replaces the announcement, after its sizes have been compared.
     """
 
-    def __init__(self, directory, options, tally):
+    def __init__(self, directory, options, tally, has_sftp):
         super().__init__(directory, options, tally)
+        self._has_sftp = has_sftp
         self._brought = {}              # name in part/new -> its path on the host
 
     def bring(self, path, transfers, batches):
@@ -87,7 +92,7 @@ class _Target(GetTarget):
         verdict = yield from transfers.download([path], arriving, 0, most,
                                                 '%s: no room left on this disk' % self.directory,
                                                 is_pattern=True)
-        if verdict.ok:
+        if verdict.ok and self._has_sftp:
             problem = yield from _difference(batches, parent, arriving)
             verdict = refused(problem) if problem else verdict
         if verdict.ok:
@@ -114,7 +119,9 @@ class _Target(GetTarget):
                                     self.options.replace, False, is_unpacked=True,
                                     is_unverified=True)
         verdict = yield from self.move_into_place(delivery, local_work.SMALL + 1, unchanged)
-        return unverified(verdict) if verdict.ok and announced else verdict
+        if verdict.ok and announced:
+            verdict = unverified(verdict, UNVERIFIED if self._has_sftp else NOT_VERIFIED)
+        return verdict
 
     def _leave_out_unchanged(self):
         """Flow: leave out what is the same in the target already; returns how many files that is.

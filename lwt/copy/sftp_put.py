@@ -14,7 +14,7 @@ from lwt import scp
 from lwt.copy import local_work, staging
 from lwt.copy.scp_child import Transfers
 from lwt.copy.sftp_batch import (
-    Batches, directories_in, local_listing, login_directory, login_path, unverified)
+    NOT_VERIFIED, Batches, directories_in, local_listing, login_directory, login_path, unverified)
 from lwt.copy.terms import done, refused
 from lwt.errors import Cancelled, UsageError, printable
 
@@ -23,12 +23,14 @@ def put(session, host, wanted, target, terms, tally, refusal):
     """Flow: copy the files and directories of a Manifest to such an account; returns a Verdict.
 
     refusal: the Verdict on the script that the account did not run; it is returned if the account
-    offers no SFTP either.  The other arguments are those of tar_put.put.
+    allows neither SFTP nor scp.  The other arguments are those of tar_put.put.
     """
     transfers = Transfers(session, host, terms, tally, scp.SFTP)
     verdict, output = yield from transfers.batch(['pwd'])
     if not verdict.ok:
-        return refusal
+        transfers.protocol = scp.LEGACY
+        verdict = yield from _put_in_place(transfers, host, wanted, target, tally)
+        return verdict if verdict.ok or verdict.kind == 'failed' else refusal
     batches = Batches(transfers)
     copy = _Put(batches, transfers, host, wanted, session.nonce()[:24])
     try:
@@ -39,6 +41,38 @@ def put(session, host, wanted, target, terms, tally, refusal):
     except UsageError as error:
         verdict = refused(error.message)
     return verdict
+
+
+def _put_in_place(transfers, host, wanted, target, tally):
+    """Flow: copy to an account that allows only scp, which can rename nothing; returns a Verdict.
+
+    The files are written where they belong, and nothing of them can be compared.
+    """
+    try:
+        path = login_path(host.home, target)
+    except UsageError as error:
+        return refused(error.message)
+    names = [entry.name for entry in wanted.entries if '\n' in entry.name]
+    if names or not scp.is_plain(path):
+        return refused('%s: scp -O cannot copy this path' % printable((names + [target])[0]))
+    tree = yield from staging.lay_out(wanted.entries)
+    try:
+        sources = staging.tops(tree)
+        if wanted.single == '.':                # the contents of a directory
+            sources = staging.tops(sources[0])
+        elif wanted.single:
+            os.rename(sources[0], os.path.join(tree, wanted.single))
+            sources = staging.tops(tree)
+        is_name = wanted.single not in ('', '.') and not target.endswith('/')
+        size = sum(entry.size for entry in wanted.entries)
+        verdict = yield from transfers.upload(sources, path.rstrip('/'), size, is_name)
+    finally:
+        yield from local_work.remove(tree)
+    if not verdict.ok:
+        return verdict
+    count = sum(1 for entry in wanted.entries if entry.digest)
+    tally.copied += count
+    return unverified(done(count, 0, 0, wanted.skipped), 'written in place, ' + NOT_VERIFIED)
 
 
 class _Put:
