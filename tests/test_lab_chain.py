@@ -108,7 +108,7 @@ class Chains(ChainTestCase):
         self.assertEqual([name for name in self.names if self.has_it(name)], ['h1', 'h2', 'h3'])
 
     def test_an_end_by_any_signal_leaves_nothing(self):
-        self.limit_links('8000')
+        self.limit_links('2000')
         for signum, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
             with self.subTest(signum=signum):
                 popen = self.under_way()
