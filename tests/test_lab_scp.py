@@ -75,6 +75,11 @@ class CopiesByScp(CleanHomesTestCase):
         self.lab.no_tar('h1')
         try:
             self.there_and_back('h1')
+            done = self.lwt('put', '-w', 'h[1-3]', '--chain', 'tree', 'chained')
+            self.assertEqual((done.code, done.err), (0, ''), done)
+            for name in self.names:
+                self.assertEqual(tree(os.path.join(self.lab.home(name), 'chained')),
+                                 tree(self.path('tree')))
             done = self.lwt('put', '-w', 'h1', '--transport', 'tar', 'tree', 'x')
             self.assert_refused(done, 1, 'h1: there is no tar on this host')
         finally:

@@ -31,7 +31,7 @@ from typing import Callable, NamedTuple
 
 from lwt import netcat
 from lwt.copy import manifest, transfer
-from lwt.copy.terms import done, refused
+from lwt.copy.terms import NO_TAR, done, refused
 from lwt.remote import budgets, call, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded, whole_seconds
 
@@ -382,6 +382,9 @@ def put(chain, session, host):
         chain.suspect(member.fed_by)
         chain.tally.say('%s: %s (fed by %s): copied again, from this machine'
                         % (host.name, MISMATCH, ', '.join(member.fed_by)))
+        return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms,
+                                        chain.tally))
+    if verdict.reason == NO_TAR:        # scp copies to it from this machine
         return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms,
                                         chain.tally))
     if not verdict.ok and not member.is_placed:

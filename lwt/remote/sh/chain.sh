@@ -27,6 +27,7 @@
 # all processes that it has started.
 size=$5 wanted=$6 mode=$7 stamp=$8 silence=$9
 [ "$kind" = sha256 ] || refuse "no sha256sum there"
+[ "$mode" != tar ] || command -v tar >/dev/null 2>&1 || refuse "$no_tar"
 # is_same: whether the host has that file, under its own name, and this user owns it, so that its
 # mode and time can be set.
 is_same() {

@@ -1,6 +1,4 @@
 # Functions of put.sh and place.sh that handle a copy which has arrived in $part/new.
-no_tar='there is no tar on this host'
-
 no_room() { refuse "$directory/: no room left"; }
 
 # name_it: give a single file or directory the name that it has in the manifest, ./it. Set $names_at
