@@ -132,10 +132,14 @@ class CopyTestCase(LeakCheckedTestCase):
 
     def in_each(self, test):
         """Call test() for every simulated host, each with a new home."""
-        for name, self.shell, self.search in environments(self.scratch):
+        for name, self.shell, self.search in self.environments():
             with self.subTest(host=name):
                 self.new_home()
                 test()
+
+    def environments(self):
+        """The simulated hosts for in_each."""
+        return list(environments(self.scratch))
 
     def assert_ok(self, verdict, reason=None):
         self.assertTrue(verdict.ok, verdict)

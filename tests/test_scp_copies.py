@@ -24,18 +24,30 @@ Couldn't canonicalize: No such file or directory
 """
 
 
-class PutsByScp(test_copy.Puts):
-    """The tests of a put as a tar stream, for a put by scp."""
+class ByScp:
+    """Copies by scp, in the first shell and on a host with nothing but busybox.
+
+    The scripts share most of their code with those of tar streams, which run in every shell.
+    """
 
     transport = 'scp'
+
+    def environments(self):
+        """The simulated hosts for in_each."""
+        found = super().environments()
+        return found[:1] + found[1:][-1:]
+
+
+class PutsByScp(ByScp, test_copy.Puts):
+    """The tests of a put as a tar stream, for a put by scp."""
+
     # It changes the tar stream.
     test_what_arrives_otherwise_than_it_was_sent_is_refused = None
 
 
-class GetsByScp(test_copy.Gets):
+class GetsByScp(ByScp, test_copy.Gets):
     """The tests of a get as a tar stream, for a get by scp."""
 
-    transport = 'scp'
     needed_room = 1000                  # nothing is unpacked
     # It fails where a stream is written.
     test_a_disk_that_is_full_after_all_is_this_machines_fault_and_leaves_nothing = None
