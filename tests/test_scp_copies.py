@@ -6,7 +6,7 @@ import os
 import stat
 import unittest
 
-from lwt.copy import manifest, scp_child, sftp_batch, staging
+from lwt.copy import manifest, scp_child, scp_put, sftp_batch, staging
 from lwt.copy.terms import CopyProgress
 from lwt.errors import UsageError
 from lwt.flow import running
@@ -71,6 +71,14 @@ class Staging(CopyTestCase):
         self.assertEqual(staging.find_changed(entries), '')
         write(file, b'another')
         self.assertIn('changed while it was read', staging.find_changed(entries))
+
+
+    def test_what_scp_copies_is_known_before_the_host_can_answer(self):
+        wanted = manifest.survey([write(self.path('file'), b'content')])
+        sender = scp_put.ScpSender(wanted, CopyProgress(), {})
+        sender('stdout', b'all\ngo sha256\n')
+        self.assertTrue(sender.read(1000).startswith(b'1 sha256 '))
+        self.assertEqual(sender.needed, list(wanted.entries))
 
 
 class Listings(unittest.TestCase):

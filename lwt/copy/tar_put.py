@@ -84,8 +84,10 @@ class Sender(PipeSource):
         self._tally.expected += sum(entry.size for entry in needed)
         try:
             digest = manifest.contents(needed, kind, self._cksums)
+            # Before the digest is sent: the host may answer before another chunk is wanted.
+            content = self.content(needed, digest)
             yield ('%d %s\n' % (len(needed), digest)).encode()
-            yield from self.content(needed, digest)
+            yield from content
         except manifest.Changed as changed:
             self.problem = str(changed)
 
