@@ -6,30 +6,17 @@ import signal
 import unittest
 
 from tests.support import wait_for
-from tests.test_lab_hosts import LabTestCase
+from tests.test_lab_hosts import CleanHomesTestCase
 
 SLOW = ('--limit', '800')       # 100 kB a second: 30 s for the files of these tests
 
 
-class CopiesUnderFaults(LabTestCase):
+class CopiesUnderFaults(CleanHomesTestCase):
     """Interrupts, kills, lost and silent connections, full disks."""
-
-    hosts = 3
 
     def setUp(self):
         super().setUp()
         self.write('big', os.urandom(3000000))
-
-    def tearDown(self):
-        super().tearDown()
-        for name in self.names:
-            for entry in os.listdir(self.lab.home(name)):
-                if not entry.startswith('.ssh'):
-                    self.lab.inside(name, 'rm', '-rf', './' + entry)
-
-    def there(self, name):
-        """Return the files in the home of a host."""
-        return sorted(os.listdir(self.lab.home(name)))
 
     def under_way(self, *words):
         """Start a put of the big file, and wait until the first host receives it."""

@@ -58,6 +58,23 @@ class LabTestCase(HostsTestCase):
         self.make_workspace([(name, 'lab', '~') for name in names or self.names], **options)
 
 
+class CleanHomesTestCase(LabTestCase):
+    """The homes of the hosts are empty after each test."""
+
+    hosts = 3
+
+    def tearDown(self):
+        super().tearDown()
+        for name in self.names:
+            for entry in os.listdir(self.lab.home(name)):
+                if not entry.startswith('.ssh'):
+                    self.lab.inside(name, 'rm', '-rf', './' + entry)
+
+    def there(self, name):
+        """Return the files in the home of a host."""
+        return sorted(os.listdir(self.lab.home(name)))
+
+
 class ExecOnHosts(LabTestCase):
     """exec, put and get."""
 

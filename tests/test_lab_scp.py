@@ -8,26 +8,9 @@ import unittest
 
 from tests.support import wait_for
 from tests.test_copy import ODD, tree
-from tests.test_lab_hosts import LabTestCase
+from tests.test_lab_hosts import CleanHomesTestCase
 
 UNVERIFIED = 'not verified by digest'
-
-
-class CleanHomesTestCase(LabTestCase):
-    """The homes of the hosts are empty after each test."""
-
-    hosts = 3
-
-    def tearDown(self):
-        super().tearDown()
-        for name in self.names:
-            for entry in os.listdir(self.lab.home(name)):
-                if not entry.startswith('.ssh'):
-                    self.lab.inside(name, 'rm', '-rf', './' + entry)
-
-    def there(self, name):
-        """Return the files in the home of a host."""
-        return sorted(os.listdir(self.lab.home(name)))
 
 
 class CopiesByScp(CleanHomesTestCase):
@@ -252,7 +235,7 @@ class ScpUnderFaults(CleanHomesTestCase):
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
         self.assertEqual(popen.returncode, 3, err)
-        self.assertIn(b'lwt: h1: stalled: no byte in 4 s', err)
+        self.assertIn(b'lwt: h1: stalled: no data for 4 s', err)
         self.assertEqual(self.there('h2'), ['there'])
 
     def test_P_6_a_host_that_falls_silent_in_a_scp_is_given_up(self):

@@ -8,7 +8,7 @@ import time
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting, read_value
 from lwt.copy import chain, manifest, transfer
-from lwt.copy.terms import TRANSPORTS, CopyProgress, GetOptions, Terms
+from lwt.copy.terms import CopyProgress, GetOptions, Terms
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import units, writer
@@ -84,7 +84,7 @@ def _get_parser(name):
 def _common(parser):
     parser.add_argument('--limit', metavar='KBIT', default='0',
                         help='maximum rate per host in kbit/s')
-    parser.add_argument('--transport', choices=TRANSPORTS, default='', metavar='HOW',
+    parser.add_argument('--transport', choices=config.TRANSPORTS, default='', metavar='HOW',
                         help='how the data travels: tar (a stream through ssh) or scp, for hosts '
                              'without tar and accounts that allow only sftp (default: copy= in the '
                              'host list, else tar)')

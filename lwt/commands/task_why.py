@@ -5,8 +5,8 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt.commands.task_view import condition
-from lwt.errors import UsageError, printable_text
+from lwt.commands.task_view import condition, printable
+from lwt.errors import UsageError
 from lwt.hosts import capacity, health_log
 from lwt.output import tables, writer
 from lwt.tasks import model, queue
@@ -19,16 +19,12 @@ def why(command, words):
         raise UsageError('lwt task why: expected one task id')
     task, now = queue.find(command.store, words)[0], time.time()
     for line in _lines(command.store, task, now):
-        writer.put_line('%s: %s' % (task.label, _printable(line)))
+        writer.put_line('%s: %s' % (task.label, printable(line)))
     if task.state == 'new':
         rows = host_rows(command.workspace, command.store, command.settings, task, now)
         for line in tables.table(('HOSTS', 'REASON'), folded(rows)):
             writer.put_line(line)
     return 0
-
-
-def _printable(text):
-    return printable_text(writer.encoded(text), tables.MAX_CELL)
 
 
 def _lines(store, task, now):

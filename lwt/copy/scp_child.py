@@ -163,14 +163,11 @@ class Transfers:
         words = re.sub('^(/[^ :]*/)?%s: ' % re.escape(program), '', words)
         if result.ok:
             return verdicts.Verdict('ok', 0)
-        if result.status == 'timeout':
-            reason = 'timed out after %g s' % self._terms.timeout
-            return verdicts.Verdict('timeout', verdicts.TIMED_OUT, reason)
-        if result.status == 'stalled':
-            reason = 'stalled: no byte in %g s' % result.command.stall
-            return verdicts.Verdict('timeout', verdicts.TIMED_OUT, reason)
-        if result.status == 'cancelled':
-            return verdicts.Verdict('killed', 130, 'interrupted')
+        # The timeout of the child was what is left of the timeout of the copy.
+        command = result.command._replace(timeout=self._terms.timeout)
+        ended = verdicts.ended_by_lwt(result._replace(command=command), 0)
+        if ended is not None:
+            return ended
         if result.status == 'unspawnable':
             return verdicts.Verdict('failed', 127, 'cannot run %s' % words, 'no')
         if any(sign in stderr for sign in CONNECTION_LOST):

@@ -19,7 +19,7 @@ from lwt.copy.scp_child import Transfers
 from lwt.copy.tar_get import Receiver, receive
 from lwt.copy.terms import refused
 from lwt.errors import HostError
-from lwt.remote import budgets, login
+from lwt.remote import login
 
 
 TOO_MUCH = 'it sends more than it announced'
@@ -49,8 +49,7 @@ class ScpReceiver(Receiver):
     @property
     def most(self):
         """Bytes that may arrive: a file may be longer now than when it was announced."""
-        return (self.bytes + self.bytes // 16 + len(self.paths) * budgets.MEMBER_ROOM
-                + self.files * budgets.MEMBER_ROOM + budgets.DIRECTORIES_ROOM)
+        return self._room + self.bytes // 16
 
 
 def get(session, host, paths, directory, terms, options, tally):
@@ -79,7 +78,7 @@ def _fetch(session, host, terms, receiver):
     wanted = [path for path, name in receiver.paths.items() if name]
     unusual = [path for path in wanted if '\n' in path]
     new = arrival.new_path(receiver.part)
-    plain = [path for path in wanted if path not in unusual]
+    plain = [path for path in wanted if '\n' not in path]
     verdict = yield from transfers.download(plain, new, receiver.bytes, receiver.most,
                                             TOO_MUCH)
     if verdict.ok and unusual:

@@ -18,7 +18,7 @@ from lwt.copy import local_work, manifest, sftp_batch, sftp_put, staging
 from lwt.copy.scp_child import Transfers
 from lwt.copy.tar_put import Sender, offer, target_words
 from lwt.copy.terms import UNREADABLE, done, refused
-from lwt.errors import Cancelled, HostError, printable
+from lwt.errors import HostError, printable
 from lwt.remote import call, login, verdicts
 
 
@@ -86,6 +86,7 @@ def _copy(session, host, sender, words, terms, tally):
     If this flow ends early for any reason, the part on the host is removed if the host is
     reachable.
     """
+    is_placed = False
     try:
         verdict = yield from _upload(session, host, sender, terms, tally)
         if verdict.ok:
@@ -93,12 +94,11 @@ def _copy(session, host, sender, words, terms, tally):
             arguments = words + [sender.mark, str(len(sender.needed)), sender.digest,
                                  manifest.names_digest(sender.needed, kind)]
             verdict = yield from _run(session, host, 'place', arguments)
-    except Cancelled:
-        yield from _run(session, host, 'discard', [host.home, sender.directory, sender.mark])
-        raise
-    if not verdict.ok:
-        yield from _run(session, host, 'discard', [host.home, sender.directory, sender.mark])
-    return verdict
+            is_placed = verdict.ok
+        return verdict
+    finally:
+        if not is_placed:
+            yield from _run(session, host, 'discard', [host.home, sender.directory, sender.mark])
 
 
 def _upload(session, host, sender, terms, tally):

@@ -74,7 +74,7 @@ def login_path(home, path):
     return path if path.startswith('/') else './' + path
 
 
-def unverified(verdict, why=UNVERIFIED):
+def unverified(verdict, why):
     """Return the Verdict with a note on what was compared."""
     return verdict._replace(reason='%s; %s' % (verdict.reason, why), is_unverified=True)
 

@@ -64,8 +64,7 @@ def _get(host, paths, transfers, target):
         if not verdict.ok:
             if verdict.kind != 'failed':
                 return verdict
-            own = login_path(host.home, path) + ': '
-            target.fail('%s: %s' % (path, verdict.reason.replace(own, '', 1)))
+            target.fail('%s: %s' % (path, verdict.reason))
     return (yield from target.accept())
 
 
@@ -97,6 +96,8 @@ class _Target(GetTarget):
             verdict = refused(problem) if problem else verdict
         if verdict.ok:
             self._take_all(parent, arriving)
+        else:
+            verdict = verdict._replace(reason=verdict.reason.replace(path + ': ', '', 1))
         yield from local_work.remove(arriving)
         return verdict
 

@@ -14,9 +14,10 @@ from lwt import scp
 from lwt.copy import local_work, staging
 from lwt.copy.scp_child import Transfers
 from lwt.copy.sftp_batch import (
-    NOT_VERIFIED, Batches, directories_in, local_listing, login_directory, login_path, unverified)
+    NOT_VERIFIED, UNVERIFIED, Batches, directories_in, local_listing, login_directory, login_path,
+    unverified)
 from lwt.copy.terms import done, refused
-from lwt.errors import Cancelled, UsageError, printable
+from lwt.errors import UsageError, printable
 
 
 def put(session, host, wanted, target, terms, tally, refusal):
@@ -68,11 +69,14 @@ def _put_in_place(transfers, host, wanted, target, tally):
         verdict = yield from transfers.upload(sources, path.rstrip('/'), size, is_name)
     finally:
         yield from local_work.remove(tree)
-    if not verdict.ok:
-        return verdict
+    return _report(wanted, tally, 'written in place, ' + NOT_VERIFIED) if verdict.ok else verdict
+
+
+def _report(wanted, tally, why):
+    """Count the files of a Manifest that was copied; returns the Verdict, with why as its note."""
     count = sum(1 for entry in wanted.entries if entry.digest)
     tally.copied += count
-    return unverified(done(count, 0, 0, wanted.skipped), 'written in place, ' + NOT_VERIFIED)
+    return unverified(done(count, 0, 0, wanted.skipped), why)
 
 
 class _Put:
@@ -115,17 +119,13 @@ class _Put:
         """Flow: copy, compare and rename; returns a Verdict."""
         part = scp.batch_word(self._part)
         yield from self._batches.run(['mkdir ' + part, 'chmod 700 ' + part])
+        is_moved = False
         try:
             verdict = yield from self._copy()
-        except (Batches.Failed, Cancelled, UsageError):
-            yield from self._remove_part()
-            raise
-        yield from self._remove_part(is_moved=verdict.ok)
-        if verdict.ok:
-            files = sum(1 for entry in self._wanted.entries if entry.digest)
-            tally.copied += files
-            verdict = unverified(done(files, 0, 0, self._wanted.skipped))
-        return verdict
+            is_moved = verdict.ok
+        finally:
+            yield from self._remove_part(is_moved)
+        return _report(self._wanted, tally, UNVERIFIED) if is_moved else verdict
 
     def _copy(self):
         entries = self._wanted.entries
@@ -145,9 +145,10 @@ class _Put:
 
     def _difference(self, tree):
         """Flow: compare the sizes of the copy with the source; returns what differs, or ''."""
-        directories = [posixpath.join(self._part, name) for name in directories_in(tree)]
-        listings = yield from self._batches.listings(directories)
-        for name, listing in zip(directories_in(tree), listings):
+        names = directories_in(tree)
+        listings = yield from self._batches.listings(
+            [posixpath.join(self._part, name) for name in names])
+        for name, listing in zip(names, listings):
             if listing != local_listing(os.path.join(tree, name)):
                 return '%s: the sizes differ after the transfer' % (
                     posixpath.join(self._directory, name))
@@ -161,9 +162,8 @@ class _Put:
             if name.startswith(whole):
                 continue
             if '\n' in name:
-                raise UsageError(
-                    '%s: without a shell on the host, a name with a newline can only be '
-                                 'copied within a new directory' % printable(name))
+                raise UsageError('%s: without a shell on the host, a name with a newline can only '
+                                 'be copied within a new directory' % printable(name))
             target = posixpath.join(self._directory, self._target_name(name))
             if not entry.digest:
                 if (yield from self._batches.directory(target)):
@@ -178,7 +178,7 @@ class _Put:
             return name
         return posixpath.normpath(posixpath.join(self._name, name.partition('/')[2]))
 
-    def _remove_part(self, is_moved=False):
+    def _remove_part(self, is_moved):
         """Flow: remove the rest of the part; is_moved: whether its files are in place."""
         lines = []
         for entry in reversed(self._wanted.entries):

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from lwt.remote import verdicts
+from lwt.workspace.config import TRANSPORTS
 
 UNREADABLE = 'an answer that cannot be read'
-TRANSPORTS = 'tar', 'scp'
 NO_TAR = 'there is no tar on this host'     # as the scripts on hosts report it
 
 

@@ -91,7 +91,7 @@ def judge(result, frame, is_first=True, is_shared=False):
     return _not_started(result, frame, is_shared)
 
 
-def _ended_here(result, code):
+def ended_by_lwt(result, code):
     """The Verdict on a command that lwt itself ended after its begin, or None.
 
     code: the exit code that the host reported, or 0.
@@ -106,7 +106,7 @@ def _ended_here(result, code):
 
 
 def _reported(result, frame):
-    verdict = _ended_here(result, frame.code)
+    verdict = ended_by_lwt(result, frame.code)
     if verdict:
         return verdict
     if frame.cause:
@@ -137,7 +137,7 @@ def _ended_there(result, cause):
 
 
 def _cut_off(result, frame):
-    verdict = _ended_here(result, 0)
+    verdict = ended_by_lwt(result, 0)
     if verdict:
         return verdict
     return _lost(frame.last_words if frame.started else frame.ssh_output)

@@ -17,6 +17,7 @@ from lwt.workspace import files
 MAX_BYTES = 1 << 20     # maximum size of lwt.conf
 MAX_NUMBER = 10 ** 12   # maximum of a whole number; 1e99 is a typing error
 MAX_SLOTS = 10000       # maximum slots of a host
+TRANSPORTS = 'tar', 'scp'
 MAX_PROBE = 10 ** 9     # maximum bytes of a probe, which are held in memory
 _TOLD = re.compile('[0-9]{1,18}')
 
@@ -54,7 +55,7 @@ def bounded(text, low, high):
 
 def copy_transport(text):
     """The program for copies to and from a host: tar or scp."""
-    if text not in ('tar', 'scp'):
+    if text not in TRANSPORTS:
         raise ValueError('expected tar or scp')
     return text
 

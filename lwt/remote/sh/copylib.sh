@@ -1,5 +1,6 @@
 # Functions of put.sh, chain.sh and get.sh that compare the contents of files.
 export LC_ALL=C                         # names are bytes
+no_tar='there is no tar on this host'
 # Option of find: -L to follow symbolic links, or nothing.
 follow=-L
 if command -v sha256sum >/dev/null 2>&1; then kind=sha256 summer=sha256sum

@@ -377,7 +377,7 @@ tree_sum() {
 }
 
 [ "$by" = scp ] || command -v tar >/dev/null 2>&1 || {
-  say "refused there is no tar on this host" >&2
+  say "refused $no_tar" >&2
   exit 1
 }
 ticking

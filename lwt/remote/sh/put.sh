@@ -22,7 +22,7 @@
 #                 copylib.sh), and a tar stream, unless scp copies them
 #   "into PATH"   nothing: the path that scp must copy to
 #
-# A host without tar refuses with $no_tar of putlib.sh, unless scp copies.
+# A host without tar refuses with $no_tar of copylib.sh, unless scp copies.
 
 # compare: request the manifest, and report which of its names are needed: those that are missing or
 # differ.

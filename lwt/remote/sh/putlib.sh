@@ -6,7 +6,6 @@
 # $3  the name of a single file or directory, '.' for the contents of a directory, '' for several
 # $4  stall in seconds
 home=$1 target=$2 name=$3 stall=$4 watcher=''
-no_tar='there is no tar on this host'
 umask 077
 [ "$kind" != none ] || refuse "$no_digest"
 enter_home "$home" || refuse "$home_problem"
