@@ -132,7 +132,8 @@ def last_line(node):
 def sh_files():
     """Yield (name, text) of each script of lwt/remote/sh/ as it runs, and of the other shell files.
     """
-    made = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD, staging_guard=scripts.STAGING_GUARD,
+    made = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD + scripts.LATER[1:],
+                staging_guard=scripts.STAGING_GUARD + scripts.LATER[1:],
                 sudo=scripts.SUDO,
                 run=scripts.RUNNER, watch=('watch',), **scripts.LONG_SCRIPTS)
     for name, parts in sorted(made.items()):

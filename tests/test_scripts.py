@@ -7,7 +7,7 @@ from unittest import mock
 
 from lwt import ssh
 from lwt.errors import UsageError
-from lwt.remote import budgets, scripts
+from lwt.remote import budgets, script_parts, scripts
 from lwt.workspace.hostlist import Host
 
 NONCE = 'c0ffee'
@@ -116,12 +116,14 @@ class Envelopes(unittest.TestCase):
                          'done\n')
 
     def test_scripts_travel_with_the_functions_that_they_name_and_no_others(self):
-        every = dict(scripts.SHORT_SCRIPTS, guard=scripts.GUARD,
-                     staging_guard=scripts.STAGING_GUARD)
-        for name, parts in every.items():
+        every = {name: (scripts.source(*parts), scripts.script_text(*parts))
+                 for name, parts in scripts.SHORT_SCRIPTS.items()}
+        for parts in scripts.GUARD, scripts.STAGING_GUARD:
+            every['guard' if parts == scripts.GUARD else 'staging_guard'] = (
+                scripts.source(*parts + scripts.LATER), ''.join(scripts.guard_parts(parts)))
+        for name, (source, text) in every.items():
             with self.subTest(name=name):
-                made = set(re.findall(r'(?m)^(\w+)\(\) ', scripts.source(*parts)))
-                text = scripts.script_text(*parts)
+                made = set(re.findall(r'(?m)^(\w+)\(\) ', source))
                 sent = set(re.findall(r'(?m)^(\w+)\(\) ', text))
                 self.assertLess(sent, made)
                 self.assertEqual({word for word in re.findall(r'\w+', text) if word in made}, sent)
@@ -133,6 +135,50 @@ class Envelopes(unittest.TestCase):
             with self.subTest(name=name):
                 self.assertLess(len(scripts.envelope(scripts.script_text(*parts).encode())),
                                 scripts.MAX_ENCODED // 2)
+
+
+class ScriptsInParts(unittest.TestCase):
+    """remote/script_parts.py: command lines that need no decoding."""
+
+    def test_single_quotes_become_double_ones_where_that_is_the_same(self):
+        for text, expected in (("printf '%s\\n' 'a b'", 'printf "%s\\n" "a b"'),
+                               ("trap 'kill \"$x\"' TERM", 'trap "kill \\"\\$x\\"" TERM'),
+                               ("echo \"it's\" '`x`'", 'echo "it\'s" "\\`x\\`"'),
+                               ("sed 's/\\$x/\\\\/'", "sed 's/\\$x/\\\\/'"),
+                               ("echo \\' 'a'", "echo \\' \"a\"")):
+            with self.subTest(text=text):
+                self.assertEqual(script_parts.without_single_quotes(text), expected)
+
+    def test_a_script_of_one_line_has_semicolons_where_they_may_stand(self):
+        text = ('f() {\nif true; then\ntrue &\nelse\n(\nfalse\n)\nfi\n}\ncase $1 in\n'
+                'a | b)\nf &&\nf\n;;\n*) f ;;\nesac\nwhile f; do\nf\ndone\n')
+        self.assertEqual(script_parts.one_line(text),
+                         'f() { if true; then true & else ( false;);fi;};case $1 in a | b) f && f '
+                         ';; *) f ;; esac;while f; do f;done;')
+
+    def test_names_are_those_of_variables(self):
+        text = ('one=1 two="$three ${four%x} ${#five}"\nfor six in a; do read -r seven eight _\n'
+                'done\nPATH=x lwt_no=1 command -v nine\n: "${ten-}" $((one + 1))\n')
+        self.assertEqual(script_parts.names(text), sorted(
+            ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'ten']))
+
+    def test_no_login_shell_gives_a_meaning_to_a_guard(self):
+        for parts in scripts.GUARD, scripts.STAGING_GUARD:
+            with self.subTest(parts=parts):
+                line = script_parts.command_line(scripts.guard_parts(parts), ('a b', '$HOME `x` "'))
+                pieces = line.split("'")
+                self.assertRegex(line, r"^exec /bin/sh -c '[^']*' lwt( '[^']*')+$")
+                self.assertEqual([piece for piece in pieces[2::2] if piece.strip() not in
+                                  ('', 'lwt')], [])
+                for piece in pieces[1::2]:
+                    self.assertRegex(piece, r'\A[ -~]*\Z')
+                    self.assertNotRegex(piece, r'![^ =]|\\[\\!]|\\$')
+
+    def test_a_word_that_a_login_shell_interprets_is_refused(self):
+        parts = scripts.guard_parts(scripts.GUARD)
+        for word in ("it's", 'a!b', 'a\nb', 'a\\\\b', 'a\\', '\xe9', '\x01'):
+            with self.subTest(word=word):
+                self.assertIsNone(script_parts.command_line(parts, (word,)))
 
 
 class Commands(unittest.TestCase):
@@ -147,6 +193,12 @@ class Commands(unittest.TestCase):
     def words(self, command):
         text = opened(command.argv[-1]).decode()
         return shlex.split(text[:text.index('\n')])[2:]
+
+    def guard_words(self, command):
+        """Return the arguments of a guard, which stand after its three parts."""
+        words = shlex.split(command.argv[-1])
+        self.assertEqual((words[:3], words[4]), (['exec', '/bin/sh', '-c'], 'lwt'))
+        return words[7:]
 
     def test_SR_11_a_script_gets_the_nonce_on_its_input_and_nothing_secret_as_an_argument(self):
         command = scripts.plain(self.TRANSPORT, Host('h'), 'put', ('~', 'a b'), self.frame,
@@ -166,10 +218,23 @@ class Commands(unittest.TestCase):
         command = scripts.guarded(self.TRANSPORT, Host('h', home='w'), 'echo "$1"', ('x y',),
                                   self.frame, self.LIMITS,
                                   payload)
-        self.assertEqual(self.words(command),
+        self.assertEqual(self.guard_words(command),
                          ['5', '60', 'w', '10', '77', '3', '3', 'echo "$1"', 'x y'])
         self.assertEqual(command.stdin, scripts.opening(self.frame) + b'#!/bin/sh\n')
         self.assertEqual((command.stdin_path, command.lifeline), ('/tmp/in', 20.0))
+
+    def test_odd_arguments_of_a_guard_are_encoded_and_a_long_one_is_refused(self):
+        for text in ("echo 'a'", 'echo a!', 'a\nb', 'a\\', '\xe9', 'a\t'):
+            with self.subTest(text=text):
+                command = scripts.guarded(self.TRANSPORT, Host('h'), text, (), self.frame,
+                                          self.LIMITS)
+                words, = self.guard_words(command)
+                decoded = re.sub(r'\\0([0-7]{3})', lambda octal: chr(int(octal.group(1), 8)), words)
+                self.assertEqual(shlex.split(decoded.encode('latin-1').decode())[-1], text)
+        with self.assertRaises(UsageError) as caught:
+            scripts.guarded(self.TRANSPORT, Host('h'), 'a' * scripts.MAX_ENCODED, (), self.frame,
+                            self.LIMITS)
+        self.assertIn('too long', caught.exception.message)
 
     def test_several_heartbeats_fit_one_lease(self):
         command = scripts.guarded(self.TRANSPORT, Host('h'), 'x', (), self.frame, self.LIMITS)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import random
 import secrets
@@ -17,11 +18,12 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from lwt import procfs
+from lwt import procfs, ssh
 from lwt.copy import tarstream
 from lwt.flow import running
 from lwt.remote import scripts
 from lwt.tasks import model, requests
+from lwt.workspace.hostlist import Host
 from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
@@ -235,6 +237,17 @@ class TheGuardOnAHost(ShellTestCase):
         self.assertGreaterEqual(time.monotonic() - began, 1)
         popen.communicate(timeout=30)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_a_process_that_got_the_number_of_the_command_is_not_signalled(self, shell, home):
+        with subprocess.Popen(['sleep', '9954'], start_new_session=True) as other:
+            end = ('\nsetsid=1 main=$$ command=%d\nfind_command\nfind_rest\nsignal_command KILL\n'
+                   'printf %%s "$command$rest_known"\n' % other.pid)
+            popen = self.start(shell, home, scripts.guard_parts(scripts.GUARD).later + end)
+            out, _err = popen.communicate(timeout=30)
+            is_alive = other.poll() is None
+            other.kill()
+        self.assertEqual((out, is_alive), (b' ', True))
 
     @in_each_shell
     def test_a_script_and_input_are_staged_and_removed(self, shell, home):
@@ -889,6 +902,24 @@ class Envelopes(ShellTestCase):
                                       stdout=subprocess.PIPE, timeout=30,
                                       env={'PATH': os.environ['PATH'], 'HOME': self.scratch})
                 self.assertEqual(done.stdout, data)
+
+    def test_S_3_a_guard_comes_through_any_login_shell(self):
+        plain, odd = 'a  b" $HOME `id` * ; & # ~ %', "it's !! \\ \\\\ \n \t \xe9"
+        limits = scripts.Deadlines(grace=0.5)
+        for shell, argument, home in itertools.product(self.LOGIN_SHELLS, (plain, odd),
+                                                       ('~', 'x y')):
+            with self.subTest(shell=shell[0], argument=argument, home=home):
+                command = scripts.guarded(ssh.Transport('ssh', 'scp'), Host('h', home=home),
+                                          'pwd; printf %s "$1"', (argument,), FRAME, limits)
+                with subprocess.Popen(shell + ('-c', command.argv[-1]), stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      env={'PATH': os.environ['PATH'], 'HOME': self.scratch},
+                                      cwd=self.scratch, start_new_session=True) as popen:
+                    popen.stdin.write(OPENING)
+                    popen.stdin.flush()
+                    got = self.parse(popen.stdout.read(), popen.stderr.read())
+                path = os.path.join(self.scratch, home) if home != '~' else self.scratch
+                self.assertEqual(got, (0, (path + '\n' + argument).splitlines(), ''))
 
 
 if __name__ == '__main__':

@@ -5,6 +5,8 @@ of the command line:
 
     exec /bin/sh -c 'eval "$(printf %b "$1")"' lwt '<encoded>'
 
+The guard travels in another form, which the host decodes faster (see script_parts).
+
 Characters that have a meaning for a login shell (sh, csh, fish) even within single quotes (' ! \\
 and everything but visible ASCII) are encoded as \\0ooo.  Standard input stays free for data or for
 the lifeline.  A script that does not fit into one argument is refused.
@@ -22,7 +24,6 @@ Output before the begin line comes from the login shell or from ssh.  Without a 
 unknown whether anything ran.  With a begin but no end, the script may have run.
 """
 
-import collections
 import functools
 import hashlib
 import math
@@ -34,7 +35,7 @@ from typing import NamedTuple, Optional
 from lwt import ssh
 from lwt.errors import UsageError, printable_text
 from lwt.proc import Command
-from lwt.remote import budgets
+from lwt.remote import budgets, script_parts
 from lwt.selectors_loop import Sink
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
@@ -44,12 +45,6 @@ ENVELOPE = 'exec /bin/sh -c \'eval "$(printf %%b "$1")"\' lwt \'%s\''
 ENCODED = tuple(chr(byte) if 32 <= byte < 127 and byte not in b"'!\\" else '\\0%03o' % byte
                 for byte in range(256))
 HEARTBEATS_PER_LEASE = 3
-
-# The end of a line of a script whose command continues on the next line.
-CONTINUED = re.compile(r'(?<![^ \n])(&&|\|\||\||then|else|do)\n')
-
-# A function of a script: on one line, or ended by a brace at the beginning of a line.
-FUNCTION = re.compile(r'(?m)^(\w+)\(\) \{(?: .*\}.*\n|\n(?:(?!\}).*\n)*\}.*\n)')
 
 # Why the guard on a host ended a command: it got no heartbeat within the lease, the timeout was
 # over, the lifeline was closed, or it could not start a process to watch the command.
@@ -66,9 +61,14 @@ SSH_LAST_WORDS = (
     rb'Bytes per second: sent ')
 
 # The files in lwt/remote/sh/ of which each script consists: the guard, the guard of a command with
-# input or a script, the runner of a task, sudo, and the scripts that print their own frame.
-GUARD = 'environment', 'lib', 'begin', 'proclib', 'guard'
-STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'proclib', 'guard'
+# input or a script, the part of both that they load when they need it, the runner of a task, sudo,
+# and the scripts that print their own frame.
+GUARD = 'environment', 'lib', 'begin', 'guard'
+STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'guard'
+LATER = 'lib', 'proclib', 'endlib'
+# Functions of a guard that it needs only in some environments, or if it has to make its home.
+EARLY = ('set_functions_aside', 'set_aside', 'set_variables_aside', 'expand', 'find_home',
+         'enter_home')
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
 SUDO = 'environment', 'lib', 'sudo'
 SHORT_SCRIPTS = {
@@ -133,18 +133,16 @@ def source(*names):
 def script_text(*names):
     """The text of scripts as it is sent: without comments, indentation, empty lines and unused
     functions.
-
-    Lines that continue a command are joined, because an encoded newline is longer than a blank.
     """
-    text = re.sub(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$', '', source(*names))
-    unused = True
-    while unused:
-        words = collections.Counter(re.findall(r'\w+', text))
-        unused = [function for function in FUNCTION.finditer(text) if words[function.group(1)] == 1]
-        for function in reversed(unused):
-            text = text[:function.start()] + text[function.end():]
-    text = re.sub(r'\n[ \n]+', '\n', text).replace('\\\n', '')
-    return CONTINUED.sub(r'\1 ', text)
+    if names in (GUARD, STAGING_GUARD):
+        return script_parts.joined(guard_parts(names))
+    return script_parts.short(source(*names))
+
+
+@functools.lru_cache(maxsize=None)
+def guard_parts(names):
+    """The script_parts.Parts of a guard.  names: GUARD or STAGING_GUARD."""
+    return script_parts.split(source(*names), source(*LATER), EARLY)
 
 
 def shell_quote(value):
@@ -199,6 +197,19 @@ def _line(text, words, ahead=b''):
     return envelope(ahead + with_arguments('', words), text)
 
 
+@functools.lru_cache(maxsize=32)
+def _guard_line(names, words, ahead=b''):
+    """As _line, for GUARD or STAGING_GUARD."""
+    parts = guard_parts(names)
+    line = None if ahead else script_parts.command_line(parts, words)
+    if line is None:
+        commands = encoded(ahead + with_arguments('', words))
+        line = script_parts.command_line(parts, (commands,), is_encoded=True)
+    if line is None or len(line) > MAX_ENCODED:
+        return _line(script_text(*names), words, ahead)
+    return line
+
+
 def plain(transport, host, name, arguments, frame, limits, stdin_path=''):
     """The Command that runs a script of SHORT_SCRIPTS on a host.
 
@@ -238,15 +249,17 @@ def guarded(transport, host, command, arguments, frame, limits, payload=Payload(
              str(input_bytes), whole_seconds(limits.stall or limits.lease),
              _backstop(limits.timeout),
              command) + tuple(arguments)
-    text, first = script_text(*(STAGING_GUARD if payload.script or input_bytes else GUARD)), b''
-    if payload.secret is not None:
-        words = (host.home, text, 'yes' if payload.secret else '') + words
-        text, first = script_text(*SUDO), _secret_lines(payload.secret, frame)
+    names, first = STAGING_GUARD if payload.script or input_bytes else GUARD, b''
     # sh/lib.sh replaces a missing TMPDIR by /tmp, but must not replace the directory that the user
     # has set, so LWT_TMPDIR has it too.
     scratch = (b'export TMPDIR=%s\nexport LWT_TMPDIR="$TMPDIR"\n' % quoted_path(payload.scratch)
                if payload.scratch else b'')
-    line = _line(text, words, scratch)
+    if payload.secret is not None:
+        words = (host.home, script_text(*names), 'yes' if payload.secret else '') + words
+        first = _secret_lines(payload.secret, frame)
+        line = _line(script_text(*SUDO), words, scratch)
+    else:
+        line = _guard_line(names, words, scratch)
     return _command(
         transport, host, line, frame, limits, lifeline=limits.lease / HEARTBEATS_PER_LEASE,
         stdin=opening(frame) + first + payload.script + payload.input,

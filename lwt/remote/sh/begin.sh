@@ -14,7 +14,14 @@ fail() {
   exit 1
 }
 
-enter_home "$home" || fail "$home_problem"
+case $home in
+  [~]) cd "${HOME:-$PWD}" ;;
+  /*) cd "$home" ;;
+  *) false ;;
+esac 2>/dev/null || {
+  lwt_load_early
+  enter_home "$home" || fail "$home_problem"
+}
 
 find_scratch
 staged=$scratch/lwt.$id                 # a command may make it too, and need not remove it

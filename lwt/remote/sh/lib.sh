@@ -41,7 +41,7 @@ expand() {
     [~]/*) expanded=${HOME:-$PWD}/${1#??} ;;
     [~][A-Za-z_]*)
       expand_user=${1%%/*}
-      case ${expand_user#?} in *[!A-Za-z0-9_.-]*) return ;; esac
+      case ${expand_user#?} in *[${lwt_not% }A-Za-z0-9_.-]*) return ;; esac
       eval "expand_home=$expand_user"    # the name is safe, and the shell knows the homes of users
       # shellcheck disable=SC2154  # eval sets it
       [ "$expand_home" = "$expand_user" ] || expanded=$expand_home${1#"$expand_user"}

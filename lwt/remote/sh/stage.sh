@@ -23,7 +23,7 @@ if [ "$script_bytes" -gt 0 ]; then
   set -- "$staged/script" "$@" && command='"$@"'
   if [ ! -x "$1" ]; then              # execution is forbidden in this file system
     read -r first <"$1"
-    case $first in '#!'*) first=${first#??} ;; *) first=/bin/sh ;; esac
+    case $first in "#${lwt_not% }"*) first=${first#??} ;; *) first=/bin/sh ;; esac
     # shellcheck disable=SC2086  # an interpreter and its argument
     set -- $first "$@"
   fi
