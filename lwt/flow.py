@@ -489,11 +489,11 @@ def retry(make, is_worth_it, attempts=3, delay=1.0):
     delay: seconds before the second attempt; doubled for each further one, and varied by up to a
     quarter, so that not all flows retry at the same time.  Returns the last report.
     """
-    import random                       # here, because it is slow to import and rarely needed
     for attempt in range(attempts):
         report = yield from make()
         if attempt + 1 == attempts or not is_worth_it(report):
             return report
+        import random                   # here, because it is slow to import and rarely needed
         yield Sleep(min(RETRY_LONGEST, delay * 2 ** attempt) * random.uniform(0.75, 1.25))
     raise ValueError('attempts must be 1 or more')
 

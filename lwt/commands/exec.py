@@ -14,15 +14,11 @@ from __future__ import generator_stop
 
 import collections
 import contextlib
-import getpass
 import os
-import random
 import re
 import shlex
-import shutil
 import stat
 import sys
-import tempfile
 from typing import NamedTuple, Optional
 
 from lwt import flow
@@ -262,6 +258,7 @@ def _plan(env, arguments, stack):
 def _picked(hosts, pick):
     if pick is None or pick >= len(hosts):
         return hosts
+    import random                       # here, because it is slow to import and rarely needed
     return [hosts[rank] for rank in sorted(random.sample(range(len(hosts)), pick))]
 
 
@@ -360,6 +357,8 @@ def _script(path):
 
 def _standard_input(stack):
     """Read standard input to its end; returns the path of a temporary file with its content."""
+    import shutil                       # here, because they are slow to import
+    import tempfile
     with files.local_errors('standard input'):
         file = stack.enter_context(tempfile.NamedTemporaryFile(prefix='lwt.'))
         shutil.copyfileobj(sys.stdin.buffer, file)
@@ -380,6 +379,7 @@ def _secret(readers):
             raise UsageError('--sudo and %s: both read standard input' % readers[0],
                              'run lwt on a terminal, or put the data into a file')
         return sys.stdin.buffer.readline().rstrip(b'\r\n')
+    import getpass
     try:
         return os.fsencode(getpass.getpass('sudo password for the hosts (empty: none needed): '))
     except EOFError:

@@ -9,7 +9,6 @@ from __future__ import generator_stop
 
 import functools
 import os
-import random
 from typing import Callable, NamedTuple, Optional
 
 from lwt import ssh
@@ -188,6 +187,7 @@ def logging_in(session, log_in):
             return verdict
         if session.gate is not None:
             session.gate.narrow()
+        import random                   # here, because it is slow to import and rarely needed
         yield Sleep(min(LONGEST_DELAY, LOGIN_DELAY * 2 ** attempt) * random.uniform(0.5, 1.5))
 
 
