@@ -238,10 +238,15 @@ end_timer() { [ "$!" = "$no_timer" ] || kill -KILL "$!"; }
 
 # end_first_timer: end the timer that is a child of the main shell.
 end_first_timer() {
-  if [ -n "$timer" ]; then
-    ! read_stat "$timer" || [ "$stat_parent" != "$main" ] || kill -KILL "$timer"
-  fi
+  if [ -n "$timer" ] && is_own "$timer"; then kill -KILL "$timer"; fi
   timer=''
+}
+
+# is_own PID: whether a process is in the session of this shell. Without /proc, it is assumed to be.
+is_own() {
+  read_stat self || return 0
+  set -- "$1" "$stat_session"
+  read_stat "$1" && [ "$stat_session" = "$2" ]
 }
 
 # find_watcher: set $watcher to the number of this shell.

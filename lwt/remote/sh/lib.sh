@@ -21,7 +21,7 @@ restore_environment() {
     eval "$lwt_functions"
     for lwt_name in $lwt_function_names; do
       # shellcheck disable=SC2163,SC3045  # for bash alone; it is the name that is expanded
-      case $lwt_name in declare | -*) ;; *) export -f "$lwt_name" ;; esac
+      case $lwt_name in declare | -* | lwt_*) ;; *) export -f "$lwt_name" ;; esac
     done
   fi
   unset lwt_functions lwt_function_names
