@@ -27,7 +27,7 @@ from lwt.commands.exec_report import NOT_STARTED, ExecReport
 from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable, printable_text
 from lwt.output import host_output, writer
-from lwt.remote import call, script_checks
+from lwt.remote import call
 from lwt.remote.scripts import Payload
 from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
@@ -351,6 +351,7 @@ def _script(path):
     script = files.without_bom(files.read_bytes(path, MAX_SCRIPT))
     if not script:
         raise UsageError('%s: empty' % path)
+    from lwt.remote import script_checks        # here, because most commands do not need it
     script_checks.check_dos_ends(path, script)
     return script
 

@@ -10,7 +10,6 @@ quotes replace the single ones.  The first part becomes one line.  In the other 
 only decoded when they are needed, two letters stand for the newlines and the exclamation marks.
 """
 
-import collections
 import re
 from typing import NamedTuple
 
@@ -27,7 +26,9 @@ _ENCODED_ARGUMENTS = 'eval "$(printf %b "$1")";'
 _COMMAND = "exec /bin/sh -c '%s' lwt %s"
 _LETTERS = 'JZQXVYKWHBGjqz'
 
-_UNSAFE = re.compile(r"""[^ -~]|'|!(?![ =])|\\[\\!']|\\$""")
+# Characters that may have a meaning for a login shell, and where they have none.
+_SPECIAL = re.compile(r"""[^ "-&(-\[\]-~]""")
+_HARMLESS = re.compile(r"""!(?=[ =])|\\(?=[^\\!'])""")
 _TOKEN = re.compile(r"""\\.|"(?:\\.|[^"\\])*"|'([^']*)'""", re.S)
 # The end of a line after which no semicolon may stand; `x)` alone is a pattern of case.
 _OPEN = re.compile(r'(?:^|[\s;])(?:then|do|else|in|\{|\()$|(?:&|\||;;)$|^[^()]*[^()\s]\)$')
@@ -42,11 +43,12 @@ _CONTINUED = re.compile(r'(?<![^ \n])(&&|\|\||\||then|else|do)\n')
 # A function of a script: on one line, or ended by a brace at the beginning of a line.
 FUNCTION = re.compile(r'(?m)^(\w+)\(\) \{(?: .*\}.*\n|\n(?:(?!\}).*\n)*\}.*\n)')
 
-# A word that may be the name of a function: not a variable, its assignment or an option.
-_WORD = re.compile(r'(?<![\w$-])(?<!\$\{)\w+\b(?!=)')
+_COMMENT = re.compile(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$')
 
-_NAME = re.compile(r'\$\{?#?([a-z]\w*)|\b([a-z]\w*)=|\bfor ([a-z]\w*) in\b'
-                   r'|\bread (?:-\w+ )*([a-z][\w ]*)')
+# Words that are the names of variables.
+_NAMES = tuple(map(re.compile, (
+    r'\$\{?#?([a-z]\w*)', r'\b([a-z]\w*)=', r'for ([a-z]\w*) in\b',
+    r'read (?:-\w+ )*([a-z][\w ]*)')))
 
 
 class Parts(NamedTuple):
@@ -67,17 +69,31 @@ def short(text, caller=''):
     caller: a text that runs before it and may use its functions; without those that it defines
     itself.
     """
-    text = re.sub(r'(?m)^[ ]*#.*\n|[ ]{2,}# .*$', '', text)
-    defined = {function.group(1) for function in FUNCTION.finditer(caller)}
-    unused = True
-    while unused:
-        words = collections.Counter(_WORD.findall(text + caller))
-        unused = [function for function in FUNCTION.finditer(text)
-                  if words[function.group(1)] == 1 or function.group(1) in defined]
-        for function in reversed(unused):
-            text = text[:function.start()] + text[function.end():]
+    text = _COMMENT.sub('', text)
+    used = _reachable(text, caller) - set(_functions(caller))
+    text = FUNCTION.sub(
+        lambda function: function.group() if function.group(1) in used else '', text)
     text = re.sub(r'\n[ \n]+', '\n', text).replace('\\\n', '')
     return _CONTINUED.sub(r'\1 ', text)
+
+
+def _functions(text):
+    """{name: text} of the functions of a script; of one that is defined twice, both texts."""
+    found = {}
+    for function in FUNCTION.finditer(text):
+        found[function.group(1)] = found.get(function.group(1), '') + function.group()
+    return found
+
+
+def _reachable(text, caller):
+    """The names of the functions that a script, or its caller, may call."""
+    functions = _functions(text)
+    found, texts = set(), [FUNCTION.sub('', text), caller]
+    while texts:
+        new = functions.keys() & set(re.findall(r'\w+', texts.pop())) - found
+        found |= new
+        texts += [functions[name] for name in new]
+    return found
 
 
 def split(text, later, early_names):
@@ -87,8 +103,13 @@ def split(text, later, early_names):
                     if function.group(1) in early_names)
     first = FUNCTION.sub(
         lambda function: '' if function.group(1) in early_names else function.group(), text)
-    later = _with_unset(short(later, text), text)
-    return Parts(*map(without_single_quotes, (_with_check(first, text), early, later)))
+    later, own = short(later, text), names(text)
+    # The environment may have variables of the later part, but then it is not needed any more.
+    later = 'unset %s\n%s' % (' '.join(sorted(names(later) - own)), later)
+    # sh/environment.sh finds out by one expansion whether it has to set aside any variable.
+    expansion = ''.join('${%s+x}' % name for name in CHANGING + tuple(sorted(own)))
+    first = first.replace('${lwt_names-x}', expansion)
+    return Parts(*map(without_single_quotes, (first, early, later)))
 
 
 def joined(parts):
@@ -98,29 +119,11 @@ def joined(parts):
 
 
 def names(text):
-    """The names of a script's own variables, sorted: those that begin with a lowercase letter,
+    """The names of a script's own variables, as a set: those that begin with a lowercase letter,
     except lwt_...
     """
-    found = set()
-    for match in _NAME.finditer(text):
-        found.update(' '.join(filter(None, match.groups())).split())
-    return sorted(name for name in found if 'a' <= name[0] <= 'z' and not name.startswith('lwt_'))
-
-
-def _with_check(first, text):
-    """The first part of a script, in which sh/environment.sh finds out by one expansion whether it
-    has to set aside any variable.  text: with the early part, whose variables count too.
-    """
-    expansion = ''.join('${%s+x}' % name for name in list(CHANGING) + names(text))
-    return first.replace('${lwt_names-x}', expansion)
-
-
-def _with_unset(later, text):
-    """The later part of a script, which begins by unsetting those of its variables that the rest
-    does not have.  The environment may have them, but it is not needed any more.
-    """
-    own = sorted(set(names(later)) - set(names(text)))
-    return 'unset %s\n%s' % (' '.join(own), later)
+    words = ' '.join(word for pattern in _NAMES for word in pattern.findall(text)).split()
+    return {word for word in words if 'a' <= word[0] <= 'z' and not word.startswith('lwt_')}
 
 
 def without_single_quotes(text):
@@ -142,6 +145,11 @@ def one_line(script):
     return ''.join(map(str.__add__, lines, ends))
 
 
+def _is_safe(word):
+    """Whether no login shell gives a meaning to a word within single quotes."""
+    return all(_HARMLESS.match(word, special.start()) for special in _SPECIAL.finditer(word))
+
+
 def command_line(parts, arguments, is_encoded=False):
     """The command line for Parts; None if it cannot have this form.
 
@@ -156,6 +164,6 @@ def command_line(parts, arguments, is_encoded=False):
     first = begin + (_ENCODED_ARGUMENTS if is_encoded else '') + one_line(parts.first)
     words = [part.translate(str.maketrans('\n!', ''.join(letters))) for part in more]
     words += arguments
-    if any(map(_UNSAFE.search, [first] + words)):
+    if not all(map(_is_safe, [first] + words)):
         return None
     return _COMMAND % (first, ' '.join(map("'%s'".__mod__, words)))
