@@ -74,33 +74,37 @@ NEWER = ('UpdateHostKeys', 'AddKeysToAgent', 'RemoteCommand', 'LogVerbose', 'Ses
 
 def options(transport):
     """The options that ssh and scp have in common, as a tuple."""
-    return _options(transport.config, transport.ignored, transport.connect_timeout,
-                    transport.silence,
-                    transport.control_path, transport.persist)
+    return (_options(transport.config, transport.ignored, transport.connect_timeout,
+                     transport.silence)
+            + _words(_sharing(transport.control_path, transport.persist)))
 
 
-@functools.lru_cache(maxsize=32)        # most hosts of a run have the same options
-def _options(config, ignored, connect_timeout, silence, control_path, persist):
-    """The options, as a tuple.  The parameters are fields of the Transport.
+@functools.lru_cache(maxsize=32)        # the hosts of a run have the same
+def _options(config, ignored, connect_timeout, silence):
+    """The options that do not depend on the host, as a tuple.  The parameters are fields of the
+    Transport.
 
     ssh uses the first value that it gets for an option, and reads the command line before the
     configuration files.  This holds for IgnoreUnknown as well, so the user's patterns are
     repeated here: without them, ssh would refuse lines that the user wants ignored.
     """
-    chosen = ('-F', config) if config else ()
     unknown = 'IgnoreUnknown=' + ','.join(NEWER + ignored)
     connect = 'ConnectTimeout=%d' % math.ceil(connect_timeout)
-    for text in (unknown, connect) + SCRIPTED + _alive(silence) + _sharing(control_path, persist):
-        chosen += ('-o', text)
-    return chosen
+    return ((('-F', config) if config else ())
+            + _words((unknown, connect) + SCRIPTED + _alive(silence)))
+
+
+def _words(texts):
+    """The command line words for these options, as a tuple."""
+    return sum((('-o', text) for text in texts), ())
+
+
+_SESSION_WORDS = _words(SESSION)
 
 
 def _session_options(transport):
     """The options of ssh for one session, as a tuple."""
-    chosen = options(transport)
-    for text in SESSION:
-        chosen += ('-o', text)
-    return chosen
+    return options(transport) + _SESSION_WORDS
 
 
 def _alive(silence):

@@ -152,7 +152,9 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
     """
     def log_in():
         frame = scripts.Framed(session.nonce(), on_payload)
-        command = make(frame)._replace(gate=session.gate)
+        command = make(frame)
+        if session.gate is not None:
+            command = command._replace(gate=session.gate)
         was_shared = is_shared(session)
         result = yield command
         check_input(result)
