@@ -229,6 +229,19 @@ class HiddenProcesses(ShellTestCase):
             self.assertTrue(wait_for(lambda words=words: not running(words)), words)
 
     @in_each_shell
+    def test_SR_14_they_are_found_also_if_the_shell_of_the_guard_was_killed(self, shell, home):
+        """SR-14: the environments are empty, and only the watcher is left."""
+        child, parent = self.sleeps(975), self.sleeps(976)
+        popen = self.start_opened(shell, home, self.guarded('env -i %s & exec env -i %s'
+                                                            % (child, parent)))
+        for words in (child, parent):
+            self.assertTrue(wait_for(lambda words=words: running(words)), words)
+        popen.kill()
+        popen.communicate(timeout=30)
+        for words in (child, parent):
+            self.assertTrue(wait_for(lambda words=words: not running(words)), words)
+
+    @in_each_shell
     def test_SR_14_what_has_left_everything_is_out_of_reach(self, shell, home):
         """SR-14: no parent, session or environment identifies them; this is documented."""
         lost = self.sleeps(974)

@@ -241,8 +241,9 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_a_process_that_got_the_number_of_the_command_is_not_signalled(self, shell, home):
         with subprocess.Popen(['sleep', '9954'], start_new_session=True) as other:
-            end = ('\nsetsid=1 main=$$ command=%d\nfind_command\nfind_rest\nsignal_command KILL\n'
-                   'printf %%s "$command$rest_known"\n' % other.pid)
+            end = ('\nsetsid=1 main=$$ command=%d\n'
+                   '(find_command; find_rest; signal_command KILL\n'
+                   'printf %%s "$command$rest_known")\nexit\n' % other.pid)
             popen = self.start(shell, home, scripts.guard_parts(scripts.GUARD).later + end)
             out, _err = popen.communicate(timeout=30)
             is_alive = other.poll() is None

@@ -24,13 +24,17 @@ unguarded() {
 # find_command: tell find_rest where to begin, and that the processes in this session do not belong
 # to the command.
 #
-# The parent of the command is the main shell. If a process with another parent has its number, the
-# command and its group have ended. Then this process and its session must not be signalled.
+# The parent of the command is the main shell, as long as that lives. If it lives and a process with
+# another parent has the number of the command, the command and its group have ended. Then this
+# process and its session must not be signalled.
 find_command() {
-  if read_stat "$command" && [ "$stat_parent" != "$main" ]; then command=''; fi
-  command_start=$stat_start
+  command_start='' own_parent=''
+  ! read_stat self || own_parent=$stat_parent rest_guard=$main rest_spared=$stat_session
+  if read_stat "$command"; then
+    command_start=$stat_start
+    [ "$stat_parent" = "$main" ] || [ "$own_parent" != "$main" ] || command=''
+  fi
   rest_root=$command
-  ! read_stat self || rest_guard=$main rest_spared=$stat_session
 }
 
 # is_command_number: whether no other process has the command's number by now. While a process of
