@@ -14,7 +14,7 @@ from unittest import mock
 
 from lwt import ssh
 from lwt.copy import arrival, local_work, manifest, tar_get, transfer
-from lwt.copy.terms import CopyProgress, GetOptions, Terms
+from lwt.copy.terms import CopiedBytes, CopyProgress, GetOptions, Terms
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import running
 from lwt.remote import budgets, call
@@ -145,6 +145,7 @@ class CopyTestCase(LeakCheckedTestCase):
         self.assertTrue(verdict.ok, verdict)
         if reason is not None:
             self.assertEqual(verdict.reason, reason)
+        self.assertEqual(self.tally.moved, self.tally.expected)
 
     def assert_nothing_left(self):
         left = [name for root, dirs, names in os.walk(self.scratch) for name in dirs + names
@@ -191,6 +192,7 @@ class Puts(CopyTestCase):
                 write(os.path.join(root, 'tree', name), name.encode())
             os.mkdir(os.path.join(root, 'tree', 'empty'))
             self.assert_ok(self.put([os.path.join(root, 'tree')], 'tree'), '4 files copied')
+            self.assertEqual(self.tally.moved, sum(map(len, names)))
             self.assert_ok(self.put([os.path.join(root, 'tree')], '.'),
                            '0 files copied, 4 unchanged')
             self.assertEqual(self.tally.moved, 0)
@@ -839,11 +841,25 @@ class Sources(unittest.TestCase):
 
     def test_a_stream_is_a_tar_file(self):
         found = manifest.survey([os.path.join(self.root, 'd')])
-        data = b''.join(manifest.stream(found.entries))
-        self.assertEqual(len(data) % manifest.RECORD, 0)
+        counted = []
+        data = b''.join(manifest.stream(found.entries, counted.append))
+        self.assertEqual((len(data) % manifest.RECORD, sum(counted)), (0, 3))
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             self.assertEqual([(member.name, member.size) for member in tar],
                              [('./it', 0), ('./it/e', 0), ('./it/f', 3)])
+
+    def test_only_bytes_of_files_count_and_never_more_than_are_expected(self):
+        for size, stream, reached, moved, expected in (
+                (85, 10240, (512, 10240), 85, 0), (85, 0, (80, 99), 85, 0), (0, 10240, (512,), 0, 0),
+                (100, 200, (100, 50), 50, 0), (None, 0, (5, 3, 9), 9, 9), (100, 50, (50,), 50, 0)):
+            with self.subTest(size=size, stream=stream, reached=reached):
+                tally = CopyProgress()
+                counted = CopiedBytes(tally, size, stream)
+                for number in reached:
+                    counted.reach(number)
+                self.assertEqual((tally.moved, tally.expected), (moved, expected))
+                counted.finish()
+                self.assertEqual(tally.moved, moved if size is None else size)
 
 
 if __name__ == '__main__':

@@ -97,7 +97,8 @@ class Floods(unittest.TestCase):
     def test_SR_7_and_SR_24_what_a_host_tells_of_a_copy_has_an_end(self):
         """Each of these lines would be correct if it came once."""
         wanted = types.SimpleNamespace(entries=[manifest.Entry('name', '', 0, 0, ())], text=b'')
-        shared = types.SimpleNamespace(cargo=types.SimpleNamespace(size=1 << 30), members=[])
+        cargo = types.SimpleNamespace(size=1 << 30, content=1 << 30)
+        shared = types.SimpleNamespace(cargo=cargo, members=[], tally=CopyProgress())
         sinks = {
             'put': (lambda: tar_put.Sender(wanted, CopyProgress(), {}),
                     (b'need name\n', b'tick\n', b'\n', b'x' * 999)),

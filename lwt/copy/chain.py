@@ -31,7 +31,7 @@ from typing import Callable, NamedTuple
 
 from lwt import netcat
 from lwt.copy import manifest, transfer
-from lwt.copy.terms import NO_TAR, done, refused
+from lwt.copy.terms import NO_TAR, CopiedBytes, done, refused
 from lwt.remote import budgets, call, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded, whole_seconds
 
@@ -50,12 +50,14 @@ class Cargo(NamedTuple):
     """What a chain copies.
 
     size: bytes.  words: how sh/chain.sh gets its description.  files: the number of files.
+    content: bytes of these files, without headers and padding.
     chunks(at): yields its bytes from that offset, and may raise manifest.Changed.
     """
 
     size: int
     words: tuple
     files: int
+    content: int
     chunks: Callable
 
 
@@ -69,12 +71,14 @@ def cargo(wanted):
     if len(entries) == 1 and entries[0].digest:
         entry = entries[0]
         words = entry.digest, '%o' % entry.mode, manifest.stamp(entry)
-        return Cargo(entry.size, words, 1, lambda at: manifest.content(entry, at, CHUNK))
+        return Cargo(entry.size, words, 1, entry.size,
+                     lambda at: manifest.content(entry, at, CHUNK))
     size, digest = 0, hashlib.sha256()
     for chunk in manifest.stream(entries):
         digest.update(chunk)
         size += len(chunk)
     return Cargo(size, (digest.hexdigest(), 'tar', ''), sum(1 for entry in entries if entry.digest),
+                 sum(entry.size for entry in entries),
                  lambda at: _after(at, manifest.stream(entries)))
 
 
@@ -200,6 +204,7 @@ class ChainMember:
         self._orders = []               # bytes to write: lines of commands
         self._chunks = None             # while the master feeds it: chunks of the file
         self._have = 0
+        self._bytes = CopiedBytes(chain.tally, chain.cargo.content, chain.cargo.size)
         self._is_over = False
         self._netcat = None
         self._address = ''              # its own address, at which it listens
@@ -307,7 +312,7 @@ class ChainMember:
         elif word == 'ready':
             self._is_ready = True
             self._find_netcat()
-            self._chain.tally.expected += self._chain.cargo.size
+            self._chain.tally.expected += self._chain.cargo.content
             self._chain.is_ready(self)
         elif len(self._told) < budgets.NETCAT_LINES:
             self._told.append(text[:budgets.TEXT])
@@ -344,7 +349,7 @@ class ChainMember:
     def _note(self, have):
         if have > self._have and self.feeder is not None:
             self.feeder.beat()
-        self._chain.tally.moved += max(0, have - self._have)
+        self._bytes.reach(have)
         self._have = max(self._have, have)
         self._chain.admit()
 

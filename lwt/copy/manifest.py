@@ -217,19 +217,26 @@ class Changed(Exception):
     """A file has changed since it was hashed."""
 
 
-def stream(entries):
-    """Yield a tar stream of Entries, as chunks of bytes.  Raises Changed."""
-    pending, total = bytearray(), 0
+def stream(entries, count=lambda number: None):
+    """Yield a tar stream of Entries, as chunks of bytes.  Raises Changed.
+
+    count: is called with the number of bytes of files, without headers and padding, in each chunk.
+    """
+    pending, total, held = bytearray(), 0, 0
     for entry in entries:
         pending += _header(entry)
         for chunk in content(entry) if entry.digest else ():
             pending += chunk
+            held += len(chunk)
             if len(pending) >= CHUNK:
                 total += len(pending)
+                count(held)
                 yield bytes(pending)
                 pending.clear()
+                held = 0
         pending += bytes(-entry.size % 512)
     pending += bytes(1024 + -(total + len(pending) + 1024) % RECORD)
+    count(held)
     yield bytes(pending)
 
 

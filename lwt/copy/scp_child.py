@@ -13,7 +13,7 @@ import re
 import time
 
 from lwt import procfs, scp
-from lwt.copy.terms import refused
+from lwt.copy.terms import CopiedBytes, refused
 from lwt.errors import printable_text
 from lwt.proc import Command
 from lwt.remote import budgets, verdicts
@@ -27,20 +27,20 @@ NO_SFTP = 'subsystem request failed', 'Connection closed'
 
 
 class ScpProgress:
-    """Counts the bytes that a child moves (see proc.Command.progress), up to its expected size.
+    """Counts the bytes that a child moves (see proc.Command.progress).
 
+    size: bytes that are expected; None if that is unknown, which counts what arrived at the end.
     arriving: the local directory that a download fills, or ''.
     most: bytes that may arrive in it; too_much: the problem if more arrive.
     problem: why the child was ended, or ''.
     """
 
     def __init__(self, tally, size, arriving='', most=0, too_much=''):
-        self._tally = tally
         self._size = size
+        self._bytes = CopiedBytes(tally, size)
         self._arriving = arriving
         self._most = most
         self._too_much = too_much
-        self._counted = 0
         self.problem = ''
 
     def __call__(self, pid):
@@ -54,17 +54,16 @@ class ScpProgress:
         if self._arriving and number > self._most:
             self.problem = self._too_much
             return None
-        self._count(number)
+        if self._size is not None:
+            self._bytes.reach(number)
         return number
 
     def finish(self):
-        """Count all expected bytes, because the child has ended."""
-        self._count(self._size)
-
-    def _count(self, moved):
-        moved = max(self._counted, min(moved, self._size))
-        self._tally.moved += moved - self._counted
-        self._counted = moved
+        """Count all that was expected, or has arrived, because the child has ended."""
+        if self._size is None:
+            self._bytes.reach(files.tree_size(self._arriving))
+        else:
+            self._bytes.finish()
 
 
 class Transfers:
@@ -99,7 +98,7 @@ class Transfers:
     def download(self, paths, directory, size, most, too_much, is_pattern=False):
         """Flow: copy files and directories of the host into a local directory; returns a Verdict.
 
-        paths: on the host.  size: expected bytes.
+        paths: on the host.  size: expected bytes; None if that is unknown.
         most: maximum number of bytes; too_much: the reason of the Verdict if more arrive.
         """
         progress = ScpProgress(self._tally, size, directory, most, too_much)

@@ -88,7 +88,7 @@ class _Target(GetTarget):
         os.mkdir(arriving, 0o700)
         room = disk_space.room(self.directory)
         most = max(0, room.free - room.kept)
-        verdict = yield from transfers.download([path], arriving, 0, most,
+        verdict = yield from transfers.download([path], arriving, None, most,
                                                 '%s: no room left on this disk' % self.directory,
                                                 is_pattern=True)
         if verdict.ok and self._has_sftp:

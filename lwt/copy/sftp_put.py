@@ -66,6 +66,7 @@ def _put_in_place(transfers, host, wanted, target, tally):
             sources = staging.tops(tree)
         is_name = wanted.single not in ('', '.') and not target.endswith('/')
         size = sum(entry.size for entry in wanted.entries)
+        tally.expected += size
         verdict = yield from transfers.upload(sources, path.rstrip('/'), size, is_name)
     finally:
         yield from local_work.remove(tree)
@@ -121,17 +122,18 @@ class _Put:
         yield from self._batches.run(['mkdir ' + part, 'chmod 700 ' + part])
         is_moved = False
         try:
-            verdict = yield from self._copy()
+            verdict = yield from self._copy(tally)
             is_moved = verdict.ok
         finally:
             yield from self._remove_part(is_moved)
         return _report(self._wanted, tally, UNVERIFIED) if is_moved else verdict
 
-    def _copy(self):
+    def _copy(self, tally):
         entries = self._wanted.entries
         tree = yield from staging.lay_out(entries)
         try:
             size = sum(entry.size for entry in entries)
+            tally.expected += size
             verdict = yield from self._transfers.upload(staging.tops(tree), self._part, size)
             if not verdict.ok:
                 return verdict

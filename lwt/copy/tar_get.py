@@ -13,12 +13,13 @@ import re
 
 from lwt.copy import arrival, disk_space, local_work, tarstream
 from lwt.copy.get_target import GetTarget
-from lwt.copy.terms import UNREADABLE, refused
+from lwt.copy.terms import UNREADABLE, CopiedBytes, refused
 from lwt.errors import LocalError, LwtError, printable, printable_text
 from lwt.remote import budgets, call, scripts
 from lwt.workspace import files
 from lwt.workspace.config import bounded
 
+HEADER = 768                # bytes of header and padding for a file in a tar stream, on average
 MOST_KNOWN = 200            # names whose identities fit well into one command line
 
 
@@ -51,6 +52,7 @@ class Receiver(GetTarget):
         self._count, self._size = {}, {}
         self.files = self.bytes = 0
         self.received = 0               # bytes of the stream
+        self._bytes = None              # the CopiedBytes of the stream
         self.problem = ''
         self.error = None               # an error of this machine
 
@@ -110,7 +112,7 @@ class Receiver(GetTarget):
             return
         self._room -= len(data)
         self.received += len(data)
-        self.tally.moved += len(data)
+        self._bytes.reach(self.received)
         if self._watch.is_short(self.received):
             self.problem = ('%s: no room here for more than %d MB'
                             % (self.directory, self.received >> 20))
@@ -207,6 +209,8 @@ class Receiver(GetTarget):
 
     def open_content(self):
         """Create the file in `part` for the content."""
+        self._bytes = CopiedBytes(self.tally, self.bytes,
+                                  self.bytes + (self.files + len(self.paths)) * HEADER)
         self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
 
     def delivery(self):
@@ -229,6 +233,8 @@ class Receiver(GetTarget):
         if not self.paths:
             return self.verdict(0, unchanged)
         self.close()
+        if self._bytes is not None:
+            self._bytes.finish()
         if (self.received >= budgets.ROOM_EVERY
             and disk_space.room(self.directory).free < self.received):
             self.tally.unchanged += unchanged

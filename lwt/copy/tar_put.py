@@ -93,9 +93,12 @@ class Sender(PipeSource):
 
     def content(self, needed, _digest):
         """Yield the chunks that follow the digest of the entries that the host needs."""
-        for chunk in manifest.stream(needed) if needed else ():
-            self._tally.moved += len(chunk)
-            yield chunk
+        if needed:
+            yield from manifest.stream(needed, self._count)
+
+    def _count(self, number):
+        """Count bytes of files that are being sent."""
+        self._tally.moved += number
 
     def read(self, _size):
         """Return the next chunk; None until the host has said what it needs; b'' at the end."""
