@@ -468,7 +468,7 @@ class Gets(CopyTestCase):
         os.mkdir(self.path('back'))
         lock = Lock(self.path('back'))
         self.assertTrue(lock.take())
-        self.assertIn('another get is under way', self.get(['x'], self.path('back')).reason)
+        self.assertIn('in use by another get', self.get(['x'], self.path('back')).reason)
         lock.release()
         self.assert_ok(self.get(['x'], self.path('back')))
 
@@ -850,7 +850,8 @@ class Sources(unittest.TestCase):
 
     def test_only_bytes_of_files_count_and_never_more_than_are_expected(self):
         for size, stream, reached, moved, expected in (
-                (85, 10240, (512, 10240), 85, 0), (85, 0, (80, 99), 85, 0), (0, 10240, (512,), 0, 0),
+                (85, 10240, (512, 10240), 85, 0), (85, 0, (80, 99), 85, 0),
+                (0, 10240, (512,), 0, 0),
                 (100, 200, (100, 50), 50, 0), (None, 0, (5, 3, 9), 9, 9), (100, 50, (50,), 50, 0)):
             with self.subTest(size=size, stream=stream, reached=reached):
                 tally = CopyProgress()

@@ -11,7 +11,7 @@ import time
 
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting
-from lwt.errors import Cancelled, LocalError, LwtError, UsageError, printable_text
+from lwt.errors import Cancelled, LocalError, LwtError, UsageError, os_error_text, printable_text
 from lwt.flow import Sleep, running
 from lwt.output import units, writer
 from lwt.output.progress import ProgressLine
@@ -419,10 +419,11 @@ class _Rounds:
             argv = ['/usr/bin/env', 'sort', '-m'] + order.sort_words() + paths
             result = self._run.report(_single(
                 Command(tuple(argv), env=dict(self._env.environ, **order.variables), sink=merged)))
-        if merged.error is not None or not result.ok:
+        if merged.error is not None:
+            raise LocalError(os_error_text('results of reduce', merged.error), reducers.NO_SPACE)
+        if not result.ok:
             raise LocalError('sort -m: %s' % (
-                merged.error or printable_text(result.stderr)
-                or 'exit code %d' % result.code))
+                printable_text(result.stderr) or 'exit code %d' % result.code))
         return merged
 
 

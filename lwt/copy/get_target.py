@@ -56,7 +56,7 @@ class GetTarget:
         files.make_dir(self.directory)
         self._lock = files.Lock(self.directory)
         if not self._lock.take():
-            return '%s: another get is under way there' % self.directory
+            return '%s: in use by another get' % self.directory
         for name in os.listdir(self.directory):
             if name.startswith('.part-'):
                 arrival.discard(self.directory, os.path.join(self.directory, name))

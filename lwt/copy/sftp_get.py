@@ -89,7 +89,7 @@ class _Target(GetTarget):
         room = disk_space.room(self.directory)
         most = max(0, room.free - room.kept)
         verdict = yield from transfers.download([path], arriving, None, most,
-                                                '%s: no room left on this disk' % self.directory,
+                                                'disk full: ' + self.directory,
                                                 is_pattern=True)
         if verdict.ok and self._has_sftp:
             problem = yield from _difference(batches, parent, arriving)

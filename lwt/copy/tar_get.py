@@ -114,7 +114,7 @@ class Receiver(GetTarget):
         self.received += len(data)
         self._bytes.reach(self.received)
         if self._watch.is_short(self.received):
-            self.problem = ('%s: no room here for more than %d MB'
+            self.problem = ('disk full: %s (after %d MB of what the host sends)'
                             % (self.directory, self.received >> 20))
             return
         while data:                     # write() may take a part; the next call says why
@@ -192,7 +192,7 @@ class Receiver(GetTarget):
         room = disk_space.room(self.directory)
         needed = self.needed_room(room)
         if needed > room.free:
-            self.problem = '%s: no room here for %d bytes: %d bytes are needed, %d are free' % (
+            self.problem = 'disk full: %s (%d bytes to copy need %d bytes, %d are free)' % (
                 self.directory, self.bytes, needed, room.free)
             return
         self._watch = disk_space.Watch(self.directory)
@@ -238,7 +238,7 @@ class Receiver(GetTarget):
         if (self.received >= budgets.ROOM_EVERY
             and disk_space.room(self.directory).free < self.received):
             self.tally.unchanged += unchanged
-            return refused('%s: no room here to unpack %d bytes'
+            return refused('disk full: %s (no space to unpack %d bytes)'
                            % (self.directory, self.received))
         work = max(self.work(), len(self.paths) * tarstream.THING)
         return (yield from self.move_into_place(self.delivery(), work, unchanged))

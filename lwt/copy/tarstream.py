@@ -19,6 +19,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import shutil
 import stat
 import tarfile
@@ -97,8 +98,18 @@ def stays_inside(name, target):
 
 
 def copy_input(source, target):
-    """Copy a task's folder; links stay links, and modes are kept."""
-    shutil.copytree(source, target, symlinks=True)
+    """Copy a task's folder; links stay links, and modes are kept.
+
+    Raises OSError: of all that could not be copied, the first.
+    """
+    try:
+        shutil.copytree(source, target, symlinks=True)
+    except shutil.Error as error:
+        # It has (source, target, str(OSError)) of each: "[Errno 28] No space left on device: 'x'".
+        name, copy, text = error.args[0][0]
+        found = re.match(r'\[Errno (\d+)\]', text)
+        number = int(found.group(1)) if found else errno.EIO
+        raise OSError(number, os.strerror(number), copy if number in OURS else name)
 
 
 def pack(path, trees, texts, executable):

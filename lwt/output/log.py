@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from lwt.errors import printable_text
+from lwt.errors import os_error_text, printable_text
 from lwt.output import writer
 from lwt.workspace import files
 
@@ -42,7 +42,7 @@ def start(verbose, path, as_json):
                                  _Json() if as_json else _Words('', '%Y-%m-%dT%H:%M:%S'))
             logger.addHandler(handler)
         except OSError as error:
-            writer.say('the log cannot be written: %s: %s' % (path, error.strerror))
+            writer.say('the log cannot be written: ' + os_error_text(path, error))
 
 
 def _formatted(handler, formatter):

@@ -2,7 +2,7 @@
 
 import os
 
-from lwt.errors import LocalError
+from lwt.errors import LocalError, os_error_text
 from lwt.output.writer import CHUNK, note_loss
 
 SPOOL_MEMORY = 1 << 16          # bytes of one command that are kept in memory; more goes to files
@@ -98,7 +98,7 @@ class Spool:
     def _drop(self, error):
         self._is_cut = True
         name = 'temporary file for output'
-        note_loss(name, LocalError('%s: %s' % (name, error.strerror),
+        note_loss(name, LocalError(os_error_text(name, error),
                                    'set TMPDIR to a directory with free space'))
         self._chunks.clear()
         self.in_memory = 0

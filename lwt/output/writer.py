@@ -17,7 +17,7 @@ import re
 import select
 import stat
 
-from lwt.errors import Interrupted, LocalError
+from lwt.errors import Interrupted, LocalError, os_error_text
 
 HIGH_WATER = 1 << 20
 LOW_WATER = 1 << 18
@@ -77,7 +77,7 @@ def note_loss(name, error):
     name: the stream or file.  error: an OSError or a LocalError.
     """
     if not isinstance(error, LocalError):
-        error = LocalError('%s: %s' % (name, error.strerror or error))
+        error = LocalError(os_error_text(name, error))
     _losses.setdefault(name, error)
 
 

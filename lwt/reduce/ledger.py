@@ -185,7 +185,8 @@ def discrepancy(control, sent, came, keeps_lines):
                               ('what came back', came, control.count('out'))):
         if here is not None and here.told != there:
             lines = there[0] if there else 0
-            return '%s is not the same here and there (%d and %s lines)' % (what, here.lines, lines)
+            return ('%s differs: %d lines on this machine, %s on the host'
+                    % (what, here.lines, lines))
     if keeps_lines and (sent.lines, sent.bytes) != (came.lines, came.bytes):
         return '%d lines were sorted, and %d came back' % (sent.lines, came.lines)
     return ''

@@ -21,7 +21,7 @@ import os
 from typing import Callable, NamedTuple, Optional
 
 from lwt import netcat
-from lwt.errors import HostError, LocalError
+from lwt.errors import HostError, LocalError, os_error_text
 from lwt.flow import AwaitEnd, Sleep, check_input
 from lwt.proc import Command, Result
 from lwt.reduce.ledger import Control, Count, Feed, Piece, discrepancy, most_back
@@ -33,6 +33,7 @@ BLOCK = 1 << 18                 # bytes that are split at once
 LONG = (4, 16, 64, 256)         # numbers of blocks of one long line after which its key is searched
 STRANGERS_TIME = 15.0           # seconds for a listener that gave up to report the next port
 ASK_EVERY = 0.1
+NO_SPACE = 'set TMPDIR to a directory with free space'    # a hint
 HOST_STEPS = ('sort',)          # commands that fail because of the host, not of the user
 
 
@@ -261,8 +262,8 @@ def _in_session(plan, session, host, steps, feed, results):
             child.kill()
     control.frame.finish()
     if results.error is not None:
-        raise LocalError('results of reduce: %s' % results.error.strerror,
-                         'set TMPDIR to where there is room')
+        raise LocalError(os_error_text('results of reduce', results.error),
+                         NO_SPACE)
     sent = None if steps.pattern else feed.sent
     problem = discrepancy(control, sent, results.came, steps.keeps_lines)
     return _judged(verdicts.judge(result, control.frame), control, problem, told)
@@ -427,7 +428,7 @@ def part(pieces, splitter, parts):
 
 def unreadable(error):
     """Return the LocalError for an OSError while the input is read."""
-    return LocalError('input of reduce: %s' % error.strerror)
+    return LocalError(os_error_text('input of reduce', error))
 
 
 def _part(pieces, splitter, parts):
@@ -470,8 +471,8 @@ def _append(parts, texts):
             if text:
                 one.append(text)
     except OSError as error:
-        raise LocalError('partitions of reduce: %s' % error.strerror,
-                         'set TMPDIR to where there is room')
+        raise LocalError(os_error_text('partitions of reduce', error),
+                         NO_SPACE)
 
 
 def cut(piece, count):

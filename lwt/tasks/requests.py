@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lwt.copy import disk_space, manifest, tarstream
 from lwt.copy.local_work import do, job
-from lwt.errors import LocalError, LwtError, printable_text
+from lwt.errors import LocalError, LwtError, os_error_text, printable_text
 from lwt.remote import budgets, scripts, verdicts
 from lwt.tasks import model
 from lwt.workspace import files
@@ -141,7 +141,7 @@ def _packed(path, trees, texts, executable):
         return tarstream.Packed(
             *(yield from do(pack_file, [path, trees, texts, sorted(executable)], size)))
     except OSError as error:
-        raise LocalError('%s: %s' % (error.filename or 'an input', error.strerror or error))
+        raise LocalError(os_error_text(error.filename or 'an input', error))
 
 
 @job
@@ -264,7 +264,8 @@ class Inbox:
         except OSError as error:
             self._error = self._error or error
         if self._error is not None:
-            text = '%s: %s' % (self.path, getattr(self._error, 'strerror', None) or self._error)
+            text = (os_error_text(self.path, self._error) if isinstance(self._error, OSError)
+                    else '%s: %s' % (self.path, self._error))
             raise LocalError(text, 'the results are still on their hosts')
 
     def _begin(self):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from lwt.copy import local_work, tarstream
 from lwt.copy.local_work import job
-from lwt.errors import LocalError
+from lwt.errors import LocalError, os_error_text
 from lwt.remote import events
 from lwt.tasks import model, result_files
 from lwt.tasks.model import format_id
@@ -136,7 +136,7 @@ class Books:
             yield from self.clear()
             return Parcel(error.message)
         except OSError as error:
-            raise LocalError('%s: %s' % (error.filename or self._part, error.strerror or error),
+            raise LocalError(os_error_text(error.filename or self._part, error),
                              STILL_THERE % host)
         except LocalError as error:
             raise LocalError(error.message, STILL_THERE % host)
