@@ -114,8 +114,8 @@ class Streams(unittest.TestCase):
         writer.put_bytes(b'x')
         writer.put_bytes(b'x', 2)
         self.assertEqual([str(error) for error in writer.losses()],
-                         ['standard output: No space left on device',
-                          'standard error: No space left on device'])
+                         ['disk full: standard output (No space left on device)',
+                          'disk full: standard error (No space left on device)'])
 
     def test_C_11_a_closed_pipe_is_the_end(self):
         self.failing(errno.EPIPE)
@@ -152,7 +152,9 @@ class Tables(unittest.TestCase):
 
     def test_text_goes_to_the_left_and_numbers_to_the_right(self):
         self.assertEqual(tables.table(('name', 'n', 'x'), [('a', 1, 1.25), ('bcdef', 100, None)]),
-                         ['name   n    x', 'a        1  1.2', 'bcdef  100  -'])
+                         ['name     n    x', 'a        1  1.2', 'bcdef  100    -'])
+        self.assertEqual(tables.table((('s', '%d'), ('t', None)), [(None, 'a'), (12.0, 2)]),
+                         [' s  t', ' -  a', '12  2'])
 
     def test_a_table_without_rows_is_its_header(self):
         self.assertEqual(tables.table(('a', 'bc'), []), ['a  bc'])

@@ -237,9 +237,10 @@ class _Copies:
         self._verdicts[host.name] = report
         if self._env.verbose or not report.ok or report.is_unverified:
             self._out.say('%s: %s' % (host.name, report.reason))
-        if 'sftp' in report.reason and report.kind == 'refused' and not self._has_hint:
+        hint = verdicts.copy_hint(report)
+        if hint and not self._has_hint:
             self._has_hint = True
-            self._out.say('hint: use --transport scp for an account that allows only sftp')
+            self._out.say('hint: ' + hint)
         if len(self._verdicts) == self._count:
             self._finish()
 

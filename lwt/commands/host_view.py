@@ -13,7 +13,7 @@ STATES = {'well': 'ok', 'doubtful': 'failing', 'out': 'quarantined', 'held': 'ex
 BUSY = 0.9                  # share of its cpu or memory in use from which a host counts as busy
 MAX_CLOCK = 60              # seconds; a clock with a larger difference is shown in colour
 
-# The columns of tables: (title, format of the numbers), or (title, None) for text.
+# The columns of tables (see tables.table): (title, format of the numbers, or None for text).
 MONITOR_COLUMNS = (
     ('HOST', None), ('CPU %', '%d'), ('OWN %', '%d'), ('CORES', '%d'), ('LOAD', '%.1f'),
     ('MEM GB', '%.1f'), ('FREE GB', '%.1f'), ('DISK GB', '%.1f'), ('TASKS', '%d'),
@@ -24,30 +24,8 @@ PROBE_COLUMNS = (
     ('PYTHON', None), ('NETCAT', None))
 
 
-def table(columns, rows, paint=None):
-    """Return the lines of a table.  Numbers and their titles are right-aligned, text is
-    left-aligned.
-
-    columns: (title, format) pairs; format: for the numbers of the column, None for text.
-    rows: sequences of values; None is shown as "-".
-    paint: paint(row, line) returns a line with colours.
-    """
-    cells = [[value if form is None or value is None else form % value
-              for value, (_title, form) in zip(row, columns)] for row in rows]
-    titles = [title for title, _form in columns]
-    for number, (title, form) in enumerate(columns):
-        if form is not None:
-            texts = ['-' if line[number] is None else line[number] for line in cells]
-            width = max(map(len, texts + [title]))
-            titles[number] = title.rjust(width)
-            for line, text in zip(cells, texts):
-                line[number] = text.rjust(width)
-    lines = tables.table(titles, cells)
-    return lines[:1] + [paint(row, line) if paint else line for row, line in zip(rows, lines[1:])]
-
-
 def painter(is_bad, is_busy, environ):
-    """Return paint(row, line) for table: red if is_bad(row), yellow if is_busy(row)."""
+    """Return paint(row, line) for tables.table: red if is_bad(row), yellow if is_busy(row)."""
     def paint(row, line):
         return writer.coloured(line, 'red', environ) if is_bad(row) else (
             writer.coloured(line, 'yellow', environ) if is_busy(row) else line)
@@ -103,7 +81,7 @@ def _with_reasons(columns, rows, paint):
     whole = [row for row in rows if len(row) > 2]
     title = columns[0][0]
     width = max([len(row[0]) for row in rows] + [len(title)])
-    lines = table(((title.ljust(width), None),) + columns[1:], whole, paint)
+    lines = tables.table(((title.ljust(width), None),) + columns[1:], whole, paint)
     return (lines
             + [paint(row, '%s  %s' % (row[0].ljust(width), row[1]))
                for row in rows if len(row) == 2])

@@ -5,7 +5,7 @@ import time
 from lwt.commands import host_view, task_view
 from lwt.commands.options import Parser
 from lwt.errors import UsageError
-from lwt.output import writer
+from lwt.output import tables, writer
 from lwt.tasks.store import Store
 from lwt.workspace import nodeset
 
@@ -45,8 +45,8 @@ def main(name, argv, make_env):
         return 0
     _put(host_table(hosts, env.environ))
     if users:
-        _put([''] + host_view.table(USER_COLUMNS, users))
-    return _put([''] + host_view.table(FAILURE_COLUMNS, failures) if failures else [])
+        _put([''] + tables.table(USER_COLUMNS, users))
+    return _put([''] + tables.table(FAILURE_COLUMNS, failures) if failures else [])
 
 
 def host_table(rows, environ):
@@ -54,7 +54,7 @@ def host_table(rows, environ):
     bad = {host_view.STATES['out'], host_view.STATES['held']}
     rows = [row[:-2] + tuple(None if rate is None else rate / 1000 for rate in row[-2:])
             for row in rows]
-    return host_view.table(HOST_COLUMNS, rows, host_view.painter(
+    return tables.table(HOST_COLUMNS, rows, host_view.painter(
         lambda row: row[1] in bad, lambda row: row[1] == host_view.STATES['doubtful'], environ))
 
 

@@ -5,24 +5,37 @@ from lwt.errors import printable_text
 MAX_CELL = 1000                 # characters of a cell
 
 
-def table(header, rows, paint=None):
-    """A table as a list of lines with aligned columns; numbers (int, float) are aligned right.
+def table(columns, rows, paint=None):
+    """A table as a list of lines with aligned columns.
 
+    A column of numbers, and its title, is aligned right; any other is aligned left.
+    columns: titles, or pairs of a title and the format of the numbers, such as '%d'; None: text.
+    rows: sequences of values; None is shown as "-".
     paint: a function of (row, line) that returns the line in a colour, or None.
     """
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(line[column]) for line in [list(header)] + cells)
-              for column in range(len(header))]
-    lines = ['  '.join(title.ljust(width) for title, width in zip(header, widths)).rstrip()]
-    for row, line in zip(rows, cells):
-        text = '  '.join(cell.rjust(width) if isinstance(value, (int, float)) else cell.ljust(width)
-                         for value, cell, width in zip(row, line, widths)).rstrip()
-        lines.append(paint(row, text) if paint else text)
-    return lines
+    columns = [(column, None) if isinstance(column, str) else column for column in columns]
+    titles = [title for title, _form in columns]
+    cells = [[_cell(value, form) for value, (_title, form) in zip(row, columns)] for row in rows]
+    aligned = []
+    for number, (title, form) in enumerate(columns):
+        texts = [title] + [line[number] for line in cells]
+        width = max(map(len, texts))
+        is_right = form is not None or _are_numbers([row[number] for row in rows])
+        aligned.append([text.rjust(width) if is_right else text.ljust(width) for text in texts])
+    lines = ['  '.join(parts).rstrip() for parts in zip(*aligned)]
+    return lines[:1] + [paint(row, line) if paint else line for row, line in zip(rows, lines[1:])]
 
 
-def _cell(value):
+def _are_numbers(values):
+    """Whether values are numbers, of which some may be missing."""
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(value, (int, float)) for value in known)
+
+
+def _cell(value, form):
     """The text of a value in a table."""
     if value is None:
         return '-'
-    return printable_text('%.1f' % value if isinstance(value, float) else str(value), MAX_CELL)
+    if form is None:
+        form = '%.1f' if isinstance(value, float) else '%s'
+    return printable_text(form % (value,), MAX_CELL)

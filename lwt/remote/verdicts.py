@@ -30,6 +30,8 @@ HINTS = {
     'hostkey': 'log in once with `ssh HOST` and check the host key; if it has changed for a known '
                'reason, remove the old key first with `ssh-keygen -R ADDRESS`',
 }
+# The hint for a host whose login shell said that it allows only sftp.
+SFTP_ONLY_HINT = 'use --transport scp for an account that allows only sftp'
 
 
 class Verdict(NamedTuple):
@@ -63,6 +65,12 @@ class Verdict(NamedTuple):
 def hint(kind, host):
     """The hint for a class of failure of a host, or ''."""
     return HINTS.get(kind, '').replace('HOST', host).replace('ADDRESS', host.rpartition('@')[2])
+
+
+def copy_hint(verdict):
+    """The hint for a copy that failed because the account runs no commands, or ''."""
+    runs_nothing = verdict.kind == 'refused' and 'sftp' in verdict.reason
+    return SFTP_ONLY_HINT if runs_nothing else ''
 
 
 def was_dropped(verdict):
