@@ -241,13 +241,14 @@ find_new() {
 }
 
 # list_new: print that list. Print only "//" if a path has a newline or a backslash and $is_encoded
-# is not set. Print only "/" if there are new links and $with_links is not set.
+# is not set. Print only "/" if anything new or different is neither a file nor a directory, so that
+# it may be a link, and $with_links is not set.
 list_new() {
   {
     set --
     [ ! -d "../i/$input/work" ] || set -- "../i/$input/work"
     for key in $keys; do set -- "$@" "$key/work"; done
-    # On the first call, whatever is neither a file nor a directory is printed twice.
+    # Without $with_links, whatever is neither a file nor a directory is printed twice in a row.
     if [ -n "$with_links" ]; then find_names "$@"
     elif [ -n "$one_by_one" ]; then find "$@" -print ! -type f ! -type d -print
     else find "$@" ! -type d -print ! -type f -print; fi
