@@ -2,10 +2,13 @@
 flapping. No process, no clock.
 """
 
+import os
+import tempfile
 import unittest
 
 from lwt.hosts import health
 from lwt.hosts.health import Health, Rules
+from lwt.hosts.history import History
 from lwt.remote.verdicts import Verdict
 
 RULES = Rules(after=3, good=2, wait=10.0, longest=100.0)
@@ -31,13 +34,13 @@ class Steps(unittest.TestCase):
 
     def test_what_operations_in_a_row_come_to(self):
         for kinds, state, failures, goods in (
-                ('ok', 'well', 0, 0), ('refused', 'doubtful', 1, 0),
+                ('ok', 'ok', 0, 0), ('refused', 'doubtful', 1, 0),
                 ('refused timeout', 'doubtful', 2, 0),
-                ('refused ok', 'well', 0, 0), ('timeout timeout timeout', 'out', 3, 0),
+                ('refused ok', 'ok', 0, 0), ('timeout timeout timeout', 'out', 3, 0),
                 ('lost lost lost lost', 'out', 4, 0),
                 ('dns dns dns ok', 'out', 3, 1), ('dns dns dns ok lost ok', 'out', 4, 1),
-                ('dns dns dns ok ok', 'well', 0, 0),
-                ('auth', 'out', 1, 0), ('hostkey', 'out', 1, 0), ('hostkey ok ok', 'well', 0, 0),
+                ('dns dns dns ok ok', 'ok', 0, 0),
+                ('auth', 'out', 1, 0), ('hostkey', 'out', 1, 0), ('hostkey ok ok', 'ok', 0, 0),
                 ('refused auth', 'out', 2, 0)):
             with self.subTest(kinds=kinds):
                 found, _now = after(kinds)
@@ -129,7 +132,7 @@ class Steps(unittest.TestCase):
         self.assertEqual(early, found)
         back = health.observe(health.observe(found, 'ok', '', 1081.0, RULES, 0.5), 'ok', '', 1092.0,
                               RULES, 0.5)
-        self.assertEqual((back.state, back.since), ('well', 1092.0))
+        self.assertEqual((back.state, back.since), ('ok', 1092.0))
         again = health.suspect(back, 'why', 1100.0, RULES._replace(longest=1e9), 0.5)
         self.assertGreater(again.retry - 1100.0, found.retry - 1000.0)
         self.assertEqual(health.suspect(Health('h', 'held', reason='mine'), 'why', 0.0, RULES,
@@ -161,7 +164,7 @@ class Steps(unittest.TestCase):
         found, _now = after('lost ok lost ok lost ok lost ok ok lost', every=3.0)
         self.assertEqual(found.state, 'out')
         seldom, _now = after(flapping, every=1000.0)
-        self.assertEqual(seldom.state, 'well')
+        self.assertEqual(seldom.state, 'ok')
 
     def test_what_a_person_says_stands_until_a_person_takes_it_back(self):
         held = health.hold(Health('h'), 'new disk', 5.0)
@@ -200,6 +203,19 @@ class Steps(unittest.TestCase):
                 (Verdict('killed', 130), '')):
             with self.subTest(verdict=verdict):
                 self.assertEqual(health.counts(verdict), kind)
+
+
+class Stored(unittest.TestCase):
+    """The health of hosts in the database."""
+
+    def test_a_database_of_an_earlier_version_is_read(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                History(os.path.join(folder, 'state.db')) as history:
+            history.change_health('h', lambda before: before._replace(state='well', reason='x'))
+            self.assertEqual(history.health(), {'h': Health('h', 'ok', reason='x')})
+            history.change_health('h', lambda before: health.observe(
+                before, 'refused', 'y', 1.0, RULES, 0.5))
+            self.assertEqual(history.health()['h'].state, 'doubtful')
 
 
 if __name__ == '__main__':

@@ -40,7 +40,7 @@ class Tables(unittest.TestCase):
             'h2    unreachable (connection refused)'])
 
     def test_the_statistics_of_hosts_have_units_and_numbers_to_the_right(self):
-        rows = [('h1', host_view.STATES['well'], 99.5, 200, 1, 12, 340, 2, 0.25, 12345, None),
+        rows = [('h1', host_view.STATES['ok'], 99.5, 200, 1, 12, 340, 2, 0.25, 12345, None),
                 ('h22', host_view.STATES['out'], None, 0, 0, None, None, None, None, None, None)]
         self.assertEqual(stat.host_table(rows, {}), [
             'HOST  STATE        UP %  OPS  FAILED  CPU %  MEAN CPU %  TASKS  HELLO s  PUT MB/s  '

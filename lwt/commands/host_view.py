@@ -9,7 +9,7 @@ from lwt.output import tables, units, writer
 from lwt.remote import verdicts
 
 # The state of a host as users see it, by health.Health.state.
-STATES = {'well': 'ok', 'doubtful': 'failing', 'out': 'quarantined', 'held': 'excluded'}
+STATES = {'ok': 'ok', 'doubtful': 'failing', 'out': 'quarantined', 'held': 'excluded'}
 BUSY = 0.9                  # share of its cpu or memory in use from which a host counts as busy
 MAX_CLOCK = 60              # seconds; a clock with a larger difference is shown in colour
 

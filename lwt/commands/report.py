@@ -121,6 +121,6 @@ def _hosts(workspace, store):
 
 def _state(health, is_available):
     """Return (state, reason) of a host."""
-    if health is not None and health.state != 'well':
+    if health is not None and health.state != 'ok':
         return STATES[health.state], health.reason
     return ('ok', '') if is_available else ('not available', '')

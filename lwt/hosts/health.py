@@ -1,7 +1,7 @@
 """Health: when a failing host is quarantined, and when it is tried again.  Pure.
 
-  well      no failures
-  doubtful  it failed; it is tried again when its retry is due, and one success makes it well
+  ok        no failures
+  doubtful  it failed; it is tried again when its retry is due, and one success makes it ok
   out       quarantined: it failed too often, or in a way that only a person can fix; it gets no
             new task and is tried again with growing delays; enough consecutive successes end the
             quarantine
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from lwt.hosts import clocks
 
-STATES = ('well', 'doubtful', 'out', 'held')
+STATES = ('ok', 'doubtful', 'out', 'held')
 EVENTS = ('good', 'bad', 'grave', 'suspect', 'hold', 'release')
 NEEDS_A_PERSON = ('auth', 'hostkey')    # the classes of failure that only a person can fix
 TRANSPORT = ('refused', 'timeout', 'dns', 'lost') + NEEDS_A_PERSON
@@ -65,7 +65,7 @@ class Health(NamedTuple):
     """
 
     host: str
-    state: str = 'well'
+    state: str = 'ok'
     failures: int = 0
     goods: int = 0
     penalty: float = 0.0
@@ -78,7 +78,7 @@ class Health(NamedTuple):
     @property
     def takes_tasks(self):
         """Return True if the host may get new tasks."""
-        return self.state in ('well', 'doubtful')
+        return self.state in ('ok', 'doubtful')
 
     def is_due(self, now, is_busy, numbers=Rules()):
         """Return True if the host may be tried now.
@@ -240,7 +240,7 @@ def _distrust(health, now, numbers, die):
 
 
 def _clear(health, now, _numbers, _die):
-    return health._replace(state='well', failures=0, goods=0, since=now, retry=0.0)
+    return health._replace(state='ok', failures=0, goods=0, since=now, retry=0.0)
 
 
 def _is_distrusted(health, now, numbers):
@@ -266,16 +266,16 @@ def _forgive(health, now, _numbers, _die):
 
 
 STEPS = {
-    ('well', 'good'): _stay, ('doubtful', 'good'): _clear, ('out', 'good'): _earn,
+    ('ok', 'good'): _stay, ('doubtful', 'good'): _clear, ('out', 'good'): _earn,
     ('held', 'good'): _stay,
-    ('well', 'bad'): _fail, ('doubtful', 'bad'): _fail, ('out', 'bad'): _fail,
+    ('ok', 'bad'): _fail, ('doubtful', 'bad'): _fail, ('out', 'bad'): _fail,
     ('held', 'bad'): _stay,
-    ('well', 'grave'): _expel, ('doubtful', 'grave'): _expel, ('out', 'grave'): _expel,
+    ('ok', 'grave'): _expel, ('doubtful', 'grave'): _expel, ('out', 'grave'): _expel,
     ('held', 'grave'): _stay,
-    ('well', 'suspect'): _distrust, ('doubtful', 'suspect'): _distrust, ('out', 'suspect'): _stay,
+    ('ok', 'suspect'): _distrust, ('doubtful', 'suspect'): _distrust, ('out', 'suspect'): _stay,
     ('held', 'suspect'): _stay,
-    ('well', 'hold'): _hold, ('doubtful', 'hold'): _hold, ('out', 'hold'): _hold,
+    ('ok', 'hold'): _hold, ('doubtful', 'hold'): _hold, ('out', 'hold'): _hold,
     ('held', 'hold'): _hold,
-    ('well', 'release'): _forgive, ('doubtful', 'release'): _forgive, ('out', 'release'): _forgive,
+    ('ok', 'release'): _forgive, ('doubtful', 'release'): _forgive, ('out', 'release'): _forgive,
     ('held', 'release'): _forgive,
 }

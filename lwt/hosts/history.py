@@ -17,7 +17,7 @@ class History(Database):
         with self._errors():
             rows = self._db.execute('SELECT %s FROM health'
                                     % ', '.join(health.Health._fields)).fetchall()
-        return {row[0]: health.Health(*row) for row in rows}
+        return {row[0]: _health(row) for row in rows}
 
     def change_health(self, name, change):
         """Replace the Health of a host by change(health); returns the new one."""
@@ -28,7 +28,7 @@ class History(Database):
         fields = health.Health._fields
         row = self._db.execute('SELECT %s FROM health WHERE host = ?' % ', '.join(fields),
                                (name,)).fetchone()
-        before = health.Health(*row) if row else health.Health(name)
+        before = _health(row) if row else health.Health(name)
         after = change(before)
         if after != before:
             self._db.execute('INSERT OR REPLACE INTO health VALUES (%s)'
@@ -176,6 +176,12 @@ class History(Database):
                 self._db.execute('DELETE FROM probe WHERE time < ?', (before,))
                 for table in ('ending', 'usage'):
                     self._db.execute('DELETE FROM %s WHERE hour < ?' % table, (hour,))
+
+
+def _health(row):
+    """Return the Health of a row.  Databases of earlier versions have the state "well"."""
+    found = health.Health(*row)
+    return found._replace(state='ok') if found.state == 'well' else found
 
 
 def _uses(taken):
