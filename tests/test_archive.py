@@ -401,6 +401,16 @@ class Input(InDirectory):
         with mock.patch('os.lstat', lstat):
             self.assertRaises(UsageError, tarstream.check_input, self.target)
 
+    def test_an_error_while_it_is_copied_names_the_file(self):
+        for number, directory in ((errno.ENOSPC, 'copy'), (errno.EIO, 'copy'),
+                                  (errno.EACCES, 'target')):
+            with self.subTest(number=number), \
+                    mock.patch('shutil.copyfile', side_effect=OSError(number, 'x')), \
+                    self.assertRaises(OSError) as caught:
+                tarstream.copy_input(self.target, os.path.join(self.root, 'copy%d' % number))
+            self.assertEqual(caught.exception.errno, number)
+            self.assertIn(directory, caught.exception.filename)
+
     def test_D_1_a_folder_that_is_not_there_is_refused(self):
         self.target = os.path.join(self.root, 'nosuch')
         self.assertIn('nosuch', self.refused())
