@@ -157,6 +157,15 @@ def query_argv(transport):
     return (transport.ssh, '-T') + _session_options(transport) + ('-G', '--')
 
 
+def parse_query(text):
+    """{option: value} in what a command line of query_argv prints; the names are in lower case."""
+    told = {}
+    for line in text.splitlines():
+        option, _space, value = line.partition(' ')
+        told.setdefault(option, value)
+    return told
+
+
 def argv(transport, host, remote_command):
     """The command line that runs remote_command on a host: with ssh, or with sh if the host is this
     machine.

@@ -148,12 +148,12 @@ class Progress(unittest.TestCase):
         tally = reducers.ReduceProgress(1000000, 2, keeps_lines=True)
         tally.sent = tally.returned = 500000
         self.assertEqual(reduce.progress_text('reduce', tally, 2.0),
-                         'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, 2.0 s '
-                         'left')
+                         'reduce 0/2: 500.0 kB of 1.0 MB sent, 500.0 kB back, 500.0 kB/s, ETA '
+                         '2.0 s')
         tally.sent = 1000000
-        self.assertIn(', 750.0 kB/s, 0.7 s left', reduce.progress_text('reduce', tally, 2.0))
+        self.assertIn(', 750.0 kB/s, ETA 0.7 s', reduce.progress_text('reduce', tally, 2.0))
         tally.keeps_lines = False
-        self.assertTrue(reduce.progress_text('reduce', tally, 2.0).endswith(' back, 750.0 kB/s'))
+        self.assertTrue(reduce.progress_text('reduce', tally, 2.0).endswith(' back, 500.0 kB/s'))
 
 
 class Ledger(unittest.TestCase):

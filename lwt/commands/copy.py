@@ -16,7 +16,6 @@ from lwt.output.progress import Progress, ProgressLine
 from lwt.remote import verdicts
 from lwt.workspace import config, files, ownership
 
-PROGRESS_STEP = 0.5         # seconds between two updates of the progress line
 BITS_TO_BYTES = 1000 / 8    # --limit has the unit of scp -l, kilobits per second
 
 LINKS = ('follow', 'keep', 'skip')
@@ -209,7 +208,6 @@ class _Copies:
         self._began = time.monotonic()
         self._verdicts = {}
         self._error = None              # the first LwtError of a flow
-        self._timer = None
         self._has_hint = False
 
     def run(self, chosen, make_flow):
@@ -217,8 +215,7 @@ class _Copies:
         for host in chosen:
             self._loop.pool.add(
                 make_flow(host), lambda report, host=host: self._on_done(host, report))
-        if self._is_shown:
-            self._look()
+        self._progress.follow(self._loop.loop, self._text)
         try:
             self._loop.run()
         finally:
@@ -245,8 +242,7 @@ class _Copies:
             self._finish()
 
     def _finish(self):
-        if self._timer is not None:
-            self._timer.cancel()
+        self._progress.end()
         tally, done = self._tally, sum(1 for verdict in self._verdicts.values() if verdict.ok)
         if self._env.verbose or self._is_shown:
             self._out.say('%d of %d host%s: %d file%s copied, %d unchanged, %s in %s' % (
@@ -254,10 +250,9 @@ class _Copies:
                 's' * (tally.copied != 1), tally.unchanged, units.size(tally.moved),
                 units.duration(time.monotonic() - self._began)))
 
-    def _look(self):
-        self._progress.show(progress_text(self._tally, len(self._verdicts), self._count,
-                                          time.monotonic() - self._began))
-        self._timer = self._loop.loop.call_later(PROGRESS_STEP, self._look)
+    def _text(self):
+        return progress_text(self._tally, len(self._verdicts), self._count,
+                             time.monotonic() - self._began)
 
 
 def progress_text(tally, done, count, elapsed):

@@ -9,7 +9,6 @@ from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
 
 MESSAGES_SHOWN = 20         # failures that get a message of their own; the summary has all
-PROGRESS_EVERY = 0.5        # seconds
 NOT_STARTED = Verdict(exit_codes.SKIPPED, 255, 'not started', 'no')
 
 
@@ -28,7 +27,6 @@ class ExecReport:
         self._verbose = verbose
         self._failed = 0
         self._shown = 0                 # failures that have a message
-        self._timer = None
         self._began = run.loop.time()
         self.verdicts = {}
         self.out = writer.Output(run)
@@ -38,7 +36,7 @@ class ExecReport:
     def begin(self):
         """Prepare the output of the run."""
         self._run.loop.on_signal(signal.SIGUSR1, lambda _signum: self._list_running())
-        self._show_progress()
+        self._line.follow(self._run.loop, self._progress)
 
     def host_done(self, host, verdict, warning, is_stopped):
         """Report the Verdict of a host.  is_stopped: the run was stopped early."""
@@ -68,8 +66,7 @@ class ExecReport:
         for host in skipped:
             self.verdicts[host] = NOT_STARTED
             self._output.done(host, NOT_STARTED, '')
-        if self._timer is not None:
-            self._timer.cancel()
+        self._line.end()
 
     def end(self, error):
         """Print the end of the run.  error: the LwtError of this machine that ended a flow, or
@@ -97,12 +94,6 @@ class ExecReport:
         counts = (self._run.pool.running, 'running'), (self._failed, 'failed')
         return Progress(len(self.verdicts), self._total, self._run.loop.time() - self._began,
                         counts)
-
-    def _show_progress(self):
-        if not self._line.is_wanted:
-            return
-        self._line.show_progress(self._progress())
-        self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
 
     def _list_running(self):
         self.out.say(self._progress().text())

@@ -7,9 +7,8 @@ from lwt.commands import exit_codes
 from lwt.errors import printable_text
 from lwt.multi import executor
 from lwt.output import units, writer
-from lwt.output.progress import Progress, ProgressLine, stopping_text
+from lwt.output.progress import STEP, Progress, ProgressLine, stopping_text
 
-PROGRESS_EVERY = 0.5            # seconds
 MESSAGES_SHOWN = 10             # failures that get a message of their own
 REASONS = 8                     # reasons of failures in the summary
 MAX_COMMAND = 60                # characters of a command in a message
@@ -28,7 +27,6 @@ class MultiReport:
         self._reasons = collections.Counter()
         self._shown = 0                 # failures that may have a message
         self._began = run.loop.time()
-        self._timer = None
         self._executor = None           # set by begin()
         self.out = writer.Output(run)
         self.out.trust()
@@ -42,8 +40,7 @@ class MultiReport:
         self._run.on_quit(self._list_running)
         self._run.on_stopping(
             lambda _count: self.out.say(stopping_text(self._run.pool.running, 'job')))
-        if self._is_wanted:
-            self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
+        self._line.follow(self._run.loop, self._progress, STEP)
 
     def job_done(self, ended):
         """Report a finished job.  ended: its executor.JobResult."""
@@ -65,17 +62,11 @@ class MultiReport:
 
     def stopping(self):
         """End the progress line, because no more jobs are started."""
-        self._end_progress()
+        self._line.end()
 
     def all_done(self):
         """End the progress line, because no job is running or waiting any more."""
-        self._end_progress()
-
-    def _end_progress(self):
         self._line.end()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def end(self, why):
         """Print the end of the run.  why: 'interrupted', 'halted', or '' if all jobs were run."""
@@ -132,10 +123,6 @@ class MultiReport:
                   (self._skipped(), ALREADY_DONE))
         return Progress(self._done(), total and total - self._skipped(),
                         self._run.loop.time() - self._began, counts)
-
-    def _show_progress(self):
-        self._line.show_progress(self._progress())
-        self._timer = self._run.loop.call_later(PROGRESS_EVERY, self._show_progress)
 
     def _list_running(self):
         running = list(self._executor.running.values())

@@ -14,7 +14,7 @@ from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, LocalError, LwtError, UsageError, os_error_text, printable_text
 from lwt.flow import Sleep, running
 from lwt.output import units, writer
-from lwt.output.progress import ProgressLine
+from lwt.output.progress import Progress, ProgressLine
 from lwt.output.spool import WholeLines
 from lwt.proc import Command
 from lwt.reduce import partition, reducers
@@ -23,7 +23,6 @@ from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
 
 BR_HOSTS = '/etc/br.hosts'      # the host list of bashreduce
-PROGRESS_STEP = 0.5             # seconds between two updates of the progress line
 READ_SIZE = 1 << 18
 # The output of this command shows the order in which a locale sorts lines.
 PROBE = "printf 'b\\nA\\na\\nB\\n' | sort | tr -d '\\n'"
@@ -244,7 +243,6 @@ class _Rounds:
         self._out.share_terminal(self._progress)
         self._lines = {}                # name of a host -> WholeLines
         self._left = 0                  # flows of the round that have not ended
-        self._timer = None
         session = session._replace(transport=session.transport.within(settings.stall))
         self._plan = reducers.ReducePlan(session, self._netcat(session) if parsed.transport == 'nc'
                                          else None, parsed.tmp or '',
@@ -351,8 +349,8 @@ class _Rounds:
     def _on_done(self, job, report, failures):
         """Process the end of a flow; the first failure stops the others."""
         self._left -= 1
-        if not self._left and self._timer is not None:
-            self._timer.cancel()
+        if not self._left:
+            self._progress.end()
         if isinstance(report, LwtError):
             failures += [] if isinstance(report, Cancelled) else [report]
         elif job is not None and not report[1].ok and not failures:
@@ -365,13 +363,8 @@ class _Rounds:
     def _follow(self, what, tally):
         """Run until all flows have ended, and show their progress."""
         began = time.monotonic()
-
-        def look():
-            self._progress.show(progress_text(what, tally, time.monotonic() - began))
-            self._timer = self._run.loop.call_later(PROGRESS_STEP, look)
-
-        if self._is_shown:
-            look()
+        self._progress.follow(
+            self._run.loop, lambda: progress_text(what, tally, time.monotonic() - began))
         try:
             self._run.run()
         finally:
@@ -437,16 +430,13 @@ def progress_text(what, tally, elapsed):
 
     The remaining time of the results is estimated only if as many bytes come back as are sent.
     """
+    steps = 1 + tally.keeps_lines       # the same bytes are sent, and come back
+    progress = Progress.of_bytes(tally.sent + tally.returned * tally.keeps_lines,
+                                 tally.expected * steps, elapsed)
     text = '%s %d/%d: %s of %s sent, %s back' % (
         what, tally.done, tally.partitions, units.size(tally.sent), units.size(tally.expected),
         units.size(tally.returned))
-    rate = (tally.sent + tally.returned) / elapsed if elapsed > 1 else 0.0
-    if not rate:
-        return text
-    left = (max(0, tally.expected - tally.sent)
-            + max(0, tally.expected - tally.returned) * tally.keeps_lines)
-    return ('%s, %s/s%s'
-            % (text, units.size(rate), ', %s left' % units.duration(left / rate) if left else ''))
+    return ', '.join([text] + progress.pace())
 
 
 def _opened(path):

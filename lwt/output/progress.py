@@ -9,6 +9,7 @@ from lwt.output import units, writer
 
 BAR_WIDTH = 20                  # characters between the brackets of a bar
 SHORTEST = 0.4                  # seconds after which a rate means something
+STEP = 0.5                      # seconds between two updates of a line on a terminal
 
 
 class Progress(NamedTuple):
@@ -51,12 +52,17 @@ class Progress(NamedTuple):
         of_total = '' if self.total is None else ' of ' + self.show(self.total)
         parts = [self.show(self.done) + of_total + self.word]
         parts += ['%d %s' % (number, word) for number, word in self.counts if number]
+        return ', '.join(parts + self.pace())
+
+    def pace(self):
+        """The rate and the estimated time left, as a list of texts, as far as they are known."""
+        parts = []
         if self.rate >= 0.1:
             rate = '%.1f' % self.rate if self.show is str else self.show(self.rate)
             parts.append(rate + '/s')
         if self.seconds_left:
             parts.append('ETA ' + units.duration(self.seconds_left))
-        return ', '.join(parts)
+        return parts
 
     def bar(self):
         """A bar with the percentage; empty if the total is unknown."""
@@ -84,6 +90,7 @@ class ProgressLine:
         self._width = 0                 # characters of the visible line
         self._text = ''                 # text of the line
         self._is_free = True            # whether the cursor is at the beginning of a line
+        self._timer = None              # shows the next progress
 
     def show(self, text):
         """Replace the line; elsewhere than on a terminal, print another one if it is due."""
@@ -94,9 +101,23 @@ class ProgressLine:
             self._next = self._clock() + self._every
             writer.put_error(writer.message(text))
 
-    def show_progress(self, progress):
-        """Show a Progress; on a terminal, with its bar."""
-        self.show((progress.bar() if self._is_tty else '') + progress.text())
+    def follow(self, loop, report, wait=0.0):
+        """Show the progress every STEP seconds until end(), if it is wanted.
+
+        report(): returns a Progress, which gets a bar on a terminal, or a text.  wait: seconds
+        until it is shown for the first time.
+        """
+        def look():
+            progress = report()
+            if isinstance(progress, Progress):
+                progress = (progress.bar() if self._is_tty else '') + progress.text()
+            self.show(progress)
+            self._timer = loop.call_later(STEP, look)
+
+        if self.is_wanted and wait:
+            self._timer = loop.call_later(wait, look)
+        elif self.is_wanted:
+            look()
 
     def come_back(self):
         """Show the line again, unless it would overwrite an unfinished line of output."""
@@ -119,6 +140,9 @@ class ProgressLine:
 
     def end(self):
         """Remove the line permanently."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self.clear()
         self._text = ''
 

@@ -222,13 +222,10 @@ def _ask(session, names):
 
 def parse_ways(text):
     """{name: way} in the output of _ASK.  The way is a jump host, or an address and port."""
-    found, name, told = {}, '', {}
-    for line in text.splitlines():
-        key, _space, value = line.partition(' ')
-        if key == 'asked':
-            name, told = value, {}
-        else:
-            told[key] = value
+    found = {}
+    for part in re.split('^asked ', text, flags=re.MULTILINE):
+        name, _newline, lines = part.partition('\n')
+        told = ssh.parse_query(lines)
         jump = told.get('proxyjump', 'none').split(',')[0]
         if jump != 'none':
             found[name] = 'by ' + jump

@@ -57,8 +57,7 @@ def address(session, host):
     transport = session.transport
     argv = ssh.query_argv(transport) + (host.name,)
     result = yield Command(argv, env=transport.env, timeout=ASK_TIME)
-    told = [line.partition(' ') for line in result.stdout.decode('utf-8', 'replace').splitlines()]
-    return next((value for key, _space, value in told if key == 'hostname'), host.name)
+    return ssh.parse_query(result.stdout.decode('utf-8', 'replace')).get('hostname', host.name)
 
 
 def reached(session, host):
