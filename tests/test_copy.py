@@ -14,7 +14,8 @@ from unittest import mock
 
 from lwt import ssh
 from lwt.copy import arrival, local_work, manifest, tar_get, transfer
-from lwt.copy.terms import CopiedBytes, CopyProgress, GetOptions, Terms
+from lwt.copy.progress import CopiedBytes, CopyProgress
+from lwt.copy.terms import GetOptions, Terms
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import running
 from lwt.remote import budgets, call

@@ -9,7 +9,7 @@ import unittest
 from unittest import mock
 
 from lwt.copy import chain, manifest, tar_get, tar_put
-from lwt.copy.terms import CopyProgress
+from lwt.copy.progress import CopyProgress
 from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import ledger, reducers

@@ -7,7 +7,7 @@ import stat
 import unittest
 
 from lwt.copy import manifest, scp_child, scp_put, sftp_batch, staging
-from lwt.copy.terms import CopyProgress
+from lwt.copy.progress import CopyProgress
 from lwt.errors import UsageError
 from lwt.flow import running
 from tests import test_copy

@@ -8,7 +8,8 @@ import time
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting, read_value
 from lwt.copy import chain, manifest, transfer
-from lwt.copy.terms import CopyProgress, GetOptions, Terms
+from lwt.copy.progress import CopyProgress
+from lwt.copy.terms import GetOptions, Terms
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import units, writer
@@ -257,5 +258,7 @@ class _Copies:
 
 def progress_text(tally, done, count, elapsed):
     """Return the progress of copies after `elapsed` seconds, as text."""
-    progress = Progress.of_bytes(tally.moved, tally.expected, elapsed)
-    return '%d of %d hosts, %s' % (done, count, progress.text())
+    text = '%d of %d host%s' % (done, count, 's' * (count != 1))
+    if not tally.expected:              # no host has said what it needs
+        return text
+    return '%s, %s' % (text, Progress.of_bytes(tally.moved, tally.expected, elapsed).text())

@@ -13,7 +13,8 @@ import re
 
 from lwt.copy import arrival, disk_space, local_work, tarstream
 from lwt.copy.get_target import GetTarget
-from lwt.copy.terms import UNREADABLE, CopiedBytes, refused
+from lwt.copy.progress import CopiedBytes
+from lwt.copy.terms import UNREADABLE, refused
 from lwt.errors import LocalError, LwtError, printable, printable_text
 from lwt.remote import budgets, call, scripts
 from lwt.workspace import files

@@ -14,8 +14,9 @@ import tarfile
 from typing import NamedTuple
 
 from lwt.copy import local_work, manifest, scp_get, scp_put, tarstream
+from lwt.copy.progress import CopyProgress
 from lwt.copy.tar_get import decoded
-from lwt.copy.terms import CopyProgress, GetOptions, Terms
+from lwt.copy.terms import GetOptions, Terms
 from lwt.errors import HostError, UsageError, printable_text
 from lwt.remote import budgets, call, scripts, verdicts
 from lwt.tasks import model, requests
