@@ -673,7 +673,8 @@ class HostileHosts(unittest.TestCase):
 
     def test_SR_7_many_announcements_take_a_moment(self):
         """SR-7: each announcement is checked once."""
-        announced = b''.join(b'path 1 1 /r/%d\n' % number for number in range(budgets.PATHS // 2))
+        count = budgets.PATHS // 2
+        announced = b''.join(b'path 1 1 /r/%d\n' % number for number in range(count))
         began = time.process_time()
         receiver = tar_get.Receiver(['*'], self.into, GetOptions(),
                                       CopyProgress())

@@ -248,7 +248,8 @@ class _Extraction:
         self._told_links = told_links
         # Remaining limits: bytes of copies for hard links, and number of directories.
         self._copies = budgets.COPIES_OF_HARD_LINKS + size
-        self._directories = self._most_directories = budgets.DIRECTORIES + size // tar_reader.BLOCK
+        self._most_directories = budgets.DIRECTORIES + size // tar_reader.BLOCK
+        self._directories = self._most_directories
         self._parents = set()           # directories of the links that are passed to the caller
         self._links = []                # (place, target) of the symbolic links to make
         self._umask = files.current_umask()

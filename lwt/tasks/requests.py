@@ -337,8 +337,8 @@ class Inbox:
 
     def lines(self):
         """The lines before the stream."""
-        return self._words.decode('utf-8',
-                                  'replace').split('\n', budgets.VISIT_LINES)[:budgets.VISIT_LINES]
+        text = self._words.decode('utf-8', 'replace')
+        return text.split('\n', budgets.VISIT_LINES)[:budgets.VISIT_LINES]
 
     def sent(self):
         """The keys of the tasks whose results are in the stream."""
