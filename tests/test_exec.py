@@ -14,7 +14,6 @@ import unittest
 
 from lwt.commands import exec, exit_codes
 from lwt.errors import UsageError
-from lwt.remote import verdicts
 from lwt.remote.verdicts import Verdict
 from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
