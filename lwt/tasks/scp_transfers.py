@@ -38,7 +38,7 @@ def send_input(context, item, scratch):
     except UsageError as error:         # a loop of symbolic links
         raise HostError(item.host.name, verdicts.Verdict('failed', 1, error.message, 'no'))
     wanted = manifest.Manifest(tuple(map(_entry, entries)), item.name)
-    context.tell('%s: %s: sending its input' % (item.of.name, item.host.name))
+    context.tell('%s: sending its input to %s' % (item.of.name, item.host.name))
     verdict = yield from scp_put.put(context.session, item.host, wanted, '.lwt/i', Terms(),
                                      CopyProgress())
     if not verdict.ok:
