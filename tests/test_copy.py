@@ -527,7 +527,7 @@ class Gets(CopyTestCase):
                                'statvfs', lambda path: mock.Mock(f_bavail=0, f_frsize=real.f_frsize,
                                                                  f_blocks=9)):
             verdict = self.get(['x'], self.path('back'))
-        self.assertIn('no room here for 1000 bytes: %d bytes are needed, 0 are free'
+        self.assertIn('(1000 bytes to copy need %d bytes, 0 are free)'
                       % self.needed_room, verdict.reason)
         self.assertEqual(os.listdir(self.path('back')), [])
 
@@ -733,8 +733,8 @@ class HostileHosts(unittest.TestCase):
             with self.subTest(size=size, free=free):
                 problem, _room = self.announced(b'path 1 %d /x\nsend\n' % size, free, 1 << 30)
                 self.assertEqual(problem,
-                                 needed and '%s: no room here for %d bytes: %d bytes are needed, '
-                                            '%d are free' % (
+                                 needed and 'disk full: %s (%d bytes to copy need %d bytes, '
+                                            '%d are free)' % (
                                                 self.into, size, needed, free) or '')
 
     def test_SR_7_a_get_leaves_room_on_the_disk(self):
@@ -748,7 +748,7 @@ class HostileHosts(unittest.TestCase):
                 while not receiver('stdout', b'x' * (1 << 16)) and taken < 1 << 30:
                     taken += 1 << 16
         self.assertLess(taken, budgets.ROOM_EVERY + 1)
-        self.assertIn('no room here for more than 16 MB', receiver.problem)
+        self.assertIn('(after 16 MB of what the host sends)', receiver.problem)
         self.assertEqual(os.listdir(self.into), [])
 
     def test_SR_7_a_get_of_very_many_things_is_announced_and_unpacked_in_little_time(self):
