@@ -1,5 +1,5 @@
-"""The arrival of a get: unpack the stream, compare it with the announcement, and move the files to
-their paths.
+"""Verifies what a get brought: unpacks the stream, compares it with the announcement, and moves the
+files to their paths.
 
 A target is complete or absent: files are unpacked and verified in a directory beside it, which get
 has locked, and then renamed.  This may take long, so a child process does it (see local_work).
