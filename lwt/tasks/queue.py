@@ -5,10 +5,11 @@ them.
 import contextlib
 import os
 import re
+import shutil
 from typing import Callable, NamedTuple
 
 from lwt.copy import tarstream
-from lwt.errors import LocalError, UsageError, os_error_text, printable
+from lwt.errors import LocalError, UsageError, printable
 from lwt.remote import script_checks
 from lwt.tasks import model, results
 from lwt.tasks.store import after_text
@@ -113,8 +114,11 @@ def add(workspace, store, orders, after=()):
 def _copy(folder, part):
     try:
         tarstream.copy_input(folder, part)
+    except shutil.Error as error:       # the first of all errors is enough
+        name, _to, reason = error.args[0][0]
+        raise LocalError('%s: cannot copy (%s)' % (name, reason))
     except OSError as error:
-        raise LocalError(os_error_text(error.filename or folder, error))
+        raise LocalError('%s: cannot copy (%s)' % (folder, error.strerror or error))
 
 
 def _lock(workspace):
