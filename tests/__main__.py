@@ -2,15 +2,20 @@
 skipped".
 
 Each class runs in its own process (tests/supervise.py), N of them in parallel, because most tests
-wait for something. A NAME is a part of a test's id. With names, or with -j 1, the tests run in this
-process. -v also prints which tests took longest.
+wait for something. A NAME is a part of a test's id. With names but without -j, or with -j 1, the
+tests run in this process. -v also prints which tests took longest. LWT_TEST_TIMES is a file to
+which the seconds, the processor seconds and the id of each test and class are added.
 """
 
 import argparse
 import collections
 import faulthandler
+import functools
+import importlib
 import os
+import pkgutil
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +23,9 @@ import tempfile
 import time
 import unittest
 
-from tests import disk, lab
+import lwt
+from tests import disk, lab, supervise
+from tests.lab_cases import HostsTestCase
 from tests.support import ROOT, LeakCheckedTestCase
 
 AT_ONCE = 6
@@ -36,11 +43,11 @@ class Result(unittest.TextTestResult):
 
     def startTest(self, test):
         super().startTest(test)
-        self.times.append((test.id(), time.monotonic()))
+        self.times.append((test.id(), time.monotonic(), cpu_seconds()))
 
     def stopTest(self, test):
-        name, began = self.times.pop()
-        self.times.append((name, time.monotonic() - began))
+        name, began, cpu = self.times.pop()
+        self.times.append((name, time.monotonic() - began, cpu_seconds() - cpu))
         super().stopTest(test)
 
     def addSuccess(self, test):
@@ -93,6 +100,12 @@ class Result(unittest.TextTestResult):
         return 'skipped' if is_skipped else 'failed'
 
 
+def cpu_seconds():
+    """Return the processor time of this process and of its children that have ended."""
+    return sum(sum(resource.getrusage(who)[:2])
+               for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
 def is_before(fixture, name):
     """Return whether a fixture belongs to the class or module of the test of this name.
 
@@ -127,43 +140,76 @@ def tests_class(test):
             isinstance(test, LeakCheckedTestCase))
 
 
-def run_here(tests, verbose):
-    """Run tests in this process; return (passed, failed, skipped)."""
+def use_signals():
+    """Set the actions of signals."""
+    # A shell starts background processes with the first two signals ignored, and nohup with the
+    # third. lwt keeps a signal ignored that was ignored when it started.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Treat TERM as an interrupt, so that the started processes end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def run_here(tests, verbose):
+    """Run tests in this process; return (passed, failed, skipped)."""
+    use_signals()
     faulthandler.register(signal.SIGUSR1, all_threads=True)     # see `end` of tests/supervise.py
     planned = {test.id() for test in tests}
     result = unittest.TextTestRunner(verbosity=2 if verbose else 1,
                                      resultclass=Result).run(unittest.TestSuite(tests))
     for test, reason in result.skipped:
         print('skipped: %s: %s' % (test.id(), reason))
-    if verbose:
-        for name, seconds in sorted(result.times, key=lambda item: -item[1])[:20]:
-            print('%6.1f s  %s' % (seconds, name))
+    slowest = sorted(result.times, key=lambda item: -item[1])
+    for name, seconds, cpu in slowest[:20] if verbose else []:
+        print('%6.1f s, %5.1f s of cpu  %s' % (seconds, cpu, name))
+    if 'LWT_TEST_TIMES' in os.environ:
+        with open(os.environ['LWT_TEST_TIMES'], 'a') as file:
+            file.writelines('%.2f\t%.2f\t%s\n' % (seconds, cpu, name)
+                            for name, seconds, cpu in slowest)
     return result.counts(planned)
 
 
-class ClassRun:
-    """A class of tests that runs in its own process."""
+def run_class(tests):
+    """Run tests in this process and print their last line; return an exit code."""
+    return last_line(run_here(tests, False))
 
-    def __init__(self, name, size, command=None, timeout=CLASS_TIMEOUT):
+
+def last_line(counts):
+    """Print the last line of a run; return its exit code."""
+    passed, failed, skipped = counts
+    print('%d passed, %d failed, %d skipped' % counts)
+    return 0 if passed + skipped and not failed else 1
+
+
+class ClassRun:
+    """A class of tests that runs in its own process.
+
+    run(): runs the tests in that process, and returns its exit code. It is called in a fork of this
+    process, which has imported all tests, or replaced by a command in the tests of this class.
+    """
+
+    def __init__(self, name, size, run=None, command=None, timeout=CLASS_TIMEOUT):
         self.name = name
         self._size = size
         self._began = time.monotonic()
         self._output = tempfile.TemporaryFile()
-        python = [sys.executable, '-S', '-m']   # without site, whose import is slow
-        command = command or python + ['tests', '-j', '1', name]
-        self._popen = subprocess.Popen(
-            python + ['tests.supervise', '%g' % timeout] + command, cwd=ROOT,
-            stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT)
+
+        def start():
+            if command:
+                return subprocess.Popen(command, start_new_session=True)
+            return supervise.Forked(run, start_new_session=True)
+
+        self._process = supervise.Forked(lambda: supervise.supervise(name, start, timeout),
+                                         self._output)
 
     def has_ended(self):
-        return self._popen.poll() is not None
+        return self._process.poll() is not None
 
     def end(self):
         """End the process and all processes that it started."""
-        self._popen.terminate()
-        self._popen.wait()
+        self._process.terminate()
+        self._process.wait()
 
     def report(self):
         """Print the result; return (passed, failed, skipped)."""
@@ -172,7 +218,7 @@ class ClassRun:
         self._output.close()
         found = LAST_LINE.findall(text)
         passed, failed, skipped = map(int, found[-1]) if found else (0, self._size, 0)
-        if self._popen.returncode and not failed:
+        if self._process.returncode and not failed:
             failed = 1                  # all of its tests passed, but it did not end
         seconds = time.monotonic() - self._began
         failures = ', %d failed' % failed if failed else ''
@@ -181,10 +227,22 @@ class ClassRun:
             if failed or line.startswith('skipped: '):
                 print(line)
         if not found:
-            code = self._popen.returncode
+            code = self._process.returncode
             print('%s did not report its results (exit code %d)' % (self.name, code))
         sys.stdout.flush()
         return passed, failed, skipped
+
+
+def prepare(tests):
+    """Do here what the processes of the classes would each have to do: import lwt, and find out
+    what this machine allows.
+    """
+    for module in pkgutil.walk_packages(lwt.__path__, 'lwt.'):
+        if not module.name.endswith('__main__'):
+            importlib.import_module(module.name)
+    for kind in {type(test) for test in tests}:
+        if issubclass(kind, HostsTestCase):
+            kind.why_not()
 
 
 def run_classes(tests, at_once, scratch):
@@ -192,20 +250,25 @@ def run_classes(tests, at_once, scratch):
 
     Returns (passed, failed, skipped).
     """
-    sizes = collections.Counter(tests_class(test)[0] for test in tests)
+    classes = collections.defaultdict(list)
+    for test in tests:
+        classes[tests_class(test)[0]].append(test)
+    prepare(tests)
     waiting, running, total = longest_first(tests), [], (0, 0, 0)
     budget = disk.Budget(scratch)
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                name = waiting.pop(0)
-                running.append(ClassRun(name, sizes[name]))
-            time.sleep(0.1)
+                found = classes[waiting[0]]
+                running.append(ClassRun(waiting.pop(0), len(found),
+                                        functools.partial(run_class, found)))
+            time.sleep(0.05)
             problem = budget.problem()
             if problem:
                 stopped = [run.name for run in running]
                 print('%s; stopped: %s' % (problem, ' '.join(stopped)))
-                return total[0], total[1] + sum(sizes[name] for name in waiting + stopped), total[2]
+                missing = sum(len(classes[name]) for name in waiting + stopped)
+                return total[0], total[1] + missing, total[2]
             for run in [run for run in running if run.has_ended()]:
                 running.remove(run)
                 total = tuple(map(sum, zip(total, run.report())))
@@ -229,14 +292,10 @@ def find(names):
 
 def main(argv):
     """Run all tests, or those named; return an exit code."""
-    # A shell starts background processes with the first two signals ignored, and nohup with the
-    # last. lwt keeps a signal ignored that was ignored when it started.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    use_signals()
     parser = argparse.ArgumentParser(prog='python3 -m tests', description=__doc__.split('\n')[0])
     parser.add_argument('-v', dest='verbose', action='store_true')
-    parser.add_argument('-j', dest='at_once', type=int, default=AT_ONCE)
+    parser.add_argument('-j', dest='at_once', type=int)
     parser.add_argument('names', nargs='*')
     options = parser.parse_args(argv)
     disk.limit_files()
@@ -244,17 +303,14 @@ def main(argv):
     # Without bytecode every lwt that a test starts would compile its modules again.
     os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
     wanted = find(options.names)
-    if options.names or options.at_once == 1:
-        passed, failed, skipped = run_here(wanted, options.verbose)
-    else:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        scratch = disk.make_scratch(os.environ)
-        try:
-            passed, failed, skipped = run_classes(wanted, options.at_once, scratch)
-        finally:
-            disk.remove_scratch(scratch)
-    print('%d passed, %d failed, %d skipped' % (passed, failed, skipped))
-    return 0 if passed + skipped and not failed else 1
+    at_once = options.at_once or (1 if options.names else AT_ONCE)
+    if at_once == 1:
+        return last_line(run_here(wanted, options.verbose))
+    scratch = disk.make_scratch(os.environ)
+    try:
+        return last_line(run_classes(wanted, at_once, scratch))
+    finally:
+        disk.remove_scratch(scratch)
 
 
 if __name__ == '__main__':

@@ -102,6 +102,19 @@ def run(*argv, **options):
     return done.stdout.decode()
 
 
+@functools.lru_cache(None)
+def _keys():
+    """Return {name of a file: content} of the keys of all labs of this process."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix='lwt-test.') as folder:
+        for key in ('host_key', 'user_key'):
+            run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', os.path.join(folder, key))
+        for name in os.listdir(folder):
+            with open(os.path.join(folder, name), 'rb') as file:
+                found[name] = file.read()
+    return found
+
+
 class SshdLab:
     """The parts that both labs share: keys, configurations, waiting for the listeners, and the end.
 
@@ -137,8 +150,10 @@ class SshdLab:
 
     def _make_keys(self):
         os.makedirs(self.directory, exist_ok=True)
-        for key in ('host_key', 'user_key'):
-            run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', self.path(key))
+        for name, content in _keys().items():
+            with open(self.path(name), 'wb') as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(content)
 
     def _configure(self):
         with open(self.path('host_key.pub')) as file:

@@ -3,20 +3,30 @@
 It ends a command that runs longer than SECONDS, and always ends all processes that the command
 started and left: as a subreaper it is the parent of every orphan. Its exit code is that of the
 command, or 1 if anything had to be ended.
+
+The runner of the tests does the same with a function instead of a command: a fork of a process
+that has imported all tests begins sooner than a new Python.
 """
 
+import atexit
+import contextlib
 import ctypes
+import gc
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+import traceback
 
 from tests.lab import descendants
 
 PR_SET_CHILD_SUBREAPER = 36     # prctl(2)
 GRACE = 30.0                    # seconds from TERM to KILL: a class may have to take down a lab
 SETTLE = 10.0                   # seconds for processes to end by themselves after the class
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
@@ -25,6 +35,70 @@ class Stopped(Exception):
 
 def stop(signum, _frame):
     raise Stopped(signum)
+
+
+class Forked:
+    """A function in a process of its own, with the methods of subprocess.Popen that are used here.
+
+    function(): returns the exit code.  output: a file for both streams, or None to share those of
+    this process.
+    """
+
+    def __init__(self, function, output=None, start_new_session=False):
+        self.returncode = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            _run_in_child(function, output, start_new_session)
+
+    def poll(self):
+        if self.returncode is None:
+            self._take(*os.waitpid(self.pid, os.WNOHANG))
+        return self.returncode
+
+    def wait(self):
+        if self.returncode is None:
+            self._take(*os.waitpid(self.pid, 0))
+        return self.returncode
+
+    def _take(self, pid, status):
+        if pid:
+            self.returncode = (-os.WTERMSIG(status) if os.WIFSIGNALED(status)
+                               else os.WEXITSTATUS(status))
+
+    def send_signal(self, signum):
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+
+def _run_in_child(function, output, start_new_session):
+    """Run a function in the new process as if it were a program of its own; never returns."""
+    code = 1
+    try:
+        atexit._clear()                 # the functions of the parent are not those of this process
+        if start_new_session:
+            os.setsid()
+        if output is not None:
+            null = os.open(os.devnull, os.O_RDONLY)
+            for fd, target in ((null, 0), (output.fileno(), 1), (output.fileno(), 2)):
+                os.dup2(fd, target)
+            os.closerange(3, 1024)      # files of other classes
+        if hasattr(gc, 'freeze'):       # Python 3.7: what the parent has made is not copied
+            gc.freeze()
+        random.seed()                   # Python 3.6 has the same random numbers in every fork
+        code = function()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def adopt_orphans():
@@ -37,12 +111,13 @@ def adopt_orphans():
 
 def wait_for(popen, seconds):
     """Wait for the class and reap orphans meanwhile; return whether the class is over."""
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     while popen.poll() is None:
-        if time.monotonic() > end:
+        took = time.monotonic() - began
+        if took > seconds:
             return False
         reap(popen)
-        time.sleep(0.1)
+        time.sleep(min(0.1, 0.01 + took / 20))
     return True
 
 
@@ -109,15 +184,28 @@ def command_line(pid):
         return ''
 
 
-def main(argv):
-    """Run a class; return an exit code."""
-    seconds, command = float(argv[0]), argv[1:]
+def note_times(name, began):
+    """Add the seconds and the processor seconds of a class, with all that it started, to the file
+    LWT_TEST_TIMES.
+    """
+    if 'LWT_TEST_TIMES' in os.environ:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with open(os.environ['LWT_TEST_TIMES'], 'a') as file:
+            file.write('%.2f\t%.2f\t%s\n' % (time.monotonic() - began,
+                                             used.ru_utime + used.ru_stime, name))
+
+
+def supervise(name, start, seconds):
+    """Run a class; return an exit code.
+
+    start(): starts it, in a session of its own, so that an interrupt from the terminal reaches it
+    once, through this process; returns a Popen or a Forked.
+    """
     adopt_orphans()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in SIGNALS:
         signal.signal(signum, stop)
-    # A session of its own, so that an interrupt from the terminal reaches it once, through this
-    # process.
-    popen = subprocess.Popen(command, start_new_session=True)
+    began = time.monotonic()
+    popen = start()
     is_over, patience = False, 0.0
     try:
         is_over = wait_for(popen, seconds)
@@ -126,13 +214,20 @@ def main(argv):
             print('not over after %g s: ended' % seconds, flush=True)
     except Stopped:
         pass
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
     end(popen, min(GRACE, seconds))
     left = kill_the_rest(popen, patience if is_over else 0.0)
     for words in left:
         print('left a process, which was killed: %s' % words, flush=True)
+    note_times(name, began)
     return popen.returncode if is_over and not left else 1
+
+
+def main(argv):
+    """Run a command; return an exit code."""
+    return supervise(argv[-1], lambda: subprocess.Popen(argv[1:], start_new_session=True),
+                     float(argv[0]))
 
 
 if __name__ == '__main__':

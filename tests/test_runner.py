@@ -117,7 +117,8 @@ class Classes(LeakCheckedTestCase):
     def run_script(self, script, timeout=60.0, size=3):
         """Run a class of so many tests; return (counts, the printed output)."""
         with mock.patch.dict(os.environ, {MARK: self.mark}):
-            run = runner.ClassRun('tests.test_x.Played.', size, ['sh', '-c', script], timeout)
+            run = runner.ClassRun('tests.test_x.Played.', size,
+                                  command=['sh', '-c', script], timeout=timeout)
         self.assertTrue(wait_for(run.has_ended, 90))
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             counts = run.report()
