@@ -1,15 +1,22 @@
 """Shared by the tests: the leak-checked test case, a workspace, and lwt as a user runs it."""
 
 import contextlib
+import gc
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 import unittest
 import uuid
+
+from lwt import cli
+from lwt.workspace import layout
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'fake')
@@ -19,6 +26,10 @@ ALL_STEPS = os.environ.get('LWT_TEST_ALL_STEPS') == '1'     # make crash: all st
 # Limits against hangs, not measurements: seconds to wait for a condition, and for a run of lwt.
 SETTLE = 60.0
 PATIENCE = 240.0
+# The actions of signals with which Python starts.
+ACTIONS = ((signal.SIGINT, signal.default_int_handler), (signal.SIGPIPE, signal.SIG_IGN),
+           (signal.SIGXFSZ, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL),
+           (signal.SIGUSR1, signal.SIG_DFL))
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
            signal.SIGPIPE)
 
@@ -105,6 +116,33 @@ def open_fds():
         os.close(listing)
 
 
+def be_lwt(argv, env):
+    """Be lwt: called by Popen in the new process instead of executing a program. Never returns."""
+    code = 1
+    try:
+        for fd in open_fds():           # one of them tells Popen that it can return
+            if fd > 2:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+        for signum, action in ACTIONS:
+            signal.signal(signum, action)
+        os.environ.clear()
+        os.environ.update(env)
+        tempfile.tempdir = None         # what the tests found with their own TMPDIR
+        gc.enable()                     # old versions of subprocess disable it
+        random.seed()
+        sys.stdin = open(0, encoding='utf-8', errors='surrogateescape', closefd=False)
+        sys.stdout, sys.stderr = (open(fd, 'w', encoding='utf-8', errors='surrogateescape',
+                                       closefd=False) for fd in (1, 2))
+        code = cli.main(list(argv), os.environ)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 class Done:
     """The result of a run of lwt: code, out and err as text."""
 
@@ -121,6 +159,8 @@ class ProgramTestCase(LeakCheckedTestCase):
     """lwt as a program, in a scratch directory with its own home."""
 
     python = sys.executable
+    # Whether lwt() runs it in a fork of the tests. A new Python takes ten times as long to start.
+    in_fork = True
     scratch_in = None           # directory of the scratch directory, or None for the default
 
     def setUp(self):
@@ -160,9 +200,25 @@ class ProgramTestCase(LeakCheckedTestCase):
         # -S: lwt needs the standard library only, and *.pth files can slow down each start.
         return subprocess.Popen((self.python, '-S', '-m', 'lwt') + argv, stdin=stdin, **options)
 
+    def _can_fork(self, options):
+        """Return whether a fork of the tests behaves as a new lwt with these options of Popen."""
+        env = options.get('env', self.env)
+        return (self.in_fork and self.python == sys.executable
+                and set(options) <= {'env', 'cwd', 'stdout', 'stderr'}
+                and not any(name.startswith(('PYTHON', 'LC_', 'LANG', 'TZ', 'LD_'))
+                            and (name, value) != ('PYTHONPATH', ROOT)
+                            for name, value in env.items())
+                and threading.active_count() == 1)
+
+    def _fork(self, *argv, **options):
+        """Run lwt in a fork of the tests; return the Popen."""
+        env = options.get('env', self.env)
+        return self.start(*argv, preexec_fn=lambda: be_lwt(argv, env), **options)
+
     def lwt(self, *argv, stdin=b'', timeout=PATIENCE, **options):
         """Run lwt to its end; return a Done."""
-        popen = self.start(*argv, stdin=subprocess.PIPE, **options)
+        start = self._fork if self._can_fork(options) else self.start
+        popen = start(*argv, stdin=subprocess.PIPE, **options)
         try:
             out, err = popen.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
@@ -197,8 +253,7 @@ class ProgramTestCase(LeakCheckedTestCase):
 
     def make_workspace(self, host_list=None, **options):
         """Make a workspace in the scratch directory; host_list: lines as (name, category, home)."""
-        done = self.lwt('init', '.')
-        self.assertEqual(done.code, 0, done)
+        layout.init(self.scratch)
         if host_list is not None:
             self.write('host.list', ''.join('\t'.join(line) + '\n' for line in host_list))
         if options:
