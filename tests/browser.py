@@ -12,9 +12,9 @@ import subprocess
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
 WRAPPER = '''<!DOCTYPE html><meta charset="utf-8">
 <style>body { margin: 0 } iframe { border: 0; display: block }</style>
-<iframe id="f" width="%d" height="%d" srcdoc="%s"></iframe><pre id="found"></pre><script>
-onload = () => {
-  const doc = document.getElementById('f').contentDocument, found = [];
+%s<pre id="found"></pre><script>
+const look = frame => {
+  const doc = frame.contentDocument, found = [];
   const width = doc.documentElement.clientWidth, whole = doc.documentElement.scrollWidth;
   if (whole > width) found.push('the page is ' + whole + ' wide');
   let texts = 0, rects = doc.querySelectorAll('rect').length;
@@ -39,12 +39,17 @@ onload = () => {
           found.push('text out of its box: ' + name);
     }
   }
-  document.getElementById('found').textContent = JSON.stringify({
+  return {
     found: found, texts: texts, rects: rects, scripts: doc.scripts.length,
     height: doc.documentElement.scrollHeight, back: getComputedStyle(doc.body).backgroundColor,
-    heads: Array.from(doc.querySelectorAll('h2'), h => h.textContent)});
+    heads: Array.from(doc.querySelectorAll('h2'), h => h.textContent)};
+};
+onload = () => {
+  document.getElementById('found').textContent =
+    JSON.stringify(Array.from(document.getElementsByTagName('iframe'), look));
 };
 </script>'''
+FRAME = '<iframe width="%d" height="%d" srcdoc="%s"></iframe>'
 
 
 def program():
@@ -62,20 +67,22 @@ def _run(folder, *words):
     return done.stdout.decode('utf-8', 'replace')
 
 
-def _wrapped(folder, page, width, height):
+def _wrapped(folder, frames, height):
     path = os.path.join(folder, 'wrapper.html')
     with open(path, 'w', encoding='utf-8') as file:
-        file.write(WRAPPER % (width, height, html.escape(page)))
+        file.write(WRAPPER % ''.join(FRAME % (width, height, html.escape(page))
+                                     for page, width in frames))
     return 'file://' + path
 
 
-def look(folder, page, width, dark=False):
-    """Return what the browser finds in a page, as a dict: `found` lists the problems. folder: for
-    temporary files.
+def look(folder, frames, dark=False):
+    """Return what the browser finds in pages, as a dict for each: `found` lists the problems.
+
+    folder: for temporary files.  frames: (page, width) of each; one browser looks at all.
     """
     words = ['--blink-settings=preferredColorScheme=0'] if dark else []
     dom = _run(folder, '--window-size=1600,1200', *words, '--dump-dom',
-               _wrapped(folder, page, width, 1200))
+               _wrapped(folder, frames, 1200))
     return json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', dom, re.S).group(1)))
 
 
@@ -83,7 +90,7 @@ def picture(folder, page, width, height, path, dark=False):
     """Take a picture of a page at a width, as PNG."""
     words = ['--blink-settings=preferredColorScheme=0'] if dark else []
     _run(folder, '--window-size=%d,%d' % (max(500, width), height), *words, '--screenshot=' + path,
-         _wrapped(folder, page, width, height))
+         _wrapped(folder, [(page, width)], height))
 
 
 def on_paper(folder, page, path):
