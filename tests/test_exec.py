@@ -405,15 +405,15 @@ class AsRoot(ProgramTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
 
-class TwentyHosts(LabTestCase):
-    """Nothing is left on twenty hosts."""
+class EightHosts(LabTestCase):
+    """Nothing is left on eight hosts."""
 
-    hosts = 20
+    hosts = 8
     slow = True
     ZOO = 'trap "" TERM; setsid sleep 8811 & (sleep 8812 &); sleep 8813'
 
     def begin(self, *words):
-        popen = self.start('exec', '--grace', '1', *words, '-w', 'h[1-20]', '--', self.ZOO)
+        popen = self.start('exec', '--grace', '1', *words, '-w', 'h[1-8]', '--', self.ZOO)
         self.assertTrue(wait_for(
             lambda: all('sleep 8813' in self.lab.commands(name).values() for name in self.names)))
         return popen
