@@ -13,7 +13,7 @@ import time
 
 MOST_BYTES = 1 << 27
 LONGEST = 60.0
-RATE = 1e6                      # bytes a second: many of them share one machine in the tests
+RATE = 2e6                      # bytes a second: many of them share one machine in the tests
 BLOCK = b'x' * (1 << 16)
 ESCAPES = '\x1b]0;title\x07\x1b[2J\u202eevil\u200b'.encode()
 
@@ -99,7 +99,7 @@ def endless_words(host):
 
 def endless_complaints(host):
     host.frame(b'begin')
-    host.for_ever((b'complaint %d\n' % number * 100 for number in itertools.count()), 2)
+    host.for_ever((b'complaint %d\n' % number * 2000 for number in itertools.count()), 2)
 
 
 def endless_noise(host):

@@ -22,7 +22,7 @@ MOST_PRINTED = 200 << 10        # bytes of messages
 MOST_OUTPUT = 20 << 20          # bytes of what commands print on standard error
 UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]')
 SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, probe_time=4,
-                output_limit='4M', fanout=40,
+                output_limit='2M', fanout=40,
                 retries=0, quarantine_wait=300, quarantine_longest=300)
 
 
