@@ -64,9 +64,10 @@ def open(workspace=None, environ=None, **options):
 
     workspace: a directory; by default LWT_WORKSPACE, or the nearest workspace upward, or none.
     environ: a mapping to use instead of os.environ.
-    options: options by their key in lwt.conf, with values as in lwt.conf.
+    options: options by their key in lwt.conf, with values as in lwt.conf; ssh_option may be a list.
     """
-    said = tuple((key, str(value), key) for key, value in options.items())
+    said = tuple((key, '\n'.join(value) if isinstance(value, (list, tuple)) else str(value), key)
+                 for key, value in options.items())
     env = Env(os.environ if environ is None else environ, workspace, said, quiet=True,
               verbose=False)
     workspace = env.find_workspace()

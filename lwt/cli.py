@@ -129,8 +129,10 @@ def _run_command(argv, environ):
     top, before, name, after = _find_command(argv)
     entry = next((entry for entry in COMMANDS if entry[0] == name), None)
     if entry is None:
-        raise UsageError('unknown command %s' % name,
-                         config.nearest(name, [entry[0] for entry in COMMANDS], 'see lwt --help'))
+        from lwt.commands import foreign_words      # here because only errors need it
+        raise UsageError('unknown command %s' % name, foreign_words.command_hint(name)
+                         or config.nearest(name, [entry[0] for entry in COMMANDS],
+                                           'see lwt --help'))
     module = importlib.import_module('lwt.commands.' + entry[1])
     return module.main(name,
                        after, lambda parser, parsed: _env(environ, (top, before), (parser, parsed)))
@@ -160,6 +162,8 @@ def _find_command(argv):
     if not rest:
         writer.put_bytes(writer.encoded(parser.format_usage()), 2)
         raise UsageError('no command', 'see lwt --help')
+    if rest[0] == 'help' and rest[1:]:
+        return parser, before, rest[1], ['--help']
     if rest[0] == 'help':
         parser.parse(['--help'])
     return parser, before, rest[0], rest[1:]
@@ -171,7 +175,7 @@ def _top_parser():
     parser = Parser('', USAGE,
                     'Run commands, copy files and run a queue of tasks on hosts reached by ssh.',
                     'commands:\n%s\n\nRun `lwt COMMAND --help` for details.' % '\n'.join(lines))
-    parser.add_argument('--version', action='version', version='lwt ' + __version__)
+    parser.add_argument('-V', '--version', action='version', version='lwt ' + __version__)
     return parser.add_options(*[option.key for option in config.OPTIONS
                                 if option.flags and not option.key.startswith('log')], shown=False)
 

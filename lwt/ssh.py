@@ -7,6 +7,7 @@ Host names come after "--", because a name may begin with "-".
 import functools
 import math
 import os
+import re
 import zlib
 from typing import NamedTuple, Optional
 
@@ -25,6 +26,7 @@ class Transport(NamedTuple):
     seconds.
     local_env: the environment of commands on the local host, or None for that of lwt.
     ignored: the patterns of IgnoreUnknown in the configuration files that ssh reads.
+    given: further options of ssh_config(5), as KEY=VALUE.
     """
 
     ssh: str
@@ -39,6 +41,12 @@ class Transport(NamedTuple):
     persist: float = 0.0
     local_env: Optional[dict] = None
     ignored: tuple = ()
+    given: tuple = ()
+
+    @property
+    def way(self):
+        """What decides where a host name leads: the configuration file and the given options."""
+        return '\0'.join((self.config,) + self.given)
 
     def within(self, stall):
         """The Transport with `silence` lowered to `stall` seconds, if that is less; 0: unchanged.
@@ -66,21 +74,37 @@ SCRIPTED = (
 # SessionType.
 SESSION = ('SessionType=default', 'EscapeChar=none')
 
+# Further options that lwt sets itself, each with what to use instead.
+OWN = {'connecttimeout': 'use -t SEC', 'serveraliveinterval': '', 'serveralivecountmax': '',
+       'controlmaster': 'set persist in lwt.conf', 'controlpath': 'set persist in lwt.conf',
+       'controlpersist': 'set persist in lwt.conf', 'localcommand': '',
+       'loglevel': 'use -v', 'ignoreunknown': 'set it in the file of --ssh-config'}
+
 # The options above that are newer than OpenSSH 6.3, the first version with IgnoreUnknown.  An older
 # ssh skips them, and its configuration cannot contain them either.
 NEWER = ('UpdateHostKeys', 'AddKeysToAgent', 'RemoteCommand', 'LogVerbose', 'SessionType',
          'StdinNull', 'ForkAfterAuthentication')
 
 
+def check_given(given):
+    """Raise UsageError for a given option that has no effect, because lwt sets it itself."""
+    own = {text.partition('=')[0].lower() for text in SCRIPTED + SESSION}
+    for text in given:
+        key = re.match('[A-Za-z0-9]*', text).group().lower()
+        if key in own or key in OWN:
+            raise UsageError('--ssh-option %s: lwt sets this option itself' % text,
+                             OWN.get(key, ''))
+
+
 def options(transport):
     """The options that ssh and scp have in common, as a tuple."""
     return (_options(transport.config, transport.ignored, transport.connect_timeout,
-                     transport.silence)
+                     transport.silence, transport.given)
             + _words(_sharing(transport.control_path, transport.persist)))
 
 
 @functools.lru_cache(maxsize=32)        # the hosts of a run have the same
-def _options(config, ignored, connect_timeout, silence):
+def _options(config, ignored, connect_timeout, silence, given):
     """The options that do not depend on the host, as a tuple.  The parameters are fields of the
     Transport.
 
@@ -91,7 +115,7 @@ def _options(config, ignored, connect_timeout, silence):
     unknown = 'IgnoreUnknown=' + ','.join(NEWER + ignored)
     connect = 'ConnectTimeout=%d' % math.ceil(connect_timeout)
     return ((('-F', config) if config else ())
-            + _words((unknown, connect) + SCRIPTED + _alive(silence)))
+            + _words((unknown, connect) + SCRIPTED + _alive(silence) + given))
 
 
 def _words(texts):
@@ -123,18 +147,18 @@ def _sharing(control_path, persist):
     return 'ControlMaster=no', 'ControlPath=' + (control_path or 'none')
 
 
-def kept_socket(directory, config, name):
+def kept_socket(directory, way, name):
     """The path of the socket of a kept connection; ssh expands %C in it.
 
-    The name of the socket begins with a hash of config and the host's name.  %C changes when that
-    name leads to another target, so that an old socket is no longer used.
+    The name of the socket begins with a hash of the way (see Transport) and the host's name.  %C
+    changes when that name leads to another target, so that an old socket is no longer used.
     """
-    return '%s.%%C' % os.path.join(directory, kept_prefix(config, name))
+    return '%s.%%C' % os.path.join(directory, kept_prefix(way, name))
 
 
-def kept_prefix(config, name):
+def kept_prefix(way, name):
     """The beginning of the names of the sockets for a host name."""
-    return '%08x' % zlib.crc32(os.fsencode('%s\0%s' % (config, name)))
+    return '%08x' % zlib.crc32(os.fsencode('%s\0%s' % (way, name)))
 
 
 def master_argv(transport, host):

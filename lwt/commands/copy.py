@@ -3,6 +3,8 @@
 from __future__ import generator_stop
 
 import os
+import re
+import shlex
 import time
 
 from lwt.commands import exit_codes
@@ -19,6 +21,7 @@ from lwt.workspace import config, files, ownership
 
 BITS_TO_BYTES = 1000 / 8    # --limit has the unit of scp -l, kilobits per second
 
+_REMOTE = re.compile(r'([\w.@-]+|[\w.-]*@?\[[0-9a-fA-F:]+\]):(.*)', re.ASCII | re.DOTALL)
 LINKS = ('follow', 'keep', 'skip')
 
 PUT_EXAMPLES = '''examples:
@@ -38,6 +41,7 @@ def main(name, argv, make_env):
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])
     limit = read_value('--limit', parsed.limit, config.count) * BITS_TO_BYTES
+    _refuse_remote_words(name, parsed, words)
     workspace = env.find_workspace()
     settings = env.settings(workspace)
     if len(words) < 2:
@@ -54,6 +58,22 @@ def main(name, argv, make_env):
     with running(fitting(settings.fanout, '-f', writer.say), settings.grace) as run:
         env.ready(run, workspace, session, chosen)
         return _Copies(run, len(chosen), tally, env).run(chosen, make_flow)
+
+
+def _refuse_remote_words(name, parsed, words):
+    """Raise UsageError for HOST:PATH, as in scp and rsync, if no option selects hosts."""
+    if parsed.hosts or parsed.categories or parsed.everything:
+        return
+    remote = words[-1:] if name == 'put' else words[:-1]
+    found = [_REMOTE.fullmatch(word) for word in remote]
+    if not remote or not all(found) or any(map(os.path.lexists, remote)):
+        return
+    paths = [match.group(2) or '.' for match in found]
+    right = words[:-1] + paths if name == 'put' else paths + words[-1:]
+    hosts = {match.group(1) for match in found}
+    raise UsageError('lwt %s: %s: hosts are selected with -w' % (name, remote[0]),
+                     'lwt %s -w %s' % (name, ' '.join(map(shlex.quote, [hosts.pop()] + right)))
+                     if len(hosts) == 1 else 'see lwt %s --help' % name)
 
 
 def _put_parser(name):

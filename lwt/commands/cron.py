@@ -41,6 +41,7 @@ def main(name, argv, make_env):
                         help='minutes between two passes, or 1h to 24h (default 5)')
     parser.add_argument('--systemd', action='store_true',
                         help='use a systemd timer of this user instead of cron')
+    parser.add_ssh()
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     words = words + (parsed.rest or [])
@@ -58,6 +59,17 @@ def main(name, argv, make_env):
     return VERBS[words[0]](_Cron(env, workspace, minutes), parsed.systemd)
 
 
+def _ssh_words(env):
+    """Return the options of a pass that select how hosts are reached, as given for `install`."""
+    settings = config.load(None, {}, [said for said in env.overrides if said[0] == 'ssh_config'])
+    lines = [text for key, text, _origin in reversed(env.overrides) if key == 'ssh_option']
+    lines.append(env.environ.get('LWT_SSH_OPTION', ''))         # may be several lines
+    found = ['--ssh-config', settings.ssh_config] if settings.ssh_config else []
+    for option in config.ssh_options('\n'.join(lines)):
+        found += ['--ssh-option', option]
+    return found
+
+
 class _Cron:
     """What the verbs share: the command of a pass, and the programs crontab and systemctl."""
 
@@ -69,13 +81,14 @@ class _Cron:
         self.path = env.environ.get('PATH', os.defpath)
         self.log = workspace.path('.lwt', 'cron.log')
         self.words = [sys.executable, zipapp.program(), '-C', workspace.root, 'task', 'update',
-                      '--cron', '--log', self.log]
+                      '--cron', '--log', self.log] + _ssh_words(env)
 
     @property
     def variables(self):
         """(name, value) pairs for a pass: PATH, and the LWT_ options of the environment."""
         names = ['LWT_' + option.key.upper()
-                 for option in config.OPTIONS if not option.key.startswith('log')]
+                 for option in config.OPTIONS
+                 if not option.key.startswith('log') and option.key not in config.REPEATED]
         return ([('PATH', _path(self.path))]
                 + [(name, self.environ[name]) for name in names if self.environ.get(name)])
 

@@ -17,10 +17,12 @@ def main(name, argv, make_env):
                     'are kept.',
                     EXAMPLES)
     parsed, words = parser.parse(argv)
-    make_env(parser, parsed)
+    env = make_env(parser, parsed)
     if len(words) > 1 or parsed.rest:
         raise UsageError('lwt init: expected one directory', 'see lwt init --help')
     workspace, made = layout.init(words[0] if words else '.')
+    if env.quiet:
+        return 0
     for path in made:
         writer.put_line(path)
     writer.say('workspace created: %s' % workspace.root if made

@@ -87,6 +87,7 @@ class Env(NamedTuple):
         path = self.environ.get('PATH', os.defpath)
         if settings.ssh_config not in ('', 'none') and not os.path.exists(settings.ssh_config):
             raise UsageError('ssh_config: %s: no such file' % settings.ssh_config)
+        ssh.check_given(settings.ssh_option)
         found = {name: shutil.which(name, path=path) or '' for name in ('ssh', 'scp')}
         found = {name: os.path.abspath(path) if path else '' for name, path in found.items()}
         if any(not host.is_local for host in chosen):
@@ -101,7 +102,7 @@ class Env(NamedTuple):
         transport = ssh.Transport(
             found['ssh'], found['scp'], path, ssh.environment(self.environ), settings.ssh_config,
             home if can_enter else '/', settings.connect_timeout, local_env=local_env,
-            ignored=ssh_config.ignored(settings.ssh_config))
+            ignored=ssh_config.ignored(settings.ssh_config), given=settings.ssh_option)
         return call.Session(settings, transport, sockets=sockets.directory, gates={}, heard=[])
 
     def ready(self, run, workspace, session, chosen, told=()):
@@ -308,6 +309,7 @@ class Parser(argparse.ArgumentParser):
             option = config.BY_KEY[key]
             default = ' (default %s)' % option.default if option.default else ''
             self.add_argument(*option.flags, dest='option_' + key, metavar=option.metavar,
+                              action='append' if key in config.REPEATED else 'store',
                               default=argparse.SUPPRESS,
                               help=option.help + default if shown else argparse.SUPPRESS)
             self._options.append(key)
@@ -324,7 +326,11 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[],
                                help=text)
         group.add_argument('-a', dest='everything', action='store_true', help='all available hosts')
-        return self.add_options('fanout', 'connect_timeout', 'hello_timeout')
+        return self.add_options('fanout', 'connect_timeout', 'hello_timeout').add_ssh()
+
+    def add_ssh(self):
+        """Add the options of all commands that log in to hosts."""
+        return self.add_options('ssh_config', 'ssh_option')
 
     def add_rounds(self, every):
         """Add the options of a table that can be repeated.  every: the default in seconds."""
@@ -381,15 +387,19 @@ class Parser(argparse.ArgumentParser):
         said = [config.assignment(text) for text in getattr(parsed, 'assignments', ())]
         for key in self._options:
             if hasattr(parsed, 'option_' + key):
-                said.append((key, getattr(parsed, 'option_' + key), config.BY_KEY[key].flags[0]))
+                value = getattr(parsed, 'option_' + key)
+                text = '\n'.join(value) if key in config.REPEATED else value
+                said.append((key, text, config.BY_KEY[key].flags[0]))
         return tuple(said)
 
     def error(self, message):
         raise UsageError('%s: %s' % (self.prog, message), 'see %s --help' % self.prog)
 
     def _nearest(self, word):
-        return config.nearest(word.partition('=')[0], self._option_string_actions,
-                              'see %s --help' % self.prog)
+        from lwt.commands import foreign_words      # here because only errors need it
+        return (foreign_words.option_hint(self.prog.partition(' ')[2], word)
+                or config.nearest(word.partition('=')[0], self._option_string_actions,
+                                  'see %s --help' % self.prog))
 
 
 def _split(argv):

@@ -6,7 +6,7 @@ task_run, task_show, task_why and task_requests.
 
 from __future__ import generator_stop
 
-from lwt.commands import task_requests, task_run, task_show, task_why
+from lwt.commands import foreign_words, task_requests, task_run, task_show, task_why
 from lwt.commands.options import Parser, fitting
 from lwt.errors import BusyError, LwtError, UsageError
 from lwt.flow import running
@@ -70,7 +70,8 @@ def _parse(name, argv):
     A word that looks like a subcommand may be the value of an option before it, so each is tried.
     """
     failure = None
-    for verb in [word for word in argv if word in VERBS] + ['']:
+    for word in [word for word in argv if word in VERBS or word in ALIASES] + ['']:
+        verb = ALIASES.get(word, word)
         parser = _parser(name, verb)
         try:
             parsed, words = parser.parse(argv)
@@ -78,11 +79,12 @@ def _parse(name, argv):
             failure = failure or error
             continue
         words = words + (parsed.rest or [])
-        if verb and words[:1] == [verb]:
+        if verb and words[:1] == [word]:
             return verb, parser, parsed, words[1:]
     if failure is None and words:
         failure = UsageError('lwt task: unknown subcommand %s' % words[0],
-                             'the subcommands are: %s' % ', '.join(VERBS))
+                             foreign_words.subcommand_hint(words[0])
+                             or 'the subcommands are: %s' % ', '.join(VERBS))
     raise failure or UsageError('lwt task: missing subcommand (%s)' % ', '.join(VERBS),
                                 'see lwt task --help')
 
@@ -101,7 +103,8 @@ def _parser(name, verb):
             parser.add_argument(*[flag for flag in flags if verb or flag != '-f'],
                                 **dict(options, help=text))
     parser.set_defaults(cron=False, progress=False)
-    keys = ('connect_timeout', 'hello_timeout', 'grace', 'lease', 'stall')
+    keys = ('connect_timeout', 'hello_timeout', 'ssh_config', 'ssh_option', 'grace', 'lease',
+            'stall')
     return parser.add_options(
         *(('fanout',) * (verb not in ('add', 'log')) + ('retries',) * (not verb) + keys))
 
@@ -236,3 +239,4 @@ VERBS = {'add': add, 'update': task_run.update, 'run': task_run.run, 'show': tas
          'why': task_why.why, 'log': task_show.log, 'kill': task_requests.kill,
          'suspend': task_requests.suspend, 'resume': task_requests.resume,
          'retry': task_requests.retry, 'wait': task_run.wait, 'rm': task_requests.remove}
+ALIASES = {'ls': 'show', 'cancel': 'kill'}

@@ -55,7 +55,7 @@ class Session(NamedTuple):
         if not (settings.persist and self.sockets):
             return session
         return session._replace(transport=self.transport._replace(
-            control_path=ssh.kept_socket(self.sockets, self.transport.config, host.name),
+            control_path=ssh.kept_socket(self.sockets, self.transport.way, host.name),
             persist=settings.persist,
             silence=settings.hello_timeout or self.transport.silence))
 

@@ -163,7 +163,7 @@ def learn_gates(run, session, hosts):
     names = [host.name for host in hosts if not host.is_local]
     if settings.persist and session.sockets:
         kept = {name.partition('.')[0] for name in os.listdir(session.sockets)}
-        names = [name for name in names if ssh.kept_prefix(transport.config, name) not in kept]
+        names = [name for name in names if ssh.kept_prefix(transport.way, name) not in kept]
     if session.gates is None or min(len(names), settings.fanout) <= settings.logins:
         return
     ways = _remembered(session)
@@ -180,7 +180,7 @@ def learn_gates(run, session, hosts):
 
 
 def _memory(session):
-    return os.path.join(session.sockets, 'ways.' + ssh.kept_prefix(session.transport.config, ''))
+    return os.path.join(session.sockets, 'ways.' + ssh.kept_prefix(session.transport.way, ''))
 
 
 def _remembered(session):

@@ -19,6 +19,7 @@ MAX_NUMBER = 10 ** 12   # maximum of a whole number; 1e99 is a typing error
 MAX_SLOTS = 10000       # maximum slots of a host
 TRANSPORTS = 'tar', 'scp'
 MAX_PROBE = 10 ** 9     # maximum bytes of a probe, which are held in memory
+_SSH_OPTION = re.compile(r'[A-Za-z][A-Za-z0-9]*(\s*=\s*|\s+)\S.*', re.ASCII)
 _TOLD = re.compile('[0-9]{1,18}')
 
 
@@ -131,6 +132,15 @@ def path(text):
     return files.user_path(text)
 
 
+def ssh_options(text):
+    """Options of ssh_config(5), one a line: KEY=VALUE or KEY VALUE.  Returns a tuple of lines."""
+    lines = tuple(line.strip() for line in text.split('\n') if line.strip())
+    for line in lines:
+        if not _SSH_OPTION.fullmatch(line):
+            raise ValueError('expected KEY=VALUE as in ssh_config(5)')
+    return lines
+
+
 def log_format(text):
     """The format of the log: text or json."""
     if text not in ('text', 'json'):
@@ -159,7 +169,8 @@ class Option(NamedTuple):
 UNITS = {
     'N': 'number', 'SEC': 'seconds; or a number with s, m, h or d', '%': 'percent of one core',
     'MB': 'MB', 'KB/s': 'KB/s', 'BYTES': 'bytes', 'DAYS': 'days', 'H-H': 'hours, FIRST-LAST',
-    'SIZE': 'KiB; or a number with K, M, G or T', 'FILE': 'path', 'FORMAT': 'text or json'}
+    'SIZE': 'KiB; or a number with K, M, G or T', 'FILE': 'path', 'FORMAT': 'text or json',
+    'KEY=VALUE': 'KEY=VALUE, one per line'}
 
 OPTIONS = (
     Option('fanout', count, '32', 'N', ('-f', '--fanout'),
@@ -225,9 +236,15 @@ OPTIONS = (
            'log format: text or json'),
     Option('overdue', seconds, '1h', 'SEC', (),
            'warn if another pass has been visiting a host for SEC; 0: never'),
-    Option('ssh_config', path, '', 'FILE', (),
-           "configuration file for ssh and scp instead of the user's"),
+    Option('ssh_config', path, '', 'FILE', ('--ssh-config',),
+           "configuration file for ssh, scp and sftp instead of the user's"),
+    Option('ssh_option', ssh_options, '', 'KEY=VALUE', ('--ssh-option',),
+           'option of ssh_config(5) for ssh, scp and sftp; may be repeated'),
 )
+
+# Options whose flag can be repeated.  Their values are lines.  Those of a source with a higher
+# precedence come first, because ssh uses the first value that it gets.
+REPEATED = ('ssh_option',)
 
 BY_KEY = {option.key: option for option in OPTIONS}
 
@@ -248,15 +265,37 @@ Settings = namedtuple('Settings', [option.key for option in OPTIONS] + ['categor
 
 
 def nearest(given, words, otherwise):
-    """The hint for an unknown word: the most similar one of words, or otherwise."""
-    near = _nearest_word(given, words, 0.6)
+    """The hint for an unknown word: the word that was probably meant, or otherwise."""
+    near = near_word(given, words)
     return 'did you mean %s?' % near if near else otherwise
 
 
-def _nearest_word(given, words, likeness=0.8):
-    """The most similar one of words, or ''."""
-    import difflib                      # imported here because it is slow and rarely needed
-    return next(iter(difflib.get_close_matches(given, sorted(words), 1, likeness)), '')
+def near_word(given, words):
+    """The one of words from which a typing error leads to the given word, or ''.
+
+    A typing error is one letter more, less or other, or two that changed places; in words of six
+    letters and more also two of these.  Three letters and more may be the beginning of a word.
+    """
+    name = given.lstrip('-')
+    others = {other.lstrip('-'): other for other in words if len(other.lstrip('-')) > 2}
+    errors, near = min(((_typing_errors(name, known), known)
+                        for known in others if abs(len(known) - len(name)) <= 2), default=(9, ''))
+    if errors <= (1 if len(name) < 6 else 2):
+        return others[near] if len(name) > 2 else ''
+    longer = [known for known in others if len(name) > 2 and known.startswith(name)]
+    return others[longer[0]] if len(longer) == 1 else ''
+
+
+def _typing_errors(given, known):
+    """How many typing errors lead from one word to another (optimal string alignment distance)."""
+    before, row = [], list(range(len(known) + 1))
+    for at, char in enumerate(given):
+        above, before, row = before, row, [at + 1]
+        for to, other in enumerate(known):
+            row.append(min(before[to] + (char != other), before[to + 1] + 1, row[to] + 1))
+            if at and to and (char, given[at - 1]) == (known[to - 1], other):
+                row[-1] = min(row[-1], above[to - 1] + 1)
+    return row[-1]
 
 
 def load(conf_path, environ, overrides):
@@ -270,10 +309,11 @@ def load(conf_path, environ, overrides):
     values = {option.key: option.read(option.default) for option in OPTIONS}
     items, sections = _from_file(conf_path)
     for key, text, origin in items + _from_environ(environ) + list(overrides):
-        values[key] = _read(key, text, origin)
-        if (key, text, origin) in items and BY_KEY[key].read is path and text not in ('', 'none'):
-            base = os.path.dirname(os.path.abspath(conf_path))
-            values[key] = os.path.join(base, values[key])
+        value = _read(key, text, origin)
+        values[key] = value + values[key] if key in REPEATED else value
+        if BY_KEY[key].read is path and text not in ('', 'none') and not os.path.isabs(value):
+            base = os.path.dirname(conf_path) if (key, text, origin) in items else ''
+            values[key] = os.path.abspath(os.path.join(base, value))
     return Settings(categories=_read_categories(sections), **values)
 
 
@@ -305,7 +345,7 @@ def check_host_column(key, text, origin):
     elif key in BY_KEY:
         return '%s: %s=%s: has no effect in host.list; set it in lwt.conf' % (origin, key, text)
     else:
-        near = _nearest_word(key, HOST_KEYS + tuple(HOST_READERS))
+        near = near_word(key, HOST_KEYS + tuple(HOST_READERS))
         if near:
             return '%s: %s=%s: unknown key; did you mean %s?' % (origin, key, text, near)
     return ''
@@ -316,7 +356,7 @@ def unknown_variables(environ):
     known = VARIABLES | {'LWT_' + key.upper() for key in BY_KEY}
     for name in sorted(environ):
         if name.startswith('LWT_') and name not in known and not name.startswith('LWT_TEST_'):
-            near = _nearest_word(name, known)
+            near = near_word(name, known)
             yield '%s: no such option%s' % (name, '; did you mean %s?' % near if near else '')
 
 
