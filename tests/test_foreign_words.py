@@ -14,7 +14,7 @@ from tests.support import ProgramTestCase
 class NearWords(unittest.TestCase):
     """Which word is suggested."""
 
-    def test_UR_12_only_near_misses_are_suggested(self):
+    def test_only_near_misses_are_suggested(self):
         words = ('--json', '--nice', '--lease', '--stall', '--timeout', '--connect-timeout',
                  '--retries', '-N', '-k', '--outdir', '--output-limit')
         for given, near in (('--josn', '--json'), ('--jso', '--json'), ('--timeuot', '--timeout'),
@@ -29,13 +29,13 @@ class NearWords(unittest.TestCase):
 class Tables(unittest.TestCase):
     """The tables name what lwt has."""
 
-    def test_UR_12_no_word_of_lwt_is_foreign(self):
+    def test_no_word_of_lwt_is_foreign(self):
         commands = {name for name, _module, _help in cli.COMMANDS}
         self.assertEqual(commands & set(foreign_words.COMMANDS), set())
         verbs = set(task.VERBS) | set(task.ALIASES)
         self.assertEqual(verbs & set(foreign_words.SUBCOMMANDS), set())
 
-    def test_UR_12_every_hint_leads_to_something(self):
+    def test_every_hint_leads_to_something(self):
         commands = {name for name, _module, _help in cli.COMMANDS}
         for hint in foreign_words.COMMANDS.values():
             for name in re.findall(r'lwt (\w[\w-]*)', hint):
@@ -43,7 +43,7 @@ class Tables(unittest.TestCase):
         for verb in foreign_words.SUBCOMMANDS.values():
             self.assertIn(verb.split()[0], task.VERBS)
 
-    def test_UR_12_every_option_that_a_hint_names_exists(self):
+    def test_every_option_that_a_hint_names_exists(self):
         for command in generate.ALL:
             known = {name for flag in command.flags for name in flag.names}
             if command.name == 'task':
@@ -59,7 +59,7 @@ class Tables(unittest.TestCase):
 class Program(ProgramTestCase):
     """What lwt says."""
 
-    def test_UR_12_commands_and_options_of_other_tools(self):
+    def test_commands_and_options_of_other_tools(self):
         for words, said in (
                 ('run', 'lwt task run for the queue'), ('ps', 'hint: lwt task show'),
                 ('queue', 'hint: lwt task show'), ('task list', 'hint: lwt task show'),
@@ -79,7 +79,7 @@ class Program(ProgramTestCase):
                 self.assert_refused(done, 2, said)
                 self.assertNotIn('did you mean', done.err)
 
-    def test_UR_12_aliases(self):
+    def test_aliases(self):
         self.assertEqual(self.lwt('-V').out, self.lwt('--version').out)
         self.make_workspace([('localhost', 'local', '~')])
         self.describe('t', 'exec : true\n')
@@ -88,7 +88,7 @@ class Program(ProgramTestCase):
         self.assertEqual(self.lwt('task', 'cancel', '1').code, 0)
         self.assertIn('killed', self.lwt('task', 'ls', '1').out)
 
-    def test_UR_23_quiet_init_and_help_of_a_command(self):
+    def test_quiet_init_and_help_of_a_command(self):
         done = self.lwt('-q', 'init', 'ws')
         self.assertEqual((done.code, done.out, done.err), (0, '', ''))
         self.assertIn('workspace already complete', self.lwt('init', 'ws').err)

@@ -18,7 +18,7 @@ TRANSPORT = ssh.Transport('/bin/ssh', '/bin/scp', config='/c', given=('Port=22',
 class CommandLines(unittest.TestCase):
     """Pure: the options are in every command line, after those that lwt needs."""
 
-    def test_UR_13_every_program_gets_them(self):
+    def test_every_program_gets_them(self):
         host = Host('h')
         for words in (ssh.argv(TRANSPORT, host, 'x'), ssh.query_argv(TRANSPORT) + ('h',),
                       ssh.master_argv(TRANSPORT, host),
@@ -32,13 +32,13 @@ class CommandLines(unittest.TestCase):
                 self.assertLess(at, words.index('--'))
                 self.assertEqual(words[words.index('-F') + 1], '/c')
 
-    def test_UR_13_a_kept_connection_is_only_for_the_same_options(self):
+    def test_a_kept_connection_is_only_for_the_same_options(self):
         paths = {ssh.kept_socket('/d', transport.way, 'h') for transport in (
             TRANSPORT, TRANSPORT._replace(given=()), TRANSPORT._replace(given=('Port=23',)),
             TRANSPORT._replace(config=''))}
         self.assertEqual(len(paths), 4)
 
-    def test_UR_13_what_lwt_sets_itself_is_refused(self):
+    def test_what_lwt_sets_itself_is_refused(self):
         for option in ('BatchMode=no', 'batchmode no', 'ControlPath=x', 'LogLevel=DEBUG',
                        'ConnectTimeout=3', 'IgnoreUnknown=*', 'SessionType=none',
                        'ForwardAgent=yes'):
@@ -54,19 +54,19 @@ class Values(ProgramTestCase):
         path = self.write('lwt.conf', '[lwt]\n' + text)
         return config.load(path, dict(environ), said)
 
-    def test_UR_13_sources_are_joined_and_the_first_of_a_key_counts(self):
+    def test_sources_are_joined_and_the_first_of_a_key_counts(self):
         settings = self.load('ssh_option = Port=1\n  User=a\n', {'LWT_SSH_OPTION': 'Port=2'},
                              [('ssh_option', 'Port=3\nPort=4', '--ssh-option')])
         self.assertEqual(settings.ssh_option, ('Port=3', 'Port=4', 'Port=2', 'Port=1', 'User=a'))
         self.assertEqual(self.load().ssh_option, ())
 
-    def test_UR_13_a_relative_file_is_that_of_the_current_directory(self):
+    def test_a_relative_file_is_that_of_the_current_directory(self):
         settings = self.load(said=[('ssh_config', 'c', '--ssh-config')])
         self.assertEqual(settings.ssh_config, os.path.abspath('c'))
         self.assertEqual(self.load('ssh_config = c\n').ssh_config, self.path('c'))
         self.assertEqual(self.load(said=[('ssh_config', 'none', '')]).ssh_config, 'none')
 
-    def test_UR_13_mistakes(self):
+    def test_mistakes(self):
         for words, said in ((('--ssh-option', 'Port'), 'expected KEY=VALUE'),
                             (('--ssh-option', '=1'), 'expected KEY=VALUE'),
                             (('--ssh-option', 'BatchMode=no'), 'lwt sets this option itself'),
@@ -74,7 +74,7 @@ class Values(ProgramTestCase):
             with self.subTest(words=words):
                 self.assert_refused(self.lwt('exec', '-w', 'h', *words, '--', 'true'), 2, said)
 
-    def test_UR_13_a_pass_of_cron_has_them(self):
+    def test_a_pass_of_cron_has_them(self):
         self.make_workspace()
         self.write('crontab', '#!/bin/sh\ncase $1 in -l) cat "$HOME/tab";; *) cat >"$HOME/tab";; '
                    'esac\n', 0o755)
@@ -105,7 +105,7 @@ class OnHosts(LoopbackTestCase):
         self.options = ('--ssh-config', 'config', '--ssh-option', 'Port=%d' % port)
         self.make_workspace([('h1', 'lab', self.lab.home('h1')), ('h2', 'lab', self.path('h2'))])
 
-    def test_UR_13_each_command_that_logs_in(self):
+    def test_each_command_that_logs_in(self):
         self.write('data', 'b\na\n')
         self.describe('t', 'exec : echo ran\n')
         self.lwt('task', 'add', 't')

@@ -311,9 +311,12 @@ def load(conf_path, environ, overrides):
     for key, text, origin in items + _from_environ(environ) + list(overrides):
         value = _read(key, text, origin)
         values[key] = value + values[key] if key in REPEATED else value
-        if BY_KEY[key].read is path and text not in ('', 'none') and not os.path.isabs(value):
-            base = os.path.dirname(conf_path) if (key, text, origin) in items else ''
-            values[key] = os.path.abspath(os.path.join(base, value))
+        if BY_KEY[key].read is not path or text in ('', 'none'):
+            continue
+        if (key, text, origin) in items:
+            values[key] = os.path.join(os.path.dirname(os.path.abspath(conf_path)), value)
+        elif key == 'ssh_config':
+            values[key] = os.path.abspath(value)        # ssh has another current directory
     return Settings(categories=_read_categories(sections), **values)
 
 
