@@ -1,10 +1,13 @@
-"""Run the tests: python3 -m tests [-v] [-j N] [NAME…]. The last line is "N passed, N failed, N
-skipped".
+"""Run the tests: python3 -m tests [-v] [-j N] [--again] [NAME…].
 
 Each class runs in its own process (tests/supervise.py), N of them in parallel, because most tests
 wait for something. A NAME is a part of a test's id. With names but without -j, or with -j 1, the
-tests run in this process. -v also prints which tests took longest. LWT_TEST_TIMES is a file to
-which the seconds, the processor seconds and the id of each test and class are added.
+tests run in this process. The last line is "N passed, N failed, N skipped".
+
+--again is for a run as another user, on a machine where a whole run has passed: it leaves out the
+classes for which the user makes no difference (any_user). -v also prints which tests took longest.
+LWT_TEST_TIMES is a file to which the seconds, the processor seconds and the id of each test and
+class are added.
 """
 
 import argparse
@@ -296,13 +299,15 @@ def main(argv):
     parser = argparse.ArgumentParser(prog='python3 -m tests', description=__doc__.split('\n')[0])
     parser.add_argument('-v', dest='verbose', action='store_true')
     parser.add_argument('-j', dest='at_once', type=int)
+    parser.add_argument('--again', action='store_true')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args(argv)
     disk.limit_files()
     lab.SshdLab.key_exchange = lab.QUICK_KEY_EXCHANGE
     # Without bytecode every lwt that a test starts would compile its modules again.
     os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
-    wanted = find(options.names)
+    wanted = [test for test in find(options.names)
+              if not (options.again and getattr(test, 'any_user', False))]
     at_once = options.at_once or (1 if options.names else AT_ONCE)
     if at_once == 1:
         return last_line(run_here(wanted, options.verbose))

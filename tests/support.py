@@ -210,14 +210,14 @@ class ProgramTestCase(LeakCheckedTestCase):
                             for name, value in env.items())
                 and threading.active_count() == 1)
 
-    def _fork(self, *argv, **options):
-        """Run lwt in a fork of the tests; return the Popen."""
+    def start_fork(self, *argv, **options):
+        """Start lwt in a fork of the tests; return the Popen. Its environment has no mark."""
         env = options.get('env', self.env)
         return self.start(*argv, preexec_fn=lambda: be_lwt(argv, env), **options)
 
     def lwt(self, *argv, stdin=b'', timeout=PATIENCE, **options):
         """Run lwt to its end; return a Done."""
-        start = self._fork if self._can_fork(options) else self.start
+        start = self.start_fork if self._can_fork(options) else self.start
         popen = start(*argv, stdin=subprocess.PIPE, **options)
         try:
             out, err = popen.communicate(stdin, timeout)

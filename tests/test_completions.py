@@ -36,6 +36,8 @@ EVERYTHING = [name for name, _module, _summary in COMMANDS]
 class Made(unittest.TestCase):
     """The files in the repository match the tables."""
 
+    any_user = True
+
     def test_the_manual_page_and_the_completions_are_made_anew_when_the_tables_change(self):
         for name, make in generate.MADE.items():
             with self.subTest(name=name), open(os.path.join(ROOT, *name.split('/')),
@@ -67,6 +69,8 @@ class Made(unittest.TestCase):
 
 class InShells(ProgramTestCase):
     """The tab key in bash, fish and zsh."""
+
+    any_user = True
 
     # line -> matches; None: other matches are allowed too
     LINES = (

@@ -14,6 +14,8 @@ SLOW = ('--limit', '800')       # 100 kB a second: 30 s for the files of these t
 class CopiesUnderFaults(CleanHomesTestCase):
     """Interrupts, kills, lost and silent connections, full disks."""
 
+    slow = True
+
     def setUp(self):
         super().setUp()
         self.write('big', os.urandom(3000000))

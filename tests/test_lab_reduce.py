@@ -163,6 +163,8 @@ class Faults(ReduceOnHosts):
     nothing is left.
     """
 
+    slow = True
+
     def test_a_netcat_that_does_not_listen_is_named_and_nothing_waits_for_it(self):
         there = os.path.realpath(shutil.which('nc'))
         text = '#!/bin/sh\ncase $* in -h*) echo "OpenBSD netcat" ;; esac\nexit 1\n'
@@ -261,6 +263,8 @@ class Faults(ReduceOnHosts):
 class Strangers(ReduceOnHosts):
     """Strangers at the port of a listener. The master's own netcat waits until they have connected.
     """
+
+    slow = True
 
     hosts = 1
 

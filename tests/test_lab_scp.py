@@ -206,6 +206,8 @@ echo "out $1"
 class ScpUnderFaults(CleanHomesTestCase):
     """Interrupts, kills, silence, full disks: no partial file, nothing left."""
 
+    slow = True
+
     def setUp(self):
         super().setUp()
         self.write('big', os.urandom(3000000))

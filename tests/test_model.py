@@ -11,6 +11,8 @@ from tests import model as automaton
 class Search(unittest.TestCase):
     """The automaton of lwt/tasks/model.py on an unreliable world."""
 
+    any_user = True
+
     slow = True                         # so that it is started first
 
     def check(self, rules):
@@ -28,6 +30,8 @@ class Search(unittest.TestCase):
 
 class Broken(unittest.TestCase):
     """Broken rules: without them, a search that finds nothing would prove nothing."""
+
+    any_user = True
 
     def broken(self, problem, **rules):
         found = automaton.search(automaton.Rules(**rules))

@@ -5,6 +5,7 @@ nevertheless.
 import contextlib
 import os
 import pty
+import shlex
 import signal
 import socket
 import stat
@@ -114,6 +115,8 @@ class WrongUse(ProgramTestCase):
 
 class Copies(ProgramTestCase):
     """put and get: what is refused before any host is contacted."""
+
+    slow = True
 
     def setUp(self):
         super().setUp()
@@ -299,6 +302,8 @@ class Targets(ProgramTestCase):
 class Streams(ProgramTestCase):
     """Standard streams that are full, closed or gone."""
 
+    slow = True
+
     def setUp(self):
         super().setUp()
         self.make_workspace(LOCAL)
@@ -350,11 +355,13 @@ class Streams(ProgramTestCase):
                       'task show 1', 'task log 1', 'task add sample', 'monitor', 'probe --json',
                       'stat', 'report',
                       'doctor', 'deploy -a', '--help', '--version', 'put --help'):
-            for target, reason in (('>&-', 'closed'), ('>/dev/full', 'No space left on device'),
-                                   ('1<desc', 'closed')):
-                with self.subTest(words=words, target=target):
-                    done = self.shell('%s %s'
-                                      % (words, target.replace('desc', 'description/sample/desc')))
+            with self.subTest(words=words):
+                done = self.shell(words + ' >&-')
+                self.assert_refused(done, 74, 'lwt: standard output: closed')
+            for path, mode, reason in (('/dev/full', 'wb', 'No space left on device'),
+                                       (self.path('description/sample/desc'), 'rb', 'closed')):
+                with self.subTest(words=words, path=path), open(path, mode) as target:
+                    done = self.lwt(*shlex.split(words), stdout=target)
                     self.assert_refused(done, 74, 'lwt: standard output: ' + reason)
         self.assertGreater(len(self.lwt('task', 'show', '--json').out.splitlines()), 2)
         self.assertTrue(os.path.exists(self.path('host.list.available')))
@@ -372,9 +379,11 @@ class Streams(ProgramTestCase):
         for words, count in ((multi % '-j1', 5), (multi % '-j2 -k', 5), (multi % '--tag --lb', 5),
                              (execs % '', 1),
                              (execs % '-k', 1), ('-v ' + multi % '-j1', 5)):
-            for target in ('2>/dev/full', '2>&-', '>/dev/full 2>&1', '2>/dev/full >/dev/full'):
-                with self.subTest(words=words, target=target):
-                    done = self.shell('%s %s' % (words, target))
+            for target in ('full', 'closed', 'both'):
+                with self.subTest(words=words, target=target), open('/dev/full', 'wb') as full:
+                    streams = dict(stderr=full, **{'stdout': full} if target == 'both' else {})
+                    done = (self.shell(words + ' 2>&-') if target == 'closed'
+                            else self.lwt(*shlex.split(words), **streams))
                     self.assertEqual(done.code, 74, done)
                     path = self.path('ran') if 'multi' in words else os.path.join(self.home, 'ran')
                     self.assertEqual(len(self.read(path).splitlines()), count)

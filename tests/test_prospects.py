@@ -12,6 +12,8 @@ from tests.support import ProgramTestCase
 class Runs(ProgramTestCase):
     """lwt task run and wait."""
 
+    slow = True
+
     def setUp(self):
         super().setUp()
         self.use_fake_ssh()

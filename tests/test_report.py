@@ -217,6 +217,8 @@ class Command(ProgramTestCase):
 class InABrowser(ProgramTestCase):
     """Pages at three widths, and the browser's findings."""
 
+    any_user = True
+
     slow = True
     WIDTHS = (360, 768, 1280)
 

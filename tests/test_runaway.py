@@ -85,6 +85,8 @@ class RunawayTestCase(ShellTestCase):
 class Runaways(RunawayTestCase):
     """sh/guard.sh at the limit of processes."""
 
+    slow = True
+
     def guarded_runaway(self, **options):
         return self.guarded("exec perl -e '%s'" % RUNAWAY, **options)
 

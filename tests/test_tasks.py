@@ -10,7 +10,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import threading
 import unittest
 
 from lwt.tasks import model
@@ -150,19 +149,11 @@ class Descriptions(TaskTestCase):
                          'real\nreal\nnewline\nempty\nnothing\n')
 
     def test_D_6_fifty_at_once_have_fifty_ids(self):
-        ids, complaints = [], []
-
-        def one():
-            done = self.lwt('task', 'add', 'sample', timeout=120)
-            ids.extend(done.out.split())
-            complaints.append(done.err)
-        threads = [threading.Thread(target=one) for _ in range(50)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(sorted(ids), [model.format_id(number) for number in range(1, 51)],
-                         complaints)
+        started = [self.start_fork('task', 'add', 'sample') for _ in range(50)]
+        ended = [popen.communicate(timeout=120) for popen in started]
+        self.assertEqual(sorted(out.decode().strip() for out, _err in ended),
+                         [model.format_id(number) for number in range(1, 51)],
+                         [err for _out, err in ended])
 
     def test_D_7_what_is_edited_after_adding_changes_nothing(self):
         self.describe('one', 'exec : cat file\n', file='old\n')
@@ -530,7 +521,7 @@ class Crashes(TaskTestCase):
     def test_Y_1_twenty_passes_at_once_do_no_harm(self):
         self.describe('count', 'exec : echo $LWT_TASK >> ../../../../starts\n')
         self.add('count', '--array', '1-4')
-        passes = [self.start('task', 'update') for _ in range(20)]
+        passes = [self.start_fork('task', 'update') for _ in range(20)]
         codes = []
         for popen in passes:
             _out, err = popen.communicate(timeout=60)
