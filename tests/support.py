@@ -159,6 +159,7 @@ class ProgramTestCase(LeakCheckedTestCase):
     """lwt as a program, in a scratch directory with its own home."""
 
     python = sys.executable
+    program = '-m', 'lwt'       # what start() has Python run
     # Whether lwt() runs it in a fork of the tests. A new Python takes ten times as long to start.
     in_fork = True
     scratch_in = None           # directory of the scratch directory, or None for the default
@@ -198,7 +199,7 @@ class ProgramTestCase(LeakCheckedTestCase):
         options.setdefault('stdout', subprocess.PIPE)
         options.setdefault('stderr', subprocess.PIPE)
         # -S: lwt needs the standard library only, and *.pth files can slow down each start.
-        return subprocess.Popen((self.python, '-S', '-m', 'lwt') + argv, stdin=stdin, **options)
+        return subprocess.Popen((self.python, '-S') + self.program + argv, stdin=stdin, **options)
 
     def _can_fork(self, options):
         """Return whether a fork of the tests behaves as a new lwt with these options of Popen."""

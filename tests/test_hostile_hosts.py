@@ -25,6 +25,15 @@ SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, p
                 output_limit='2M', fanout=40,
                 retries=0, quarantine_wait=300, quarantine_longest=300)
 
+# lwt with budgets that are reached sooner; the tests of floods have the real ones.
+LESS = '''
+from lwt.remote import budgets
+budgets.TOLD, budgets.TOLD_LINES = 1 << 20, 1 << 18
+budgets.LEFTOVERS, budgets.VISIT = 1 << 19, 1 << 20
+from lwt.__main__ import run
+run()
+'''
+
 
 class HostileLab(lab.LoopbackLab):
     """One host for each way to be hostile, and two honest ones, h1 and h2."""
@@ -66,6 +75,7 @@ class HostileHosts(LoopbackTestCase):
     """SR-7, SR-15: the honest hosts are served, and memory, disk and output have limits."""
 
     slow = True
+    program = '-c', LESS
 
     @classmethod
     def make_lab(cls):
