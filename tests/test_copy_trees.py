@@ -99,11 +99,11 @@ class FilesWithoutSize(TreeTestCase):
             with open('/proc/sys/kernel/random/boot_id', 'rb') as file:
                 self.assertEqual(came['boot_id'], file.read())
             self.assertEqual(len(came['uuid']), 37)
-            pages = '/sys/kernel/mm/transparent_hugepage'
+            pages = '/sys/kernel/mm/transparent_hugepage/khugepaged'
             if os.path.isdir(pages):
                 self.assert_ok(self.get([pages], back))
-                with open(pages + '/enabled', 'rb') as file:
-                    self.assertEqual(tree_of(back)['transparent_hugepage/enabled'], file.read())
+                with open(pages + '/defrag', 'rb') as file:
+                    self.assertEqual(tree_of(back)['khugepaged/defrag'], file.read())
         self.in_each(come)
 
     @unittest.skipUnless(os.path.exists('/proc/kallsyms'), 'no /proc/kallsyms')
