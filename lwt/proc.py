@@ -22,7 +22,8 @@ import signal
 from typing import Callable, NamedTuple, Optional
 
 from lwt import procfs
-from lwt.selectors_loop import PipeSource, PipeWriter, Timers, chunk_size
+from lwt.pipes import PipeWriter
+from lwt.selectors_loop import PipeSource, Timers, chunk_size
 
 PROGRESS_EVERY = 1.0        # seconds between two calls of Command.progress
 HELD_LOOK = 0.1             # seconds between two checks whether a paused child is read again

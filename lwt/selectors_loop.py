@@ -1,7 +1,7 @@
 """The loop: waits for pipes, timers, children and signals in one place.
 
-The module also holds two classes that need only the loop: Timers, which are cancelled together, and
-PipeWriter, which writes into a pipe without blocking.
+The module also holds Timers, which are cancelled together, and the classes that take the output of
+a process and give its input.
 
 The loop uses a self-pipe.  Since Python 3.5 (PEP 475), select() restarts after a signal, so SIGCHLD
 alone never wakes it.  `signal.set_wakeup_fd` writes a byte into a pipe that the loop reads like any
@@ -41,7 +41,6 @@ LATE = 0.2                  # seconds; after such a delay, events are handled be
 MANY_CANCELLED = 100        # the heap is cleaned if it holds more cancelled timers than this
 LONGEST_WAIT = 86400.0      # seconds; epoll accepts at most 2^31 ms
 READ_SIZE = 65536           # bytes of one read or write
-NEW_PIPE = 4096             # bytes that fit into a new pipe at once, on every system
 RATE_STEP = 0.25            # seconds that one read or write may take at a limited rate
 
 
@@ -347,133 +346,3 @@ class PipeSource:
 
     def close(self):
         """Release all resources: nothing more will be read."""
-
-
-class PipeWriter:
-    """Writes into a pipe without blocking: `data`, then all of `source`.
-
-    At the end it closes the pipe, or, if heartbeat is not 0, writes a newline every `heartbeat`
-    seconds until it is closed.
-
-    loop: a Loop.  timers: the Timers for the heartbeats.  fd: the writing end of a new pipe, which
-    this object then owns.  data: bytes.  source: a PipeSource or None.  rate: limit in bytes per
-    second; 0: no limit.  on_unreadable: called when the source raised an OSError, which is then in
-    `error`.
-    """
-
-    def __init__(self, loop, timers, fd, data, source, rate, heartbeat, on_unreadable):
-        self._loop = loop
-        self._timers = timers
-        self._fd = fd                   # -1: closed
-        self._pending = memoryview(data)
-        self._source = source
-        self._rate = rate
-        self._chunk = chunk_size(rate)
-        self._heartbeat = heartbeat
-        self._on_unreadable = on_unreadable
-        self._is_waiting = False        # whether the source returned None
-        self.error = None               # the OSError of the source
-        self.moved_at = loop.time()     # when a byte was last written
-
-    def start(self):
-        """Begin to write."""
-        os.set_blocking(self._fd, False)
-        if self._source is not None or self._rate or len(self._pending) > NEW_PIPE:
-            self._loop.add_writer(self._fd, self._write)
-        else:
-            self._write_whole()
-
-    def ask_again(self):
-        """Read the source again if it returned None before."""
-        if self._is_waiting:
-            self._is_waiting = False
-            self._resume()
-
-    def close(self):
-        """Close the pipe and the source; drop the bytes that are not written yet."""
-        self._close_source()
-        if self._fd != -1:
-            self._loop.remove(self._fd)
-            os.close(self._fd)
-            self._fd = -1
-
-    def _write_whole(self):
-        """Write all pending bytes, which certainly fit into a new pipe."""
-        try:
-            if self._pending:
-                os.write(self._fd, self._pending)
-        except OSError:                 # EPIPE, as in _write
-            self.close()
-            return
-        self._pending = b''
-        self.moved_at = self._loop.time()
-        self._end()
-
-    def _write(self):
-        if not self._pending and self._source is not None and not self._fill():
-            return
-        if not self._pending:
-            self._end()
-            return
-        try:
-            count = os.write(self._fd, self._pending[:self._chunk])
-        except BlockingIOError:
-            return
-        # EPIPE: the child closed its input; its exit code says whether that is an error.
-        except OSError:
-            self.close()
-            return
-        self._pending = self._pending[count:]
-        self.moved_at = self._loop.time()
-        if self._rate:
-            self._loop.remove(self._fd)
-            self._loop.call_later(count / self._rate, self._resume)
-
-    def _fill(self):
-        """Read bytes from the source; returns False if it has none now or cannot be read."""
-        try:
-            data = self._source.read(READ_SIZE)
-        except OSError as error:
-            self.error = error
-            self.close()
-            self._on_unreadable()
-            return False
-        if data is None:
-            self._is_waiting = True
-            self._source.wake = self.ask_again
-            self._loop.remove(self._fd)
-            return False
-        self._pending = memoryview(data)
-        if not data:
-            self._close_source()
-        return True
-
-    def _resume(self):
-        if self._fd != -1:
-            self._loop.remove(self._fd)         # it may be watched already
-            self._loop.add_writer(self._fd, self._write)
-
-    def _end(self):
-        """Everything is written."""
-        if self._heartbeat:
-            self._loop.remove(self._fd)
-            self._timers.call_later(self._heartbeat, self._beat)
-        else:
-            self.close()
-
-    def _beat(self):
-        if self._fd == -1:
-            return
-        try:
-            os.write(self._fd, b'\n')
-        except BlockingIOError:         # a full pipe holds enough heartbeats
-            pass
-        except OSError:
-            self.close()
-            return
-        self._timers.call_later(self._heartbeat, self._beat)
-
-    def _close_source(self):
-        if self._source is not None:
-            self._source.close()
-            self._source = None

@@ -18,6 +18,7 @@ ARCHITECTURE = os.path.join(os.path.dirname(FOLDER), 'docs', 'architecture.md')
 LAYERS = (
     ('errors', '__init__'),
     ('selectors_loop', 'procfs'),
+    ('pipes',),
     ('workspace',),
     ('netcat', 'scp', 'ssh'),
     ('proc',),
