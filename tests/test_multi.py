@@ -174,7 +174,7 @@ class Templates(ProgramTestCase):
 
     def test_what_is_wrong_with_the_words_is_said(self):
         self.write('list', 'x\n')
-        for argv, said in ((('echo {3}', ':::', 'a'), '{3}: there is only 1 source'),
+        for argv, said in ((('echo {3}', ':::', 'a'), '{3}: there is only 1 argument'),
                            (('echo', '::::', 'nosuch'), 'nosuch'),
                            (('echo', ':::+', 'a'), 'cannot be linked'),
                            (('--halt', 'now', ':::', 'a'), '--halt'),

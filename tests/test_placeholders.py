@@ -64,15 +64,13 @@ class Template(unittest.TestCase):
 
     def test_FR_28_with_plus_all_of_its_placeholders_are_known(self):
         """FR-28: placeholders that --plus adds and lwt does not have are errors."""
-        for text in ('{:-x}', '{:2}', '{:1:2}', '{%.gz}', '{%%x}', '{#a}', '{##a}', '{/a/b}',
-                     '{//a/b}', '{^a}',
-                     '{^^a}', '{,a}', '{,,a}', '{2%w}', '{slot}', '{seq}', '{host}', '{hgrp}',
-                     '{uniq}'):
+        plus = template.Spelling(is_plus=True)
+        for text in ('{//a/b}', '{host}', '{hgrp}', '{uniq}'):
             with self.subTest(text=text):
-                self.assertRaises(UsageError, template.Template, text.encode(), 2, True)
+                self.assertRaises(UsageError, template.Template, text.encode(), 2, plus)
         for text in ("awk '{print}'", '${var%.gz}', '${#var}', 'x{a,b}', '{..} {+/}', '{1}'):
             with self.subTest(text=text):
-                template.Template(text.encode(), 2, True)
+                template.Template(text.encode(), 2, plus)
 
     def test_FR_28_extensions_of_odd_names(self):
         """FR-28: a dot in a directory, or at the start of a name, does not begin an extension."""
@@ -99,7 +97,7 @@ class Program(ProgramTestCase):
     def test_FR_28_an_unknown_placeholder_is_wrong_usage(self):
         """FR-28: exit code 2, and nothing is run."""
         for words in (('echo', '{.x.}', '{./}', ':::', 'a'), ('echo {= s/a/b/ =}', ':::', 'a'),
-                      ('echo', '{2}', ':::', 'a'), ('--plus', 'echo {%.gz}', ':::', 'a')):
+                      ('echo', '{2}', ':::', 'a'), ('--plus', 'echo {uniq}', ':::', 'a')):
             with self.subTest(words=words):
                 done = self.lwt('multi', *words)
                 self.assert_refused(done, 2, '{')

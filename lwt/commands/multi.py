@@ -11,25 +11,25 @@ main goes through four steps, in this order:
 
 import contextlib
 import os
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from lwt.commands import multi_options
+from lwt.commands.multi_input import InputPlan, plan_input
 from lwt.commands.multi_report import MultiReport
 from lwt.commands.options import fitting, read_value
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
-from lwt.multi import executor, inputs, template
+from lwt.multi import executor
 from lwt.output import ordering, writer
 from lwt.workspace import config, files
 
 
 class MultiPlan(NamedTuple):
-    """What a run needs.  template: a template.Template, or None if the input is command lines."""
+    """What a run needs."""
 
     arguments: multi_options.MultiArguments
     options: executor.ExecutorOptions
-    template: Optional[template.Template]
-    input_style: inputs.Style
+    input: InputPlan
 
 
 def main(name, argv, make_env):
@@ -37,34 +37,34 @@ def main(name, argv, make_env):
     parser = multi_options.make_parser(name)
     parsed, arguments = multi_options.parse(parser, argv)
     env = make_env(parser, parsed)
-    plan = _plan(arguments, env.settings(env.find_workspace()))
+    settings = env.settings(env.find_workspace())
     with contextlib.ExitStack() as stack:
+        _say_reading(arguments, env)
+        plan = _plan(arguments, settings, stack.callback)
         records = _records(arguments, stack)
-        if not arguments.sources and os.isatty(0) and not env.quiet:
-            writer.say('reading %s from the terminal; end with Ctrl-D'
-                       % ('arguments' if arguments.words else 'command lines'))
         # One slot more than jobs: see Executor._has_room.
         run = stack.enter_context(running(plan.options.jobs + 1, plan.options.grace,
                                           adopt=not arguments.dry_run))
-        source = inputs.Input(run, plan.input_style, plan.template, arguments.sources)
+        source = plan.input.make_source(run)
         report = MultiReport(run, plan, source, records, env)
         return _MultiRun(run, plan, source, report, records, env.environ).run()
+
+
+def _say_reading(arguments, env):
+    """Print what is read, if it comes from the terminal."""
+    if not arguments.sources and os.isatty(0) and not env.quiet:
+        what = 'arguments' if arguments.words else 'command lines'
+        writer.say('reading %s from the terminal; end with Ctrl-D'
+                   % ('data' if arguments.pipe else what))
 
 
 # -- plan ------------------------------------------------------------------------------------------
 
 
-def _plan(arguments, settings):
-    """Return the MultiPlan.  Raises UsageError."""
+def _plan(arguments, settings, at_exit):
+    """Return the MultiPlan.  at_exit: gets functions that close files.  Raises UsageError."""
     options = _executor_options(arguments, settings)
-    found = None
-    if arguments.words:
-        text = os.fsencode(' '.join(arguments.words))
-        found = template.Template(text, max(1, len(arguments.sources)), arguments.plus)
-    needs_total = options.halt.is_percent or found is not None and found.has_total
-    separator = b'\0' if arguments.null else b'\n'
-    style = inputs.Style(separator, arguments.dos, arguments.tag, options.jobs, needs_total)
-    return MultiPlan(arguments, options, found, style)
+    return MultiPlan(arguments, options, plan_input(arguments, options, at_exit))
 
 
 def _executor_options(arguments, settings):
@@ -129,6 +129,8 @@ class _MultiRun:
         arguments, out = self._plan.arguments, self._report.out
         if arguments.keep_order:
             return ordering.InOrder(out, live=not self._plan.options.retries)
+        if arguments.ungroup:
+            return ordering.Direct(out)
         return ordering.LineByLine(out) if arguments.line_buffer else ordering.Grouped(out)
 
     def run(self):

@@ -39,11 +39,15 @@ class Job(NamedTuple):
 
     text: a function that returns the command line as bytes for a slot number.
     label: printed before each line of output (--tag).
+    data: bytes for its standard input; source: a function that returns a PipeSource for what
+        follows them, or None.
     """
 
     number: int
     text: Callable
     label: bytes = b''
+    data: bytes = b''
+    source: Optional[Callable] = None
 
 
 class Halt(NamedTuple):
@@ -179,7 +183,9 @@ class Executor:
         if self._again and all(output.full for output in self.running):
             # All running jobs wait for their turn to print, and it may be the turn of this one.
             return True
-        return (self._active < self._plan.jobs
+        # A job that rests before another attempt may hold a block of data.
+        held = self._resting if self._source.holds_data else 0
+        return (self._active + held < self._plan.jobs
                 and (bool(self._again) or self._ordering.backlog < MOST_WAITING))
 
     def _admit(self):
@@ -283,7 +289,8 @@ class Executor:
         found = None if self._plan.nice else self._programs.without_shell(text)
         path, argv = found or (None, self._shell(text))
         return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout,
-                       grace=self._plan.grace,
+                       grace=self._plan.grace, stdin=trial.job.data,
+                       source=trial.job.source and trial.job.source(),
                        sink=self._sink_of(trial.job, trial.output), label=trial.job.number)
 
     def _shell(self, text):

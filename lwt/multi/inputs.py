@@ -7,13 +7,14 @@ input are run as they arrive.
 import collections
 import os
 import stat
-from typing import NamedTuple
+from typing import NamedTuple, Optional, Pattern
 
-from lwt.multi import template
 from lwt.multi.executor import Job
+from lwt.multi.packing import Packer, Packing
+from lwt.multi.sources import READ_SIZE, Source, combined, count, wrapped
+from lwt.multi.template import Template
 from lwt.workspace import files
 
-READ_SIZE = 65536
 MAX_LINE = 131071               # bytes of one argument, execve(2)
 
 
@@ -21,15 +22,57 @@ class Style(NamedTuple):
     """How input is read.
 
     separator: ends a line.  dos: remove a carriage return at the end of a line.
-    tag: give jobs a label.  slots: number of slots.
+    slots: number of slots.
     whole: read all input before the first job, so that the number of jobs is known.
+    tag: give jobs their arguments as a label.  label: a Template for the label, or None.
+    columns: a compiled pattern between the arguments of one line, or None.
+    trim: 'l', 'r' or 'lr': remove white space around arguments; '' to keep it.
+    end: a value that ends a source, or None.  skips_empty: leave out blank values.
+    is_shuffled: run the jobs in random order.
+    is_linked: pair all sources, repeating the values of the shorter ones.
+    packing: how many arguments each job gets.
     """
 
     separator: bytes
-    dos: bool
-    tag: bool
+    dos: bool = False
     slots: int = 1
     whole: bool = False
+    tag: bool = False
+    label: Optional[Template] = None
+    columns: Optional[Pattern] = None
+    trim: str = ''
+    end: Optional[bytes] = None
+    skips_empty: bool = False
+    is_shuffled: bool = False
+    is_linked: bool = False
+    packing: Packing = Packing()
+
+    def text(self, data):
+        """Return the first bytes of an input without a byte order mark; with -0, input is not text
+        and has none.
+        """
+        return data if self.separator == b'\0' else files.without_bom(data)
+
+    def cleaned(self, lines):
+        """Return (the values that lines of a source are, whether they end it)."""
+        if self.dos:
+            lines = [line[:-1] if line.endswith(b'\r') else line for line in lines]
+        is_end = self.end is not None and self.end in lines
+        if is_end:
+            lines = lines[:lines.index(self.end)]
+        if self.skips_empty:
+            lines = [line for line in lines if line.strip()]
+        return lines, is_end
+
+    def record(self, values):
+        """Return the arguments that values of the sources are, as a tuple."""
+        if self.columns is not None:
+            values = [column or b'' for value in values for column in self.columns.split(value)]
+        if self.trim == 'lr':
+            values = [value.strip() for value in values]
+        elif self.trim:
+            values = [value.lstrip() if self.trim == 'l' else value.rstrip() for value in values]
+        return tuple(values)
 
 
 class LineReader:
@@ -39,14 +82,15 @@ class LineReader:
     """
 
     def __init__(self, loop, source, style, longest, on_lines):
-        """source: (fd, name for messages).
+        """source: a sources.Source with an open file.
         longest: maximum bytes of a line, 0 for no limit; longer lines are not stored completely.
         on_lines: called when there are new lines, or at the end.
         """
-        self._fd, self._name = source
+        self._fd = source.fd
+        self._name = source.name
         self._loop = loop
-        self._separator = style.separator
-        self._whole = style.whole
+        self._style = style
+        self._whole = style.whole or style.is_shuffled
         self._longest = longest
         self._on_lines = on_lines
         self._partial = []
@@ -55,7 +99,11 @@ class LineReader:
         self._ended = False
         self._bytes_read = 0
         self._lines_read = 0
+        self._is_first = True           # no line is complete yet
         self.problem = None             # the LwtError that ended the input early
+        if source.begun:
+            self._is_first = False      # its first line was a header
+            self._take_in(source.begun)
 
     @property
     def has_ended(self):
@@ -102,20 +150,75 @@ class LineReader:
             self._rest()
             self._on_lines()
             return
-        pieces = data.split(self._separator)
+        self._take_in(data)
+        if self._ended or self._lines and not self._whole:
+            self._rest()
+            self._on_lines()
+
+    def _take_in(self, data):
+        """Add the lines that the next bytes complete; b'' is the end."""
+        pieces = data.split(self._style.separator)
         if len(pieces) > 1 or not data:
             self._partial.append(pieces[0])
             pieces[0] = b''.join(self._partial)
             self._partial = [pieces.pop()] if data else []
-            self._lines.extend(pieces if data or pieces[0] else ())
+            self._add(pieces if data or pieces[0] else [])
         elif not self._longest or sum(map(len, self._partial)) <= self._longest:
             self._partial.append(data)  # the rest of a line that is too long is not needed
-        self._ended = not data
+        self._ended = self._ended or not data
         self._bytes_read += len(data)
         self._lines_read += len(pieces)
-        if self._ended or self._lines and not self._whole:
-            self._rest()
-            self._on_lines()
+        if self._ended and self._style.is_shuffled:
+            self._lines = collections.deque(shuffled(self._lines))
+
+    def _add(self, lines):
+        if lines and self._is_first:
+            self._is_first = False
+            lines[0] = self._style.text(lines[0])
+        lines, self._ended = self._style.cleaned(lines)
+        self._lines.extend(lines)
+
+
+class Combinations:
+    """The combinations of the values of several sources, with the interface of a LineReader."""
+
+    problem = None
+
+    def __init__(self, sources, style):
+        """sources: sources.Sources; files are open."""
+        values, linked = [source.all(style) for source in sources], [source.linked
+                                                                     for source in sources]
+        if style.is_linked:
+            linked = [place > 0 for place in range(len(values))]
+            values = wrapped(values)
+        self._left = count(values, linked)
+        self._records = combined(values, linked)
+        if style.is_shuffled:
+            self._records = iter(shuffled(self._records))
+        self.has_ended = False
+
+    def take(self):
+        """Return the next values; None if there are no more."""
+        found = None if self.has_ended else next(self._records, None)
+        self.has_ended = found is None
+        self._left -= found is not None
+        return found
+
+    def left(self):
+        """Return the number of combinations left."""
+        return max(0, self._left)
+
+    def close(self):
+        """Return no more."""
+        self.has_ended = True
+
+
+def shuffled(items):
+    """Return items as a list in random order."""
+    import random                       # here because it takes long and is rarely needed
+    items = list(items)
+    random.shuffle(items)
+    return items
 
 
 class Input:
@@ -125,56 +228,31 @@ class Input:
         job.
     more: called when there are new jobs, or at the end of the input.
     bad: (number, problem) of lines that cannot be run.
+    holds_data: whether jobs hold data for their standard input in memory.
     """
 
+    holds_data = False
+
     def __init__(self, run, style, place, sources):
+        """place: a template.Template, or None if the input is command lines.
+        sources: sources.Sources; none: standard input.
+        """
         self._place = place
         self._style = style
         self._count = 0
-        self._combined = None
-        self._reader = None
-        self._ended = False
-        self._is_first = True           # the next line is the first one
+        self._packer = None
+        if style.packing != Packing():
+            self._packer = Packer(style.packing, place, style.slots)
         self.was_done = lambda number, texts: False
         self.more = lambda: None
         self.bad = []
-        if not sources or len(sources) == 1 and sources[0].path is not None:
-            path = files.user_path(sources[0].path) if sources else ''
-            fd_and_name = (self._open(run, path), path) if sources else (0, 'standard input')
-            self._reader = LineReader(run.loop, fd_and_name, style,
-                                      0 if place else MAX_LINE, lambda: self.more())
+        sources = [source.opened(run.at_exit) for source in sources or [Source(path='-')]]
+        self._is_lines = len(sources) == 1 and sources[0].path is not None
+        if self._is_lines:
+            self._records = LineReader(run.loop, sources[0], style, 0 if place else MAX_LINE,
+                                       lambda: self.more())
         else:
-            values, linked = [self._values(source) for source in sources], [source.linked
-                                                                            for source in sources]
-            self._combined = template.combined(values, linked)
-            self._total = template.count(values, linked)
-
-    def _open(self, run, path):
-        if path == '-':
-            return 0
-        try:
-            fd = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise files.read_error(path, error)
-        run.at_exit(lambda: os.close(fd))
-        return fd
-
-    def _values(self, source):
-        if source.path is None:
-            return [os.fsencode(word) for word in source.words]
-        path = files.user_path(source.path)
-        try:
-            with open(0 if path == '-' else path, 'rb', closefd=path != '-') as file:
-                lines = file.read().split(self._style.separator)
-        except OSError as error:
-            raise files.read_error(path, error)
-        lines[0] = self._without_bom(lines[0])
-        return lines if lines[-1] else lines[:-1]
-
-    def _without_bom(self, line):
-        """Return the first line without a byte order mark; with -0, input is not text and has none.
-        """
-        return line if self._style.separator == b'\0' else files.without_bom(line)
+            self._records = Combinations(sources, style)
 
     def take(self):
         """Return the next Job; None if there is none yet, or no more."""
@@ -188,11 +266,16 @@ class Input:
 
     def has_ended(self):
         """Return whether there are no more jobs."""
-        return self._ended if self._reader is None else self._reader.has_ended
+        return self._records.has_ended and (self._packer is None or self._packer.is_empty)
 
     def left(self):
         """Return the number of jobs left, estimated if necessary; None if unknown."""
-        return max(0, self._total - self._count) if self._reader is None else self._reader.left()
+        left = self._records.left()
+        if left is None or self._packer is None:
+            return left
+        if not self._style.packing.is_countable:
+            return self._packer.jobs_left if self._records.has_ended else None
+        return -(-left // self._style.packing.most) + self._packer.jobs_left
 
     def total(self):
         """Return the number of all jobs, estimated if necessary; None if unknown."""
@@ -202,25 +285,34 @@ class Input:
     @property
     def problem(self):
         """The LwtError that ended the input early, or None."""
-        return None if self._reader is None else self._reader.problem
+        return self._records.problem
 
     def close(self):
         """Stop reading."""
-        self._ended = True
-        if self._reader is not None:
-            self._reader.close()
+        self._records.close()
 
     def _next(self):
-        if self._reader is None:
-            found = None if self._ended else next(self._combined, None)
-            self._ended = found is None
-            return found
-        line = self._reader.take()
-        if line is not None and self._is_first:
-            line, self._is_first = self._without_bom(line), False
-        if line is not None and self._style.dos and line.endswith(b'\r'):
-            line = line[:-1]
-        return None if line is None else (line,)
+        """Return the arguments of the next job; None if there are none yet, or no more."""
+        if self._packer is None:
+            return self._record()
+        while True:
+            arguments = self._packer.take()
+            if arguments is not None:
+                return arguments
+            record = self._record()
+            if record is not None:
+                self._packer.add(record)
+            elif self._records.has_ended and not self._packer.is_empty:
+                self._packer.end()
+            else:
+                return None
+
+    def _record(self):
+        """Return the arguments of the next line or combination; None as for _next."""
+        values = self._records.take()
+        if values is None:
+            return None
+        return self._style.record((values,) if self._is_lines else values)
 
     def _job(self, arguments):
         if self._place is None and not arguments[0].strip():
@@ -238,9 +330,18 @@ class Input:
         texts = map(fill, range(1, self._style.slots + 1)) if has_slot else (text,)
         if self.was_done(number, texts):
             return None
-        label = ((text if place is None else b' '.join(arguments)) + b'\t' if self._style.tag
-                 else b'')
-        return Job(number, fill if has_slot else lambda _slot: text, label)
+        return Job(number, fill if has_slot else lambda _slot: text,
+                   self._label(arguments, number, text))
+
+    def _label(self, arguments, number, text):
+        """Return what goes before each line of output of a job."""
+        style = self._style
+        if style.label is not None:
+            total = self.total() or 0 if style.label.has_total else 0
+            return style.label.fill(arguments, number, 0, total, style.slots) + b'\t'
+        if style.tag:
+            return (text if self._place is None else b' '.join(arguments)) + b'\t'
+        return b''
 
     def _filling(self, arguments, number):
         """Return a function that returns the command of a job for a slot number."""
@@ -257,5 +358,3 @@ def _problem(text):
     if len(text) > MAX_LINE:
         return 'command too long (limit %d bytes)' % MAX_LINE
     return ''
-
-
