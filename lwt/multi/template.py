@@ -27,7 +27,7 @@ from lwt.errors import UsageError
 from lwt.multi.changes import DYNAMIC_PATTERN, change_of
 from lwt.remote import quoting
 
-NUMBER_LENGTH = 20          # maximum characters of a number of a job or slot
+NUMBER_LENGTH = 10          # maximum characters of a number of a job or slot
 
 # The parts of a placeholder: a change of the argument, or a word about the job itself.
 _CHANGE = rb'/?\.{1,3}|//|/|\+/|\+\.{1,3}'
