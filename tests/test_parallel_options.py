@@ -12,7 +12,7 @@ from lwt.commands import multi_options, parallel_names
 from lwt.errors import UsageError
 from lwt.multi import blocks, inputs, packing, records, template
 from tests import parallel_examples
-from tests.support import ProgramTestCase
+from tests.support import ALL_STEPS, ProgramTestCase
 
 
 def filled(text, arguments, sources=None, **spelling):
@@ -303,6 +303,16 @@ class Program(ProgramTestCase):
         with open('/proc/%d/task/%d/children' % (number, number)) as file:
             return len(file.read().split()) > 1         # the guard is one
 
+    def test_records_longer_than_a_block_are_whole(self):
+        """Short and long records in turn; each job gets whole ones."""
+        lines = [b'%d' % size * size for size in (1, 300, 2, 2000, 3, 9, 700, 1, 40)]
+        data = b''.join(line + b'\n' for line in lines)
+        for words in ((), ('-N1',), ('-L2',), ('--recend', '', '--recstart', '\\n')):
+            with self.subTest(words=words):
+                done = self.lwt('multi', '-k', '--pipe', '--block', '16', *(words + ('cat',)),
+                                stdin=data)
+                self.assertEqual(done.out.encode(), data)
+
     def test_large_data_arrives_whole_in_both_ways(self):
         path = self.write('data', ''.join('%d\n' % number for number in range(600000)))
         size = os.path.getsize(path)
@@ -318,17 +328,25 @@ class Program(ProgramTestCase):
 class Tutorial(ProgramTestCase):
     """The examples of GNU parallel's tutorial print what they printed beside GNU parallel."""
 
-    slow = True
+    EVERY = 1 if ALL_STEPS else 4
 
     def test_the_examples(self):
         with open(parallel_examples.RECORD, encoding='utf-8') as file:
             recorded = json.load(file)
         wanted = [example for example in parallel_examples.EXAMPLES if example.text in recorded]
         self.assertEqual(len(wanted), len(recorded))
-        os.mkdir(self.path('examples'))
-        for example in wanted:
+        os.makedirs(self.path('examples/files'))
+        subprocess.run(['bash', '-c', parallel_examples.SETUP], cwd=self.path('examples/files'),
+                       check=True)
+        for example in wanted[::self.EVERY]:
             with self.subTest(example=example.text):
                 with tempfile.TemporaryDirectory(dir=self.path('examples')) as directory:
-                    found = parallel_examples.run(example.text, 'lwt', directory)
+                    found = parallel_examples.run(example.text, 'lwt', directory,
+                                                  'ln -s ../files/* .\n')
                 self.assertEqual(parallel_examples.comparable(example, found.lines),
                                  recorded[example.text], found)
+
+    def test_the_document_has_every_example(self):
+        with open(parallel_examples.DOCUMENT, encoding='utf-8') as file:
+            rows = file.read().split(parallel_examples.BEGIN)[1].split(parallel_examples.END)[0]
+        self.assertEqual(rows.count('\n| `'), len(parallel_examples.EXAMPLES))

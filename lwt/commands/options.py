@@ -397,9 +397,10 @@ class Parser(argparse.ArgumentParser):
 
     def _nearest(self, word):
         from lwt.commands import foreign_words      # here because only errors need it
+        shown = [flag for flag, action in self._option_string_actions.items()
+                 if action.help is not argparse.SUPPRESS]
         return (foreign_words.option_hint(self.prog.partition(' ')[2], word)
-                or config.nearest(word.partition('=')[0], self._option_string_actions,
-                                  'see %s --help' % self.prog))
+                or config.nearest(word.partition('=')[0], shown, 'see %s --help' % self.prog))
 
 
 def _split(argv):

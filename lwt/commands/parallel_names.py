@@ -59,6 +59,7 @@ LEFT_OUT = (
     (('--number-of-cpus', '--number-of-cores', '--number-of-sockets', '--number-of-threads'),
      'use nproc(1)'),
     (('--max-line-length-allowed', '--show-limits'), 'a command may have 131071 bytes'),
+    (('--minversion',), 'use lwt --version'),
     (('--shellquote', '--shell-quote'), 'use --quote, or --dry-run to see the command'),
     (('--argsep', '--arg-sep', '--arg-file-sep', '--argfilesep'),
      'use ::: and ::::, or -a FILE if the command itself needs such a word'),

@@ -180,11 +180,11 @@ class PipeBlocks(_Blocks):
             self._blocks.append(self._block(data[at:end]))
             at = end
         if not self._ended:
-            # A block gets what was left of the one before, so it may be larger than its size.
             rest = data[at:self._filled]
             self._filled = len(rest)
-            size = self._style.size if at else max(self._style.size, len(rest))
-            self._buffer = bytearray(len(rest) + size)
+            # The buffer has room for a block, and for a longer record until it ends.
+            size = self._style.size
+            self._buffer = bytearray(size if len(rest) < size else 2 * len(rest))
             self._buffer[:len(rest)] = rest
 
     def _end(self, start):
