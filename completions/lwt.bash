@@ -15,13 +15,13 @@ __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); 
 __lwt_ids() {
   lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'
 }
-__lwt_valued='--after --arg-file --array --back --basenameextensionreplace --basenamereplace --batch --block --block-size --bner --bnr --colsep --column --connect-timeout --delay --delimiter --dirnamereplace --dnr --each --eof --er --errdir --every --extensionreplace --failed-to --fanout --grace --halt --halt-on-error --header --hello-timeout --host --idle --input --input-on-hosts --jl --joblog --jobs --lease --limit --links --load --log --log-format --map --max-args --max-chars --max-lines --max-procs --max-replace-args --memfree --memory --name --nice --out --outcome --outdir --output --output-limit --pick --recend --recstart --reduce --res --results --retries --script --seqreplace --set --slotreplace --stall --state --stdin --tagstring --timeout --tmp --transport --trim --why -C -E -I -L -N -P -S -a -c -d -f -g -i -j -m -n -o -r -s -t -u -w -x'
+__lwt_valued='--after --array --back --batch --colsep --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --fetch --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --links --load --log --log-format --map --max-fails --memfree --memory --name --nice --out --outcome --outdir --output --output-limit --param --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
 __lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease output_limit stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config'
 __lwt_flags() {
   case $1 in
     init) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
     demo) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
-    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs --max-procs -u --timeout --grace --retries --halt --halt-on-error --delay --load --memfree --nice -a --arg-file -0 --null -d --delimiter --dos -E --eof -r --no-run-if-empty --colsep --header --trim --link --xapply --shuf -n --max-args -N --max-replace-args -L --max-lines -X -m --xargs -s --max-chars -I --extensionreplace --er --basenamereplace --bnr --dirnamereplace --dnr --basenameextensionreplace --bner --seqreplace --slotreplace --quote --plus --dry-run --dryrun --pipe --spreadstdin --pipepart --pipe-part --block --block-size --recend --recstart --regexp --remove-rec-sep --removerecsep --rrs --round-robin --roundrobin --round -k --keep-order --tag --tagstring --line-buffer --linebuffer --lb --ungroup --progress --bar --eta --joblog --jl --resume --resume-failed --results --res' ;;
+    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs -u --timeout --grace --retries --halt --delay --load --memfree --nice -0 --null --dos --plus --dry-run -k --keep-order --tag --line-buffer --lb --progress --bar --eta --joblog --resume --resume-failed --results' ;;
     exec) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout -u --timeout --idle --grace --lease --output-limit -w -g -x -a -b --gather --diff -k --keep-order -N --no-label --json --outdir --errdir --progress --failed-to -S --max-code --stdin --script --subst --sudo --pick --batch --fail-fast --retries' ;;
     put) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --per-host --chain --star --limit --transport --links -u --timeout --stall --grace -w -g -x -a' ;;
     get) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --force --limit --transport --links -u --timeout --stall --grace -w -g -x -a' ;;
@@ -34,7 +34,7 @@ __lwt_flags() {
     report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
     doctor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --fix --json -w -g -x -a' ;;
     cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;
-    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --each --array --after --unless-exists --cron --progress --state --outcome --name --host --finished --count --counts --json --follow --results -f --fanout --retries -t --connect-timeout --hello-timeout --grace --lease --stall' ;;
+    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --name --input --fetch --each --colsep --array --param --after --max-fails --unless-exists --cron --progress --state --outcome --host --finished --all --count --counts --csv --json --follow --tag --fresh --results -y --yes -f --fanout --retries -t --connect-timeout --hello-timeout --grace --lease --stall' ;;
     *) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --version' ;;
   esac
 }
@@ -49,9 +49,8 @@ __lwt_kind() {
     "demo --log-format") echo 'format' ;;
     "demo --set") echo 'key' ;;
     "multi -C") echo 'directory' ;;
-    "multi --log" | "multi -a" | "multi --arg-file" | "multi --joblog" | "multi --jl" | "multi --results" | "multi --res") echo 'file' ;;
+    "multi --log" | "multi --joblog" | "multi --results") echo 'file' ;;
     "multi --log-format") echo 'format' ;;
-    "multi -m") echo 'hosts' ;;
     "multi --set") echo 'key' ;;
     "exec -g") echo 'categories' ;;
     "exec -C") echo 'directory' ;;

@@ -3,7 +3,7 @@
 import unittest
 
 from lwt.errors import UsageError
-from lwt.tasks import queue
+from lwt.tasks import values
 from tests.support import ProgramTestCase
 
 
@@ -24,21 +24,21 @@ class Values(unittest.TestCase):
 
     def test_FR_32_forms_of_slurm_and_hyperqueue(self):
         """FR-32: lists, steps, single numbers, leading zeros; each value once."""
-        for text, values in self.ACCEPTED:
+        for text, expected in self.ACCEPTED:
             with self.subTest(text=text):
-                self.assertEqual(queue.values_of_array(text), values.split())
+                self.assertEqual(values.of_array(text), expected.split())
 
     def test_FR_32_what_means_nothing_is_refused(self):
         """FR-32: the error names the part that is wrong."""
         for text in self.REFUSED:
             with self.subTest(text=text):
                 with self.assertRaises(UsageError) as caught:
-                    queue.values_of_array(text)
+                    values.of_array(text)
                 self.assertIn('--array', caught.exception.message)
 
     def test_FR_32_a_million_values_are_accepted(self):
         """FR-32: as many as one add may have."""
-        self.assertEqual(len(queue.values_of_array('1-1000000')), 1000000)
+        self.assertEqual(len(values.of_array('1-1000000')), 1000000)
 
 
 class Program(ProgramTestCase):
@@ -48,9 +48,9 @@ class Program(ProgramTestCase):
         """FR-32: a task for each value, with its zeros."""
         self.make_workspace()
         self.describe('one', 'exec : echo {}\n')
-        for text, values in (('08-10', ['08', '09', '10']), ('1,3', ['1', '3']), ('5', ['5'])):
+        for text, expected in (('08-10', ['08', '09', '10']), ('1,3', ['1', '3']), ('5', ['5'])):
             numbers = self.lwt('task', 'add', 'one', '--array', text).out.split()
-            self.assertEqual(len(numbers), len(values))
+            self.assertEqual(len(numbers), len(expected))
         self.assertEqual(self.lwt('task', 'run').code, 0)
         printed = [self.lwt('task', 'log', str(number)).out.strip() for number in range(1, 7)]
         self.assertEqual(printed, ['08', '09', '10', '1', '3', '5'])

@@ -172,7 +172,7 @@ class NamedFiles(ProgramTestCase):
                 self.write('description/one/sub/prog', 'x\n')
                 err = self.added(desc, run_sh='#!/bin/sh\n', train_py='#!/usr/bin/python3\n',
                                  prog=b'\x7fELF\0')
-                self.assertEqual(err, '')
+                self.assertEqual(err, 'lwt: 1 task added\n')
 
 
 if __name__ == '__main__':

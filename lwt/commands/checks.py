@@ -75,7 +75,7 @@ def state(workspace):
                 'hosts')
         yield Finding('FAIL', 'state.db', 'damaged: ' + told.problems[0],
                       hint, lambda: _rescue(path))
-    elif told.schema != database.SCHEMA:
+    elif told.schema not in database.READABLE:
         yield Finding('FAIL', 'state.db',
                       'written by another version of lwt (schema %d, expected %d)'
                       % (told.schema, database.SCHEMA), 'use the version that wrote it')

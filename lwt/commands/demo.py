@@ -17,7 +17,7 @@ from lwt.flow import running
 from lwt.hosts.health_log import HealthLog
 from lwt.output import writer
 from lwt.output.progress import ProgressLine
-from lwt.tasks import queue, results, scheduler
+from lwt.tasks import additions, queue, results, scheduler, values
 from lwt.tasks.store import Store
 from lwt.tasks.visit import Context
 from lwt.workspace import files, layout
@@ -86,10 +86,10 @@ def _make_workspace(scratch):
 
 def _run(env, workspace, store):
     settings = env.settings(workspace)
-    desc, folder = queue.DescReader(workspace, settings.retries).read('lyapunov')
-    values = queue.values_of_file(workspace.path('parameters.txt'))
-    queue.add(workspace, store, [queue.NewTasks('lyapunov', desc, folder, values)])
-    writer.say('%d tasks added; running them on localhost' % len(values))
+    desc, folder = additions.DescReader(workspace, settings.retries).read('lyapunov')
+    found = values.of_file(workspace.path('parameters.txt'))
+    additions.add(workspace, store, [additions.NewTasks('lyapunov', desc, folder, found)])
+    writer.say('%d tasks added; running them on localhost' % len(found))
     listed = workspace.available()
     session = env.session(settings, listed)
     health_log = HealthLog(store, settings, session.heard)
@@ -111,7 +111,7 @@ def _run(env, workspace, store):
     for line in _chart(workspace, store.all()):
         writer.put_line(line)
     writer.say(summary(store.counts()))
-    return 0 if store.counts() == {'success': len(values)} else EXIT_FAILED
+    return 0 if store.counts() == {'success': len(found)} else EXIT_FAILED
 
 
 def _kill_all(store, context, fanout, settings):

@@ -201,7 +201,7 @@ class Monitor:
         tally = self._tally()
         tally = tally._replace(done=max(0, tally.done - self._before.done),
                                failed=max(0, tally.failed - self._before.failed),
-                               held=len(self._held))
+                               held=max(len(self._held), tally.held - self._before.held))
         self._progress.show(self._estimate.text(tally, began))
         pause = LEAST_SHARE * (time.monotonic() - began)
         self._next_update = began + max(LEAST_PAUSE, pause)
@@ -218,7 +218,8 @@ class Monitor:
                     if task.id in self._numbers and task.started is not None]
         waiting = counts.get('new', 0)
         failed = sum(counts.get(outcome, 0) for outcome in FAILURES)
-        return TaskTally(counts.get('success', 0) + failed, failed, waiting, ages)
+        return TaskTally(counts.get('success', 0) + failed, failed, waiting, ages,
+                         counts.get('held', 0))
 
 
 # -- lines about tasks -----------------------------------------------------------------------------

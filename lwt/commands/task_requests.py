@@ -7,13 +7,17 @@ pass.
 from __future__ import generator_stop
 
 import os
+import sys
 import time
 
+from lwt.commands import task_select
 from lwt.commands.task_monitor import Monitor
-from lwt.commands.task_view import condition, shown_path
+from lwt.commands.task_view import condition, count, shown_path, summary
 from lwt.errors import EXIT_FAILED, UsageError
 from lwt.output import writer
-from lwt.tasks import model, queue, results, scheduler
+from lwt.tasks import additions, model, queue, results, scheduler
+
+MOST_SHOWN = 10         # tasks that have a line of their own
 
 
 def kill(command, words):
@@ -33,7 +37,45 @@ def resume(command, words):
 
 def retry(command, words):
     """Queue finished tasks again."""
-    return _request(command, words, 'retry', ())
+    if command.parsed.fresh:
+        return _retry_fresh(command, words)
+    found = task_select.for_request(command, words, 'retry')
+    for batch, (source, tasks) in _batches(command, found):
+        changed = additions.changed(command.workspace, source[0], source[1], source[2])
+        if changed:
+            command.say('%s: %s since it was added; the old copy is used; --fresh takes the new one'
+                        % (_several(tasks), changed))
+    return _record(command, found, 'retry', ())
+
+
+def _batches(command, found):
+    """Return (batch, ((name, input, source), finished tasks)) of the tasks to retry."""
+    return command.store.batches([task for task in found if task.state == 'done']).items()
+
+
+def _several(tasks):
+    """Return the label of the first of some tasks, with the number of the others."""
+    return tasks[0].label + (' and %d more' % (len(tasks) - 1) if tasks[1:] else '')
+
+
+def _retry_fresh(command, words):
+    """Queue finished tasks again, with a new copy of their folder or inputs."""
+    found, code, queued = task_select.for_request(command, words, 'retry'), 0, []
+    for batch, (source, tasks) in _batches(command, found):
+        try:
+            queued += additions.retry_fresh(
+                command.workspace, command.store, (batch, source[0], source[2]), tasks,
+                command.settings.retries, command.say)
+        except UsageError as error:
+            _say_refused(_several(tasks), error)
+            code = EXIT_FAILED
+    for task in found:
+        if task.state != 'done':
+            writer.say('%s: only finished tasks can be retried; it is %s'
+                       % (task.label, task.state))
+            code = EXIT_FAILED
+    _say_done(command, queued, 'retry')
+    return code
 
 
 def _request(command, words, verb, pending_states):
@@ -41,24 +83,40 @@ def _request(command, words, verb, pending_states):
 
     pending_states: the states of tasks whose host has not applied it yet.
     """
-    if not words:
-        raise UsageError('lwt task %s: missing task id' % verb)
-    code, pending = 0, []
-    for task in queue.find(command.store, words):
-        try:
-            task = queue.wish(command.workspace, command.store, task, verb)
-        except UsageError as error:
-            writer.say('%s: %s%s' % (task.label, error.message,
-                                     ' (%s)' % error.hint if error.hint else ''))
+    return _record(command, task_select.for_request(command, words, verb), verb, pending_states)
+
+
+def _record(command, found, verb, pending_states):
+    """Record a request for Tasks, and apply it; arguments as for _request."""
+    code, pending, applied = 0, [], []
+    for task, changed, problem in queue.wish_all(command.workspace, command.store, found, verb):
+        if problem is not None:
+            _say_refused(task.label, problem)
             code = EXIT_FAILED
-            continue
-        if task.state in pending_states:
-            pending.append(task.id)
+        elif changed.state in pending_states:
+            pending.append(changed.id)
         else:
-            text = 'waiting for a host' if task.state == 'new' else condition(task, time.time())
-            command.say('%s: %s' % (task.label, text))
+            applied.append(changed)
+    _say_done(command, applied, verb)
     _apply(command, verb, pending_states, pending)
     return code
+
+
+def _say_refused(label, problem):
+    writer.say('%s: %s%s' % (label, problem.message,
+                             ' (%s)' % problem.hint if problem.hint else ''))
+
+
+def _say_done(command, tasks, verb):
+    """Print the state of each task after a request or, for many tasks, the numbers of them."""
+    if len(tasks) > MOST_SHOWN:
+        command.say('%s: %d tasks: %s' % (verb, len(tasks),
+                                          summary(count(task.outcome or task.state
+                                                        for task in tasks))))
+        return
+    for task in tasks:
+        text = 'waiting for a host' if task.state == 'new' else condition(task, time.time())
+        command.say('%s: %s' % (task.label, text))
 
 
 def _apply(command, verb, pending_states, numbers, names=()):
@@ -66,7 +124,7 @@ def _apply(command, verb, pending_states, numbers, names=()):
 
     pending_states: as in _request.  numbers: of the tasks.  names: of other hosts to visit.
     """
-    names = {command.store.get(number).host for number in numbers} | set(names)
+    names = {task.host for task in command.store.some(numbers)} | set(names)
     if not names:
         return
     listed, session = command.listed()
@@ -74,31 +132,56 @@ def _apply(command, verb, pending_states, numbers, names=()):
         with command.running() as run:
             reports = scheduler.one_pass(run, command.context(session, monitor), listed, only=names)
     busy = {report.name for report in reports if report.busy}
-    for number in numbers:
-        task = command.store.get(number)
-        if task is None or number in monitor.finished:
-            continue
+    left = [task for task in command.store.some(numbers) if task.id not in monitor.finished]
+    waiting = {}
+    for task in left:
         if task.state in pending_states:
-            command.say('%s: %s pending on %s (%s)' % (
-                task.label, verb, task.host,
-                'already being handled by another lwt process' if task.host in busy
-                else 'the next pass continues'))
-        else:
-            command.say('%s: %s' % (task.label, condition(task, time.time())))
+            waiting.setdefault(task.host, []).append(task)
+    for host, tasks in waiting.items():
+        command.say('%s: %s pending on %s (%s)' % (
+            _several(tasks), verb, host,
+            'already being handled by another lwt process' if host in busy
+            else 'the next pass continues'))
+    _say_done(command, [task for task in left if task.state not in pending_states], verb)
 
 
 def remove(command, words):
     """Remove tasks from the queue; running ones are killed first."""
-    if not words:
-        raise UsageError('lwt task rm: missing task id')
-    pending, names = [], set()
-    for task in queue.find(command.store, words):
-        names |= {host for _attempt, host, _home in command.store.kept(task)}
-        left = queue.remove(command.workspace, command.store, task, command.parsed.results)
-        where = results.directory(command.workspace, task)
-        if left is not None:
-            pending.append(left.id)
-        elif os.path.isdir(where):
-            command.say('%s: removed; its results remain in %s' % (task.label, shown_path(where)))
-    _apply(command, 'rm', model.STATES, pending, names)
+    found = task_select.for_request(command, words, 'rm')
+    if task_select.is_broad(command, words) and not command.parsed.yes:
+        if not _confirm(command, found):
+            return 0
+    names = {host for task in found for _attempt, host, _home in command.store.kept(task)}
+    pending = queue.remove(command.workspace, command.store, found, command.parsed.results)
+    left = {task.id for task in pending}
+    kept = [task for task in found if task.id not in left
+            and os.path.isdir(results.directory(command.workspace, task))]
+    for task in kept[:MOST_SHOWN]:
+        command.say('%s: removed; its results remain in %s'
+                    % (task.label, shown_path(results.directory(command.workspace, task))))
+    if kept[MOST_SHOWN:]:
+        command.say('%d more tasks removed; their results remain in %s'
+                    % (len(kept[MOST_SHOWN:]), shown_path(command.workspace.path('task.finish'))))
+    _apply(command, 'rm', model.STATES, sorted(left), names)
     return 0
+
+
+def _confirm(command, found):
+    """Ask whether to remove these tasks; returns the answer.
+
+    Raises UsageError if there is nobody to ask.
+    """
+    if not found:
+        return False
+    text = 'remove %d task%s (%s)%s' % (
+        len(found), 's' * (len(found) > 1), summary(count(task.outcome or task.state
+                                                          for task in found)),
+        ' and their results' if command.parsed.results else '')
+    if not (os.isatty(0) and os.isatty(2)):
+        raise UsageError('lwt task rm: no terminal to ask whether to ' + text,
+                         'add --yes to remove them without a question')
+    writer.put_error('lwt: %s? [y/N] ' % text)
+    if sys.stdin.readline().strip().lower() in ('y', 'yes'):
+        return True
+    command.say('nothing was removed')
+    return False

@@ -7,6 +7,7 @@ import time
 
 from lwt.commands import cron_log
 from lwt.commands.task_monitor import Monitor, failure_lines
+from lwt.commands.task_select import is_filtered, selected
 from lwt.commands.task_view import count, summary
 from lwt.errors import (
     BusyError, EXIT_FAILED, EXIT_UNREACHABLE, Interrupted, UsageError)
@@ -68,10 +69,10 @@ def run(command, words):
 
 def wait(command, words):
     """Do passes until these tasks, or all, are done or held; returns the exit code."""
-    numbers = {task.id for task in queue.find(command.store, words)}
-    if not words:
-        numbers = set(command.store.open_numbers())
-    finished, code = _work(command, numbers if words else None)
+    is_some = words or is_filtered(command.parsed)
+    numbers = ({task.id for task in selected(command, words)} if is_some
+               else set(command.store.open_numbers()))
+    finished, code = _work(command, numbers if is_some else None)
     conditions = command.store.conditions(numbers | finished)
     if finished:
         _say_failures(command, {number: conditions[number]
@@ -185,13 +186,18 @@ def _say_waiting(command, numbers=None):
     """
     waiting = [task for task in command.store.chosen(tuple(_WAITING))
                if numbers is None or task.id in numbers]
-    for task in waiting[:MOST_SHOWN]:
+    groups = {}
+    for task in waiting:
         text = _WAITING[task.state].format(host=task.host, reason=task.reason,
                                            id=model.format_id(task.id))
-        command.say('%s: %s' % (task.label, text))
-    if waiting[MOST_SHOWN:]:
-        command.say('%d more tasks wait (lwt task show --state %s)'
-                    % (len(waiting[MOST_SHOWN:]), ','.join(_WAITING)))
+        groups.setdefault(text, []).append(task.label)
+    left = len(waiting)
+    for text, labels in list(groups.items())[:MOST_SHOWN]:
+        more = ' and %d more' % (len(labels) - 1) if labels[1:] else ''
+        command.say('%s%s: %s' % (labels[0], more, text))
+        left -= len(labels)
+    if left:
+        command.say('%d more tasks wait (lwt task show --state %s)' % (left, ','.join(_WAITING)))
 
 
 def _expect_no_words(verb, words):

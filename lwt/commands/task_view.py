@@ -5,7 +5,7 @@ import time
 
 from lwt.errors import printable_text
 from lwt.output import tables, units, writer
-from lwt.tasks import model, results
+from lwt.tasks import model, placeholders, predecessors, results
 
 TAIL_LINES = 5          # of each output stream of a task, in its details
 TAIL_BYTES = 8192       # bytes to read for them
@@ -108,13 +108,14 @@ def as_json(workspace, store, task):
         dict(zip(('attempt', 'host', 'started', 'ended', 'end', 'code', 'reason', 'wall', 'cpu',
                   'received'), row))
         for row in store.attempts(task.id)]
-    return {'id': model.format_id(task.id), 'name': task.name, 'arg': task.arg, 'state': task.state,
+    return {'id': model.format_id(task.id), 'name': task.name, 'arg': task.arg,
+            'parameters': placeholders.named(task.arg, task.split), 'state': task.state,
             'outcome': task.outcome,
             'attempt': task.attempt, 'host': task.host, 'code': task.code, 'reason': task.reason,
             'added': task.added,
             'started': task.started, 'ended': task.ended, 'wall': task.wall, 'cpu': task.cpu,
             'attempts': attempts,
-            'after': [model.format_id(int(number)) for number in task.after.split()],
+            'after': predecessors.shown(task.after),
             'desc': task.desc._asdict(),
             'result': results.directory(workspace, task) if task.state == 'done' else None,
             'kept': [{'attempt': attempt, 'host': host, 'path': _host_path(task, attempt, home)}
@@ -138,8 +139,7 @@ def details(workspace, store, task, environ, now):
     if task.arg is not None:
         yield from _field('value', task.arg, width)
     if task.after:
-        yield from _field('after', ' '.join(model.format_id(int(number))
-                                            for number in task.after.split()), width)
+        yield from _field('after', ' '.join(predecessors.shown(task.after)), width)
     if task.cpu is not None:
         yield from _field('cpu time', units.duration(task.cpu), width)
     for attempt, host, home in store.kept(task):

@@ -5,11 +5,11 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt.commands.task_view import condition, printable
+from lwt.commands.task_view import condition, printable, summary
 from lwt.errors import UsageError
 from lwt.hosts import capacity, health_log
 from lwt.output import tables, writer
-from lwt.tasks import model, queue
+from lwt.tasks import model, predecessors, queue
 from lwt.workspace import nodeset
 
 
@@ -17,7 +17,10 @@ def why(command, words):
     """Print what a task waits for; if it waits for a host, why each host does not take it."""
     if len(words) != 1:
         raise UsageError('lwt task why: expected one task id')
-    task, now = queue.find(command.store, words)[0], time.time()
+    found, now = queue.find(command.store, words), time.time()
+    if len(found) != 1:
+        raise UsageError('lwt task why: expected one task id')
+    task = found[0]
     for line in _lines(command.store, task, now):
         writer.put_line('%s: %s' % (task.label, printable(line)))
     if task.state == 'new':
@@ -38,8 +41,9 @@ def _lines(store, task, now):
     elif task.state == 'held':
         if not task.after or task.reason == 'suspended':
             yield 'held: %s; to release it: lwt task resume %s' % (task.reason, number)
-        for word in task.after.split():
-            yield 'waiting for ' + _predecessor(store, int(word), now)
+        for first, last in predecessors.parsed(task.after):
+            yield 'waiting for ' + (_predecessor(store, first, now) if last is None
+                                    else _predecessors(store, first, last))
     elif task.state == 'suspended':
         yield 'suspended on %s; to continue it: lwt task resume %s' % (task.host, number)
     else:
@@ -64,6 +68,18 @@ def _predecessor(store, number, now):
     ended = task.outcome + (' on ' + task.host if task.host else '')
     return '%s (%s), which must succeed first; to retry it: lwt task retry %s' % (
         shown, ', '.join(filter(None, (ended, model.reason_text(task)))), shown)
+
+
+def _predecessors(store, name, last):
+    """Return a text about the tasks of a name that another one waits for: all sweep (98 success, 2
+    running); last: the number of the last of them.
+    """
+    counts = store.counts_of_name(name, last)
+    failed = sum(counts.get(outcome, 0) for outcome in model.OUTCOMES if outcome != 'success')
+    return 'all tasks %s (%s)%s' % (
+        name, summary(counts) or 'removed from the queue',
+        ', which must succeed first; to retry those that failed: lwt task retry --name %s' % name
+        if failed else '')
 
 
 def folded(rows):

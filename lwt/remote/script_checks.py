@@ -5,10 +5,9 @@ The checks read a command only up to the first word that a shell would change.
 
 import os
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from lwt.errors import UsageError
-from lwt.remote import quoting
 from lwt.workspace.files import BOM
 
 MAX_LOOKED_AT = 1 << 20         # bytes of a script
@@ -28,11 +27,27 @@ _SHELL_FLAG, _OTHER_FLAG = re.compile(r'-[xeuv]+'), re.compile(r'-[uvwBO]+')
 
 class Commands(NamedTuple):
     """The commands of a desc.  texts: {'exec': (text, its position for messages), ...}.  folder:
-    that of the task.  args: the values that replace {}; None for no value."""
+    that of the task.  inputs: for a task without a folder, {name in its directory: path}."""
 
     texts: dict
     folder: str
-    args: tuple = (None,)
+    inputs: Optional[dict] = None
+
+    def path(self, name):
+        """The path of the file that a word of a command names."""
+        if self.inputs is None:
+            return os.path.normpath(os.path.join(self.folder, name))
+        name, rest = os.path.normpath(name), ''
+        if any(place.startswith(name + '/') for place in self.inputs):
+            return '/'                  # a directory that is made for inputs
+        while name and name not in self.inputs:
+            name, _slash, last = name.rpartition('/')
+            rest = os.path.join(last, rest)
+        return os.path.join(self.inputs[name], rest).rstrip('/') if name else ''
+
+    @property
+    def absent(self):
+        return '%s is not in the folder' if self.inputs is None else '%s is not an --input'
 
 
 def has_dos_ends(data):
@@ -53,25 +68,12 @@ def check_dos_ends(name, data):
 
 
 def check(commands):
-    """Yield warnings about the commands of a desc, as text.  Raises UsageError for a value that is
-    not safe in its position, or a file that cannot be read."""
+    """Yield warnings about the commands of a desc, as text.  Raises UsageError for a file that
+    cannot be read."""
     for text, where in commands.texts.values():
-        if commands.args != (None,):
-            _check_values(text, where, commands.args)
         words = _plain_words(text)
         if words:
-            yield from _check_words(words, where, commands.folder)
-
-
-def _check_values(text, where, args):
-    """Raise UsageError if a value would not be safe in the position of {}."""
-    spans = [match.span() for match in re.finditer(r'\{\}', text)]
-    found = quoting.check(text, spans, where + ': ')
-    for context in {place.context for place in found if place.context in quoting.STRICT}:
-        for arg in args:
-            problem = quoting.problem('{}', context, arg or '')
-            if problem and arg is not None:
-                raise UsageError('%s: %s' % (where, problem))
+            yield from _check_words(words, where, commands)
 
 
 def _plain_words(text):
@@ -80,23 +82,24 @@ def _plain_words(text):
     return [match.group(1)] + match.group(2).split() if match else []
 
 
-def _check_words(words, where, folder):
+def _check_words(words, where, commands):
     name = words[0]
-    path = os.path.normpath(os.path.join(folder, name))
+    path = commands.path(name)
     base = os.path.basename(name)
     if base in INTERPRETERS or re.fullmatch(r'python[23]\.\d+', base):
-        yield from _check_argument(words, base in SHELLS, where, folder)
+        yield from _check_argument(words, base in SHELLS, where, commands)
     elif os.path.isabs(name) or os.path.isdir(path):
         return
     elif os.path.isfile(path):
         yield from _check_program(name, path, where)
     elif '/' in name:
-        yield '%s: %s is not in the folder' % (where, name)
+        yield '%s: %s' % (where, commands.absent % name)
     elif name.endswith(EXTENSIONS):
-        yield '%s: %s is not in the folder, so each host needs it in its PATH' % (where, name)
+        yield ('%s: %s, so each host needs it in its PATH'
+               % (where, commands.absent % name))
 
 
-def _check_argument(words, is_shell, where, folder):
+def _check_argument(words, is_shell, where, commands):
     """Yield warnings about a command with an interpreter, such as `sh run.sh`."""
     rest = list(words[1:])
     flag = _SHELL_FLAG if is_shell else _OTHER_FLAG
@@ -104,9 +107,9 @@ def _check_argument(words, is_shell, where, folder):
         del rest[0]
     if not rest or rest[0].startswith('-') or os.path.isabs(rest[0]):
         return
-    path = os.path.normpath(os.path.join(folder, rest[0]))
+    path = commands.path(rest[0])
     if not os.path.exists(path):
-        yield '%s: %s is not in the folder' % (where, rest[0])
+        yield '%s: %s' % (where, commands.absent % rest[0])
     elif is_shell and os.path.isfile(path):
         data = _head(path)
         yield from _dos_ends(where, path, data)

@@ -27,6 +27,7 @@ import shlex
 from typing import NamedTuple, Optional
 
 from lwt.errors import UsageError, printable
+from lwt.tasks import placeholders
 from lwt.workspace.config import bounded, count, nearest, plain_seconds, positive, seconds, size
 
 STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended',
@@ -283,11 +284,10 @@ def _read_value(key, value, where):
 # -- names and ids ---------------------------------------------------------------------------------
 
 
-def check_name(name):
-    """Raise UsageError unless name can be the name of a folder in description/."""
+def check_name(name, hint='expected the name of a folder in description/, not a path'):
+    """Raise UsageError unless name can be the name of a task, or of a folder in description/."""
     if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}', name, re.ASCII):
-        raise UsageError('bad task name %s' % printable(name),
-                         'expected the name of a folder in description/, not a path')
+        raise UsageError('bad task name %s' % printable(name), hint)
 
 
 def format_id(number):
@@ -313,6 +313,18 @@ def match_ids(text, numbers):
                for number in numbers if format_id(number).startswith(text) and number not in exact])
 
 
+class Kind(NamedTuple):
+    """What the tasks of a batch have in common, besides their name, input and desc.
+
+    split: how their values are divided, see placeholders.  source: see additions.TaskSource.
+    max_fails: number of failures after which the rest of the addition is held; 0 for no limit.
+    """
+
+    split: str = ''
+    source: str = ''
+    max_fails: int = 0
+
+
 # -- what a host is given --------------------------------------------------------------------------
 
 
@@ -320,13 +332,14 @@ class Task(NamedTuple):
     """A task as it is stored.  Times are seconds since 1970, or None if not reached.
 
     uuid: 32 random hex digits.  input: the name of its folder under task/.
-    arg: its value of --each or --array, or None.  attempt: 1 for the first.
+    arg: its value of --each, --array or --param, or None.  attempt: 1 for the first.
     end: how the attempt ended, while its results are being fetched.
     host, home, boot: where it is, stored because a host may leave the list while its task runs.
     failures: attempts that counted against retries.
     avoid: hosts on which an attempt failed or could not be started, separated by blanks.
-    after: the numbers of tasks that it waits for, separated by blanks.
+    after: what it waits for, separated by blanks: see tasks.predecessors.
     wall, cpu: seconds of the attempt as its host measured them, or None.
+    split: how its value is divided, see tasks.placeholders.
     """
 
     id: int
@@ -354,6 +367,7 @@ class Task(NamedTuple):
     after: str = ''
     wall: Optional[float] = None
     cpu: Optional[float] = None
+    split: str = ''
 
     @property
     def key(self):
@@ -375,7 +389,7 @@ MAX_SHOWN_VALUE = 60        # characters of a value in messages and tables; JSON
 
 
 def shown_value(value, limit=MAX_SHOWN_VALUE):
-    """Return a value of --each or --array as one line for messages and tables."""
+    """Return a value of a task as one line for messages and tables."""
     text = value if len(value) <= limit else value[:limit - 1] + '…'
     return ''.join(char if char.isprintable() else '?' for char in text)
 
@@ -424,15 +438,16 @@ def _in_brackets(text):
     return ' (%s)' % text if text else ''
 
 
-def command_text(command, arg, input_files):
+def command_text(command, arg, input_files, split=''):
     """Return what sh runs for exec or kill.
 
-    {} stands for the task's value.  If the first word names a file of the folder, it means that
-    file, with or without ./, as in the older system.
+    Placeholders stand for the task's value.  If the first word names a file of the folder, it means
+    that file, with or without ./, as in the older system.
     """
-    text = command if arg is None else command.replace('{}', shlex.quote(arg))
+    text = placeholders.filled(command, arg, split)
     means_file = file_word(text) in input_files and not text.startswith('./')
-    return ('./' + text if means_file else text) + '\n'
+    # The runner has variables of its own, so only the command gets those of the task.
+    return placeholders.variables(arg, split) + ('./' + text if means_file else text) + '\n'
 
 
 def file_word(command):

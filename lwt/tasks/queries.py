@@ -14,7 +14,8 @@ from lwt.tasks import model
 NEVER = 1e12            # due time of a leftover that stays until its task is removed or retried
 MOST_NAMES = 500        # hosts in one query: SQLite before 3.32 takes 999 parameters
 
-_OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc'}
+_OF_BATCH = {'name': 'batch.name', 'input': 'batch.input', 'desc': 'batch.desc',
+             'split': 'batch.split'}
 _COLUMNS = ', '.join(_OF_BATCH.get(name, 'task."%s"' % name) for name in model.Task._fields)
 _BUSY = ', '.join(repr(state) for state in model.ASKED)        # on a host
 _GOING = ', '.join(repr(state)
@@ -78,6 +79,29 @@ class TaskQueries(History):
         """One task, or None if it was removed."""
         return next(iter(self._tasks('task.id = ?', (number,))), None)
 
+    def some(self, numbers):
+        """The tasks with these numbers, in this order; removed ones are left out."""
+        found = {}
+        for at in range(0, len(numbers), MOST_NAMES):
+            part = numbers[at:at + MOST_NAMES]
+            found.update((task.id, task) for task in self._tasks(
+                'task.id IN (%s)' % ', '.join('?' * len(part)), part))
+        return [found[number] for number in numbers if number in found]
+
+    def batches(self, tasks):
+        """{batch: ((name, input, source), its tasks)} of tasks."""
+        found = {}
+        of_task = dict(self._rows('SELECT id, batch FROM task'))
+        for task in tasks:
+            found.setdefault(of_task[task.id], []).append(task)
+        return {batch: (self._rows('SELECT name, input, source FROM batch WHERE id = ?',
+                                   (batch,))[0], some) for batch, some in found.items()}
+
+    def last_of_name(self, name):
+        """The number of the newest task of a name, or None."""
+        return self._rows('SELECT max(id) FROM task WHERE batch IN '
+                          '(SELECT id FROM batch WHERE name = ?)', (name,))[0][0]
+
     def numbers(self):
         """The numbers of all tasks."""
         return [row[0] for row in self._rows('SELECT id FROM task ORDER BY id')]
@@ -127,6 +151,13 @@ class TaskQueries(History):
         return dict(self._rows(
             "SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
             'GROUP BY state, outcome'))
+
+    def counts_of_name(self, name, last):
+        """The same for the tasks of a name, up to the number `last`."""
+        return dict(self._rows(
+            "SELECT CASE state WHEN 'done' THEN outcome ELSE state END, count(*) FROM task "
+            'WHERE batch IN (SELECT id FROM batch WHERE name = ?) AND id <= ? '
+            'GROUP BY state, outcome', (name, last)))
 
     def started_times(self):
         """When each task that is on a host was started, in seconds since 1970."""
@@ -258,7 +289,7 @@ class TaskQueries(History):
 
     def _outcome(self, number):
         rows = self._rows('SELECT outcome FROM task WHERE id = ?', (number,))
-        return rows[0][0] if rows else 'success'
+        return rows[0][0] if rows else ''
 
     def past(self, task, end='', reason=''):
         """The model.Past of a task.

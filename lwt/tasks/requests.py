@@ -187,7 +187,8 @@ def _add_task(workspace, task, grace, texts):
     names = _top_files(workspace.path('task', task.input))
     for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
         if command:
-            texts['t/%s/%s' % (task.key, file)] = model.command_text(command, task.arg, names)
+            texts['t/%s/%s' % (task.key, file)] = model.command_text(command, task.arg, names,
+                                                                    task.split)
     texts['t/%s/settings' % task.key] = model.settings_text(task, grace)
     texts['t/%s/run.sh' % task.key] = scripts.script_text(*scripts.RUNNER)
     texts['t/%s/cancel' % task.key] = 'cancel\n'

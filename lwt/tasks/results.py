@@ -249,11 +249,20 @@ def tidy(workspace, store, task):
 
 def forget(workspace, store, task, with_results):
     """Remove a task that is done; with_results: remove its fetched results too."""
-    gather(workspace, task)
-    if with_results:
-        files.remove_tree(directory(workspace, task))
-    store.remove(task.id)
-    forget_input(workspace, store, task)
+    forget_all(workspace, store, [task], with_results)
+
+
+def forget_all(workspace, store, tasks, with_results):
+    """Remove tasks that are done; with_results: remove their fetched results too."""
+    for task in tasks:
+        gather(workspace, task)
+        if with_results:
+            files.remove_tree(directory(workspace, task))
+    with store.together():
+        for task in tasks:
+            store.remove(task.id)
+    for task in {task.input: task for task in tasks}.values():
+        forget_input(workspace, store, task)
 
 
 def gather(workspace, task):

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 
-from lwt.tasks import model
+from lwt.tasks import model, predecessors
 from lwt.tasks.queries import NEVER, TaskQueries, key_bounds
 
 LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
@@ -21,31 +21,53 @@ class Store(TaskQueries):
     manager.
     """
 
-    def add(self, name, input_name, desc, args, after=(), master=''):
+    def add(self, name, input_name, desc, args, after='', master='', addition=None, kind=None):
         """Add a task for each of args (None: no argument), all or none; returns their numbers.
 
-        after: the numbers of tasks that they wait for.  master: the prefix of their keys.
+        after: what they wait for, as in Task.after.  master: the prefix of their keys.
+        addition: the number of the first task that is added together with these; None: the first of
+            these.
+        kind: the model.Kind of the tasks.
         """
-        now = self._clock()
+        now, kind = self._clock(), kind or model.Kind()
         with self.together():
-            batch = self._db.execute('INSERT INTO batch (name, input, desc) VALUES (?, ?, ?)',
-                                     (name, input_name, json.dumps(desc._asdict()))).lastrowid
-            waits = ''.join(' %d' % number
-                            for number in after if self._outcome(number) != 'success')
-            state, reason = ('held', after_text(waits.split())) if waits else ('new', '')
             first = self._db.execute(
                 "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = "
                 "'task'").fetchone()[0]
+            batch = self._db.execute(
+                'INSERT INTO batch (name, input, desc, split, source, addition, max_fails) '
+                'VALUES (?, ?, ?, ?, ?, ?, ?)',
+                (name, input_name, json.dumps(desc._asdict()), kind.split, kind.source,
+                 addition or first, kind.max_fails)).lastrowid
+            waits = self._still_waits(after)
+            state, reason = ('held' if waits else 'new'), predecessors.reason(waits)
             numbers = range(first, first + len(args))
             self._db.executemany(
                 'INSERT INTO task (id, uuid, batch, arg, state, reason, added, after) VALUES (?, '
                 '?, ?, ?, ?, ?, ?, ?)',
-                [(number, master + os.urandom(16).hex()[len(master):], batch, arg, state, reason,
-                  now, waits and waits + ' ')
+                [(number, master + os.urandom(16).hex()[len(master):], batch, arg, state,
+                  reason, now, waits)
                  for number, arg in zip(numbers, args)])
             self._db.executemany('INSERT INTO event VALUES (?, ?, ?)',
                                  [(number, now, 'added') for number in numbers])
         return list(numbers)
+
+    def _still_waits(self, after):
+        """Return the words of `after` that stand for tasks without success, as ' 1 2 ', or ''."""
+        left = [word for word in after.split() if not self._has_succeeded(word)]
+        return ' %s ' % ' '.join(left) if left else ''
+
+    def _has_succeeded(self, word):
+        """Return whether the tasks of a word of `after` have succeeded."""
+        for first, last in predecessors.parsed(word):
+            if last is None:
+                return self._outcome(first) == 'success'
+            of_name = 'batch IN (SELECT id FROM batch WHERE name = ?) AND id <= ?'
+            # While tasks of this name are open, an index finds one of them at once.
+            query = 'SELECT 1 FROM task WHERE %s AND %%s LIMIT 1' % of_name
+            return not any(self._rows(query % rest, (first, last))
+                           for rest in ("state < 'done'", "state > 'done'",
+                                        "state = 'done' AND outcome <> 'success'"))
 
     def place(self, host, boot, host_id, picks):
         """Place waiting tasks on a host: the oldest `count` of each (Group, count).
@@ -92,6 +114,9 @@ class Store(TaskQueries):
             now = self._clock()
             past = self.past(task, end, reason)
             state, failures, held = model.conclude(end, task, past)
+            limit = self._limit(task.id)
+            if state == 'new' and _is_reached(limit):
+                state, held = 'held', _limit_text(limit)
             changes = dict(failures=failures, end=end, code=code, reason=held or reason, outcome='')
             if state == 'done':
                 changes.update(outcome=end, ended=task.ended or now, after='')
@@ -111,24 +136,74 @@ class Store(TaskQueries):
                     self._release(task.uuid, now + keep_days * 86400)
             if changed is not None and state == 'done':
                 self._after_done(task, end)
+                if limit and end in model.RETRYABLE:
+                    self._count_failure(task.id)
             return changed
 
     def _after_done(self, task, outcome):
         """Release the tasks that waited for this one, or record why they stay held."""
-        mark = ' %d ' % task.id
-        for number, after, reason in self._rows(
-                "SELECT id, after, reason FROM task WHERE state = 'held' AND after LIKE ?",
-            ('%' + mark + '%',)):
-            if outcome == 'success':
-                left = after.replace(mark, ' ').strip()
-                is_suspended = reason == 'suspended'        # its user must resume it too
-                self._db.execute('UPDATE task SET after = ?, state = ?, reason = ? WHERE id = ?',
-                                 (left and ' %s ' % left, 'held' if left or is_suspended else 'new',
-                                  reason if is_suspended else after_text(left.split()), number))
-            else:
-                self._db.execute('UPDATE task SET reason = ? WHERE id = ?',
-                                 ('after %s, which did not succeed (%s)'
-                                  % (model.format_id(task.id), outcome), number))
+        for after in self._all_after():
+            if not predecessors.concern(after, task):
+                continue
+            held = "state = 'held' AND after <> '' AND after = ?"
+            if outcome != 'success':
+                self._db.execute(
+                    'UPDATE task SET reason = ? WHERE %s AND reason = ?' % held,
+                    ('after %s, which did not succeed (%s)' % (model.format_id(task.id), outcome),
+                     after, predecessors.reason(after)))
+                continue
+            left = self._still_waits(after)
+            if left != after:
+                self._db.execute(
+                    "UPDATE task SET state = ?, reason = ?, after = ? "
+                    "WHERE %s AND reason <> 'suspended'" % held,
+                    ('held' if left else 'new', predecessors.reason(left), left, after))
+                # Those that are suspended stay so; their user must resume them too.
+                self._db.execute('UPDATE task SET after = ? WHERE ' + held, (left, after))
+
+    def _all_after(self):
+        """Yield each different value of `after` of held tasks; fast for any number of tasks."""
+        after = ''
+        while True:
+            after = self._rows("SELECT min(after) FROM task WHERE state = 'held' AND after <> '' "
+                               'AND after > ?', (after,))[0][0]
+            if after is None:
+                return
+            yield after
+
+    def _limit(self, number):
+        """Return (addition, --max-fails, failures so far) of a task; None without this limit."""
+        rows = self._rows('SELECT addition, max_fails FROM batch WHERE max_fails AND id = '
+                          '(SELECT batch FROM task WHERE id = ?)', (number,))
+        if not rows:
+            return None
+        fails = self._rows('SELECT sum(fails) FROM batch WHERE addition = ?', rows[0][:1])
+        return rows[0] + fails[0]
+
+    def _count_failure(self, number):
+        """Count a failure of a task, and hold the rest of its addition if it was one too many."""
+        self._db.execute('UPDATE batch SET fails = fails + 1 WHERE id = '
+                         '(SELECT batch FROM task WHERE id = ?)', (number,))
+        self._hold_rest(number)
+
+    def _hold_rest(self, number):
+        """Hold what waits of the addition of a task, if too many tasks of the addition failed."""
+        limit = self._limit(number)
+        if not _is_reached(limit):
+            return
+        waiting = ("state = 'new' AND batch IN (SELECT id FROM batch WHERE addition = %d)"
+                   % limit[0])
+        self._db.execute("INSERT INTO event SELECT id, ?, ? FROM task WHERE " + waiting,
+                         (self._clock(), 'held: ' + _limit_text(limit)))
+        self._db.execute("UPDATE task SET state = 'held', reason = ? WHERE " + waiting,
+                         (_limit_text(limit),))
+
+    def forgive(self, task):
+        """Count the failures of an addition from 0 again, because a user resumed this task."""
+        limit = self._limit(task.id)
+        if limit:
+            with self.together():
+                self._db.execute('UPDATE batch SET fails = 0 WHERE addition = ?', limit[:1])
 
     def _release(self, word, due):
         """Make the kept directories of a task due for removal at a time.  word: its uuid."""
@@ -144,8 +219,10 @@ class Store(TaskQueries):
         with self.together():
             changed = self._change(task, 'unplaced', 'new',
                                    'not started on %s: %s' % (task.host, reason), **changes)
-            if changed is not None and was_sent:
-                self._leave(task, 'clean', 0)
+            if changed is not None:
+                self._hold_rest(task.id)
+                if was_sent:
+                    self._leave(task, 'clean', 0)
             return changed
 
     def retry(self, task):
@@ -161,6 +238,16 @@ class Store(TaskQueries):
             if queued is not None:
                 self._release(task.uuid, 0)
             return queued
+
+    def renew(self, batch, input_name, desc, tasks):
+        """Give tasks of a batch a new input and desc, as a batch of their own."""
+        with self.together():
+            new = self._db.execute(
+                'INSERT INTO batch (name, input, desc, split, source, addition, max_fails) '
+                'SELECT name, ?, ?, split, source, addition, max_fails FROM batch WHERE id = ?',
+                (input_name, json.dumps(desc._asdict()), batch)).lastrowid
+            self._db.executemany('UPDATE task SET batch = ? WHERE id = ?',
+                                 [(new, task.id) for task in tasks])
 
     def doom(self, task, with_results):
         """Record that a task is removed as soon as it is done.
@@ -323,5 +410,11 @@ def _settled_text(task, end, code, reason, state, held):
     return text + {'new': ', will be retried', 'held': ', held: ' + held}.get(state, '')
 
 
-def after_text(words):
-    return 'after ' + ' '.join(model.format_id(int(word)) for word in words) if words else ''
+def _is_reached(limit):
+    """Return whether as many tasks failed as --max-fails allows; limit: from Store._limit."""
+    return limit is not None and limit[2] >= limit[1]
+
+
+def _limit_text(limit):
+    return '%d task%s of this addition failed (--max-fails %d)' % (
+        limit[2], 's' * (limit[2] > 1), limit[1])

@@ -25,7 +25,8 @@ try:
 except ImportError:         # a Python without sqlite3; everything but tasks works
     sqlite3 = None
 
-SCHEMA = 2
+SCHEMA = 3
+READABLE = (2, SCHEMA)  # schemas that this version reads; it converts the older one
 # Seconds that a short transaction waits for another one; heartbeats are delayed meanwhile.
 BUSY_TIMEOUT = 10.0
 PATIENCE = 60.0         # the same for a command that does nothing else meanwhile
@@ -37,7 +38,10 @@ INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
 
 _TABLES = '''
 CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL,
-    desc TEXT NOT NULL);
+    desc TEXT NOT NULL,
+    split TEXT NOT NULL DEFAULT '', source TEXT NOT NULL DEFAULT '',
+    addition INTEGER NOT NULL DEFAULT 0,
+    max_fails INTEGER NOT NULL DEFAULT 0, fails INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE task (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL,
     batch INTEGER NOT NULL REFERENCES batch (id), arg TEXT,
@@ -53,6 +57,7 @@ CREATE INDEX task_by_state ON task (state, host);
 CREATE INDEX task_by_outcome ON task (state, outcome);
 CREATE INDEX task_by_batch ON task (batch, state);
 CREATE INDEX task_waiting ON task (batch, avoid, id) WHERE state = 'new';
+CREATE INDEX task_after ON task (after) WHERE state = 'held' AND after <> '';
 CREATE TABLE attempt (
     task INTEGER NOT NULL REFERENCES task (id), number INTEGER NOT NULL, host TEXT NOT NULL,
     started REAL, ended REAL NOT NULL,
@@ -85,6 +90,16 @@ CREATE TABLE usage (
     host TEXT NOT NULL, hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL,
     cpu REAL NOT NULL,
     memory REAL NOT NULL, PRIMARY KEY (host, hour, user));
+'''
+
+# What schema 3 has and schema 2 has not.
+_CONVERSION = '''
+ALTER TABLE batch ADD COLUMN split TEXT NOT NULL DEFAULT '';
+ALTER TABLE batch ADD COLUMN source TEXT NOT NULL DEFAULT '';
+ALTER TABLE batch ADD COLUMN addition INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN max_fails INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN fails INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX task_after ON task (after) WHERE state = 'held' AND after <> '';
 '''
 
 
@@ -148,9 +163,7 @@ class Database:
             os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             with contextlib.closing(_connect(part, BUSY_TIMEOUT)) as db:
                 db.execute('BEGIN')
-                for statement in _TABLES.split(';'):
-                    db.execute(statement)
-                db.execute('PRAGMA user_version = %d' % SCHEMA)
+                _execute_all(db, _TABLES)
                 db.execute('COMMIT')
             _publish(part, self._path)
         finally:
@@ -161,13 +174,21 @@ class Database:
     def _set_up(self):
         if self._version() == 0:
             raise LocalError('%s: damaged (no tables)' % self._path, WAY_OUT)
-        if self._version() != SCHEMA:
+        if self._version() not in READABLE:
             raise LocalError('%s: written by another version of lwt (schema %d, expected %d)'
                              % (self._path, self._version(), SCHEMA))
         missing = _missing_bytes(self._db, self._path)
         if missing:
             raise LocalError('%s: damaged (%d bytes are missing)' % (self._path, missing), WAY_OUT)
+        if self._version() != SCHEMA:
+            self._convert()
         self._db.execute('PRAGMA foreign_keys = ON')
+
+    def _convert(self):
+        """Convert a database of the schema before: all of it, or nothing."""
+        with self.together():
+            if self._version() != SCHEMA:       # another process may have been faster
+                _execute_all(self._db, _CONVERSION)
 
     def _version(self):
         return self._db.execute('PRAGMA user_version').fetchone()[0]
@@ -198,6 +219,13 @@ class Database:
     def _rows(self, sql, parameters=()):
         with self._errors():
             return self._db.execute(sql, parameters).fetchall()
+
+
+def _execute_all(db, statements):
+    """Execute statements, and set the version of the schema."""
+    for statement in statements.split(';'):
+        db.execute(statement)
+    db.execute('PRAGMA user_version = %d' % SCHEMA)
 
 
 def _connect(path, patience):
@@ -341,7 +369,8 @@ def examine(path):
                          for row in db.execute('PRAGMA integrity_check(5)') if row[0] != 'ok']
             problems += ['%s: a row without its %s' % (row[0], row[2])
                          for row in db.execute('PRAGMA foreign_key_check')][:5]
-            count = db.execute('SELECT count(*) FROM task').fetchone()[0] if schema == SCHEMA else 0
+            count = (db.execute('SELECT count(*) FROM task').fetchone()[0]
+                     if schema in READABLE else 0)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
@@ -390,9 +419,12 @@ def _save_table(old, new, table):
     for order in ('', 'ORDER BY rowid', 'ORDER BY rowid DESC'):
         try:
             new.execute('BEGIN')
-            for row in old.execute('SELECT * FROM %s %s' % (table, order)):
-                new.execute('INSERT OR IGNORE INTO %s VALUES (%s)'
-                            % (table, ', '.join('?' * len(row))), row)
+            rows = old.execute('SELECT * FROM %s %s' % (table, order))
+            # An older database lacks some columns.
+            names = ', '.join('"%s"' % column[0] for column in rows.description)
+            for row in rows:
+                new.execute('INSERT OR IGNORE INTO %s (%s) VALUES (%s)'
+                            % (table, names, ', '.join('?' * len(row))), row)
             return new.total_changes - before, order == ''
         except sqlite3.DatabaseError:
             continue

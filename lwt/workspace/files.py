@@ -64,9 +64,14 @@ def without_bom(data):
 
 
 def read_text(path, max_bytes):
-    """The text of a small regular file in UTF-8, without a byte order mark at its start.  Raises
-    UsageError, with the line number if the text is not UTF-8."""
-    data = without_bom(read_bytes(path, max_bytes))
+    """The text of a small regular file in UTF-8; raises UsageError."""
+    return decoded(read_bytes(path, max_bytes), path)
+
+
+def decoded(data, path):
+    """The text of a file in UTF-8, without a byte order mark at its start.  Raises UsageError, with
+    the line number if the text is not UTF-8."""
+    data = without_bom(data)
     if data.startswith(UTF_16):
         raise UsageError('%s: UTF-16, not UTF-8' % path, 'convert it: iconv -f UTF-16 -t UTF-8')
     try:
