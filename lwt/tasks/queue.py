@@ -206,9 +206,8 @@ def wish_all(workspace, store, tasks, verb):
                     done.append((task, _changed(workspace, store, task, verb), None))
                 except UsageError as error:
                     done.append((task, None, error))
-        for _task, after, _problem in done:
-            if after is not None and after.state == 'done':
-                results.tidy(workspace, store, after)
+        results.tidy(workspace, store, *[after for _task, after, _problem in done
+                                         if after is not None and after.state == 'done'])
         yield from done
 
 

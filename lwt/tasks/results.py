@@ -237,14 +237,17 @@ def ended_text(task, after, reason):
     return text + ', will be retried' * (after.state == 'new')
 
 
-def tidy(workspace, store, task):
-    """After the end of a task: move earlier attempts beside its results, remove its input if no
-    task needs it, and remove the task if that was requested.
+def tidy(workspace, store, *tasks):
+    """After the end of tasks: move earlier attempts beside their results, remove their inputs if no
+    task needs them, and remove the tasks if that was requested.
     """
-    gather(workspace, task)
-    forget_input(workspace, store, task)
-    for _task, with_results in store.doomed(task.id):
-        forget(workspace, store, task, with_results)
+    for task in tasks:
+        gather(workspace, task)
+    for task in {task.input: task for task in tasks}.values():
+        forget_input(workspace, store, task)
+    for task in tasks:
+        for _task, with_results in store.doomed(task.id):
+            forget(workspace, store, task, with_results)
 
 
 def forget(workspace, store, task, with_results):
