@@ -5,7 +5,7 @@ from __future__ import generator_stop
 import os
 import time
 
-from lwt.commands.task_select import is_broad, selected
+from lwt.commands.task_select import selected
 from lwt.commands.task_view import count, summary
 from lwt.errors import EXIT_UNREACHABLE, HostError, UsageError
 from lwt.output import writer
@@ -30,11 +30,10 @@ def log(command, words):
     """Print the output of tasks: from their results or, while they are on a host, from that host.
     """
     found = selected(command, words)
-    is_one = len(words) == 1 and not is_broad(command, words)
-    if command.parsed.follow and not is_one:
+    if words and len(found) == 1:
+        return _log_one(command, found[0])
+    if command.parsed.follow:
         raise UsageError('lwt task log -f: expected one task id')
-    if is_one:
-        return _log_one(command, found[0]) if found else 0
     code, silent = 0, []
     for task in found:
         try:
