@@ -173,7 +173,7 @@ FIXTURES = '''
 printf 'h%d\\t%s\\t~\\n' 1 plab 2 plab 3 dept >host.list
 echo 'echo hello' >commands.txt; echo a.txt >list.txt; touch a.txt x.log y.log a.c
 seq 3 >parameters.txt; echo h1 >up.txt
-for name in input.dat config.new local/h1/own local/h2/own local/h3/own bin/program; do
+for name in train.py input.dat config.new local/h1/own local/h2/own local/h3/own bin/program; do
   mkdir -p "$(dirname $name)" && echo x >$name
 done
 printf 'a 1\\nb 2\\n' >big.txt; cp big.txt words; cp big.txt text
