@@ -364,7 +364,9 @@ class Program(ProgramTestCase):
         self.lwt('task', 'run')
         done = self.lwt('task', 'retry', '--name', 'a')
         self.assertIn('1 task left out, because retry does not apply: 1 success', done.err)
-        for verb in ('kill', 'suspend', 'resume', 'retry', 'rm'):
+        self.add('--name', 'c', '--after', 'a', '--', 'true')
+        self.assertIn('resume does not apply', self.lwt('task', 'resume', '--name', 'c').err)
+        for verb in ('kill', 'rm'):
             self.assert_refused(self.lwt('task', verb), 2, 'missing task id')
         self.assert_refused(self.lwt('task', 'rm', '--all', '1'), 2, 'exclude each other')
         self.assert_refused(self.lwt('task', 'kill', '--state', 'nosuch'), 2, 'no such state')

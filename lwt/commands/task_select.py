@@ -82,7 +82,10 @@ def _fits(task, verb, states):
     """Return whether a request applies to a task.  states: those that the user named."""
     if (task.state, verb) not in model.TRANSITIONS:
         return False
+    is_waiting = task.state == 'held' and bool(task.after) and task.reason != 'suspended'
     if verb == 'suspend':
-        return task.state != 'held' or bool(task.after) and task.reason != 'suspended'
+        return task.state != 'held' or is_waiting
+    if verb == 'resume' and is_waiting:
+        return False                    # it would start without waiting for the others
     # A success is repeated only if the user asks for it.
     return verb != 'retry' or task.outcome != 'success' or 'success' in states or 'done' in states
