@@ -15,6 +15,7 @@ import tempfile
 import unittest
 
 from lwt.errors import UsageError
+from lwt.remote import script_checks
 from lwt.tasks import additions, model, predecessors, queue
 from lwt.tasks.store import Store
 from lwt.workspace import database
@@ -58,6 +59,18 @@ class Inputs(unittest.TestCase):
                 self.assertRaises(UsageError, additions.inputs_of, paths)
         self.assertEqual(len(additions.inputs_of(['a/x', 'b/x', 'a/x', 'ab', 'a.b'])), 4)
         self.assertRaises(UsageError, additions.inputs_of, ['/'])
+
+    def test_a_command_that_names_no_input_is_remarked_upon(self):
+        inputs = {'data': os.path.join(ROOT, 'tests'), 'a/x.sh': os.path.join(ROOT, 'Makefile')}
+        for command, is_fine in (('./go.sh', False), ('python3 train.py', False),
+                                 ('python3 data/support.py', True), ('python3 data/no.py', False),
+                                 ('sh a/x.sh', True), ('a/x.sh', True), ('sh a', True),
+                                 ('python3 ./data/support.py', True), ('ls', True)):
+            with self.subTest(command=command):
+                found = list(script_checks.check(script_checks.Commands(
+                    {'exec': (command, 'command')}, None, inputs)))
+                self.assertEqual(not found, is_fine, found)
+                self.assertTrue(is_fine or 'is not an --input' in found[0])
 
     def test_the_first_word_of_a_command_names_its_tasks(self):
         for command, name in (('./train.py --x', 'train.py'), ('/usr/bin/env sh', 'env'),
