@@ -165,7 +165,7 @@ class Program(ProgramTestCase):
         self.make_workspace()
         self.describe('one', "exec : find . -exec echo '{}' ';'\n")
         done = self.lwt('task', 'add', 'one')
-        self.assertEqual((done.code, done.err), (0, ''), done)
+        self.assertEqual((done.code, done.err), (0, 'lwt: 1 task added\n'), done)
 
 
 if __name__ == '__main__':

@@ -181,7 +181,7 @@ class StateFile(ProgramTestCase):
         started = [self.start('task', 'add', 'sample') for _each in range(6)]
         for popen in started:
             out, err = popen.communicate(timeout=60)
-            self.assertEqual((popen.returncode, err), (0, b''), out)
+            self.assertEqual((popen.returncode, err), (0, b'lwt: 1 task added\n'), out)
         self.assertEqual(self.lwt('task', 'show', '--json').out.count('\n'), 6)
 
 

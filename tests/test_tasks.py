@@ -403,8 +403,8 @@ class Life(TaskTestCase):
         done = self.lwt('task', 'run')
         self.assertEqual(done.code, 1, done)
         self.assertIn(
-            '000001 sample 1 and 1 more: held: its input task/%s is gone; restore it and resume the '
-            'task, or kill it' % gone, done.err)
+            '000001 sample 1 and 1 more: held: its input task/%s is gone; restore it and resume '
+            'the task, or kill it' % gone, done.err)
         self.assertEqual([task['outcome'] or task['state'] for task in self.shown()],
                          ['held', 'held', 'success'])
         os.rename(self.path('kept'), self.path('task', gone))
