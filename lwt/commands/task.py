@@ -24,8 +24,8 @@ EXAMPLES = '''examples:
   lwt task add sample                        queue description/sample; prints its id
   lwt task add sweep --each parameters.txt   one task per line: $LWT_ARG, and {} in exec
   lwt task add sweep --array 1-100 --timeout 10m --memory 2G
-  lwt task add --name lr --input train.py --param lr=0.1,0.01 -- python3 train.py {lr}
-  lwt task add --after lr -- date            start after all tasks of this name have succeeded
+  lwt task add --input train.py --param lr=0.1,0.01 -- python3 train.py {lr}
+  lwt task add --after python3 -- date       start after all tasks of this name have succeeded
   lwt task run                               run until all tasks are done
   lwt task update --cron                     one pass, for cron: print problems only
   lwt task show                              list tasks
