@@ -15,26 +15,26 @@ __lwt_descriptions() { (cd "$(__lwt_root "$1")/description" 2>/dev/null && ls); 
 __lwt_ids() {
   lwt -C "$(__lwt_root "$1")" task show 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }'
 }
-__lwt_valued='--after --array --back --batch --colsep --column --connect-timeout --delay --delimiter --each --errdir --every --failed-to --fanout --fetch --grace --halt --hello-timeout --host --idle --input --input-on-hosts --joblog --jobs --lease --limit --links --load --log --log-format --map --max-fails --memfree --memory --name --nice --out --outcome --outdir --output --output-limit --param --pick --reduce --results --retries --script --set --stall --state --stdin --timeout --tmp --transport --why -C -P -S -c -f -g -i -j -m -o -r -t -u -w -x'
-__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease output_limit stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config'
+__lwt_valued='--after --arg-file --array --back --basefile --basenameextensionreplace --basenamereplace --batch --bf --block --block-size --bner --bnr --colsep --column --connect-timeout --delay --delimiter --dirnamereplace --dnr --each --env --eof --er --errdir --every --extensionreplace --failed-to --fanout --fetch --grace --halt --halt-on-error --header --hello-timeout --host --idle --input --input-on-hosts --jl --joblog --jobs --lease --limit --links --load --log --log-format --map --max-args --max-chars --max-fails --max-lines --max-procs --max-replace-args --memfree --memory --name --nice --out --outcome --outdir --output --output-limit --param --pick --recend --recstart --reduce --res --results --retries --return --script --seqreplace --set --slf --slotreplace --ssh-config --ssh-option --sshlogin --sshloginfile --stall --state --stdin --tagstring --tf --timeout --tmp --transferfile --transport --trc --trim --wd --why --workdir -C -E -I -L -N -P -S -a -c -d -f -g -i -j -m -n -o -r -s -t -u -w -x'
+__lwt_keys='fanout connect_timeout hello_timeout timeout idle grace lease output_limit stall logins persist retries max_cpu_day max_cpu_night max_cpu_me_day max_cpu_me_night max_dtask_day max_dtask_night night min_memory min_disk quarantine_after quarantine_good quarantine_wait quarantine_longest probe_size probe_time probe_rate keep log log_format overdue ssh_config ssh_option'
 __lwt_flags() {
   case $1 in
     init) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
     demo) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format' ;;
-    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs -u --timeout --grace --retries --halt --delay --load --memfree --nice -0 --null --dos --plus --dry-run -k --keep-order --tag --line-buffer --lb --progress --bar --eta --joblog --resume --resume-failed --results' ;;
-    exec) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout -u --timeout --idle --grace --lease --output-limit -w -g -x -a -b --gather --diff -k --keep-order -N --no-label --json --outdir --errdir --progress --failed-to -S --max-code --stdin --script --subst --sudo --pick --batch --fail-fast --retries' ;;
-    put) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --per-host --chain --star --limit --transport --links -u --timeout --stall --grace -w -g -x -a' ;;
-    get) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --force --limit --transport --links -u --timeout --stall --grace -w -g -x -a' ;;
-    hosts) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --expand --fold --count --why --out --back -w -g -x -a' ;;
-    reduce) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout --connect-timeout --hello-timeout -m -c --column -r --reduce -i --input -o --output -S --memory -t --tmp --map --input-on-hosts --delimiter --numeric --reverse --transport -u --timeout --stall --grace --lease -w -g -x -a' ;;
-    probe) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --limit --watch --every --json -w -g -x -a' ;;
-    monitor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --watch --every --json -w -g -x -a' ;;
+    multi) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -j -P --jobs --max-procs -u --timeout --grace --retries --halt --halt-on-error --delay --load --memfree --nice -t --connect-timeout --hello-timeout --lease --ssh-config --ssh-option -a --arg-file -0 --null -d --delimiter --dos -E --eof -r --no-run-if-empty --colsep --header --trim --link --xapply --shuf -n --max-args -N --max-replace-args -L --max-lines -X -m --xargs -s --max-chars -I --extensionreplace --er --basenamereplace --bnr --dirnamereplace --dnr --basenameextensionreplace --bner --seqreplace --slotreplace --quote --plus --dry-run --dryrun --pipe --spreadstdin --pipepart --pipe-part --block --block-size --recend --recstart --regexp --remove-rec-sep --removerecsep --rrs --round-robin --roundrobin --round -k --keep-order --tag --tagstring --line-buffer --linebuffer --lb --ungroup --progress --bar --eta --joblog --jl --resume --resume-failed --results --res -w -g -x --all-hosts -S --sshlogin --sshloginfile --slf --transferfile --tf --return --cleanup --trc --transfer --basefile --bf --workdir --wd --env' ;;
+    exec) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option -u --timeout --idle --grace --lease --output-limit -w -g -x -a -b --gather --diff -k --keep-order -N --no-label --json --outdir --errdir --progress --failed-to -S --max-code --stdin --script --subst --sudo --pick --batch --fail-fast --retries' ;;
+    put) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --per-host --chain --star --limit --transport --links -u --timeout --stall --grace -w -g -x -a' ;;
+    get) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --force --limit --transport --links -u --timeout --stall --grace -w -g -x -a' ;;
+    hosts) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --expand --fold --count --why --out --back -w -g -x -a' ;;
+    reduce) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout --connect-timeout --hello-timeout --ssh-config --ssh-option -m -c --column -r --reduce -i --input -o --output -S --memory -t --tmp --map --input-on-hosts --delimiter --numeric --reverse --transport -u --timeout --stall --grace --lease -w -g -x -a' ;;
+    probe) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --limit --watch --every --json -w -g -x -a' ;;
+    monitor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --watch --every --json -w -g -x -a' ;;
     stat) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --tasks --json' ;;
-    deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --json -u --timeout --stall --grace -w -g -x -a' ;;
+    deploy) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --json -u --timeout --stall --grace -w -g -x -a' ;;
     report) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -o --output' ;;
-    doctor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --fix --json -w -g -x -a' ;;
-    cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd' ;;
-    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --name --input --fetch --each --colsep --array --param --after --max-fails --unless-exists --cron --progress --state --outcome --host --finished --all --count --counts --csv --json --follow --tag --fresh --results -y --yes -f --fanout --retries -t --connect-timeout --hello-timeout --grace --lease --stall' ;;
+    doctor) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format -f --fanout -t --connect-timeout --hello-timeout --ssh-config --ssh-option --fix --json -w -g -x -a' ;;
+    cron) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --every --systemd --ssh-config --ssh-option' ;;
+    task) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --name --input --fetch --each --colsep --array --param --after --max-fails --unless-exists --cron --progress --state --outcome --host --finished --all --count --counts --csv --json --follow --tag --fresh --results -y --yes -f --fanout --retries -t --connect-timeout --hello-timeout --ssh-config --ssh-option --grace --lease --stall' ;;
     *) echo '-h --help -C -q --quiet -v --verbose --set --log --log-format --version' ;;
   esac
 }
@@ -48,49 +48,51 @@ __lwt_kind() {
     "demo --log") echo 'file' ;;
     "demo --log-format") echo 'format' ;;
     "demo --set") echo 'key' ;;
+    "multi -g") echo 'categories' ;;
     "multi -C") echo 'directory' ;;
-    "multi --log" | "multi --joblog" | "multi --results") echo 'file' ;;
+    "multi --log" | "multi --ssh-config" | "multi -a" | "multi --arg-file" | "multi --joblog" | "multi --jl" | "multi --results" | "multi --res" | "multi --sshloginfile" | "multi --slf" | "multi --workdir" | "multi --wd") echo 'file' ;;
     "multi --log-format") echo 'format' ;;
+    "multi -m" | "multi -w" | "multi -x") echo 'hosts' ;;
     "multi --set") echo 'key' ;;
     "exec -g") echo 'categories' ;;
     "exec -C") echo 'directory' ;;
-    "exec --log" | "exec --outdir" | "exec --errdir" | "exec --failed-to" | "exec --stdin" | "exec --script") echo 'file' ;;
+    "exec --log" | "exec --ssh-config" | "exec --outdir" | "exec --errdir" | "exec --failed-to" | "exec --stdin" | "exec --script") echo 'file' ;;
     "exec --log-format") echo 'format' ;;
     "exec -w" | "exec -x") echo 'hosts' ;;
     "exec --set") echo 'key' ;;
     "put -g") echo 'categories' ;;
     "put -C") echo 'directory' ;;
-    "put --log") echo 'file' ;;
+    "put --log" | "put --ssh-config") echo 'file' ;;
     "put --log-format") echo 'format' ;;
     "put -w" | "put -x") echo 'hosts' ;;
     "put --set") echo 'key' ;;
     "get -g") echo 'categories' ;;
     "get -C") echo 'directory' ;;
-    "get --log") echo 'file' ;;
+    "get --log" | "get --ssh-config") echo 'file' ;;
     "get --log-format") echo 'format' ;;
     "get -w" | "get -x") echo 'hosts' ;;
     "get --set") echo 'key' ;;
     "hosts -g") echo 'categories' ;;
     "hosts -C") echo 'directory' ;;
-    "hosts --log") echo 'file' ;;
+    "hosts --log" | "hosts --ssh-config") echo 'file' ;;
     "hosts --log-format") echo 'format' ;;
     "hosts -w" | "hosts -x") echo 'hosts' ;;
     "hosts --set") echo 'key' ;;
     "reduce -g") echo 'categories' ;;
     "reduce -C") echo 'directory' ;;
-    "reduce --log" | "reduce -i" | "reduce --input" | "reduce -o" | "reduce --output" | "reduce -t" | "reduce --tmp") echo 'file' ;;
+    "reduce --log" | "reduce --ssh-config" | "reduce -i" | "reduce --input" | "reduce -o" | "reduce --output" | "reduce -t" | "reduce --tmp") echo 'file' ;;
     "reduce --log-format") echo 'format' ;;
     "reduce -m" | "reduce -w" | "reduce -x") echo 'hosts' ;;
     "reduce --set") echo 'key' ;;
     "probe -g") echo 'categories' ;;
     "probe -C") echo 'directory' ;;
-    "probe --log") echo 'file' ;;
+    "probe --log" | "probe --ssh-config") echo 'file' ;;
     "probe --log-format") echo 'format' ;;
     "probe -w" | "probe -x") echo 'hosts' ;;
     "probe --set") echo 'key' ;;
     "monitor -g") echo 'categories' ;;
     "monitor -C") echo 'directory' ;;
-    "monitor --log") echo 'file' ;;
+    "monitor --log" | "monitor --ssh-config") echo 'file' ;;
     "monitor --log-format") echo 'format' ;;
     "monitor -w" | "monitor -x") echo 'hosts' ;;
     "monitor --set") echo 'key' ;;
@@ -100,7 +102,7 @@ __lwt_kind() {
     "stat --set") echo 'key' ;;
     "deploy -g") echo 'categories' ;;
     "deploy -C") echo 'directory' ;;
-    "deploy --log") echo 'file' ;;
+    "deploy --log" | "deploy --ssh-config") echo 'file' ;;
     "deploy --log-format") echo 'format' ;;
     "deploy -w" | "deploy -x") echo 'hosts' ;;
     "deploy --set") echo 'key' ;;
@@ -110,16 +112,16 @@ __lwt_kind() {
     "report --set") echo 'key' ;;
     "doctor -g") echo 'categories' ;;
     "doctor -C") echo 'directory' ;;
-    "doctor --log") echo 'file' ;;
+    "doctor --log" | "doctor --ssh-config") echo 'file' ;;
     "doctor --log-format") echo 'format' ;;
     "doctor -w" | "doctor -x") echo 'hosts' ;;
     "doctor --set") echo 'key' ;;
     "cron -C") echo 'directory' ;;
-    "cron --log") echo 'file' ;;
+    "cron --log" | "cron --ssh-config") echo 'file' ;;
     "cron --log-format") echo 'format' ;;
     "cron --set") echo 'key' ;;
     "task -C") echo 'directory' ;;
-    "task --log" | "task --each") echo 'file' ;;
+    "task --log" | "task --each" | "task --ssh-config") echo 'file' ;;
     "task --log-format") echo 'format' ;;
     "task --set") echo 'key' ;;
     *" -C") echo 'directory' ;;

@@ -77,7 +77,7 @@ class Filled(unittest.TestCase):
         ('run {.}', '', ['x'], "'{.}'"), ('run {#}', '', ['x'], "'{#}'"),
         ('run {seed}', PARAMS, ['lr=1'], "'{seed}'"), ('run {}', PARAMS, ['lr=1'], "'{}'"),
         ('run "{lr}"', PARAMS, ['lr=1'], 'within quotes'),
-        ('run "{lr_}"', PARAMS, ['lr=1'], "'{lr_}'"),
+        ('run "{seeds}"', PARAMS, ['seed=1'], "'{seeds}'"),
         ('run "{}"', '', ['x'], 'within quotes'), ("run '{1}'", COMMA, ['x'], 'within quotes'),
         ('run {3}', COMMA, ['a,b,c', 'a,b'], 'a value has only 2 columns'),
         ('run $((1 + {n}))', PARAMS, ['n=1', "n='1 2'"], 'must be a plain word'))

@@ -11,9 +11,10 @@ main goes through four steps, in this order:
 
 import contextlib
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
-from lwt.commands import multi_options
+from lwt import procfs
+from lwt.commands import multi_hosts, multi_options
 from lwt.commands.multi_input import InputPlan, plan_input
 from lwt.commands.multi_report import MultiReport
 from lwt.commands.options import fitting, read_value
@@ -25,11 +26,12 @@ from lwt.workspace import config, files
 
 
 class MultiPlan(NamedTuple):
-    """What a run needs."""
+    """What a run needs.  hosts: None to run all jobs on this machine."""
 
     arguments: multi_options.MultiArguments
     options: executor.ExecutorOptions
     input: InputPlan
+    hosts: Optional[multi_hosts.HostPlan] = None
 
 
 def main(name, argv, make_env):
@@ -37,14 +39,15 @@ def main(name, argv, make_env):
     parser = multi_options.make_parser(name)
     parsed, arguments = multi_options.parse(parser, argv)
     env = make_env(parser, parsed)
-    settings = env.settings(env.find_workspace())
     with contextlib.ExitStack() as stack:
         _say_reading(arguments, env)
-        plan = _plan(arguments, settings, stack.callback)
+        plan = _plan(env, arguments, stack.callback)
         records = _records(arguments, stack)
         # One slot more than jobs: see Executor._has_room.
-        run = stack.enter_context(running(plan.options.jobs + 1, plan.options.grace,
-                                          adopt=not arguments.dry_run))
+        fanout = plan.options.jobs + 1 if plan.hosts is None else procfs.max_children()
+        run = stack.enter_context(running(fanout, plan.options.grace, adopt=not arguments.dry_run))
+        if plan.hosts is not None:
+            env.ready(run, plan.hosts.workspace, plan.hosts.session, plan.hosts.hosts)
         source = plan.input.make_source(run)
         report = MultiReport(run, plan, source, records, env)
         return _MultiRun(run, plan, source, report, records, env.environ).run()
@@ -61,10 +64,18 @@ def _say_reading(arguments, env):
 # -- plan ------------------------------------------------------------------------------------------
 
 
-def _plan(arguments, settings, at_exit):
+def _plan(env, arguments, at_exit):
     """Return the MultiPlan.  at_exit: gets functions that close files.  Raises UsageError."""
-    options = _executor_options(arguments, settings)
-    return MultiPlan(arguments, options, plan_input(arguments, options, at_exit))
+    options = _executor_options(arguments, env.settings(env.find_workspace()))
+    source = plan_input(arguments, options, at_exit)
+    if not arguments.on_hosts.are_named:
+        return MultiPlan(arguments, options, source)
+
+    def slots_for(cores):
+        return read_value('-j', arguments.jobs, lambda text: multi_options.jobs(text, cores))
+
+    hosts = multi_hosts.plan(env, arguments, source, options, slots_for)
+    return MultiPlan(arguments, options, source, hosts)
 
 
 def _executor_options(arguments, settings):
@@ -121,8 +132,11 @@ class _MultiRun:
         if records is not None:
             source.was_done = records.was_done
             sink_of = records.sink_of
+        self._hosts = None
+        if plan.hosts is not None and not plan.arguments.dry_run:
+            self._hosts = plan.hosts.job_hosts(run, report.out.say)
         self._executor = executor.Executor(run, plan.options, self._ordering(), environ, source,
-                                           self._on_end, sink_of)
+                                           self._on_end, sink_of, self._hosts)
 
     def _ordering(self):
         """Return the Ordering for the options."""
@@ -141,8 +155,13 @@ class _MultiRun:
         run.pool.on_cancel(self._on_cancel)
         run.pool.on_resume(self._source.more)
         run.loop.call_soon(self._source.more)
-        executor.on_over = self._report.all_done
+        executor.on_over = self._on_over
+        executor.on_lost = self._report.job_lost
         self._report.begin(executor)
+        if self._hosts is not None:
+            self._hosts.on_change = self._on_hosts_changed
+            self._hosts.start()
+            run.at_exit(self._hosts.log_out)
         try:
             run.run()
         except Interrupted:
@@ -153,6 +172,17 @@ class _MultiRun:
         if self._source.problem is not None:
             raise self._source.problem
         return self._exit_code()
+
+    def _on_over(self):
+        self._report.all_done()
+        if self._hosts is not None:
+            self._hosts.close()
+
+    def _on_hosts_changed(self):
+        if self._hosts.are_out and not self._executor.closed:
+            self._executor.lost_hosts = True
+            self._executor.close()
+        self._executor.more()
 
     def _print(self):
         while not self._run.pool.is_paused:
@@ -175,6 +205,6 @@ class _MultiRun:
         bad = EXIT_USAGE if self._source.bad else 0
         if executor.halted and self._plan.options.halt.outcome == 'success':
             return bad                  # the condition of --halt was met
-        is_unknown = counts['timeout'] or counts['lost']
+        is_unknown = counts['timeout'] or counts['lost'] or executor.lost_hosts
         return max(EXIT_UNREACHABLE if is_unknown else 0, EXIT_FAILED if counts['failed'] else 0,
                    bad)

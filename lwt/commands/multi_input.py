@@ -12,7 +12,7 @@ from lwt.errors import UsageError
 from lwt.multi import blocks, inputs
 from lwt.multi.packing import Packing
 from lwt.multi.records import RecordMarks
-from lwt.multi.template import Spelling, Template, quoted_words
+from lwt.multi.template import HOST, Spelling, Template, quoted_words
 from lwt.workspace import config
 
 LONGEST_HEADER = 1 << 16        # bytes in which a header is searched
@@ -25,11 +25,22 @@ _FOR_BLOCKS = ('recstart', 'recend', 'regexp', 'remove_rec_sep', 'round_robin')
 
 
 class InputPlan(NamedTuple):
-    """Where jobs come from.  template: None if the input is command lines."""
+    """Where jobs come from.
+
+    template: None if the input is command lines.
+    count, spelling: number of arguments of a job, and how placeholders are written; see Template.
+    """
 
     template: Optional[Template]
     style: Union[inputs.Style, blocks.BlockStyle]
     sources: list
+    count: Optional[int] = None
+    spelling: Spelling = Spelling()
+
+    @property
+    def has_combinations(self):
+        """Whether several jobs may have the same argument."""
+        return len(self.sources) > 1
 
     def make_source(self, run):
         """Return the inputs.Input, or the blocks, of a run."""
@@ -78,7 +89,7 @@ def plan_input(arguments, options, at_exit):
         arguments.tag, label, columns, {'n': '', 'rl': 'lr'}.get(trim, trim),
         None if arguments.eof is None else os.fsencode(arguments.eof),
         arguments.no_run_if_empty or arguments.max_lines is not None, arguments.shuf,
-        arguments.link, packing), sources)
+        arguments.link, packing), sources, count, spelling._replace(is_repeated=False))
 
 
 def _packing(arguments):
@@ -133,6 +144,8 @@ def _template(arguments, count, spelling):
     """Return the Template.  count: number of arguments of a job; see Template."""
     words = [os.fsencode(word) for word in arguments.words]
     text = quoted_words(words, spelling) if arguments.quote else b' '.join(words)
+    if arguments.on_hosts.are_named:
+        text = text.replace(HOST, b'${PARALLEL_SSHHOST}')
     return Template(text, count, spelling)
 
 
@@ -194,7 +207,7 @@ def _blocks_plan(arguments, options):
     if style.size < 0 and not style.is_file:
         raise UsageError('--block %s: --pipe needs a size' % arguments.block,
                          'a number of blocks for each slot works with --pipepart -a FILE')
-    return InputPlan(template, style, arguments.sources)
+    return InputPlan(template, style, arguments.sources, 0, spelling)
 
 
 def _marks(arguments, flag):

@@ -7,10 +7,10 @@ import re
 from typing import NamedTuple, Optional
 
 from lwt import procfs
-from lwt.commands import parallel_names
+from lwt.commands import multi_hosts, parallel_names
 from lwt.commands.options import Parser
 from lwt.errors import UsageError
-from lwt.multi import executor
+from lwt.multi import executor, job_hosts
 from lwt.multi.sources import Source, split_sources
 from lwt.workspace import config, files
 
@@ -36,6 +36,8 @@ EXAMPLES = '''examples:
   find . -name '*.c' | lwt multi -X wc -l                as many arguments as fit
   lwt multi --colsep , 'mv {1} {2}' :::: list.csv        columns of a file
   lwt multi --pipe --block 10M 'grep x' < big.txt        blocks of lines for standard input
+  ls *.wav | lwt multi -w 'h[1-20]' --trc {.}.flac 'flac -8 {} -o {.}.flac'
+  lwt multi -S 4/h1,8/h2,: --bf model.bin './score model.bin {}' ::: *.json
 
 in TEMPLATE:
   {} {.} {..} {...}         the argument; without one, two or three extensions
@@ -111,6 +113,7 @@ class MultiArguments(NamedTuple):
     resume: bool
     resume_failed: bool
     results: Optional[str]
+    on_hosts: multi_hosts.HostArguments
 
 
 def make_parser(name):
@@ -127,6 +130,7 @@ def make_parser(name):
     _add_pipe_options(parser)
     _add_output_options(parser)
     _add_records(parser)
+    multi_hosts.add_options(parser)
     parallel_names.add_names(parser)
     return parser
 
@@ -280,6 +284,7 @@ def parse(parser, argv):
     if '--' in head:
         at = head.index('--')
         before, literal = head[:at], head[at + 1:]
+    before = multi_hosts.with_all_hosts(before)
     leading, rest = parser.leading(before)
     if rest and ' ' in rest[0] and not literal:         # a template in one word: options may follow
         literal, after = rest[:1], rest[1:]
@@ -288,30 +293,33 @@ def parse(parser, argv):
     parsed, words = parser.parse(leading + after)
     values = {name: value for name, value in vars(parsed).items() if name in MultiArguments._fields}
     sources = [Source(path=path) for path in parsed.arg_file] + sources
-    return parsed, MultiArguments(literal + words, sources, **values)
+    return parsed, MultiArguments(literal + words, sources, on_hosts=multi_hosts.arguments(parsed),
+                                  **values)
 
 
 # -- values ----------------------------------------------------------------------------------------
 
 
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+def jobs(text, cores=0):
+    """Return the number of jobs for the value of -j: N, +N, -N, N% or 0.
 
-
-def jobs(text):
-    """Return the number of jobs for the value of -j: N, +N, -N, N% or 0."""
+    cores: the number of processors of a host; 0: of this machine.
+    """
+    cores = cores or job_hosts.processors()
     if text[:1] in ('+', '-'):
-        return max(1, _cores() + (1 if text[0] == '+' else -1) * config.count(text[1:]))
+        return max(1, cores + (1 if text[0] == '+' else -1) * config.count(text[1:]))
     if text.endswith('%'):
-        return max(1, int(of_cores(text)))
+        return max(1, int(of_cores(text, cores)))
     return config.count(text) or procfs.most_at_once()
 
 
-def of_cores(text):
+def of_cores(text, cores=0):
     """Return a number, or a percentage of the number of cores as a number."""
     if not re.fullmatch(r'[0-9]{1,9}(\.[0-9]{1,6})?%?', text):
         raise ValueError('expected a number, or a percentage of the cores')
-    return float(text[:-1]) * _cores() / 100 if text.endswith('%') else float(text)
+    if text.endswith('%'):
+        return float(text[:-1]) * (cores or job_hosts.processors()) / 100
+    return float(text)
 
 
 def nice(text):

@@ -5,7 +5,7 @@ import signal
 
 from lwt.commands import exit_codes
 from lwt.errors import printable_text
-from lwt.multi import executor
+from lwt.multi.job import FAILURES
 from lwt.output import units, writer
 from lwt.output.progress import STEP, Progress, ProgressLine, stopping_text
 
@@ -43,14 +43,19 @@ class MultiReport:
         self._line.follow(self._run.loop, self._progress, STEP)
 
     def job_done(self, ended):
-        """Report a finished job.  ended: its executor.JobResult."""
-        if ended.kind in executor.FAILURES:
+        """Report a finished job.  ended: its job.JobResult."""
+        if ended.kind in FAILURES:
             reason = 'timed out' if ended.kind == 'timeout' else ended.reason
             self._reasons[reason] += 1
             self._tell_failure(ended, reason)
         if ended.is_cut:
             self.out.say('job %d: %s: %s' % (ended.job.number, exit_codes.OUTPUT_HELD,
                                              printable_text(ended.command, MAX_COMMAND)))
+
+    def job_lost(self, ended):
+        """Report that a job whose fate is unknown is run again.  ended: its JobResult."""
+        self.out.say('job %d: %s: %s; running it again (retry %d)' % (
+            ended.job.number, ended.host, ended.reason, ended.attempts))
 
     def _tell_failure(self, ended, reason):
         is_new = self._reasons[reason] == 1 and len(self._reasons) <= REASONS
@@ -74,6 +79,8 @@ class MultiReport:
         for number, problem in bad[:MESSAGES_SHOWN]:
             self.out.say('job %d: %s' % (number, problem))
         failed, total = self._failed(), self._done()
+        if self._executor.lost_hosts:
+            self.out.say('no host is left: %s jobs were not run' % self._not_started())
         if why:
             self.out.say('%s: %d done%s, %d stopped, %s not started' % (
                 why, total, ' (%d failed)' % failed if failed else '',

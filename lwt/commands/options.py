@@ -316,7 +316,12 @@ class Parser(argparse.ArgumentParser):
         return self
 
     def add_selection(self):
-        """Add the options that select hosts."""
+        """Add the options that select hosts for a command."""
+        self.add_hosts().add_options('fanout', 'connect_timeout', 'hello_timeout')
+        return self.add_ssh()
+
+    def add_hosts(self, all_flag='-a'):
+        """Add the options that name hosts.  all_flag: the option for all available hosts."""
         group = self.add_argument_group('hosts')
         for flag, dest, metavar, text in (
                 ('-w', 'hosts', 'HOSTS',
@@ -325,8 +330,9 @@ class Parser(argparse.ArgumentParser):
                 ('-x', 'exclude', 'HOSTS', 'exclude these hosts')):
             group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[],
                                help=text)
-        group.add_argument('-a', dest='everything', action='store_true', help='all available hosts')
-        return self.add_options('fanout', 'connect_timeout', 'hello_timeout').add_ssh()
+        group.add_argument(all_flag, dest='everything', action='store_true',
+                           help='all available hosts')
+        return self
 
     def add_ssh(self):
         """Add the options of all commands that log in to hosts."""

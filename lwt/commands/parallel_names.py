@@ -28,7 +28,7 @@ LEFT_OUT = (
     (('--hostgroups', '--hostgroup', '--hgrp'), 'use the categories of host.list: -g CATEGORY'),
     (('--onall', '--nonall'), 'use lwt exec -w HOSTS -- COMMAND'),
     (('--controlmaster', '-M'), 'lwt always shares one login per host'),
-    (('--sshdelay', '--ssh-delay', '--ssh', '--rsync-opts', '--transfer'),
+    (('--sshdelay', '--ssh-delay', '--ssh', '--rsync-opts'),
      'lwt limits the logins in progress by itself; see lwt multi --help for hosts and files'),
     (('--filter-hosts', '--filter'), 'lwt leaves out hosts that cannot be reached'),
     (('--record-env', '--embed', '--session'), 'export the variables, or put them into a script'),

@@ -240,6 +240,12 @@ def stream(entries, count=lambda number: None):
     yield bytes(pending)
 
 
+def stream_size(entries):
+    """Return the number of bytes of the tar stream of Entries."""
+    total = 1024 + sum(len(_header(entry)) + entry.size + -entry.size % 512 for entry in entries)
+    return total + -total % RECORD
+
+
 def _header(entry):
     info = tarfile.TarInfo(entry.name)
     info.mode, info.mtime = entry.mode, entry.mtime

@@ -15,7 +15,7 @@ import stat
 from typing import Callable, NamedTuple, Optional
 
 from lwt.errors import UsageError
-from lwt.multi.executor import Job
+from lwt.multi.job import Job
 from lwt.multi.records import RecordMarks
 from lwt.multi.template import Template
 from lwt.pipes import DirectSource, widen

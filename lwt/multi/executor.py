@@ -1,4 +1,5 @@
-"""The local executor: runs jobs from an endless input, a limited number at a time.
+"""The executor: runs jobs from an endless input, a limited number at a time, on this machine or on
+hosts (see job_hosts).
 
 A job is started when a slot is free, the reader of the output keeps up, and --delay, --load and
 --memfree allow it.  The output of a job goes to a CommandOutput (output/ordering.py), its result to
@@ -10,16 +11,15 @@ The executor knows nothing of options or templates: a job has a function that re
 from __future__ import generator_stop
 
 import collections
-import errno
 import heapq
 import os
-import signal
 import time
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from lwt.errors import LwtError
 from lwt.flow import Later, Sleep
 from lwt.multi import direct
+from lwt.multi.job import FAILURES, Job, JobResult, job_variables, kind_of, log_codes
 from lwt.proc import Command
 from lwt.remote import events
 
@@ -30,24 +30,7 @@ SHORTEST = 0.01                 # seconds between two checks of the ages of jobs
 # Finished jobs whose output waits for its turn; if there are more, no new job is started.
 MOST_WAITING = 4096
 ENOUGH = 3                      # successful jobs that the median needs
-# Kinds of failure; lost: the exit status is unknown.
-FAILURES = ('failed', 'timeout', 'lost')
-
-
-class Job(NamedTuple):
-    """A command to run.
-
-    text: a function that returns the command line as bytes for a slot number.
-    label: printed before each line of output (--tag).
-    data: bytes for its standard input; source: a function that returns a PipeSource for what
-        follows them, or None.
-    """
-
-    number: int
-    text: Callable
-    label: bytes = b''
-    data: bytes = b''
-    source: Optional[Callable] = None
+MOST_MOVES = 10                 # hosts that may fail to start a job before it counts as failed
 
 
 class Halt(NamedTuple):
@@ -85,36 +68,20 @@ class ExecutorOptions(NamedTuple):
     nice: int = 0
 
 
-class JobResult(NamedTuple):
-    """How a job ended.
-
-    kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or --halt) or 'requeued' (killed because
-        memory was short).
-    code, signum: as in the job log; -1 if lwt killed the job.
-    started: seconds since 1970.  runtime: seconds.  received: bytes of standard output.
-    is_cut: a background process still held the output.
-    """
-
-    job: Job
-    command: bytes
-    kind: str
-    code: int
-    signum: int
-    reason: str
-    started: float
-    runtime: float
-    received: int
-    attempts: int
-    is_cut: bool = False
-
-
 class _Trial(NamedTuple):
-    """An attempt at a job.  number: from 1.  ended: the result of the previous attempt, or None."""
+    """An attempt at a job.
+
+    number: from 1.  ended: the result of the previous attempt, or None.
+    host: the job_hosts.JobHost for it, or that of the previous attempt; None without hosts.
+    moves: the number of hosts that could not start it.
+    """
 
     job: Job
     output: object
     number: int = 1
     ended: Optional[JobResult] = None
+    host: object = None
+    moves: int = 0
 
 
 def own_output(_job, output):
@@ -129,10 +96,11 @@ class Executor:
     environ: the environment of the commands.
     on_end: called with the JobResult of each job.
     sink_of: a function of (job, output) that returns the Sink for the process of a job.
+    hosts: a job_hosts.JobHosts, or None to run all jobs on this machine.
     """
 
     def __init__(self, run, plan, ordering, environ, source, on_end,
-                 sink_of=own_output):
+                 sink_of=own_output, hosts=None):
         self._run = run
         self._plan = plan
         self._ordering = ordering
@@ -141,7 +109,9 @@ class Executor:
         self._on_end = on_end
         self._sink_of = sink_of
         self._programs = direct.Programs(environ)
-        self._slots = list(range(1, plan.jobs + 1))
+        self._hosts = hosts
+        self._slots = []                # numbers of free slots, as a heap
+        self._highest_slot = 0
         self._active = 0                # jobs that run or wait in the pool
         self._again = collections.deque()       # _Trials to start again, before new jobs
         self._next = None               # a job that waits for --delay, --load or --memfree
@@ -149,6 +119,7 @@ class Executor:
         self._last_start = None
         self._resting = 0               # jobs that wait before another attempt
         self.on_over = lambda: None     # called when no job is running or waiting
+        self.on_lost = lambda result: None      # called before a job of unknown fate is run again
         self._age_timer = None
         self._memory_timer = None
         self._runtimes = collections.deque(maxlen=SAMPLE)
@@ -157,6 +128,7 @@ class Executor:
         # Number of jobs that were left at close(); None if unknown.
         self.not_run = 0
         self.halted = False
+        self.lost_hosts = False         # no host can run the rest
         self.closed = False             # no more jobs are started
 
     # -- starting jobs -----------------------------------------------------------------------------
@@ -180,13 +152,18 @@ class Executor:
     def _has_room(self):
         if self._run.pool.is_paused:
             return False
-        if self._again and all(output.full for output in self.running):
+        if (self._again and self.running and all(output.full for output in self.running)
+            and (self._hosts is None or self._hosts.are_open)):
             # All running jobs wait for their turn to print, and it may be the turn of this one.
             return True
+        return self._has_slot() and (bool(self._again) or self._ordering.backlog < MOST_WAITING)
+
+    def _has_slot(self):
         # A job that rests before another attempt may hold a block of data.
         held = self._resting if self._source.holds_data else 0
-        return (self._active + held < self._plan.jobs
-                and (bool(self._again) or self._ordering.backlog < MOST_WAITING))
+        if self._hosts is None:
+            return self._active + held < self._plan.jobs
+        return self._hosts.has_room and (not held or self._active + held < self._hosts.slots)
 
     def _admit(self):
         if self._again:
@@ -194,6 +171,8 @@ class Executor:
         else:
             trial = _Trial(self._next, self._ordering.begin(self._next.label))
             self._next = None
+        if self._hosts is not None:
+            trial = trial._replace(host=self._hosts.take(trial.host))
         self._active += 1
         self._last_start = self._run.loop.time()
         self._run.pool.add(self._attempt(trial), lambda report: self._report(trial, report))
@@ -212,7 +191,15 @@ class Executor:
             self._looking = None
         again, self._again = self._again, collections.deque()
         for trial in again:
+            self._give_up(trial)
+
+    def _give_up(self, trial):
+        """End a trial that will not be started: the result of the last attempt counts."""
+        if trial.ended is not None:
             self._end(trial, _final(trial.ended))
+        else:
+            self.counts['not run'] += 1
+            self._ordering.done(trial.output)
 
     def _look_again(self):
         self._looking = None
@@ -253,6 +240,8 @@ class Executor:
 
     def _attempt(self, trial):
         """Flow: one attempt of a job; returns a JobResult."""
+        if trial.host is not None and not trial.host.is_here:
+            return (yield from self._attempt_on_host(trial))
         started = time.time()
         made = []
         result = yield Later(lambda: self._command(trial, made))
@@ -260,11 +249,10 @@ class Executor:
             # The file cannot be executed directly; the shell can run it or report why not.
             result = yield result.command._replace(executable=None, argv=self._shell(made[0][1]))
         slot, text, began = made[0]
-        if slot <= self._plan.jobs:
-            heapq.heappush(self._slots, slot)
+        heapq.heappush(self._slots, slot)
         self.running.pop(trial.output, None)
-        kind, reason = _kind(result, self._run.loop.time() - began)
-        code, signum = _log_codes(result)
+        kind, reason = kind_of(result, self._run.loop.time() - began)
+        code, signum = log_codes(result)
         events.note('%s after %.2f s' % (reason or kind, result.elapsed), 'localhost',
                     trial.job.number, trial.number)
         return JobResult(trial.job, text, kind, code, signum, reason, started, result.elapsed,
@@ -273,19 +261,10 @@ class Executor:
 
     def _command(self, trial, made):
         """The Command of an attempt.  made: a list that gets (slot, command line, start time)."""
-        # There is one slot more than jobs: see _has_room.
-        slot = heapq.heappop(self._slots) if self._slots else self._plan.jobs + 1
-        text = trial.job.text(slot)
-        began = self._run.loop.time()
-        made.append((slot, text, began))
-        if trial.number > 1 or trial.ended is not None:
-            trial.output.forget()
-        self.running[trial.output] = trial.job, began
-        self._watch_ages()
+        slot, text = self._begin(trial)
+        made.append((slot, text, self._run.loop.time()))
         self._watch_memory()
-        number, place = b'%d' % trial.job.number, b'%d' % slot
-        variables = {b'LWT_SEQ': number, b'PARALLEL_SEQ': number, b'LWT_SLOT': place,
-                     b'PARALLEL_JOBSLOT': place}
+        variables = job_variables(trial.job.number, slot)
         found = None if self._plan.nice else self._programs.without_shell(text)
         path, argv = found or (None, self._shell(text))
         return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout,
@@ -293,20 +272,58 @@ class Executor:
                        source=trial.job.source and trial.job.source(),
                        sink=self._sink_of(trial.job, trial.output), label=trial.job.number)
 
+    def _begin(self, trial):
+        """Note that a job begins; returns (slot, command line)."""
+        if not self._slots:
+            self._highest_slot += 1
+            self._slots.append(self._highest_slot)
+        slot = heapq.heappop(self._slots)
+        if trial.number > 1 or trial.ended is not None or trial.moves:
+            trial.output.forget()
+        self.running[trial.output] = trial.job, self._run.loop.time()
+        self._watch_ages()
+        return slot, trial.job.text(slot)
+
+    def _attempt_on_host(self, trial):
+        """Flow: one attempt of a job on a host; returns a JobResult."""
+        started, began = time.time(), self._run.loop.time()
+        slot, text = self._begin(trial)
+        try:
+            ended = yield from trial.host.running(
+                trial.job, slot, text, self._sink_of(trial.job, trial.output))
+        finally:
+            heapq.heappush(self._slots, slot)
+            self.running.pop(trial.output, None)
+        runtime = self._run.loop.time() - began
+        if ended.kind == 'timeout':
+            limit = self._plan.timeout or runtime
+            ended = ended._replace(reason='timed out after %.3g s' % limit)
+        events.note('%s after %.2f s' % (ended.reason or ended.kind, runtime), trial.host.name,
+                    trial.job.number, trial.number)
+        return JobResult(trial.job, text, ended.kind, ended.code, 0, ended.reason, started, runtime,
+                         trial.output.received + ended.received, trial.number,
+                         host=trial.host.name, sent=ended.sent)
+
     def _shell(self, text):
         return ((('nice', '-n', str(self._plan.nice)) if self._plan.nice else ())
                 + ('/bin/sh', '-c', '--', text))
 
     def _report(self, trial, report):
         self._active -= 1
+        if self._hosts is not None:
+            self._hosts.give(trial.host, report)
         if isinstance(report, LwtError):            # cancelled before it was started
             self.counts['not run'] += 1
             self._ordering.done(trial.output)
+        elif report.kind == 'not run':
+            self._move(trial, report)
         elif self.closed:
             self._end(trial, _final(report))
         elif report.kind == 'requeued':
             self._again.append(trial._replace(ended=report))
-        elif report.kind in ('failed', 'timeout') and trial.number <= self._plan.retries:
+        elif report.kind in FAILURES and trial.number <= self._plan.retries:
+            if report.kind == 'lost':
+                self.on_lost(report)
             trial = trial._replace(number=trial.number + 1, ended=report)
             self._resting += 1
             self._run.pool.add(
@@ -314,6 +331,16 @@ class Executor:
         else:
             self._end(trial, report)
         self.more()
+
+    def _move(self, trial, report):
+        """Start a job elsewhere, because its host could not start it."""
+        trial = trial._replace(moves=trial.moves + 1)
+        if self.closed:
+            self._give_up(trial)
+        elif trial.moves >= MOST_MOVES:
+            self._end(trial, report._replace(kind='failed', reason=report.reason))
+        else:
+            self._again.append(trial)
 
     def _try_again(self, trial):
         self._resting -= 1
@@ -362,19 +389,31 @@ class Executor:
         if (self._plan.median_percent and self._age_timer is None and self.running
             and len(self._runtimes) >= ENOUGH):
             limit = self._age_limit()
-            left = [limit - age for _number, age in self._run.pool.ages if age < limit]
+            left = [limit - age for _number, age in self._ages() if age < limit]
             self._age_timer = self._run.loop.call_later(max(SHORTEST, min(left, default=limit)),
                                                         self._check_ages)
 
     def _age_limit(self):
         return self.median * self._plan.median_percent / 100
 
+    def _ages(self):
+        """Return (number of the job, seconds since its start) of all running jobs."""
+        if self._hosts is None:
+            return self._run.pool.ages  # without the time in which they were paused
+        now = self._run.loop.time()
+        return [(job.number, now - began) for job, began in self.running.values()]
+
+    def _stop_late(self, number):
+        self._run.pool.stop(number, 'timeout')
+        if self._hosts is not None:
+            self._hosts.stop_late(number)
+
     def _check_ages(self):
         self._age_timer = None
         limit = self._age_limit()
-        for number, age in self._run.pool.ages:
+        for number, age in self._ages():
             if age >= limit:
-                self._run.pool.stop(number, 'timeout')
+                self._stop_late(number)
         self._watch_ages()
 
 
@@ -392,39 +431,6 @@ def backoff(attempt):
     """Seconds to wait after failed attempt number `attempt` (from 1): doubling, with jitter."""
     import random                       # imported here because it takes long and few commands fail
     return min(BACKOFF[1], BACKOFF[0] * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
-
-
-def _kind(result, age):
-    """(kind, reason) of a Result.  age: seconds since the start."""
-    if result.status == 'exited':
-        return ('failed', 'exit code %d' % result.code) if result.code else ('ok', '')
-    if result.status == 'signaled':
-        return 'failed', 'ended by signal %d' % result.code
-    if result.status == 'timeout':
-        return 'timeout', 'timed out after %.3g s' % (result.command.timeout or age)
-    if result.status == 'unspawnable':
-        return 'failed', 'cannot be run (%s)' % result.stderr.decode('utf-8', 'replace')
-    if result.status == 'unknown':
-        return 'lost', 'exit status unknown'
-    return (('requeued', 'made room for others') if result.status == 'memory'
-            else ('stopped', 'interrupted'))
-
-
-def _log_codes(result):
-    """Return (exit code, signal) for the job log.
-
-    The code is -1 if lwt killed the job or the exit status is unknown, and 126 or 127 if the
-    command could not be run.
-    """
-    if result.status == 'exited':
-        return result.code, 0
-    if result.status == 'signaled':
-        return 0, result.code
-    if result.status == 'unspawnable':
-        return 127 if result.code == errno.ENOENT else 126, 0
-    if result.status == 'unknown':
-        return -1, 0
-    return -1, signal.SIGTERM
 
 
 def free_memory():

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import NamedTuple, Optional, Pattern
 
-from lwt.multi.executor import Job
+from lwt.multi.job import Job
 from lwt.multi.packing import Packer, Packing
 from lwt.multi.sources import READ_SIZE, Source, combined, count, wrapped
 from lwt.multi.template import Template
@@ -331,7 +331,7 @@ class Input:
         if self.was_done(number, texts):
             return None
         return Job(number, fill if has_slot else lambda _slot: text,
-                   self._label(arguments, number, text))
+                   self._label(arguments, number, text), arguments=arguments)
 
     def _label(self, arguments, number, text):
         """Return what goes before each line of output of a job."""

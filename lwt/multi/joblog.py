@@ -4,8 +4,8 @@ A job is identified by its command and by how many times the command has occurre
 number, so that --resume with an edited input runs only new jobs.
 
 Columns, as GNU parallel 20221122 writes them: Seq Host Starttime JobRuntime Send Receive Exitval
-Signal Command, separated by tabs.  Host is ":" for this machine, Exitval is -1 for a job that timed
-out, and a newline in Command is written as \\0.
+Signal Command, separated by tabs.  Host is ":" for this machine.  Send and Receive are bytes.
+Exitval is -1 for a job that timed out.  A newline in Command is written as \\0.
 """
 
 import collections
@@ -43,13 +43,14 @@ class JobLog:
     def __exit__(self, *exc):
         os.close(self._fd)
 
-    def write(self, number, started, runtime, received, code, signum, command):
+    def write(self, number, ended):
         """Append a row, by one write.
 
-        started: seconds since 1970.  runtime: seconds.  received: bytes of output.
+        number: of the job, for the log.  ended: its job.JobResult.
         """
-        self._write(b'%d\t:\t%.3f\t%10.3f\t0\t%d\t%d\t%d\t%s\n' % (
-            number, started, runtime, received, code, signum, command.replace(b'\n', b'\0')))
+        self._write(b'%d\t%s\t%.3f\t%10.3f\t%d\t%d\t%d\t%d\t%s\n' % (
+            number, os.fsencode(ended.host), ended.started, ended.runtime, ended.sent,
+            ended.received, ended.code, ended.signum, ended.command.replace(b'\n', b'\0')))
 
     def _write(self, row):
         with local_errors(self._path):
@@ -174,7 +175,7 @@ class Records:
         return path
 
     def write(self, ended):
-        """Record the executor.JobResult of a job.
+        """Record the job.JobResult of a job.
 
         A job that lwt stopped is not written to the job log, so that --resume runs it again.
         """
@@ -186,12 +187,12 @@ class Records:
         if self._log is not None:
             number = (ended.job.number if self._done is None
                       else self._done.number_of(ended.command, ended.job.number))
-            self._log.write(number, ended.started, ended.runtime, ended.received, ended.code,
-                            ended.signum, ended.command)
+            self._log.write(number, ended)
         if tee is not None:
             meta = {'seq': ended.job.number, 'command': os.fsdecode(ended.command),
                     'status': ended.kind, 'exitval': ended.code,
-                    'signal': ended.signum, 'start': ended.started, 'runtime': ended.runtime,
+                    'signal': ended.signum, 'host': ended.host, 'start': ended.started,
+                    'runtime': ended.runtime,
                     'attempts': ended.attempts}
             path = os.path.join(tee.directory, 'meta')
             with local_errors(path), _open_new(path, 'w') as file:

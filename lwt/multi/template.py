@@ -28,6 +28,8 @@ from lwt.multi.changes import DYNAMIC_PATTERN, change_of
 from lwt.remote import quoting
 
 NUMBER_LENGTH = 10          # maximum characters of a number of a job or slot
+# The name of the host, in commands and paths of jobs on hosts.
+HOST = b'{host}'
 
 # The parts of a placeholder: a change of the argument, or a word about the job itself.
 _CHANGE = rb'/?\.{1,3}|//|/|\+/|\+\.{1,3}'
@@ -134,6 +136,7 @@ class Template:
     """A command with placeholders.
 
     has_slot, has_total: whether it needs the number of a slot, or of all jobs.
+    places: its placeholders.
     """
 
     def __init__(self, text, sources, spelling=Spelling(), is_command=True):
@@ -150,9 +153,9 @@ class Template:
         self._text = text
         self._sources = sources
         self._quoted = quoted if is_command else bytes
-        self._places = [self._place(match, spelling) for match in self._pattern.finditer(text)]
+        self.places = [self._place(match, spelling) for match in self._pattern.finditer(text)]
         self._check_unknown(spelling.is_plus)
-        jobs = [place.job for place in self._places if place.job]
+        jobs = [place.job for place in self.places if place.job]
         self.has_slot = any(word.endswith((b'%', b'slot')) for word in jobs)
         self.has_total = any(word.startswith((b'0', b'##')) and word.endswith(b'#')
                              for word in jobs)
@@ -198,7 +201,7 @@ class Template:
 
     def _strict_places(self):
         """Return {_Placeholder: context} of the placeholders that are safe for some values only."""
-        places = [place for place in self._places if not place.job]
+        places = [place for place in self.places if not place.job]
         spans = [(_characters(self._text, place.start), _characters(self._text, place.end))
                  for place in places]
         found = quoting.check(self._text.decode('utf-8', 'surrogateescape'), spans)
@@ -209,7 +212,7 @@ class Template:
     def _split(self):
         """Return the template as a list of bytes and _Placeholders."""
         items, at = [], 0
-        for place in self._places:
+        for place in self.places:
             items += [self._text[at:place.start], place]
             at = place.end
         return [item for item in items + [self._text[at:]] if item]
@@ -307,6 +310,26 @@ def _word(parts):
     is_repeated = any(isinstance(part, _Placeholder) and not part.job and part.position is None
                       for part in parts)
     return [_Repeated(tuple(parts))] if is_repeated else parts
+
+
+class PathTemplate:
+    """A path with placeholders, among them {host}.  No shell reads it, so nothing is quoted.
+
+    is_constant: whether all jobs have the same path.
+    """
+
+    def __init__(self, text, sources, spelling=Spelling()):
+        """text: bytes.  For the rest see Template.  Raises UsageError."""
+        parts = text.split(HOST)
+        self._parts = [Template(part, sources, spelling, is_command=False) for part in parts]
+        if any(part.has_total for part in self._parts):
+            raise UsageError('%s: the number of all jobs cannot be in a path'
+                             % text.decode('utf-8', 'replace'))
+        self.is_constant = len(parts) == 1 and not self._parts[0].places
+
+    def fill(self, arguments, number, slot, host):
+        """Return the path, as bytes.  host: the name of the host, bytes."""
+        return host.join(part.fill(arguments, number, slot) for part in self._parts)
 
 
 def _characters(text, count):

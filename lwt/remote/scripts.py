@@ -63,8 +63,8 @@ SSH_LAST_WORDS = (
 # The files in lwt/remote/sh/ of which each script consists: the guard, the guard of a command with
 # input or a script, the part of both that they load when they need it, the runner of a task, sudo,
 # and the scripts that print their own frame.
-GUARD = 'environment', 'lib', 'begin', 'guard'
-STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'guard'
+GUARD = 'environment', 'lib', 'begin', 'guardlib', 'guard'
+STAGING_GUARD = 'environment', 'lib', 'begin', 'stage', 'guardlib', 'guard'
 LATER = 'lib', 'proclib', 'endlib'
 # Functions of a guard that it needs only in some environments, or if it has to make its home.
 EARLY = ('set_functions_aside', 'set_aside', 'set_variables_aside', 'expand', 'find_home',
@@ -86,6 +86,7 @@ SHORT_SCRIPTS = {
               'chain'),
     'deploy': ('environment', 'lib', 'frame', 'once', 'deploy'),
     'attach': ('environment', 'lib', 'frame', 'once', 'attach'),
+    'worker': ('environment', 'lib', 'proclib', 'guardlib', 'endlib', 'worker'),
 }
 LONG_SCRIPTS = {        # they run under the guard
     'fetch': ('environment', 'lib', 'namelib', 'sendlib', 'fetch'),
@@ -226,6 +227,14 @@ def channel(transport, host, name, sink, limits):
     """
     return _command(transport, host, _script_line(name, (plain_seconds(limits.lease),)), sink,
                     limits)
+
+
+def worker(transport, host, sink, limits):
+    """The Command that runs sh/worker.sh.  sink: reads the answers, and is the source of its input.
+    """
+    words = plain_seconds(limits.grace), plain_seconds(limits.lease)
+    return _command(transport, host, _script_line('worker', words), sink, limits, source=sink,
+                    lifeline=limits.lease / HEARTBEATS_PER_LEASE)
 
 
 def _script_line(name, arguments):

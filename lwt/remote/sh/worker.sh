@@ -1,0 +1,259 @@
+# Run the jobs of `lwt multi` on a host, one after another, over one login. Each job runs under the
+# guard (see guardlib.sh), so the lifeline and the lease protect it like a single command.
+#
+# $1  grace in seconds
+# $2  lease in seconds
+#
+# Standard input is a series of requests. A request is a line of words for sh, which ends with " .",
+# and perhaps a tar stream. An empty line is a heartbeat. After a heartbeat failed to come for the
+# lease, and at end-of-file, the job is ended, its files are removed, and the script exits.
+#
+# The words of a request:
+#   $1  the nonce of the answer's frame
+#   $2  the mark of the job
+#   $3  what to do:
+#         look   print the number of processors
+#         take   unpack the tar stream in the directory
+#         run    the same, then run the command there
+#         send   send the files as a tar stream; standard error gets "missing NUMBER" for each file
+#                that does not exist, counted from 1
+#         clean  remove the files of the last command
+#   $4  the directory; it is created if it does not exist
+#   $5  bytes of the tar stream
+#   $6  the files in the tar stream, or the files to send; a list of words for sh
+#   $7  the files to remove before the next command runs, or when this script ends; a list like $6
+#   $8  timeout of the command in whole seconds, 0: no limit
+#   $9  the command, for sh -c
+#   ${10}  assignments for sh, of lwt_v_NAME for each variable NAME of the job
+#   ${11}  the names of these variables
+#   ${12}  bytes of the command's standard input, which follow the tar stream
+newline='
+' lwt_later=''
+grace=$1 lease=$2 staged='' input=/dev/null idler='' part='' garbage='' login_directory=$PWD
+
+# -- requests --------------------------------------------------------------------------------------
+
+# next_request: set $words to the next request; false at end-of-file. A request that was cut off is
+# not interpreted.
+next_request() {
+  while IFS= read -r words <&3; do
+    kill -USR1 "$idler"
+    case $words in
+      '') ;;
+      *' .') return 0 ;;
+      *) return 1 ;;
+    esac
+  done
+  return 1
+}
+
+# watch_idle: end this script if no heartbeat comes while it waits for a request. While a job runs,
+# the signal does no harm, and the guard watches the heartbeats.
+watch_idle() {
+  exec >/dev/null 3<&- 4>&-
+  trap '' TERM HUP INT
+  trap 'idle_beat=1' USR1
+  trap 'kill -KILL "$idle_timer"; exit' ALRM
+  while kill -0 "$main"; do
+    idle_beat=''
+    sleep "$lease" &
+    idle_timer=$!
+    # A signal interrupts the wait. The sleep goes on.
+    while wait "$idle_timer"; [ $? -gt 128 ]; do :; done
+    [ -n "$idle_beat" ] || kill -TERM "$main"
+  done
+}
+
+# close_down: remove the files of the last job, and end what this script has started.
+close_down() {
+  trap '' TERM HUP INT PIPE EXIT
+  clean_up "$garbage"
+  [ -z "$part" ] || rm -rf "$part"
+  kill -ALRM "$idler"
+  kill -TERM 0                          # an unfinished transfer
+}
+
+# answer: do what a request wants, and print the end of the frame.
+answer() {
+  nonce=$1 mark=$2 action=$3 directory=$4
+  shift 4
+  printf '\036%s begin\n' "$nonce"
+  printf '\036%s begin\n' "$nonce" >&4
+  case $action in run | clean) clean_up "$garbage" ;; esac
+  if [ "$action" = clean ]; then
+    finish_answer 0
+    return
+  fi
+  # shellcheck disable=SC2031  # that is right
+  id=${LWT_ID:+$LWT_ID.}$mark
+  cd "$login_directory" || fail "$login_directory: cannot be entered"
+  enter_home "$directory" || fail "${home_problem#home }"
+  garbage="$garbage $3"
+  case $action in
+    look) count_processors ;;
+    take) take "$1" "$2" ;;
+    run)
+      take "$1" "$2"
+      timeout=$4
+      take_input "$8"
+      run_job "$5" "$6" "$7"
+      return
+      ;;
+    send) send_files "$2" ;;
+    *) fail "unknown request" ;;
+  esac
+  finish_answer "$?"
+}
+
+# finish_answer CODE: print the end of the frame of an answer that is not a job's.
+finish_answer() {
+  code=$1 why=''
+  end_line
+}
+
+# fail REASON: report that the job was not run. What follows of the input cannot be interpreted.
+fail() {
+  printf '\036%s fail %s\n' "$nonce" "$1"
+  exit 1
+}
+
+# fail_with REASON: the same, with the message of the program that failed. There is none if the disk
+# is full.
+fail_with() {
+  complaint=''
+  read -r complaint <"$errors"
+  fail "$1 (${complaint:-disk full?})"
+}
+
+# count_processors: print their number.
+count_processors() {
+  getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null ||
+    grep -c '^processor' /proc/cpuinfo || say 1
+}
+
+# -- files -----------------------------------------------------------------------------------------
+
+# take BYTES NAMES: unpack a tar stream in this directory. Each file appears complete or not at all.
+take() {
+  [ "$1" -gt 0 ] || return 0
+  [ -d "$part" ] || make_part
+  # In the background, because a signal interrupts only "wait".
+  head -c "$1" <&3 | {
+    tar -xof - -C "$part" 2>"$errors"
+    take_code=$?
+    cat >/dev/null                      # some tars leave the end of the stream
+    exit "$take_code"
+  } &
+  wait "$!" || fail_with "the files cannot be unpacked"
+  eval "set -- $2"
+  for name; do
+    place "$name" || fail_with "$name: cannot be moved into place"
+  done
+}
+
+# take_input BYTES: receive the standard input of the job.
+take_input() {
+  input=/dev/null
+  [ "$1" -gt 0 ] || return 0
+  [ -d "$part" ] || make_part
+  input=$part/.input
+  head -c "$1" <&3 >"$input" 2>"$errors" &
+  wait "$!" || fail_with "the input of the job cannot be stored"
+  arrived "$input" "$1" || fail_with "the input of the job did not arrive"
+}
+
+# make_part: make a directory beside the files of the jobs, for files that are not complete yet.
+make_part() {
+  part=$PWD/.lwt-multi.$mark errors=$PWD/.lwt-multi.$mark/.errors
+  complaint=$( (umask 077 && mkdir "$part") 2>&1) || fail "$PWD: cannot be written ($complaint)"
+}
+
+# place NAME: move a file or directory from $part to its name. Another job may just have removed the
+# directory, because it was empty.
+place() {
+  case $1 in */*) place_parent=${1%/*} ;; *) place_parent=. ;; esac
+  place_source=$part/$1 place_tries=3
+  while [ "$((place_tries -= 1))" -ge 0 ]; do
+    [ -d "${place_parent:-/}" ] || mkdir -p -- "$place_parent" 2>"$errors"
+    if [ ! -d "$1" ]; then mv -f -- "$place_source" "$1" 2>"$errors" && return
+    elif [ -d "$place_source" ] && [ ! -L "$place_source" ]; then
+      cp -Rp "$place_source/." "$1/" 2>"$errors" && rm -rf "$place_source" && return
+    else return 1; fi
+  done
+  return 1
+}
+
+# send_files NAMES: send files and directories as a tar stream.
+send_files() {
+  eval "set -- $1"
+  send_number=0
+  for name; do
+    shift
+    send_number=$((send_number + 1))
+    if [ -e "$name" ] || [ -L "$name" ]; then set -- "$@" "$name"
+    else say "missing $send_number" >&4; fi
+  done
+  [ $# -gt 0 ] || return 0
+  tar -cf - -- "$@" 2>&4
+}
+
+# clean_up NAMES: remove the files of the last job, and the directories that are then empty.
+clean_up() {
+  eval "set -- $1"
+  garbage=''
+  [ $# -gt 0 ] || return 0
+  rm -rf -- "$@" 2>/dev/null
+  for name; do
+    case $name in /* | */../* | ../*) continue ;; esac
+    while case $name in */*) ;; *) false ;; esac do
+      name=${name%/*}
+      rmdir -- "$name" 2>/dev/null || break
+    done
+  done
+}
+
+# -- jobs ------------------------------------------------------------------------------------------
+
+# run_job COMMAND ASSIGNMENTS NAMES: run a job under the guard.
+run_job() {
+  command_text=$1 command='' can_fork='' why='' again='' code=''
+  watcher='' reader='' timer='' is_stuck='' beat=''
+  eval "$2"
+  for name in $3; do
+    case " $lwt_saved " in *" $name "*) ;; *) lwt_saved="$lwt_saved $name" ;; esac
+  done
+  trap 'again=1' TERM HUP INT
+  trap - USR1 USR2 ALRM                 # the job would inherit ignored signals
+  start_clock
+  start_command
+  trap 'unguarded; close_down' EXIT
+  start_watcher
+  await_command
+  dismiss_watcher
+  # It must not read the next request.
+  wait "$watcher" $timer
+  trap close_down EXIT
+  kill -USR1 "$idler"
+  await_requests
+  end_line
+  case $why in lease | limit) exit 1 ;; esac
+  [ -z "$why" ] || [ -n "$setsid" ] || exit 1
+}
+
+# await_requests: set how signals are handled while no job runs.
+await_requests() {
+  trap - CHLD TTOU
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  trap '' USR1 USR2 ALRM
+}
+
+trap : PIPE                             # handlers: the jobs would inherit ignored signals
+trap close_down EXIT
+await_requests
+watch_idle &
+idler=$!
+while next_request; do
+  eval "set -- $words"
+  answer "$@"
+done

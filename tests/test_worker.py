@@ -1,0 +1,193 @@
+"""sh/worker.sh in each shell, without ssh."""
+
+import io
+import os
+import subprocess
+import tarfile
+import time
+import unittest
+
+from lwt.remote import scripts
+from lwt.remote.worker import WorkerRequest
+from tests.support import marked, wait_for
+from tests.test_shells import ShellTestCase, in_each_shell
+
+ZOO = ('trap "" TERM; setsid sleep 9851 & (sleep 9852 &); sleep 9853 & nohup sleep 9854 & '
+       'sleep 9855')
+
+
+def archive(**files):
+    """Return a tar stream; files: name = content."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode='w') as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def left(home):
+    """Return the files in a home, without what the test case has put there."""
+    return sorted(set(os.listdir(home)) - {'bin'})
+
+
+class WorkersInShells(ShellTestCase):
+    """One worker with its requests."""
+
+    popen = None
+
+    def tearDown(self):
+        self.end()
+        super().tearDown()
+
+    def begin(self, shell, home, lease='60'):
+        """Start a worker, and end the one before; the first nonce is n1."""
+        self.end()
+        text = scripts.script_text(*scripts.SHORT_SCRIPTS['worker'])
+        self.popen = self.start(shell, home, scripts.with_arguments(text, ('0.5', lease)),
+                                subprocess.PIPE)
+        self.number = 0
+        self.pending = {'stdout': b'', 'stderr': b''}
+
+    def end(self):
+        """Close all pipes of the worker and wait for it; return its exit code."""
+        if self.popen is None:
+            return None
+        for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            if not pipe.closed:
+                pipe.close()
+        return self.popen.wait(60)
+
+    def send(self, data):
+        self.popen.stdin.write(data)
+        self.popen.stdin.flush()
+
+    def request(self, action, stream=b'', **fields):
+        """Send a request; return its Framed, and the dictionary that gets the payload."""
+        self.number += 1
+        got = {'stdout': b'', 'stderr': b''}
+        frame = scripts.Framed('n%d' % self.number, lambda name, data: got.__setitem__(
+            name, got[name] + data))
+        request = WorkerRequest(action, size=len(stream), **fields)
+        self.send(request.line(frame) + stream + request.input)
+        return frame, got
+
+    def ask(self, action, stream=b'', **fields):
+        """Send a request and read its answer; return (code or reason, stdout, stderr)."""
+        frame, got = self.request(action, stream, **fields)
+        return self.answer(frame, got)
+
+    def answer(self, frame, got):
+        while not frame.ended and frame.failure is None:
+            for name in ('stdout', 'stderr'):
+                frame.feed(name, self.line(name))
+        return (frame.code if frame.failure is None else frame.failure, got['stdout'],
+                got['stderr'])
+
+    def line(self, name):
+        """Return what one read of a stream returns; b'' if the other one has to end first."""
+        pipe = getattr(self.popen, name)
+        os.set_blocking(pipe.fileno(), False)
+        try:
+            return os.read(pipe.fileno(), 65536)
+        except BlockingIOError:
+            time.sleep(0.01)
+            return b''
+
+    @in_each_shell
+    def test_jobs_run_one_after_another_with_their_own_environment(self, shell, home):
+        self.begin(shell, home)
+        self.assertTrue(int(self.ask('look')[1]) > 0)
+        for number in (b'1', b'2'):
+            self.send(b'\n')                        # a heartbeat
+            code, out, err = self.ask('run', command=b'echo "$A"; echo e >&2; exit 3',
+                                      variables={b'A': b"a 'b'\n" + number})
+            self.assertEqual((code, out, err), (3, b"a 'b'\n" + number + b'\n', b'e\n'))
+        self.assertEqual(self.ask('run', command=b'pwd', directory=b'sub/x')[1],
+                         os.fsencode(home) + b'/sub/x\n')
+        self.assertEqual(self.ask('run', command=b'cat; echo', input=b'data\0\n')[1], b'data\0\n\n')
+        self.popen.stdin.close()
+        self.assertEqual(self.end(), 0)
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_files_arrive_before_the_job_and_go_with_the_next_one(self, shell, home):
+        self.begin(shell, home)
+        names = (b"d/it's a", b'b')
+        code, out, err = self.ask(
+            'run', archive(**{"d/it's a": b'one', 'b': b'two'}), names=names,
+            garbage=names + (b'out', b'd/none'), command=b'cat d/* b; echo x >out')
+        self.assertEqual((code, out, err), (0, b'onetwo', b''))
+        code, out, err = self.ask('send', names=(b'out', b'none', b'd'))
+        self.assertEqual((code, err), (0, b'missing 2\n'))
+        with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+            self.assertEqual(sorted(tar.getnames()), ['d', "d/it's a", 'out'])
+        self.assertEqual(self.ask('run', command=b'ls')[:2], (0, b'bin\n'))
+        self.popen.stdin.close()
+        self.end()
+        self.assertEqual(left(home), [])
+
+    @in_each_shell
+    def test_end_of_file_kills_the_job_and_removes_its_files(self, shell, home):
+        self.begin(shell, home)
+        frame, got = self.request('run', archive(a=b'x'), names=(b'a',), garbage=(b'a',),
+                                  command=os.fsencode(ZOO))
+        self.assertTrue(wait_for(
+            lambda: sum('sleep 985' in words for words in marked(self.mark).values()) >= 5))
+        self.popen.stdin.close()
+        self.assertEqual(self.answer(frame, got)[0] // 128, 1)
+        self.assertEqual(frame.cause, 'closed')
+        self.end()
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+        self.assertEqual(left(home), [])
+
+    @in_each_shell
+    def test_a_job_ends_with_its_time_and_the_worker_goes_on(self, shell, home):
+        self.begin(shell, home)
+        frame, got = self.request('run', command=os.fsencode(ZOO), timeout=0.5)
+        self.answer(frame, got)
+        self.assertEqual(frame.cause, 'timeout')
+        self.assertTrue(wait_for(lambda: not any(
+            'sleep 985' in words for words in marked(self.mark).values())))
+        self.assertEqual(self.ask('run', command=b'echo on')[:2], (0, b'on\n'))
+
+    @in_each_shell
+    def test_silence_for_the_lease_ends_a_job_and_an_idle_worker(self, shell, home):
+        self.begin(shell, home, lease='1')
+        frame, got = self.request('run', archive(a=b'x'), names=(b'a',), garbage=(b'a',),
+                                  command=os.fsencode(ZOO))
+        self.answer(frame, got)
+        self.assertEqual(frame.cause, 'lease')
+        self.assertNotEqual(self.popen.wait(60), None)
+        self.assertEqual(left(home), [])
+        self.end()
+        self.begin(shell, home, lease='1')
+        self.ask('run', archive(a=b'x'), names=(b'a',), garbage=(b'a',), command=b'true')
+        self.popen.wait(60)
+        self.assertEqual(left(home), [])
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_a_request_that_is_cut_off_runs_nothing(self, shell, home):
+        frame = scripts.Framed('n1', lambda name, data: None)
+        line = WorkerRequest('run', command=b'touch ran').line(frame)
+        for data in (line[:-2], line[:-3], line[:20]):
+            self.begin(shell, home)
+            self.send(data)
+            self.popen.stdin.close()
+            self.popen.wait(60)
+            self.assertEqual(left(home), [])
+            self.end()
+        self.begin(shell, home)
+        frame, got = self.request('run', archive(a=b'x' * 9999)[:3000], names=(b'a',),
+                                  command=b'touch ran')
+        self.send(b'')
+        self.popen.stdin.close()
+        self.assertIn('cannot be unpacked', self.answer(frame, got)[0])
+        self.popen.wait(60)
+        self.assertEqual(left(home), [])
+
+
+if __name__ == '__main__':
+    unittest.main()
