@@ -1,10 +1,10 @@
-"""Jobs that the tests of local_work run."""
+"""Jobs that the tests of child_jobs run."""
 
 import os
 import signal
 import time
 
-from lwt.copy.local_work import job
+from lwt.copy.child_jobs import job
 from lwt.errors import LocalError, UsageError
 
 

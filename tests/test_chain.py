@@ -9,8 +9,8 @@ import unittest
 
 from lwt import netcat
 from lwt.copy import chain, manifest
+from lwt.copy.common import Terms
 from lwt.copy.progress import CopyProgress
-from lwt.copy.terms import Terms
 
 NETCAT = b'address 10.0.0.1\nprogram nc\nusage: nc [-46]\n-N Shutdown the network socket\n'
 

@@ -13,9 +13,9 @@ import unittest
 from unittest import mock
 
 from lwt import ssh
-from lwt.copy import arrival, local_work, manifest, tar_get, transfer
+from lwt.copy import child_jobs, get_verify, manifest, tar_get, transfer
+from lwt.copy.common import GetOptions, Terms
 from lwt.copy.progress import CopiedBytes, CopyProgress
-from lwt.copy.terms import GetOptions, Terms
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import running
 from lwt.remote import budgets, call
@@ -388,9 +388,9 @@ class Puts(CopyTestCase):
                 self.assertEqual(self.put(paths, '.').reason, 'checksum mismatch after transfer')
         os.mkdir(self.at_home('more'))
         # The host hashes it in a separate process.
-        large = write(self.path('large'), bytes(local_work.SMALL + 1))
+        large = write(self.path('large'), bytes(child_jobs.SMALL + 1))
         self.assert_ok(self.put([large, self.source()], 'more'), None)
-        self.assertEqual(tree(self.at_home('more'))['large'], bytes(local_work.SMALL + 1))
+        self.assertEqual(tree(self.at_home('more'))['large'], bytes(child_jobs.SMALL + 1))
         self.assertEqual(tree(self.at_home('source')), tree(self.source()))
         self.assert_ok(self.get(['source', 'single'], self.path('back')))
         self.assertEqual(tree(self.path('back', 'source')), tree(self.source()))
@@ -758,15 +758,15 @@ class HostileHosts(unittest.TestCase):
         began = time.process_time()
         receiver('stdout', text)
         self.assertEqual((len(receiver.paths), receiver.problem), (count, ''))
-        find = arrival._finder(receiver.delivery().announced)
+        find = get_verify._finder(receiver.delivery().announced)
         self.assertEqual({find('r/%06d/a/b' % number) for number in range(0, count, 10)},
                          {('r/%06d' % number, '%06d' % number) for number in range(0, count, 10)})
         self.assertLess(time.process_time() - began, 4)
 
     def test_a_member_belongs_to_the_first_thing_that_it_is_in(self):
-        announced = [arrival.Announced(path, name, 0, 0, '') for path, name in (
+        announced = [get_verify.Announced(path, name, 0, 0, '') for path, name in (
             ('/r//b/./c', 'c'), ('/r/b', 'b'), ('/r/b/c/d', 'd'), ('/s/x', ''))]
-        find = arrival._finder(announced)
+        find = get_verify._finder(announced)
         for name, found in (('r/b/c/d/e', ('r/b/c', 'c')), ('r/b/c', ('r/b/c', 'c')),
                             ('r/b/e', ('r/b', 'b')), ('r/bc', ('', '')),
                             ('r', ('', '')), ('', ('', '')), ('/r/b', ('', '')),

@@ -255,7 +255,7 @@ class Dangers(unittest.TestCase):
     PRINTING = {
         'print()': set(),
         # The answer of a child of lwt to lwt.
-        'sys.stdout': {'copy.local_work'},
+        'sys.stdout': {'copy.child_jobs'},
         'sys.__stdout__': set(),
         'sys.__stderr__': set(),
         'traceback.print_exc': set(),

@@ -121,7 +121,7 @@ class Blame(unittest.TestCase):
             self.assertIn('RecursionError: too deep',
                           self.unpack(('work/out/f', tarfile.REGTYPE, '')).problem)
         with mock.patch('lwt.copy.tarstream.work', return_value=1 << 30), \
-                mock.patch('lwt.copy.local_work.PROGRAM', 'raise MemoryError'):
+                mock.patch('lwt.copy.child_jobs.PROGRAM', 'raise MemoryError'):
             parcel = self.unpack(('work/out/f', tarfile.REGTYPE, ''))
         self.assertIn('unpack_part on this machine ended with exited 1: MemoryError',
                       parcel.problem)

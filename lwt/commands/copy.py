@@ -10,8 +10,8 @@ import time
 from lwt.commands import exit_codes
 from lwt.commands.options import Parser, fitting, read_value
 from lwt.copy import chain, manifest, transfer
+from lwt.copy.common import GetOptions, Terms
 from lwt.copy.progress import CopyProgress
-from lwt.copy.terms import GetOptions, Terms
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import units, writer

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from lwt.commands import exit_codes, zipapp
 from lwt.commands.options import Parser, fitting, refuse_words
 from lwt.copy import manifest, transfer
+from lwt.copy.common import Terms
 from lwt.copy.progress import CopyProgress
-from lwt.copy.terms import Terms
 from lwt.errors import Cancelled, HostError, printable_text
 from lwt.flow import running
 from lwt.output import tables, writer

@@ -31,8 +31,8 @@ from typing import Callable, NamedTuple
 
 from lwt import netcat
 from lwt.copy import manifest, transfer
+from lwt.copy.common import NO_TAR, done, refused
 from lwt.copy.progress import CopiedBytes
-from lwt.copy.terms import NO_TAR, done, refused
 from lwt.remote import budgets, call, rendezvous, scripts, verdicts
 from lwt.workspace.config import bounded, whole_seconds
 

@@ -9,8 +9,8 @@ from __future__ import generator_stop
 import os
 import tempfile
 
-from lwt.copy import arrival, local_work
-from lwt.copy.terms import done, refused
+from lwt.copy import child_jobs, get_verify
+from lwt.copy.common import done, refused
 from lwt.remote import budgets
 from lwt.workspace import files
 
@@ -40,7 +40,7 @@ class GetTarget:
         try:
             self.close()
             if self.part:               # still there only if discard was interrupted
-                arrival.discard(self.directory, self.part)
+                get_verify.discard(self.directory, self.part)
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -59,7 +59,7 @@ class GetTarget:
             return '%s: in use by another get' % self.directory
         for name in os.listdir(self.directory):
             if name.startswith('.part-'):
-                arrival.discard(self.directory, os.path.join(self.directory, name))
+                get_verify.discard(self.directory, os.path.join(self.directory, name))
         return ''
 
     def make_part(self):
@@ -72,8 +72,8 @@ class GetTarget:
         """
         self.close()
         if self.part:
-            arrival.restore(self.directory, self.part)
-            yield from local_work.remove(self.part)
+            get_verify.restore(self.directory, self.part)
+            yield from child_jobs.remove(self.part)
 
     def fail(self, text):
         """Note that something is not copied, and why."""
@@ -81,14 +81,14 @@ class GetTarget:
             self.failures.append(text)
 
     def move_into_place(self, delivery, work, unchanged):
-        """Flow: verify an arrival.Delivery and move it into place; returns a Verdict.
+        """Flow: verify a get_verify.Delivery and move it into place; returns a Verdict.
 
         work: the amount of work in bytes.  unchanged: number of files that are the same already.
         """
         copied = 0
         try:
-            copied, failures = yield from local_work.do(arrival.accept, delivery, work)
-        except local_work.Crashed as error:
+            copied, failures = yield from child_jobs.do(get_verify.accept, delivery, work)
+        except child_jobs.Crashed as error:
             failures = [error.message]
         for text in failures:
             self.fail(text)

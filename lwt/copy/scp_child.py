@@ -13,8 +13,8 @@ import re
 import time
 
 from lwt import procfs, scp
+from lwt.copy.common import refused
 from lwt.copy.progress import CopiedBytes
-from lwt.copy.terms import refused
 from lwt.errors import printable_text
 from lwt.proc import Command
 from lwt.remote import budgets, verdicts

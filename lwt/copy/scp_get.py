@@ -14,10 +14,10 @@ from __future__ import generator_stop
 import os
 
 from lwt import scp
-from lwt.copy import arrival, sftp_batch, sftp_get, tarstream
+from lwt.copy import get_verify, sftp_batch, sftp_get, tarstream
+from lwt.copy.common import refused
 from lwt.copy.scp_child import Transfers
 from lwt.copy.tar_get import Receiver, receive
-from lwt.copy.terms import refused
 from lwt.errors import HostError
 from lwt.remote import login
 
@@ -36,10 +36,10 @@ class ScpReceiver(Receiver):
 
     def open_content(self):
         """Create the directory for scp."""
-        os.mkdir(arrival.new_path(self.part), 0o700)
+        os.mkdir(get_verify.new_path(self.part), 0o700)
 
     def delivery(self):
-        """Return what arrived as an arrival.Delivery."""
+        """Return what arrived as a get_verify.Delivery."""
         return super().delivery()._replace(is_unpacked=True)
 
     def work(self):
@@ -77,7 +77,7 @@ def _fetch(session, host, terms, receiver):
     transfers = Transfers(session, host, terms, receiver.tally)
     wanted = [path for path, name in receiver.paths.items() if name]
     unusual = [path for path in wanted if '\n' in path]
-    new = arrival.new_path(receiver.part)
+    new = get_verify.new_path(receiver.part)
     plain = [path for path in wanted if '\n' not in path]
     verdict = yield from transfers.download(plain, new, receiver.bytes, receiver.most,
                                             TOO_MUCH)
@@ -85,6 +85,6 @@ def _fetch(session, host, terms, receiver):
         # In the old protocol a shell would remove a backslash with a newline.
         if transfers.protocol == scp.LEGACY:
             return refused('%s: scp -O cannot copy a name with a newline'
-                           % arrival.printable_path(unusual[0]))
+                           % get_verify.printable_path(unusual[0]))
         verdict = yield from transfers.download(unusual, new, 0, receiver.most, TOO_MUCH)
     return verdict

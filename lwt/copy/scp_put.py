@@ -14,10 +14,10 @@ from __future__ import generator_stop
 import os
 
 from lwt import scp
-from lwt.copy import local_work, manifest, sftp_batch, sftp_put, staging
+from lwt.copy import child_jobs, manifest, sftp_batch, sftp_put, staging
+from lwt.copy.common import UNREADABLE, done, refused
 from lwt.copy.scp_child import Transfers
 from lwt.copy.tar_put import Sender, offer, target_words
-from lwt.copy.terms import UNREADABLE, done, refused
 from lwt.errors import HostError, printable
 from lwt.remote import call, login, verdicts
 
@@ -111,7 +111,7 @@ def _upload(session, host, sender, terms, tally):
         size = sum(entry.size for entry in sender.needed)
         verdict = yield from transfers.upload(staging.tops(tree), sender.directory, size)
     finally:
-        yield from local_work.remove(tree)
+        yield from child_jobs.remove(tree)
     problem = staging.find_changed(sender.needed) if verdict.ok else ''
     if verdict.ok and transfers.protocol == scp.LEGACY:
         problem = problem or _unusual_name(sender.needed)

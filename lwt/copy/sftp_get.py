@@ -10,13 +10,13 @@ import os
 import posixpath
 
 from lwt import scp
-from lwt.copy import arrival, disk_space, local_work
+from lwt.copy import child_jobs, disk_space, get_verify
+from lwt.copy.common import refused
 from lwt.copy.get_target import GetTarget
 from lwt.copy.scp_child import Transfers
 from lwt.copy.sftp_batch import (
     NOT_VERIFIED, UNVERIFIED, Batches, directories_in, local_listing, login_path, parse_listing,
     unverified)
-from lwt.copy.terms import refused
 from lwt.errors import LwtError, UsageError
 from lwt.workspace import files
 
@@ -54,7 +54,7 @@ def _get(host, paths, transfers, target):
     if problem:
         return refused(problem)
     target.make_part()
-    os.mkdir(arrival.new_path(target.part), 0o700)
+    os.mkdir(get_verify.new_path(target.part), 0o700)
     batches = Batches(transfers)
     for path in paths:
         try:
@@ -98,28 +98,28 @@ class _Target(GetTarget):
             self._take_all(parent, arriving)
         else:
             verdict = verdict._replace(reason=verdict.reason.replace(path + ': ', '', 1))
-        yield from local_work.remove(arriving)
+        yield from child_jobs.remove(arriving)
         return verdict
 
     def _take_all(self, parent, arriving):
         for name in os.listdir(arriving):
             if name in self._brought:
-                self.fail('%s: two things of this name' % arrival.printable_path(name))
+                self.fail('%s: two things of this name' % get_verify.printable_path(name))
                 continue
             self._brought[name] = posixpath.join(parent, name)
             os.rename(os.path.join(arriving, name),
-                      os.path.join(arrival.new_path(self.part), name))
+                      os.path.join(get_verify.new_path(self.part), name))
 
     def accept(self):
         """Flow: move into place what arrived and is not there already; returns a Verdict."""
         unchanged = yield from self._leave_out_unchanged()
-        new = arrival.new_path(self.part)
-        announced = [arrival.Announced(path, name, count_files(os.path.join(new, name)), 0, '')
+        new = get_verify.new_path(self.part)
+        announced = [get_verify.Announced(path, name, count_files(os.path.join(new, name)), 0, '')
                      for name, path in self._brought.items()]
-        delivery = arrival.Delivery(self.directory, self.part, announced, '0', '',
-                                    self.options.replace, False, is_unpacked=True,
-                                    is_unverified=True)
-        verdict = yield from self.move_into_place(delivery, local_work.SMALL + 1, unchanged)
+        delivery = get_verify.Delivery(self.directory, self.part, announced, '0', '',
+                                       self.options.replace, False, is_unpacked=True,
+                                       is_unverified=True)
+        verdict = yield from self.move_into_place(delivery, child_jobs.SMALL + 1, unchanged)
         if verdict.ok and announced:
             verdict = unverified(verdict, UNVERIFIED if self._has_sftp else NOT_VERIFIED)
         return verdict
@@ -127,18 +127,18 @@ class _Target(GetTarget):
     def _leave_out_unchanged(self):
         """Flow: leave out what is the same in the target already; returns how many files that is.
         """
-        new = arrival.new_path(self.part)
+        new = get_verify.new_path(self.part)
         existing = [name for name in self._brought
                     if os.path.lexists(os.path.join(self.directory, name))]
         if not existing:
             return 0
-        work = local_work.SMALL + 1
-        known = yield from local_work.do(arrival.identify, [self.directory, existing], work)
-        arrived = yield from local_work.do(arrival.identify, [new, existing], work)
+        work = child_jobs.SMALL + 1
+        known = yield from child_jobs.do(get_verify.identify, [self.directory, existing], work)
+        arrived = yield from child_jobs.do(get_verify.identify, [new, existing], work)
         unchanged = 0
         for name in existing:
             if name in arrived and known.get(name) == arrived[name]:
-                yield from local_work.remove(os.path.join(new, name))
+                yield from child_jobs.remove(os.path.join(new, name))
                 del self._brought[name]
                 unchanged += arrived[name][1]
         return unchanged
@@ -166,7 +166,7 @@ def _difference(batches, parent, arriving):
             # One line, without . and ..; for a symbolic link it shows the size of the link itself.
             sizes = parse_listing(output).sizes
             if sizes and sizes != (os.path.getsize(top),):
-                return '%s: the sizes differ after the transfer' % arrival.printable_path(path)
+                return '%s: the sizes differ after the transfer' % get_verify.printable_path(path)
             continue
         names = directories_in(top)
         remote = yield from batches.listings([posixpath.normpath(posixpath.join(path, sub))
@@ -174,5 +174,5 @@ def _difference(batches, parent, arriving):
         for sub, listing in zip(names, remote):
             if not listing.allows(local_listing(os.path.join(top, sub))):
                 return ('%s: the sizes differ after the transfer'
-                        % arrival.printable_path(posixpath.normpath(posixpath.join(path, sub))))
+                        % get_verify.printable_path(posixpath.normpath(posixpath.join(path, sub))))
     return ''

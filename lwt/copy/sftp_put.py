@@ -11,12 +11,12 @@ import os
 import posixpath
 
 from lwt import scp
-from lwt.copy import local_work, staging
+from lwt.copy import child_jobs, staging
+from lwt.copy.common import done, refused
 from lwt.copy.scp_child import Transfers
 from lwt.copy.sftp_batch import (
     NOT_VERIFIED, UNVERIFIED, Batches, directories_in, local_listing, login_directory, login_path,
     unverified)
-from lwt.copy.terms import done, refused
 from lwt.errors import UsageError, printable
 
 
@@ -69,7 +69,7 @@ def _put_in_place(transfers, host, wanted, target, tally):
         tally.expected += size
         verdict = yield from transfers.upload(sources, path.rstrip('/'), size, is_name)
     finally:
-        yield from local_work.remove(tree)
+        yield from child_jobs.remove(tree)
     return _report(wanted, tally, 'written in place, ' + NOT_VERIFIED) if verdict.ok else verdict
 
 
@@ -139,7 +139,7 @@ class _Put:
                 return verdict
             problem = staging.find_changed(entries) or (yield from self._difference(tree))
         finally:
-            yield from local_work.remove(tree)
+            yield from child_jobs.remove(tree)
         if problem:
             return refused(problem)
         yield from self._batches.run(self._moves)

@@ -10,7 +10,7 @@ from __future__ import generator_stop
 import os
 import tempfile
 
-from lwt.copy import local_work, manifest
+from lwt.copy import child_jobs, manifest
 from lwt.errors import printable
 from lwt.workspace import files
 
@@ -20,16 +20,16 @@ ENTRY_WORK = 1 << 11        # the work of making one entry, in bytes
 def lay_out(entries):
     """Flow: make a tree for Entries of a manifest; returns its directory.
 
-    The caller removes it with local_work.remove.
+    The caller removes it with child_jobs.remove.
     """
     directory = tempfile.mkdtemp(prefix='lwt-put.')
     argument = [directory, [[entry.name, entry.path, entry.mode, entry.mtime, bool(entry.digest)]
                             for entry in entries]]
-    yield from local_work.do(make_tree, argument, len(entries) * ENTRY_WORK)
+    yield from child_jobs.do(make_tree, argument, len(entries) * ENTRY_WORK)
     return directory
 
 
-@local_work.job
+@child_jobs.job
 def make_tree(argument):
     """Job of lay_out; argument: [directory, [[name, path, mode, time of change, whether it is a
     file]]].

@@ -11,10 +11,10 @@ import fnmatch
 import os
 import re
 
-from lwt.copy import arrival, disk_space, local_work, tarstream
+from lwt.copy import child_jobs, disk_space, get_verify, tarstream
+from lwt.copy.common import UNREADABLE, refused
 from lwt.copy.get_target import GetTarget
 from lwt.copy.progress import CopiedBytes
-from lwt.copy.terms import UNREADABLE, refused
 from lwt.errors import LocalError, LwtError, printable, printable_text
 from lwt.remote import budgets, call, scripts
 from lwt.workspace import files
@@ -69,7 +69,7 @@ class Receiver(GetTarget):
         if self.options.links == 'follow' and names:
             known = names[:MOST_KNOWN]
             size = sum(_least_size(os.path.join(self.directory, name)) for name in known)
-            self.have = yield from local_work.do(arrival.identify, [self.directory, known], size)
+            self.have = yield from child_jobs.do(get_verify.identify, [self.directory, known], size)
 
     def words(self):
         """Return the arguments of sh/get.sh."""
@@ -179,7 +179,7 @@ class Receiver(GetTarget):
             self.bytes += size
 
     def _fail_existing(self, name):
-        self.fail(arrival.existing_text(self.directory, name))
+        self.fail(get_verify.existing_text(self.directory, name))
 
     def _open(self):
         """Prepare to receive the content, if there is room for it; called at the end of the
@@ -212,16 +212,16 @@ class Receiver(GetTarget):
         """Create the file in `part` for the content."""
         self._bytes = CopiedBytes(self.tally, self.bytes,
                                   self.bytes + (self.files + len(self.paths)) * HEADER)
-        self._file = open(arrival.stream_path(self.part), 'xb', buffering=0)
+        self._file = open(get_verify.stream_path(self.part), 'xb', buffering=0)
 
     def delivery(self):
-        """Return what arrived as an arrival.Delivery."""
+        """Return what arrived as a get_verify.Delivery."""
         digests = dict(zip(self.paths, self._digests))
-        announced = [arrival.Announced(path, name, self._count.get(name, 0),
-                                       self._size.get(name, 0), digests.get(path, ''))
+        announced = [get_verify.Announced(path, name, self._count.get(name, 0),
+                                          self._size.get(name, 0), digests.get(path, ''))
                      for path, name in self.paths.items()]
-        return arrival.Delivery(self.directory, self.part, announced, self._tar, self._complaint,
-                                self.options.replace, self.options.links != 'follow')
+        return get_verify.Delivery(self.directory, self.part, announced, self._tar, self._complaint,
+                                   self.options.replace, self.options.links != 'follow')
 
     def close(self):
         """Close the file with the stream."""
@@ -246,7 +246,7 @@ class Receiver(GetTarget):
 
     def work(self):
         """Return the amount of work, in bytes, to accept what arrived."""
-        return tarstream.work(arrival.stream_path(self.part), local_work.SMALL + 1)
+        return tarstream.work(get_verify.stream_path(self.part), child_jobs.SMALL + 1)
 
 
 def decoded(text):
@@ -264,7 +264,7 @@ def _names(directory):
 def _least_size(path):
     """Return the bytes to read to identify a file; for a directory, more than a small job may read.
     """
-    return os.path.getsize(path) if os.path.isfile(path) else local_work.SMALL + 1
+    return os.path.getsize(path) if os.path.isfile(path) else child_jobs.SMALL + 1
 
 
 def _may_be(name, pattern):

@@ -11,8 +11,8 @@ from __future__ import generator_stop
 
 import os
 
-from lwt.copy import local_work, manifest
-from lwt.copy.terms import UNREADABLE, done, refused
+from lwt.copy import child_jobs, manifest
+from lwt.copy.common import UNREADABLE, done, refused
 from lwt.remote import budgets, call, scripts, verdicts
 from lwt.selectors_loop import PipeSource
 from lwt.workspace.config import bounded, whole_seconds
@@ -76,7 +76,7 @@ class Sender(PipeSource):
         if kind == 'cksum':
             self.lacking = [entry
                             for entry in needed if entry.digest and entry.path not in self._cksums]
-            if sum(entry.size for entry in self.lacking) > local_work.SMALL:
+            if sum(entry.size for entry in self.lacking) > child_jobs.SMALL:
                 return
             self.lacking = []
         count = sum(1 for entry in self._entries if entry.digest or entry.link)
@@ -155,7 +155,7 @@ def offer(session, host, wanted, words, terms, make_sender):
         if not sender.lacking:
             break
         argument = [[entry.path, entry.version] for entry in sender.lacking]
-        numbers, problem = yield from local_work.do(find_cksums, argument,
+        numbers, problem = yield from child_jobs.do(find_cksums, argument,
                                                     sum(entry.size for entry in sender.lacking))
         if problem:
             return refused(problem), sender
@@ -169,7 +169,7 @@ def offer(session, host, wanted, words, terms, make_sender):
     return verdict, sender
 
 
-@local_work.job
+@child_jobs.job
 def find_cksums(argument):
     """Return [the cksums of files, why they cannot be computed]; argument: [[path, version]]."""
     try:

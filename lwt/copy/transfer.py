@@ -6,14 +6,14 @@ A host gets a tar stream, unless the user or the host list asks for scp, or the 
 from __future__ import generator_stop
 
 from lwt.copy import scp_get, scp_put, tar_get, tar_put
-from lwt.copy.terms import NO_TAR
+from lwt.copy.common import NO_TAR
 
 
 def put(session, host, wanted, target, terms, tally):
     """Flow: copy the files and directories of a Manifest to a host; returns a Verdict.
 
     target: as for cp: a directory to put them into, or a new name for a single one.
-    terms: terms.Terms.  tally: a CopyProgress.
+    terms: common.Terms.  tally: a CopyProgress.
     """
     return (yield from _by_transport(host, terms, tar_put.put, scp_put.put, session, host, wanted,
                                      target, terms, tally))

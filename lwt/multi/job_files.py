@@ -11,7 +11,7 @@ import stat
 import tempfile
 from typing import NamedTuple, Optional
 
-from lwt.copy import disk_space, local_work, manifest, tarstream
+from lwt.copy import child_jobs, disk_space, manifest, tarstream
 from lwt.copy.tar_reader import Refused
 from lwt.errors import UsageError, os_error_text, printable, printable_text
 from lwt.multi.template import PathTemplate
@@ -195,8 +195,8 @@ class Arrival(Sink):
         """
         self._file.close()
         wanted = [[os.fsdecode(one.local), os.fsdecode(one.remote)] for one in self._places]
-        return (yield from local_work.do(accept, [self._part, self._path, wanted],
-                                         tarstream.work(self._path, local_work.SMALL + 1)))
+        return (yield from child_jobs.do(accept, [self._part, self._path, wanted],
+                                         tarstream.work(self._path, child_jobs.SMALL + 1)))
 
     def missing(self):
         """Return that a file does not exist on the host, or ''."""
@@ -221,7 +221,7 @@ class Arrival(Sink):
         files.remove_tree(self._part)
 
 
-@local_work.job
+@child_jobs.job
 def accept(argument):
     """Unpack a stream and move the files into place.
 

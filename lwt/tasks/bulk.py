@@ -8,7 +8,7 @@ appears on its host by a rename.
 
 from __future__ import generator_stop
 
-from lwt.copy import local_work
+from lwt.copy import child_jobs
 from lwt.errors import HostError
 from lwt.remote import call, events, login, scripts, verdicts
 from lwt.tasks import answers, requests, results, scp_transfers, visit
@@ -26,7 +26,7 @@ def carry(context, item):
         return visit.Report(host.name, busy=True)
     scratch = context.workspace.path('.lwt', 'tmp', 'carry.' + host.name)
     try:
-        yield from local_work.remove(scratch)
+        yield from child_jobs.remove(scratch)
         files.make_dir(scratch)
         with (yield from login.connected(context.session, host)) as session:
             inner = context._replace(session=session)
@@ -36,7 +36,7 @@ def carry(context, item):
                 yield from scp_transfers.send_input(inner, item, scratch)
             else:
                 yield from _input(inner, item, scratch)
-        yield from local_work.remove(scratch)
+        yield from child_jobs.remove(scratch)
     except HostError as error:
         context.remark(str(error))
         return visit.Report(host.name, problem=error.verdict.reason, kind=error.verdict.kind)

@@ -13,7 +13,7 @@ import os
 from typing import NamedTuple
 
 from lwt.copy import disk_space, manifest, tarstream
-from lwt.copy.local_work import do, job
+from lwt.copy.child_jobs import do, job
 from lwt.errors import LocalError, LwtError, os_error_text, printable_text
 from lwt.remote import budgets, scripts, verdicts
 from lwt.tasks import model

@@ -13,8 +13,8 @@ import re
 import time
 from typing import NamedTuple
 
-from lwt.copy import local_work, tarstream
-from lwt.copy.local_work import job
+from lwt.copy import child_jobs, tarstream
+from lwt.copy.child_jobs import job
 from lwt.errors import LocalError, os_error_text
 from lwt.remote import events
 from lwt.tasks import model, result_files
@@ -113,7 +113,7 @@ class Books:
 
     def clear(self):
         """Flow: remove what a killed process left."""
-        yield from local_work.remove(self._part)
+        yield from child_jobs.remove(self._part)
 
     def unpack(self, inbox, wanted, host):
         """Flow: check the stream of a requests.Inbox, unpack it beside its final place, and sync
@@ -129,10 +129,10 @@ class Books:
             return Parcel('incomplete transfer of the results')
         try:
             argument = [inbox.path, inbox.digest, self._part, wanted]
-            work = tarstream.work(inbox.path, local_work.SMALL + 1)
+            work = tarstream.work(inbox.path, child_jobs.SMALL + 1)
             work = max(work, len(wanted) * OF_A_TASK * tarstream.THING)
-            problem, came = yield from local_work.do(unpack_part, argument, work)
-        except local_work.Crashed as error:
+            problem, came = yield from child_jobs.do(unpack_part, argument, work)
+        except child_jobs.Crashed as error:
             yield from self.clear()
             return Parcel(error.message)
         except OSError as error:

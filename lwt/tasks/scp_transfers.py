@@ -13,10 +13,10 @@ import os
 import tarfile
 from typing import NamedTuple
 
-from lwt.copy import local_work, manifest, scp_get, scp_put, tarstream
+from lwt.copy import child_jobs, manifest, scp_get, scp_put, tarstream
+from lwt.copy.common import GetOptions, Terms
 from lwt.copy.progress import CopyProgress
 from lwt.copy.tar_get import decoded
-from lwt.copy.terms import GetOptions, Terms
 from lwt.errors import HostError, UsageError, printable_text
 from lwt.remote import budgets, call, scripts, verdicts
 from lwt.tasks import model, requests
@@ -33,7 +33,7 @@ def send_input(context, item, scratch):
                 for command in (item.of.desc.exec, item.of.desc.kill) if command]
     argument = [source, os.path.join(scratch, item.name), commands]
     try:
-        entries = yield from local_work.do(lay_out_input, argument,
+        entries = yield from child_jobs.do(lay_out_input, argument,
                                            2 * requests.tree_bytes(source))
     except UsageError as error:         # a loop of symbolic links
         raise HostError(item.host.name, verdicts.Verdict('failed', 1, error.message, 'no'))
@@ -46,7 +46,7 @@ def send_input(context, item, scratch):
     context.store.sent([item.name], item.host)
 
 
-@local_work.job
+@child_jobs.job
 def lay_out_input(argument):
     """Lay out an input as the host will get it; argument: [input, new directory, names of
     commands].
@@ -122,12 +122,12 @@ def fetch_result(context, host, task, scratch):
     links = [line[len('link '):] for line in os.fsdecode(bytes(output.stdout)).splitlines()
              if line.startswith('link ')][:budgets.LINKS]
     path = os.path.join(scratch, 'results')
-    digest = yield from local_work.do(pack_result, [os.path.join(into, 'fetch'), links, path],
+    digest = yield from child_jobs.do(pack_result, [os.path.join(into, 'fetch'), links, path],
                                       2 * requests.tree_bytes(into))
     return ScpInbox(path, digest, tuple(told))
 
 
-@local_work.job
+@child_jobs.job
 def pack_result(argument):
     """Pack an arrived result into a tar file, as sh/fetch.sh would send it; returns its digest.
 

@@ -18,7 +18,7 @@ from __future__ import generator_stop
 import time
 from typing import Callable, NamedTuple, Optional
 
-from lwt.copy import local_work
+from lwt.copy import child_jobs
 from lwt.errors import HostError
 from lwt.flow import Sleep
 from lwt.hosts import sample
@@ -166,7 +166,7 @@ class _Visitor:
 
     def begin(self):
         """Flow: remove what a killed visit left; the lock excludes other visits."""
-        yield from local_work.remove(self._scratch)
+        yield from child_jobs.remove(self._scratch)
         yield from self._books.clear()
 
     def once(self):

@@ -2,7 +2,7 @@
 files to their paths.
 
 A target is complete or absent: files are unpacked and verified in a directory beside it, which get
-has locked, and then renamed.  This may take long, so a child process does it (see local_work).
+has locked, and then renamed.  This may take long, so a child process does it (see child_jobs).
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import stat
 from typing import NamedTuple
 
 from lwt.copy import manifest, tarstream
-from lwt.copy.local_work import job
+from lwt.copy.child_jobs import job
 from lwt.copy.tar_reader import Refused
 from lwt.errors import LocalError, UsageError, printable
 from lwt.remote import budgets

@@ -1,11 +1,11 @@
-"""local_work: long work on this machine in a child, while the loop continues."""
+"""child_jobs: long work on this machine in a child, while the loop continues."""
 
 import os
 import time
 import unittest
 from unittest import mock
 
-from lwt.copy import local_work
+from lwt.copy import child_jobs
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import PROCESSORS, Sleep, running
 from lwt.proc import Command
@@ -13,7 +13,7 @@ from lwt.selectors_loop import Sink
 from tests import jobs
 from tests.test_connections import EngineTestCase
 
-LARGE = local_work.SMALL + 1
+LARGE = child_jobs.SMALL + 1
 
 
 class Jobs(EngineTestCase):
@@ -21,7 +21,7 @@ class Jobs(EngineTestCase):
 
     def setUp(self):
         super().setUp()
-        local_work._Disk.is_slow = False
+        child_jobs._Disk.is_slow = False
 
     def run_flows(self, flows, fanout=1):
         """Return the values of flows, in the order in which they end; raise the first error."""
@@ -31,49 +31,49 @@ class Jobs(EngineTestCase):
 
     def do(self, job, argument, size):
         """Return the value of one job."""
-        return self.run_flows([local_work.do(job, argument, size)])[0]
+        return self.run_flows([child_jobs.do(job, argument, size)])[0]
 
     def test_what_is_small_is_done_at_once_and_what_is_large_in_a_child(self):
         value = ['é\udc80', {'a': [1, None, 2.5]}]
-        for size, is_here in ((0, True), (local_work.SMALL, True), (LARGE, False)):
+        for size, is_here in ((0, True), (child_jobs.SMALL, True), (LARGE, False)):
             with self.subTest(size=size):
                 pid, back = self.do(jobs.process, value, size)
                 self.assertEqual(back, value)
                 self.assertEqual(pid == os.getpid(), is_here)
 
     def test_after_a_small_job_that_took_long_every_job_gets_a_child_until_one_is_quick(self):
-        for seconds, size, is_here in ((local_work.SLOW * 2, 0, True),
-                                       (local_work.SLOW * 2, 0, False), (0, LARGE, False),
+        for seconds, size, is_here in ((child_jobs.SLOW * 2, 0, True),
+                                       (child_jobs.SLOW * 2, 0, False), (0, LARGE, False),
                                        (0, 0, False), (0, 0, True)):
             with self.subTest(seconds=seconds, size=size):
                 self.assertEqual(self.do(jobs.nap, seconds, size) == os.getpid(), is_here)
 
     def test_errors_are_the_same_in_a_child(self):
         for size in (0, LARGE):
-            local_work._Disk.is_slow = False
+            child_jobs._Disk.is_slow = False
             for kind, error, words in (('usage', UsageError, 'bad'), ('local', LocalError, 'disk')):
                 with self.subTest(size=size, kind=kind), self.assertRaises(error) as caught:
                     self.do(jobs.fail, kind, size)
                 self.assertEqual(caught.exception.message, words)
                 self.assertTrue(caught.exception.hint)
             with self.assertRaises(FileNotFoundError) as caught:
-                list(local_work.do(jobs.fail, 'os', 0))
+                list(child_jobs.do(jobs.fail, 'os', 0))
             self.assertEqual(caught.exception.filename, '/x')
 
     def test_a_child_that_dies_has_crashed_with_its_last_words(self):
         for kind, word in (('exit', 'exited 7'), ('bug', 'ValueError: no such value'),
                            ('signal', 'signaled 9')):
-            with self.subTest(kind=kind), self.assertRaises(local_work.Crashed) as caught:
+            with self.subTest(kind=kind), self.assertRaises(child_jobs.Crashed) as caught:
                 self.do(jobs.fail, kind, LARGE)
             self.assertIn(word, caught.exception.message)
         with mock.patch('sys.executable', '/nowhere'), self.assertRaises(LocalError) as caught:
             self.do(jobs.nap, 0, LARGE)
-        self.assertNotIsInstance(caught.exception, local_work.Crashed)
+        self.assertNotIsInstance(caught.exception, child_jobs.Crashed)
 
     def test_SR_7_what_would_end_a_child_does_not_end_lwt(self):
         for kind, word in (('bug', 'ValueError: no such value'), ('deep', 'RecursionError'),
                            ('memory', 'MemoryError')):
-            with self.subTest(kind=kind), self.assertRaises(local_work.Crashed) as caught:
+            with self.subTest(kind=kind), self.assertRaises(child_jobs.Crashed) as caught:
                 self.do(jobs.fail, kind, 0)
             self.assertIn(word, caught.exception.message)
 
@@ -85,7 +85,7 @@ class Jobs(EngineTestCase):
             def flow():
                 began = time.monotonic()
                 running.add(number)
-                yield from local_work.do(jobs.nap, 0.3, LARGE)
+                yield from child_jobs.do(jobs.nap, 0.3, LARGE)
                 running.discard(number)
                 seen.append(time.monotonic() - began)
             return flow()
@@ -112,7 +112,7 @@ class Jobs(EngineTestCase):
                           label='heart')
 
         def worker():
-            yield from local_work.do(jobs.nap, 2, LARGE)
+            yield from child_jobs.do(jobs.nap, 2, LARGE)
             with open(beats) as file:
                 self.count = len(file.readlines())
             self.pool.stop('heart', 'over')
@@ -123,7 +123,7 @@ class Jobs(EngineTestCase):
     def test_a_run_that_is_stopped_ends_the_child(self):
         def worker():
             with self.assertRaises(Cancelled):
-                yield from local_work.do(jobs.nap, 600, LARGE)
+                yield from child_jobs.do(jobs.nap, 600, LARGE)
             return 'stopped'
 
         def stopper():

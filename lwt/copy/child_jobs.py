@@ -33,7 +33,7 @@ ANSWER_LIMIT = 1 << 26          # bytes of JSON
 JOBS = {}
 
 # -I: Python ignores the environment and the current directory when it looks for modules.
-PROGRAM = ('import sys; sys.path.insert(0, sys.argv[1]); from lwt.copy.local_work import main; '
+PROGRAM = ('import sys; sys.path.insert(0, sys.argv[1]); from lwt.copy.child_jobs import main; '
            'sys.exit(main(sys.argv[2]))')
 
 
