@@ -26,7 +26,7 @@ from lwt.flow import Later, Sleep, must, retry, running
 from lwt.output import writer
 from lwt.proc import Command, Result
 from lwt.remote import call
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.workspace import config, hostlist
 from lwt.workspace.layout import Workspace
 

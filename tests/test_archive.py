@@ -13,7 +13,7 @@ from unittest import mock
 from lwt.copy import tarstream
 from lwt.copy.tar_reader import Refused
 from lwt.errors import UsageError
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.workspace import files
 
 FILE, DIR, SYM, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
@@ -143,9 +143,9 @@ class Unpacking(InDirectory):
         self.assertEqual(self.unpack(member('f', content=b'x' * 100000), *links), [])
         self.assertEqual(os.stat(os.path.join(self.target, 'f')).st_nlink, 2001)
         no_links = mock.patch('os.link', side_effect=OSError(errno.EPERM, 'none'))
-        with no_links, mock.patch.object(budgets, 'COPIES_OF_HARD_LINKS', 0):
+        with no_links, mock.patch.object(host_limits, 'COPIES_OF_HARD_LINKS', 0):
             refused = self.unpack(member('f', content=b'x' * 100000), *links)
-        self.assertEqual(len(refused), budgets.REFUSALS)
+        self.assertEqual(len(refused), host_limits.REFUSALS)
         self.assertEqual((self.content('h0'), self.content('f')), (b'x' * 100000,) * 2)
         self.assertIn('may copy', refused[0])
 
@@ -203,29 +203,29 @@ class Unpacking(InDirectory):
     def test_SR_4_what_lies_too_deep_is_refused(self):
         """SR-4: names that nest 300, 600, ... directories are refused; the maximum depth works."""
         deep = ['/'.join('d' * level) for level in range(300, 2100, 300)]
-        last = '/'.join('e' * budgets.DEPTH)
+        last = '/'.join('e' * host_limits.DEPTH)
         for kind in (FILE, DIR, SYM, HARD):
             with self.subTest(kind=kind):
                 refused = self.unpack(*[member(name, kind, link='x') for name in deep],
                                       member(last), member(last + '/f'))
                 self.assertEqual(len(refused), len(deep) + 1)
                 self.assertIn('more than 100 directories deep', refused[0])
-                self.assertEqual(len(self.names(self.target)), budgets.DEPTH)
+                self.assertEqual(len(self.names(self.target)), host_limits.DEPTH)
 
     def test_SR_6_directories_have_a_bound(self):
         """SR-6: at most one directory for each block that was sent, and at most DIRECTORIES; legal
         trees have far fewer.
         """
         def chain(number):
-            return '/'.join(['%d' % number] + ['d'] * (budgets.DEPTH - 1))
+            return '/'.join(['%d' % number] + ['d'] * (host_limits.DEPTH - 1))
 
         with self.assertRaises(Refused) as caught:
             self.unpack(*[member(chain(number), DIR) for number in range(60)])
         self.assertRegex(str(caught.exception), '^more than 1[0-9]{3} directories$')
         self.assertLess(len(self.names(self.target)),
-                        budgets.DIRECTORIES + os.path.getsize(self.tar) // 512 + 1)
+                        host_limits.DIRECTORIES + os.path.getsize(self.tar) // 512 + 1)
         self.assertEqual(self.unpack(*[member(chain(number), DIR) for number in range(10)]), [])
-        many = [member('d%d' % number, DIR) for number in range(budgets.DIRECTORIES + 500)]
+        many = [member('d%d' % number, DIR) for number in range(host_limits.DIRECTORIES + 500)]
         self.assertEqual(self.unpack(*many), [])
 
     def test_SR_7_a_stream_that_is_small_may_be_much_work(self):

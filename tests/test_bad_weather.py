@@ -7,7 +7,7 @@ import time
 import unittest
 import uuid
 
-from lwt.remote import verdicts
+from lwt.remote import exit_status
 from lwt.tasks import scheduler
 from tests import lab, ledger
 from tests.fault_proxy import FaultProxy
@@ -40,8 +40,8 @@ class LyingSsh(ProgramTestCase):
         for (host, _kind), reason in said.items():
             reason = reason.replace('unreachable (', '', 1)
             self.assertIn('%s (%s' % (host, reason), summary[0])
-        lines += summary + ['lwt: hint: ' + verdicts.hint('hostkey', 'key-1'),
-                            'lwt: hint: ' + verdicts.hint('auth', 'auth-1')]
+        lines += summary + ['lwt: hint: ' + exit_status.hint('hostkey', 'key-1'),
+                            'lwt: hint: ' + exit_status.hint('auth', 'auth-1')]
         self.assertEqual(sorted(told), sorted(lines))
 
     def test_R_1_a_login_shell_that_says_no_is_quoted(self):

@@ -7,7 +7,7 @@ import unittest
 from lwt.errors import UsageError
 from lwt.hosts import capacity, sample
 from lwt.hosts.sample import Sample, Use
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.tasks.model import Desc
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
@@ -46,7 +46,7 @@ class Samples(unittest.TestCase):
     def test_a_flood_of_users_is_cut(self):
         self.assertEqual(
             len(sample.parse(['user u%d 1 1 1' % number for number in range(9999)]).users),
-            budgets.LOAD_USERS)
+            host_limits.LOAD_USERS)
 
 
 class Rooms(unittest.TestCase):

@@ -18,7 +18,7 @@ from lwt.copy.common import GetOptions, Terms
 from lwt.copy.progress import CopiedBytes, CopyProgress
 from lwt.errors import Cancelled, LocalError, UsageError
 from lwt.flow import running
-from lwt.remote import budgets, call
+from lwt.remote import call, host_limits
 from lwt.workspace import config, files
 from lwt.workspace.files import Lock
 from lwt.workspace.hostlist import Host
@@ -614,7 +614,7 @@ class HostileHosts(unittest.TestCase):
                 (packed({'r/x': b'x' * (2 << 20)}), None, 'more than it announced'),
                 (right, digest, 'tar failed')):
             with self.subTest(told=told, reason=reason):
-                with mock.patch.object(budgets, 'DIRECTORIES_ROOM', 1 << 20):
+                with mock.patch.object(host_limits, 'DIRECTORIES_ROOM', 1 << 20):
                     verdict, came = self.get(b'path 1 3 /r/x\nsend\n', {'r/x': b'abc'}, told=told,
                                              stream=stream)
                 self.assertEqual((verdict.kind, came), ('failed', {}))
@@ -673,13 +673,13 @@ class HostileHosts(unittest.TestCase):
 
     def test_SR_7_many_announcements_take_a_moment(self):
         """SR-7: each announcement is checked once."""
-        count = budgets.PATHS // 2
+        count = host_limits.PATHS // 2
         announced = b''.join(b'path 1 1 /r/%d\n' % number for number in range(count))
         began = time.process_time()
         receiver = tar_get.Receiver(['*'], self.into, GetOptions(),
                                       CopyProgress())
         receiver('stdout', announced)
-        self.assertEqual((len(receiver.paths), receiver.problem), (budgets.PATHS // 2, ''))
+        self.assertEqual((len(receiver.paths), receiver.problem), (host_limits.PATHS // 2, ''))
         self.assertLess(time.process_time() - began, 5)
 
     def test_an_interrupted_get_leaves_nothing(self):
@@ -714,7 +714,7 @@ class HostileHosts(unittest.TestCase):
             return receiver.problem, receiver._room
 
     def test_SR_7_the_files_of_a_get_have_a_number_and_its_stream_an_end(self):
-        most = budgets.MEMBERS
+        most = host_limits.MEMBERS
         problem, room = self.announced(b'path %d 0 /x\nsend\n' % most)
         self.assertEqual(problem, '')
         self.assertLess(room, 8 << 30)
@@ -747,12 +747,12 @@ class HostileHosts(unittest.TestCase):
                                                           f_blocks=1 << 20)):
                 while not receiver('stdout', b'x' * (1 << 16)) and taken < 1 << 30:
                     taken += 1 << 16
-        self.assertLess(taken, budgets.ROOM_EVERY + 1)
+        self.assertLess(taken, host_limits.ROOM_EVERY + 1)
         self.assertIn('(after 16 MB of what the host sends)', receiver.problem)
         self.assertEqual(os.listdir(self.into), [])
 
     def test_SR_7_a_get_of_very_many_things_is_announced_and_unpacked_in_little_time(self):
-        count = budgets.PATHS
+        count = host_limits.PATHS
         text = b''.join(b'path 0 0 /r/%06d\n' % number for number in range(count))
         receiver = self.receiver(['*'])
         began = time.process_time()

@@ -11,7 +11,7 @@ import sys
 import unittest
 
 from lwt.commands import checks
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.tasks import remote_audit
 from lwt.workspace.hostlist import Host
 from tests import lab

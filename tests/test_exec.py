@@ -14,7 +14,7 @@ import unittest
 
 from lwt.commands import exec, exit_codes
 from lwt.errors import UsageError
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.workspace.hostlist import Host
 from tests.support import ProgramTestCase, marked, wait_for
 from tests.test_lab_hosts import LabTestCase

@@ -3,7 +3,7 @@
 import unittest
 
 from lwt.commands import exit_codes
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 
 VERDICTS = {kind: Verdict(kind, code) for kind, code in (
     ('ok', 0), ('failed', 3), ('refused', 255), ('timeout', 124), ('dns', 255), ('hostkey', 255),

@@ -13,7 +13,7 @@ from lwt.copy.progress import CopyProgress
 from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import ledger, reducers
-from lwt.remote import budgets, call, verdicts
+from lwt.remote import call, exit_status, host_limits
 from lwt.tasks import answers, remote_audit, requests, result_files
 
 BLOCK = b'x' * (1 << 16)
@@ -45,38 +45,38 @@ class Floods(unittest.TestCase):
     def test_SR_7_words_of_a_visit_without_end(self):
         with requests.Inbox(self.scratch, most_kib=1) as inbox:
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
-        self.assertLess(taken, budgets.VISIT + 2 * len(BLOCK))
-        verdict = inbox.judged(verdicts.Verdict('ok', 0))
+        self.assertLess(taken, host_limits.VISIT + 2 * len(BLOCK))
+        verdict = inbox.judged(exit_status.Verdict('ok', 0))
         self.assertEqual((verdict.kind, verdict.reason),
                          ('failed', 'answer too long (more than 4194304 bytes)'))
 
     def test_SR_7_lines_of_a_visit_without_end(self):
         with requests.Inbox(self.scratch, most_kib=1) as inbox:
             self.feed(inbox, (b'\n' * (1 << 16) for _ in range(50)))
-            self.assertLessEqual(len(inbox.lines()), budgets.VISIT_LINES)
+            self.assertLessEqual(len(inbox.lines()), host_limits.VISIT_LINES)
 
     def test_SR_7_results_that_are_more_than_was_asked_for_come_by_themselves(self):
         with requests.Inbox(self.scratch, most_kib=8) as inbox:
             inbox('stdout', b'facts boot id\nstream 0a.1 0b.1\n')
             self.assertEqual(inbox.sent(), ('0a.1', '0b.1'))
             self.feed(inbox, (BLOCK for _ in range(1000)))
-        self.assertLess(os.path.getsize(inbox.path), 8 * 1024 * budgets.EMPTY_FILES + 1)
+        self.assertLess(os.path.getsize(inbox.path), 8 * 1024 * host_limits.EMPTY_FILES + 1)
         self.assertEqual((inbox.sent(), inbox.unfit), ((), ('0a.1', '0b.1')))
-        self.assertTrue(inbox.judged(verdicts.Verdict('lost', 255)).ok)
+        self.assertTrue(inbox.judged(exit_status.Verdict('lost', 255)).ok)
 
     def test_SR_7_results_that_nobody_asked_for_are_a_failure(self):
         with requests.Inbox(self.scratch, most_kib=0) as inbox:
             inbox('stdout', b'facts boot id\nstream 0a.1\n' + BLOCK)
-        self.assertEqual(inbox.judged(verdicts.Verdict('ok', 0)).kind, 'failed')
+        self.assertEqual(inbox.judged(exit_status.Verdict('ok', 0)).kind, 'failed')
 
     def test_SR_7_a_large_result_leaves_room_on_the_disk(self):
         there = types.SimpleNamespace(f_bavail=1 << 10, f_frsize=4096, f_blocks=1 << 20)
         with requests.Inbox(self.scratch, has_words=False) as inbox, mock.patch('os.statvfs',
                                                                                 return_value=there):
             taken = self.feed(inbox, (BLOCK for _ in range(1000)))
-        self.assertLess(taken, budgets.ROOM_EVERY + 2 * len(BLOCK))
+        self.assertLess(taken, host_limits.ROOM_EVERY + 2 * len(BLOCK))
         self.assertIn('no local disk space for more than',
-                      inbox.judged(verdicts.Verdict('ok', 0)).reason)
+                      inbox.judged(exit_status.Verdict('ok', 0)).reason)
 
     def test_an_inbox_that_cannot_be_made_fails_for_its_host_after_the_call(self):
         """A sink that raises would end the loop for all hosts."""
@@ -90,7 +90,7 @@ class Floods(unittest.TestCase):
     def test_an_inbox_whose_room_cannot_be_seen_fails_for_its_host_after_the_call(self):
         inbox = requests.Inbox(self.scratch, has_words=False)
         with mock.patch('os.statvfs', side_effect=OSError(5, 'Input/output error')):
-            self.assertFalse(inbox('stdout', b'x' * budgets.ROOM_EVERY))
+            self.assertFalse(inbox('stdout', b'x' * host_limits.ROOM_EVERY))
         with self.assertRaisesRegex(LocalError, 'Input/output error'):
             inbox.__exit__()
 
@@ -111,16 +111,16 @@ class Floods(unittest.TestCase):
             for stream, pattern in ([('stdout', pattern) for pattern in patterns]
                                     + [('stderr', b'tick\n')]):
                 with self.subTest(name=name, stream=stream, pattern=pattern[:10]), \
-                        mock.patch.object(budgets, 'TOLD', 1 << 20):
+                        mock.patch.object(host_limits, 'TOLD', 1 << 20):
                     sink, data = make(), pattern * ((1 << 16) // len(pattern))
                     taken = self.feed(lambda _stream, data: sink(stream, data),
                                       (data for _ in range(1000)))
-                    self.assertLess(taken, budgets.TOLD + 2 * len(BLOCK))
+                    self.assertLess(taken, host_limits.TOLD + 2 * len(BLOCK))
                     self.assertIn('too long', sink.problem)
 
     def test_SR_7_and_SR_24_the_bound_that_was_passed_is_named(self):
         for data, said in ((b'x' * 101, '100 bytes'), (b'\n' * 11, '10 lines'), (b'\n' * 10, '')):
-            with self.subTest(data=data), mock.patch.multiple(budgets, TOLD=100, TOLD_LINES=10):
+            with self.subTest(data=data), mock.patch.multiple(host_limits, TOLD=100, TOLD_LINES=10):
                 found = call.Lines(lambda line: None)
                 found.feed(data)
                 self.assertEqual(found.problem,
@@ -156,12 +156,12 @@ class Floods(unittest.TestCase):
                  for number in range(10 ** 5))
         control.feed('stdout', b'\x1en begin\n')
         self.feed(control.feed, (b''.join(next(lines) for _ in range(100)) for _ in range(1000)))
-        self.assertLessEqual(len(control.codes), budgets.COMMANDS)
+        self.assertLessEqual(len(control.codes), host_limits.COMMANDS)
         self.assertEqual(control.told, {})
 
     def test_SR_7_a_reducer_that_tells_no_directory_is_refused(self):
         """The directory that it reports becomes a word of a command line."""
-        for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * budgets.NAME, b'relative', b'',
+        for told in (b'/tmp/a\0b', b'/' + '\u20ac'.encode() * host_limits.NAME, b'relative', b'',
                      b'/a\x1b[2J'):
             with self.subTest(told=told[:20]):
                 control = ledger.Control('n', lambda data: None)
@@ -179,7 +179,7 @@ class Floods(unittest.TestCase):
         found = sample.parse(['sample ' + text[:100] + ' load=100', 'user a b c'] * 1000
                              + ['sample ' + text])
         self.assertLess(tracemalloc.get_traced_memory()[0] - before, 1 << 20)
-        self.assertEqual((found.load, len(found.nonsense)), (1.0, budgets.LOAD_NONSENSE))
+        self.assertEqual((found.load, len(found.nonsense)), (1.0, host_limits.LOAD_NONSENSE))
 
 
 class Words(unittest.TestCase):
@@ -191,13 +191,13 @@ class Words(unittest.TestCase):
             'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long,
             'task 0b.1 clean ' + long])
         texts = [facts.boot, facts.host_id, problem, states[0][1], removed['0b.1']]
-        self.assertLessEqual(max(map(len, texts)), budgets.TEXT + 1)
+        self.assertLessEqual(max(map(len, texts)), host_limits.TEXT + 1)
         self.assertGreater(min(map(len, texts)), 50)
 
     def test_SR_15_an_answer_that_comes_again_and_again_is_heard_a_few_times(self):
         lines = ['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running']
         states = answers.parse(lines)[2]
-        self.assertEqual(len(states), budgets.TASK_ANSWERS + 1)
+        self.assertEqual(len(states), host_limits.TASK_ANSWERS + 1)
 
     def test_SR_15_complaints_about_results_are_read_once_and_cut(self):
         """The host chooses both the keys of a stream and the lines about it."""
@@ -212,13 +212,13 @@ class Words(unittest.TestCase):
             began = time.process_time()
             reasons = [inbox.complaint(key) for key in keys]
         self.assertLess(time.process_time() - began, 10)        # it took hours
-        self.assertEqual(len(reasons[0]), budgets.TEXT + 1)
+        self.assertEqual(len(reasons[0]), host_limits.TEXT + 1)
         self.assertTrue(reasons[0].startswith('work/?]0;yyy'), reasons[0])
         self.assertEqual(set(reasons[1:]), {''})
 
     def test_SR_15_what_a_home_says_of_itself_is_cut(self):
         seen = remote_audit.parse('h', None, ['boot ' + 'A' * (1 << 20), 'id ' + 'B' * (1 << 20)])
-        self.assertEqual((seen.boot, seen.host_id), ('A' * budgets.ID, 'B' * budgets.ID))
+        self.assertEqual((seen.boot, seen.host_id), ('A' * host_limits.ID, 'B' * host_limits.ID))
 
     def test_SR_15_no_word_drives_a_terminal(self):
         _facts, problem, states, removed, _sizes = answers.parse([

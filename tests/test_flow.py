@@ -13,7 +13,7 @@ from lwt.errors import Cancelled, HostError, LwtError
 from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.proc import Command, Result
-from lwt.remote import budgets, call, verdicts
+from lwt.remote import call, exit_status, host_limits
 from lwt.tasks import answers, visit
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
@@ -124,7 +124,7 @@ class Calls(unittest.TestCase):
         answer, requests = drive(call.script(session(), HOST, 'put', ['~']),
                                  [says(b'1 2 /x\n', 0, b'hm')])
         self.assertEqual((answer.verdict, answer.lines, answer.stderr),
-                         (verdicts.Verdict('ok', 0), ['1 2 /x'], b'hm'))
+                         (exit_status.Verdict('ok', 0), ['1 2 /x'], b'hm'))
         self.assertEqual(len(requests), 1)
 
     def test_N_7_a_dropped_login_is_tried_again_after_a_while_with_another_nonce(self):
@@ -164,8 +164,8 @@ class Calls(unittest.TestCase):
     def test_a_script_that_says_too_much_is_cut_and_does_not_fill_the_memory(self):
         output = call.Collector()
         for _ in range(3):
-            output('stdout', b'x' * (budgets.ANSWER // 2))
-        self.assertEqual(len(output.stdout), budgets.ANSWER)
+            output('stdout', b'x' * (host_limits.ANSWER // 2))
+        self.assertEqual(len(output.stdout), host_limits.ANSWER)
 
     def test_a_guarded_command_has_the_deadlines_of_the_settings(self):
         verdict, requests = drive(
@@ -226,7 +226,7 @@ class Visits(unittest.TestCase):
             [('k1', 'exited 3'), ('k2', 'running 77')], {'k4': 'cleaned'}, {'k5': 9000}))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):
-        error = HostError('h', verdicts.Verdict('dns', 255, 'unreachable (name not known)'))
+        error = HostError('h', exit_status.Verdict('dns', 255, 'unreachable (name not known)'))
         self.assertEqual((error.message, error.exit_code), ('h: unreachable (name not known)', 3))
 
 

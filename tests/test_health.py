@@ -9,7 +9,7 @@ import unittest
 from lwt.hosts import health
 from lwt.hosts.health import Health, Rules
 from lwt.hosts.history import History
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 
 RULES = Rules(after=3, good=2, wait=10.0, longest=100.0)
 

@@ -11,7 +11,7 @@ import unittest
 from lwt.hosts import capacity, health, probe
 from lwt.hosts.health import Health
 from lwt.hosts.sample import Sample
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.tasks.model import Desc
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host

@@ -7,7 +7,7 @@ from lwt.commands import host_view, stat
 from lwt.hosts.load import Look
 from lwt.hosts.probe import Probed
 from lwt.hosts.sample import Sample, Use
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 
 OK = Verdict('ok', 0)
 DOWN = Verdict('refused', 255, 'unreachable (connection refused)', 'no')

@@ -6,7 +6,7 @@ import shutil
 import unittest
 
 from lwt.commands import deploy
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.workspace.hostlist import Host
 from tests.support import ROOT, wait_for
 from tests.test_lab_hosts import LabTestCase

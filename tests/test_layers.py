@@ -37,7 +37,7 @@ LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Imports within a group of LAYERS that holds several modules or folders.
 WITHIN_A_GROUP = {('scp', 'ssh')}
 
-PURE = ('ssh', 'scp', 'netcat', 'remote.scripts', 'remote.verdicts', 'remote.ssh_messages',
+PURE = ('ssh', 'scp', 'netcat', 'remote.scripts', 'remote.exit_status', 'remote.ssh_messages',
         'tasks.model',
         'tasks.admission', 'workspace.hostlist', 'workspace.nodeset', 'commands.crontab',
         'hosts.health',

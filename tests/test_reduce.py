@@ -17,7 +17,7 @@ from lwt.commands.options import Env
 from lwt.copy import manifest
 from lwt.errors import UsageError
 from lwt.reduce import ledger, partition, reducers
-from lwt.remote import rendezvous
+from lwt.remote import netcat_hosts
 from tests.support import ProgramTestCase
 
 
@@ -195,7 +195,7 @@ class Ledger(unittest.TestCase):
             self.assertEqual(manifest.cksum([data[:7], data[7:]]), int(done.stdout.split()[0]))
 
     def test_what_a_host_says_wrongly_is_not_believed(self):
-        control = ledger.Control('n', print, [rendezvous.tokens()] * 4)
+        control = ledger.Control('n', print, [netcat_hosts.tokens()] * 4)
         for line in (b'listen 99999', b'listen 80', b'listen 5000 abc', b'listen', b'code sort x',
                      b'sum in -1 y', b'lines', b'', b'\xff\xfe'):
             control._take('stdout', line + b'\n')
@@ -208,7 +208,7 @@ class Proofs(unittest.TestCase):
 
     def test_SR_3_nothing_is_sent_or_taken_before_the_whole_token_came(self):
         """SR-3: a stranger at the port of a listener is sent the sender's token and no data."""
-        tokens = rendezvous.tokens()
+        tokens = netcat_hosts.tokens()
         answer = tokens.listener.encode() + b'\n'
         for came, is_over, is_proved in ((b'', None, False), (answer[:-1], None, False),
                                          (answer + b'data', None, True),

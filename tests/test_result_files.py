@@ -13,7 +13,7 @@ import unittest
 from unittest import mock
 
 from lwt.copy import tarstream
-from lwt.remote import budgets, scripts
+from lwt.remote import host_limits, scripts
 from lwt.tasks import result_files
 from lwt.workspace import files
 from tests.support import MARK, LeakCheckedTestCase, marked, tree_of, wait_for
@@ -416,7 +416,7 @@ class HostileLinks(unittest.TestCase):
     def test_SR_6_links_that_multiply_content(self):
         """SR-6: copies have at most GROWTH times the bytes of the archive, and a few in any case.
         """
-        with mock.patch.object(budgets, 'GROWTH_LEAST', 0):
+        with mock.patch.object(host_limits, 'GROWTH_LEAST', 0):
             self.assertEqual(self.unpack(*levels(2, content=bytes(10 ** 5))).missing, ())
             self.assert_refused(self.unpack(*levels(4, content=bytes(10 ** 6))),
                                 'more than a result may hold')
@@ -425,13 +425,13 @@ class HostileLinks(unittest.TestCase):
         """SR-6: paths that are too long or too deep do not resolve, and following links has a
         limit.
         """
-        for name, count in (('y' * 250, 20), ('y', budgets.DEPTH + 1)):
+        for name, count in (('y' * 250, 20), ('y', host_limits.DEPTH + 1)):
             chain = [member('work/c%d/%s' % (number, name), SYM, '../c%d' % (number + 1))
                      for number in range(count)]
             self.assert_refused(self.unpack(*chain, member('work/c%d' % count, DIR),
                                             member('work/out/l', SYM, '../c0')),
                                 'more than a result may hold')
-        with mock.patch.object(budgets, 'LOOKS_LEAST', 1000):
+        with mock.patch.object(host_limits, 'LOOKS_LEAST', 1000):
             self.assert_refused(
                 self.unpack(member('work/D', DIR), member('work/out/a', SYM, '../D'), *[
                     member('work/out/l%d' % number, SYM, '../D/' * 300) for number in range(20)]),

@@ -7,7 +7,7 @@ from unittest import mock
 
 from lwt import ssh
 from lwt.errors import UsageError
-from lwt.remote import budgets, script_parts, scripts
+from lwt.remote import host_limits, script_parts, scripts
 from lwt.workspace.hostlist import Host
 
 NONCE = 'c0ffee'
@@ -329,7 +329,7 @@ class Frames(unittest.TestCase):
             with self.subTest(chunk=chunk):
                 taken = read(b'y' * 100000 + BEGIN + b'x' + end(), chunk=chunk)
                 self.assertEqual(taken.payload['stdout'], b'x')
-                self.assertEqual(len(taken.frame.shell_output), budgets.NOISE)
+                self.assertEqual(len(taken.frame.shell_output), host_limits.NOISE)
                 self.assertTrue(taken.frame.is_output_cut)
 
     def test_an_end_line_that_never_ends_is_not_collected_for_ever(self):

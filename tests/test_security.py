@@ -8,7 +8,7 @@ import pty
 import subprocess
 import unittest
 
-from lwt.remote import verdicts
+from lwt.remote import exit_status
 from tests import lab
 from tests.lab_cases import LoopbackTestCase
 from tests.support import ProgramTestCase, wait_for
@@ -154,7 +154,7 @@ class RealSsh(LoopbackTestCase):
                                                      self.path('known')), '--', 'echo ran')
                 self.assertEqual((done.code, done.out, done.err),
                                  (3, '', 'lwt: h1: host key verification failed (%s)\n'
-                                  'lwt: hint: %s\n' % (said, verdicts.hint('hostkey', 'h1'))))
+                                  'lwt: hint: %s\n' % (said, exit_status.hint('hostkey', 'h1'))))
                 self.assertEqual(self.read('known'), known)
 
     def test_S_22_nobody_is_asked_for_anything(self):
@@ -180,7 +180,7 @@ class RealSsh(LoopbackTestCase):
         self.assertEqual(
             (code, said.decode().splitlines()),
             (3, ['lwt: h1: login refused (permission denied (publickey))',
-                 'lwt: hint: ' + verdicts.hint('auth', 'h1')]))
+                 'lwt: hint: ' + exit_status.hint('auth', 'h1')]))
         self.assertFalse(os.path.exists(self.path('asked')))
 
     def test_S_23_nothing_is_forwarded_and_no_command_of_the_configuration_is_run(self):

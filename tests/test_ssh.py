@@ -5,7 +5,7 @@ import unittest
 from lwt import ssh
 from lwt.errors import UsageError, printable_text
 from lwt.proc import Command, Result
-from lwt.remote import scripts, verdicts
+from lwt.remote import exit_status, scripts
 from lwt.workspace.hostlist import Host
 
 TRANSPORT = ssh.Transport('/usr/bin/ssh', '/usr/bin/scp', '/usr/bin')
@@ -24,7 +24,7 @@ def judged(status, code, stdout=b'', stderr=b'', said=b''):
     frame.feed('stdout', stdout)
     frame.feed('stderr', stderr)
     frame.finish()
-    return verdicts.judge(Result(COMMAND, status, code, stderr=said), frame)
+    return exit_status.judge(Result(COMMAND, status, code, stderr=said), frame)
 
 
 class CommandLines(unittest.TestCase):
@@ -178,14 +178,14 @@ class Verdicts(unittest.TestCase):
         frame.feed('stderr', proof)
         frame.finish()
         result = Result(COMMAND, 'exited', 255)
-        self.assertEqual(verdicts.judge(result, frame).ran, 'no')
+        self.assertEqual(exit_status.judge(result, frame).ran, 'no')
         for words in ({'is_first': False}, {'is_shared': True}):
-            verdict = verdicts.judge(result, frame, **words)
+            verdict = exit_status.judge(result, frame, **words)
             self.assertEqual((verdict.kind, verdict.ran), ('lost', 'maybe'))
         frame = scripts.Framed(NONCE, lambda stream, data: None)
         frame.feed('stderr', b'Control socket connect(/run/x): Connection refused\r\n' + proof)
         frame.finish()
-        self.assertEqual(verdicts.judge(result, frame, is_shared=True).ran, 'no')
+        self.assertEqual(exit_status.judge(result, frame, is_shared=True).ran, 'no')
         for arguments in (('exited', 255, b'motd\n', proof), ('signaled', 9, b'', proof),
                           ('exited', 1, b'', proof),
                           ('exited', 255, b'', b'x' * 5000 + b'\n' + proof)):
@@ -194,12 +194,12 @@ class Verdicts(unittest.TestCase):
 
     def test_N_7_only_a_dropped_login_is_worth_another_try(self):
         dropped = {text for text, _kind in self.UNREACHABLE
-                   if verdicts.was_dropped(judged('exited', 255, b'', text.encode()))}
+                   if exit_status.was_dropped(judged('exited', 255, b'', text.encode()))}
         self.assertEqual(dropped, {text for text, _kind in self.UNREACHABLE
                                    if 'exchange_identification' in text})
-        self.assertFalse(verdicts.was_dropped(
+        self.assertFalse(exit_status.was_dropped(
             judged('exited', 255, BEGIN, BEGIN + b'Connection reset by peer\n')))
-        self.assertFalse(verdicts.was_dropped(judged('exited', 255)))
+        self.assertFalse(exit_status.was_dropped(judged('exited', 255)))
 
     def test_R_1_the_first_words_of_the_shell_are_the_reason(self):
         reason = judged('exited', 1, b'\nno shell\x1b[2J for you\nmore\n').reason
@@ -221,14 +221,15 @@ class Verdicts(unittest.TestCase):
                 self.assertIn(text, judged(status, 255, stdout).reason)
 
     def test_the_first_complaint_of_a_script_is_its_reason(self):
-        failed = verdicts.Verdict('failed', 1, 'exit code 1')
-        self.assertEqual(verdicts.with_complaint(failed, b'\ntar: no room\nmore\n').reason,
+        failed = exit_status.Verdict('failed', 1, 'exit code 1')
+        self.assertEqual(exit_status.with_complaint(failed, b'\ntar: no room\nmore\n').reason,
                          'tar: no room')
-        self.assertEqual(verdicts.with_complaint(failed, b' \n'), failed)
+        self.assertEqual(exit_status.with_complaint(failed, b' \n'), failed)
         endless = failed._replace(is_over_budget=True)
-        self.assertEqual(verdicts.with_complaint(endless, b'complaint 0\n'), endless)
-        for other in (verdicts.Verdict('ok', 0), verdicts.Verdict('lost', 255, 'connection lost')):
-            self.assertEqual(verdicts.with_complaint(other, b'words\n'), other)
+        self.assertEqual(exit_status.with_complaint(endless, b'complaint 0\n'), endless)
+        for other in (exit_status.Verdict('ok', 0),
+                      exit_status.Verdict('lost', 255, 'connection lost')):
+            self.assertEqual(exit_status.with_complaint(other, b'words\n'), other)
 
     def test_text_for_people_is_harmless_and_short(self):
         self.assertEqual(printable_text('a\x1b\tb\u202e'), 'a??b?')

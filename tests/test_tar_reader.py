@@ -12,7 +12,7 @@ import unittest
 
 from lwt.copy import tarstream
 from lwt.copy.tar_reader import BLOCK, Budget, TarReader, Refused
-from lwt.remote import budgets
+from lwt.remote import host_limits
 
 LARGE = Budget(10 ** 6, 1 << 40)
 MUTANTS = int(os.environ.get('LWT_TEST_MUTANTS', 3000))  # changed archives; make fuzz tries 100,000
@@ -155,12 +155,13 @@ class Refusals(unittest.TestCase):
     def test_SR_4_names_that_no_file_can_have(self):
         """SR-4: each copy for a link would have such a name too."""
         for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
-            for fields in (dict(name='x' * (budgets.NAME + 1)),
-                           dict(name='l', type=tarfile.SYMTYPE, linkname='x' * (budgets.NAME + 1))):
+            for fields in (dict(name='x' * (host_limits.NAME + 1)),
+                           dict(name='l', type=tarfile.SYMTYPE,
+                                linkname='x' * (host_limits.NAME + 1))):
                 with self.subTest(format=format, fields=list(fields)):
                     self.refused(packed(entry(**fields), format=format),
                                  'a name of more than 8192 bytes')
-        self.assertEqual(len(read(packed(entry('x' * budgets.NAME)))), 1)
+        self.assertEqual(len(read(packed(entry('x' * host_limits.NAME)))), 1)
 
     def test_SR_6_sparse_members_in_every_format(self):
         self.refused(header(type=(156, b'S')) + bytes(1024), 'unknown type')

@@ -16,7 +16,7 @@ from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError
 from lwt.flow import running
 from lwt.output import units, writer
 from lwt.output.progress import Progress, ProgressLine
-from lwt.remote import verdicts
+from lwt.remote import exit_status
 from lwt.workspace import config, files, ownership
 
 BITS_TO_BYTES = 1000 / 8    # --limit has the unit of scp -l, kilobits per second
@@ -185,7 +185,7 @@ def _per_host(directories, host):
 def _nothing_for(host, directories):
     """Flow: return the Verdict on a host for which --per-host has no files."""
     missing = ' '.join(os.path.join(name, host.name) for name in directories)
-    return verdicts.Verdict('failed', 1, 'nothing for it: no ' + missing, 'no')
+    return exit_status.Verdict('failed', 1, 'nothing for it: no ' + missing, 'no')
     yield                               # makes this a flow, although it yields nothing
 
 
@@ -247,15 +247,15 @@ class _Copies:
 
     def _on_done(self, host, report):
         if isinstance(report, Cancelled):
-            report = verdicts.Verdict('killed', 130, 'interrupted', 'no')
+            report = exit_status.Verdict('killed', 130, 'interrupted', 'no')
         # This machine is the cause; the other hosts are still served.
         elif isinstance(report, LwtError):
             self._error = self._error or report
-            report = verdicts.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
+            report = exit_status.Verdict('failed', EXIT_LOCAL, report.message, 'maybe')
         self._verdicts[host.name] = report
         if self._env.verbose or not report.ok or report.is_unverified:
             self._out.say('%s: %s' % (host.name, report.reason))
-        hint = verdicts.copy_hint(report)
+        hint = exit_status.copy_hint(report)
         if hint and not self._has_hint:
             self._has_hint = True
             self._out.say('hint: ' + hint)

@@ -19,7 +19,7 @@ from lwt.copy.progress import CopyProgress
 from lwt.errors import Cancelled, HostError, printable_text
 from lwt.flow import running
 from lwt.output import tables, writer
-from lwt.remote import call, login, verdicts
+from lwt.remote import call, exit_status, login
 from lwt.workspace import files
 
 TOOLS = 'tools'             # a folder of the workspace, whose files go to HOME/tools
@@ -38,7 +38,7 @@ class Deployed(NamedTuple):
     """
 
     host: str
-    verdict: verdicts.Verdict
+    verdict: exit_status.Verdict
     python: str = ''
     version: str = ''
 
@@ -98,7 +98,7 @@ def _to_host(session, host, wanted, digest):
     except HostError as error:
         return Deployed(host.name, error.verdict)
     except Cancelled:
-        return Deployed(host.name, verdicts.Verdict('killed', 130, 'interrupted', 'maybe'))
+        return Deployed(host.name, exit_status.Verdict('killed', 130, 'interrupted', 'maybe'))
     return _judge(host, verdict, digest, answer.lines)
 
 
@@ -107,7 +107,7 @@ def _script(session, host, verb):
     answer = yield from call.script(session, host, 'deploy', [verb, host.home],
                                     timeout=session.settings.stall)
     if not answer.verdict.ok:
-        raise HostError(host.name, verdicts.with_complaint(answer.verdict, answer.stderr))
+        raise HostError(host.name, exit_status.with_complaint(answer.verdict, answer.stderr))
     return answer
 
 
@@ -117,7 +117,7 @@ def _judge(host, verdict, digest, lines):
     kind, _space, value = told.get('digest', '').partition(' ')
     if digest.get(kind) != value:
         return Deployed(host.name,
-                        verdicts.Verdict('failed', 1, 'checksum mismatch after transfer'))
+                        exit_status.Verdict('failed', 1, 'checksum mismatch after transfer'))
     python, version = ([printable_text(word)
                         for word in told.get('runs', '').split(' ')[:2]] + ['', ''])[:2]
     if not python:

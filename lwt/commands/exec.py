@@ -28,8 +28,8 @@ from lwt.commands.options import Parser, fitting
 from lwt.errors import Cancelled, EXIT_LOCAL, LwtError, UsageError, printable, printable_text
 from lwt.output import host_output, writer
 from lwt.remote import call
+from lwt.remote.exit_status import Verdict
 from lwt.remote.scripts import Payload
-from lwt.remote.verdicts import Verdict
 from lwt.workspace import files
 from lwt.workspace.config import count, positive
 from lwt.workspace.layout import Workspace

@@ -5,7 +5,7 @@ import signal
 from lwt.commands import exit_codes
 from lwt.output import units, writer
 from lwt.output.progress import Progress, ProgressLine
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.workspace import files
 
 MESSAGES_SHOWN = 20         # failures that get a message of their own; the summary has all

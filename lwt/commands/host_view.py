@@ -6,7 +6,7 @@ import time
 
 from lwt.hosts import health, health_log, probe
 from lwt.output import tables, units, writer
-from lwt.remote import verdicts
+from lwt.remote import exit_status
 
 # The state of a host as users see it, by health.Health.state.
 STATES = {'ok': 'ok', 'doubtful': 'failing', 'out': 'quarantined', 'held': 'excluded'}
@@ -130,7 +130,7 @@ def health_lines(found, now, numbers=health.Rules()):
             'now' if found.is_due(now, False, numbers) else
             'in %s, at %s' % (units.duration(found.retry - now), clock_time(found.retry)))
         hint = (_TASKS_HINT % found.host if found.kind == health.TASKS
-                else verdicts.hint(found.kind, found.host))
+                else exit_status.hint(found.kind, found.host))
         if hint:
             yield '  hint: ' + hint
 

@@ -128,12 +128,12 @@ class Env(NamedTuple):
 
         heard: [(host, Verdict)]; the hint names the first host of a kind.
         """
-        from lwt.remote import verdicts
+        from lwt.remote import exit_status
         first = {}
         for name, verdict in heard:
             first.setdefault(verdict.kind, name)
         for kind, name in first.items():
-            hint = verdicts.hint(kind, name)
+            hint = exit_status.hint(kind, name)
             if hint and not self.quiet:
                 writer.say('hint: ' + hint)
 

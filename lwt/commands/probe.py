@@ -13,7 +13,7 @@ from lwt.errors import Cancelled
 from lwt.flow import running
 from lwt.hosts import probe
 from lwt.output import writer
-from lwt.remote.verdicts import Verdict
+from lwt.remote.exit_status import Verdict
 from lwt.tasks.store import Store
 from lwt.workspace import files, nodeset
 from lwt.workspace.config import count, positive_seconds

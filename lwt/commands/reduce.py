@@ -18,7 +18,7 @@ from lwt.output.progress import Progress, ProgressLine
 from lwt.output.spool import WholeLines
 from lwt.proc import Command
 from lwt.reduce import partition, reducers
-from lwt.remote import rendezvous, scripts
+from lwt.remote import netcat_hosts, scripts
 from lwt.workspace import config, files, hostlist
 from lwt.workspace.nodeset import refuse
 
@@ -250,7 +250,7 @@ class _Rounds:
 
     def _netcat(self, session):
         """Return the netcat of this machine."""
-        found = self._run.report(rendezvous.here(session.transport))
+        found = self._run.report(netcat_hosts.here(session.transport))
         if found is None:
             raise UsageError('no netcat found in PATH=%s' % session.transport.path,
                              'use --transport ssh')

@@ -33,7 +33,7 @@ from lwt import netcat
 from lwt.copy import manifest, transfer
 from lwt.copy.common import NO_TAR, done, refused
 from lwt.copy.progress import CopiedBytes
-from lwt.remote import budgets, call, rendezvous, scripts, verdicts
+from lwt.remote import call, exit_status, host_limits, netcat_hosts, scripts
 from lwt.workspace.config import bounded, whole_seconds
 
 # Seconds without a byte after which a link is given up, if that is well before the stall.
@@ -193,7 +193,7 @@ class Chain:
 class ChainMember:
     """One host of a Chain: the source and the sink of its session.
 
-    addresses: where ssh reaches it (see rendezvous.reached), or None to use the address that it
+    addresses: where ssh reaches it (see netcat_hosts.reached), or None to use the address that it
         reports.
     """
 
@@ -234,7 +234,7 @@ class ChainMember:
         self.feeder = feeder
         if feeder is not None:
             self.links += 1
-            self._link = _Link(rendezvous.tokens())
+            self._link = _Link(netcat_hosts.tokens())
             self._order('listen', *self._link.tokens + self._netcat.listen(self._address))
         else:
             self._chunks = self._chain.cargo.chunks(self._have)
@@ -315,8 +315,8 @@ class ChainMember:
             self._find_netcat()
             self._chain.tally.expected += self._chain.cargo.content
             self._chain.is_ready(self)
-        elif len(self._told) < budgets.NETCAT_LINES:
-            self._told.append(text[:budgets.TEXT])
+        elif len(self._told) < host_limits.NETCAT_LINES:
+            self._told.append(text[:host_limits.TEXT])
 
     def _find_netcat(self):
         """Determine its netcat.  A host without a reachable address has none."""
@@ -394,10 +394,10 @@ def put(chain, session, host):
         return (yield from transfer.put(session, host, chain.wanted, chain.target, chain.terms,
                                         chain.tally))
     if not verdict.ok and not member.is_placed:
-        return verdicts.with_complaint(verdict, bytes(member.complaint))
+        return exit_status.with_complaint(verdict, bytes(member.complaint))
     if not member.is_placed and not member.is_same:
-        return verdicts.Verdict('lost', verdicts.UNREACHABLE,
-                                'it ended before the file was in place', 'maybe')
+        return exit_status.Verdict('lost', exit_status.UNREACHABLE,
+                                   'it ended before the file was in place', 'maybe')
     copied, unchanged = chain.cargo.files * member.is_placed, chain.cargo.files * member.is_same
     chain.tally.copied += copied
     chain.tally.unchanged += unchanged
@@ -411,7 +411,7 @@ def _take_part(chain, session, host):
     """
     stall = session.settings.stall or session.settings.lease
     session = session._replace(transport=session.transport.within(stall))
-    addresses = yield from rendezvous.reached(session, host)
+    addresses = yield from netcat_hosts.reached(session, host)
     digest, mode, stamp = chain.cargo.words
     words = (host.home, chain.target, chain.wanted.single, whole_seconds(stall),
              str(chain.cargo.size), digest, mode, stamp,

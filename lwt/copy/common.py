@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from lwt.remote import verdicts
+from lwt.remote import exit_status
 from lwt.workspace.config import TRANSPORTS
 
 UNREADABLE = 'an answer that cannot be read'
@@ -48,9 +48,9 @@ def done(copied, unchanged, updated=0, skipped=0):
     text += ', %d unchanged' % unchanged if unchanged else ''
     text += (', %d symbolic link%s left out' % (skipped, '' if skipped == 1 else 's') if skipped
              else '')
-    return verdicts.Verdict('ok', 0, text)
+    return exit_status.Verdict('ok', 0, text)
 
 
 def refused(reason):
     """Return the Verdict on a copy that cannot be made."""
-    return verdicts.Verdict('failed', 1, reason)
+    return exit_status.Verdict('failed', 1, reason)

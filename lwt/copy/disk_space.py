@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from lwt.remote import budgets
+from lwt.remote import host_limits
 
 
 class FreeSpace(NamedTuple):
@@ -23,13 +23,13 @@ class FreeSpace(NamedTuple):
 
         A small stream may use the last space, because then the user, not lwt, has filled the disk.
         """
-        return size + (max(size, self.kept) if size >= budgets.ROOM_EVERY else size)
+        return size + (max(size, self.kept) if size >= host_limits.ROOM_EVERY else size)
 
 
 def room(directory):
     """Return the FreeSpace of the file system of a directory.  Raises OSError."""
     there = os.statvfs(directory)
-    kept = min(budgets.ROOM_KEPT, there.f_blocks * there.f_frsize // 20)
+    kept = min(host_limits.ROOM_KEPT, there.f_blocks * there.f_frsize // 20)
     return FreeSpace(there.f_bavail * there.f_frsize, kept)
 
 
@@ -42,7 +42,7 @@ class Watch:
 
     def is_short(self, size):
         """Return whether a stream of this size must end.  Raises OSError."""
-        if size - self._checked < budgets.ROOM_EVERY:
+        if size - self._checked < host_limits.ROOM_EVERY:
             return False
         self._checked = size
         return room(self._directory).is_short

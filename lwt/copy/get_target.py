@@ -11,7 +11,7 @@ import tempfile
 
 from lwt.copy import child_jobs, get_verify
 from lwt.copy.common import done, refused
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.workspace import files
 
 MOST_TOLD = 5               # maximum number of failures in a message
@@ -77,7 +77,7 @@ class GetTarget:
 
     def fail(self, text):
         """Note that something is not copied, and why."""
-        if len(self.failures) < budgets.PATH_FAILURES:
+        if len(self.failures) < host_limits.PATH_FAILURES:
             self.failures.append(text)
 
     def move_into_place(self, delivery, work, unchanged):

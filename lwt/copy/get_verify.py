@@ -14,7 +14,7 @@ from lwt.copy import manifest, tarstream
 from lwt.copy.child_jobs import job
 from lwt.copy.tar_reader import Refused
 from lwt.errors import LocalError, UsageError, printable
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.workspace import files
 
 CHANGED = 'changed while it was read'
@@ -112,7 +112,7 @@ def accept(argument):
             _swap(new, place, aside)
             copied += one.files
     discard(delivery.directory, delivery.part)
-    return [copied, failures[:budgets.PATH_FAILURES]]
+    return [copied, failures[:host_limits.PATH_FAILURES]]
 
 
 @contextlib.contextmanager

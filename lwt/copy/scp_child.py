@@ -17,7 +17,7 @@ from lwt.copy.common import refused
 from lwt.copy.progress import CopiedBytes
 from lwt.errors import printable_text
 from lwt.proc import Command
-from lwt.remote import budgets, verdicts
+from lwt.remote import exit_status, host_limits
 from lwt.workspace import files
 
 MOST_WORDS = 60000          # bytes of paths in one command line
@@ -132,7 +132,7 @@ class Transfers:
             if not verdict.ok:
                 return verdict
         progress.finish()
-        return verdicts.Verdict('ok', 0)
+        return exit_status.Verdict('ok', 0)
 
     def _may_lack_sftp(self, result):
         """Whether this Result may mean that the host has no SFTP.
@@ -151,7 +151,7 @@ class Transfers:
         left = max(0.001, self._ends_at - time.monotonic()) if self._ends_at else 0.0
         session = self._session
         return Command(argv, env=session.transport.env, cwd=session.transport.login_dir,
-                       timeout=left, grace=session.settings.grace, limit=budgets.TOLD,
+                       timeout=left, grace=session.settings.grace, limit=host_limits.TOLD,
                        label=self._host.name, **more)
 
     def _judge(self, result):
@@ -162,17 +162,18 @@ class Transfers:
         words = printable_text(lines[-1]) if lines else ''
         words = re.sub('^(/[^ :]*/)?%s: ' % re.escape(program), '', words)
         if result.ok:
-            return verdicts.Verdict('ok', 0)
+            return exit_status.Verdict('ok', 0)
         # The timeout of the child was what is left of the timeout of the copy.
         command = result.command._replace(timeout=self._terms.timeout)
-        ended = verdicts.ended_by_lwt(result._replace(command=command), 0)
+        ended = exit_status.ended_by_lwt(result._replace(command=command), 0)
         if ended is not None:
             return ended
         if result.status == 'unspawnable':
-            return verdicts.Verdict('failed', 127, 'cannot run %s' % words, 'no')
+            return exit_status.Verdict('failed', 127, 'cannot run %s' % words, 'no')
         if any(sign in stderr for sign in CONNECTION_LOST):
-            return verdicts.Verdict('lost', verdicts.UNREACHABLE, 'connection lost (%s)' % words,
-                                    'maybe')
+            return exit_status.Verdict('lost', exit_status.UNREACHABLE,
+                                       'connection lost (%s)' % words,
+                                       'maybe')
         return refused(words or '%s: exit code %d' % (program, result.code))
 
 

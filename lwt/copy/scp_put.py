@@ -19,7 +19,7 @@ from lwt.copy.common import UNREADABLE, done, refused
 from lwt.copy.scp_child import Transfers
 from lwt.copy.tar_put import Sender, offer, target_words
 from lwt.errors import HostError, printable
-from lwt.remote import call, login, verdicts
+from lwt.remote import call, exit_status, login
 
 
 class ScpSender(Sender):
@@ -127,4 +127,4 @@ def _unusual_name(entries):
 def _run(session, host, name, arguments):
     """Flow: run a short script; returns a Verdict."""
     answer = yield from call.script(session, host, name, arguments, stall=session.settings.stall)
-    return verdicts.with_complaint(answer.verdict, answer.stderr)
+    return exit_status.with_complaint(answer.verdict, answer.stderr)

@@ -19,7 +19,7 @@ the root.
 
 from typing import NamedTuple
 
-from lwt.remote import budgets
+from lwt.remote import host_limits
 
 
 class Tree:
@@ -70,7 +70,7 @@ class LinkLimits(NamedTuple):
     """Limits for the results of links.
 
     steps: number of steps, including links that cannot be resolved.
-    bytes: size of the copies, plus budgets.STEP for each step.
+    bytes: size of the copies, plus host_limits.STEP for each step.
     looks: number of path parts to look at.
     """
 
@@ -124,7 +124,7 @@ def resolve(tree, path, look=lambda: None):
     look(): is called for each part that is looked at.
     """
     at, todo, followed = '', _parts(path), 0
-    for _step in range(budgets.PARTS_LOOKED_AT):
+    for _step in range(host_limits.PARTS_LOOKED_AT):
         look()
         if not todo:
             if not tree.is_inside(at):
@@ -144,7 +144,7 @@ def resolve(tree, path, look=lambda: None):
             todo += more
         elif not kind or (kind == 'file' and todo):
             raise Unresolved(DANGLING if tree.is_inside(at) else OUTSIDE)
-        if followed > budgets.LINKS_FOLLOWED:
+        if followed > host_limits.LINKS_FOLLOWED:
             break
     raise Unresolved(ENDLESS)
 
@@ -190,7 +190,8 @@ class Planner:
         self._tree = tree
         self._top = top
         self._steps, self._bytes, self._looks = limits      # what is left of the limits
-        self._names = budgets.COPIES_NAMES                  # the same for the bytes of place names
+        # the same for the bytes of place names
+        self._names = host_limits.COPIES_NAMES
         self._looked = 0            # parts that were looked at for the current link
         self._real = {}             # link -> (its real path or None, why there is none)
         self._stay = {}             # place -> whether the link there stays a link
@@ -263,7 +264,7 @@ class Planner:
 
     def _add(self, kind, places, name, source):
         place = _path(places, name)
-        if len(places) > budgets.DEPTH or len(place) >= budgets.PATH_MAX:
+        if len(places) > host_limits.DEPTH or len(place) >= host_limits.PATH_MAX:
             raise TooLarge()
         self._count(len(place), self._tree.size(source) if kind == 'file' else 0)
         self.steps.append(Step(kind, place, source))
@@ -271,7 +272,7 @@ class Planner:
     def _count(self, length, size=0):
         """Count one step against the limits; length: of its place.  Raises TooLarge."""
         self._steps -= 1
-        self._bytes -= budgets.STEP + size
+        self._bytes -= host_limits.STEP + size
         self._names -= length
         if min(self._steps, self._bytes, self._names) < 0:
             raise TooLarge()
@@ -306,7 +307,7 @@ class Planner:
                 places.pop()
             elif not self._enter(places, todo, name):
                 return None
-            if not places or self._looked > budgets.PARTS_LOOKED_AT_LATER:
+            if not places or self._looked > host_limits.PARTS_LOOKED_AT_LATER:
                 return None
         return places
 

@@ -16,7 +16,7 @@ from lwt.copy.common import UNREADABLE, refused
 from lwt.copy.get_target import GetTarget
 from lwt.copy.progress import CopiedBytes
 from lwt.errors import LocalError, LwtError, printable, printable_text
-from lwt.remote import budgets, call, scripts
+from lwt.remote import call, host_limits, scripts
 from lwt.workspace import files
 from lwt.workspace.config import bounded
 
@@ -104,7 +104,7 @@ class Receiver(GetTarget):
             self._head = data = data[at:]
         if self._file is not None and not self.problem:
             self._write(data)
-        elif len(self._head) > budgets.LINE and not self.problem:
+        elif len(self._head) > host_limits.LINE and not self.problem:
             self.problem = UNREADABLE
 
     def _write(self, data):
@@ -129,8 +129,8 @@ class Receiver(GetTarget):
         elif word == 'tar':
             self._tar = rest
         elif word == 'digest':
-            if len(self._digests) < budgets.PATHS:
-                self._digests.append(rest[:budgets.TEXT])
+            if len(self._digests) < host_limits.PATHS:
+                self._digests.append(rest[:host_limits.TEXT])
         elif word != 'tick' and line and not self._complaint:
             self._complaint = printable_text(line.decode('utf-8', 'replace'))
 
@@ -160,10 +160,10 @@ class Receiver(GetTarget):
         is_path = path.startswith('/') and '\0' not in path and path not in self.paths
         if word != 'path' or None in (count, size) or not is_path:
             self.problem = UNREADABLE
-        elif len(self.paths) >= budgets.PATHS:
-            self.problem = 'more than %d things at a time' % budgets.PATHS
-        elif count > budgets.MEMBERS - self.files:
-            self.problem = 'more than %d files at a time' % budgets.MEMBERS
+        elif len(self.paths) >= host_limits.PATHS:
+            self.problem = 'more than %d things at a time' % host_limits.PATHS
+        elif count > host_limits.MEMBERS - self.files:
+            self.problem = 'more than %d files at a time' % host_limits.MEMBERS
         elif name in ('', '.', '..'):
             self.problem = '%s: cannot be fetched as a whole' % printable(name)
         elif not any(_may_be(name, pattern) for pattern in self._patterns):
@@ -199,8 +199,8 @@ class Receiver(GetTarget):
         self._watch = disk_space.Watch(self.directory)
         self.make_part()
         self.open_content()
-        self._room = (self.bytes + (self.files + len(self.paths)) * budgets.MEMBER_ROOM
-                      + budgets.DIRECTORIES_ROOM)
+        self._room = (self.bytes + (self.files + len(self.paths)) * host_limits.MEMBER_ROOM
+                      + host_limits.DIRECTORIES_ROOM)
         self.tally.expected += self.bytes
 
     def needed_room(self, room):
@@ -236,7 +236,7 @@ class Receiver(GetTarget):
         self.close()
         if self._bytes is not None:
             self._bytes.finish()
-        if (self.received >= budgets.ROOM_EVERY
+        if (self.received >= host_limits.ROOM_EVERY
             and disk_space.room(self.directory).free < self.received):
             self.tally.unchanged += unchanged
             return refused('disk full: %s (no space to unpack %d bytes)'

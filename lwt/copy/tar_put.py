@@ -13,7 +13,7 @@ import os
 
 from lwt.copy import child_jobs, manifest
 from lwt.copy.common import UNREADABLE, done, refused
-from lwt.remote import budgets, call, scripts, verdicts
+from lwt.remote import call, exit_status, host_limits, scripts
 from lwt.selectors_loop import PipeSource
 from lwt.workspace.config import bounded, whole_seconds
 
@@ -47,7 +47,7 @@ class Sender(PipeSource):
             self._lines.feed(data)
         else:
             self._lines.count(data)
-            self.complaint += data[:budgets.LINE - len(self.complaint)]
+            self.complaint += data[:host_limits.LINE - len(self.complaint)]
         self.problem = self.problem or self._lines.problem
         return bool(self._lines.problem)
 
@@ -57,7 +57,7 @@ class Sender(PipeSource):
         if word == b'manifest':
             self._chunks = iter((b'%d\n' % len(self._text) + self._text,))
         elif word == b'need':
-            if len(self._needs) < len(self._entries) and len(rest) <= budgets.NAME:
+            if len(self._needs) < len(self._entries) and len(rest) <= host_limits.NAME:
                 self._needs.add(os.fsdecode(rest))
         elif word == b'all':
             self._needs = {manifest.written(entry.name) for entry in self._entries}
@@ -163,7 +163,7 @@ def offer(session, host, wanted, words, terms, make_sender):
     if sender.problem:
         verdict = refused(sender.problem)
     elif not verdict.ok:
-        verdict = verdicts.with_complaint(verdict, bytes(sender.complaint))
+        verdict = exit_status.with_complaint(verdict, bytes(sender.complaint))
     elif not sender.is_told:
         verdict = refused(UNREADABLE)
     return verdict, sender

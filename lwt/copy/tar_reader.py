@@ -17,7 +17,7 @@ Pure except for reading the file.
 import os
 from typing import BinaryIO, Callable, Iterator, NamedTuple
 
-from lwt.remote import budgets
+from lwt.remote import host_limits
 
 BLOCK = 512
 CHUNK = 1 << 20                 # bytes of content to read at a time
@@ -145,7 +145,7 @@ class TarReader:
     def _next(self):
         """Return the next ArchiveMember, or None at the end."""
         overrides = {}
-        for _header in range(budgets.HEADERS + 1):
+        for _header in range(host_limits.HEADERS + 1):
             block = self._read(BLOCK)
             if not block.strip(b'\0'):
                 if overrides:
@@ -186,7 +186,7 @@ class TarReader:
 
     def _extra(self, size):
         """Return the content of a header that describes the next member."""
-        if size > budgets.HEADER:
+        if size > host_limits.HEADER:
             raise Refused('a header of %d bytes' % size)
         data = self._read(size)
         self._read(-size % BLOCK)
@@ -220,8 +220,8 @@ def _member(header, size, overrides):
     link = overrides.get('linkpath', header.text(157, 100))
     if b'\0' in name + link:
         raise Refused('a name with a NUL byte')
-    if max(len(name), len(link)) > budgets.NAME:
-        raise Refused('a name of more than %d bytes' % budgets.NAME)
+    if max(len(name), len(link)) > host_limits.NAME:
+        raise Refused('a name of more than %d bytes' % host_limits.NAME)
     kind = _KINDS[header.kind]
     # Archives from before 1988 mark directories like this.
     if header.kind == b'\0' and name.endswith(b'/'):
@@ -239,9 +239,9 @@ def _mtime(header, overrides):
     """
     if 'mtime' in overrides:
         whole = overrides['mtime'].partition(b'.')[0]
-        return min(budgets.TIME, int(whole)) if whole.isdigit() and len(whole) < 20 else 0
+        return min(host_limits.TIME, int(whole)) if whole.isdigit() and len(whole) < 20 else 0
     try:
-        return min(budgets.TIME, header.number(136, 12, 'a time'))
+        return min(host_limits.TIME, header.number(136, 12, 'a time'))
     except Refused:
         return 0
 

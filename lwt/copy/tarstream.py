@@ -5,8 +5,8 @@ directory; no absolute path, no "..", no device, no FIFO; every file is created 
 O_NOFOLLOW); hard links only to files that have arrived.  Symbolic links that stay inside are made
 last, so that nothing is ever written through one.  Files never hold more bytes than were sent.
 The number of directories is limited by the number of blocks that were sent plus
-budgets.DIRECTORIES: each directory is a member, or implied by the name of one.  No member lies
-deeper than budgets.DEPTH.
+host_limits.DIRECTORIES: each directory is a member, or implied by the name of one.  No member lies
+deeper than host_limits.DEPTH.
 
 Files and directories get the modes that they have on the host, within the umask, never setuid,
 setgid or sticky.  On this machine their owner can always read files, and read, write and enter
@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from lwt.copy import tar_reader
 from lwt.errors import UsageError, printable
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.workspace import files
 
 CHUNK = 1 << 20
@@ -51,9 +51,9 @@ def check_input(directory):
     """
     top = directory.count('/')
     for root, dirs, names in os.walk(directory, onerror=_raise):
-        if root.count('/') - top >= budgets.DEPTH:
+        if root.count('/') - top >= host_limits.DEPTH:
             raise UsageError('%s: more than %d directories deep'
-                             % (printable(root, 200), budgets.DEPTH))
+                             % (printable(root, 200), host_limits.DEPTH))
         for name in dirs + names:
             _check_entry(directory, os.path.join(root, name))
     return top_files(directory)
@@ -186,7 +186,7 @@ def work(path, enough):
         return size
     names, count, links = set(), 0, 0
     with open(path, 'rb', CHUNK) as file, contextlib.suppress(tar_reader.Refused):
-        for member in tar_reader.TarReader(file, tar_reader.Budget(budgets.MEMBERS, size)):
+        for member in tar_reader.TarReader(file, tar_reader.Budget(host_limits.MEMBERS, size)):
             count += COPY if member.kind == tar_reader.HARDLINK else 1
             links += member.kind == tar_reader.SYMLINK
             name = _inside(member.name)
@@ -207,13 +207,13 @@ def unpack(path, target, place, links=None):
         name begins with ./ if the member's own has a part '.' in the middle.
     links: None, or a list that gets (name, target) of each symbolic link; then no links are made.
 
-    Returns lines about what was refused, the first budgets.REFUSALS.
+    Returns lines about what was refused, the first host_limits.REFUSALS.
     Raises tar_reader.Refused for an archive that is not accepted at all, OSError for a failure of
     this machine.
     """
     with open(path, 'rb', CHUNK) as file:
         size = os.fstat(file.fileno()).st_size
-        reader = tar_reader.TarReader(file, tar_reader.Budget(budgets.MEMBERS, size))
+        reader = tar_reader.TarReader(file, tar_reader.Budget(host_limits.MEMBERS, size))
         extraction = _Extraction(reader, target, place, links, size)
         for member in reader:
             extraction.take(member)
@@ -247,8 +247,8 @@ class _Extraction:
         self._place = place
         self._told_links = told_links
         # Remaining limits: bytes of copies for hard links, and number of directories.
-        self._copies = budgets.COPIES_OF_HARD_LINKS + size
-        self._most_directories = budgets.DIRECTORIES + size // tar_reader.BLOCK
+        self._copies = host_limits.COPIES_OF_HARD_LINKS + size
+        self._most_directories = host_limits.DIRECTORIES + size // tar_reader.BLOCK
         self._directories = self._most_directories
         self._parents = set()           # directories of the links that are passed to the caller
         self._links = []                # (place, target) of the symbolic links to make
@@ -261,9 +261,9 @@ class _Extraction:
         is_link = member.kind == tar_reader.SYMLINK
         if name is None:
             self._refuse('%s: leads out of the directory' % printable(member.name))
-        elif name.count('/') >= budgets.DEPTH:
+        elif name.count('/') >= host_limits.DEPTH:
             self._refuse('%s: more than %d directories deep'
-                         % (printable(member.name), budgets.DEPTH))
+                         % (printable(member.name), host_limits.DEPTH))
         elif is_link and self._told_links is not None:
             self._count_parents(name)
             self._note_link(self._told_links, _marked(member.name, name), member.link)
@@ -290,8 +290,8 @@ class _Extraction:
 
     @staticmethod
     def _note_link(links, name, target):
-        if len(links) >= budgets.LINKS:
-            raise tar_reader.Refused('more than %d symbolic links' % budgets.LINKS)
+        if len(links) >= host_limits.LINKS:
+            raise tar_reader.Refused('more than %d symbolic links' % host_limits.LINKS)
         links.append((name, target))
 
     def make_links(self):
@@ -316,7 +316,7 @@ class _Extraction:
             self._refuse('%s: no file can be so' % printable(name))
 
     def _refuse(self, line):
-        if len(self.refused) < budgets.REFUSALS:
+        if len(self.refused) < host_limits.REFUSALS:
             self.refused.append(line)
 
     def _extract(self, member, path):

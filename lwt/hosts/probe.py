@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 from lwt import netcat
 from lwt.errors import printable_text
 from lwt.hosts import sample
-from lwt.remote import budgets, call, scripts, verdicts
+from lwt.remote import call, exit_status, host_limits, scripts
 from lwt.workspace.config import bounded, plain_seconds
 
 
@@ -30,7 +30,7 @@ class Probed(NamedTuple):
     """
 
     host: str
-    verdict: verdicts.Verdict
+    verdict: exit_status.Verdict
     hello: Optional[float] = None
     put: Optional[float] = None
     get: Optional[float] = None
@@ -79,7 +79,7 @@ class Meter:
                 self._left -= len(part)
                 continue
             line, newline, rest = self._buffer.partition(b'\n')
-            if self._told + len(line) > budgets.PROBE:
+            if self._told + len(line) > host_limits.PROBE:
                 self.is_nonsense = True
                 return
             if not newline:
@@ -114,7 +114,7 @@ def probe(session, host, path, size, digest, rate=0.0):
                                              path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
-        verdict = verdicts.Verdict('failed', 1, budgets.passed(budgets.PROBE))
+        verdict = exit_status.Verdict('failed', 1, host_limits.passed(host_limits.PROBE))
     probed = read(host.name, verdict, meter, begun[-1], time.time())
     probed = probed._replace(load=sample.at(host, probed.load))
     return judged(probed, size, meter.digest == digest, settings)
@@ -131,7 +131,7 @@ def read(name, verdict, meter, begun, now):
         word, _space, rest = line.partition(' ')
         told.setdefault(word, printable_text(rest))
     times, size = meter.times, meter.size
-    clock = bounded(told.get('clock', ''), 0, budgets.TIME)
+    clock = bounded(told.get('clock', ''), 0, host_limits.TIME)
     ahead = None if clock is None else round(clock + 0.5 - now)
     return Probed(
         name, verdict, times['ready'] - begun if 'ready' in times else None,
@@ -173,7 +173,7 @@ def judged(probed, size, is_same, settings):
 
 
 def _failed(probed, reason):
-    return probed._replace(verdict=verdicts.Verdict('failed', 1, reason))
+    return probed._replace(verdict=exit_status.Verdict('failed', 1, reason))
 
 
 def to_json(probed):

@@ -7,7 +7,7 @@ is listed as nonsense.
 from typing import NamedTuple, Optional
 
 from lwt.errors import printable
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.workspace.config import bounded
 
 
@@ -57,19 +57,19 @@ def parse(lines):
         if word == 'sample':
             for part in rest.split(' '):
                 key, _equals, text = part.partition('=')
-                number = (bounded(text, int(key == 'cores'), budgets.LOAD[key])
-                          if key in budgets.LOAD else None)
+                number = (bounded(text, int(key == 'cores'), host_limits.LOAD[key])
+                          if key in host_limits.LOAD else None)
                 if number is not None:
                     told[key] = number
-                elif len(nonsense) < budgets.LOAD_NONSENSE:
+                elif len(nonsense) < host_limits.LOAD_NONSENSE:
                     nonsense.append(printable(part, 30))
-        elif word == 'user' and len(users) < budgets.LOAD_USERS:
+        elif word == 'user' and len(users) < host_limits.LOAD_USERS:
             use = _use(rest.split(' '))
             users += [use] if use else []
-            nonsense += ([] if use or len(nonsense) >= budgets.LOAD_NONSENSE
+            nonsense += ([] if use or len(nonsense) >= host_limits.LOAD_NONSENSE
                          else [printable(line, 30)])
         elif word == 'machine' and rest.isprintable():
-            machine = rest[:budgets.MACHINE]
+            machine = rest[:host_limits.MACHINE]
     load = told.get('load')
     return Sample(told.get('cores'), None if load is None else load / 100, told.get('memory'),
                   told.get('free'),
@@ -83,7 +83,8 @@ def _use(words):
     if len(words) != 4 or not 0 < len(words[0]) <= 32 or not words[0].isprintable():
         return None
     numbers = [bounded(text, 0, most)
-               for text, most in zip(words[1:], (budgets.LOAD['cpu'], budgets.KIB, 10 ** 7))]
+               for text, most in zip(words[1:],
+                                     (host_limits.LOAD['cpu'], host_limits.KIB, 10 ** 7))]
     return None if None in numbers else Use(words[0], *numbers)
 
 

@@ -15,7 +15,7 @@ from lwt.copy import child_jobs, disk_space, manifest, tarstream
 from lwt.copy.tar_reader import Refused
 from lwt.errors import UsageError, os_error_text, printable, printable_text
 from lwt.multi.template import PathTemplate
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.selectors_loop import Sink
 from lwt.workspace import files
 
@@ -176,7 +176,7 @@ class Arrival(Sink):
     def feed(self, stream, data):
         """Take bytes; returns true if no more is wanted."""
         if stream == 'stderr':
-            self._told += data[:max(0, budgets.LINE - len(self._told))]
+            self._told += data[:max(0, host_limits.LINE - len(self._told))]
             return False
         self.size += len(data)
         try:

@@ -22,8 +22,8 @@ from lwt.flow import Sleep
 from lwt.multi import job_files
 from lwt.multi.job import Ended, job_variables
 from lwt.remote import call, login
+from lwt.remote.exit_status import TIMED_OUT, UNREACHABLE, Verdict
 from lwt.remote.scripts import shell_quote
-from lwt.remote.verdicts import TIMED_OUT, UNREACHABLE, Verdict
 from lwt.remote.worker import WorkerRequest, Worker
 from lwt.selectors_loop import Sink
 

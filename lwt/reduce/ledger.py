@@ -11,7 +11,7 @@ import os
 from lwt import netcat
 from lwt.copy import manifest
 from lwt.errors import printable_text
-from lwt.remote import budgets, call, scripts
+from lwt.remote import call, host_limits, scripts
 from lwt.selectors_loop import PipeSource, Sink
 from lwt.workspace.config import bounded
 
@@ -132,7 +132,7 @@ class Control(Sink):
 
     def _take(self, stream, data):
         if stream == 'stderr':
-            self._complain(data[:max(0, budgets.COMMAND_COMPLAINTS - self._complained)])
+            self._complain(data[:max(0, host_limits.COMMAND_COMPLAINTS - self._complained)])
             self._complained += len(data)
             return None
         self._lines.feed(data)
@@ -147,7 +147,7 @@ class Control(Sink):
         if word == 'ready':
             directory = ' '.join(rest)
             if (directory.startswith('/') and directory.isprintable()
-                and len(directory.encode()) <= budgets.NAME):
+                and len(directory.encode()) <= host_limits.NAME):
                 self.directory = directory
             else:
                 self.refused = 'it told no directory: ' + printable_text(directory)
@@ -155,7 +155,7 @@ class Control(Sink):
             self.ports.append(netcat.offered_port(rest))
         elif word == 'refused':
             self.refused = printable_text(' '.join(rest))
-        elif word == 'code' and len(rest) == 2 and len(self.codes) < budgets.COMMANDS:
+        elif word == 'code' and len(rest) == 2 and len(self.codes) < host_limits.COMMANDS:
             self.codes[printable_text(rest[0])] = bounded(rest[1], 0, 255)
         elif word in ('lines', 'sum') and rest and rest[0] in ('in', 'out'):
             self.told[word, rest[0]] = tuple(bounded(part, 0, 1 << 62)

@@ -25,7 +25,7 @@ from lwt.errors import HostError, LocalError, os_error_text
 from lwt.flow import AwaitEnd, Sleep, check_input
 from lwt.proc import Command, Result
 from lwt.reduce.ledger import Control, Count, Feed, Piece, discrepancy, most_back
-from lwt.remote import call, events, login, rendezvous, scripts, verdicts
+from lwt.remote import call, events, exit_status, login, netcat_hosts, scripts
 from lwt.selectors_loop import PipeSource, Sink
 
 FRAME_SIZE = 1 << 20            # bytes of a netcat frame: each frame costs the host a process
@@ -243,19 +243,19 @@ def _in_session(plan, session, host, steps, feed, results):
     """Flow: as _attempt, after login.  Raises HostError."""
     offered = ()
     if plan.connect is not None:
-        offered = (yield from rendezvous.end(session, host)).listening
-    tokens = tuple(rendezvous.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
+        offered = (yield from netcat_hosts.end(session, host)).listening
+    tokens = tuple(netcat_hosts.tokens() for _ in range(netcat.LISTENERS)) if offered else ()
     control = Control(session.nonce(), lambda data: plan.complain(host, data), tokens)
     child = yield _control(plan, session, host, steps, control, offered)
     if isinstance(child, Result):
-        return _judged(verdicts.judge(child, control.frame), control,
+        return _judged(exit_status.judge(child, control.frame), control,
                        'it ended before it was ready')
     try:
         carry = _through_netcat if plan.connect is not None else _through_ssh
         told = yield from carry(plan, session, host, control, child, feed, results)
         if results.is_over:
-            return verdicts.Verdict('failed', 1,
-                                    'more came back than may (see output_limit)'), True
+            return exit_status.Verdict('failed', 1,
+                                       'more came back than may (see output_limit)'), True
         result = yield AwaitEnd(child)
     finally:
         if child.result is None:
@@ -266,7 +266,7 @@ def _in_session(plan, session, host, steps, feed, results):
                          NO_SPACE)
     sent = None if steps.pattern else feed.sent
     problem = discrepancy(control, sent, results.came, steps.keeps_lines)
-    return _judged(verdicts.judge(result, control.frame), control, problem, told)
+    return _judged(exit_status.judge(result, control.frame), control, problem, told)
 
 
 def _control(plan, session, host, steps, control, listening):
@@ -288,16 +288,16 @@ def _judged(verdict, control, problem, carried=None):
     verdict.
     """
     if control.refused:
-        return verdicts.Verdict('failed', 1, control.refused), True
+        return exit_status.Verdict('failed', 1, control.refused), True
     if control.failure:
         name, code = control.failure
-        return verdicts.Verdict('failed', code or 1,
-                                '%s: exit code %s' % (name, code)), name in HOST_STEPS
+        return exit_status.Verdict('failed', code or 1,
+                                   '%s: exit code %s' % (name, code)), name in HOST_STEPS
     if verdict.ok and problem and carried is not None and not carried.ok:
         return carried, True
     if verdict.ok and problem:
-        return verdicts.Verdict('failed', 1, problem), True
-    may_retry = verdict.kind not in ('ok', 'killed') and verdict.code != verdicts.TIMED_OUT
+        return exit_status.Verdict('failed', 1, problem), True
+    may_retry = verdict.kind not in ('ok', 'killed') and verdict.code != exit_status.TIMED_OUT
     return verdict, may_retry
 
 
@@ -309,7 +309,7 @@ def _through_ssh(plan, session, host, control, child, feed, results):
     result = yield command._replace(source=feed, gate=session.gate, tied=child)
     check_input(result)
     frame.finish()
-    return verdicts.judge(result, frame)
+    return exit_status.judge(result, frame)
 
 
 def _stall(session):
@@ -322,7 +322,7 @@ def _through_netcat(plan, session, host, control, child, feed, results):
 
     Returns None, or the Verdict of ssh.  Raises HostError if the host must be given up.
     """
-    address = yield from rendezvous.address(session, host)
+    address = yield from netcat_hosts.address(session, host)
     patience = netcat.patience(_stall(session))
     for number, tokens in enumerate(control.tokens):
         port = yield from _listening(control, child, number, patience)
@@ -373,7 +373,8 @@ def _end_of(session, host, child):
         if child.result is not None:
             return
         yield Sleep(ASK_EVERY)
-    lost = verdicts.Verdict('lost', verdicts.UNREACHABLE, 'connection by netcat lost', 'maybe')
+    lost = exit_status.Verdict('lost', exit_status.UNREACHABLE, 'connection by netcat lost',
+                               'maybe')
     raise HostError(host.name, lost)
 
 

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple, Optional
 from lwt import ssh
 from lwt.errors import EXIT_FAILED
 from lwt.flow import Gate, Sleep, check_input
-from lwt.remote import budgets, events, scripts, verdicts
+from lwt.remote import events, exit_status, host_limits, scripts
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 
@@ -69,14 +69,14 @@ class Session(NamedTuple):
 class Answer(NamedTuple):
     """A verdict and the output of the script."""
 
-    verdict: verdicts.Verdict
+    verdict: exit_status.Verdict
     stdout: bytes
     stderr: bytes
 
     @property
     def lines(self):
-        lines = self.stdout.decode('utf-8', 'replace').split('\n', budgets.ANSWER_LINES)
-        return lines[:budgets.ANSWER_LINES] if lines[-1] else lines[:-1]
+        lines = self.stdout.decode('utf-8', 'replace').split('\n', host_limits.ANSWER_LINES)
+        return lines[:host_limits.ANSWER_LINES] if lines[-1] else lines[:-1]
 
 
 class Collector:
@@ -86,7 +86,7 @@ class Collector:
     error, only the first `complaints` bytes are kept.
     """
 
-    def __init__(self, most=budgets.ANSWER, complaints=budgets.COMPLAINTS):
+    def __init__(self, most=host_limits.ANSWER, complaints=host_limits.COMPLAINTS):
         self._most = most
         self._complaints = min(most, complaints)
         self._came = {'stdout': 0, 'stderr': 0}
@@ -111,8 +111,8 @@ class Lines:
     def __init__(self, take):
         self._take = take
         self._partial = b''
-        self._left = budgets.TOLD
-        self._lines_left = budgets.TOLD_LINES
+        self._left = host_limits.TOLD
+        self._lines_left = host_limits.TOLD_LINES
         self.problem = ''
 
     def count(self, data):
@@ -120,9 +120,9 @@ class Lines:
         self._left -= len(data)
         self._lines_left -= data.count(b'\n')
         if self._left < 0:
-            self.problem = budgets.passed(budgets.TOLD)
+            self.problem = host_limits.passed(host_limits.TOLD)
         elif self._lines_left < 0:
-            self.problem = budgets.passed(budgets.TOLD_LINES, 'lines')
+            self.problem = host_limits.passed(host_limits.TOLD_LINES, 'lines')
 
     def feed(self, data):
         """Take bytes of the output."""
@@ -130,7 +130,7 @@ class Lines:
         if self.problem:
             return
         *lines, self._partial = (self._partial + data).split(b'\n')
-        self._partial = self._partial[:budgets.LINE]
+        self._partial = self._partial[:host_limits.LINE]
         for line in lines:
             self._take(line)
 
@@ -138,8 +138,8 @@ class Lines:
 @functools.lru_cache(maxsize=1)
 def too_much(limit):
     """The Verdict on a host that printed more than `limit` KiB."""
-    return verdicts.Verdict('failed', EXIT_FAILED,
-                            'more than %s of output' % config.size_text(limit), is_cut=True)
+    return exit_status.Verdict('failed', EXIT_FAILED,
+                               'more than %s of output' % config.size_text(limit), is_cut=True)
 
 
 def call(session, make, on_payload, about='command', on_result=lambda result: None, unwanted=None):
@@ -160,7 +160,7 @@ def call(session, make, on_payload, about='command', on_result=lambda result: No
         check_input(result)
         on_result(result)
         frame.finish()
-        verdict = verdicts.judge(result, frame, is_shared=was_shared or is_shared(session))
+        verdict = exit_status.judge(result, frame, is_shared=was_shared or is_shared(session))
         if unwanted is not None and result.status == 'unwanted':
             verdict = unwanted
         events.note('%s: %s after %.2f s' % (about, verdict.reason or 'ok', result.elapsed),
@@ -183,7 +183,7 @@ def logging_in(session, log_in):
     """
     for attempt in range(LOGIN_ATTEMPTS):
         verdict = yield from log_in()
-        if attempt + 1 == LOGIN_ATTEMPTS or not verdicts.was_dropped(verdict):
+        if attempt + 1 == LOGIN_ATTEMPTS or not exit_status.was_dropped(verdict):
             if session.heard is not None and not session.host.is_local:
                 session.heard.append((session.host.name, verdict))
             return verdict
@@ -194,7 +194,7 @@ def logging_in(session, log_in):
 
 
 def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0,
-           most=budgets.ANSWER):
+           most=host_limits.ANSWER):
     """Flow: run a script of scripts.SHORT_SCRIPTS; returns an Answer.  most: maximum bytes of its
     output on each stream.
     """
@@ -206,7 +206,7 @@ def script(session, host, name, arguments, stdin_path='', stall=0.0, timeout=0.0
                                              limits, stdin_path), output,
         name)
     if output.is_full:
-        verdict = verdicts.Verdict('failed', 1, budgets.passed(most))
+        verdict = exit_status.Verdict('failed', 1, host_limits.passed(most))
     return Answer(verdict, bytes(output.stdout), bytes(output.stderr))
 
 

@@ -15,7 +15,7 @@ import time
 
 from lwt.flow import Turn
 from lwt.proc import Result
-from lwt.remote import events, scripts, verdicts
+from lwt.remote import events, exit_status, scripts
 from lwt.remote.call import is_shared, logging_in
 from lwt.selectors_loop import PipeSource, Sink
 
@@ -58,8 +58,8 @@ class Channel:
             result = yield from self._turn(frame, scripts.request(frame, arguments) + data, stall,
                                            is_first)
             frame.finish()
-            verdict = verdicts.judge(result or Result(None, 'exited'), frame, is_first,
-                                     was_shared or is_shared(self._session))
+            verdict = exit_status.judge(result or Result(None, 'exited'), frame, is_first,
+                                        was_shared or is_shared(self._session))
             events.note('%s: %s after %.2f s' % (self._name, verdict.reason or 'ok',
                                                  time.monotonic() - began), self._host.name)
             return verdict

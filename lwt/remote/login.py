@@ -27,7 +27,7 @@ from lwt import ssh
 from lwt.errors import HostError, LocalError
 from lwt.flow import Gate
 from lwt.proc import Command, Result
-from lwt.remote import budgets, events, verdicts
+from lwt.remote import events, exit_status, host_limits
 from lwt.remote.call import logging_in
 from lwt.selectors_loop import Sink
 from lwt.workspace import files
@@ -77,8 +77,8 @@ def _why_not(path, uid):
 
 
 class _Greeting(Sink):
-    """The output of a master: a line when it is ready, or messages of ssh.  verdicts.judge uses it
-    in place of a frame.
+    """The output of a master: a line when it is ready, or messages of ssh.  exit_status.judge uses
+    it in place of a frame.
     """
 
     code = failure = None
@@ -94,7 +94,7 @@ class _Greeting(Sink):
         """Take bytes of a stream."""
         if stream == 'stdout':
             self.started = True
-        elif len(self.ssh_output) < budgets.NOISE:
+        elif len(self.ssh_output) < host_limits.NOISE:
             self.ssh_output += data
 
 
@@ -131,10 +131,10 @@ def connected(session, host):
             grace=session.settings.grace, sink=greeting, gate=session.gate, beside='background',
             label=host.name)
         if isinstance(answer, Result):
-            return verdicts.judge(answer, greeting)
+            return exit_status.judge(answer, greeting)
         master = answer
         events.note('logged in', host.name)
-        return verdicts.Verdict('ok', 0)
+        return exit_status.Verdict('ok', 0)
 
     verdict = yield from logging_in(session, log_in)
     if verdict.ok:

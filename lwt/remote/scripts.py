@@ -35,7 +35,7 @@ from typing import NamedTuple, Optional
 from lwt import ssh
 from lwt.errors import UsageError, printable_text
 from lwt.proc import Command
-from lwt.remote import budgets, script_parts
+from lwt.remote import host_limits, script_parts
 from lwt.selectors_loop import Sink
 from lwt.workspace.config import bounded, plain_seconds, whole_seconds
 
@@ -315,8 +315,8 @@ class Framed(Sink):
     cause: why the guard on the host ended the command (of CAUSES), or '' if it ended by itself.
 
     Before the begin line: ssh_output is the standard error of ssh and of the login shell;
-    shell_output is the standard output of the login shell.  Both are cut at budgets.NOISE bytes;
-    is_output_cut says whether they were.
+    shell_output is the standard output of the login shell.  Both are cut at host_limits.NOISE
+    bytes; is_output_cut says whether they were.
     last_words: the last messages of ssh on standard error when the connection broke.
     """
 
@@ -432,7 +432,7 @@ class _FrameReader:
     def _note_outside(self, data):
         if not data:
             return
-        room = budgets.NOISE - len(self.outside)
+        room = host_limits.NOISE - len(self.outside)
         self.is_outside_cut = self.is_outside_cut or len(data) > room
         self.outside += data[:room]
 
@@ -453,8 +453,8 @@ class _FrameReader:
             return self._pass_on(len(self._buffer) - self._held())
         payload = self._pass_on(at)
         end = self._buffer.find(b'\n')
-        if end < 0 and len(self._buffer) > budgets.NOISE:
-            end = budgets.NOISE            # no end line of lwt is so long
+        if end < 0 and len(self._buffer) > host_limits.NOISE:
+            end = host_limits.NOISE            # no end line of lwt is so long
         if end >= 0:
             self._close(self._take(end + 1)[len(self._mark):-1])
             self._note_outside(self._take(len(self._buffer)))
@@ -482,7 +482,7 @@ class _FrameReader:
         while start > 0:
             line = self._buffer.rfind(b'\n', 0, start - 1) + 1
             is_line = line > 0 or self._at_line_start
-            if (not is_line or end - line >= budgets.NOISE
+            if (not is_line or end - line >= host_limits.NOISE
                 or not re.match(self._last_words, self._buffer[line:end])):
                 break
             start = line

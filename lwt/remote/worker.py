@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 from lwt.errors import Cancelled
 from lwt.flow import AwaitEnd, Turn
 from lwt.proc import Result
-from lwt.remote import scripts, verdicts
+from lwt.remote import exit_status, scripts
 from lwt.remote.call import is_shared, logging_in
 from lwt.selectors_loop import PipeSource, Sink
 
@@ -157,11 +157,11 @@ class Worker:
             was_shared = is_shared(self._session)
             result = yield from self._turn(request, frame, output, is_first)
             frame.finish()
-            verdict = verdicts.judge(result or Result(None, 'exited'), frame, is_first,
-                                     was_shared or is_shared(self._session))
+            verdict = exit_status.judge(result or Result(None, 'exited'), frame, is_first,
+                                        was_shared or is_shared(self._session))
             if frame.cause == 'timeout' or self._is_late and frame.cause in ('', 'closed'):
-                return verdicts.Verdict('timeout', verdicts.TIMED_OUT,
-                                        'timed out after %g s' % request.timeout)
+                return exit_status.Verdict('timeout', exit_status.TIMED_OUT,
+                                           'timed out after %g s' % request.timeout)
             return verdict
 
         return (yield from logging_in(self._session, attempt))

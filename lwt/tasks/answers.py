@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lwt.errors import printable_text
 from lwt.hosts import sample
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.tasks import model, results
 from lwt.workspace.config import bounded
 
@@ -44,14 +44,14 @@ def parse(lines):
     for line in lines:
         words = line.split(' ')
         if words[0] == 'facts' and len(words) in (3, 4):
-            facts = HostReport(words[1][:budgets.ID], words[2][:budgets.ID],
+            facts = HostReport(words[1][:host_limits.ID], words[2][:host_limits.ID],
                                has_tar=words[3:] != ['no-tar'])
         elif words[0] == 'stage':
             problem = printable_text(line[len('stage '):])
         elif words[0] == 'task' and len(words) >= 4:
-            answer = printable_text(' '.join(words[3:]), budgets.TEXT)
+            answer = printable_text(' '.join(words[3:]), host_limits.TEXT)
             counts[words[1]] += 1
-            if words[2] == 'state' and counts[words[1]] <= budgets.TASK_ANSWERS:
+            if words[2] == 'state' and counts[words[1]] <= host_limits.TASK_ANSWERS:
                 states.append((words[1], answer))
             elif words[2] == 'size':
                 sizes[words[1]] = bounded(answer, 0, 1 << 50) or 0

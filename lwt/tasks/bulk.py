@@ -10,7 +10,7 @@ from __future__ import generator_stop
 
 from lwt.copy import child_jobs
 from lwt.errors import HostError
-from lwt.remote import call, events, login, scripts, verdicts
+from lwt.remote import call, events, exit_status, login, scripts
 from lwt.tasks import answers, requests, results, scp_transfers, visit
 from lwt.workspace import files
 
@@ -106,8 +106,8 @@ def _input(context, item, scratch):
                                        'control')
         verdict = inbox.judged(verdict)
     if not verdict.ok:
-        raise HostError(item.host.name, verdicts.with_complaint(verdict, inbox.complaints()))
+        raise HostError(item.host.name, exit_status.with_complaint(verdict, inbox.complaints()))
     problem = answers.parse(inbox.lines())[1]
     if problem:
-        raise HostError(item.host.name, verdicts.Verdict('failed', 1, problem))
+        raise HostError(item.host.name, exit_status.Verdict('failed', 1, problem))
     context.store.sent([item.name], item.host)

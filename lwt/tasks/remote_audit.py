@@ -19,7 +19,7 @@ import re
 from typing import NamedTuple
 
 from lwt.hosts import sample
-from lwt.remote import budgets, call, verdicts
+from lwt.remote import call, exit_status, host_limits
 from lwt.tasks.model import KEY, format_id
 from lwt.tasks.queries import Leftover
 from lwt.workspace.config import bounded
@@ -39,7 +39,7 @@ class Seen(NamedTuple):
     """
 
     host: Host
-    verdict: verdicts.Verdict
+    verdict: exit_status.Verdict
     boot: str = ''
     host_id: str = ''
     kib: int = 0
@@ -88,9 +88,9 @@ class Judgement(NamedTuple):
 def look(session, host):
     """Flow: list what a home holds; returns a Seen."""
     answer = yield from call.script(session, host, 'doctor', [host.home],
-                                    stall=session.settings.stall, most=budgets.LEFTOVERS)
+                                    stall=session.settings.stall, most=host_limits.LEFTOVERS)
     if not answer.verdict.ok:
-        return Seen(host, verdicts.with_complaint(answer.verdict, answer.stderr))
+        return Seen(host, exit_status.with_complaint(answer.verdict, answer.stderr))
     return parse(host, answer.verdict, answer.lines)
 
 
@@ -106,7 +106,7 @@ def parse(host, verdict, lines):
         elif words[0] == 'process' and len(words) == 3 and KEY.fullmatch(words[2]):
             processes[words[2]] = processes.get(words[2], 0) + 1
         elif len(words) == 2:
-            told[words[0]] = words[1][:budgets.ID]
+            told[words[0]] = words[1][:host_limits.ID]
     return Seen(host, verdict, told.get('boot', ''), told.get('id', ''),
                 bounded(told.get('kib', ''), 0, 1 << 50) or 0,
                 sample.parse(lines), tasks, tuple(inputs), processes, 'no' not in told)

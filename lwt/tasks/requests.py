@@ -15,7 +15,7 @@ from typing import NamedTuple
 from lwt.copy import disk_space, manifest, tarstream
 from lwt.copy.child_jobs import do, job
 from lwt.errors import LocalError, LwtError, os_error_text, printable_text
-from lwt.remote import budgets, scripts, verdicts
+from lwt.remote import exit_status, host_limits, scripts
 from lwt.tasks import model
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
@@ -242,7 +242,7 @@ class Inbox:
         self.path = os.path.join(directory, 'results')
         self.problem = ''
         self.unfit = ()
-        self._most = None if most_kib is None else most_kib * 1024 * budgets.EMPTY_FILES
+        self._most = None if most_kib is None else most_kib * 1024 * host_limits.EMPTY_FILES
         self._size = self._heard = 0
         self._room = disk_space.Watch(directory)
         self._words = bytearray()
@@ -280,10 +280,10 @@ class Inbox:
 
     def __call__(self, stream, data):
         if stream == 'stderr':
-            self._told += data[:budgets.VISIT - len(self._told)]
+            self._told += data[:host_limits.VISIT - len(self._told)]
             self._heard += len(data)
-            if self._heard > budgets.VISIT:
-                self.problem = budgets.passed(budgets.VISIT)
+            if self._heard > host_limits.VISIT:
+                self.problem = host_limits.passed(host_limits.VISIT)
         elif self._file is not None or self._error is not None:
             self._write(data)
         else:
@@ -296,13 +296,13 @@ class Inbox:
         end = self._words.find(b'\n', at + 1)
         if at >= 0 and end >= 0:
             words = self._words[at:end].decode('ascii', 'replace').split()[1:]
-            self._keys = tuple(dict.fromkeys(words[:budgets.VISIT_LINES]))
+            self._keys = tuple(dict.fromkeys(words[:host_limits.VISIT_LINES]))
             rest = bytes(self._words[end + 1:])
             del self._words[at + 1:]
             self._begin()
             self._write(rest)
-        elif len(self._words) > budgets.VISIT:
-            self.problem = budgets.passed(budgets.VISIT)
+        elif len(self._words) > host_limits.VISIT:
+            self.problem = host_limits.passed(host_limits.VISIT)
 
     def _write(self, data):
         self._size += len(data)
@@ -331,15 +331,15 @@ class Inbox:
         longer than the space that it takes.  The lines before the stream are complete.
         """
         if self.unfit and self._most:
-            return verdicts.Verdict('ok', 0)
+            return exit_status.Verdict('ok', 0)
         if not self.problem:
             return verdict
-        return verdicts.Verdict('failed', 1, self.problem, is_over_budget=not self._is_full_here)
+        return exit_status.Verdict('failed', 1, self.problem, is_over_budget=not self._is_full_here)
 
     def lines(self):
         """The lines before the stream."""
         text = self._words.decode('utf-8', 'replace')
-        return text.split('\n', budgets.VISIT_LINES)[:budgets.VISIT_LINES]
+        return text.split('\n', host_limits.VISIT_LINES)[:host_limits.VISIT_LINES]
 
     def sent(self):
         """The keys of the tasks whose results are in the stream."""
@@ -376,16 +376,17 @@ class Inbox:
             self._complaints = self._read_complaints()
         general, by_key = self._complaints
         return printable_text(by_key.get(key, general).replace(key + '/', ''),
-                                       budgets.TEXT)
+                                       host_limits.TEXT)
 
     def _read_complaints(self):
         """Return (the complaint about tasks that no complaint names, {key: the first complaint that
         names it}).
         """
         lines = [line
-                 for line in self.complaints().split(b'\n', budgets.REFUSALS)[:budgets.REFUSALS]
+                 for line in self.complaints().split(b'\n',
+                                                     host_limits.REFUSALS)[:host_limits.REFUSALS]
                  if line]
-        lines = [line[:budgets.LINE].decode('utf-8', 'replace') for line in lines]
+        lines = [line[:host_limits.LINE].decode('utf-8', 'replace') for line in lines]
         by_key = {}
         for line in lines:
             for key in model.KEY.findall(line):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lwt.copy import symlinks, tar_reader, tarstream
 from lwt.errors import printable
-from lwt.remote import budgets
+from lwt.remote import host_limits
 from lwt.workspace import files
 
 # The directory of link targets of a task; hidden because it never stays.
@@ -163,9 +163,9 @@ def _limits(tree):
         count += 1
         size += info.st_size if stat.S_ISREG(info.st_mode) else 0
     return symlinks.LinkLimits(
-        min(budgets.COPIES, budgets.COPIES_LEAST + budgets.COPIES_EACH * count),
-        budgets.GROWTH_LEAST + budgets.GROWTH * (size + budgets.STEP * count),
-        budgets.LOOKS_LEAST + budgets.LOOKS_EACH * count)
+        min(host_limits.COPIES, host_limits.COPIES_LEAST + host_limits.COPIES_EACH * count),
+        host_limits.GROWTH_LEAST + host_limits.GROWTH * (size + host_limits.STEP * count),
+        host_limits.LOOKS_LEAST + host_limits.LOOKS_EACH * count)
 
 
 def _make(tree, step, path):

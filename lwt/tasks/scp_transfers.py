@@ -18,7 +18,7 @@ from lwt.copy.common import GetOptions, Terms
 from lwt.copy.progress import CopyProgress
 from lwt.copy.tar_get import decoded
 from lwt.errors import HostError, UsageError, printable_text
-from lwt.remote import budgets, call, scripts, verdicts
+from lwt.remote import call, exit_status, host_limits, scripts
 from lwt.tasks import model, requests
 from lwt.workspace import files
 
@@ -36,7 +36,7 @@ def send_input(context, item, scratch):
         entries = yield from child_jobs.do(lay_out_input, argument,
                                            2 * requests.tree_bytes(source))
     except UsageError as error:         # a loop of symbolic links
-        raise HostError(item.host.name, verdicts.Verdict('failed', 1, error.message, 'no'))
+        raise HostError(item.host.name, exit_status.Verdict('failed', 1, error.message, 'no'))
     wanted = manifest.Manifest(tuple(map(_entry, entries)), item.name)
     context.tell('%s: sending its input to %s' % (item.of.name, item.host.name))
     verdict = yield from scp_put.put(context.session, item.host, wanted, '.lwt/i', Terms(),
@@ -98,19 +98,19 @@ class ScpInbox(NamedTuple):
     def complaint(self, key):
         """Return what could not be read of the result of a task, or ''."""
         lines = [line for line in self.told if line]
-        return (printable_text(lines[0].replace(key + '/', ''), budgets.TEXT) if lines
+        return (printable_text(lines[0].replace(key + '/', ''), host_limits.TEXT) if lines
                 else '')
 
 
 def fetch_result(context, host, task, scratch):
     """Flow: fetch the result of a task; returns a ScpInbox.  Raises HostError."""
     session = context.session
-    output = call.Collector(budgets.VISIT, budgets.VISIT)
+    output = call.Collector(host_limits.VISIT, host_limits.VISIT)
     verdict = yield from call.command(
         session, host, scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
         (task.key, task.input, task.desc.d_fetch, 'scp'), output, stall=session.settings.stall)
     if not verdict.ok:
-        raise HostError(host.name, verdicts.with_complaint(verdict, bytes(output.stderr)))
+        raise HostError(host.name, exit_status.with_complaint(verdict, bytes(output.stderr)))
     told = output.stderr.decode('utf-8', 'replace').splitlines()
     if 'absent' in told:
         return ScpInbox()
@@ -120,7 +120,7 @@ def fetch_result(context, host, task, scratch):
     if not verdict.ok:
         raise HostError(host.name, verdict)
     links = [line[len('link '):] for line in os.fsdecode(bytes(output.stdout)).splitlines()
-             if line.startswith('link ')][:budgets.LINKS]
+             if line.startswith('link ')][:host_limits.LINKS]
     path = os.path.join(scratch, 'results')
     digest = yield from child_jobs.do(pack_result, [os.path.join(into, 'fetch'), links, path],
                                       2 * requests.tree_bytes(into))

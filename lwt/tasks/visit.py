@@ -24,7 +24,7 @@ from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.hosts.capacity import room, watches_cpu
 from lwt.hosts.health_log import HealthLog
-from lwt.remote import call, events, verdicts
+from lwt.remote import call, events, exit_status
 from lwt.remote.channel import Channel
 from lwt.tasks import answers, model, requests, results
 from lwt.tasks.placement import Placement, SlotsLeft, slots_of
@@ -262,7 +262,7 @@ class _Visitor:
                     host, request, self._kill_time(asked, left), wait, wants_results, inbox)))
             if not verdict.ok:
                 self._unplace(placed, verdict)
-                raise HostError(host.name, verdicts.with_complaint(verdict, inbox.complaints()))
+                raise HostError(host.name, exit_status.with_complaint(verdict, inbox.complaints()))
             yield from self._take(host, asked, left, inputs, inbox)
         finally:
             files.discard(self._scratch)

@@ -44,7 +44,7 @@ class Verdict(NamedTuple):
     ran: whether the command ran: 'no' (certainly not started), 'maybe' or 'yes'.
     is_dropped: sshd dropped the login because it was busy; see ssh_messages.LoginFailure.
     is_cut: lwt ended the command because it printed too much.
-    is_over_budget: the host sent more than any script of lwt does; see budgets.
+    is_over_budget: the host sent more than any script of lwt does; see host_limits.
     is_unverified: a copy was made, but no digest could be compared.
     """
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lwt import netcat, ssh
 from lwt.errors import HostError
 from lwt.proc import Command
-from lwt.remote import call, verdicts
+from lwt.remote import call, exit_status
 
 ASK_TIME = 20.0                 # seconds for ssh -G, which may run programs of ssh_config
 
@@ -34,8 +34,8 @@ def end(session, host):
     address, program = netcat.parse(output.stdout.decode('utf-8', 'replace'))
     if program is None:
         raise HostError(host.name,
-                        verdicts.Verdict('failed', 1, 'no supported netcat found (%s)'
-                                         % ', '.join(netcat.NAMES)))
+                        exit_status.Verdict('failed', 1, 'no supported netcat found (%s)'
+                                            % ', '.join(netcat.NAMES)))
     return End(program, address)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import unittest
 
-from lwt.remote import budgets, call
+from lwt.remote import call, host_limits
 from tests.support import ROOT
 from tests.test_layers import trees
 
@@ -27,7 +27,7 @@ ENTRIES = {
     ('commands.exec', 'attempt'): 'output_limit',
     ('commands.task_show', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
     ('tasks.remote_audit', 'look'): ('LEFTOVERS', 'ANSWER_LINES', 'COMPLAINTS'),
-    ('remote.rendezvous', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
+    ('remote.netcat_hosts', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('hosts.load', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),
     ('hosts.probe', 'probe'): ('PROBE',),
     ('reduce.ledger', '__init__'): ('LINE', 'COMMANDS', 'COMMAND_COMPLAINTS'),
@@ -68,7 +68,7 @@ def dotted(node):
 
 def values():
     """Return {name: value} of the budgets."""
-    return {name: value for name, value in vars(budgets).items() if name.isupper()}
+    return {name: value for name, value in vars(host_limits).items() if name.isupper()}
 
 
 def written(value):
@@ -88,7 +88,7 @@ class Completeness(unittest.TestCase):
         used = set()
         for module, tree in trees().items():
             used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
-                     and dotted(node.value) == 'budgets' and node.attr.isupper()}
+                     and dotted(node.value) == 'host_limits' and node.attr.isupper()}
         self.assertEqual(used, set(values()))
 
     maxDiff = None
@@ -102,7 +102,7 @@ class Completeness(unittest.TestCase):
         self.assertEqual(rows, expected)
 
     def test_what_is_kept_of_standard_error_is_the_callers_to_say(self):
-        for kept, most in ((call.Collector(), budgets.COMPLAINTS),
+        for kept, most in ((call.Collector(), host_limits.COMPLAINTS),
                            (call.Collector(1 << 24, 1 << 24), 1 << 24)):
             while not kept('stderr', b'x' * (1 << 16)):
                 pass
