@@ -18,7 +18,7 @@ from typing import NamedTuple, Optional
 
 from lwt.errors import LwtError
 from lwt.flow import Later, Sleep
-from lwt.multi import direct
+from lwt.multi import no_shell
 from lwt.multi.job import FAILURES, Job, JobResult, job_variables, kind_of, log_codes
 from lwt.proc import Command
 from lwt.remote import events
@@ -108,7 +108,7 @@ class Executor:
         self._source = source
         self._on_end = on_end
         self._sink_of = sink_of
-        self._programs = direct.Programs(environ)
+        self._programs = no_shell.Programs(environ)
         self._hosts = hosts
         self._slots = []                # numbers of free slots, as a heap
         self._highest_slot = 0
