@@ -14,7 +14,7 @@ from lwt.errors import LocalError
 from lwt.hosts import sample
 from lwt.reduce import ledger, reducers
 from lwt.remote import call, exit_status, host_limits
-from lwt.tasks import answers, remote_audit, requests, result_files
+from lwt.tasks import remote_audit, requests, result_files, visit_answers
 
 BLOCK = b'x' * (1 << 16)
 MEMORY = 16 << 20
@@ -187,7 +187,7 @@ class Words(unittest.TestCase):
 
     def test_SR_15_each_word_is_cut(self):
         long = 'A' * (1 << 20)
-        facts, problem, states, removed, _sizes = answers.parse([
+        facts, problem, states, removed, _sizes = visit_answers.parse([
             'facts %s %s' % (long, long), 'stage ' + long, 'task 0a.1 state ' + long,
             'task 0b.1 clean ' + long])
         texts = [facts.boot, facts.host_id, problem, states[0][1], removed['0b.1']]
@@ -196,7 +196,7 @@ class Words(unittest.TestCase):
 
     def test_SR_15_an_answer_that_comes_again_and_again_is_heard_a_few_times(self):
         lines = ['task 0a.1 state nonsense'] * 10000 + ['task 0b.1 state running']
-        states = answers.parse(lines)[2]
+        states = visit_answers.parse(lines)[2]
         self.assertEqual(len(states), host_limits.TASK_ANSWERS + 1)
 
     def test_SR_15_complaints_about_results_are_read_once_and_cut(self):
@@ -221,7 +221,7 @@ class Words(unittest.TestCase):
         self.assertEqual((seen.boot, seen.host_id), ('A' * host_limits.ID, 'B' * host_limits.ID))
 
     def test_SR_15_no_word_drives_a_terminal(self):
-        _facts, problem, states, removed, _sizes = answers.parse([
+        _facts, problem, states, removed, _sizes = visit_answers.parse([
             'stage \x1b[2J', 'task 0a.1 state \x1b]0;x\x07', 'task 0b.1 clean \x9b'])
         for text in (problem, states[0][1], removed['0b.1']):
             self.assertTrue(text.isprintable(), text)

@@ -14,7 +14,7 @@ from lwt.flow import Sleep
 from lwt.hosts import sample
 from lwt.proc import Command, Result
 from lwt.remote import call, exit_status, host_limits
-from lwt.tasks import answers, visit
+from lwt.tasks import visit, visit_answers
 from lwt.workspace import config
 from lwt.workspace.hostlist import Host
 
@@ -221,8 +221,9 @@ class Visits(unittest.TestCase):
                  'task k1 state exited 3',
                  'task k2 state running 77', 'task', 'task k3 state', 'task k4 clean cleaned',
                  'task k5 size 9000', 'facts x']
-        self.assertEqual(answers.parse(lines), (
-            answers.HostReport('b', 'id', sample.Sample(cores=4, free_disk=1000)), 'no room left',
+        self.assertEqual(visit_answers.parse(lines), (
+            visit_answers.HostReport('b', 'id', sample.Sample(cores=4, free_disk=1000)),
+            'no room left',
             [('k1', 'exited 3'), ('k2', 'running 77')], {'k4': 'cleaned'}, {'k5': 9000}))
 
     def test_an_unreachable_host_is_an_error_of_its_own(self):

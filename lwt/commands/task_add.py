@@ -6,7 +6,7 @@ from lwt.commands.options import read_value
 from lwt.commands.task_select import split_words
 from lwt.errors import LwtError, UsageError
 from lwt.output import writer
-from lwt.tasks import additions, model, placeholders, prospects, queue, values
+from lwt.tasks import additions, model, placeholders, queue, unrunnable, values
 from lwt.workspace.config import positive
 
 
@@ -99,7 +99,7 @@ def _warn_of_hopeless(command, orders):
     except LwtError:                    # tasks can be added without a host list
         return
     for order in orders:
-        problem = prospects.complaint(order.desc, listed, samples, command.settings)
+        problem = unrunnable.complaint(order.desc, listed, samples, command.settings)
         if problem:
             command.say('%s: %s' % (order.name, problem))
 

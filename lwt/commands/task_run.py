@@ -16,8 +16,8 @@ from lwt.hosts.health import NEEDS_A_PERSON
 from lwt.output import writer
 from lwt.output.progress import ProgressLine
 from lwt.remote import events
-from lwt.tasks import model, prospects, queue, scheduler
-from lwt.tasks.prospects import Prospects
+from lwt.tasks import model, queue, scheduler, unrunnable
+from lwt.tasks.unrunnable import Prospects
 from lwt.workspace import nodeset
 
 MOST_SHOWN = 10         # tasks, or inputs of tasks, in a list of messages
@@ -168,14 +168,14 @@ def _say_stuck(command, hopes, numbers=None):
     for label, task in _by_input(stuck):
         refusals = hopes.refusals(task.desc) or []
         if not all(refusal.kind == 'mismatch' for refusal, _names in refusals):
-            writer.say('%s: no host can take it: %s' % (label, prospects.reason_text(refusals)))
+            writer.say('%s: no host can take it: %s' % (label, unrunnable.reason_text(refusals)))
             told.update(name for _refusal, names in refusals for name in names)
-            hints.update(dict.fromkeys(prospects.hints(refusals)))
+            hints.update(dict.fromkeys(unrunnable.hints(refusals)))
             continue
         writer.say(_mismatch(label, task.desc))
         others = [host.name for host in command.workspace.candidates() if accepts(host, task.desc)]
         hints['did not pass the last probe: %s; test again with lwt probe' % nodeset.fold(others)
-              if others else prospects.HINTS['mismatch']] = None
+              if others else unrunnable.HINTS['mismatch']] = None
     for hint in hints:
         writer.say('hint: ' + hint)
     return len(stuck), told

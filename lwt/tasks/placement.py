@@ -22,7 +22,7 @@ class Placement:
     """Chooses new tasks for one host.
 
     context: a visit.Context.  target: the visit.Target.  left: the SlotsLeft of the host.  has_tar:
-    see answers.HostReport.
+    see visit_answers.HostReport.
     """
 
     def __init__(self, context, target, host, left, has_tar):

@@ -96,7 +96,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has
     inputs: the Inputs to send with them.
     is_carried(task): returns whether its result is already being transferred.
     scratch: a directory for a large stream, created if needed.
-    has_tar: see answers.HostReport.
+    has_tar: see visit_answers.HostReport.
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:

@@ -18,8 +18,8 @@ from lwt.hosts import clocks
 from lwt.hosts.capacity import accepts
 from lwt.remote.login import learn_gates
 from lwt.tasks import admission, model
-from lwt.tasks.bulk import carry
-from lwt.tasks.prospects import Prospects
+from lwt.tasks.large_transfers import carry
+from lwt.tasks.unrunnable import Prospects
 from lwt.tasks.visit import Target, stay, visit
 from lwt.workspace.hostlist import Host
 

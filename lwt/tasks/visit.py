@@ -8,9 +8,9 @@
 `stay` repeats the second one, and lets the host wait in it until a task ends.
 
 The intent is committed before the host is told.  If an answer is lost, the next visit asks again;
-it need not know how far this one came.  Large transfers use a separate connection (see bulk), so
-they do not delay the visit.  A lock for each host keeps visits apart.  Visits to different hosts
-are independent, so a slow host delays only itself.
+it need not know how far this one came.  Large transfers use a separate connection (see
+large_transfers), so they do not delay the visit.  A lock for each host keeps visits apart.  Visits
+to different hosts are independent, so a slow host delays only itself.
 """
 
 from __future__ import generator_stop
@@ -26,7 +26,7 @@ from lwt.hosts.capacity import room, watches_cpu
 from lwt.hosts.health_log import HealthLog
 from lwt.remote import call, events, exit_status
 from lwt.remote.channel import Channel
-from lwt.tasks import answers, model, requests, results
+from lwt.tasks import model, requests, results, visit_answers
 from lwt.tasks.placement import Placement, SlotsLeft, slots_of
 from lwt.tasks.requests import BULKY
 from lwt.tasks.store import Store
@@ -156,7 +156,7 @@ class _Visitor:
         self._settings = context.session.settings
         self._scratch = context.workspace.path('.lwt', 'tmp', target.name)
         self._books = results.Books(context.workspace, context.store, target.name)
-        self._facts = {}                # Host -> answers.HostReport
+        self._facts = {}                # Host -> visit_answers.HostReport
         self._sampled = {}              # Host -> time of its last load report
         # Host -> the tasks of one call may be this many times its slots
         self._rounds = {}
@@ -330,9 +330,9 @@ class _Visitor:
 
         If this process is killed before the transaction ends, the next pass asks the host again.
         """
-        facts, stage_problem, states, removed, sizes = answers.parse(inbox.lines())
+        facts, stage_problem, states, removed, sizes = visit_answers.parse(inbox.lines())
         by_key = {task.key: task for task in asked}
-        ended = answers.ended(by_key, states)
+        ended = visit_answers.ended(by_key, states)
         parcel = yield from self._books.unpack(
             inbox, {key: ended[key] for key in inbox.sent() if key in ended}, host.name)
         told = []
@@ -344,8 +344,9 @@ class _Visitor:
                 for name in inputs.shared:
                     self._store.missing(name, host)
                 told.append('%s: %s' % (host.name, stage_problem))
-            changes = answers.StateChanges(self._store, host, facts.host_id, self._context.clock,
-                                           told)
+            changes = visit_answers.StateChanges(self._store, host, facts.host_id,
+                                                 self._context.clock,
+                                                 told)
             current = {key: changes.apply(by_key[key], answer)
                        for key, answer in states if key in by_key}
             self._ended += changes.ended

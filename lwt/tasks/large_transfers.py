@@ -11,7 +11,7 @@ from __future__ import generator_stop
 from lwt.copy import child_jobs
 from lwt.errors import HostError
 from lwt.remote import call, events, exit_status, login, scripts
-from lwt.tasks import answers, requests, results, scp_transfers, visit
+from lwt.tasks import requests, results, scp_transfers, visit, visit_answers
 from lwt.workspace import files
 
 
@@ -107,7 +107,7 @@ def _input(context, item, scratch):
         verdict = inbox.judged(verdict)
     if not verdict.ok:
         raise HostError(item.host.name, exit_status.with_complaint(verdict, inbox.complaints()))
-    problem = answers.parse(inbox.lines())[1]
+    problem = visit_answers.parse(inbox.lines())[1]
     if problem:
         raise HostError(item.host.name, exit_status.Verdict('failed', 1, problem))
     context.store.sent([item.name], item.host)
