@@ -14,7 +14,7 @@ import sys
 
 from bench.measure import environment
 
-AREAS = ('multi', 'pipe', 'fanout', 'copy', 'queue', 'weather', 'reduce', 'chain')
+AREAS = ('multi', 'pipe', 'remote', 'fanout', 'copy', 'queue', 'weather', 'reduce', 'chain')
 
 
 def main(argv):

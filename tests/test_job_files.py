@@ -50,7 +50,7 @@ class Places(unittest.TestCase):
 
 
 class Streams(unittest.TestCase):
-    """job_files.Shipment and job_files.accept."""
+    """job_files.Shipment and job_files.take_returned."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
@@ -90,7 +90,7 @@ class Streams(unittest.TestCase):
             job_files.Shipment((job_files.JobPath(b'nothing', b'nothing'),))
 
     def accept(self, members, wanted):
-        """Return what accept returns for an archive with these {name: content}."""
+        """Return what take_returned returns for an archive with these {name: content}."""
         os.mkdir(self.path('part'))
         with tarfile.open(self.path('part', 'stream'), 'w') as tar:
             for name, content in members.items():
@@ -98,7 +98,7 @@ class Streams(unittest.TestCase):
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
         wanted = [[self.path(local), remote] for local, remote in wanted]
-        return job_files.accept([self.path('part'), self.path('part', 'stream'), wanted])
+        return job_files.take_returned([self.path('part'), self.path('part', 'stream'), wanted])
 
     def test_what_was_asked_for_is_moved_into_place(self):
         self.write('out/a', 'old')

@@ -52,6 +52,8 @@ class _Disk:
 
 def job(function):
     """Decorator: do() may run the function in a child."""
+    if JOBS.get(function.__name__, (function.__module__,))[0] != function.__module__:
+        raise ValueError('two jobs are called %s' % function.__name__)
     JOBS[function.__name__] = function.__module__, function.__name__
     return function
 

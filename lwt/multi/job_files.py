@@ -195,7 +195,7 @@ class Arrival(Sink):
         """
         self._file.close()
         wanted = [[os.fsdecode(one.local), os.fsdecode(one.remote)] for one in self._places]
-        return (yield from child_jobs.do(accept, [self._part, self._path, wanted],
+        return (yield from child_jobs.do(take_returned, [self._part, self._path, wanted],
                                          tarstream.work(self._path, child_jobs.SMALL + 1)))
 
     def missing(self):
@@ -222,7 +222,7 @@ class Arrival(Sink):
 
 
 @child_jobs.job
-def accept(argument):
+def take_returned(argument):
     """Unpack a stream and move the files into place.
 
     Returns [why some are missing or '', bytes of the files].
