@@ -314,7 +314,8 @@ class Streams(ProgramTestCase):
         for words in (('multi',), ('exec', '-a', '--', 'echo x'), ('hosts',), ('task', 'show')):
             with self.subTest(words=words), open('/dev/full', 'wb') as full:
                 done = self.lwt(*words, stdin=b'echo x\n', stdout=full)
-                self.assert_refused(done, 74, 'lwt: disk full: standard output (No space left on device)')
+                self.assert_refused(done, 74,
+                                    'lwt: disk full: standard output (No space left on device)')
 
     def test_C_11_a_reader_that_goes_away(self):
         for words in ('multi', 'exec -a -- yes y'):
