@@ -178,6 +178,7 @@ for name in train.py input.dat config.new local/h1/own local/h2/own local/h3/own
 done
 printf 'a 1\\nb 2\\n' >big.txt; cp big.txt words; cp big.txt text
 echo h1 >names; echo 'echo checked' >check.sh
+echo a.txt,b.txt >list.csv; echo x >model.bin; echo >big.txt
 mkdir -p description/sweep; printf 'exec : true\\n' >description/sweep/desc
 lwt exec -w 'h[1-9]' -- 'mkdir -p etc data results
   echo all: >data/Makefile; echo x >results/summary.txt

@@ -27,7 +27,7 @@ SETTINGS = dict(connect_timeout=3, hello_timeout=3, stall=4, lease=4, grace=1, p
 
 # lwt with budgets that are reached sooner; the tests of floods have the real ones.
 LESS = '''
-from lwt.remote import budgets
+from lwt.remote import host_limits
 host_limits.TOLD, host_limits.TOLD_LINES = 1 << 20, 1 << 18
 host_limits.LEFTOVERS, host_limits.VISIT = 1 << 19, 1 << 20
 from lwt.__main__ import run

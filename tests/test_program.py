@@ -361,11 +361,12 @@ class Streams(ProgramTestCase):
             with self.subTest(words=words):
                 done = self.shell(words + ' >&-')
                 self.assert_refused(done, 74, 'lwt: standard output: closed')
-            for path, mode, reason in (('/dev/full', 'wb', 'No space left on device'),
-                                       (self.path('description/sample/desc'), 'rb', 'closed')):
+            for path, mode, said in (
+                    ('/dev/full', 'wb', 'lwt: disk full: standard output'),
+                    (self.path('description/sample/desc'), 'rb', 'lwt: standard output: closed')):
                 with self.subTest(words=words, path=path), open(path, mode) as target:
                     done = self.lwt(*shlex.split(words), stdout=target)
-                    self.assert_refused(done, 74, 'lwt: standard output: ' + reason)
+                    self.assert_refused(done, 74, said)
         self.assertGreater(len(self.lwt('task', 'show', '--json').out.splitlines()), 2)
         self.assertTrue(os.path.exists(self.path('host.list.available')))
 
