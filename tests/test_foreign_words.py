@@ -62,8 +62,7 @@ class Program(ProgramTestCase):
     def test_commands_and_options_of_other_tools(self):
         for words, said in (
                 ('run', 'lwt task run for the queue'), ('ps', 'hint: lwt task show'),
-                ('queue', 'hint: lwt task show'), ('task list', 'hint: lwt task show'),
-                ('task status', 'hint: lwt task show'), ('task submit x', 'hint: lwt task add'),
+                ('queue', 'hint: lwt task show'),
                 ('exec -w h -F f -- x', "ssh's -F FILE: --ssh-config FILE"),
                 ('exec -w h -oPort=1 -- x', '--ssh-option KEY=VALUE'),
                 ('exec -w h -l me -- x', 'name the host USER@HOST'),

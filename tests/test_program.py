@@ -591,7 +591,7 @@ class ExecHere(ProgramTestCase):
                            'trap "" TERM; sleep 9968; sleep 9969')
         self.assertTrue(wait_for(
             lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
-        guards = [pid for pid, words in marked(self.mark).items() if 'printf %b' in words]
+        guards = [pid for pid, words in marked(self.mark).items() if 'lwt_later' in words]
         self.assertGreater(len(guards), 1)
         popen.send_signal(signal.SIGTERM)
         for pid in guards:
@@ -606,7 +606,7 @@ class ExecHere(ProgramTestCase):
                            'sleep 9966; sleep 9967')
         self.assertTrue(wait_for(
             lambda: any(words.startswith('sleep 996') for words in marked(self.mark).values())))
-        guards = [pid for pid, words in marked(self.mark).items() if 'printf %b' in words]
+        guards = [pid for pid, words in marked(self.mark).items() if 'lwt_later' in words]
         self.assertGreater(len(guards), 1)
         for pid in guards:
             with contextlib.suppress(ProcessLookupError):       # a subshell that has ended

@@ -12,6 +12,7 @@ import time
 import unittest
 
 from lwt.remote import scripts
+from tests import lab
 from tests.support import marked, wait_for
 from tests.test_shells import (
     CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell)
@@ -204,6 +205,15 @@ def running(words):
     return found
 
 
+def command_line(pid):
+    """Return the command line of a process, b'' if it has ended."""
+    try:
+        with open('/proc/%d/cmdline' % pid, 'rb') as file:
+            return file.read()
+    except OSError:
+        return b''
+
+
 class HiddenProcesses(ShellTestCase):
     """SR-14: processes whose environment does not identify them."""
 
@@ -241,6 +251,10 @@ class HiddenProcesses(ShellTestCase):
                                                             % (child, parent)))
         for words in (child, parent):
             self.assertTrue(wait_for(lambda words=words: running(words)), words)
+        # The watcher starts after the command; it is a fork of the shell.
+        text = command_line(popen.pid)
+        self.assertTrue(wait_for(
+            lambda: text in map(command_line, lab.children(popen.pid))))
         popen.kill()
         popen.communicate(timeout=30)
         for words in (child, parent):

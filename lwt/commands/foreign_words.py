@@ -34,9 +34,9 @@ COMMANDS = {
 SUBCOMMANDS = {
     'abort': 'kill', 'cat': 'log', 'continue': 'resume', 'create': 'add', 'del': 'rm',
     'delete': 'rm', 'forget': 'rm', 'hold': 'suspend', 'info': 'show', 'jobs': 'show',
-    'list': 'show', 'logs': 'log', 'new': 'add', 'output': 'log', 'pause': 'suspend',
+    'logs': 'log', 'new': 'add', 'output': 'log', 'pause': 'suspend',
     'ps': 'show', 'queue': 'show', 'release': 'resume', 'remove': 'rm', 'rerun': 'retry',
-    'restart': 'retry', 'start': 'run', 'stat': 'show', 'status': 'show', 'stop': 'kill',
+    'restart': 'retry', 'start': 'run', 'stat': 'show', 'stop': 'kill',
     'submit': 'add', 'tail': 'log -f', 'unhold': 'resume',
 }
 
