@@ -50,14 +50,15 @@ def _measure_files(hosts, scratch, ours, kept, rounds, env):
     for number in range(1, FILES + 1):
         with open(os.path.join(folder, 'in.%d' % number), 'w') as file:
             file.write('%d' % number * 1000)
-    work = ("cd %s && printf '%%s\\n' in.* | %%s --trc {}.out 'cat {} > {}.out' "
-            '&& [ $(ls in.*.out | wc -l) = %d ] && rm -f in.*.out' % (folder, FILES))
+    def work(tool):
+        return ("cd %s && printf '%%s\\n' in.* | %s --trc {}.out 'cat {} > {}.out' "
+                '&& [ $(ls in.*.out | wc -l) = %d ] && rm -f in.*.out' % (folder, tool, FILES))
 
     def parallel(name, options):
-        return work % ('parallel --slf ' + _logins(hosts, scratch, name, options))
+        return work('parallel --slf ' + _logins(hosts, scratch, name, options))
 
     compare('%d jobs, one file in and one out, %d hosts of %d slots' % (FILES, HOSTS, SLOTS),
-            work % ours, (Peer('parallel rsync', parallel('cold', ''), 10),
+            work(ours), (Peer('parallel rsync', parallel('cold', ''), 10),
                           Peer('parallel rsync', parallel('kept', kept), 4)), rounds, env)
     print('  (parallel first with a login for each step, then with ControlMaster on)')
 
