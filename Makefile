@@ -1,4 +1,6 @@
 PYTHON ?= python3
+# Options of `make test`: --again leaves out what does not depend on the user.
+TESTS ?=
 
 # Where `make install` puts files: below DESTDIR (for packages), in PREFIX.
 DESTDIR ?=
@@ -32,7 +34,7 @@ demo:
 
 test:
 	@sh tests/requirements.sh
-	@$(PYTHON) -m tests
+	@$(PYTHON) -m tests $(TESTS)
 
 crash:
 	@LWT_TEST_ALL_STEPS=1 $(PYTHON) -m tests test_crashes test_cut_connections ATalkThatIsKilled

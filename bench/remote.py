@@ -91,5 +91,6 @@ def _measure_own_use(scratch, env):
         with open(path) as file:
             cpu, memory = map(float, file.read().split())
         each = 1000 * cpu / count
-        report('own cpu for each of the first %d jobs' % count, each, 'ms', '%.1f or less' % CPU, each <= CPU)
+        report('own cpu for each of the first %d jobs' % count, each, 'ms',
+               '%.1f or less' % CPU, each <= CPU)
         report('memory', memory / 1024, 'MB', '%d or less' % MEMORY, memory / 1024 <= MEMORY)
