@@ -78,6 +78,25 @@ class WithFakeSsh(ProgramTestCase):
                         stdin=lines.encode())
         self.assertEqual((done.code, done.out), (0, lines))
 
+    def test_a_job_that_a_host_cannot_take_fails_and_does_not_end_the_others(self):
+        os.makedirs(self.path('fake', 'good-1', 'b'))       # a directory is where a file should be
+        for name in 'abcd':
+            self.write(name, name)
+        done = self.lwt('multi', '-S', '1/good-1', '--tf', '{}', '-k', 'cat {}', ':::', *'abcd')
+        self.assertEqual((done.code, done.out), (1, 'acd'), done)
+        self.assertIn('job 2: b: cannot be moved into place', done.err)
+
+    def test_a_host_that_can_take_no_job_is_left_out(self):
+        for name in 'abcdef':
+            self.write(name, name)
+            os.makedirs(self.path('fake', 'good-1', name))
+        done = self.lwt('multi', '-S', '2/good-1,1/good-2', '--tf', '{}', '-k', 'cat {}', ':::',
+                        *'abcdef')
+        self.assertEqual((done.code, done.out), (0, 'abcdef'), done)
+        done = self.lwt('multi', '-S', 'good-1', '--wd', '/proc/none', 'true', ':::', *'abcdef')
+        self.assert_refused(done, 3, 'good-1: ', 'it gets no more jobs',
+                            'no host is left: ')
+
     def test_files_of_combinations_are_sent_once_and_removed_at_the_end(self):
         for name in ('a', 'b'):
             self.write(name, name)

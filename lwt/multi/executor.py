@@ -30,7 +30,7 @@ SHORTEST = 0.01                 # seconds between two checks of the ages of jobs
 # Finished jobs whose output waits for its turn; if there are more, no new job is started.
 MOST_WAITING = 4096
 ENOUGH = 3                      # successful jobs that the median needs
-MOST_MOVES = 10                 # hosts that may fail to start a job before it counts as failed
+MOST_MOVES = 10                 # how often hosts may fail to start a job before it has failed
 
 
 class Halt(NamedTuple):
@@ -73,7 +73,7 @@ class _Trial(NamedTuple):
 
     number: from 1.  ended: the result of the previous attempt, or None.
     host: the job_hosts.JobHost for it, or that of the previous attempt; None without hosts.
-    moves: the number of hosts that could not start it.
+    moves: how often a host could not start it.  refused: the hosts that could not take it.
     """
 
     job: Job
@@ -82,6 +82,7 @@ class _Trial(NamedTuple):
     ended: Optional[JobResult] = None
     host: object = None
     moves: int = 0
+    refused: frozenset = frozenset()
 
 
 def own_output(_job, output):
@@ -163,7 +164,9 @@ class Executor:
         held = self._resting if self._source.holds_data else 0
         if self._hosts is None:
             return self._active + held < self._plan.jobs
-        return self._hosts.has_room and (not held or self._active + held < self._hosts.slots)
+        refused = self._again[0].refused if self._again else frozenset()
+        return (self._hosts.has_room_for(refused)
+                and (not held or self._active + held < self._hosts.slots))
 
     def _admit(self):
         if self._again:
@@ -172,7 +175,7 @@ class Executor:
             trial = _Trial(self._next, self._ordering.begin(self._next.label))
             self._next = None
         if self._hosts is not None:
-            trial = trial._replace(host=self._hosts.take(trial.host))
+            trial = trial._replace(host=self._hosts.take(trial.host, trial.refused))
         self._active += 1
         self._last_start = self._run.loop.time()
         self._run.pool.add(self._attempt(trial), lambda report: self._report(trial, report))
@@ -315,13 +318,13 @@ class Executor:
         if isinstance(report, LwtError):            # cancelled before it was started
             self.counts['not run'] += 1
             self._ordering.done(trial.output)
-        elif report.kind == 'not run':
+        elif report.kind in ('not run', 'refused'):
             self._move(trial, report)
         elif self.closed:
             self._end(trial, _final(report))
         elif report.kind == 'requeued':
             self._again.append(trial._replace(ended=report))
-        elif report.kind in FAILURES and trial.number <= self._plan.retries:
+        elif self._is_worth_retrying(report) and trial.number <= self._plan.retries:
             if report.kind == 'lost':
                 self.on_lost(report)
             trial = trial._replace(number=trial.number + 1, ended=report)
@@ -332,13 +335,21 @@ class Executor:
             self._end(trial, report)
         self.more()
 
+    def _is_worth_retrying(self, report):
+        # On this machine, a lost job is one whose exit status another program has taken.
+        return report.kind in ('failed', 'timeout') or report.kind == 'lost' and self._hosts
+
     def _move(self, trial, report):
         """Start a job elsewhere, because its host could not start it."""
-        trial = trial._replace(moves=trial.moves + 1)
+        refused = trial.refused
+        if report.kind == 'refused':
+            refused = refused.union((trial.host,))
+        trial = trial._replace(moves=trial.moves + 1, refused=refused)
+        is_hopeless = report.kind == 'refused' and not self._hosts.others(refused)
         if self.closed:
             self._give_up(trial)
-        elif trial.moves >= MOST_MOVES:
-            self._end(trial, report._replace(kind='failed', reason=report.reason))
+        elif is_hopeless or trial.moves >= MOST_MOVES:
+            self._end(trial, report._replace(kind='failed'))
         else:
             self._again.append(trial)
 

@@ -30,7 +30,8 @@ class JobResult(NamedTuple):
     """How a job ended.
 
     kind: 'ok', one of FAILURES, 'stopped' (by an interrupt or --halt), 'requeued' (killed because
-        memory was short) or 'not run' (a host could not start it).
+        memory was short), 'not run' (a host could not be reached) or 'refused' (a host could not
+        take its files).
     code, signum: as in the job log; -1 if lwt killed the job.
     started: seconds since 1970.  runtime: seconds.  received: bytes of standard output.
     is_cut: a background process still held the output.

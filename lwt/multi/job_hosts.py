@@ -8,7 +8,7 @@ Each host has one login, which its workers share; each busy slot has a worker (r
 
 A host that fails gets no jobs for a while and is then tried again.  After TRIES failures in a row
 it is out.  A failure that cannot go away by itself (a refused login, an unknown name) counts as
-TRIES.
+TRIES.  A host that answers, but cannot store the files of TRIES jobs in a row, is out too.
 """
 
 from __future__ import generator_stop
@@ -17,14 +17,14 @@ import contextlib
 import os
 from typing import Callable, NamedTuple
 
-from lwt.errors import Cancelled, HostError, LwtError
+from lwt.errors import Cancelled, HostError, LocalError, LwtError, os_error_text
 from lwt.flow import Sleep
 from lwt.multi import job_files
 from lwt.multi.job import Ended, job_variables
 from lwt.remote import call, login
 from lwt.remote.exit_status import TIMED_OUT, UNREACHABLE, Verdict
 from lwt.remote.scripts import shell_quote
-from lwt.remote.worker import WorkerRequest, Worker
+from lwt.remote.worker import Worker, WorkerRequest
 from lwt.selectors_loop import Sink
 
 TRIES = 3                       # failures in a row after which a host is out
@@ -93,7 +93,7 @@ class JobHost:
         self.active = 0
         self.state = 'closed'
         self.failures = 0               # in a row
-        self.reason = ''                # of the last failure
+        self.refused = set()            # numbers of jobs that it refused, since the last success
 
     @property
     def has_room(self):
@@ -147,7 +147,6 @@ class JobHost:
 
     def failed(self, verdict):
         """Note a failure of the host."""
-        self.reason = verdict.reason
         self.failures = TRIES if verdict.kind in LASTING else self.failures + 1
         self.state = 'out' if self.failures >= TRIES else 'closed'
 
@@ -164,7 +163,7 @@ class JobHost:
         """Flow: send files that stay until the end of the run; returns a Verdict."""
         cargo = job_files.Shipment(places)
         request = WorkerRequest('take', directory, cargo.stream, cargo.size, cargo.names,
-                          cargo.names if self._files.is_cleaned else ())
+                                cargo.names if self._files.is_cleaned else ())
         verdict = yield from self._keeper.ask(request, _Collected())
         if cargo.problem:
             return Verdict('failed', 1, cargo.problem, 'no')
@@ -192,7 +191,7 @@ class JobHost:
     # -- jobs --------------------------------------------------------------------------------------
 
     def running(self, job, slot, text, output):
-        """Flow: run a job; returns an job.Ended."""
+        """Flow: run a job; returns a job.Ended."""
         try:
             plan = job_files.plan(self._files, job, slot, self.name, self._home)
             cargo = job_files.Shipment(() if self._files.is_shared else plan.sent)
@@ -240,11 +239,11 @@ class JobHost:
                 garbage += tuple(one.remote for one in plan.sent)
             if plan.is_own_directory:
                 garbage = (b'../' + plan.directory.rpartition(b'/')[2],)
-        return WorkerRequest('run', plan.directory, garbage=garbage, timeout=self._options.timeout,
-                       command=text, variables=variables, input=job.data)
+        return WorkerRequest('run', plan.directory, garbage=garbage, command=text,
+                             timeout=self._options.timeout, variables=variables, input=job.data)
 
     def _run(self, worker, plan, cargo, request, output):
-        """Flow: run a job with its files; returns an job.Ended."""
+        """Flow: run a job with its files; returns a job.Ended."""
         request = request._replace(stream=cargo.stream, size=cargo.size, names=cargo.names)
         verdict = yield from worker.ask(request, output)
         if cargo.problem:
@@ -262,8 +261,9 @@ class JobHost:
 
         A missing file is a failure, unless the job has failed already.
         """
-        arrival, size = job_files.Arrival(plan.fetched), 0
+        arrival, size = None, 0
         try:
+            arrival = job_files.Arrival(plan.fetched)
             request = WorkerRequest('send', plan.directory, names=tuple(
                 one.remote for one in plan.fetched))
             verdict = yield from worker.ask(request, arrival)
@@ -272,8 +272,13 @@ class JobHost:
                 problem, size = yield from arrival.accept()
             elif not problem:
                 problem = 'files not returned: %s' % (arrival.complaint or verdict.reason)
+        except OSError as error:        # of this machine
+            problem = os_error_text(error.filename or '.', error)
+        except LocalError as error:
+            problem = error.message
         finally:
-            arrival.discard()
+            if arrival is not None:
+                arrival.discard()
         ended = ended._replace(received=size)
         if problem and ended.kind == 'ok':
             return ended._replace(kind='failed', reason=problem, code=1)
@@ -302,10 +307,13 @@ class JobHosts:
         for host in self._hosts:
             self._open(host)
 
-    @property
-    def has_room(self):
-        """Whether a job may start now."""
-        return any(host.has_room for host in self._hosts)
+    def has_room_for(self, refused):
+        """Whether a job may start now.  refused: the hosts that could not take it."""
+        return any(host.has_room for host in self.others(refused) or self._hosts)
+
+    def others(self, refused):
+        """Return the hosts on which a job may start, now or later, without these hosts."""
+        return [host for host in self._hosts if host.state != 'out' and host not in refused]
 
     @property
     def slots(self):
@@ -322,17 +330,15 @@ class JobHosts:
         """Whether no job can ever start."""
         return all(host.state == 'out' for host in self._hosts)
 
-    def names_out(self):
-        """Return (name, reason) of the hosts that are out."""
-        return [(host.name, host.reason) for host in self._hosts if host.state == 'out']
-
-    def take(self, avoided=None):
+    def take(self, avoided=None, refused=frozenset()):
         """Return the host for a job: the one with the smallest share of busy slots.
 
-        avoided: a host that is only chosen if there is no other, or None.  If no host has room, the
-        job exceeds the slots of one (see Executor._has_room).
+        avoided: a host that is only chosen if no other has room, or None.  refused: hosts that are
+        only chosen if there is no other.  If no host has room, the job exceeds the slots of one
+        (see Executor._has_room).
         """
-        chosen = min([host for host in self._hosts if host.state == 'open'],
+        others = [host for host in self.others(refused) if host.state == 'open']
+        chosen = min(others or [host for host in self._hosts if host.state == 'open'],
                      key=lambda host: (not host.has_room, host is avoided,
                                        host.active / host.slots))
         chosen.active += 1
@@ -344,6 +350,11 @@ class JobHosts:
         kind = getattr(report, 'kind', 'stopped')
         if kind in ('ok', 'failed', 'timeout'):
             host.failures = 0
+            host.refused.clear()
+        elif kind == 'refused':
+            host.refused.add(report.job.number)
+            if len(host.refused) >= TRIES and host.state != 'out':
+                self._give_up(host, report.reason)
         elif kind in ('not run', 'lost') and host.state == 'open' and not host.is_here:
             self._failed(host, Verdict('lost', UNREACHABLE, report.reason))
         if host.state == 'closed' and not host.active and not self._is_closed:
@@ -397,14 +408,19 @@ class JobHosts:
         self._room += host.slots + 2 if host.state == 'open' else 0
         host.failed(verdict)
         if host.state == 'out':
-            self._tell('%s: %s; it gets no more jobs' % (host.name, verdict.reason))
+            self._give_up(host, verdict.reason)
+
+    def _give_up(self, host, reason):
+        host.state = 'out'
+        self._tell('%s: %s; it gets no more jobs' % (host.name, reason))
+        self._run.loop.call_soon(self.on_change)
 
     def _rest(self, host):
         """Log in to a host again after a while."""
         def again():
             self._timers.discard(timer)
             self._open(host)
-        timer = self._run.loop.call_later(REST[host.failures - 1], again)
+        timer = self._run.loop.call_later(REST[max(1, host.failures) - 1], again)
         self._timers.add(timer)
 
 
@@ -415,7 +431,8 @@ def _ended(verdict):
     if verdict.kind == 'killed':
         return Ended('stopped', verdict.reason, -1)
     if verdict.ran == 'no':
-        return Ended('not run', verdict.reason, verdict.code)
+        kind = 'refused' if verdict.kind == 'failed' else 'not run'
+        return Ended(kind, verdict.reason, verdict.code)
     if verdict.kind == 'timeout' and verdict.code == TIMED_OUT:
         return Ended('timeout', verdict.reason, -1)
     if verdict.kind == 'failed':

@@ -179,8 +179,9 @@ class Worker:
 
     def stop_late(self):
         """End the worker and its job, because it took too long."""
-        self._is_late = True
-        self._child.stop('timeout')
+        if self._child is not None:
+            self._is_late = True
+            self._child.stop('timeout')
 
     def _turn(self, request, frame, output, is_first):
         """Flow: send a request and wait for its answer; returns the Result of the script if it has
