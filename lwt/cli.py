@@ -23,7 +23,7 @@ from lwt.workspace import config
 COMMANDS = (                # in the order of --help: name, module, help
     ('init', 'init', 'create a workspace: lwt.conf, host.list, description/sample'),
     ('demo', 'demo', 'run a sweep of tasks on this machine (no sshd needed)'),
-    ('multi', 'multi', 'run command lines in parallel on this machine'),
+    ('multi', 'multi', 'run command lines in parallel on this machine or on hosts'),
     ('exec', 'exec', 'run a command on hosts'),
     ('put', 'copy', 'copy files and directories to hosts'),
     ('get', 'copy', 'fetch files and directories from hosts'),

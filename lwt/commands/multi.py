@@ -1,5 +1,5 @@
-"""lwt multi: run command lines in parallel on this machine, each with a timeout; no process is left
-behind.
+"""lwt multi: run command lines in parallel on this machine or on hosts, each with a timeout; no
+process is left behind.
 
 main goes through four steps, in this order:
 

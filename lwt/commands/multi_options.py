@@ -121,8 +121,9 @@ def make_parser(name):
     parser = Parser(name,
                     'lwt multi [options] [TEMPLATE [::: ARG…]]  < command lines, or arguments for '
                     'TEMPLATE',
-                    'Run command lines in parallel on this machine.  Their standard input is '
-                    'empty.  The output of each\nis printed when it is done and never mixed.',
+                    'Run command lines in parallel, on this machine or on hosts.  Their standard '
+                    'input is empty.  The\noutput of each is printed when it is done and never '
+                    'mixed.',
                     EXAMPLES)
     _add_limits(parser)
     _add_input_options(parser)
@@ -137,8 +138,9 @@ def make_parser(name):
 
 def _add_limits(parser):
     parser.add_argument('-j', '-P', '--jobs', '--max-procs', metavar='N', default='100%',
-                        help='number of parallel jobs: N; +N or -N: relative to the number of '
-                             'cores; N%%: of the cores; 0: as many as possible')
+                        help='number of parallel jobs, on hosts for each of them: N; +N or -N: '
+                             'relative to the number of cores; N%%: of the cores; 0: as many as '
+                             'possible')
     parser.add_argument('-u', '--timeout', metavar='SEC',
                         help='timeout per job in seconds, or N%% of the median run time of '
                              'successful jobs')
