@@ -104,7 +104,8 @@ class OnHosts(ProgramTestCase):
 
     def test_FR_29_the_scripts_expand_homes(self):
         """FR-29: ~, ~USER and words that only look like them, in every shell."""
-        script = scripts.source('lib') + '\nfor path do expand "$path"; say "$expanded"; done\n'
+        script = (scripts.source('environment', 'lib')
+                  + '\nfor path do expand "$path"; say "$expanded"; done\n')
         paths = ['~', '~/a b', '~%s' % ME.pw_name, "~%s/a b*'$(x)" % ME.pw_name, '~nosuch',
                  '~nosuch/x', '~$(touch x)/y',
                  '~a;b', '~+', '~-', '~1', 'x/~', 'a~', '', '/abs', './~%s' % ME.pw_name]
