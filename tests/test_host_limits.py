@@ -25,7 +25,7 @@ ENTRIES = {
     ('commands.deploy', '_script'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('commands.exec', '_on_host'): 'output_limit',
     ('commands.exec', 'attempt'): 'output_limit',
-    ('commands.task_show', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
+    ('commands.task_log', '_log_from_host'): 'the reader, who is waited for: nothing is kept',
     ('tasks.remote_audit', 'look'): ('LEFTOVERS', 'ANSWER_LINES', 'COMPLAINTS'),
     ('remote.netcat_hosts', 'end'): ('ANSWER', 'ANSWER_LINES', 'COMPLAINTS'),
     ('hosts.load', 'look'): ('SAMPLE', 'LOAD_USERS', 'LOAD_NONSENSE', 'MACHINE'),
@@ -34,6 +34,8 @@ ENTRIES = {
     ('reduce.reducers', '_through_ssh'): 'what was sent, or output_limit',
     ('remote.channel', 'ask'): 'its callers, each with an entry here',
     ('remote.channel', 'attempt'): ('NOISE',),
+    ('remote.worker', 'ask'): 'what a job prints is kept as for jobs on this machine',
+    ('remote.worker', 'attempt'): ('NOISE',),
     ('copy.tar_get', '_announced'): ('LINE', 'PATHS', 'PATH_FAILURES', 'MEMBERS', 'MEMBER_ROOM',
                                     'DIRECTORIES_ROOM',
                                     'ROOM_EVERY', 'ROOM_KEPT'),
@@ -81,7 +83,8 @@ class Completeness(unittest.TestCase):
 
     def test_SR_7_each_way_in_is_known(self):
         # These create their own frames.
-        own = {('remote.channel', '__init__'), ('remote.channel', '_turn')}
+        own = {('remote.channel', '__init__'), ('remote.channel', '_turn'),
+               ('remote.worker', '_turn'), ('remote.worker', '_log_in')}
         self.assertEqual(entries() - own, set(ENTRIES))
 
     def test_SR_7_each_budget_is_used(self):
