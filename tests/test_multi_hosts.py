@@ -60,7 +60,7 @@ class WithFakeSsh(ProgramTestCase):
 
     def test_without_any_host_the_number_of_jobs_that_were_not_run_is_told(self):
         done = self.lwt('multi', '-S', 'dns-1,auth-1', 'echo', ':::', 'a', 'b', 'c')
-        self.assert_refused(done, 3, 'no host is left: 3 jobs were not run',
+        self.assert_refused(done, 3, 'no host is left; not run: 3',
                             'dns-1: unreachable (name not known); it gets no more jobs')
 
     def test_jobs_on_this_machine_and_on_hosts_have_the_same_variables(self):
@@ -95,7 +95,7 @@ class WithFakeSsh(ProgramTestCase):
         self.assertEqual((done.code, done.out), (0, 'abcdef'), done)
         done = self.lwt('multi', '-S', 'good-1', '--wd', '/proc/none', 'true', ':::', *'abcdef')
         self.assert_refused(done, 3, 'good-1: ', 'it gets no more jobs',
-                            'no host is left: ')
+                            'no host is left; not run: ')
 
     def test_files_of_combinations_are_sent_once_and_removed_at_the_end(self):
         for name in ('a', 'b'):

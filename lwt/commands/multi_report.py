@@ -80,7 +80,7 @@ class MultiReport:
             self.out.say('job %d: %s' % (number, problem))
         failed, total = self._failed(), self._done()
         if self._executor.lost_hosts:
-            self.out.say('no host is left: %s jobs were not run' % self._not_started())
+            self.out.say('no host is left; not run: %s' % self._not_started())
         if why:
             self.out.say('%s: %d done%s, %d stopped, %s not started' % (
                 why, total, ' (%d failed)' % failed if failed else '',
