@@ -121,7 +121,11 @@ class Chains(ChainTestCase):
                 popen.communicate(timeout=SETTLE)
                 self.assertEqual(popen.returncode, code)
                 self.assert_nothing_half(*self.names)
-                self.assertEqual([name for name in self.names if self.has_it(name)], [])
+                # The first hosts of the chain may be done already.
+                for name in self.names:
+                    if os.path.exists(os.path.join(self.lab.home(name), 'there')):
+                        self.assertTrue(self.has_it(name), name)
+                        self.lab.inside(name, 'rm', 'there')
 
     def test_directories_go_along_too_and_a_limit_holds(self):
         os.makedirs(self.path('tree', 'empty'))
