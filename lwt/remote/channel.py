@@ -111,21 +111,15 @@ class Channel:
         return None
 
 
-class _Line(PipeSource, Sink):
-    """The local end of a channel: the source of the script's input and the sink of its output (see
-    proc.Command).
+class RequestLine(PipeSource, Sink):
+    """The local end of a session that answers requests: the source of the script's input and the
+    sink of its output (see proc.Command).  Base class.
     """
 
-    def __init__(self, frame, data):
+    def __init__(self):
         self.on_answer = lambda: None
         self.wake = lambda: None
-        self.ask(frame, data)
-
-    def ask(self, frame, data):
-        """Send a request, bytes.  frame: the scripts.Framed that reads the answer."""
-        self._frame = frame
-        self._unsent = data
-        self.wake()
+        self._frame = None
 
     @property
     def started(self):
@@ -142,11 +136,6 @@ class _Line(PipeSource, Sink):
         """The nonce of the frame of the current answer."""
         return self._frame.nonce
 
-    def read(self, _size):
-        """The bytes to send now; None if there are none before the next request."""
-        unsent, self._unsent = self._unsent, None
-        return unsent
-
     def feed(self, stream, data):
         """Take output of the script; returns true if no more is wanted."""
         was_answered = self.answered
@@ -154,3 +143,22 @@ class _Line(PipeSource, Sink):
         if self.answered and not was_answered:
             self.on_answer()
         return is_unwanted
+
+
+class _Line(RequestLine):
+    """The local end of a channel."""
+
+    def __init__(self, frame, data):
+        super().__init__()
+        self.ask(frame, data)
+
+    def ask(self, frame, data):
+        """Send a request, bytes.  frame: the scripts.Framed that reads the answer."""
+        self._frame = frame
+        self._unsent = data
+        self.wake()
+
+    def read(self, _size):
+        """The bytes to send now; None if there are none before the next request."""
+        unsent, self._unsent = self._unsent, None
+        return unsent

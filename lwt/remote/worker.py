@@ -16,7 +16,7 @@ from lwt.flow import AwaitEnd, Turn
 from lwt.proc import Result
 from lwt.remote import exit_status, scripts
 from lwt.remote.call import is_shared, logging_in
-from lwt.selectors_loop import PipeSource, Sink
+from lwt.remote.channel import RequestLine
 
 
 class WorkerRequest(NamedTuple):
@@ -55,22 +55,20 @@ def _list(words):
     return b' '.join(map(scripts.shell_quote, words))
 
 
-class _WorkerLine(PipeSource, Sink):
-    """The local end of a worker: the source of its input and the sink of its output.
+class _WorkerLine(RequestLine):
+    """The local end of a worker.
 
     It sends a heartbeat every `interval` seconds, between requests and while a job runs, but never
     within a request.
     """
 
     def __init__(self, loop, interval):
-        self.on_answer = lambda: None
-        self.wake = lambda: None
+        super().__init__()
         self._loop = loop
         self._interval = interval
         self._chunks = iter(())
         self._is_beat_due = False
         self._timer = None
-        self._frame = None
         self._output = None             # the Sink of the current answer
 
     def ask(self, frame, chunks, output):
@@ -79,16 +77,6 @@ class _WorkerLine(PipeSource, Sink):
         self._output = output
         self._chunks = chunks
         self.wake()
-
-    @property
-    def started(self):
-        """Whether the begin line of the current answer has arrived."""
-        return self._frame.started
-
-    @property
-    def answered(self):
-        """Whether the answer to the current request is complete."""
-        return self._frame.ended
 
     @property
     def full(self):
@@ -111,14 +99,6 @@ class _WorkerLine(PipeSource, Sink):
             return chunk
         is_due, self._is_beat_due = self._is_beat_due, False
         return b'\n' if is_due else None
-
-    def feed(self, stream, data):
-        """Take output of the worker; returns true if no more is wanted."""
-        was_answered = self.answered
-        is_unwanted = self._frame.feed(stream, data)
-        if self.answered and not was_answered:
-            self.on_answer()
-        return is_unwanted
 
     def close(self):
         """The input of the worker is closed."""
