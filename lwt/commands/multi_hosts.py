@@ -2,13 +2,14 @@
 
 import os
 import re
-import sys
 from typing import NamedTuple, Optional
 
+from lwt.commands.options import read_hosts
 from lwt.errors import UsageError, printable
 from lwt.multi import job_files, job_hosts, logins
 from lwt.multi.template import PathTemplate
 from lwt.workspace import files
+from lwt.workspace.config import bounded
 
 # Options that need a selection of hosts.
 FILE_OPTIONS = ('transferfile', 'returned', 'cleanup', 'trc', 'basefile', 'workdir', 'env')
@@ -144,7 +145,7 @@ def plan(env, multi, source, options, slots_for):
 def _logins(env, found, workspace, settings):
     chosen = []
     if found.hosts or found.categories or found.everything:
-        chosen += [logins.SshLogin(host, _slots(host)) if not host.is_local
+        chosen += [logins.SshLogin(host, bounded(host.get('slots'), 1, 9999)) if not host.is_local
                    else logins.SshLogin(logins.here())
                    for host in env.select(found, workspace, settings)]
     for text in found.sshlogin:
@@ -152,16 +153,9 @@ def _logins(env, found, workspace, settings):
     for path in found.sshloginfile:
         path = logins.DEFAULT_FILE if path == '..' else path
         shown = files.user_path(path)
-        text = (sys.stdin.buffer.read().decode('utf-8', 'replace') if path == '-'
-                else files.read_text(shown, MOST_LOGINS))
+        text = read_hosts('-') if path == '-' else files.read_text(shown, MOST_LOGINS)
         chosen += logins.parse_file(text, shown)
     return logins.merged(chosen)
-
-
-def _slots(host):
-    """The slots of a host in host.list, or None."""
-    text = host.get('slots')
-    return int(text) if re.fullmatch('[0-9]{1,4}', text) and int(text) else None
 
 
 def _file_options(found, source, session):

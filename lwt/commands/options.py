@@ -150,7 +150,7 @@ class Env(NamedTuple):
                       if workspace and os.path.lexists(workspace.path('host.list'))
                       else [])
         chosen = hostlist.select(selection, candidates, functools.lru_cache()(
-            lambda: self._available(workspace or self.require_workspace(), settings)), _read_hosts)
+            lambda: self._available(workspace or self.require_workspace(), settings)), read_hosts)
         if not chosen and not may_be_empty:
             raise UsageError('no hosts selected')
         return chosen
@@ -188,7 +188,7 @@ def _say_once(text):
     writer.say(text)
 
 
-def _read_hosts(name):
+def read_hosts(name):
     """Return the text of ^FILE, or with ^- of standard input."""
     from lwt.workspace import files, hostlist
     if name != '-':
