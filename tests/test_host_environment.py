@@ -11,7 +11,7 @@ from lwt.remote import scripts
 from tests.support import MARK, marked, wait_for
 from tests.test_exec_on_hosts import AcceptingTestCase
 from tests.test_lab_hosts import LabTestCase
-from tests.test_shells import FRAME, NONCE, ShellTestCase, in_each_shell
+from tests.test_shells import ShellTestCase, in_each_shell
 
 # Names that the scripts use, and variables that change what shells and tools do.
 HOSTILE = {
@@ -50,7 +50,7 @@ class OfACommand(ShellTestCase):
         popen.communicate(timeout=30)
         got = {'stdout': b'', 'stderr': b''}
         frame = scripts.Framed(
-            NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
+            self.nonce, lambda stream, data: got.__setitem__(stream, got[stream] + data))
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         frame.finish()
@@ -144,7 +144,7 @@ class Scratch(ShellTestCase):
                 popen.communicate(timeout=30)
                 self.assertEqual(self.parse(out, err)[:2], (0, ['1 a b ' + tmpdir, 'data']))
         self.assertEqual([name for folder in ('/tmp', '/var/tmp', home)
-                          for name in os.listdir(folder) if FRAME.mark in name], [])
+                          for name in os.listdir(folder) if self.frame.mark in name], [])
 
 
 class Homes(ShellTestCase):
@@ -182,7 +182,7 @@ class Homes(ShellTestCase):
                 path = os.path.join(home, 'new', name)
                 if name == 'control':
                     line = scripts.request(
-                        FRAME, (path, 'aa' * 16, '5', '1', '0', '0', '0', '-', '0', '-'))
+                        self.frame, (path, 'aa' * 16, '5', '1', '0', '0', '0', '-', '0', '-'))
                     script = scripts.with_arguments(
                         scripts.script_text(*scripts.SHORT_SCRIPTS['control']), ('60',))
                     popen = self.start(shell, home, script, subprocess.PIPE)

@@ -14,12 +14,9 @@ import unittest
 from lwt.remote import scripts
 from tests import lab
 from tests.support import marked, wait_for
-from tests.test_shells import (
-    CONTROL, FRAME, KEY, NONCE, ShellTestCase, TaskCase, asked, become, in_each_shell)
+from tests.test_shells import CONTROL, ShellTestCase, TaskCase, become, in_each_shell
 
 LIMIT = 60                      # maximum number of processes of the runaway's user
-# The user if root runs the tests; a different one each time.
-USERS = itertools.count(100000 + os.getpid() % 20000 * 10)
 
 # It takes every process that becomes available, ignores TERM, and leaves its group and its session.
 # (It uses the system's perl, because only root may be able to read the Python of the tests.)
@@ -44,7 +41,15 @@ def processes_of(uid):
 
 
 class RunawayTestCase(ShellTestCase):
-    """Runs scripts as a user with a low limit of processes."""
+    """Runs scripts as a user with a low limit of processes.
+
+    _users: the numbers of users for this class, if root runs the tests; a different one each time
+    """
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls._users = itertools.count(100000 + os.getpid() * 100)
 
     def setUp(self):
         super().setUp()
@@ -58,7 +63,7 @@ class RunawayTestCase(ShellTestCase):
         """Start a script (bytes) with this limit, with a pipe as its standard input. is_opened: it
         reads its nonce first.
         """
-        self.uid = os.getuid() or next(USERS)
+        self.uid = os.getuid() or next(self._users)
         self.limit = LIMIT + processes_of(self.uid)
         if not os.getuid():
             for path, _folders, _files in os.walk(home):
@@ -98,7 +103,7 @@ class Runaways(RunawayTestCase):
             self.assertTrue(wait_for(lambda: not marked(self.mark), 20), len(marked(self.mark)))
         finally:
             self.end_all()
-        frame = scripts.Framed(NONCE, lambda _stream, _data: None)
+        frame = scripts.Framed(self.nonce, lambda _stream, _data: None)
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         return frame
@@ -159,7 +164,7 @@ class Runaways(RunawayTestCase):
         finally:
             self.end_all()
         self.assertTrue(told.endswith(b' end 7\n'), told)
-        left = [os.path.join(folder, 'lwt.' + FRAME.mark)
+        left = [os.path.join(folder, 'lwt.' + self.frame.mark)
                 for folder in (self.scratch, '/tmp', '/var/tmp')]
         self.assertEqual([path for path in left if os.path.exists(path)], [])
 
@@ -172,11 +177,11 @@ class RunawayTasks(RunawayTestCase, TaskCase):
         """Start a task as the limited user; return the path of its directory."""
         self.ready(shell, home, command, timeout=timeout)
         popen = self.start_limited(shell, home, CONTROL, is_opened=False)
-        popen.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
+        popen.stdin.write(self.asked(self.errand.size, self.errand.digest) + self.errand.data)
         popen.stdin.close()
         popen.stdin = None
         popen.communicate(timeout=60)
-        return os.path.join(home, '.lwt/t', KEY)
+        return os.path.join(home, '.lwt/t', self.key)
 
     def ends(self, directory):
         return [name for name in os.listdir(directory) if name.startswith('exit.')]

@@ -27,9 +27,6 @@ from lwt.workspace.hostlist import Host
 from tests.support import ALL_STEPS, MARK, LeakCheckedTestCase, marked, wait_for
 
 SHELLS = [words for words in (('dash',), ('bash',), ('busybox', 'sh')) if shutil.which(words[0])]
-NONCE = secrets.token_hex(16)            # unique for this run
-# Unique too, because a sweep ends every process on this machine that carries it.
-KEY = secrets.token_hex(16) + '.1'
 CONTROL = scripts.with_arguments(scripts.script_text(*scripts.SHORT_SCRIPTS['control']), ('60',))
 
 
@@ -58,17 +55,6 @@ time.sleep(0.6)
 show(end_words, end_env)
 time.sleep(60)
 '''
-
-FRAME = scripts.Framed(NONCE, lambda _stream, _data: None)
-OPENING = scripts.opening(FRAME)
-
-
-def asked(size, digest, home='~'):
-    """Return the line, bytes, that precedes a request to sh/control.sh with a stream of that size.
-    """
-    return scripts.request(FRAME,
-                           (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest, '0', '-'))
-
 
 def path_without(scratch, *absent):
     """Make a PATH in a directory, with all programs except these."""
@@ -115,6 +101,18 @@ class ShellTestCase(LeakCheckedTestCase):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
         self.addCleanup(scratch.cleanup)
         self.scratch = scratch.name
+        # Unique, because scripts end every process on this machine that carries these words. Other
+        # tests run at the same time.
+        self.nonce = secrets.token_hex(16)
+        self.key = secrets.token_hex(16) + '.1'
+        self.frame = scripts.Framed(self.nonce, lambda _stream, _data: None)
+
+    def asked(self, size, digest, home='~'):
+        """Return the line, bytes, that precedes a request to sh/control.sh with a stream of that
+        size.
+        """
+        return scripts.request(self.frame, (home, 'aa' * 16, '5', '1', '0', '0', str(size), digest,
+                                            '0', '-'))
 
     def start(self, shell, home, script, stdin=subprocess.DEVNULL, variables=None, **options):
         """Start a script (bytes), in a session of its own as under sshd; `sh` is the same shell in
@@ -140,7 +138,7 @@ class ShellTestCase(LeakCheckedTestCase):
     def start_opened(self, shell, home, script, variables=None, **options):
         """Start a script that reads its nonce first, and send it; its standard input is a pipe."""
         popen = self.start(shell, home, script, subprocess.PIPE, variables, **options)
-        popen.stdin.write(OPENING)
+        popen.stdin.write(scripts.opening(self.frame))
         popen.stdin.flush()
         return popen
 
@@ -154,7 +152,7 @@ class ShellTestCase(LeakCheckedTestCase):
     def parse(self, out, err):
         got = {'stdout': b'', 'stderr': b''}
         frame = scripts.Framed(
-            NONCE, lambda stream, data: got.__setitem__(stream, got[stream] + data))
+            self.nonce, lambda stream, data: got.__setitem__(stream, got[stream] + data))
         frame.feed('stdout', out)
         frame.feed('stderr', err)
         frame.finish()
@@ -278,8 +276,8 @@ class TheGuardOnAHost(ShellTestCase):
                 out = popen.stdout.read()
                 popen.communicate(timeout=30)
                 payload = b''.join(out.split(b'\036')[2:-1]) or out
-                self.assertIn(FRAME.mark.encode(), payload)
-                self.assertEqual(out.count(NONCE.encode()), 2)      # the begin and the end
+                self.assertIn(self.frame.mark.encode(), payload)
+                self.assertEqual(out.count(self.nonce.encode()), 2)      # the begin and the end
 
     @in_each_shell
     def test_SR_11_a_short_script_does_not_show_it_either(self, shell, home):
@@ -287,10 +285,10 @@ class TheGuardOnAHost(ShellTestCase):
         script = scripts.script_text(*scripts.SHORT_SCRIPTS['probe'])
         words = ('~', '10', '20', 'true')
         popen = self.start_opened(shell, home, scripts.with_arguments(script, words))
-        self.assertEqual(popen.stdout.readline(), b'\036%s begin\n' % NONCE.encode())
+        self.assertEqual(popen.stdout.readline(), b'\036%s begin\n' % self.nonce.encode())
         self.assertEqual(popen.stdout.readline(), b'ready\n')
         shown = [path for pid in marked(self.mark) for path in ('cmdline', 'environ')
-                 if NONCE in self.text_of_process(pid, path)]
+                 if self.nonce in self.text_of_process(pid, path)]
         popen.communicate(timeout=30)
         self.assertEqual(shown, [])
 
@@ -305,7 +303,7 @@ class TheGuardOnAHost(ShellTestCase):
     @in_each_shell
     def test_SR_11_without_the_first_line_nothing_is_run(self, shell, home):
         """SR-11: another program, such as a login shell's startup file, has read it."""
-        for line in (b'', b'\n', b'lwt\n', b'lwt %s\n' % NONCE.encode(), b'#!/bin/sh a b\n'):
+        for line in (b'', b'\n', b'lwt\n', b'lwt %s\n' % self.nonce.encode(), b'#!/bin/sh a b\n'):
             with self.subTest(line=line):
                 popen = self.start(shell, home, self.guarded('echo ran >>ran'), subprocess.PIPE)
                 self.assertEqual(popen.communicate(line, 30)[0], b'')
@@ -319,11 +317,11 @@ class TheGuardOnAHost(ShellTestCase):
         script = b'#!/bin/sh\nls -ld "$TMPDIR"/lwt.*\n'
         for is_there in (False, True):
             with self.subTest(is_there=is_there):
-                path = os.path.join(self.scratch, 'lwt.' + FRAME.mark)
+                path = os.path.join(self.scratch, 'lwt.' + self.frame.mark)
                 if is_there:
                     os.mkdir(path, 0o777)
                 text = self.guarded('name', script=script)
-                self.assertNotIn(FRAME.mark.encode(), text)
+                self.assertNotIn(self.frame.mark.encode(), text)
                 popen = self.start_opened(shell, home, text)
                 popen.stdin.write(script)
                 popen.stdin.flush()
@@ -366,7 +364,8 @@ class TaskCase(ShellTestCase):
         with open(os.path.join(folder, 'input'), 'w') as file:
             file.write('input\n')
         desc = model.Desc(exec=command, kill=kill, timeout=timeout)
-        task = model.Task(1, KEY.partition('.')[0], 'name', self.INPUT, None, desc, 'launching', '',
+        number = self.key.partition('.')[0]
+        task = model.Task(1, number, 'name', self.INPUT, None, desc, 'launching', '',
                           1, '', 'host', '~', '',
                           self.boot(shell, home), '', None, '', 0, 0.0, None, None)
         workspace = SimpleNamespace(path=lambda *names: os.path.join(self.scratch, *names))
@@ -378,7 +377,7 @@ class TaskCase(ShellTestCase):
     def control(self, shell, home, data=b'end\n', size=0, digest='-'):
         """Make one call; return (code in the frame or its failure, lines)."""
         popen = self.start(shell, home, CONTROL, subprocess.PIPE)
-        end, lines, _err = self.parse(*popen.communicate(asked(size, digest) + data, 60))
+        end, lines, _err = self.parse(*popen.communicate(self.asked(size, digest) + data, 60))
         return end, lines
 
     def ask(self, shell, home, verb, boot='-'):
@@ -389,11 +388,12 @@ class TaskCase(ShellTestCase):
         else:
             stream = self.errand.data[-self.errand.size:] if verb == 'launch' else b''
             request = ('%s %s %s %s /\nend\n'
-                       % (verb, KEY, self.boot(shell, home) if boot == '-' else boot, self.INPUT))
+                       % (verb, self.key, self.boot(shell, home) if boot == '-' else boot,
+                          self.INPUT))
             end, lines = self.control(shell, home, request.encode() + stream, len(stream),
                                       self.errand.digest if stream else '-')
         self.assertEqual(end, 0)
-        answers = [line.split(' ')[3:] for line in lines if line.startswith('task %s ' % KEY)]
+        answers = [line.split(' ')[3:] for line in lines if line.startswith('task %s ' % self.key)]
         self.assertEqual(len(answers), 1, lines)
         return ' '.join(answers[0][:2])         # without the resource usage
 
@@ -406,7 +406,7 @@ class TaskCase(ShellTestCase):
 
     def fetch(self, shell, home, wanted, variables=None):
         script = scripts.with_arguments(scripts.script_text(*scripts.LONG_SCRIPTS['fetch']),
-                                        (KEY, self.INPUT, wanted))
+                                        (self.key, self.INPUT, wanted))
         popen = self.start(shell, home, script, variables=variables)
         out, err = popen.communicate(timeout=30)
         path = os.path.join(self.scratch, 'fetched.tar')
@@ -418,7 +418,7 @@ class TaskCase(ShellTestCase):
         target = tempfile.mkdtemp(dir=self.scratch)
         self.assertTrue(tarstream.is_complete(path))
         tarstream.unpack(path, target, lambda name, _is_directory: name)
-        return {os.path.relpath(os.path.join(root, name), os.path.join(target, KEY))
+        return {os.path.relpath(os.path.join(root, name), os.path.join(target, self.key))
                 for root, _dirs, names in os.walk(target) for name in names}
 
 
@@ -446,7 +446,8 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(self.unpacked(self.fetch(shell, home, 'nothing')[0]),
                          {'cancel', 'run.stdout', 'run.stderr'})
         self.assertEqual(self.ask(shell, home, 'clean'), 'cleaned')
-        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))), ['exit.3', 'fate'])
+        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', self.key))),
+                         ['exit.3', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited 3')
         self.assertEqual(self.ask(shell, home, 'forget'), 'cleaned')
         self.assertEqual(os.listdir(os.path.join(home, '.lwt/t')), [])
@@ -471,7 +472,7 @@ class ATaskOnAHost(TaskCase):
         self.ready(shell, home, 'echo started >> ../../../../starts; sleep 0.3')
         launches = [self.start(shell, home, CONTROL, subprocess.PIPE) for _ in range(6)]
         for launch in launches:
-            launch.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
+            launch.stdin.write(self.asked(self.errand.size, self.errand.digest) + self.errand.data)
             launch.stdin.close()
             launch.stdin = None
         for launch in launches:
@@ -485,7 +486,7 @@ class ATaskOnAHost(TaskCase):
         with changed_runner(lambda text: 'kill -STOP $$\n' + text):
             self.ready(shell, home, 'echo started > ../../../../starts')
         launch = self.start(shell, home, CONTROL, subprocess.PIPE)
-        launch.stdin.write(asked(self.errand.size, self.errand.digest) + self.errand.data)
+        launch.stdin.write(self.asked(self.errand.size, self.errand.digest) + self.errand.data)
         launch.stdin.close()
         launch.stdin = None
         seen = wait_for(lambda: [pid for pid, words in marked(self.mark).items()
@@ -527,7 +528,7 @@ class ATaskOnAHost(TaskCase):
         self.assertEqual(self.ask(shell, home, 'launch').split()[0], 'running')
         self.assertEqual(self.ask(shell, home, 'purge'), 'cleaned')
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
-        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', KEY))),
+        self.assertEqual(sorted(os.listdir(os.path.join(home, '.lwt/t', self.key))),
                          ['exit.killed', 'fate'])
         self.assertEqual(self.ask(shell, home, 'launch'), 'exited killed')
 
@@ -549,14 +550,14 @@ class ATaskOnAHost(TaskCase):
             self.skipTest('no process here can change where its environment is')
         self.assertEqual(end, 'exited 0')
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
-        with open(os.path.join(home, '.lwt/t', KEY, 'left')) as file:
+        with open(os.path.join(home, '.lwt/t', self.key, 'left')) as file:
             self.assertEqual(file.read(), '1\n')
 
     @in_each_shell
     def test_what_begins_another_program_when_its_task_is_purged_is_ended(self, shell, home):
         self.ready_between_programs(shell, home, 'sleep 9965')
         self.ask(shell, home, 'launch')
-        work = os.path.join(home, '.lwt/t', KEY, 'work')
+        work = os.path.join(home, '.lwt/t', self.key, 'work')
         self.assertTrue(wait_for(lambda: os.path.exists(os.path.join(work, 'hidden'))))
         if os.path.exists(os.path.join(work, 'refused')):
             self.skipTest('no process here can change where its environment is')
@@ -567,7 +568,7 @@ class ATaskOnAHost(TaskCase):
         """Start a script that answers several requests, and send each; its input stays open."""
         popen = self.start(shell, home, CONTROL, subprocess.PIPE)
         for request in requests:
-            popen.stdin.write(asked(0, '-', place) + request.encode() + b'\nend\n')
+            popen.stdin.write(self.asked(0, '-', place) + request.encode() + b'\nend\n')
         popen.stdin.flush()
         return popen
 
@@ -604,7 +605,7 @@ class ATaskOnAHost(TaskCase):
         self.ready(shell, home, 'true')
         self.ask(shell, home, 'launch')
         self.until_ended(shell, home)
-        popen = self.open_talk(shell, home, 'poll %s - %s /' % (KEY, self.INPUT))
+        popen = self.open_talk(shell, home, 'poll %s - %s /' % (self.key, self.INPUT))
         with popen.stdout, popen.stderr:
             told = b''
             while b' end 0' not in told:
@@ -615,9 +616,9 @@ class ATaskOnAHost(TaskCase):
 
     @in_each_shell
     def test_X_1_what_is_left_of_a_talk_that_was_killed_meanwhile_is_removed(self, shell, home):
-        killed = self.open_talk(shell, home, 'poll %s - - /' % KEY)
+        killed = self.open_talk(shell, home, 'poll %s - - /' % self.key)
         self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 2), self.fifos(home))
-        other = self.open_talk(shell, home, 'poll %s - - /' % KEY)
+        other = self.open_talk(shell, home, 'poll %s - - /' % self.key)
         self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 4), self.fifos(home))
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
@@ -636,9 +637,10 @@ class ATaskOnAHost(TaskCase):
             path = os.path.join(refused, name)
             open(path, 'w').close()
             os.utime(path, (long_ago, long_ago))
-        popen = self.open_talk(shell, home, 'poll %s - - /' % KEY)
+        popen = self.open_talk(shell, home, 'poll %s - - /' % self.key)
         self.assertTrue(wait_for(lambda: len(self.fifos(home)) == 2), self.fifos(home))
-        popen.communicate(asked(0, '-', refused) + b'poll %s - - /\nend\n' % KEY.encode(), 60)
+        request = b'poll %s - - /\nend\n' % self.key.encode()
+        popen.communicate(self.asked(0, '-', refused) + request, 60)
         self.assertEqual(self.fifos(home), [])
         self.assertEqual(sorted(os.listdir(refused)), ['.lwt'] + names)
 
@@ -654,7 +656,7 @@ class ATaskOnAHost(TaskCase):
             end, lines, _err = self.run_script(shell, home, 'doctor', '~')
             self.assertEqual(end, 0)
             return [line for line in lines
-                    if line.startswith(('task', 'input', 'id')) or line.endswith(' ' + KEY)]
+                    if line.startswith(('task', 'input', 'id')) or line.endswith(' ' + self.key)]
 
         self.assertEqual(told(), [])
         self.assertFalse(os.path.exists(os.path.join(home, '.lwt')))
@@ -662,9 +664,9 @@ class ATaskOnAHost(TaskCase):
         self.ask(shell, home, 'launch')
         self.until_ended(shell, home)
         lines = told()
-        self.assertEqual(lines[1:], ['task %s ended' % KEY, 'input ' + self.INPUT])
+        self.assertEqual(lines[1:], ['task %s ended' % self.key, 'input ' + self.INPUT])
         self.ask(shell, home, 'clean')
-        self.assertEqual(told()[1:], ['task %s trace' % KEY, 'input ' + self.INPUT])
+        self.assertEqual(told()[1:], ['task %s trace' % self.key, 'input ' + self.INPUT])
 
     @in_each_shell
     def test_a_cancel_or_a_withdrawal_before_the_launch_means_never(self, shell, home):
@@ -691,7 +693,7 @@ class ATaskOnAHost(TaskCase):
         self.ready(shell, home, 'while [ ! -e stop ]; do sleep 0.1; done; exit 5')
         self.ask(shell, home, 'launch')
         self.assertEqual(self.ask(shell, home, 'withdraw').split()[0], 'running')
-        with open(os.path.join(home, '.lwt/t', KEY, 'work/stop'), 'w'):
+        with open(os.path.join(home, '.lwt/t', self.key, 'work/stop'), 'w'):
             pass
         self.assertEqual(self.until_ended(shell, home), 'exited 5')
 
@@ -701,7 +703,7 @@ class ATaskOnAHost(TaskCase):
                    kill='touch stop\n')
         self.ask(shell, home, 'launch')
         self.assertEqual(self.ask(shell, home, 'cancel'), 'exited killed')
-        self.assertTrue(os.path.exists(os.path.join(home, '.lwt/t', KEY, 'work/stop')))
+        self.assertTrue(os.path.exists(os.path.join(home, '.lwt/t', self.key, 'work/stop')))
 
     @in_each_shell
     def test_a_time_out_is_recorded_whatever_the_code(self, shell, home):
@@ -728,7 +730,7 @@ class ATaskOnAHost(TaskCase):
     def test_R_10_a_launch_of_before_a_reboot_is_refused(self, shell, home):
         self.ready(shell, home, 'true')
         self.assertEqual(self.ask(shell, home, 'launch', boot='another'), 'rebooted')
-        self.assertFalse(os.path.exists(os.path.join(home, '.lwt/t', KEY, 'fate')))
+        self.assertFalse(os.path.exists(os.path.join(home, '.lwt/t', self.key, 'fate')))
 
     @in_each_shell
     def test_R_10_a_cancel_after_a_new_start_never_says_that_it_had_not_run(self, shell, home):
@@ -788,13 +790,13 @@ class LockedDirectories(TaskCase):
         self.ready(shell, home, 'true')
         self.ask(shell, home, 'launch')
         self.until_ended(shell, home)
-        request = ('look %s %s %s /\nend\n' % (KEY, self.boot(shell, home), self.INPUT)).encode()
+        request = 'look %s %s %s /\nend\n' % (self.key, self.boot(shell, home), self.INPUT)
         talk = self.start(shell, home, CONTROL, subprocess.PIPE)
         answer = b''
         for number in (1, 2):
-            talk.stdin.write(asked(0, '-') + request)
+            talk.stdin.write(self.asked(0, '-') + request.encode())
             talk.stdin.flush()
-            while answer.count(b'task %s state' % KEY.encode()) < number:
+            while answer.count(b'task %s state' % self.key.encode()) < number:
                 data = os.read(talk.stdout.fileno(), 65536)
                 self.assertTrue(data, answer)
                 answer += data
@@ -835,11 +837,11 @@ class ATalkThatIsKilled(TaskCase):
             if each == 'launch':
                 self.until_ended(self.BASH, home)
         stream = self.errand.data if verb == 'launch' else b'%s %s %s %s /\nend\n' % tuple(map(
-            str.encode, (verb, KEY, self.boot(self.BASH, home), self.INPUT)))
+            str.encode, (verb, self.key, self.boot(self.BASH, home), self.INPUT)))
         size, digest = (self.errand.size, self.errand.digest) if verb == 'launch' else (0, '-')
         variables = {'BASH_ENV': self.hook, 'LWT_LINES': self.lines, 'LWT_LINE': line}
         talk = self.start(self.BASH, home, CONTROL, subprocess.PIPE, variables)
-        talk.communicate(asked(size, digest) + stream, 60)
+        talk.communicate(self.asked(size, digest) + stream, 60)
         # Some lines are not always reached.
         self.assertIn(talk.returncode, (-signal.SIGKILL, 0) if line else (0,))
         return home
@@ -865,8 +867,8 @@ class ATalkThatIsKilled(TaskCase):
                 tasks_dir = os.path.join(home, '.lwt', 't')
                 there = {name: sorted(os.listdir(os.path.join(tasks_dir, name)))
                          for name in os.listdir(tasks_dir)}
-                self.assertEqual(sorted(there), [KEY] if kept else [])
-                self.assertLessEqual(set(kept), set(there.get(KEY, ())))
+                self.assertEqual(sorted(there), [self.key] if kept else [])
+                self.assertLessEqual(set(kept), set(there.get(self.key, ())))
                 if kept:
                     self.assertEqual(self.ask(self.BASH, home, 'launch'),
                                      'exited 0' if starts else 'cancelled')
@@ -915,12 +917,12 @@ class Envelopes(ShellTestCase):
                                                        ('~', 'x y')):
             with self.subTest(shell=shell[0], argument=argument, home=home):
                 command = scripts.guarded(ssh.Transport('ssh', 'scp'), Host('h', home=home),
-                                          'pwd; printf %s "$1"', (argument,), FRAME, limits)
+                                          'pwd; printf %s "$1"', (argument,), self.frame, limits)
                 with subprocess.Popen(shell + ('-c', command.argv[-1]), stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       env={'PATH': os.environ['PATH'], 'HOME': self.scratch},
                                       cwd=self.scratch, start_new_session=True) as popen:
-                    popen.stdin.write(OPENING)
+                    popen.stdin.write(scripts.opening(self.frame))
                     popen.stdin.flush()
                     got = self.parse(popen.stdout.read(), popen.stderr.read())
                 path = os.path.join(self.scratch, home) if home != '~' else self.scratch
