@@ -112,7 +112,7 @@ class WorkersInShells(ShellTestCase):
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     @in_each_shell
-    def test_files_arrive_before_the_job_and_go_with_the_next_one(self, shell, home):
+    def test_files_arrive_before_the_job_and_go_when_they_are_sent(self, shell, home):
         self.begin(shell, home)
         names = (b"d/it's a", b'b')
         code, out, err = self.ask(
@@ -123,7 +123,10 @@ class WorkersInShells(ShellTestCase):
         self.assertEqual((code, err), (0, b'missing 2\n'))
         with tarfile.open(fileobj=io.BytesIO(out)) as tar:
             self.assertEqual(sorted(tar.getnames()), ['d', "d/it's a", 'out'])
-        self.assertEqual(self.ask('run', command=b'ls')[:2], (0, b'bin\n'))
+        self.assertEqual([name for name in left(home) if not name.startswith('.lwt-multi.')], [])
+        for _job in range(2):           # the last one's files go when the worker ends
+            self.assertEqual(self.ask('run', archive(b=b'x'), names=(b'b',), garbage=(b'b',),
+                                      command=b'ls')[:2], (0, b'b\nbin\n'))
         self.popen.stdin.close()
         self.end()
         self.assertEqual(left(home), [])

@@ -252,12 +252,13 @@ class JobHost:
         if ended.kind in ('ok', 'failed') and verdict.ran == 'yes':
             if plan.fetched:
                 ended = yield from self._fetch(worker, plan, ended)
-            if request.garbage:
+            elif request.garbage:
                 yield from worker.ask(WorkerRequest('clean'), _Collected())
         return ended
 
     def _fetch(self, worker, plan, ended):
-        """Flow: fetch the files of a job; returns its Ended.
+        """Flow: fetch the files of a job, after which the host removes its files; returns its
+        Ended.
 
         A missing file is a failure, unless the job has failed already.
         """

@@ -15,8 +15,8 @@
 #         look   print the number of processors
 #         take   unpack the tar stream in the directory
 #         run    the same, then run the command there
-#         send   send the files as a tar stream; standard error gets "missing NUMBER" for each file
-#                that does not exist, counted from 1
+#         send   send the files as a tar stream, then do the same as "clean"; standard error gets
+#                "missing NUMBER" for each file that does not exist, counted from 1
 #         clean  remove the files of the last command
 #   $4  the directory; it is created if it does not exist
 #   $5  bytes of the tar stream
@@ -99,7 +99,13 @@ answer() {
       run_job "$5" "$6" "$7"
       return
       ;;
-    send) send_files "$2" ;;
+    send)
+      send_files "$2"
+      code=$?
+      clean_up "$garbage"
+      finish_answer "$code"
+      return
+      ;;
     *) fail "unknown request" ;;
   esac
   finish_answer "$?"
