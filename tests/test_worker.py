@@ -41,12 +41,17 @@ class WorkersInShells(ShellTestCase):
         self.end()
         super().tearDown()
 
-    def begin(self, shell, home, lease='60'):
-        """Start a worker, and end the one before; the first nonce is n1."""
+    def begin(self, shell, home, lease='60', piece=1048576):
+        """Start a worker, and end the one before; the first nonce is n1.
+
+        piece: bytes of a stream after which it notes that the master lives.
+        """
         self.end()
         text = scripts.script_text(*scripts.SHORT_SCRIPTS['worker'])
-        self.popen = self.start(shell, home, scripts.with_arguments(text, ('0.5', lease)),
-                                subprocess.PIPE)
+        self.assertIn('piece=1048576', text)
+        text = text.replace('piece=1048576', 'piece=%d' % piece)
+        words = '0.5', lease, str(float(lease) / 4)
+        self.popen = self.start(shell, home, scripts.with_arguments(text, words), subprocess.PIPE)
         self.number = 0
         self.pending = {'stdout': b'', 'stderr': b''}
 
@@ -69,7 +74,7 @@ class WorkersInShells(ShellTestCase):
         got = {'stdout': b'', 'stderr': b''}
         frame = scripts.Framed('n%d' % self.number, lambda name, data: got.__setitem__(
             name, got[name] + data))
-        request = WorkerRequest(action, size=len(stream), **fields)
+        request = WorkerRequest(action, **dict({'size': len(stream)}, **fields))
         self.send(request.line(frame) + stream + request.input)
         return frame, got
 
@@ -79,7 +84,9 @@ class WorkersInShells(ShellTestCase):
         return self.answer(frame, got)
 
     def answer(self, frame, got):
+        until = time.monotonic() + 60
         while not frame.ended and frame.failure is None:
+            self.assertLess(time.monotonic(), until, 'the answer does not end')
             for name in ('stdout', 'stderr'):
                 frame.feed(name, self.line(name))
         return (frame.code if frame.failure is None else frame.failure, got['stdout'],
@@ -107,6 +114,8 @@ class WorkersInShells(ShellTestCase):
         self.assertEqual(self.ask('run', command=b'pwd', directory=b'sub/x')[1],
                          os.fsencode(home) + b'/sub/x\n')
         self.assertEqual(self.ask('run', command=b'cat; echo', input=b'data\0\n')[1], b'data\0\n\n')
+        self.assertEqual(self.ask('run', archive(a=b'1' * 5000), names=(b'a',), input=b'2' * 9000,
+                                  command=b'cat a -')[1], b'1' * 5000 + b'2' * 9000)
         self.popen.stdin.close()
         self.assertEqual(self.end(), 0)
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
@@ -169,6 +178,35 @@ class WorkersInShells(ShellTestCase):
         self.ask('run', archive(a=b'x'), names=(b'a',), garbage=(b'a',), command=b'true')
         self.popen.wait(60)
         self.assertEqual(left(home), [])
+        self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
+
+    @in_each_shell
+    def test_a_heartbeat_at_the_end_of_a_job_takes_nothing_of_the_next_request(self, shell, home):
+        self.begin(shell, home)
+        for number in range(60):
+            frame, got = self.request('run', command=b'echo %d' % number)
+            time.sleep(number % 20 / 1000)
+            self.send(b'\n')
+            self.assertEqual(self.answer(frame, got), (0, b'%d\n' % number, b''))
+
+    @in_each_shell
+    def test_a_transfer_may_take_longer_than_the_lease(self, shell, home):
+        """The bytes that arrive, and heartbeats while files are sent, are signs of life."""
+        self.begin(shell, home, lease='3', piece=1024)
+        data = archive(a=os.urandom(1 << 20))
+        frame, got = self.request('take', size=len(data), names=(b'a',))
+        piece = len(data) // 20 + 1
+        for start in range(0, len(data), piece):
+            self.send(data[start:start + piece])
+            time.sleep(0.25)
+        self.assertEqual(self.answer(frame, got), (0, b'', b''))
+        frame, got = self.request('send', names=(b'a',))
+        for _beat in range(20):         # the pipe is full, and tar waits
+            time.sleep(0.25)
+            self.send(b'\n')
+        self.assertEqual(self.answer(frame, got)[0], 0)
+        self.request('send', names=(b'a',))
+        self.assertTrue(wait_for(lambda: self.popen.poll() is not None, 30))
         self.assertTrue(wait_for(lambda: not marked(self.mark)), marked(self.mark))
 
     @in_each_shell

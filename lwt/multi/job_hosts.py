@@ -236,7 +236,7 @@ class JobHost:
         if self._files.is_cleaned:
             garbage = tuple(one.remote for one in plan.fetched)
             if not self._files.is_shared:
-                garbage += tuple(one.remote for one in plan.sent)
+                garbage = tuple(one.remote for one in plan.sent) + garbage
             if plan.is_own_directory:
                 garbage = (b'../' + plan.directory.rpartition(b'/')[2],)
         return WorkerRequest('run', plan.directory, garbage=garbage, command=text,

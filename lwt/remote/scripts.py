@@ -230,9 +230,10 @@ def channel(transport, host, name, sink, limits):
 
 
 def worker(transport, host, sink, limits):
-    """The Command that runs sh/worker.sh.  sink: reads the answers, and is the source of its input.
-    """
-    words = plain_seconds(limits.grace), plain_seconds(limits.lease)
+    """The Command that runs sh/worker.sh.  sink: reads the answers, and gives it its input."""
+    quarter = limits.lease / 4          # whole seconds if possible, because some hosts need that
+    quarter = math.ceil(quarter) if quarter >= 1 else quarter
+    words = tuple(map(plain_seconds, (limits.grace, limits.lease, quarter)))
     return _command(transport, host, _script_line('worker', words), sink, limits, source=sink,
                     lifeline=limits.lease / HEARTBEATS_PER_LEASE)
 

@@ -52,7 +52,7 @@ signal_command() {
 
 # die SIGNAL: end the command. SIGNAL tells the main shell why.
 die() {
-  trap '' TERM HUP INT USR1 USR2 ALRM
+  trap '' TERM HUP INT USR1 USR2 ALRM TTIN VTALRM
   kill "-$1" "$main"
   leave
   end_first_timer
@@ -127,8 +127,9 @@ watch_on() {
     watch_by_read
   fi
   [ "$1" -eq 0 ] || die ALRM
+  trap '' TTIN
   find_watcher
-  trap leave ALRM
+  trap leave VTALRM
   trap 'beat=1' USR1
   trap 'die ALRM' USR2
   trap stuck EXIT
@@ -204,7 +205,7 @@ watch_by_timer() {
 stuck() {
   can_fork=''
   trap time_is_up USR1
-  trap 'exit 0' ALRM
+  trap 'exit 0' VTALRM
   [ -z "$reader" ] || kill -KILL "$reader"
   kill -TTOU "$main"
   end_first_timer
@@ -229,11 +230,22 @@ keep_time() {
   done
 }
 
-# leave: the command has ended.
+# leave: the command has ended. The reader must be gone before another process may read from the
+# lifeline.
 leave() {
   over=1
   end_timer
-  [ -z "$reader" ] || kill -KILL "$reader"
+  [ -n "$reader" ] || return 0
+  kill -KILL "$reader"
+  await_child "$reader"
+  reader=''
+}
+
+# await_child PID: wait until a child has ended; returns its exit code. A signal may interrupt one
+# wait.
+await_child() {
+  while wait "$1"; await_status=$?; [ "$await_status" -gt 128 ] && kill -0 "$1"; do :; done
+  return "$await_status"
 }
 
 # end_timer: end the watcher's own timer. It uses no variable that is set after the timer has

@@ -27,10 +27,11 @@
 # trap ends the command with builtins alone.
 #
 # $grace, $lease, $timeout, $id, $nonce, $input and $staged are set by the script that uses these
-# functions.
+# functions. If that script has a process of its own that sends TTIN to this shell when the lease is
+# over, $idler is its number.
 exec 3<&0 4>&2 </dev/null 2>/dev/null   # the shell's own "Killed" is not output of the command
 main=$$ command_text=$command command='' can_fork='' why='' again='' code=''
-watcher='' reader='' timer='' is_stuck='' beat='' is_bash='' has_timed_read=''
+watcher='' reader='' timer='' is_stuck='' beat='' is_late='' idler='' is_bash='' has_timed_read=''
 # shellcheck disable=SC3028  # for bash alone; the first version whose read takes fractions
 case ${BASH_VERSION-} in
   [4-9]* | [1-9][0-9]*) is_bash=1 has_timed_read=1 ;;
@@ -107,7 +108,7 @@ timed_read() {
 watch() {
   exec >/dev/null 4>&-
   trap '' TERM HUP INT
-  trap 'load_later; watch_on timer' USR1
+  trap 'load_later; watch_on timer' USR1 TTIN
   case $has_timed_read in
     1) timed_read ;;
     *) read -r _ <&3 ;;
@@ -128,6 +129,8 @@ await_command() {
       timer=''
       kill -USR1 "$watcher"
     fi
+    [ -z "$is_late" ] || kill -TTIN "$watcher"
+    is_late=''
     [ -z "$is_stuck" ] || { load_later; keep_time; }
     wait "$command"
     await_code=$?
@@ -144,28 +147,30 @@ start_clock() {
     end=$((up + timeout))
     [ "$timeout" -ge "${lease%.*}" ] || span=$timeout
   fi
-  [ -n "$has_timed_read" ] || start_timer
+  [ -n "$has_timed_read" ] || { [ -n "$idler" ] && [ "$span" = "$lease" ]; } || start_timer
 }
 
 # start_watcher: start the watcher of the command, which was just started.
 start_watcher() {
-  trap '' USR1 USR2 ALRM                # they must not kill a watcher that has just begun
+  trap '' USR1 USR2 ALRM TTIN           # they must not end a watcher that has just begun
   watch &
   watcher=$!
   trap 'why=lease again=1' USR1
   trap 'why=timeout again=1' USR2
   trap 'why=closed again=1' ALRM
+  trap 'is_late=1 again=1' TTIN
   if [ -z "$has_timed_read" ]; then
     trap 'again=1' CHLD
     trap 'is_stuck=1 beat=1 again=1' TTOU
   fi
 }
 
-# dismiss_watcher: end the watcher and the timer, because the command has ended.
+# dismiss_watcher: end the watcher and the timer, because the command has ended. VTALRM ends a
+# watcher that has no reader yet, at any time. In the others it is a trap, which ends the reader.
 dismiss_watcher() {
-  case $why:$has_timed_read$timer$is_stuck in
+  case $why:$has_timed_read$is_stuck in
     :?*) kill -KILL "$watcher" $timer ;;
-    :) kill -ALRM "$watcher"; wait "$watcher" ;;
+    :) kill -VTALRM "$watcher"; [ -z "$timer" ] || kill -KILL "$timer" ;;
     *) wait "$watcher" ;;
   esac
 }

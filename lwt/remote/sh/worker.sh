@@ -3,6 +3,7 @@
 #
 # $1  grace in seconds
 # $2  lease in seconds
+# $3  a quarter of the lease, for sleep
 #
 # Standard input is a series of requests. A request is a line of words for sh, which ends with " .",
 # and perhaps a tar stream. An empty line is a heartbeat. After a heartbeat failed to come for the
@@ -29,7 +30,8 @@
 #   ${12}  bytes of the command's standard input, which follow the tar stream
 newline='
 ' lwt_later=''
-grace=$1 lease=$2 staged='' input=/dev/null idler='' part='' garbage='' login_directory=$PWD
+grace=$1 lease=$2 step=$3 staged='' input=/dev/null hearer='' doing=''
+part='' stored='' garbage='' login_directory=$PWD
 
 # -- requests --------------------------------------------------------------------------------------
 
@@ -37,7 +39,7 @@ grace=$1 lease=$2 staged='' input=/dev/null idler='' part='' garbage='' login_di
 # not interpreted.
 next_request() {
   while IFS= read -r words <&3; do
-    kill -USR1 "$idler"
+    note_beat
     case $words in
       '') ;;
       *' .') return 0 ;;
@@ -47,39 +49,86 @@ next_request() {
   return 1
 }
 
-# watch_idle: end this script if no heartbeat comes while it waits for a request. While a job runs,
-# the signal does no harm, and the guard watches the heartbeats.
-watch_idle() {
+# -- the lease -------------------------------------------------------------------------------------
+
+# note_beat: tell the idler that the master lives. Start an idler if there is none.
+note_beat() {
+  kill -USR1 "$idler" && return
+  idle & idler=$!
+}
+
+# idle: the idler, which sends TTIN to the main shell if no heartbeat is noted for the lease. It
+# counts quarters of the lease.
+idle() {
   exec >/dev/null 3<&- 4>&-
-  trap '' TERM HUP INT
-  trap 'idle_beat=1' USR1
-  trap 'kill -KILL "$idle_timer"; exit' ALRM
+  trap '' TERM HUP INT TTIN
+  trap 'idle_steps=0' USR1
+  trap 'trap "" EXIT; kill -KILL "$idle_timer"; exit' VTALRM
+  trap idle_by_clock EXIT
+  idle_steps=0
   while kill -0 "$main"; do
-    idle_beat=''
-    sleep "$lease" &
+    sleep "$step" &
     idle_timer=$!
     # A signal interrupts the wait. The sleep goes on.
     while wait "$idle_timer"; [ $? -gt 128 ]; do :; done
-    [ -n "$idle_beat" ] || kill -TERM "$main"
+    idle_steps=$((idle_steps + 1))
+    [ "$idle_steps" -le 4 ] || kill -TTIN "$main"
   done
+  trap '' EXIT
 }
+
+# idle_by_clock: the idler can start no process; the job may have used up their limit. Read the
+# clock in a loop, until a heartbeat is noted or the lease is over.
+idle_by_clock() {
+  trap 'exit 0' VTALRM
+  idle_steps=1
+  [ -r /proc/uptime ] || kill -TTIN "$main"
+  uptime
+  idle_end=$((up + ${lease%.*} + 1))
+  while [ "$idle_steps" -ne 0 ] && [ "$up" -lt "$idle_end" ]; do uptime; done
+  [ "$idle_steps" -eq 0 ] || kill -TTIN "$main"
+}
+
+# silent: no heartbeat was noted for the lease. That matters only if this shell would have noted it.
+silent() {
+  case $doing in
+    work) note_beat ;;
+    send)
+      doing=hear
+      hear & hearer=$!
+      note_beat
+      ;;
+    *) exit 143 ;;
+  esac
+}
+
+# hear: note heartbeats while the main shell sends files for a long time.
+hear() { while read -r _ <&3; do kill -USR1 "$idler"; done; }
 
 # close_down: remove the files of the last job, and end what this script has started.
 close_down() {
   trap '' TERM HUP INT PIPE EXIT
   clean_up "$garbage"
   [ -z "$part" ] || rm -rf "$part"
-  kill -ALRM "$idler"
+  [ -z "$hearer" ] || kill -KILL "$hearer"
+  kill -VTALRM "$idler"
   kill -TERM 0                          # an unfinished transfer
 }
 
 # answer: do what a request wants, and print the end of the frame.
 answer() {
-  nonce=$1 mark=$2 action=$3 directory=$4
+  nonce=$1 mark=$2 action=$3 directory=$4 stored=''
   shift 4
   printf '\036%s begin\n' "$nonce"
   printf '\036%s begin\n' "$nonce" >&4
-  case $action in run | clean) clean_up "$garbage" ;; esac
+  doing=work
+  case $action:$garbage in
+    *:) ;;
+    run:* | clean:*)
+      clean_up "$garbage"
+      note_beat
+      ;;
+  esac
   if [ "$action" = clean ]; then
     finish_answer 0
     return
@@ -91,9 +140,10 @@ answer() {
   garbage="$garbage $3"
   case $action in
     look) count_processors ;;
-    take) take "$1" "$2" ;;
+    take) take "$1" "$2" "$3" ;;
     run)
-      take "$1" "$2"
+      if [ "$1" -gt 0 ] && [ "$8" -gt 0 ]; then store $(($1 + $8)); fi
+      take "$1" "$2" "$3"
       timeout=$4
       take_input "$8"
       run_job "$5" "$6" "$7"
@@ -113,7 +163,13 @@ answer() {
 
 # finish_answer CODE: print the end of the frame of an answer that is not a job's.
 finish_answer() {
-  code=$1 why=''
+  code=$1 why='' doing=''
+  if [ -n "$hearer" ]; then
+    kill -KILL "$hearer"
+    await_child "$hearer"
+    hearer=''
+  fi
+  note_beat
   end_line
 }
 
@@ -139,22 +195,61 @@ count_processors() {
 
 # -- files -----------------------------------------------------------------------------------------
 
-# take BYTES NAMES: unpack a tar stream in this directory. Each file appears complete or not at all.
+# take BYTES NAMES GARBAGE: unpack a tar stream in this directory. Each file appears complete or not
+# at all, unless it will be removed because GARBAGE begins with NAMES.
 take() {
   [ "$1" -gt 0 ] || return 0
-  [ -d "$part" ] || make_part
+  take_target=''
+  case $2 in "'/"* | *" '/"*) ;; *) case "$3 " in "$2 "*) take_target=. ;; esac ;; esac
+  if [ -n "$take_target" ]; then
+    errors=.lwt-multi.$mark.errors
+    garbage="$garbage '$errors'"
+  else
+    [ -d "$part" ] || make_part
+    take_target=$part errors=$part/.errors
+  fi
+  [ -n "$stored" ] || begin_transfer "$1"
   # In the background, because a signal interrupts only "wait".
-  head -c "$1" <&3 | {
-    tar -xof - -C "$part" 2>"$errors"
+  if [ -n "$stored" ]; then head -c "$1" "$stored"; else read_bytes "$1"; fi | {
+    tar -xof - -C "$take_target" 2>"$errors"
     take_code=$?
-    cat >/dev/null                      # some tars leave the end of the stream
+    while read -r _; do :; done         # some tars leave the end of the stream
     exit "$take_code"
   } &
-  wait "$!" || fail_with "the files cannot be unpacked"
+  await_child "$!" || fail_with "the files cannot be unpacked"
+  doing=work
+  [ "$take_target" != . ] || return 0
   eval "set -- $2"
   for name; do
     place "$name" || fail_with "$name: cannot be moved into place"
   done
+}
+
+# begin_transfer BYTES: prepare for bytes that will come over the lifeline. They are a sign that the
+# master lives, so a long transfer is received in pieces. But some tools, as that of busybox, read
+# more than they are asked for. A transfer to them is not ended by the lease.
+begin_transfer() {
+  doing='' piece=1048576
+  if [ "$1" -gt "$piece" ] &&
+    [ "$(printf ab | { head -c 1 >/dev/null; read -r rest; say "$rest"; })" != b ]; then
+    doing=work piece=$1
+  fi
+}
+
+# read_bytes BYTES: copy bytes of the lifeline to standard output, in pieces that take a small part
+# of the lease.
+read_bytes() {
+  left=$1
+  while [ "$left" -gt "$piece" ]; do
+    uptime
+    began=$up
+    head -c "$piece" <&3
+    kill -USR1 "$idler"
+    left=$((left - piece))
+    uptime
+    [ $((up - began)) -gt $((${lease%.*} / 16)) ] || piece=$((piece * 2))
+  done
+  exec head -c "$left" <&3
 }
 
 # take_input BYTES: receive the standard input of the job.
@@ -162,15 +257,33 @@ take_input() {
   input=/dev/null
   [ "$1" -gt 0 ] || return 0
   [ -d "$part" ] || make_part
-  input=$part/.input
-  head -c "$1" <&3 >"$input" 2>"$errors" &
-  wait "$!" || fail_with "the input of the job cannot be stored"
+  input=$part/.input errors=$part/.errors
+  if [ -n "$stored" ]; then tail -c "$1" "$stored" >"$input" 2>"$errors"
+  else receive_file "$1" "$input"; fi || fail_with "the input of the job cannot be stored"
   arrived "$input" "$1" || fail_with "the input of the job did not arrive"
+  stored=''
+}
+
+# store BYTES: store the tar stream and the input of a job in one file. The tool that reads the one
+# from the lifeline might take bytes of the other (see begin_transfer).
+store() {
+  [ -d "$part" ] || make_part
+  errors=$part/.errors
+  receive_file "$1" "$part/.stored" || fail_with "the files cannot be stored"
+  stored=$part/.stored
+}
+
+# receive_file BYTES FILE: store bytes that come over the lifeline.
+receive_file() {
+  begin_transfer "$1"
+  read_bytes "$1" >"$2" 2>"$errors" &
+  await_child "$!" || return
+  doing=work
 }
 
 # make_part: make a directory beside the files of the jobs, for files that are not complete yet.
 make_part() {
-  part=$PWD/.lwt-multi.$mark errors=$PWD/.lwt-multi.$mark/.errors
+  part=$PWD/.lwt-multi.$mark
   complaint=$( (umask 077 && mkdir "$part") 2>&1) || fail "$PWD: cannot be written ($complaint)"
 }
 
@@ -200,7 +313,9 @@ send_files() {
     else say "missing $send_number" >&4; fi
   done
   [ $# -gt 0 ] || return 0
-  tar -cf - -- "$@" 2>&4
+  doing=send
+  tar -cf - -- "$@" 2>&4 &
+  await_child "$!"
 }
 
 # clean_up NAMES: remove the files of the last job, and the directories that are then empty.
@@ -223,7 +338,7 @@ clean_up() {
 # run_job COMMAND ASSIGNMENTS NAMES: run a job under the guard.
 run_job() {
   command_text=$1 command='' can_fork='' why='' again='' code=''
-  watcher='' reader='' timer='' is_stuck='' beat=''
+  watcher='' reader='' timer='' is_stuck='' beat='' is_late=''
   eval "$2"
   for name in $3; do
     case " $lwt_saved " in *" $name "*) ;; *) lwt_saved="$lwt_saved $name" ;; esac
@@ -236,12 +351,12 @@ run_job() {
   start_watcher
   await_command
   dismiss_watcher
-  # It must not read the next request.
-  wait "$watcher" $timer
+  await_child "$watcher"                  # it must not read the next request
   trap close_down EXIT
-  kill -USR1 "$idler"
   await_requests
+  doing=''
   end_line
+  note_beat
   case $why in lease | limit) exit 1 ;; esac
   [ -z "$why" ] || [ -n "$setsid" ] || exit 1
 }
@@ -249,6 +364,7 @@ run_job() {
 # await_requests: set how signals are handled while no job runs.
 await_requests() {
   trap - CHLD TTOU
+  trap silent TTIN
   trap 'exit 143' TERM
   trap 'exit 129' HUP
   trap '' USR1 USR2 ALRM
@@ -257,8 +373,7 @@ await_requests() {
 trap : PIPE                             # handlers: the jobs would inherit ignored signals
 trap close_down EXIT
 await_requests
-watch_idle &
-idler=$!
+idle & idler=$!
 while next_request; do
   eval "set -- $words"
   answer "$@"
