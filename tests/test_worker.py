@@ -73,7 +73,7 @@ class WorkersInShells(ShellTestCase):
         self.number += 1
         got = {'stdout': b'', 'stderr': b''}
         frame = scripts.Framed('n%d' % self.number, lambda name, data: got.__setitem__(
-            name, got[name] + data))
+            name, got[name] + data), self.number > 1)
         request = WorkerRequest(action, **dict({'size': len(stream)}, **fields))
         self.send(request.line(frame) + stream + request.input)
         return frame, got

@@ -310,7 +310,7 @@ class Framed(Sink):
     """Reads the two framed streams of a script; a sink for proc.Child.
 
     on_payload(stream, data) gets the bytes inside the frames as they arrive.
-    started: whether the begin line has arrived.
+    started: whether the begin line has arrived; true from the start if has_begun is.
     code: the exit code in the end line, or None.
     failure: the reason in the fail line, or None.
     cause: why the guard on the host ended the command (of CAUSES), or '' if it ended by itself.
@@ -321,10 +321,10 @@ class Framed(Sink):
     last_words: the last messages of ssh on standard error when the connection broke.
     """
 
-    def __init__(self, nonce, on_payload):
+    def __init__(self, nonce, on_payload, has_begun=False):
         self.nonce = nonce
-        self._streams = {'stdout': _FrameReader(nonce),
-                         'stderr': _FrameReader(nonce, SSH_LAST_WORDS)}
+        self._streams = {'stdout': _FrameReader(nonce, has_begun),
+                         'stderr': _FrameReader(nonce, has_begun, SSH_LAST_WORDS)}
         self._on_payload = on_payload
 
     def feed(self, stream, data):
@@ -391,12 +391,12 @@ class _FrameReader:
     ssh.
     """
 
-    def __init__(self, nonce, last_words=None):
+    def __init__(self, nonce, begun, last_words=None):
         self._last_words = last_words
         self._mark = b'\036' + nonce.encode() + b' '
         self._buffer = bytearray()
         self._at_line_start = True      # whether the buffer begins at the start of a line
-        self.begun = False
+        self.begun = begun
         self.ended = False
         self.code = None
         self.cause = ''

@@ -132,8 +132,8 @@ class Worker:
         output: a Sink.  After the timeout of the request the worker is ended, and with it the job.
         """
         def attempt():
-            frame = scripts.Framed(self._session.nonce(), output.feed)
             is_first = self._child is None or self._child.result is not None
+            frame = scripts.Framed(self._session.nonce(), output.feed, not is_first)
             was_shared = is_shared(self._session)
             result = yield from self._turn(request, frame, output, is_first)
             frame.finish()

@@ -30,7 +30,7 @@
 #   ${12}  bytes of the command's standard input, which follow the tar stream
 newline='
 ' lwt_later=''
-grace=$1 lease=$2 step=$3 staged='' input=/dev/null hearer='' doing=''
+grace=$1 lease=$2 step=$3 staged='' input=/dev/null hearer='' doing='' has_begun=''
 part='' stored='' garbage='' login_directory=$PWD
 
 # -- requests --------------------------------------------------------------------------------------
@@ -115,12 +115,16 @@ close_down() {
   kill -TERM 0                          # an unfinished transfer
 }
 
-# answer: do what a request wants, and print the end of the frame.
+# answer: do what a request wants, and print the frame. Only the first one has a begin line: each
+# other begins where the one before ended.
 answer() {
   nonce=$1 mark=$2 action=$3 directory=$4 stored=''
   shift 4
-  printf '\036%s begin\n' "$nonce"
-  printf '\036%s begin\n' "$nonce" >&4
+  if [ -z "$has_begun" ]; then
+    printf '\036%s begin\n' "$nonce"
+    printf '\036%s begin\n' "$nonce" >&4
+    has_begun=1
+  fi
   doing=work
   case $action:$garbage in
     *:) ;;
