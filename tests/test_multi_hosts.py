@@ -69,8 +69,14 @@ class WithFakeSsh(ProgramTestCase):
                         'echo {} $LWT_SEQ $PARALLEL_SEQ $PARALLEL_SSHHOST {host} "$EXTRA"', ':::',
                         'a', 'b')
         self.assertEqual(done.out, "a 1 1 good-1 good-1 it's\nb 2 2 good-1 good-1 it's\n", done)
-        done = self.lwt('multi', '-S', '1/:', 'echo {} $LWT_SEQ $HOME', ':::', 'a')
-        self.assertEqual(done.out, 'a 1 %s\n' % self.home, done)
+        done = self.lwt('multi', '-S', '1/:', 'echo {} $LWT_SEQ $HOME {host} $PARALLEL_SSHLOGIN',
+                        ':::', 'a')
+        self.assertEqual(done.out, 'a 1 %s : :\n' % self.home, done)
+
+    def test_results_that_cannot_be_written_are_an_error(self):
+        self.write('file', '')
+        done = self.lwt('multi', '-S', '1/good-1', '--results', 'file', 'true', ':::', *'abc')
+        self.assert_refused(done, 74, 'file/1: Not a directory')
 
     def test_blocks_of_standard_input_reach_jobs_on_hosts(self):
         lines = ''.join('%d\n' % number for number in range(50000))
@@ -107,7 +113,7 @@ class WithFakeSsh(ProgramTestCase):
         self.assertEqual(len(set(self.read('fake', 'good-1', 'ids').splitlines())), 2)
 
 
-ODD = ("it's", ' a  b ', '-x', 'new\nline', '$(touch evil)', 'ünï', '{}', 'back\\slash', '*')
+ODD = ("it's", ' a  b ', '-x', 'new\nline', '$(touch evil)', 'ünï', '{}', 'back\\bslash', '*')
 
 
 class FilesOnHosts(LoopbackTestCase):
@@ -156,7 +162,7 @@ class FilesOnHosts(LoopbackTestCase):
                                 ':::', '1', '2')
                 self.assertEqual(done.code, 0, done)
                 self.assertEqual(done.out.count('model x'), 2, done)
-        self.lwt('exec', '-w', 'h1', '--', 'rmdir a/b a; rmdir .lwt/multi')
+        self.lwt('exec', '-w', 'h1', '--', 'rmdir .lwt/multi')
 
     def test_an_interrupt_leaves_no_process_and_no_file(self):
         self.write('a', 'a')

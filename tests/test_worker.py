@@ -141,6 +141,22 @@ class WorkersInShells(ShellTestCase):
         self.assertEqual(left(home), [])
 
     @in_each_shell
+    def test_directories_that_are_empty_afterwards_are_removed(self, shell, home):
+        for directory, kept in ((b'w/x', []), (b'~', []), (b'w', ['w'])):
+            self.begin(shell, home)
+            path = b'%s/other/deep/file' % os.fsencode(home)
+            garbage = path, b'd/none/file'
+            self.ask('run', directory=directory, garbage=garbage,
+                     command=b'mkdir -p d/none "$HOME/other/deep"; touch "$HOME/other/deep/file"')
+            if kept:
+                self.ask('run', directory=directory, command=b'touch mine')
+            else:
+                self.ask('clean')
+            self.popen.stdin.close()
+            self.assertEqual(self.end(), 0)
+            self.assertEqual(left(home), kept)
+
+    @in_each_shell
     def test_end_of_file_kills_the_job_and_removes_its_files(self, shell, home):
         self.begin(shell, home)
         frame, got = self.request('run', archive(a=b'x'), names=(b'a',), garbage=(b'a',),

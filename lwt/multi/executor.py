@@ -16,7 +16,7 @@ import os
 import time
 from typing import NamedTuple, Optional
 
-from lwt.errors import LwtError
+from lwt.errors import Cancelled, LwtError
 from lwt.flow import Later, Sleep
 from lwt.multi import no_shell
 from lwt.multi.job import FAILURES, Job, JobResult, job_variables, kind_of, log_codes
@@ -315,9 +315,11 @@ class Executor:
         self._active -= 1
         if self._hosts is not None:
             self._hosts.give(trial.host, report)
-        if isinstance(report, LwtError):            # cancelled before it was started
+        if isinstance(report, Cancelled):           # before it was started
             self.counts['not run'] += 1
             self._ordering.done(trial.output)
+        elif isinstance(report, LwtError):          # of this machine
+            raise report
         elif report.kind in ('not run', 'refused'):
             self._move(trial, report)
         elif self.closed:

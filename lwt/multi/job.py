@@ -6,6 +6,7 @@ from typing import Callable, NamedTuple, Optional
 
 # Kinds of failure; lost: the exit status is unknown.
 FAILURES = ('failed', 'timeout', 'lost')
+HERE = b':'                     # the name of this machine in the job log
 
 
 class Job(NamedTuple):
@@ -66,10 +67,11 @@ class Ended(NamedTuple):
     received: int = 0
 
 
-def job_variables(number, slot):
-    """Return the environment variables of a job, as bytes."""
+def job_variables(number, slot, host=HERE):
+    """Return the environment variables of a job, as bytes.  host: its name in the job log."""
     seq, place = b'%d' % number, b'%d' % slot
-    return {b'LWT_SEQ': seq, b'PARALLEL_SEQ': seq, b'LWT_SLOT': place, b'PARALLEL_JOBSLOT': place}
+    return {b'LWT_SEQ': seq, b'PARALLEL_SEQ': seq, b'LWT_SLOT': place, b'PARALLEL_JOBSLOT': place,
+            b'PARALLEL_SSHHOST': host.rpartition(b'@')[2], b'PARALLEL_SSHLOGIN': host}
 
 
 def kind_of(result, age):

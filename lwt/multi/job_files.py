@@ -87,9 +87,13 @@ def plan(options, job, slot, host, home):
     is_own = directory == RUN_DIRECTORY
     if is_own:
         directory = RUNS + b'%s-%d-%d' % (os.fsencode(os.uname().nodename), os.getpid(), job.number)
-    return JobFiles(tuple(place(filled(template)) for template in options.transfers),
-                    tuple(place(filled(template)) for template in options.returns), directory,
-                    is_own)
+    return JobFiles(_places(map(filled, options.transfers)),
+                    _places(map(filled, options.returns)), directory, is_own)
+
+
+def _places(paths):
+    """The JobPaths of paths, each once."""
+    return tuple(dict.fromkeys(map(place, paths)))
 
 
 def workdir_here(home):

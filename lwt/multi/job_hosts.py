@@ -227,9 +227,8 @@ class JobHost:
         """The WorkerRequest for a job, without its files."""
         name = os.fsencode(self.name)
         variables = dict(self._options.variables)
-        variables.update(job_variables(job.number, slot))
-        variables.update({b'PARALLEL_SSHHOST': name.rpartition(b'@')[2],
-                          b'PARALLEL_SSHLOGIN': name, b'LWT_HOST': name})
+        variables.update(job_variables(job.number, slot, name))
+        variables[b'LWT_HOST'] = name
         if self._options.nice:
             text = b'exec nice -n %d /bin/sh -c -- %s' % (self._options.nice, shell_quote(text))
         garbage = ()

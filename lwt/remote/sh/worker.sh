@@ -31,7 +31,7 @@
 newline='
 ' lwt_later=''
 grace=$1 lease=$2 step=$3 staged='' input=/dev/null hearer='' doing='' has_begun=''
-part='' stored='' garbage='' login_directory=$PWD
+part='' stored='' garbage='' login_directory=$PWD has_cleaned='' is_over=''
 
 # -- requests --------------------------------------------------------------------------------------
 
@@ -110,6 +110,7 @@ close_down() {
   trap '' TERM HUP INT PIPE EXIT
   clean_up "$garbage"
   [ -z "$part" ] || rm -rf "$part"
+  [ -z "$has_cleaned" ] || [ -z "$is_over" ] || leave_directory
   [ -z "$hearer" ] || kill -KILL "$hearer"
   kill -VTALRM "$idler"
   kill -TERM 0                          # an unfinished transfer
@@ -317,8 +318,13 @@ send_files() {
     else say "missing $send_number" >&4; fi
   done
   [ $# -gt 0 ] || return 0
+  send_option=''
+  # GNU tar would interpret escapes in names.
+  case $* in
+    *\\*) ! tar --no-unquote --version >/dev/null 2>&1 || send_option=--no-unquote ;;
+  esac
   doing=send
-  tar -cf - -- "$@" 2>&4 &
+  tar $send_option -cf - -- "$@" 2>&4 &
   await_child "$!"
 }
 
@@ -328,13 +334,32 @@ clean_up() {
   garbage=''
   [ $# -gt 0 ] || return 0
   rm -rf -- "$@" 2>/dev/null
+  has_cleaned=1
   for name; do
-    case $name in /* | */../* | ../*) continue ;; esac
-    while case $name in */*) ;; *) false ;; esac do
-      name=${name%/*}
-      rmdir -- "$name" 2>/dev/null || break
-    done
+    case $name in */../* | ../*) ;; */*) remove_empty "${name%/*}" ;; esac
   done
+}
+
+# remove_empty PATH: remove a directory and those above it, as long as they are empty.
+remove_empty() {
+  set -- "$1/"
+  while case $1 in ?*/*) ;; *) false ;; esac do
+    set -- "${1%/*}"
+    rmdir -- "$1" 2>/dev/null || return 0
+  done
+}
+
+# leave_directory: remove the working directory of the jobs if it is empty, but not the home. It is
+# not done before the end of the run: other jobs may be in that directory.
+leave_directory() {
+  left=${HOME:-$login_directory}
+  cd "${left%/}/" || return
+  # shellcheck disable=SC2164
+  case $OLDPWD in
+    "${left%/}" | "$PWD") ;;
+    "${left%/}"/*) remove_empty "${OLDPWD#"${left%/}/"}" ;;
+    *) remove_empty "$OLDPWD" ;;
+  esac
 }
 
 # -- jobs ------------------------------------------------------------------------------------------
@@ -382,3 +407,4 @@ while next_request; do
   eval "set -- $words"
   answer "$@"
 done
+is_over=1
