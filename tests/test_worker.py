@@ -229,7 +229,7 @@ class WorkersInShells(ShellTestCase):
     def test_a_request_that_is_cut_off_runs_nothing(self, shell, home):
         frame = scripts.Framed('n1', lambda name, data: None)
         line = WorkerRequest('run', command=b'touch ran').line(frame)
-        for data in (line[:-2], line[:-3], line[:20]):
+        for data in (line[:-2], line[:-3], line[:20], line[1:]):
             self.begin(shell, home)
             self.send(data)
             self.popen.stdin.close()

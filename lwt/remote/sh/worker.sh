@@ -35,14 +35,14 @@ part='' stored='' garbage='' login_directory=$PWD has_cleaned='' is_over=''
 
 # -- requests --------------------------------------------------------------------------------------
 
-# next_request: set $words to the next request; false at end-of-file. A request that was cut off is
-# not interpreted.
+# next_request: set $words to the next request; false at end-of-file. A request that was cut off at
+# its start or end is not interpreted.
 next_request() {
   while IFS= read -r words <&3; do
     note_beat
     case $words in
       '') ;;
-      *' .') return 0 ;;
+      \'*' .') return 0 ;;
       *) return 1 ;;
     esac
   done
