@@ -59,6 +59,8 @@ class HostPlan(NamedTuple):
 
     def job_hosts(self, run, tell):
         """The JobHosts of a run."""
+        if self.options.files.returns:
+            job_files.remove_stale()
         return job_hosts.JobHosts(run, [
             job_hosts.JobHost(run.loop, self.session, login, self.options)
             for login in self.logins], tell)

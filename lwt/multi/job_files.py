@@ -4,6 +4,7 @@ A path is relative to the working directory on both machines, or absolute on bot
 it, the path on the host is only what follows, as for rsync -R: A/./B is B on the host.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import NamedTuple, Optional
 
 from lwt.copy import child_jobs, disk_space, manifest, tarstream
 from lwt.copy.tar_reader import Refused
-from lwt.errors import UsageError, os_error_text, printable, printable_text
+from lwt.errors import LocalError, UsageError, os_error_text, printable, printable_text
 from lwt.multi.template import PathTemplate
 from lwt.remote import host_limits
 from lwt.selectors_loop import Sink
@@ -169,7 +170,7 @@ class Arrival(Sink):
 
     def __init__(self, places):
         self._places = places
-        self._part = tempfile.mkdtemp(prefix=PART, dir='.')
+        self._part, self._lock = _new_directory()
         self._path = os.path.join(self._part, 'stream')
         self._file = open(self._path, 'xb', buffering=0)
         self._watch = disk_space.Watch(self._part)
@@ -223,6 +224,29 @@ class Arrival(Sink):
         """Remove what is left of it."""
         self._file.close()
         files.remove_tree(self._part)
+        self._lock.release()
+
+
+def _new_directory():
+    """Return (path, files.Lock) of a new directory for incomplete files in the current directory."""
+    while True:
+        path = tempfile.mkdtemp(prefix=PART, dir='.')
+        lock = files.Lock(path)
+        with contextlib.suppress(LocalError):           # some file systems have no locks
+            if not lock.take() or not os.path.isdir(path):
+                continue                # remove_stale() was faster
+        return path, lock
+
+
+def remove_stale():
+    """Remove the directories that runs left in the current directory when they were killed."""
+    with contextlib.suppress(LocalError, OSError):
+        for name in os.listdir('.'):
+            lock = files.Lock(name)
+            if (name.startswith(PART) and not os.path.islink(name)
+                    and os.lstat(name).st_uid == os.geteuid() and lock.take()):
+                files.remove_tree(name)
+                lock.release()
 
 
 @child_jobs.job
