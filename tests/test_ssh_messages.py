@@ -21,7 +21,7 @@ BEFORE_LOGIN = (
      'ssh: connect to host fe80::1%eth0 port 22: Invalid argument'),
     ('ssh: Could not resolve hostname h: Name or service not known', 'dns', 'name not known'),
     ('ssh: Could not resolve hostname h: Temporary failure in name resolution', 'dns',
-     'name not known'),
+     'temporary failure in name resolution'),
     ('ssh: Could not resolve hostname h: nodename nor servname provided, or not known', 'dns',
      'name not known'),
     ('ssh: Could not resolve hostname ::1: Address family for hostname not supported', 'dns',

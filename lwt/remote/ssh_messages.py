@@ -62,6 +62,8 @@ BEFORE_LOGIN = (
     (r'ssh: connect to host .* port \d+: (?:No route to host|Network is unreachable|Host is down)',
      'refused', 'no route to host'),
     (r'ssh: connect to host .* port \d+: .*', 'refused', None),
+    (r'\S+: Could not resolve host(?:name)? .*: (Temporary failure in name resolution)', 'dns',
+     None),
     (r'\S+: Could not resolve host(?:name)? .*', 'dns', 'name not known'),
     # kex.c, and sshconnect.c before 8.0: no identification string of an SSH server.
     (r'(?:Connection timed out during banner exchange'
