@@ -147,7 +147,7 @@ complete -c lwt -n '__lwt_at 1 multi' -l trc -x -d 'the same as --transferfile {
 complete -c lwt -n '__lwt_at 1 multi' -l transfer -d 'the same as --transferfile {}'
 complete -c lwt -n '__lwt_at 1 multi' -l basefile -l bf -x -d 'send PATH once to each host, before its first job'
 complete -c lwt -n '__lwt_at 1 multi' -l workdir -l wd -r -F -d 'run jobs in DIR on the host (default: the login directory); . for the current directory, ... for a new directory for each job'
-complete -c lwt -n '__lwt_at 1 multi' -l env -x -d 'give the environment variable NAME to the jobs'
+complete -c lwt -n '__lwt_at 1 multi' -l env -x -d 'give environment variables to the jobs'
 complete -c lwt -n '__lwt_at 1 multi' -a '(__fish_complete_command)'
 complete -c lwt -n '__lwt_at 0' -a exec -d 'run a command on hosts'
 complete -c lwt -n '__lwt_at 1 exec' -s f -l fanout -x -d 'maximum number of parallel processes; 0: as many as possible (default 32)'

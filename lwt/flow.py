@@ -465,7 +465,8 @@ def unspawnable(command, error):
     """The Result of a Command that could not be spawned."""
     if command.stdin_path and error.filename == command.stdin_path:
         return unreadable(command, error)
-    text = '%s: %s' % (os.fsdecode(command.argv[0]), error.strerror)
+    is_cwd = command.cwd is not None and error.filename == command.cwd
+    text = '%s: %s' % (command.cwd if is_cwd else os.fsdecode(command.argv[0]), error.strerror)
     return Result(command, 'unspawnable', error.errno or 0, stderr=os.fsencode(text))
 
 

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
 import time
 import unittest
 
+from lwt.workspace import files
 from tests import lab
 from tests.lab_cases import LoopbackTestCase
 from tests.support import ProgramTestCase, wait_for
@@ -24,7 +26,23 @@ class Usage(ProgramTestCase):
                 (('-S', '0/h1', 'true'), "'0/h1': expected N/HOST"),
                 (('-S', 'ssh -p 22 h1', 'true'), 'a command for ssh is not supported'),
                 (('-S', 'h1', '--return', 'x', 'true'), 'all jobs would return the same file'),
-                (('-S', 'h1', '--return', '../{}', 'true'), ''),
+                (('-S', 'h1', '--return', '../{}', 'true'), '--return ../{}: ".." in a path'),
+                (('-S', 'h1', '--return', '', 'true'), "--return '': not the path of a file"),
+                (('-S', 'h1', '--tf', '', 'true'), "--transferfile '': not the path of a file"),
+                (('-S', 'h1', '--bf', '', 'true'), "--basefile '': not the path of a file"),
+                (('-S', 'h1', '--wd', '', 'true'), "--workdir '': not the path of a directory"),
+                (('-S', '4/', 'true'), "'4/': expected N/HOST"),
+                (('-S', '-1/h1', 'true'), "'-1/h1': expected N/HOST"),
+                (('-S', '2/@web', 'true'), 'host groups are not supported'),
+                (('-S', 'h[1-9]', 'true'), 'sets of hosts are not supported'),
+                (('-S', 'h1;h2', 'true'), "bad host name 'h1;h2'"),
+                (('-S', ',', 'true'), 'no hosts selected'),
+                (('--slf', 'nothing', 'true'), 'nothing: No such file'),
+                (('-x', 'h1', 'true'), '-x needs -w, -g or -a'),
+                (('-S', 'h1', '-x', 'h1', 'true'), '-x needs -w, -g or -a'),
+                (('-S', 'h1', '--round-robin', 'true'), '--round-robin needs --pipe'),
+                (('-S', 'h1', '-j', 'x', 'true'), "-j: 'x': expected a whole number"),
+                (('-S', 'h1', '--return', '{=x=}', 'true'), 'Perl expressions'),
                 (('--return', '{}', 'true'), '--return needs hosts'),
                 (('--cleanup', 'true'), '--cleanup needs hosts'),
                 (('-S', 'h1', '--env', 'a-b', 'true'), 'not the name of an environment variable'),
@@ -34,9 +52,13 @@ class Usage(ProgramTestCase):
                 (('-a', '-j1', 'true'), 'no workspace found')):
             with self.subTest(words=words):
                 done = self.lwt('multi', *words, ':::', 'x')
-                if said:
-                    self.assert_refused(done, 2, said)
-                    self.assertLessEqual(len(done.err.splitlines()), 2, done)
+                self.assert_refused(done, 2, said)
+                self.assertLessEqual(len(done.err.splitlines()), 2, done)
+
+    def test_functions_of_bash_are_refused(self):
+        self.env['BASH_FUNC_f%%'] = '() { :; }'
+        self.assert_refused(self.lwt('multi', '-S', 'h1', '--env', 'A,f', 'f', ':::', 'x'), 2,
+                            '--env f: functions of bash are not supported')
 
     def test_a_dry_run_needs_no_host(self):
         done = self.lwt('multi', '-S', 'nosuch', '--dry-run', 'echo', '{}', ':::', 'a', 'b')
@@ -62,6 +84,44 @@ class WithFakeSsh(ProgramTestCase):
         done = self.lwt('multi', '-S', 'dns-1,auth-1', 'echo', ':::', 'a', 'b', 'c')
         self.assert_refused(done, 3, 'no host is left; not run: 3',
                             'dns-1: unreachable (name not known); it gets no more jobs')
+
+    def test_names_that_do_not_exist_are_a_mistake(self):
+        done = self.lwt('multi', '-S', 'dns-1', 'echo', ':::', 'a', 'b', 'c')
+        self.assert_refused(done, 2, 'lwt: dns-1: unreachable (name not known)\n')
+        self.assertEqual(len(done.err.splitlines()), 2, done)
+
+    def test_logins_come_from_a_pipe_and_from_the_file_of_gnu_parallel(self):
+        self.write('home/.parallel/sshloginfile', '1/good-1\n')
+        os.mkfifo(self.path('fifo'))
+        writer = subprocess.Popen(['sh', '-c', 'echo 1/good-2 >fifo'], cwd=self.scratch)
+        done = self.lwt('multi', '-S', '..', '--slf', 'fifo', '-k', 'echo {host}; sleep 0.2', ':::',
+                        'a', 'b')
+        writer.wait()
+        self.assertEqual(sorted(done.out.split()), ['good-1', 'good-2'], done)
+
+    def test_jobs_on_this_machine_have_a_working_directory_too(self):
+        done = self.lwt('multi', '-S', '1/:', '--wd', 'sub/{}', 'pwd #', ':::', 'a')
+        self.assertEqual((done.code, done.out), (0, self.path('sub', 'a') + '\n'), done)
+        done = self.lwt('multi', '-S', '1/:', '--wd', '/proc/none', 'true', ':::', 'a')
+        self.assert_refused(done, 1, 'cannot be run (/proc/none: No such file or directory')
+        done = self.lwt('multi', '-S', '1/:', '--wd', '.', 'pwd #', ':::', 'a')
+        self.assertEqual(done.out, self.scratch + '\n', done)
+
+    def test_each_of_several_arguments_is_a_file(self):
+        for name in 'abc':
+            self.write(name, name)
+        done = self.lwt('multi', '-S', '1/good-1', '-N2', '--trc', '{}.out',
+                        'for i in {}; do cat $i $i >$i.out; done', ':::', *'abc')
+        self.assertEqual((done.code, done.err), (0, ''), done)
+        self.assertEqual([self.read(name + '.out') for name in 'abc'], ['aa', 'bb', 'cc'])
+
+    def test_a_dot_sends_what_a_directory_contains(self):
+        self.write('d/one', '1')
+        self.write('d/sub/two', '2')
+        done = self.lwt('multi', '-S', '1/good-1', '--bf', 'd/.', '--cleanup', 'cat one sub/two #',
+                        ':::', 'x')
+        self.assertEqual((done.code, done.out), (0, '12'), done)
+        self.assertEqual(os.listdir(self.path('fake', 'good-1')), [])
 
     def test_jobs_on_this_machine_and_on_hosts_have_the_same_variables(self):
         self.env['EXTRA'] = "it's"
@@ -193,12 +253,20 @@ class FilesOnHosts(LoopbackTestCase):
         before = {row[8] for row in rows(self.read('log'))}
         self.assertEqual(len(before), 2)
         self.lwt('exec', '-w', 'h1,h2', '--', 'touch go')
+        self.write('.lwt-multi.killed/stream', 'half')
+        self.write('.lwt-multi.busy/stream', 'half')
+        lock = files.Lock(self.path('.lwt-multi.busy'))
+        self.assertTrue(lock.take())
+        self.addCleanup(lock.release)
         done = self.lwt(*words[:1], '--resume', *words[1:], ':::', *'abcdef')
         self.assertEqual(done.code, 0, done)
         ran = [row[8] for row in rows(self.read('log'))]
         self.assertEqual((len(ran), len(set(ran))), (6, 6))
         self.assertEqual([self.read(name + '.out') for name in 'abcdef'],
                          [name + '\n' for name in 'abcdef'])
+        self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith('.lwt')],
+                         ['.lwt-multi.busy'])
+        lock.release()
         self.lwt('exec', '-w', 'h1,h2', '--', 'rm -f go')
 
 

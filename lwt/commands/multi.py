@@ -21,8 +21,12 @@ from lwt.commands.options import fitting, read_value
 from lwt.errors import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Interrupted, UsageError
 from lwt.flow import running
 from lwt.multi import executor
+from lwt.multi.job_hosts import UNKNOWN
 from lwt.output import ordering, writer
 from lwt.workspace import config, files
+
+
+NAMES_SHOWN = 10                # names of unknown hosts in a message
 
 
 class MultiPlan(NamedTuple):
@@ -171,6 +175,9 @@ class _MultiRun:
         self._report.end('halted' if executor.halted else '')
         if self._source.problem is not None:
             raise self._source.problem
+        if self._hosts is not None and self._hosts.unknown:
+            raise UsageError('%s: %s' % (', '.join(self._hosts.unknown[:NAMES_SHOWN]), UNKNOWN),
+                             'no job was run; correct the names of the hosts')
         return self._exit_code()
 
     def _on_over(self):
@@ -180,7 +187,7 @@ class _MultiRun:
 
     def _on_hosts_changed(self):
         if self._hosts.are_out and not self._executor.closed:
-            self._executor.lost_hosts = True
+            self._executor.lost_hosts = not self._hosts.unknown
             self._executor.close()
         self._executor.more()
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from typing import NamedTuple, Optional
 
 from lwt.commands.options import read_hosts
@@ -14,6 +15,7 @@ from lwt.workspace.config import bounded
 # Options that need a selection of hosts.
 FILE_OPTIONS = ('transferfile', 'returned', 'cleanup', 'trc', 'basefile', 'workdir', 'env')
 MOST_LOGINS = 1 << 20           # bytes of a file of logins
+LOAD_HINT = 'lower -j, or use lwt task, which checks the load of hosts'
 ALL_HOSTS = '--all-hosts'       # -a, unless it names a file of arguments
 
 
@@ -90,8 +92,8 @@ def add_options(parser):
     moved.add_argument('--workdir', '--wd', metavar='DIR',
                        help='run jobs in DIR on the host (default: the login directory); . for the '
                             'current directory, ... for a new directory for each job')
-    _repeated(moved, '--env', dest='env', metavar='NAME',
-              help='give the environment variable NAME to the jobs')
+    _repeated(moved, '--env', dest='env', metavar='NAME,…',
+              help='give environment variables to the jobs')
 
 
 def _repeated(group, *flags, **options):
@@ -112,6 +114,8 @@ def with_all_hosts(words):
 def arguments(parsed):
     """Return the HostArguments of a command line.  Raises UsageError."""
     found = HostArguments(**{name: getattr(parsed, name) for name in HostArguments._fields})
+    if found.exclude and not (found.hosts or found.categories or found.everything):
+        raise UsageError('lwt multi: -x needs -w, -g or -a')
     if not found.are_named:
         for name in FILE_OPTIONS:
             if getattr(found, name):
@@ -130,12 +134,12 @@ def plan(env, multi, source, options, slots_for):
     workspace = env.find_workspace()
     settings = env.settings(workspace)
     found = multi.on_hosts
-    for flag, is_given in (('--load', options.load), ('--memfree', options.memfree),
-                           ('--pipepart', multi.pipepart), ('--round-robin', multi.round_robin)):
+    for flag, is_given, hint in (
+            ('--load', options.load, LOAD_HINT), ('--memfree', options.memfree, LOAD_HINT),
+            ('--pipepart', multi.pipepart, 'jobs on hosts can read blocks with --pipe'),
+            ('--round-robin', multi.round_robin, 'with --pipe alone, each block gets a job')):
         if is_given:
-            raise UsageError('lwt multi: %s does not work on hosts' % flag,
-                             'jobs on hosts can read blocks with --pipe' if 'p' in flag[:4] else
-                             'lower -j, or use lwt task, which checks the load of hosts')
+            raise UsageError('lwt multi: %s does not work on hosts' % flag, hint)
     chosen = _logins(env, found, workspace, settings)
     session = env.session(settings, [login.host for login in chosen])
     host_options = job_hosts.HostOptions(
@@ -151,13 +155,22 @@ def _logins(env, found, workspace, settings):
                    else logins.SshLogin(logins.here())
                    for host in env.select(found, workspace, settings)]
     for text in found.sshlogin:
-        chosen += logins.parse(text)
+        for word in text.split(','):
+            chosen += _from_file(word) if word.strip() == '..' else logins.parse(word)
     for path in found.sshloginfile:
-        path = logins.DEFAULT_FILE if path == '..' else path
-        shown = files.user_path(path)
-        text = read_hosts('-') if path == '-' else files.read_text(shown, MOST_LOGINS)
-        chosen += logins.parse_file(text, shown)
+        chosen += _from_file(path)
     return logins.merged(chosen)
+
+
+def _from_file(path):
+    """Return the SshLogins in a file of --slf."""
+    shown = files.user_path(logins.DEFAULT_FILE if path.strip() == '..' else path)
+    if path == '-':
+        return logins.parse_file(read_hosts('-'), 'standard input')
+    if os.path.exists(shown) and stat.S_ISFIFO(os.stat(shown).st_mode):     # <(command)
+        with open(shown, encoding='utf-8', errors='replace') as file:
+            return logins.parse_file(file.read(MOST_LOGINS), shown)
+    return logins.parse_file(files.read_text(shown, MOST_LOGINS), shown)
 
 
 def _file_options(found, source, session):
@@ -166,6 +179,10 @@ def _file_options(found, source, session):
         return tuple(PathTemplate(os.fsencode(text), source.count, source.spelling)
                      for text in texts)
 
+    for text in found.transferfile:
+        job_files.check(text, 'transferfile')
+    for text in found.returned + found.trc:
+        job_files.check(text, 'return')
     transfers = templates(found.transferfile + ['{}'] * bool(found.trc))
     returns = templates(found.returned + found.trc)
     for template, text in zip(returns, found.returned + found.trc):
@@ -173,9 +190,12 @@ def _file_options(found, source, session):
             raise UsageError('--return %s: all jobs would return the same file' % printable(text),
                              'use a placeholder, for example {}.out or {#}.out')
     workdir = found.workdir
+    if workdir == '':
+        raise UsageError("--workdir '': not the path of a directory")
     if workdir == '.':
         workdir = os.fsdecode(job_files.workdir_here(session.transport.login_dir))
     workdir = None if workdir is None else templates([workdir])[0]
+    workdir_here = None if found.workdir in (None, '.') else templates([found.workdir])[0]
     base = job_files.check_base(found.basefile)
     has_own = workdir is not None and (not workdir.is_constant or found.workdir == '...')
     if base and has_own:
@@ -185,15 +205,18 @@ def _file_options(found, source, session):
     is_shared = bool(transfers) and not has_own and (
         source.has_combinations or any(one.is_constant for one in transfers))
     return job_files.FileOptions(transfers, returns, base, found.cleanup or bool(found.trc),
-                                 workdir, is_shared)
+                                 workdir, workdir_here, is_shared)
 
 
 def _variables(names, environ):
     """Return {name: value}, as bytes, of --env.  Raises UsageError."""
     found = {}
-    for name in names:
+    for name in [name for text in names for name in text.split(',')]:
         if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]*', name) or name == '_':
             raise UsageError('--env %s: not the name of an environment variable' % printable(name))
+        if 'BASH_FUNC_%s%%%%' % name in environ:
+            raise UsageError('--env %s: functions of bash are not supported' % name,
+                             'put it into a script, and send that with --basefile')
         if name in environ:
             found[os.fsencode(name)] = os.fsencode(environ[name])
     return found

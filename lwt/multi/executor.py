@@ -270,8 +270,9 @@ class Executor:
         variables = job_variables(trial.job.number, slot)
         found = None if self._plan.nice else self._programs.without_shell(text)
         path, argv = found or (None, self._shell(text))
-        return Command(argv, executable=path, variables=variables, timeout=self._plan.timeout,
-                       grace=self._plan.grace, stdin=trial.job.data,
+        directory = None if trial.host is None else trial.host.directory_here(trial.job, slot)
+        return Command(argv, executable=path, cwd=directory, variables=variables,
+                       timeout=self._plan.timeout, grace=self._plan.grace, stdin=trial.job.data,
                        source=trial.job.source and trial.job.source(),
                        sink=self._sink_of(trial.job, trial.output), label=trial.job.number)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, Optional
 from lwt.copy import child_jobs, disk_space, manifest, tarstream
 from lwt.copy.tar_reader import Refused
 from lwt.errors import LocalError, UsageError, os_error_text, printable, printable_text
+from lwt.multi.job import HERE
 from lwt.multi.template import PathTemplate
 from lwt.remote import host_limits
 from lwt.selectors_loop import Sink
@@ -31,6 +32,7 @@ class FileOptions(NamedTuple):
     transfers, returns: PathTemplates.  base: paths that are sent to each host once.
     is_cleaned: the files are removed from the host afterwards.
     workdir: the working directory on hosts, or None for the login directory.
+    workdir_here: the same for jobs on this machine, or None for the current directory.
     is_shared: several jobs may have the same transfer file.
     """
 
@@ -39,6 +41,7 @@ class FileOptions(NamedTuple):
     base: tuple = ()
     is_cleaned: bool = False
     workdir: Optional[PathTemplate] = None
+    workdir_here: Optional[PathTemplate] = None
     is_shared: bool = False
 
 
@@ -76,25 +79,62 @@ def place(path):
     return JobPath(local, b'/' * is_absolute + b'/'.join(parts))
 
 
+def sent(path):
+    """The JobPaths of a path to send: that of a directory "." is what the directory contains.
+
+    Raises UsageError.
+    """
+    before, mark, after = (path.rstrip(b'/') + b'/').partition(b'./')
+    if after or not mark or before and not before.endswith(b'/'):
+        return [place(path)]
+    try:
+        names = sorted(os.listdir(before or b'.'))
+    except OSError as error:
+        raise files.read_error(_shown(path), error)
+    return [place(before + b'./' + name) for name in names]
+
+
+def check(text, option):
+    """Raise UsageError if no job can have this path with placeholders.  option: its name."""
+    try:
+        sent(os.fsencode(text))
+    except UsageError as error:
+        raise UsageError('--%s %s' % (option, error.message), error.hint)
+
+
 def plan(options, job, slot, host, home):
     """The JobFiles of a job.Job.  host: the name of the host.  home: its directory.
 
     Raises UsageError.
     """
-    def filled(template):
-        return template.fill(job.arguments, job.number, slot, os.fsencode(host))
-
-    directory = home if options.workdir is None else filled(options.workdir)
+    how = job.arguments, job.number, slot, os.fsencode(host)
+    directory = home if options.workdir is None else options.workdir.fill(*how)
     is_own = directory == RUN_DIRECTORY
     if is_own:
-        directory = RUNS + b'%s-%d-%d' % (os.fsencode(os.uname().nodename), os.getpid(), job.number)
-    return JobFiles(_places(map(filled, options.transfers)),
-                    _places(map(filled, options.returns)), directory, is_own)
+        directory = own_directory(job.number)
+    transfers = [one for template in options.transfers for path in template.fill_each(*how)
+                 for one in sent(path)]
+    returns = [place(path) for template in options.returns for path in template.fill_each(*how)]
+    return JobFiles(tuple(dict.fromkeys(transfers)), tuple(dict.fromkeys(returns)), directory,
+                    is_own)
 
 
-def _places(paths):
-    """The JobPaths of paths, each once."""
-    return tuple(dict.fromkeys(map(place, paths)))
+def own_directory(number):
+    """The directory of the job with this number for --workdir ..., below the login directory."""
+    return RUNS + b'%s-%d-%d' % (os.fsencode(os.uname().nodename), os.getpid(), number)
+
+
+def directory_here(options, job, slot):
+    """Make and return the working directory of a job on this machine; None for the current one."""
+    if options.workdir_here is None:
+        return None
+    path = options.workdir_here.fill(job.arguments, job.number, slot, HERE)
+    if path == RUN_DIRECTORY:
+        path = b'~/' + own_directory(job.number)
+    path = os.path.expanduser(path)
+    with contextlib.suppress(OSError):  # then the job cannot be started, which is reported
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    return os.fsdecode(path)
 
 
 def workdir_here(home):
@@ -228,7 +268,7 @@ class Arrival(Sink):
 
 
 def _new_directory():
-    """Return (path, files.Lock) of a new directory for incomplete files in the current directory."""
+    """Return (path, files.Lock) of a new directory for incomplete files."""
     while True:
         path = tempfile.mkdtemp(prefix=PART, dir='.')
         lock = files.Lock(path)
@@ -308,10 +348,12 @@ def _move(source, target):
 
 def check_base(paths):
     """The JobPaths of base files.  Raises UsageError if one of them cannot be read."""
-    places = tuple(place(os.fsencode(path)) for path in paths)
+    for path in paths:
+        check(path, 'basefile')
+    places = tuple(one for path in paths for one in sent(os.fsencode(path)))
     Shipment(places)
     return places
 
 
 def _shown(path):
-    return printable_text(path)
+    return printable_text(path) or "''"

@@ -30,6 +30,7 @@ from lwt.selectors_loop import Sink
 TRIES = 3                       # failures in a row after which a host is out
 REST = (1.0, 4.0, 16.0)         # seconds before a host is tried again, by its failures in a row
 LASTING = ('auth', 'hostkey', 'dns')    # kinds of failures that do not go away by themselves
+UNKNOWN = 'unreachable (name not known)'        # the reason for a host whose name is wrong
 WAIT_FOR_FILE = 0.05            # seconds between two checks whether a file has been sent
 
 
@@ -93,6 +94,7 @@ class JobHost:
         self.active = 0
         self.state = 'closed'
         self.failures = 0               # in a row
+        self.is_unknown = False         # its name is wrong
         self.refused = set()            # numbers of jobs that it refused, since the last success
 
     @property
@@ -147,6 +149,7 @@ class JobHost:
 
     def failed(self, verdict):
         """Note a failure of the host."""
+        self.is_unknown = verdict.reason == UNKNOWN and not self.slots     # never seen
         self.failures = TRIES if verdict.kind in LASTING else self.failures + 1
         self.state = 'out' if self.failures >= TRIES else 'closed'
 
@@ -189,6 +192,10 @@ class JobHost:
         return verdict
 
     # -- jobs --------------------------------------------------------------------------------------
+
+    def directory_here(self, job, slot):
+        """The working directory of a job on this machine; None for the current one."""
+        return job_files.directory_here(self._files, job, slot)
 
     def running(self, job, slot, text, output):
         """Flow: run a job; returns a job.Ended."""
@@ -330,6 +337,12 @@ class JobHosts:
         """Whether no job can ever start."""
         return all(host.state == 'out' for host in self._hosts)
 
+    @property
+    def unknown(self):
+        """The names of all hosts if all are wrong, else none."""
+        is_all = all(host.is_unknown for host in self._hosts)
+        return [host.name for host in self._hosts] if is_all else []
+
     def take(self, avoided=None, refused=frozenset()):
         """Return the host for a job: the one with the smallest share of busy slots.
 
@@ -412,7 +425,8 @@ class JobHosts:
 
     def _give_up(self, host, reason):
         host.state = 'out'
-        self._tell('%s: %s; it gets no more jobs' % (host.name, reason))
+        if not self.unknown:
+            self._tell('%s: %s; it gets no more jobs' % (host.name, reason))
         self._run.loop.call_soon(self.on_change)
 
     def _rest(self, host):

@@ -67,13 +67,17 @@ def here():
 
 
 def _login(word, where):
-    if word.startswith('@'):
-        raise UsageError('%s: %s: host groups are not supported' % (where, printable(word)),
-                         'name a category of host.list with -g')
     slots, slash, name = word.partition('/')
     if not slash:
         slots, name = '', word
-    elif not re.fullmatch('[0-9]{1,4}', slots) or not 1 <= int(slots) <= MOST_SLOTS:
+    if word.startswith('@') or name.startswith('@'):
+        raise UsageError('%s: %s: host groups are not supported' % (where, printable(word)),
+                         'name a category of host.list with -g')
+    if '[' in name or '{' in name:
+        raise UsageError('%s: %s: sets of hosts are not supported' % (where, printable(word)),
+                         "name them with -w: -w 'h[1-9]'")
+    if slash and not (re.fullmatch('[0-9]{1,4}', slots) and 1 <= int(slots) <= MOST_SLOTS
+                      and name):
         raise UsageError('%s: %s: expected N/HOST, with N from 1 to %d'
                          % (where, printable(word), MOST_SLOTS))
     if ' ' in name or '/' in name:

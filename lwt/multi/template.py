@@ -236,13 +236,19 @@ class Template:
                 word = []
         return [item for item in items + _word(word) if item]
 
-    def fill(self, arguments, number, slot, total=0, slots=1):
+    @property
+    def has_all(self):
+        """Whether a placeholder stands for all arguments."""
+        return any(place.position is None and not place.job for place in self.places)
+
+    def fill(self, arguments, number, slot, total=0, slots=1, current=None):
         """Return the command for these arguments (bytes), as bytes.
 
         number: of the job, from 1.  slot: from 1.  total: the number of jobs, if has_total.
-        slots: the number of slots.
+        slots: the number of slots.  current: the arguments of a plain {}, if not all of them.
         """
         job = _Job(number, slot, total, slots)
+        current = arguments if current is None else current
         texts = []
         for item in self._items:
             if isinstance(item, _Repeated):
@@ -250,7 +256,7 @@ class Template:
                     b''.join([self._text_of(part, arguments, (argument,), job)
                               for part in item.parts]) for argument in arguments))
             else:
-                texts.append(self._text_of(item, arguments, arguments, job))
+                texts.append(self._text_of(item, arguments, current, job))
         return b''.join(texts)
 
     def _text_of(self, part, arguments, current, job):
@@ -330,6 +336,13 @@ class PathTemplate:
     def fill(self, arguments, number, slot, host):
         """Return the path, as bytes.  host: the name of the host, bytes."""
         return host.join(part.fill(arguments, number, slot) for part in self._parts)
+
+    def fill_each(self, arguments, number, slot, host):
+        """Return the paths for the arguments of a job: with {}, one for each argument."""
+        if len(arguments) < 2 or not any(part.has_all for part in self._parts):
+            return [self.fill(arguments, number, slot, host)]
+        return [host.join(part.fill(arguments, number, slot, current=(argument,))
+                          for part in self._parts) for argument in arguments]
 
 
 def _characters(text, count):
