@@ -380,6 +380,18 @@ class Lab(SshdLab):
         _kill(self.listeners[name])
         self.kill_sessions(name)
 
+    def power_off(self, name):
+        """Kill every process of the host at once."""
+        for _round in range(3):
+            for pid in run('ip', 'netns', 'pids', self.namespace(name)).split():
+                _kill(int(pid))
+
+    def boot(self, name):
+        """Start the sshd of a host that was powered off; its files are still there."""
+        os.unlink(self.home(name) + '.pid')
+        self._start_sshd(name)
+        self._await_listeners()
+
     def stop_sshd(self, name):
         """The listening sshd is stopped: it accepts connections and sends nothing."""
         os.kill(self.listeners[name], signal.SIGSTOP)

@@ -1,6 +1,8 @@
 """lwt multi on hosts: options, files, and what is left when something fails."""
 
+import collections
 import os
+import random
 import signal
 import subprocess
 import time
@@ -270,8 +272,27 @@ class FilesOnHosts(LoopbackTestCase):
         self.lwt('exec', '-w', 'h1,h2', '--', 'rm -f go')
 
 
+class JobsOnLabHosts(CleanHomesTestCase):
+    """What became of jobs."""
+
+    def logged(self):
+        """Return the second words of the commands in the job log."""
+        text = self.read('log') if os.path.exists(self.path('log')) else ''
+        return [row[8].split()[1] for row in rows(text)]
+
+    def ran(self):
+        """Return {word: how often} of the lines that jobs wrote into the file "ran" of a host."""
+        found = collections.Counter()
+        for name in self.names:
+            path = os.path.join(self.lab.home(name), 'ran')
+            if os.path.exists(path):
+                with open(path) as file:
+                    found.update(file.read().split())
+        return found
+
+
 @unittest.skipIf(lab.why_not_root_lab(), lab.why_not_root_lab())
-class HostsWithFaults(CleanHomesTestCase):
+class HostsWithFaults(JobsOnLabHosts):
     """Hosts that vanish, fill up and come back."""
 
     hosts = 5
@@ -318,6 +339,66 @@ class HostsWithFaults(CleanHomesTestCase):
         self.assertEqual(sorted(map(int, out.split())), list(range(30)), err)
         hosts = [row[1] for row in rows(self.read('log'))]
         self.assertIn('h1', hosts[-12:], err)
+
+    def test_kill_9_at_any_moment_leaves_nothing_running_and_resume_runs_the_rest(self):
+        names = ['f%d' % number for number in range(40)]
+        for name in names:
+            self.write(name, name * 9999)
+        words = ('multi', '-w', 'h[1-5]', '-j2', '--lease', '3', '--joblog', 'log', '--resume',
+                 '--trc', '{}.out', 'echo {} >>ran; sleep 0.1; cat {} >{}.out', ':::', *names)
+        for _round in range(4):
+            popen = self.start(*words)
+            time.sleep(random.uniform(0.3, 1.3))
+            popen.kill()
+            popen.communicate()
+            logged, before = self.logged(), self.ran()
+            for name in self.names:
+                # A session that has just begun is no command yet, and may make files.
+                self.assertTrue(wait_for(lambda: not self.lab.commands(name) and set(
+                    self.there(name)) <= {'.ssh', '.lwt', 'ran'}), self.lab.commands(name))
+        done = self.lwt(*words)
+        self.assertEqual(done.code, 0, done)
+        after = self.ran()
+        self.assertEqual([name for name in logged if after[name] != before[name]], [])
+        self.assertEqual(sorted(self.logged()), sorted(names))
+        self.assertEqual([self.read(name + '.out') for name in names],
+                         [name * 9999 for name in names])
+        self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith('.')], [])
+
+
+@unittest.skipIf(lab.why_not_root_lab(), lab.why_not_root_lab())
+class EightOfTwentyHostsFail(JobsOnLabHosts):
+    """Two hosts each are black holes, refuse logins, are full and reboot."""
+
+    hosts = 20
+
+    def test_each_job_is_in_the_log_once_and_runs_once(self):
+        for number, fault in enumerate(('black_hole', 'refuse', 'full_disk') * 2, 1):
+            getattr(self.lab, fault)('h%d' % number)
+            if fault == 'full_disk':
+                self.addCleanup(self.lab.umount_home, 'h%d' % number)
+        names = ['f%d' % number for number in range(100)]
+        for name in names:
+            self.write(name, name * 9999)
+        popen = self.start('multi', '-w', 'h[1-20]', '-j2', '-t', '3', '--lease', '4', '--joblog',
+                           'log', '--trc', '{}.out', 'echo {} >>ran; sleep 0.3; cat {} >{}.out',
+                           ':::', *names)
+        self.assertTrue(wait_for(lambda: len(self.logged()) > 5))
+        for name in ('h7', 'h8'):
+            self.lab.power_off(name)
+        for name in ('h7', 'h8'):
+            self.lab.boot(name)
+        _out, err = popen.communicate(timeout=120)
+        self.assertEqual(sorted(self.logged()), sorted(names), err)
+        failed = {row[8].split()[1]: row[1] for row in rows(self.read('log')) if row[6] != '0'}
+        self.assertLessEqual(set(failed.values()), {'h7', 'h8'}, err)
+        self.assertEqual(popen.returncode, 3 if failed else 0, err)
+        ran = self.ran()
+        self.assertEqual([name for name in names if ran[name] > 1], [])
+        self.assertEqual([name for name in names if ran[name] < 1 and name not in failed], [])
+        for name in set(names) - set(failed):
+            self.assertEqual(self.read(name + '.out'), name * 9999)
+        self.assertFalse([name for name in failed if os.path.exists(self.path(name + '.out'))])
 
 
 if __name__ == '__main__':
