@@ -146,6 +146,8 @@ def _template(arguments, count, spelling):
     text = quoted_words(words, spelling) if arguments.quote else b' '.join(words)
     if arguments.on_hosts.are_named:
         text = text.replace(HOST, b'${PARALLEL_SSHHOST}')
+        if arguments.plus:
+            text = text.replace(b'{sshlogin}', b'${PARALLEL_SSHLOGIN}')
     return Template(text, count, spelling)
 
 
