@@ -55,7 +55,8 @@ class Example(NamedTuple):
     is_left_out: bool = False
 
 
-def _left_out(text, why=''):
+def left_out(text, why=''):
+    """Return an Example that lwt refuses."""
     return Example(text, why, is_left_out=True)
 
 
@@ -75,8 +76,8 @@ EXAMPLES = (
     Example('parallel echo :::: abc-file :::+ G H I :::: def-file'),
     Example('parallel echo :::: abc-file ::: G H I ::::+ def-file'),
     Example('parallel echo ::: A B C D E :::+ F G'),
-    _left_out('parallel --arg-sep ,, echo ,, A B C :::: def-file'),
-    _left_out('parallel --arg-file-sep // echo ::: A B C // def-file'),
+    left_out('parallel --arg-sep ,, echo ,, A B C :::: def-file'),
+    left_out('parallel --arg-file-sep // echo ::: A B C // def-file'),
     Example('parallel -d _ echo :::: abc_-file'),
     Example(r"parallel -d '\0' echo :::: abc0-file"),
     Example('parallel -0 echo :::: abc0-file'),
@@ -99,10 +100,10 @@ EXAMPLES = (
     Example('parallel --basenameextensionreplace ,, echo ,, ::: A/B.C'),
     Example('parallel --seqreplace ,, echo ,, ::: A B C'),
     Example('parallel -j2 --slotreplace ,, echo ,, ::: A B C', compare='none'),
-    _left_out(r"parallel echo '{= s:\.[^.]+$::;s:\.[^.]+$::; =}' ::: foo.tar.gz"),
-    _left_out("parallel echo {= 'if($_==3) { skip() }' =} ::: {1..5}"),
-    _left_out(r"parallel --parens ,,,, echo ',, s:\.[^.]+$::; ,,' ::: foo.tar.gz"),
-    _left_out(r"parallel --rpl '.. s:\.[^.]+$::;s:\.[^.]+$::;' echo '..' ::: foo.tar.gz"),
+    left_out(r"parallel echo '{= s:\.[^.]+$::;s:\.[^.]+$::; =}' ::: foo.tar.gz"),
+    left_out("parallel echo {= 'if($_==3) { skip() }' =} ::: {1..5}"),
+    left_out(r"parallel --parens ,,,, echo ',, s:\.[^.]+$::; ,,' ::: foo.tar.gz"),
+    left_out(r"parallel --rpl '.. s:\.[^.]+$::;s:\.[^.]+$::;' echo '..' ::: foo.tar.gz"),
     Example('parallel echo {1} and {2} ::: A B ::: C D'),
     Example('parallel echo /={1/} //={1//} /.={1/.} .={1.} ::: A/B.C D/E.F'),
     Example('parallel echo 1={1} 2={2} 3={3} -1={-1} -2={-2} -3={-3} ::: A B ::: C D ::: E F'),
@@ -143,11 +144,11 @@ EXAMPLES = (
             '`-q` is `--quiet` of lwt: write `--quote`', compare='none'),
     Example("parallel --quote perl -e 'print \"@ARGV\\n\"' ::: This works"),
     Example("parallel perl -e \\''print \"@ARGV\\n\"'\\' ::: This works, too"),
-    _left_out('parallel --shellquote < /dev/null'),
+    left_out('parallel --shellquote < /dev/null'),
     Example("parallel --trim r echo pre-{}-post ::: ' A '"),
     Example("parallel --trim l echo pre-{}-post ::: ' A '"),
     Example("parallel --trim lr echo pre-{}-post ::: ' A '"),
-    _left_out('parallel \'if test -d "{}"; then echo "{} is a dir"; fi\' ::: .', QUOTES),
+    left_out('parallel \'if test -d "{}"; then echo "{} is a dir"; fi\' ::: .', QUOTES),
     Example('parallel --tag echo foo-{} ::: A B C'),
     Example('parallel --tagstring {}-bar echo foo-{} ::: A B C'),
     Example('parallel --dryrun echo {} ::: A B C'),
@@ -161,8 +162,8 @@ EXAMPLES = (
             'printf "%s\\n" -middle;echo {}-end\' ::: 0.4 0.2 0.1'),
     Example('parallel -j2 -k \'printf "%s-start\\n%s" {} {}; sleep {};printf "%s\\n" -middle;'
             'echo {}-end\' ::: 0.4 0.2 0.1', compare='order'),
-    _left_out('parallel --files echo ::: A B C'),
-    _left_out('parallel --tmpdir . --files echo ::: A B C'),
+    left_out('parallel --files echo ::: A B C'),
+    left_out('parallel --tmpdir . --files echo ::: A B C'),
     Example('parallel --results outdir echo ::: A B C', 'the output is printed too'),
     Example('parallel --header : --results outdir echo ::: f1 A B ::: f2 C D; find outdir | sort',
             'directories are named by number, `outdir/1/stdout`, so that any argument can be used',
@@ -170,11 +171,11 @@ EXAMPLES = (
     Example('parallel -N0 -j64 sleep 0.01 :::: num128; echo $?'),
     Example('parallel -N0 --jobs 200% sleep 0.01 :::: num8; echo $?'),
     Example('parallel -N0 --jobs 0 sleep 0.01 :::: num128; echo $?'),
-    _left_out('parallel --use-cpus-instead-of-cores -N0 sleep 0.01 :::: num8'),
+    left_out('parallel --use-cpus-instead-of-cores -N0 sleep 0.01 :::: num8'),
     Example('parallel --shuf echo ::: 1 2 3 ::: a b c ::: A B C'),
-    _left_out('parallel --interactive echo ::: 1 2 3 < /dev/null'),
-    _left_out('parallel --tty true ::: 1'),
-    _left_out("seq 10 20 | parallel --tmux 'echo start {}'"),
+    left_out('parallel --interactive echo ::: 1 2 3 < /dev/null'),
+    left_out('parallel --tty true ::: 1'),
+    left_out("seq 10 20 | parallel --tmux 'echo start {}'"),
     Example('parallel --delay 0.1 echo Starting {} ::: 1 2 3'),
     Example('parallel --timeout 1 sleep {}\\; echo {} ::: 0.1 0.2 9 8'),
     Example('parallel -j1 --timeout 400% sleep {}\\; echo {} ::: 0.31 0.32 0.33 9 0.31'),
@@ -187,7 +188,7 @@ EXAMPLES = (
             'parallel --resume --joblog log exit ::: 1 2 3 0 0 0; cut -f1,7,8,9 log'),
     Example('parallel --joblog log exit ::: 1 2 3 0; '
             'parallel --resume-failed --joblog log exit ::: 1 2 3 0; cut -f1,7,8,9 log'),
-    _left_out('parallel --retry-failed --joblog log'),
+    left_out('parallel --retry-failed --joblog log'),
     Example('parallel -j1 --halt soon,fail=1 echo {}\\; exit {} ::: 0 0 1 2 3'),
     Example('parallel -j1 --halt now,fail=1 echo {}\\; exit {} ::: 0 0 1 2 3'),
     Example('parallel -j1 --halt soon,fail=20% echo {}\\; exit {} ::: 0 1 2 3 4 5 6 7 8 9'),
@@ -195,13 +196,13 @@ EXAMPLES = (
     Example('parallel -j1 --halt 2 echo {}\\; exit {} ::: 0 1 2'),
     Example("parallel -k --retries 3 'echo tried {} >>runs; echo completed {}; exit {}' ::: 1 2 0; "
             'cat runs', '`--retries N` is N *further* attempts: write `--retries 2`'),
-    _left_out("echo | parallel --termseq TERM,200,TERM,100,KILL,25 --timeout 1 true"),
+    left_out("echo | parallel --termseq TERM,200,TERM,100,KILL,25 --timeout 1 true"),
     Example('parallel --load 10000% echo load is less than {} job per cpu ::: 1'),
-    _left_out('parallel --noswap echo the system is not swapping ::: now'),
+    left_out('parallel --noswap echo the system is not swapping ::: now'),
     Example('parallel --memfree 1M echo will run if more than 1 MB is ::: free'),
     Example('parallel --nice 17 echo this is being run with nice -n ::: 17'),
-    _left_out('parallel --onall -S : echo ::: foo bar'),
-    _left_out('parallel --sqlandworker csv:///log.csv seq ::: 10 ::: 12 13 14'),
+    left_out('parallel --onall -S : echo ::: foo bar'),
+    left_out('parallel --sqlandworker csv:///log.csv seq ::: 10 ::: 12 13 14'),
     Example('cat num1000000 | parallel --pipe wc'),
     Example('cat num1000000 | parallel --pipe --block 2M wc'),
     Example('cat num1000000 | parallel --pipe -j4 --round-robin wc | '
@@ -224,14 +225,14 @@ EXAMPLES = (
     Example('cat num_%header | parallel --header 2 --pipe -N3 echo JOB{#}\\;cat'),
     Example('parallel --pipepart -a num1000000 --block 3m wc'),
     Example('parallel --pipepart -a num1000000 --block -2 -j2 wc'),
-    _left_out('parallel --pipe --cat wc < num8'),
-    _left_out('parallel --pipe --fifo wc < num8'),
-    _left_out("parallel --shebang-wrap /usr/bin/perl ::: 1"),
-    _left_out("parallel --semaphore 'sleep 0.1; echo The first finished'"),
-    _left_out('parallel --minversion 20130722'),
-    _left_out('parallel --max-line-length-allowed'),
-    _left_out('parallel --number-of-cores'),
-    _left_out('parallel --profile nicetimeout echo ::: A B C'),
+    left_out('parallel --pipe --cat wc < num8'),
+    left_out('parallel --pipe --fifo wc < num8'),
+    left_out("parallel --shebang-wrap /usr/bin/perl ::: 1"),
+    left_out("parallel --semaphore 'sleep 0.1; echo The first finished'"),
+    left_out('parallel --minversion 20130722'),
+    left_out('parallel --max-line-length-allowed'),
+    left_out('parallel --number-of-cores'),
+    left_out('parallel --profile nicetimeout echo ::: A B C'),
 )
 
 
@@ -281,7 +282,7 @@ def measured(example):
     is_same = comparable(example, theirs.lines) == lines
     hint = next((line.partition('hint: ')[2] for line in ours.errors if 'hint: ' in line), '')
     if example.is_left_out:
-        result = 'left out: ' + _markdown(example.why or hint)
+        result = 'left out: ' + markdown(example.why or hint)
         is_right = ours.code == 2 and hint
     elif example.why:
         result = 'different: ' + example.why
@@ -292,10 +293,11 @@ def measured(example):
     if not is_right:
         print('%s\n  %s\n  %s' % (example.text, theirs, ours), file=sys.stderr)
     record = None if example.is_left_out or example.compare == 'none' else lines
-    return _start(example) + result + ' |', record, is_right
+    return start_of_row(example) + result + ' |', record, is_right
 
 
-def _markdown(text):
+def markdown(text):
+    """Return text with options and placeholders as code."""
     return re.sub(r'(\$\(.*?\)|(?<!\w)--?[a-zA-Z][\w-]*|\{[^ ]*\})', r'`\1`', text).replace(
         '|', '\\|').replace('``', '')
 
@@ -313,14 +315,7 @@ def main(words):
         wrong += not is_right
         if record is not None and is_right:
             records[example.text] = record
-    table = ['| example | lwt multi |', '|---|---|']
-    table += [rows[example.text] for example in EXAMPLES if rows.get(example.text)]
-    with open(DOCUMENT, encoding='utf-8') as file:
-        text = file.read()
-    before, rest = text.split(BEGIN)
-    text = before + BEGIN + '\n\n' + '\n'.join(table) + '\n\n' + END + rest.split(END)[1]
-    with open(DOCUMENT, 'w', encoding='utf-8') as file:
-        file.write(text)
+    write_table([rows[example.text] for example in EXAMPLES if rows.get(example.text)], BEGIN, END)
     records = {example.text: records[example.text] for example in EXAMPLES
                if example.text in records}
     with open(RECORD, 'w', encoding='utf-8') as file:
@@ -333,16 +328,32 @@ def main(words):
 
 def _written():
     """Return (rows of the table, records) as they were written before, by the example."""
-    with open(DOCUMENT, encoding='utf-8') as file:
-        lines = file.read().split(BEGIN)[1].split(END)[0].split('\n')
     with open(RECORD, encoding='utf-8') as file:
         records = json.load(file)
-    starts = {example.text: _start(example) for example in EXAMPLES}
+    return written_rows(EXAMPLES, BEGIN, END), records
+
+
+def written_rows(examples, begin, end):
+    """Return the rows of a table in the document, by the example."""
+    with open(DOCUMENT, encoding='utf-8') as file:
+        lines = file.read().split(begin)[1].split(end)[0].split('\n')
+    starts = {example.text: start_of_row(example) for example in examples}
     return {text: line for text, start in starts.items() for line in lines
-            if line.startswith(start)}, records
+            if line.startswith(start)}
 
 
-def _start(example):
+def write_table(rows, begin, end):
+    """Write the rows of a table into the document, between two marks."""
+    with open(DOCUMENT, encoding='utf-8') as file:
+        text = file.read()
+    table = ['| example | lwt multi |', '|---|---|'] + rows
+    before, rest = text.split(begin)
+    text = before + begin + '\n\n' + '\n'.join(table) + '\n\n' + end + rest.split(end)[1]
+    with open(DOCUMENT, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def start_of_row(example):
     """Return the first column of its row."""
     return '| `%s` | ' % example.text.replace('|', '\\|')
 

@@ -11,7 +11,7 @@ import unittest
 from lwt.commands import multi_options, parallel_names
 from lwt.errors import UsageError
 from lwt.multi import blocks, inputs, packing, records, template
-from tests import parallel_examples
+from tests import parallel_examples, parallel_on_hosts
 from tests.support import ALL_STEPS, ProgramTestCase
 
 
@@ -350,3 +350,6 @@ class Tutorial(ProgramTestCase):
         with open(parallel_examples.DOCUMENT, encoding='utf-8') as file:
             rows = file.read().split(parallel_examples.BEGIN)[1].split(parallel_examples.END)[0]
         self.assertEqual(rows.count('\n| `'), len(parallel_examples.EXAMPLES))
+        found = parallel_examples.written_rows(
+            parallel_on_hosts.EXAMPLES, parallel_on_hosts.BEGIN, parallel_on_hosts.END)
+        self.assertEqual(len(found), len(parallel_on_hosts.EXAMPLES))
