@@ -26,7 +26,7 @@ class Values(unittest.TestCase):
         """FR-32: lists, steps, single numbers, leading zeros; each value once."""
         for text, expected in self.ACCEPTED:
             with self.subTest(text=text):
-                self.assertEqual(values.of_array(text), expected.split())
+                self.assertEqual(list(values.of_array(text)), expected.split())
 
     def test_FR_32_what_means_nothing_is_refused(self):
         """FR-32: the error names the part that is wrong."""

@@ -145,7 +145,7 @@ def remove_again(root):
     """Repeat a removal that was killed, as a user would, for everything that still exists."""
     with Store(os.path.join(root, '.lwt', 'state.db')) as store:
         place = Workspace(root)
-        queue.remove(place, store, store.all(), True)
+        list(queue.remove(place, store, store.all(), True))
 
 
 class Killed(CrashLoop):

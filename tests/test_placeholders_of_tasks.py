@@ -32,7 +32,7 @@ class Params(unittest.TestCase):
     def test_UR_5_every_combination_the_last_varies_fastest(self):
         for texts, expected in self.ACCEPTED:
             with self.subTest(texts=texts):
-                self.assertEqual(values.of_params(texts), expected)
+                self.assertEqual(list(values.of_params(texts)), expected)
 
     def test_UR_5_what_means_nothing_is_refused(self):
         for texts, said in self.REFUSED:

@@ -24,9 +24,15 @@ from tests.support import ROOT, ProgramTestCase
 
 HOST = Host('h')
 DESC = model.Desc('true', retries=0)
-# What schema 2 did not have.
+# What older schemas had instead.
 OLD_BATCH = '''CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL,
     input TEXT NOT NULL, desc TEXT NOT NULL);'''
+OLD_INDEXES = '''
+CREATE INDEX task_by_state ON task (state, host);
+CREATE INDEX task_by_outcome ON task (state, outcome);
+CREATE INDEX task_by_batch ON task (batch, state);
+'''
+NEW_INDEXES = ('task_by_condition', 'task_of_batch', 'task_by_end', 'task_doomed')
 DIE_BEFORE_COMMIT = '''
 import os, sys
 from lwt import cli
@@ -210,13 +216,14 @@ class Ids(StoreTestCase):
 
 
 class Conversion(unittest.TestCase):
-    """A database of the schema before."""
+    """A database of an older schema."""
 
     def test_it_is_converted_or_rescued_and_keeps_its_tasks(self):
-        for rescue in (False, True):
-            with self.subTest(rescue=rescue), tempfile.TemporaryDirectory() as scratch:
+        for schema, rescue in ((2, False), (2, True), (3, False), (3, True)):
+            with self.subTest(schema=schema, rescue=rescue), \
+                    tempfile.TemporaryDirectory() as scratch:
                 path = os.path.join(scratch, 'state.db')
-                self.make_old(path)
+                self.make_old(path, schema)
                 if rescue:
                     self.assertEqual(database.rescue(path, path + '.kept')[1], True)
                 self.assertEqual(database.examine(path).tasks, 1)
@@ -225,16 +232,27 @@ class Conversion(unittest.TestCase):
                     self.assertEqual((task.name, task.arg, task.split), ('old', 'v', ''))
                     store.add('new', 'i', DESC, [None], kind=model.Kind(max_fails=1))
                 self.assertEqual(database.examine(path).schema, database.SCHEMA)
+                self.assertEqual(self.schema_of(path), self.schema_of_a_new_one(scratch))
 
-    def make_old(self, path):
-        tables = database._TABLES
-        batch = tables[tables.index('CREATE TABLE batch'):tables.index('CREATE TABLE task (')]
-        new = 'CREATE INDEX task_after ON task (after)'
-        tables = '\n'.join(line for line in tables.replace(batch, OLD_BATCH).split('\n')
-                           if not line.startswith(new))
+    def schema_of(self, path):
         with contextlib.closing(sqlite3.connect(path)) as db:
-            db.executescript(tables + 'PRAGMA user_version = 2')
-            db.execute('INSERT INTO batch VALUES (1, ?, ?, ?)',
+            return sorted(row[0] for row in db.execute('SELECT name FROM sqlite_master'))
+
+    def schema_of_a_new_one(self, scratch):
+        path = os.path.join(scratch, 'new.db')
+        with Store(path, anew=True):
+            return self.schema_of(path)
+
+    def make_old(self, path, schema):
+        tables, new = database._TABLES, NEW_INDEXES
+        if schema == 2:
+            batch = tables[tables.index('CREATE TABLE batch'):tables.index('CREATE TABLE task (')]
+            tables, new = tables.replace(batch, OLD_BATCH), new + ('task_after',)
+        starts = tuple('CREATE INDEX %s ON' % name for name in new)
+        tables = '\n'.join(line for line in tables.split('\n') if not line.startswith(starts))
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.executescript(tables + OLD_INDEXES + 'PRAGMA user_version = %d' % schema)
+            db.execute('INSERT INTO batch (id, name, input, desc) VALUES (1, ?, ?, ?)',
                        ('old', 'i', json.dumps(DESC._asdict())))
             db.execute("INSERT INTO task (uuid, batch, arg, state, added) "
                        "VALUES ('a', 1, 'v', 'new', 1)")

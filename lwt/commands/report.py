@@ -11,8 +11,10 @@ from lwt.errors import UsageError
 from lwt.output import report, writer
 from lwt.tasks import model, results
 from lwt.tasks.store import Store
+from lwt.tasks.task_lists import NumberSet, TaskList
 from lwt.workspace import files
 
+FAILURES = tuple(outcome for outcome in model.OUTCOMES if outcome != 'success')
 TAIL = 2000             # bytes at the end of a file that are searched for its last line
 
 EXAMPLES = '''examples:
@@ -51,21 +53,21 @@ def main(name, argv, make_env):
 
 def facts(workspace, store, now):
     """Return the ReportData of a workspace."""
-    found = store.all()
     spans = [report.Span(task.host, task.started, task.ended if task.state == 'done' else None,
                          task.outcome or task.state,
-                         task.label) for task in found if task.host and task.started]
+                         task.label) for task in store.started()]
     return report.ReportData(os.path.basename(workspace.root), __version__, now, store.counts(),
                              model.STATES, spans,
-                             _hosts(workspace, store), _failures(workspace, store, found))
+                             _hosts(workspace, store), _failures(workspace, store))
 
 
-def _failures(workspace, store, found):
+def _failures(workspace, store):
     """Return the failed attempts, and the tasks that failed without an attempt."""
-    tasks, tried = {task.id: task for task in found}, set()
+    attempts = store.failed_attempts()
+    tried = NumberSet(row[0] for row in attempts)
+    tasks = {task.id: task for task in TaskList(store, tried)}
     failures, examples = [], collections.Counter()
-    for number, attempt, host, ended, end, code, reason in store.failed_attempts():
-        tried.add(number)
+    for number, attempt, host, ended, end, code, reason in attempts:
         task = tasks.get(number)
         reason = reason or ('exit code %d' % code if end == 'failed' and code is not None else '')
         failure = report.FailedAttempt(model.format_id(number), task.name if task else '?', host,
@@ -83,7 +85,7 @@ def _failures(workspace, store, found):
     return failures + [
         report.FailedAttempt(model.format_id(task.id), task.name, task.host, task.outcome,
                              task.reason, task.ended or task.added, task.arg or '')
-        for task in found if task.outcome not in ('', 'success') and task.id not in tried]
+        for task in store.chosen(outcomes=FAILURES) if task.id not in tried]
 
 
 def _result_path(workspace, task, attempt):

@@ -9,6 +9,8 @@ from lwt.output import writer
 from lwt.tasks import additions, model, placeholders, queue, unrunnable, values
 from lwt.workspace.config import positive
 
+IDS_AT_ONCE = 10000     # ids that are printed at once
+
 
 def add(command, words):
     """Queue tasks; prints one id per line."""
@@ -25,9 +27,9 @@ def add(command, words):
     _warn_of_hopeless(command, orders)
     if parsed.unless_exists:
         orders = _new_orders(command.store, orders)
-    numbers = additions.add(command.workspace, command.store, orders, after) if orders else []
-    if numbers:
-        writer.put_line('\n'.join(map(model.format_id, numbers)))
+    numbers = additions.add(command.workspace, command.store, orders, after)
+    for at in range(0, len(numbers), IDS_AT_ONCE):
+        writer.put_line('\n'.join(map(model.format_id, numbers[at:at + IDS_AT_ONCE])))
     old = len(args) * max(1, len(words)) - len(numbers)
     command.say('%d task%s added%s' % (len(numbers), 's' * (len(numbers) != 1),
                                        ', %d existed already' % old if old else ''))
@@ -76,11 +78,11 @@ def _orders(command, words, args, split, overrides):
     """Return the additions.NewTasks of the command line; checks everything."""
     def reader(given):
         return additions.DescReader(command.workspace, command.settings.retries, given,
-                                    tuple(args), command.say, split)
+                                    args, command.say, split)
 
     if command.parsed.rest is None:
         source = additions.TaskSource(tuple(overrides)).as_text()
-        return [additions.NewTasks(name, *reader(overrides).read(name), args=tuple(args),
+        return [additions.NewTasks(name, *reader(overrides).read(name), args=args,
                                    kind=model.Kind(split, source)) for name in words]
     text = ' '.join(command.parsed.rest).strip()
     name = command.parsed.new_name or additions.name_of_command(text)
@@ -89,7 +91,7 @@ def _orders(command, words, args, split, overrides):
     overrides = overrides + [('exec', text, 'command')]
     source = additions.TaskSource(tuple(overrides), inputs, False).as_text()
     desc = reader(overrides).read_command(inputs)
-    return [additions.NewTasks(name, desc, '', tuple(args), inputs, model.Kind(split, source))]
+    return [additions.NewTasks(name, desc, '', args, inputs, model.Kind(split, source))]
 
 
 def _warn_of_hopeless(command, orders):
@@ -106,10 +108,11 @@ def _warn_of_hopeless(command, orders):
 
 def _new_orders(store, orders):
     """Return the orders without the tasks whose name and value exist already."""
-    known = {order.name: store.known_values(order.name) for order in orders}
-    found = []
+    known, found, names = {}, [], [order.name for order in orders]
     for order in orders:
-        found.append(
-            order._replace(args=tuple(arg for arg in order.args if arg not in known[order.name])))
-        known[order.name].update(order.args)
-    return [order for order in found if order.args]
+        values_of_name = known.get(order.name) or store.known_values(order.name)
+        order = order._replace(args=tuple(arg for arg in order.args if arg not in values_of_name))
+        if names.count(order.name) > 1:
+            known[order.name] = values_of_name.union(order.args)
+        found += [order] * bool(order.args)
+    return found

@@ -6,11 +6,11 @@ import os
 import time
 from typing import NamedTuple, Sequence
 
-from lwt.commands.task_view import (
-    count, elapsed, last_lines, printable, shown_path, whole_duration)
+from lwt.commands.task_view import elapsed, last_lines, printable, shown_path, whole_duration
 from lwt.errors import EXIT_UNREACHABLE
 from lwt.output import units
 from lwt.tasks import model, results
+from lwt.tasks.task_lists import NumberSet
 from lwt.workspace import nodeset
 
 FAILURES = tuple(outcome for outcome in model.OUTCOMES if outcome != 'success')
@@ -154,7 +154,7 @@ class Monitor:
         self._estimate = Estimate(time.monotonic())
         self._before = None             # the TaskTally at the start of the run
         self._held = set()              # the numbers of the tasks that this run has put on hold
-        self.finished = set()           # the numbers of the tasks that this run has finished
+        self.finished = NumberSet()     # the numbers of the tasks that this run has finished
         self.troubles = Troubles(self.remark)
 
     def __enter__(self):
@@ -213,7 +213,7 @@ class Monitor:
             counts = self._store.counts()
             ages = [now - started for started in self._store.started_times()]
         else:
-            counts = count(self._store.conditions(self._numbers).values())
+            counts = self._store.counts_of(self._numbers)
             ages = [now - task.started for task in self._store.chosen(states=model.ASKED)
                     if task.id in self._numbers and task.started is not None]
         waiting = counts.get('new', 0)
@@ -253,21 +253,18 @@ def retry_line(store, task):
     return text + (', held: ' + task.reason if task.state == 'held' else ', will be retried')
 
 
-def failure_lines(workspace, store, conditions):
+def failure_lines(workspace, store, numbers):
     """Yield a line for each kind of failure of a run, the most frequent one first.
 
-    conditions: {number: state or outcome} of the tasks of the run.  Failures are of one kind if
-        their reason and the last line of their standard error are equal.
+    numbers: of the tasks of the run.  Failures are of one kind if their reason and the last line of
+        their standard error are equal.
     """
-    numbers = sorted(number for number, word in conditions.items() if word in FAILURES)
-    kinds = {}
-    for number in numbers[:MOST_EXAMINED]:
-        task = store.get(number)
-        if task is not None:
-            stderr = last_lines(os.path.join(results.directory(workspace, task), 'run.stderr'), 1)
-            reason = model.end_reason(task.outcome, task.code, task.reason, task.desc.timeout)
-            shown = printable(stderr[0].strip(), MAX_STDERR) if stderr else ''
-            kinds.setdefault((VERBS.get(task.outcome, 'failed'), reason, shown), []).append(number)
+    failed, kinds = store.with_outcomes(numbers, FAILURES), {}
+    for task in failed[:MOST_EXAMINED]:
+        stderr = last_lines(os.path.join(results.directory(workspace, task), 'run.stderr'), 1)
+        reason = model.end_reason(task.outcome, task.code, task.reason, task.desc.timeout)
+        shown = printable(stderr[0].strip(), MAX_STDERR) if stderr else ''
+        kinds.setdefault((VERBS.get(task.outcome, 'failed'), reason, shown), []).append(task.id)
     told = 0
     for (verb, reason, stderr), found in sorted(
             kinds.items(), key=lambda item: -len(item[1]))[:MOST_KINDS]:
@@ -275,6 +272,6 @@ def failure_lines(workspace, store, conditions):
         parts = ['%d task%s %s' % (len(found), 's' * (len(found) > 1), verb), reason, stderr]
         yield '%s (lwt task show %s)' % (': '.join(filter(None, parts)),
                                          model.format_id(found[0]))
-    if len(numbers) > told:
+    if len(failed) > told:
         yield ('%d more tasks failed (lwt task show --state %s)'
-               % (len(numbers) - told, ','.join(FAILURES)))
+               % (len(failed) - told, ','.join(FAILURES)))

@@ -12,7 +12,7 @@ import time
 
 from lwt.commands import task_select
 from lwt.commands.task_monitor import Monitor
-from lwt.commands.task_view import condition, count, shown_path, summary
+from lwt.commands.task_view import condition, shown_path, summary
 from lwt.errors import EXIT_FAILED, UsageError
 from lwt.output import writer
 from lwt.tasks import additions, model, queue, results, scheduler
@@ -50,30 +50,30 @@ def retry(command, words):
 
 def _batches(command, found):
     """Return (batch, ((name, input, source), finished tasks)) of the tasks to retry."""
-    return command.store.batches([task for task in found if task.state == 'done']).items()
+    finished = command.store.with_outcomes(found.numbers, model.OUTCOMES)
+    return command.store.batches(finished).items()
 
 
 def _several(tasks):
     """Return the label of the first of some tasks, with the number of the others."""
-    return tasks[0].label + (' and %d more' % (len(tasks) - 1) if tasks[1:] else '')
+    return tasks[0].label + (' and %d more' % (len(tasks) - 1) if len(tasks) > 1 else '')
 
 
 def _retry_fresh(command, words):
     """Queue finished tasks again, with a new copy of their folder or inputs."""
-    found, code, queued = task_select.for_request(command, words, 'retry'), 0, []
+    found, code, queued = task_select.for_request(command, words, 'retry'), 0, _Changed()
+    others = found.divided(lambda task: task.state == 'done')[1]
     for batch, (source, tasks) in _batches(command, found):
         try:
-            queued += additions.retry_fresh(
+            queued.update(additions.retry_fresh(
                 command.workspace, command.store, (batch, source[0], source[2]), tasks,
-                command.settings.retries, command.say)
+                command.settings.retries, command.say))
         except UsageError as error:
             _say_refused(_several(tasks), error)
             code = EXIT_FAILED
-    for task in found:
-        if task.state != 'done':
-            writer.say('%s: only finished tasks can be retried; it is %s'
-                       % (task.label, task.state))
-            code = EXIT_FAILED
+    for task in others:
+        writer.say('%s: only finished tasks can be retried; it is %s' % (task.label, task.state))
+        code = EXIT_FAILED
     _say_done(command, queued, 'retry')
     return code
 
@@ -88,7 +88,7 @@ def _request(command, words, verb, pending_states):
 
 def _record(command, found, verb, pending_states):
     """Record a request for Tasks, and apply it; arguments as for _request."""
-    code, pending, applied = 0, [], []
+    code, pending, applied = 0, [], _Changed()
     for task, changed, problem in queue.wish_all(command.workspace, command.store, found, verb):
         if problem is not None:
             _say_refused(task.label, problem)
@@ -96,7 +96,7 @@ def _record(command, found, verb, pending_states):
         elif changed.state in pending_states:
             pending.append(changed.id)
         else:
-            applied.append(changed)
+            applied.add(changed)
     _say_done(command, applied, verb)
     _apply(command, verb, pending_states, pending)
     return code
@@ -107,14 +107,36 @@ def _say_refused(label, problem):
                              ' (%s)' % problem.hint if problem.hint else ''))
 
 
-def _say_done(command, tasks, verb):
-    """Print the state of each task after a request or, for many tasks, the numbers of them."""
-    if len(tasks) > MOST_SHOWN:
-        command.say('%s: %d tasks: %s' % (verb, len(tasks),
-                                          summary(count(task.outcome or task.state
-                                                        for task in tasks))))
+class _Changed:
+    """Tasks after a request: the first of them, and the number in each state."""
+
+    def __init__(self, tasks=()):
+        self.first = []
+        self.counts = {}                # state or outcome -> number of tasks
+        self.update(tasks)
+
+    def add(self, task):
+        """Count one more Task."""
+        word = task.outcome or task.state
+        self.counts[word] = self.counts.get(word, 0) + 1
+        self.first += [task] * (len(self.first) < MOST_SHOWN)
+
+    def update(self, tasks):
+        """Count more Tasks."""
+        for task in tasks:
+            self.add(task)
+
+
+def _say_done(command, changed, verb):
+    """Print the state of each task after a request or, for many tasks, the numbers of them.
+
+    changed: a _Changed.
+    """
+    total = sum(changed.counts.values())
+    if total > MOST_SHOWN:
+        command.say('%s: %d tasks: %s' % (verb, total, summary(changed.counts)))
         return
-    for task in tasks:
+    for task in changed.first:
         text = 'waiting for a host' if task.state == 'new' else condition(task, time.time())
         command.say('%s: %s' % (task.label, text))
 
@@ -142,7 +164,7 @@ def _apply(command, verb, pending_states, numbers, names=()):
             _several(tasks), verb, host,
             'already being handled by another lwt process' if host in busy
             else 'the next pass continues'))
-    _say_done(command, [task for task in left if task.state not in pending_states], verb)
+    _say_done(command, _Changed(task for task in left if task.state not in pending_states), verb)
 
 
 def remove(command, words):
@@ -151,17 +173,20 @@ def remove(command, words):
     if task_select.is_broad(command, words) and not command.parsed.yes:
         if not _confirm(command, found):
             return 0
-    names = {host for task in found for _attempt, host, _home in command.store.kept(task)}
-    pending = queue.remove(command.workspace, command.store, found, command.parsed.results)
-    left = {task.id for task in pending}
-    kept = [task for task in found if task.id not in left
-            and os.path.isdir(results.directory(command.workspace, task))]
-    for task in kept[:MOST_SHOWN]:
+    names, left, kept = command.store.hosts_that_keep(found), [], _Changed()
+    for task, is_removed in queue.remove(command.workspace, command.store, found,
+                                         command.parsed.results):
+        if not is_removed:
+            left.append(task.id)
+        elif os.path.isdir(results.directory(command.workspace, task)):
+            kept.add(task)
+    for task in kept.first:
         command.say('%s: removed; its results remain in %s'
                     % (task.label, shown_path(results.directory(command.workspace, task))))
-    if kept[MOST_SHOWN:]:
+    more = sum(kept.counts.values()) - len(kept.first)
+    if more:
         command.say('%d more tasks removed; their results remain in %s'
-                    % (len(kept[MOST_SHOWN:]), shown_path(command.workspace.path('task.finish'))))
+                    % (more, shown_path(command.workspace.path('task.finish'))))
     _apply(command, 'rm', model.STATES, sorted(left), names)
     return 0
 
@@ -174,8 +199,7 @@ def _confirm(command, found):
     if not found:
         return False
     text = 'remove %d task%s (%s)%s' % (
-        len(found), 's' * (len(found) > 1), summary(count(task.outcome or task.state
-                                                          for task in found)),
+        len(found), 's' * (len(found) > 1), summary(found.counts()),
         ' and their results' if command.parsed.results else '')
     if not (os.isatty(0) and os.isatty(2)):
         raise UsageError('lwt task rm: no terminal to ask whether to ' + text,

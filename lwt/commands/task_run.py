@@ -2,13 +2,14 @@
 
 from __future__ import generator_stop
 
+import itertools
 import os
 import time
 
 from lwt.commands import cron_log
 from lwt.commands.task_monitor import Monitor, failure_lines
 from lwt.commands.task_select import is_filtered, selected
-from lwt.commands.task_view import count, summary
+from lwt.commands.task_view import summary
 from lwt.errors import (
     BusyError, EXIT_FAILED, EXIT_UNREACHABLE, Interrupted, UsageError)
 from lwt.hosts.capacity import accepts
@@ -17,6 +18,7 @@ from lwt.output import writer
 from lwt.output.progress import ProgressLine
 from lwt.remote import events
 from lwt.tasks import model, queue, scheduler, unrunnable
+from lwt.tasks.task_lists import NumberSet
 from lwt.tasks.unrunnable import Prospects
 from lwt.workspace import nodeset
 
@@ -59,25 +61,25 @@ def run(command, words):
     """Do passes until all tasks are done; returns the exit code."""
     _expect_no_words('run', words)
     _clear_up(command)
-    numbers = set(command.store.open_numbers())
+    numbers = NumberSet(command.store.open_numbers())
     finished, code = _work(command, None)
-    conditions = command.store.conditions(numbers | finished)
-    _say_failures(command, conditions)
-    command.say(summary(count(conditions.values())) or 'no open tasks')
-    return _exit_code(conditions, code)
+    numbers |= finished
+    _say_failures(command, numbers)
+    counts = command.store.counts_of(numbers)
+    command.say(summary(counts) or 'no open tasks')
+    return _exit_code(counts, code)
 
 
 def wait(command, words):
     """Do passes until these tasks, or all, are done or held; returns the exit code."""
     is_some = words or is_filtered(command.parsed)
-    numbers = ({task.id for task in selected(command, words)} if is_some
-               else set(command.store.open_numbers()))
+    numbers = NumberSet(selected(command, words).numbers if is_some
+                        else command.store.open_numbers())
     finished, code = _work(command, numbers if is_some else None)
-    conditions = command.store.conditions(numbers | finished)
     if finished:
-        _say_failures(command, {number: conditions[number]
-                                for number in finished if number in conditions})
-    return _exit_code(conditions, code)
+        _say_failures(command, finished)
+    numbers |= finished
+    return _exit_code(command.store.counts_of(numbers), code)
 
 
 def _clear_up(command):
@@ -119,32 +121,40 @@ def _work(command, numbers):
     return monitor.finished, monitor.troubles.exit_code() or (EXIT_FAILED if stuck else 0)
 
 
-def _exit_code(conditions, code):
+def _exit_code(counts, code):
     """Return the exit code of a run.
 
-    conditions: {number: state or outcome} of its tasks.  code: the one that _work returned.
+    counts: {state or outcome: number} of its tasks.  code: the one that _work returned.
     """
-    found = set(conditions.values())
+    found = set(counts)
     if found & {'lost', 'timeout'}:
         return EXIT_UNREACHABLE
     return code or (EXIT_FAILED if found - {'success'} else 0)
 
 
-def _say_failures(command, conditions):
-    """Print the kinds of failures, with -q too.  conditions: as in failure_lines."""
-    for line in failure_lines(command.workspace, command.store, conditions):
+def _say_failures(command, numbers):
+    """Print the kinds of failures of tasks with these numbers, with -q too."""
+    for line in failure_lines(command.workspace, command.store, numbers):
         writer.say(line)
 
 
-def _by_input(found):
-    """Yield (label, Task) for each input of Tasks, up to MOST_SHOWN; the label has the number of
-    tasks.
+def _by_input(store, groups, numbers=None):
+    """Yield (label, Task) for each input of waiting Groups; the label has the number of tasks.
+
+    numbers: only the tasks with these numbers.
     """
-    groups = {}
-    for task in found:
-        groups.setdefault(task.input, []).append(task)
-    for group in list(groups.values())[:MOST_SHOWN]:
-        yield group[0].label + (' and %d more' % (len(group) - 1) if group[1:] else ''), group[0]
+    by_input = {}
+    for group in groups:
+        by_input.setdefault(group.input, []).append(group)
+    for same in by_input.values():
+        found = store.waiting_of(same)
+        found = found if numbers is None else found.of_numbers(numbers)
+        for task in found[:1]:
+            yield task.label + _and_more(len(found) - 1), task
+
+
+def _and_more(count):
+    return ' and %d more' % count if count else ''
 
 
 def _mismatch(label, desc):
@@ -154,7 +164,8 @@ def _mismatch(label, desc):
 
 def _say_unplaceable(command, listed):
     """Print the tasks that no available host may run, and those that wait for a user."""
-    for label, task in _by_input(scheduler.unplaceable(command.store, listed)):
+    found = _by_input(command.store, scheduler.unplaceable(command.store, listed))
+    for label, task in itertools.islice(found, MOST_SHOWN):
         writer.say(_mismatch(label, task.desc))
     _say_waiting(command)
 
@@ -162,10 +173,12 @@ def _say_unplaceable(command, listed):
 def _say_stuck(command, hopes, numbers=None):
     """Print the tasks that no host can ever run, with hints.  numbers: only these tasks.
 
-    Returns the number of these tasks, and the names of the hosts that the messages explain.
+    Returns whether there are any, and the names of the hosts that the messages explain.
     """
-    stuck, hints, told = hopes.stuck_tasks(numbers), {}, set()
-    for label, task in _by_input(stuck):
+    is_any, hints, told = False, {}, set()
+    found = _by_input(command.store, hopes.stuck(), numbers)
+    for label, task in itertools.islice(found, MOST_SHOWN):
+        is_any = True
         refusals = hopes.refusals(task.desc) or []
         if not all(refusal.kind == 'mismatch' for refusal, _names in refusals):
             writer.say('%s: no host can take it: %s' % (label, unrunnable.reason_text(refusals)))
@@ -178,24 +191,19 @@ def _say_stuck(command, hopes, numbers=None):
               if others else unrunnable.HINTS['mismatch']] = None
     for hint in hints:
         writer.say('hint: ' + hint)
-    return len(stuck), told
+    return is_any, told
 
 
 def _say_waiting(command, numbers=None):
     """Print the tasks that wait for a user, or for a host to apply a request.  numbers: only these.
     """
-    waiting = [task for task in command.store.chosen(tuple(_WAITING))
-               if numbers is None or task.id in numbers]
-    groups = {}
-    for task in waiting:
-        text = _WAITING[task.state].format(host=task.host, reason=task.reason,
-                                           id=model.format_id(task.id))
-        groups.setdefault(text, []).append(task.label)
-    left = len(waiting)
-    for text, labels in list(groups.items())[:MOST_SHOWN]:
-        more = ' and %d more' % (len(labels) - 1) if labels[1:] else ''
-        command.say('%s%s: %s' % (labels[0], more, text))
-        left -= len(labels)
+    reasons = command.store.reasons(tuple(_WAITING), numbers)
+    for state, host, reason, count, first in reasons[:MOST_SHOWN]:
+        task = command.store.get(first)
+        if task is not None:
+            text = _WAITING[state].format(host=host, reason=reason, id=model.format_id(first))
+            command.say('%s%s: %s' % (task.label, _and_more(count - 1), text))
+    left = sum(row[3] for row in reasons[MOST_SHOWN:])
     if left:
         command.say('%d more tasks wait (lwt task show --state %s)' % (left, ','.join(_WAITING)))
 

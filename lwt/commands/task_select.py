@@ -2,9 +2,10 @@
 
 from __future__ import generator_stop
 
-from lwt.commands.task_view import count, summary
+from lwt.commands.task_view import summary
 from lwt.errors import UsageError
 from lwt.tasks import model, queue
+from lwt.tasks.task_lists import NumberSet, TaskList
 
 
 def split_words(texts):
@@ -18,19 +19,20 @@ def is_filtered(parsed):
 
 
 def selected(command, words):
-    """Return the tasks that ids and ranges (all if there are none) and the filters select."""
+    """Return the TaskList of the tasks that ids and ranges (all if there are none) and the filters
+    select.
+    """
     parsed = command.parsed
     if not words:
         return _filtered(command)
     found = queue.find(command.store, words)
     if not is_filtered(parsed):
         return found
-    passed = {task.id for task in _filtered(command)}
-    return [task for task in found if task.id in passed]
+    return found.of_numbers(NumberSet(_filtered(command).numbers))
 
 
 def _filtered(command):
-    """Return the tasks that pass the filters of the command line."""
+    """Return the TaskList of the tasks that pass the filters of the command line."""
     parsed = command.parsed
     states, names, hosts = map(split_words, (parsed.state, parsed.name, parsed.host))
     for state in states:
@@ -40,7 +42,7 @@ def _filtered(command):
     if parsed.finished:
         states = [state for state in states or ['done'] if state in model.OUTCOMES + ('done',)]
         if not states:
-            return []
+            return TaskList(command.store)
     return command.store.chosen([state for state in states if state in model.STATES],
                                 [state for state in states if state in model.OUTCOMES], names,
                                 hosts)
@@ -53,7 +55,7 @@ def is_broad(command, words):
 
 
 def for_request(command, words, verb):
-    """Return the tasks to kill, suspend, resume, retry or remove (verb).
+    """Return the TaskList of the tasks to kill, suspend, resume, retry or remove (verb).
 
     Of ranges and filters, tasks to which the request does not apply are left out, with a message.
     """
@@ -69,12 +71,10 @@ def for_request(command, words, verb):
     if not is_broad(command, words) or verb == 'rm':
         return found
     states = split_words(parsed.state)
-    fitting = [task for task in found if _fits(task, verb, states)]
-    left = {task.id for task in found} - {task.id for task in fitting}
+    fitting, left = found.divided(lambda task: _fits(task, verb, states))
     if left:
         command.say('%d task%s left out, because %s does not apply: %s' % (
-            len(left), 's' * (len(left) > 1), verb,
-            summary(count(task.outcome or task.state for task in found if task.id in left))))
+            len(left), 's' * (len(left) > 1), verb, summary(left.counts())))
     return fitting
 
 

@@ -6,7 +6,7 @@ import io
 import time
 
 from lwt.commands.task_select import is_filtered, selected
-from lwt.commands.task_view import as_json, count, details, shown_path, summary, table
+from lwt.commands.task_view import as_json, details, shown_path, summary, table_parts
 from lwt.output import tables, writer
 from lwt.tasks import model, queue, results
 
@@ -20,9 +20,8 @@ def show(command, words):
         _show_counts(command.store.counts(), parsed.json)
         return 0
     chosen = selected(command, words)
-    counts = count(task.outcome or task.state for task in chosen)
     if parsed.count:
-        _show_counts(counts, parsed.json)
+        _show_counts(chosen.counts(), parsed.json)
     elif parsed.csv:
         _show_csv(command.workspace, chosen)
     elif parsed.json:
@@ -31,11 +30,11 @@ def show(command, words):
     elif words and not any(map(queue.is_range, ','.join(words).split(','))):
         _show_details(command, chosen)
     else:
-        for line in table(chosen, command.env.environ, time.time(), parsed.finished):
-            writer.put_line(line)
+        for lines in table_parts(chosen, command.env.environ, time.time(), parsed.finished):
+            writer.put_line('\n'.join(lines))
         none = ('no such tasks' if is_filtered(parsed)
                 else 'no tasks; add one with: lwt task add NAME')
-        command.say(summary(counts) or none)
+        command.say(summary(chosen.counts()) or none)
     return 0
 
 

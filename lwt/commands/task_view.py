@@ -9,6 +9,7 @@ from lwt.tasks import model, placeholders, predecessors, results
 
 TAIL_LINES = 5          # of each output stream of a task, in its details
 TAIL_BYTES = 8192       # bytes to read for them
+PART = 1000             # tasks in a part of a table
 INDENT = 10             # columns of the field names in the details of a task
 COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red', 'killed': 'yellow',
            'held': 'yellow'}
@@ -17,10 +18,24 @@ COLOURS = {'success': 'green', 'failed': 'red', 'lost': 'red', 'timeout': 'red',
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def table(chosen, environ, now, with_cpu=False):
+def table_parts(chosen, environ, now, with_cpu=False):
+    """Yield the lines of a table of tasks, PART tasks at a time, so that a long one needs little
+    memory and its beginning is soon there.  A part may have wider columns than the one before.
+
+    chosen: a TaskList.  Other arguments as for table.
+    """
+    widths = {}
+    for at in range(0, max(1, len(chosen)), PART):
+        lines = table(list(chosen[at:at + PART]), environ, now, with_cpu, widths)
+        if at == 0 or lines[1:]:
+            yield lines[at > 0:]
+
+
+def table(chosen, environ, now, with_cpu=False, widths=None):
     """Return tasks as the lines of a table.
 
     now: seconds since 1970, for the elapsed time of running tasks.  with_cpu: add their cpu time.
+    widths: see tables.table.
     """
     def paint(row, text):
         return writer.coloured(text, COLOURS[row[2]], environ) if row[2] in COLOURS else text
@@ -30,7 +45,7 @@ def table(chosen, environ, now, with_cpu=False):
              task.host or '-', units.duration(elapsed(task, now)))
             + (units.duration(task.cpu),) * with_cpu + (model.reason_text(task),)
             for task in chosen]
-    return tables.table(header, rows, paint)
+    return tables.table(header, rows, paint, widths)
 
 
 def elapsed(task, now):

@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import stat
-from typing import Callable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 from lwt.copy import tarstream
 from lwt.errors import LocalError, UsageError, printable
 from lwt.remote import script_checks
 from lwt.tasks import model, placeholders, queue, results
+from lwt.tasks.values import Values
 from lwt.workspace import files, identity, ownership
 
 MAX_DESC = 1 << 20
@@ -64,7 +65,7 @@ class NewTasks(NamedTuple):
     name: str
     desc: model.Desc
     folder: str
-    args: tuple = (None,)
+    args: Iterable = (None,)
     inputs: tuple = ()
     kind: model.Kind = model.Kind()
 
@@ -74,14 +75,15 @@ class DescReader(NamedTuple):
 
     default_retries: applies if desc has no retries.
     overrides: (key, text, origin), which replace values of desc.
-    args: the values of the tasks.  split: how they are divided, see placeholders.
+    args: the values of the tasks, all of them None if they have none.
+    split: how they are divided, see placeholders.
     warn(text): gets a message about each probable mistake.
     """
 
     workspace: object
     default_retries: int
     overrides: tuple = ()
-    args: tuple = (None,)
+    args: Iterable = (None,)
     warn: Callable = lambda text: None
     split: str = ''
 
@@ -116,9 +118,9 @@ class DescReader(NamedTuple):
 
     def _check_commands(self, desc, where, folder, inputs=None):
         texts = {key: (getattr(desc, key), where[key]) for key in ('exec', 'kill') if key in where}
-        given = [value for value in self.args if value is not None]
-        for text, origin in texts.values() if given else ():
-            placeholders.check(text, origin, self.split, given)
+        has_values = next(iter(self.args), None) is not None
+        for text, origin in texts.values() if has_values else ():
+            placeholders.check(text, origin, self.split, self.args)
         for warning in script_checks.check(script_checks.Commands(texts, folder, inputs=inputs)):
             self.warn(warning)
 
@@ -242,18 +244,23 @@ def _copied(workspace, orders, master):
 
 
 def add(workspace, store, orders, after=''):
-    """Copy the inputs of NewTasks, and queue the tasks: all or none; returns their numbers.
+    """Copy the inputs of NewTasks, and queue the tasks: all or none; returns the range of their
+    numbers.
 
     The copies are complete and durable before the first row exists, so no task ever lacks its
     input.
     after: what they wait for, see predecessors.
     """
-    own, numbers = identity.read(workspace).name, []
+    if not orders:
+        return range(0)
+    own, first = identity.read(workspace).name, None
     with _copied(workspace, orders, own) as inputs, store.together():
         for order, name in zip(orders, inputs):
-            numbers += store.add(order.name, name, order.desc, order.args, after, own,
-                                 numbers[0] if numbers else None, order.kind)
-    return numbers
+            numbers = store.add(order.name, name, order.desc, order.args, after, own, first,
+                                order.kind)
+            first = numbers[0] if first is None else first
+    # No other process adds tasks meanwhile, so their numbers follow each other.
+    return range(first, numbers[-1] + 1)
 
 
 # -- tasks that are retried ------------------------------------------------------------------------
@@ -299,20 +306,20 @@ def _differs(path, copy):
 def retry_fresh(workspace, store, batch, tasks, default_retries, warn):
     """Queue finished tasks of one batch again, with a new copy of their input and desc.
 
-    batch: (its number, name, source).  warn: as in DescReader.
-    Returns the changed tasks.  Raises UsageError, and then nothing is done.
+    batch: (its number, name, source).  tasks: a TaskList.  warn: as in DescReader.
+    Returns the TaskList of the changed tasks.  Raises UsageError, and then nothing is done.
     """
     number, name, text = batch
-    source = TaskSource.of_text(text)
+    source, first = TaskSource.of_text(text), next(iter(tasks))
     reader = DescReader(workspace, default_retries, source.overrides,
-                        tuple(task.arg for task in tasks), warn, tasks[0].split)
+                        Values(lambda: (task.arg for task in tasks), len(tasks)), warn, first.split)
     desc, folder = (reader.read(name) if source.has_folder
                     else (reader.read_command(source.inputs), ''))
     new = NewTasks(name, desc, folder, inputs=source.inputs)
     with _copied(workspace, [new], identity.read(workspace).name) as names, store.together():
         for task in tasks:
             results.set_aside(workspace, task)
-        queued = [task for task in map(store.retry, tasks) if task is not None]
-        store.renew(number, names[0], desc, queued)
-    results.forget_input(workspace, store, tasks[0])
+        queued, _gone = tasks.divided(lambda task: store.retry(task) is not None)
+        store.renew(number, names[0], desc, queued.numbers)
+    results.forget_input(workspace, store, first)
     return queued

@@ -141,7 +141,7 @@ def check(command, where, split, values):
 def _known(split, values):
     """Return the names of the placeholders that every value has."""
     if split == PARAMS:
-        return list(named(values[0], split))
+        return list(named(next(iter(values)), split))
     if not split:
         return ['', '1']
     return [''] + [str(number + 1) for number in range(min(len(_columns(value, split))

@@ -5,12 +5,16 @@ retry them.
 import contextlib
 import os
 import re
+from array import array
 
 from lwt.errors import LocalError, UsageError, printable
 from lwt.tasks import model, predecessors, results
+from lwt.tasks.task_lists import NumberSet, TaskList
 from lwt.workspace import database, files
 
 AT_ONCE = 500           # tasks that one transaction changes
+MOST_MATCHES = 10       # tasks that a message about an ambiguous id names
+LONGEST_ID = 12         # digits
 # Names that lwt itself puts into task.finish/ (database.INPUT: into task/); all other files there
 # belong to the user.
 _ATTEMPT = re.compile(r'\.attempt\.([0-9]{1,18})\.[0-9]{1,9}')
@@ -120,20 +124,18 @@ def _scratch(workspace):
 
 
 def find(store, words):
-    """Return the tasks that ids and ranges on the command line mean, each once: 12  1-15  1-15,20
+    """Return the TaskList of the tasks that ids and ranges on the command line mean, each once:
+    12  1-15  1-15,20
 
     Raises UsageError, with the candidates if an id is ambiguous.
     """
-    numbers = store.numbers()
-    known, found = set(numbers), []
+    seen, found = NumberSet(), array('q')
     for word in [part for word in words for part in word.split(',')]:
-        if is_range(word):
-            found += _range(word, numbers)
-        elif re.fullmatch('[1-9][0-9]{0,11}', word) and int(word) in known:
-            found.append(int(word))     # fast for many ids
-        else:
-            found.append(_find_id(word, numbers))
-    return store.some(list(dict.fromkeys(found)))
+        for number in _range(word, store) if is_range(word) else (_find_id(word, store),):
+            if number not in seen:
+                seen.add(number)
+                found.append(number)
+    return TaskList(store, found)
 
 
 def is_range(word):
@@ -141,9 +143,9 @@ def is_range(word):
     return re.fullmatch('[0-9]{1,12}-[0-9]{1,12}', word) is not None
 
 
-def _range(word, numbers):
+def _range(word, store):
     first, last = map(int, word.split('-'))
-    found = [number for number in numbers if first <= number <= last]
+    found = store.numbers_between(first, last)
     if not found:
         raise UsageError('no task in the range %s' % word,
                          'lwt task show lists them' if first <= last
@@ -151,15 +153,34 @@ def _range(word, numbers):
     return found
 
 
-def _find_id(word, numbers):
-    matches = model.match_ids(word, numbers)
+def _find_id(word, store):
+    matches = model.match_ids(word, _candidates(word, store))
     if not matches:
         raise UsageError('no task %s' % word, 'lwt task show lists them')
     if len(matches) > 1:
-        raise UsageError('task id %s is ambiguous' % word,
-                         'it matches ' + ' '.join(map(model.format_id, matches[:10]))
-                         + ' …' * (len(matches) > 10))
+        raise UsageError('task id %s is ambiguous' % word, 'it matches '
+                         + ' '.join(map(model.format_id, matches[:MOST_MATCHES]))
+                         + ' …' * (len(matches) > MOST_MATCHES))
     return matches[0]
+
+
+def _candidates(word, store):
+    """Return the numbers that an id may mean: this number, and the first of those whose ids begin
+    with it.
+    """
+    if not re.fullmatch('[0-9]{1,%d}' % LONGEST_ID, word):
+        return []
+    found = list(store.numbers_between(int(word), int(word)))
+    shortest = len(model.format_id(0))
+    if found and (len(word) >= shortest or not word.startswith('0')):
+        return found
+    # Only ids of the shortest length begin with 0.
+    longest = shortest if word.startswith('0') else LONGEST_ID
+    for digits in range(max(shortest, len(word)), longest + 1):
+        factor = 10 ** (digits - len(word))
+        first = max(int(word) * factor, 0 if digits == shortest else 10 ** (digits - 1))
+        found += store.numbers_between(first, (int(word) + 1) * factor - 1, MOST_MATCHES + 1)
+    return sorted(set(found))
 
 
 def find_after(store, words):
@@ -167,11 +188,11 @@ def find_after(store, words):
 
     Raises UsageError.
     """
-    numbers, found = store.numbers(), []
+    found = []
     for word in words:
         last = store.last_of_name(word)
-        if word.isdigit() and (last is None or model.match_ids(word, numbers)):
-            found.append(str(_find_id(word, numbers)))
+        if word.isdigit() and (last is None or model.match_ids(word, _candidates(word, store))):
+            found.append(str(_find_id(word, store)))
         elif last is None:
             raise UsageError('--after %s: no task has this id or name' % printable(word),
                              'lwt task show lists them')
@@ -259,8 +280,19 @@ _WISHES = {'kill': _kill, 'suspend': _suspend, 'resume': _resume, 'retry': _retr
 def remove(workspace, store, tasks, with_results):
     """Remove tasks: now if they are done or have not started, otherwise as soon as they are done.
 
-    with_results: remove their fetched results too.  Returns the tasks that are not removed yet.
+    with_results: remove their fetched results too.
+    Yields (task, whether it is removed already) for each.
     """
+    for at in range(0, len(tasks), AT_ONCE):
+        yield from _remove_some(workspace, store, list(tasks[at:at + AT_ONCE]), with_results)
+
+
+def _remove_some(workspace, store, tasks, with_results):
+    gone = NumberSet(store.remove_waiting([task.id for task in tasks]))
+    removed = [(task, True) for task in tasks if task.id in gone]
+    for task in {task.input: task for task, _is_removed in removed}.values():
+        results.forget_input(workspace, store, task)
+    tasks = [task for task in tasks if task.id not in gone]
     going = [task for task in tasks if task.state not in ('done', 'fetching', 'killing')]
     killed = {task.id: after or store.get(task.id)
               for task, after, _problem in wish_all(workspace, store, going, 'kill')}
@@ -270,6 +302,5 @@ def remove(workspace, store, tasks, with_results):
     with store.together():
         for task in left:
             store.doom(task, with_results)
-    for at in range(0, len(done), AT_ONCE):
-        results.forget_all(workspace, store, done[at:at + AT_ONCE], with_results)
-    return left
+    results.forget_all(workspace, store, done, with_results)
+    return removed + [(task, False) for task in left] + [(task, True) for task in done]

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from lwt.hosts import sample
 from lwt.remote import call, exit_status, host_limits
 from lwt.tasks.model import KEY, format_id
-from lwt.tasks.queries import Leftover
+from lwt.tasks.host_queries import Leftover
 from lwt.workspace.config import bounded
 from lwt.workspace.hostlist import Host
 

@@ -71,16 +71,10 @@ def _as_listed(listed, host):
     return listed if listed is not None and listed.home == host.home else host
 
 
-def unplaceable(store, listed, numbers=None):
-    """Return the Tasks that no available host accepts, whatever its load.
-
-    numbers: only the tasks with these numbers.
-    """
-    inputs = {group.input: group.name for group in store.waiting()
-              if not any(accepts(host, group.desc) for host in listed)}
-    waiting = store.chosen(('new',), names=tuple(set(inputs.values()))) if inputs else ()
-    return [task
-            for task in waiting if task.input in inputs and (numbers is None or task.id in numbers)]
+def unplaceable(store, listed):
+    """Return the queries.Groups of tasks that no available host accepts, whatever its load."""
+    return [group for group in store.waiting()
+            if not any(accepts(host, group.desc) for host in listed)]
 
 
 class _LargeTransfers:

@@ -1,6 +1,6 @@
 """Changes of tasks in the database: one transaction for each step, committed before its effect.
 
-This module and `queries` have all the SQL about tasks.
+This module, `queries` and `host_queries` have all the SQL about tasks.
 
 Every change of a task's state names the state that it expects.  If two passes, or a pass and a
 user, change a task at the same time, only one of them succeeds.
@@ -9,11 +9,14 @@ user, change a task at the same time, only one of them succeeds.
 import contextlib
 import json
 import os
+from array import array
 
 from lwt.tasks import model, predecessors
-from lwt.tasks.queries import NEVER, TaskQueries, key_bounds
+from lwt.tasks.host_queries import NEVER, key_bounds
+from lwt.tasks.queries import TaskQueries, parts
 
 LONGEST_KEEP = 30       # days for which a leftover may be kept, unless `keep` is larger
+KEYS_AT_ONCE = 1000     # tasks whose random words are read from the system at once
 
 
 class Store(TaskQueries):
@@ -22,8 +25,10 @@ class Store(TaskQueries):
     """
 
     def add(self, name, input_name, desc, args, after='', master='', addition=None, kind=None):
-        """Add a task for each of args (None: no argument), all or none; returns their numbers.
+        """Add a task for each of args (None: no argument), all or none; returns the range of their
+        numbers.
 
+        args: a sequence, which may make its values as they are read.
         after: what they wait for, as in Task.after.  master: the prefix of their keys.
         addition: the number of the first task that is added together with these; None: the first of
             these.
@@ -42,15 +47,13 @@ class Store(TaskQueries):
             waits = self._still_waits(after)
             state, reason = ('held' if waits else 'new'), predecessors.reason(waits)
             numbers = range(first, first + len(args))
+            # From a generator: a list of a million rows would take 400 MB.
             self._db.executemany(
                 'INSERT INTO task (id, uuid, batch, arg, state, reason, added, after) VALUES (?, '
                 '?, ?, ?, ?, ?, ?, ?)',
-                [(number, master + os.urandom(16).hex()[len(master):], batch, arg, state,
-                  reason, now, waits)
-                 for number, arg in zip(numbers, args)])
-            self._db.executemany('INSERT INTO event VALUES (?, ?, ?)',
-                                 [(number, now, 'added') for number in numbers])
-        return list(numbers)
+                ((number, key, batch, arg, state, reason, now, waits)
+                 for number, key, arg in zip(numbers, _new_keys(master), args)))
+        return numbers
 
     def _still_waits(self, after):
         """Return the words of `after` that stand for tasks without success, as ' 1 2 ', or ''."""
@@ -65,9 +68,10 @@ class Store(TaskQueries):
             of_name = 'batch IN (SELECT id FROM batch WHERE name = ?) AND id <= ?'
             # While tasks of this name are open, an index finds one of them at once.
             query = 'SELECT 1 FROM task WHERE %s AND %%s LIMIT 1' % of_name
-            return not any(self._rows(query % rest, (first, last))
-                           for rest in ("state < 'done'", "state > 'done'",
-                                        "state = 'done' AND outcome <> 'success'"))
+            return not any(self._rows(query % rest, (first, last)) for rest in (
+                "state = 'new'", "state <> 'new' AND state < 'done'",
+                "state <> 'new' AND state > 'done'",
+                "state <> 'new' AND state = 'done' AND outcome <> 'success'"))
 
     def place(self, host, boot, host_id, picks):
         """Place waiting tasks on a host: the oldest `count` of each (Group, count).
@@ -239,7 +243,7 @@ class Store(TaskQueries):
                 self._release(task.uuid, 0)
             return queued
 
-    def renew(self, batch, input_name, desc, tasks):
+    def renew(self, batch, input_name, desc, numbers):
         """Give tasks of a batch a new input and desc, as a batch of their own."""
         with self.together():
             new = self._db.execute(
@@ -247,7 +251,7 @@ class Store(TaskQueries):
                 'SELECT name, ?, ?, split, source, addition, max_fails FROM batch WHERE id = ?',
                 (input_name, json.dumps(desc._asdict()), batch)).lastrowid
             self._db.executemany('UPDATE task SET batch = ? WHERE id = ?',
-                                 [(new, task.id) for task in tasks])
+                                 ((new, number) for number in numbers))
 
     def doom(self, task, with_results):
         """Record that a task is removed as soon as it is done.
@@ -264,6 +268,25 @@ class Store(TaskQueries):
                 self._release(word, 0)
             for table, column in (('event', 'task'), ('attempt', 'task'), ('task', 'id')):
                 self._db.execute('DELETE FROM %s WHERE %s = ?' % (table, column), (number,))
+
+    def remove_waiting(self, numbers):
+        """Remove those of the tasks with these numbers that wait and were never sent to a host.
+
+        Returns the array of their numbers.  This is many times faster than to kill and remove each
+        of them.  It does nothing while tasks wait for others: they need to know how these ended.
+        """
+        removed = array('q')
+        with self.together():
+            if next(self._all_after(), None) is not None:
+                return removed
+            for where, parameters in parts(numbers):
+                where = ("id IN (SELECT id FROM task WHERE %s AND state IN ('new', 'held') "
+                         "AND attempt = 1)" % where)
+                removed += self._numbers(where, parameters)
+                self._db.execute('DELETE FROM event WHERE task IN (SELECT id FROM task WHERE %s)'
+                                 % where, parameters)
+                self._db.execute('DELETE FROM task WHERE ' + where, parameters)
+        return removed
 
     def sent(self, inputs, host):
         """Record that these inputs are on a host, or on their way to it."""
@@ -347,8 +370,7 @@ class Store(TaskQueries):
         """
         self._correct_times(keep_days)
         before = self._clock() - keep_days * 86400
-        old = ("(SELECT id FROM task WHERE state = 'done' AND coalesce(ended, added) < ? AND uuid "
-               "NOT IN "
+        old = ("(SELECT id FROM task WHERE ended < ? AND state = 'done' AND uuid NOT IN "
                "(SELECT substr(key, 1, instr(key, '.') - 1) FROM leftover WHERE due >= ?))")
         if self._rows('SELECT 1 FROM task WHERE id IN %s LIMIT 1' % old, (before, NEVER)):
             with self.together():
@@ -400,6 +422,14 @@ class Store(TaskQueries):
         if text:
             self._db.execute('INSERT INTO event VALUES (?, ?, ?)', (task.id, self._clock(), text))
         return task._replace(**columns)
+
+
+def _new_keys(master):
+    """Yield random words for the keys of tasks; each begins with the name of the master."""
+    while True:
+        words = os.urandom(16 * KEYS_AT_ONCE).hex()
+        for at in range(len(master), len(words), 32):
+            yield master + words[at:at + 32 - len(master)]
 
 
 _NOWHERE = dict(dict.fromkeys(('host', 'home', 'category', 'boot', 'host_id'), ''), started=None)

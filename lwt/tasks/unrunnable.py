@@ -92,32 +92,20 @@ class Prospects:
 
     def stuck(self):
         """Return the queries.Groups of waiting tasks that no listed host can ever take."""
-        return self._stuck_of(self._store.waiting())
-
-    def _stuck_of(self, groups):
-        return [group for group in groups if self.refusals(group.desc) is not None]
-
-    def stuck_tasks(self, numbers=None):
-        """Return the Tasks that stuck() describes.  numbers: only the tasks with these numbers."""
-        inputs = {group.input: group.name for group in self.stuck()}
-        if not inputs:
-            return []
-        waiting = self._store.chosen(('new',), names=tuple(set(inputs.values())))
-        return [task for task in waiting
-                if task.input in inputs and (numbers is None or task.id in numbers)]
+        return [group for group in self._store.waiting()
+                if self.refusals(group.desc) is not None]
 
     def is_over(self, numbers=None):
         """Whether no task is in progress and no waiting task can ever run.
 
         numbers: only the tasks with these numbers.
         """
-        if numbers is None:
-            going, waiting = self._store.going_count(), self._store.waiting()
-            if going > sum(group.count for group in waiting):
-                return False            # a task is on a host; to check each host costs more
-            return going <= sum(group.count for group in self._stuck_of(waiting))
-        going = self._store.going(numbers)
-        return not going or going <= {task.id for task in self.stuck_tasks(going)}
+        if self._store.is_any_placed(numbers):
+            return False                # to check each host costs more
+        waiting = self._store.waiting()
+        hopeful = [group for group in waiting if self.refusals(group.desc) is None]
+        return not hopeful or (numbers is not None
+                               and not self._store.is_any_waiting(numbers, hopeful))
 
 
 HINTS = {

@@ -7,6 +7,7 @@ import stat
 
 from lwt.errors import UsageError, printable
 from lwt.tasks import placeholders
+from lwt.tasks.task_lists import NumberSet
 from lwt.workspace import files
 
 MAX_BYTES = 64 << 20
@@ -23,19 +24,48 @@ _RESERVED = frozenset('PATH HOME IFS PWD OLDPWD ENV BASH_ENV UID EUID PPID SHELL
 _RESERVED_START = ('LWT_', 'LD_', 'BASH_', 'KSH_')
 
 
+class Values:
+    """The values of many tasks, as text, which are made when they are read.
+
+    make(): returns an iterator over them; called for each reading.  count: how many they are.
+    """
+
+    def __init__(self, make, count):
+        self._make = make
+        self._count = count
+
+    def __len__(self):
+        return self._count
+
+    def __iter__(self):
+        return self._make()
+
+
 def of_file(path):
-    """Return the values of --each FILE: its lines without empty ones.
+    """Return the Values of --each FILE: its lines without empty ones.
 
     path: '-' for standard input; a pipe, as from <(…), is read to its end.
     """
     shown = 'standard input' if path == '-' else path
-    values = [line.rstrip('\r') for line in _read(path, shown).split('\n')]
-    values = [value for value in values if value.strip()]
-    for value in values:
+    text, count = _read(path, shown), 0
+    for value in _lines(text):
         _check_value(value, shown)
-    if not values:
+        count += 1
+    if not count:
         raise UsageError('%s: no lines' % shown)
-    return values
+    return Values(lambda: _lines(text), count)
+
+
+def _lines(text):
+    """Yield the lines of a text without empty ones."""
+    at = 0
+    while at < len(text):
+        end = text.find('\n', at)
+        end = end if end >= 0 else len(text)
+        line = text[at:end].rstrip('\r')
+        if line.strip():
+            yield line
+        at = end + 1
 
 
 def _read(path, shown):
@@ -64,7 +94,7 @@ def _check_value(value, shown):
 
 
 def of_array(text):
-    """Return the values of --array, as text, each once: 5, 1-100, 1,3,7-9, 0-99:10, 001-100.
+    """Return the Values of --array, each once: 5, 1-100, 1,3,7-9, 0-99:10, 001-100.
 
     A step is written as in Slurm (:) or HyperQueue (/).  Leading zeros are kept, as in host sets.
     """
@@ -72,17 +102,30 @@ def of_array(text):
         raise UsageError('--array %s: the limit %%N of Slurm is not supported' % printable(text),
                          'slots and max_dtask_day limit the tasks of a host; leave out %%%s'
                          % printable(text.partition('%')[2]).strip("'"))
-    values = {}
-    for part in text.split(','):
-        for value in _values_of_part(part, '--array %s' % printable(text)):
-            values[value] = None        # a dictionary, because it keeps the order
-        if len(values) > MAX_COUNT:
-            raise UsageError('--array %s: more than a million tasks' % printable(text))
-    return list(values)
+    where = '--array %s' % printable(text)
+    parts = [_values_of_part(part, where) for part in text.split(',')]
+    if len(parts) == 1:
+        return parts[0]
+    count = 0
+    for count, _value in enumerate(_once(parts), 1):
+        if count > MAX_COUNT:
+            raise UsageError('%s: more than a million tasks' % where)
+    return Values(lambda: _once(parts), count)
+
+
+def _once(parts):
+    """Yield each of the numbers in some Values once, as text."""
+    seen = {}                           # length of the text -> its numbers
+    for part in parts:
+        for value in part:
+            numbers = seen.setdefault(len(value), NumberSet())
+            if int(value) not in numbers:
+                numbers.add(int(value))
+                yield value
 
 
 def _values_of_part(part, where):
-    """Return the values of one part of a list of numbers and ranges.  where: for messages."""
+    """Return the Values of one part of a list of numbers and ranges.  where: for messages."""
     match = _PART.fullmatch(part)
     if not match:
         raise UsageError('%s: bad part %s' % (where, printable(part)),
@@ -99,11 +142,12 @@ def _values_of_part(part, where):
     if len(numbers) > MAX_COUNT:
         raise UsageError('%s: more than a million tasks' % where)
     width = len(first) if is_padded else 0
-    return ['%0*d' % (width, number) for number in numbers]
+    form = '%%0%dd' % width
+    return Values(lambda: (form % number for number in numbers), len(numbers))
 
 
 def of_params(texts):
-    """Return the values of all --param NAME=VALUES: one for each combination, as lr=0.1 seed=1.
+    """Return the Values of all --param NAME=VALUES: one for each combination, as lr=0.1 seed=1.
 
     The last parameter varies fastest.  VALUES: words and ranges of numbers, separated by commas.
     """
@@ -120,12 +164,11 @@ def of_params(texts):
         seen.add(name)
         words = _words_of_param(rest, where)
         columns.append([placeholders.joined([(name, word)]) for word in words])
-        count *= len(words)
+        count *= len(columns[-1])
         if count > MAX_COUNT:
             raise UsageError('--param: more than a million combinations')
-    values = [' '.join(words) for words in itertools.product(*columns)]
-    _check_value(max(values, key=len), '--param')
-    return values
+    _check_value(' '.join(max(column, key=len) for column in columns), '--param')
+    return Values(lambda: map(' '.join, itertools.product(*columns)), count)
 
 
 def _check_name(name, where):
@@ -139,6 +182,8 @@ def _check_name(name, where):
 
 def _words_of_param(text, where):
     """Return the values of one parameter, each once."""
+    if _RANGE.fullmatch(text):
+        return _values_of_part(text, where)
     found = {}
     for word in text.split(','):
         if not word:

@@ -5,7 +5,8 @@ With journal_mode TRUNCATE and synchronous EXTRA, committed data survives kill -
 A WAL does not work on network file systems, and a DELETE journal may lose the last commit if the
 directory entry is lost.
 
-tasks/queries.py and tasks/store.py have the SQL about tasks, hosts/history.py that about hosts.
+tasks/queries.py, tasks/host_queries.py and tasks/store.py have the SQL about tasks,
+hosts/history.py that about hosts.
 Errors of the file are LocalErrors: nothing was done.
 """
 
@@ -25,8 +26,8 @@ try:
 except ImportError:         # a Python without sqlite3; everything but tasks works
     sqlite3 = None
 
-SCHEMA = 3
-READABLE = (2, SCHEMA)  # schemas that this version reads; it converts the older one
+SCHEMA = 4
+READABLE = (2, 3, SCHEMA)   # schemas that this version reads; it converts the older ones
 # Seconds that a short transaction waits for another one; heartbeats are delayed meanwhile.
 BUSY_TIMEOUT = 10.0
 PATIENCE = 60.0         # the same for a command that does nothing else meanwhile
@@ -36,6 +37,8 @@ WAY_OUT = 'lwt doctor --fix keeps a copy and saves all readable rows'
 # The names of inputs that `task add` creates in task/; it does so only if there is a database.
 INPUT = re.compile(r'(\.part-)?[A-Za-z0-9_][A-Za-z0-9_.+-]*\.[0-9a-f]{12}')
 
+# A waiting task is in one index only, so that a million of them are added quickly.  The indexes of
+# all other tasks are used only by queries with the condition state <> 'new'.
 _TABLES = '''
 CREATE TABLE batch (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, input TEXT NOT NULL,
     desc TEXT NOT NULL,
@@ -53,11 +56,12 @@ CREATE TABLE task (
     failures INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL, started REAL, ended REAL,
     avoid TEXT NOT NULL DEFAULT '',
     after TEXT NOT NULL DEFAULT '', wall REAL, cpu REAL, doomed INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX task_by_state ON task (state, host);
-CREATE INDEX task_by_outcome ON task (state, outcome);
-CREATE INDEX task_by_batch ON task (batch, state);
 CREATE INDEX task_waiting ON task (batch, avoid, id) WHERE state = 'new';
 CREATE INDEX task_after ON task (after) WHERE state = 'held' AND after <> '';
+CREATE INDEX task_by_condition ON task (state, outcome, host) WHERE state <> 'new';
+CREATE INDEX task_of_batch ON task (batch, state, outcome) WHERE state <> 'new';
+CREATE INDEX task_by_end ON task (ended) WHERE ended IS NOT NULL;
+CREATE INDEX task_doomed ON task (doomed) WHERE doomed <> 0;
 CREATE TABLE attempt (
     task INTEGER NOT NULL REFERENCES task (id), number INTEGER NOT NULL, host TEXT NOT NULL,
     started REAL, ended REAL NOT NULL,
@@ -92,15 +96,23 @@ CREATE TABLE usage (
     memory REAL NOT NULL, PRIMARY KEY (host, hour, user));
 '''
 
-# What schema 3 has and schema 2 has not.
-_CONVERSION = '''
+# What each schema has and the one before has not.
+_CONVERSIONS = {3: '''
 ALTER TABLE batch ADD COLUMN split TEXT NOT NULL DEFAULT '';
 ALTER TABLE batch ADD COLUMN source TEXT NOT NULL DEFAULT '';
 ALTER TABLE batch ADD COLUMN addition INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batch ADD COLUMN max_fails INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batch ADD COLUMN fails INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX task_after ON task (after) WHERE state = 'held' AND after <> '';
-'''
+''', 4: '''
+DROP INDEX IF EXISTS task_by_state;
+DROP INDEX IF EXISTS task_by_outcome;
+DROP INDEX IF EXISTS task_by_batch;
+CREATE INDEX task_by_condition ON task (state, outcome, host) WHERE state <> 'new';
+CREATE INDEX task_of_batch ON task (batch, state, outcome) WHERE state <> 'new';
+CREATE INDEX task_by_end ON task (ended) WHERE ended IS NOT NULL;
+CREATE INDEX task_doomed ON task (doomed) WHERE doomed <> 0;
+'''}
 
 
 class Examined(NamedTuple):
@@ -185,10 +197,10 @@ class Database:
         self._db.execute('PRAGMA foreign_keys = ON')
 
     def _convert(self):
-        """Convert a database of the schema before: all of it, or nothing."""
-        with self.together():
-            if self._version() != SCHEMA:       # another process may have been faster
-                _execute_all(self._db, _CONVERSION)
+        """Convert a database of an older schema: all of it, or nothing."""
+        with self.together():       # another process may have been faster
+            for schema in range(self._version() + 1, SCHEMA + 1):
+                _execute_all(self._db, _CONVERSIONS[schema])
 
     def _version(self):
         return self._db.execute('PRAGMA user_version').fetchone()[0]
