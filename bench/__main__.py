@@ -14,7 +14,8 @@ import sys
 
 from bench.measure import environment
 
-AREAS = ('multi', 'pipe', 'remote', 'fanout', 'copy', 'queue', 'weather', 'reduce', 'chain')
+AREAS = ('multi', 'pipe', 'remote', 'fanout', 'copy', 'queue', 'scale', 'weather', 'reduce',
+         'chain')
 
 
 def main(argv):

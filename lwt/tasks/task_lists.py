@@ -18,8 +18,19 @@ class NumberSet(collections.abc.MutableSet):
     def __init__(self, numbers=()):
         self._blocks = {}               # first number // _BLOCK -> a bit for each number
         self._count = 0
-        for number in numbers:
-            self.add(number)
+        for first, last in runs(numbers):
+            self._add_run(first, last)
+
+    def _add_run(self, first, last):
+        while first <= last:
+            is_whole = first % _BLOCK == 0 and last - first >= _BLOCK - 1
+            if is_whole and first // _BLOCK not in self._blocks:
+                self._blocks[first // _BLOCK] = bytearray(b'\xff' * (_BLOCK // 8))
+                self._count += _BLOCK
+                first += _BLOCK
+            else:
+                self.add(first)
+                first += 1
 
     def add(self, value):
         """Add a number."""

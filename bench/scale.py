@@ -1,0 +1,144 @@
+"""The cost of a host and of a task, with up to a thousand hosts and a million tasks.
+
+The hosts are first those of the lab, then a stub for ssh that runs everything on this machine. So
+the cpu time and the memory of lwt itself are given beside the wall time.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from typing import NamedTuple
+
+from bench.measure import LWT, has_lab, report
+from tests import lab
+from tests.support import FAKE
+
+LAB_HOSTS = (10, 40)
+STUB_HOSTS = (10, 100, 1000)
+TASKS = (1000, 100000, 1000000)
+FANOUT = 32
+ADDED, COUNTED, PASS, MEMORY = 20.0, 1.0, 2.0, 200.0
+# What one lwt process used: its wall and cpu seconds, and its memory in MB, without its children.
+OWN = '''
+import json, resource, sys, time
+began = time.monotonic()
+from lwt import cli
+code = cli.main(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_SELF)
+with open(sys.argv[1], 'w') as file:
+    cpu = used.ru_utime + used.ru_stime
+    json.dump([time.monotonic() - began, cpu, used.ru_maxrss / 1024], file)
+sys.exit(code)
+'''
+
+
+class Own(NamedTuple):
+    """Seconds of wall and cpu time and MB of memory of one lwt process."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def measure(rounds, env):
+    """Print the costs of hosts and tasks."""
+    with tempfile.TemporaryDirectory(prefix='lwt-bench.') as scratch:
+        env = dict(env, LWT_WORKSPACE=os.path.join(scratch, 'ws'))
+        stub = dict(env, PATH='%s:%s' % (FAKE, env['PATH']),
+                    FAKE_ROOT=os.path.join(scratch, 'fake'))
+        _measure_tasks(scratch, rounds, stub)
+        for count in LAB_HOSTS if has_lab() else ():
+            with lab.Lab(count) as hosts:
+                lab_env = dict(env, LWT_SSH_CONFIG=hosts.ssh_config)
+                _measure_hosts('lab hosts', hosts.names, scratch, rounds, lab_env)
+        for count in STUB_HOSTS:
+            names = ['n%d' % number for number in range(1, count + 1)]
+            _measure_hosts('stub hosts', names, scratch, rounds, stub)
+
+
+def _own(scratch, env, *words):
+    """Run lwt; return the Own that it used."""
+    path = os.path.join(scratch, 'own')
+    code = subprocess.call(LWT.split()[:1] + ['-c', OWN, path] + list(words), env=env,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    with open(path) as file:
+        used = Own(*json.load(file))
+    if code:
+        print('  exit code %d: lwt %s' % (code, ' '.join(words)))
+    return used
+
+
+def _best(rounds, scratch, env, *words):
+    return min((_own(scratch, env, *words) for _round in range(rounds)), key=lambda own: own.wall)
+
+
+def _workspace(scratch, names, env, slots):
+    subprocess.call(['rm', '-rf', env['LWT_WORKSPACE'], os.path.join(scratch, 'fake')])
+    os.mkdir(os.path.join(scratch, 'fake'))
+    subprocess.check_call(LWT.split() + ['-q', 'init', env['LWT_WORKSPACE']], env=env)
+    with open(os.path.join(env['LWT_WORKSPACE'], 'host.list'), 'w') as file:
+        file.writelines('%s\tbench\t~\tslots=%d\n' % (name, slots) for name in names)
+
+
+def _row(title, own, count=0):
+    each = '  %9.3f ms each' % (own.wall * 1000 / count) if count else ''
+    print('  %-34s %8.2f s  %8.2f s cpu  %6.0f MB%s'
+          % (title, own.wall, own.cpu, own.memory, each))
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+def _measure_tasks(scratch, rounds, env):
+    passes, most = {}, 0.0
+    for count in TASKS:
+        print('%d tasks that wait, 2 stub hosts of 2 slots' % count)
+        added = min((_added(scratch, env, count) for _round in range(rounds)),
+                    key=lambda own: own.wall)
+        _row('task add --array', added, count)
+        size = os.path.getsize(os.path.join(env['LWT_WORKSPACE'], '.lwt', 'state.db'))
+        print('  %-34s %8d bytes each' % ('state.db', size // count))
+        rows = []
+        _own(scratch, env, 'task', 'update')            # launches four of them
+        for words in ('task show --count', 'task update', 'task why %d' % (count // 2),
+                      'task show 100-199'):
+            rows.append((words, _best(rounds, scratch, env, *words.split())))
+        for words in ('report', 'task show', 'task rm --state new --yes'):
+            rows.append((words, _own(scratch, env, *words.split())))
+        for words, own in rows:
+            _row(words, own, count if words in ('task show', rows[-1][0]) else 0)
+        _own(scratch, env, *'task kill --all'.split())
+        passes[count] = rows[1][1].wall
+        most = max([most, added.memory] + [own.memory for _words, own in rows])
+    report('add %d tasks' % count, added.wall, 's', '%.0f or less' % ADDED, added.wall <= ADDED)
+    report('count them', rows[0][1].wall, 's', '%.0f or less' % COUNTED, rows[0][1].wall <= COUNTED)
+    ratio = passes[count] / passes[TASKS[0]]
+    report('a pass, beside one with %d tasks' % TASKS[0], ratio, 'x', '%.1f or less' % PASS,
+           ratio <= PASS)
+    report('memory of lwt in all of this', most, 'MB', '%.0f or less' % MEMORY, most <= MEMORY)
+
+
+def _added(scratch, env, count):
+    _workspace(scratch, ['n1', 'n2'], env, 2)
+    return _own(scratch, env, 'task', 'add', '--array', '1-%d' % count, '--', 'sleep 1000')
+
+
+# -- hosts -----------------------------------------------------------------------------------------
+
+def _measure_hosts(kind, names, scratch, rounds, env):
+    """Measure a command on all hosts, and passes that launch a task on each and fetch its result.
+    """
+    count = len(names)
+    print('%d %s, fanout %d' % (count, kind, FANOUT))
+    rounds = 1 if count > 100 else rounds
+    _workspace(scratch, names, env, 1)
+    _row('exec', _best(rounds, scratch, env, 'exec', '-f', str(FANOUT), '-a', '--', 'true'), count)
+    launched, fetched = [], []
+    for _round in range(rounds):
+        _own(scratch, env, 'task', 'add', '--array', '1-%d' % count, '--', 'true')
+        launched.append(_own(scratch, env, 'task', 'update', '-f', str(FANOUT)))
+        fetched.append(_own(scratch, env, 'task', 'update', '-f', str(FANOUT)))
+    for title, found in (('task update, launches a task each', launched),
+                         ('task update, fetches each result', fetched)):
+        _row(title, min(found, key=lambda own: own.wall), count)
