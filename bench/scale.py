@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from typing import NamedTuple
 
-from bench.measure import LWT, has_lab, report
+from bench.measure import LWT, ROOT, has_lab, report
 from tests import lab
 from tests.support import FAKE
 
@@ -60,7 +60,7 @@ def measure(rounds, env):
 def _own(scratch, env, *words):
     """Run lwt; return the Own that it used."""
     path = os.path.join(scratch, 'own')
-    code = subprocess.call(LWT.split()[:1] + ['-c', OWN, path] + list(words), env=env,
+    code = subprocess.call(LWT.split()[:1] + ['-c', OWN, path] + list(words), env=env, cwd=ROOT,
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     with open(path) as file:
@@ -91,29 +91,26 @@ def _row(title, own, count=0):
 # -- tasks -----------------------------------------------------------------------------------------
 
 def _measure_tasks(scratch, rounds, env):
-    passes, most = {}, 0.0
+    rows, added, most = {}, {}, 0.0
     for count in TASKS:
         print('%d tasks that wait, 2 stub hosts of 2 slots' % count)
-        added = min((_added(scratch, env, count) for _round in range(rounds)),
-                    key=lambda own: own.wall)
-        _row('task add --array', added, count)
+        added[count] = min((_added(scratch, env, count) for _round in range(rounds)),
+                           key=lambda own: own.wall)
+        _row('task add --array', added[count], count)
         size = os.path.getsize(os.path.join(env['LWT_WORKSPACE'], '.lwt', 'state.db'))
         print('  %-34s %8d bytes each' % ('state.db', size // count))
-        rows = []
         _own(scratch, env, 'task', 'update')            # launches four of them
-        for words in ('task show --count', 'task update', 'task why %d' % (count // 2),
-                      'task show 100-199'):
-            rows.append((words, _best(rounds, scratch, env, *words.split())))
-        for words in ('report', 'task show', 'task rm --state new --yes'):
-            rows.append((words, _own(scratch, env, *words.split())))
-        for words, own in rows:
-            _row(words, own, count if words in ('task show', rows[-1][0]) else 0)
-        _own(scratch, env, *'task kill --all'.split())
-        passes[count] = rows[1][1].wall
-        most = max([most, added.memory] + [own.memory for _words, own in rows])
-    report('add %d tasks' % count, added.wall, 's', '%.0f or less' % ADDED, added.wall <= ADDED)
-    report('count them', rows[0][1].wall, 's', '%.0f or less' % COUNTED, rows[0][1].wall <= COUNTED)
-    ratio = passes[count] / passes[TASKS[0]]
+        try:
+            rows[count] = _measure_waiting(scratch, rounds, env, count)
+        finally:
+            _own(scratch, env, 'task', 'kill', '--all')
+        most = max([most, added[count].memory] + [own.memory for own in rows[count].values()])
+    found, first = rows[count], rows[TASKS[0]]
+    wall = added[count].wall
+    report('add %d tasks' % count, wall, 's', '%.0f or less' % ADDED, wall <= ADDED)
+    wall = found['task show --count'].wall
+    report('count them', wall, 's', '%.0f or less' % COUNTED, wall <= COUNTED)
+    ratio = found['task update'].wall / first['task update'].wall
     report('a pass, beside one with %d tasks' % TASKS[0], ratio, 'x', '%.1f or less' % PASS,
            ratio <= PASS)
     report('memory of lwt in all of this', most, 'MB', '%.0f or less' % MEMORY, most <= MEMORY)
@@ -122,6 +119,19 @@ def _measure_tasks(scratch, rounds, env):
 def _added(scratch, env, count):
     _workspace(scratch, ['n1', 'n2'], env, 2)
     return _own(scratch, env, 'task', 'add', '--array', '1-%d' % count, '--', 'sleep 1000')
+
+
+def _measure_waiting(scratch, rounds, env, count):
+    """Measure commands while tasks wait, four of which run; return {command: Own}."""
+    rows = {}
+    for words in ('task show --count', 'task update', 'task why %d' % (count // 2),
+                  'task show 100-199', 'report'):
+        rows[words] = _best(rounds, scratch, env, *words.split())
+        _row(words, rows[words])
+    for words in ('task show', 'task rm --state new --yes'):
+        rows[words] = _own(scratch, env, *words.split())
+        _row(words, rows[words], count)
+    return rows
 
 
 # -- hosts -----------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def retry_fresh(workspace, store, batch, tasks, default_retries, warn):
     Returns the TaskList of the changed tasks.  Raises UsageError, and then nothing is done.
     """
     number, name, text = batch
-    source, first = TaskSource.of_text(text), next(iter(tasks))
+    source, first = TaskSource.of_text(text), tasks[0]
     reader = DescReader(workspace, default_retries, source.overrides,
                         Values(lambda: (task.arg for task in tasks), len(tasks)), warn, first.split)
     desc, folder = (reader.read(name) if source.has_folder

@@ -8,6 +8,9 @@ TaskList, and a bit in a NumberSet.
 import collections.abc
 from array import array
 
+from lwt.errors import UsageError
+from lwt.tasks import model
+
 PIECE = 500             # tasks of a TaskList that are read at once
 _BLOCK = 4096           # numbers in a block of a NumberSet
 
@@ -80,7 +83,8 @@ class TaskList(collections.abc.Sequence):
     """Tasks that were selected in the database.  Only their numbers are in memory.
 
     The tasks are read while they are iterated over, so they are as they are at that time, and tasks
-    that were removed meanwhile are left out.  A part, such as [10:20], is a TaskList too.
+    that were removed meanwhile are left out.  A part, such as [10:20], is a TaskList too; to read
+    one task, such as [0], raises UsageError if it was removed.
 
     store: a queries.TaskQueries.  numbers: an array of the numbers of the tasks.
     """
@@ -95,7 +99,11 @@ class TaskList(collections.abc.Sequence):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return TaskList(self._store, self.numbers[index])
-        return self._store.get(self.numbers[index])
+        task = self._store.get(self.numbers[index])
+        if task is None:
+            raise UsageError('no task %s' % model.format_id(self.numbers[index]),
+                             'another lwt process has removed it')
+        return task
 
     def __iter__(self):
         for at in range(0, len(self.numbers), PIECE):
