@@ -4,19 +4,26 @@ The hosts are first those of the lab, then a stub for ssh that runs everything o
 the cpu time and the memory of lwt itself are given beside the wall time.
 """
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import tempfile
+import time
 from typing import NamedTuple
 
 from bench.measure import LWT, ROOT, has_lab, report
+from lwt.tasks import model
+from lwt.tasks.store import Store
 from tests import lab
 from tests.support import FAKE
 
 LAB_HOSTS = (10, 40)
 STUB_HOSTS = (10, 100, 1000)
 TASKS = (1000, 100000, 1000000)
+FINISHED = 100000
+SHORT, SLOTS, COMMITS = 300, 4, 100
 FANOUT = 32
 ADDED, COUNTED, PASS, MEMORY = 20.0, 1.0, 2.0, 200.0
 # What one lwt process used: its wall and cpu seconds, and its memory in MB, without its children.
@@ -48,6 +55,8 @@ def measure(rounds, env):
         stub = dict(env, PATH='%s:%s' % (FAKE, env['PATH']),
                     FAKE_ROOT=os.path.join(scratch, 'fake'))
         _measure_tasks(scratch, rounds, stub)
+        _measure_finished(scratch, rounds, stub)
+        _measure_short(scratch, rounds, stub)
         for count in LAB_HOSTS if has_lab() else ():
             with lab.Lab(count) as hosts:
                 lab_env = dict(env, LWT_SSH_CONFIG=hosts.ssh_config)
@@ -74,12 +83,12 @@ def _best(rounds, scratch, env, *words):
     return min((_own(scratch, env, *words) for _round in range(rounds)), key=lambda own: own.wall)
 
 
-def _workspace(scratch, names, env, slots):
+def _workspace(scratch, names, env, slots, category='bench'):
     subprocess.call(['rm', '-rf', env['LWT_WORKSPACE'], os.path.join(scratch, 'fake')])
     os.mkdir(os.path.join(scratch, 'fake'))
     subprocess.check_call(LWT.split() + ['-q', 'init', env['LWT_WORKSPACE']], env=env)
     with open(os.path.join(env['LWT_WORKSPACE'], 'host.list'), 'w') as file:
-        file.writelines('%s\tbench\t~\tslots=%d\n' % (name, slots) for name in names)
+        file.writelines('%s\t%s\t~\tslots=%d\n' % (name, category, slots) for name in names)
 
 
 def _row(title, own, count=0):
@@ -132,6 +141,39 @@ def _measure_waiting(scratch, rounds, env, count):
         rows[words] = _own(scratch, env, *words.split())
         _row(words, rows[words], count)
     return rows
+
+
+def _measure_finished(scratch, rounds, env):
+    """Measure commands after tasks have ended; their rows are written without running them."""
+    print('%d tasks that have succeeded' % FINISHED)
+    _added(scratch, env, FINISHED)
+    path = os.path.join(env['LWT_WORKSPACE'], '.lwt', 'state.db')
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE task SET state = 'done', outcome = 'success', code = 0, "
+                         "host = 'n1', started = added, ended = added + 1")
+        database.execute("INSERT INTO attempt SELECT id, 1, host, started, ended, outcome, 0, '', "
+                         '1.0, 1.0, 100 FROM task')
+    print('  %-34s %8d bytes each' % ('state.db', os.path.getsize(path) // FINISHED))
+    for words in ('task show --count', 'task update', 'stat --tasks', 'report'):
+        _row(words, _best(rounds, scratch, env, *words.split()))
+
+
+def _measure_short(scratch, rounds, env):
+    """Measure the run of tasks that do nothing, and the commits that most of it waits for."""
+    print('%d tasks that do nothing, on this machine with %d slots' % (SHORT, SLOTS))
+    _workspace(scratch, ['localhost'], env, SLOTS, 'local')
+    found = []
+    for _round in range(rounds):
+        _own(scratch, env, 'task', 'add', '--array', '1-%d' % SHORT, '--', 'true')
+        found.append(_own(scratch, env, 'task', 'run'))
+    _row('task run', min(found, key=lambda own: own.wall), SHORT)
+    with Store(os.path.join(scratch, 'commits.db')) as store:
+        number, = store.add('x', 'x', model.Desc('true'), [None])
+        began = time.monotonic()
+        for _time in range(COMMITS):
+            store.doom(store.get(number), False)
+    print('  %-34s %8.2f ms each'
+          % ('commits to state.db', (time.monotonic() - began) * 1000 / COMMITS))
 
 
 # -- hosts -----------------------------------------------------------------------------------------
