@@ -73,7 +73,8 @@ def _login(word, where):
     if word.startswith('@') or name.startswith('@'):
         raise UsageError('%s: %s: host groups are not supported' % (where, printable(word)),
                          'name a category of host.list with -g')
-    if '[' in name or '{' in name:
+    bare = hostlist.bare(name)          # an IPv6 address may be in brackets
+    if '[' in bare or '{' in bare:
         raise UsageError('%s: %s: sets of hosts are not supported' % (where, printable(word)),
                          "name them with -w: -w 'h[1-9]'")
     if slash and not (re.fullmatch('[0-9]{1,4}', slots) and 1 <= int(slots) <= MOST_SLOTS
@@ -86,6 +87,5 @@ def _login(word, where):
     count = int(slots) if slots else None
     if name == HERE:
         return SshLogin(here(), count)
-    name = hostlist.bare(name)
-    hostlist.check_name(name, where)
-    return SshLogin(Host(name), count)
+    hostlist.check_name(bare, where)
+    return SshLogin(Host(bare), count)
