@@ -13,6 +13,7 @@ As a command:
     python3 -m tests.lab fault DIRECTORY HOST NAME [VALUE]
     python3 -m tests.lab heal DIRECTORY HOST
     python3 -m tests.lab down DIRECTORY
+    python3 -m tests.lab slurm [NODES]         a Slurm on this machine (see slurm_lab.py) until ^C
 
 Faults: black_hole, refuse, loss PROBABILITY, rate KBIT, kill_sshd, full_disk, new_boot_id,
 stop_sshd, only_sftp, only_scp, no_sftp, no_tar.
@@ -538,16 +539,24 @@ def reserve_port():
         lowest = int(file.read().split()[0])
     above = lowest if lowest > 16384 else 32768  # on some systems that range is nearly all ports
     for port in random.sample(range(above - 10000, above), 10000):
-        reservation = socket.socket(socket.AF_UNIX)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # as sshd does
-            try:
-                reservation.bind('\0lwt-lab-port-%d' % port)
-                probe.bind(('127.0.0.1', port))
-                return port, reservation
-            except OSError:
-                reservation.close()
+        with contextlib.suppress(OSError):
+            return port, reserve_this_port(port)
     raise RuntimeError('no port of loopback is free')
+
+
+def reserve_this_port(port):
+    """Return the reservation of a port of loopback (see reserve_port); raises OSError if taken.
+    """
+    reservation = socket.socket(socket.AF_UNIX)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # as sshd does
+        try:
+            reservation.bind('\0lwt-lab-port-%d' % port)
+            probe.bind(('127.0.0.1', port))
+        except OSError:
+            reservation.close()
+            raise
+    return reservation
 
 
 def _parents():
@@ -699,6 +708,9 @@ def main(argv):
         getattr(Lab.open(argv[1]), argv[3])(argv[2], *argv[4:])
     elif argv[:1] == ['heal'] and len(argv) == 3:
         Lab.open(argv[1]).heal(argv[2])
+    elif argv[:1] == ['slurm'] and (len(argv) == 1 or len(argv) == 2 and argv[1].isdigit()):
+        from tests import slurm_lab     # it imports this module
+        return slurm_lab.by_hand(int(argv[1]) if argv[1:] else 3)
     else:
         print(__doc__, file=sys.stderr)
         return 2

@@ -33,6 +33,10 @@ need zsh zsh zsh
 need mandoc mandoc mandoc
 need col bsdextrautils util-linux
 need nodeset clustershell clustershell
+need munged munge munge
+need slurmctld slurmctld slurm-slurmctld
+need slurmd slurmd slurm-slurmd
+need sbatch slurm-client slurm
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
