@@ -73,6 +73,7 @@ complete -c lwt -l log-format -x -a 'text json' -d 'log format: text or json (de
 complete -c lwt -n '__lwt_at 0' -a init -d 'create a workspace: lwt.conf, host.list, description/sample'
 complete -c lwt -n '__lwt_at 1 init' -a '(__fish_complete_directories)'
 complete -c lwt -n '__lwt_at 0' -a demo -d 'run a sweep of tasks on this machine (no sshd needed)'
+complete -c lwt -n '__lwt_at 1 demo' -l slurm -d 'run the tasks as jobs of the Slurm cluster whose login node this is'
 complete -c lwt -n '__lwt_at 0' -a multi -d 'run command lines in parallel on this machine or on hosts'
 complete -c lwt -n '__lwt_at 1 multi' -s j -s P -l jobs -l max-procs -x -d 'number of parallel jobs, on hosts for each of them: N; +N or -N: relative to the number of cores; N%: of the cores; 0: as many as possible'
 complete -c lwt -n '__lwt_at 1 multi' -s u -l timeout -x -d 'timeout per job in seconds, or N% of the median run time of successful jobs'

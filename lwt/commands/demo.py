@@ -25,7 +25,7 @@ from lwt.workspace import files, layout
 PARAMETERS = ('2.80', '3.20', '3.45', '3.50', '3.56', '3.58', '3.63', '3.74', '3.83', '3.90',
               '3.96', '4.00')
 
-HOST_LIST = 'localhost\tlocal\t%s\n'
+HOST_LIST = 'localhost\tlocal\t%s%s\n'
 
 DESC = '''\
 exec : sh lyapunov.sh {}
@@ -51,7 +51,8 @@ echo "r = $1 done on $LWT_HOST"
 '''
 
 EXAMPLES = '''examples:
-  lwt demo'''
+  lwt demo
+  lwt demo --slurm       on the login node of a Slurm cluster, as jobs'''
 
 
 def main(name, argv, make_env):
@@ -59,23 +60,29 @@ def main(name, argv, make_env):
     parser = Parser(name, 'lwt demo',
                     'Run a sweep of twelve tasks on this machine and clean up afterwards.',
                     EXAMPLES)
+    parser.add_argument('--slurm', action='store_true',
+                        help='run the tasks as jobs of the Slurm cluster whose login node this is')
     parsed, words = parser.parse(argv)
     env = make_env(parser, parsed)
     if words or parsed.rest:
         raise UsageError('lwt demo: takes no arguments')
-    with tempfile.TemporaryDirectory(prefix='lwt-demo.') as scratch:
-        workspace = _make_workspace(scratch)
+    # The nodes of a cluster share the home, and no temporary directory.
+    where = os.path.expanduser('~') if parsed.slurm else None
+    with tempfile.TemporaryDirectory(prefix='lwt-demo.', dir=where) as scratch:
+        workspace = _make_workspace(scratch, '\tlauncher=slurm' if parsed.slurm else '')
         with Store(workspace.database) as store:
             return _run(env, workspace, store)
 
 
-def _make_workspace(scratch):
+def _make_workspace(scratch, columns):
     """Create a workspace with one description and one host, whose home is in the same directory.
+
+    columns: more of the host's line.
     """
     workspace, _made = layout.init(os.path.join(scratch, 'workspace'))
     home = os.path.join(scratch, 'home')
     files.make_dir(home)
-    files.write_atomic(workspace.path('host.list'), HOST_LIST % home)
+    files.write_atomic(workspace.path('host.list'), HOST_LIST % (home, columns))
     folder = workspace.path('description', 'lyapunov')
     files.make_dir(folder)
     files.write_atomic(os.path.join(folder, 'desc'), DESC)

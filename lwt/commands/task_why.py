@@ -116,9 +116,9 @@ def _reason(workspace, store, task, host, available, twins, refuse):
     refuse(host, used): returns the reasons of a host with `used` slots in use.
     """
     others = twins.get(host.name, [])
-    used = sum(capacity.needed_slots(other.desc, other.desc.slots)
-               for name in [host.name] + others
-               for other in store.on_host(name) if other.state != 'fetching')
+    there = [capacity.demand(host, other.desc) for name in [host.name] + others
+             for other in store.on_host(name) if other.state != 'fetching']
+    used = sum(capacity.needed_slots(desc, desc.slots) for desc in there)
     reasons = refuse(host, used)
     if reasons:
         if others:

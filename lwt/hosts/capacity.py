@@ -11,6 +11,7 @@ from lwt.workspace import config
 from lwt.workspace.config import bounded
 
 
+JOBS = 200                      # default number of jobs in the queue of a cluster
 NOT_ASKED = 'not asked yet'
 
 
@@ -43,18 +44,20 @@ def room(host, sample, settings, hour):
     time = 'night' if is_night(setting('night', host, settings), hour) else 'day'
     slots = bounded(host.get('slots'), 0, 10000)
     if slots is None:
-        slots = setting('max_dtask_' + time, host, settings) or sample.cores or 1
+        default = JOBS if host.is_slurm else sample.cores or 1
+        slots = setting('max_dtask_' + time, host, settings) or default
     reasons = [] if slots else ['slots=0 in host.list']
     for key, used, whose in (('max_cpu_', sample.cpu, 'cpu usage'),
                              ('max_cpu_me_', sample.own_cpu, 'your cpu usage')):
-        most = setting(key + time, host, settings)
+        # The cpu and memory of a login node do not matter to jobs.
+        most = 0 if host.is_slurm else setting(key + time, host, settings)
         if most and used is None:
             reasons.append('%s unknown (%s%s is %d%%)' % (whose, key, time, most))
         elif most and used > most:
             reasons.append('%s %d%% is above %s%s (%d%%)' % (whose, used, key, time, most))
     for key, free, what in (('min_memory', sample.free_memory, 'memory'),
                             ('min_disk', sample.free_disk, 'disk space')):
-        least = setting(key, host, settings)
+        least = 0 if host.is_slurm and what == 'memory' else setting(key, host, settings)
         if least and free is None:
             reasons.append('free %s unknown (%s is %d MB)' % (what, key, least))
         elif least and free < least * 1000:
@@ -64,8 +67,15 @@ def room(host, sample, settings, hour):
 
 def watches_cpu(host, settings):
     """Return True if a limit needs the cpu usage, which takes time to measure."""
-    return any(setting(key, host, settings)
-               for key in config.HOST_KEYS if key.startswith('max_cpu'))
+    return not host.is_slurm and any(setting(key, host, settings) for key in config.HOST_KEYS
+                                     if key.startswith('max_cpu'))
+
+
+def demand(host, desc):
+    """The desc of a task as far as it concerns a host itself: on a login node, a task is one job,
+    and Slurm counts its cpus and memory.
+    """
+    return desc._replace(slots=1, memory=0) if host.is_slurm else desc
 
 
 def needed_slots(desc, slots):
@@ -95,12 +105,14 @@ def never(host, sample, desc, settings):
         return 'slots', 'slots=0 in host.list'
     if sample is None:
         return None
+    desc = demand(host, desc)
     for kind, wanted, there in (('memory', desc.memory, sample.memory),
                                 ('disk', desc.disk, sample.space)):
         if there and wanted > there:                # 0: unknown
             return kind, '%s: %s in total, the task needs %s' % (kind, human(there), human(wanted))
     for key, there in (('min_memory', sample.memory), ('min_disk', sample.space)):
-        least = setting(key, host, settings) * 1000
+        is_on_nodes = host.is_slurm and key == 'min_memory'
+        least = 0 if is_on_nodes else setting(key, host, settings) * 1000
         if there and least > there:
             return 'limit', '%s is %s, but the total is %s' % (key, human(least), human(there))
     return None
@@ -158,6 +170,7 @@ def refusals(host, health, told, used, desc, settings, hour):
         return [reason for reason in found if reason]
     slots, reasons = room(host, sample, settings, hour)
     found += reasons
+    desc = demand(host, desc)
     needed = needed_slots(desc, slots)
     if slots and needed > slots - used:
         found.append('%d of its %d slots %s taken, the task needs %d'

@@ -71,9 +71,9 @@ EARLY = ('set_functions_aside', 'set_aside', 'set_variables_aside', 'expand', 'f
          'enter_home')
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
 SUDO = 'environment', 'lib', 'sudo'
+_CONTROL = 'environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'
 SHORT_SCRIPTS = {
-    'control': ('environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib',
-                'control'),
+    'control': _CONTROL + ('direct', 'serve'), 'slurm': _CONTROL + ('slurm', 'serve'),
     'doctor': ('environment', 'lib', 'frame', 'once', 'samplelib', 'doctor'),
     'sample': ('environment', 'lib', 'frame', 'once', 'samplelib', 'sample'),
     'probe': ('environment', 'lib', 'frame', 'once', 'samplelib', 'probe'),

@@ -28,6 +28,7 @@ from typing import NamedTuple, Optional
 
 from lwt.errors import UsageError, printable
 from lwt.tasks import placeholders
+from lwt.workspace import sbatch_options
 from lwt.workspace.config import bounded, count, nearest, plain_seconds, positive, seconds, size
 
 STATES = ('new', 'held', 'launching', 'withdrawing', 'running', 'suspending', 'suspended',
@@ -39,7 +40,8 @@ RETRYABLE = ('lost', 'failed', 'timeout')
 
 # What a host may answer.  EVENTS also has lwt's own steps and the requests of users.
 # An unreachable host is not an event: nothing is known, so nothing changes.
-ANSWERS = ('waiting', 'running', 'suspended', 'exited', 'cancelled', 'died', 'rebooted', 'absent')
+ANSWERS = ('waiting', 'queued', 'running', 'suspended', 'exited', 'cancelled', 'died', 'rebooted',
+           'absent')
 WISHES = ('kill', 'suspend', 'resume', 'retry')
 EVENTS = ('place', 'unplaced', 'refused', 'stuck', 'fetched') + WISHES + ANSWERS
 
@@ -56,18 +58,19 @@ _TABLE = {
     # absent: it never arrived, or was removed.  A launch that is still on its way must find that it
     # was cancelled, so the task is withdrawn first.
     'launching': dict(_ENDS, absent='withdrawing', unplaced='new', refused=SETTLE,
-                      waiting='launching', stuck='withdrawing',
+                      waiting='launching', queued='launching', stuck='withdrawing',
                       running='running', kill='killing', suspend='suspending'),
-    'withdrawing': dict(_ENDS, waiting='withdrawing', running='running', kill='killing',
-                        suspend='suspending'),
+    'withdrawing': dict(_ENDS, waiting='withdrawing', queued='withdrawing', running='running',
+                        kill='killing', suspend='suspending'),
     'running': dict(_ENDS, running='running', kill='killing', suspend='suspending'),
-    'suspending': dict(_ENDS, waiting='suspending', running='suspending', suspended='suspended',
-                       kill='killing',
-                       resume='resuming'),
-    'suspended': dict(_ENDS, suspended='suspended', kill='killing', resume='resuming'),
-    'resuming': dict(_ENDS, waiting='withdrawing', running='running', kill='killing',
-                     suspend='suspending'),
-    'killing': dict(_ENDS, waiting='killing', running='killing', kill='killing'),
+    'suspending': dict(_ENDS, waiting='suspending', queued='suspending', running='suspending',
+                       suspended='suspended', kill='killing', resume='resuming'),
+    # queued, running: someone has continued its job in the batch system; it is suspended again.
+    'suspended': dict(_ENDS, suspended='suspended', queued='suspending', running='suspending',
+                      kill='killing', resume='resuming'),
+    'resuming': dict(_ENDS, waiting='withdrawing', queued='launching', running='running',
+                     kill='killing', suspend='suspending'),
+    'killing': dict(_ENDS, waiting='killing', queued='killing', running='killing', kill='killing'),
     'fetching': {'fetched': SETTLE, 'absent': SETTLE},
     'done': {'retry': 'new'},
 }
@@ -180,7 +183,7 @@ class Desc(NamedTuple):
     """What a desc file says.
 
     timeout: seconds, 0 for none.  hosts, category: '' for any.  retry_on: some of RETRYABLE.
-    memory, disk: KiB that must be free on its host.
+    memory, disk: KiB that must be free on its host.  sbatch: options of sbatch.
     """
 
     exec: str
@@ -195,6 +198,7 @@ class Desc(NamedTuple):
     hosts: str = ''
     memory: int = 0
     disk: int = 0
+    sbatch: str = ''
 
 
 def _retry_on(text):
@@ -228,7 +232,7 @@ _READERS = {'exec': _command, 'kill': _command, 'd_fetch': _d_fetch, 'timeout': 
             'retries': count,
             'retry_on': _retry_on, 'slots': positive, 'priority': priority, 'category': str,
             'hosts': str, 'memory': size,
-            'disk': size}
+            'disk': size, 'sbatch': sbatch_options.checked}
 
 
 def parse_desc(text, origin, default_retries, overrides=()):

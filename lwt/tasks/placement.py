@@ -8,7 +8,7 @@ input is on the host or small enough to be sent in the call.
 import math
 import time
 
-from lwt.hosts.capacity import accepts, better_place, needed_slots, refusal
+from lwt.hosts.capacity import accepts, better_place, demand, needed_slots, refusal
 from lwt.tasks import requests, results
 from lwt.tasks.fairness import picks
 
@@ -45,8 +45,9 @@ class Placement:
 
     def _take(self, group):
         """Whether the host gets one more task of this group."""
+        desc = demand(self._host, group.desc)
         if (self._left.is_over or not accepts(self._host, group.desc) or self._is_avoided(group)
-            or not self._left.has(group.desc)):
+            or not self._left.has(desc)):
             return False
         if not self._context.workspace.has_input(group.input):
             self._hold(group,
@@ -59,7 +60,7 @@ class Placement:
                 self._context.carry(requests.LargeTransfer('input', group.input, self._host, group,
                                                            not self._has_tar))
             return False
-        self._left.take(group.desc)
+        self._left.take(desc)
         return True
 
     def _hold(self, group, reason):

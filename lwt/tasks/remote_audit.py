@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from lwt.hosts import sample
 from lwt.remote import call, exit_status, host_limits
+from lwt.tasks import launchers
 from lwt.tasks.model import KEY, format_id
 from lwt.tasks.host_queries import Leftover
 from lwt.workspace.config import bounded
@@ -202,9 +203,9 @@ def hand_over(store, seen, strange):
     host, name = seen.host, strange.name
     if strange.kind == 'waiting':
         store.sent([strange.task.input], host)
-        store.adopt(strange.task, host, seen.boot, seen.host_id)
+        store.adopt(strange.task, host, launchers.boot(host, seen.boot), seen.host_id)
     elif strange.kind == 'unknown':
-        store.adopt_unknown(name, host, seen.boot, seen.host_id)
+        store.adopt_unknown(name, host, launchers.boot(host, seen.boot), seen.host_id)
     elif strange.kind != 'missing':
         store.leave(Leftover(name, host.name, host.home, host.category,
                              'drop' if strange.kind == 'input' else 'purge'))

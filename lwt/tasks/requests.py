@@ -16,9 +16,10 @@ from lwt.copy import disk_space, manifest, tarstream
 from lwt.copy.child_jobs import do, job
 from lwt.errors import LocalError, LwtError, os_error_text, printable_text
 from lwt.remote import exit_status, host_limits, scripts
-from lwt.tasks import model
+from lwt.tasks import launchers, model
 from lwt.workspace import files
 from lwt.workspace.config import plain_seconds, whole_seconds
+from lwt.workspace.hostlist import Host
 
 BULKY = 4096            # KiB: results and inputs that are larger use a connection of their own
 # An input of at most this many bytes, for a single task, is sent to the task's own directory and
@@ -89,7 +90,8 @@ def sort_inputs(workspace, groups, needed, here):
     return Inputs(frozenset(needed).difference(here, own), own)
 
 
-def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has_tar=True):
+def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has_tar=True,
+         host=Host('')):
     """Flow: return the Request about tasks on a host.
 
     asked: Tasks.  left: Leftovers.  placed: those of the tasks that are new on the host.
@@ -97,6 +99,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has
     is_carried(task): returns whether its result is already being transferred.
     scratch: a directory for a large stream, created if needed.
     has_tar: see visit_answers.HostReport.
+    host: as listed, for its launcher.
     """
     lines = [_line(item.verb, item.key) for item in left]
     for task in asked:
@@ -107,7 +110,7 @@ def pack(workspace, asked, left, placed, inputs, grace, is_carried, scratch, has
         return Request(head)
     trees, texts, executable = {}, {}, set()
     for task in placed:
-        _add_task(workspace, task, grace, texts)
+        _add_task(workspace, host, task, grace, texts)
         if task.input in inputs.own:
             _add_input(workspace, 't/%s/work' % task.key, task, trees, executable)
         elif task.input in inputs.shared:
@@ -183,7 +186,7 @@ def _add_input(workspace, folder, task, trees, executable):
         executable.add('%s/%s' % (folder, model.file_word(command)))
 
 
-def _add_task(workspace, task, grace, texts):
+def _add_task(workspace, host, task, grace, texts):
     names = _top_files(workspace.path('task', task.input))
     for file, command in (('command', task.desc.exec), ('kill', task.desc.kill)):
         if command:
@@ -192,6 +195,8 @@ def _add_task(workspace, task, grace, texts):
     texts['t/%s/settings' % task.key] = model.settings_text(task, grace)
     texts['t/%s/run.sh' % task.key] = scripts.script_text(*scripts.RUNNER)
     texts['t/%s/cancel' % task.key] = 'cancel\n'
+    for file, text in launchers.files(host, task).items():
+        texts['t/%s/%s' % (task.key, file)] = text
 
 
 @functools.lru_cache(maxsize=64)

@@ -22,11 +22,11 @@ from lwt.copy import child_jobs
 from lwt.errors import HostError
 from lwt.flow import Sleep
 from lwt.hosts import sample
-from lwt.hosts.capacity import room, watches_cpu
+from lwt.hosts.capacity import demand, room, watches_cpu
 from lwt.hosts.health_log import HealthLog
 from lwt.remote import call, events, exit_status
 from lwt.remote.channel import Channel
-from lwt.tasks import model, requests, results, visit_answers
+from lwt.tasks import launchers, model, requests, results, visit_answers
 from lwt.tasks.placement import Placement, SlotsLeft, slots_of
 from lwt.tasks.requests import BULKY
 from lwt.tasks.store import Store
@@ -126,8 +126,9 @@ def _locked(context, target, holds_slot, serve):
     lock = context.workspace.lock('host.' + target.name)
     if not lock.take():
         return Report(target.name, busy=True)
-    channel = Channel(context.session, target.homes[0], 'control', holds_slot)
-    visitor = _Visitor(context, target, channel)
+    script = launchers.script(target.homes, context.store.on_host(target.name))
+    channel = Channel(context.session, target.homes[0], script, holds_slot)
+    visitor = _Visitor(context, target, channel, launchers.patience(script))
     try:
         with channel:
             yield from visitor.begin()
@@ -148,7 +149,8 @@ def _locked(context, target, holds_slot, serve):
 class _Visitor:
     """The steps of one visit, and how much happened in it."""
 
-    def __init__(self, context, target, channel):
+    def __init__(self, context, target, channel, patience):
+        self._patience = patience
         self._context = context
         self._store = context.store
         self._target = target
@@ -256,7 +258,8 @@ class _Visitor:
         try:
             request = yield from requests.pack(
                 self._context.workspace, asked, left, placed, inputs, self._settings.grace,
-                lambda task: self._context.is_carried(task.key), self._scratch, self._has_tar(host))
+                lambda task: self._context.is_carried(task.key), self._scratch,
+                self._has_tar(host), host)
             with inbox:
                 verdict = inbox.judged((yield from self._call(
                     host, request, self._kill_time(asked, left), wait, wants_results, inbox)))
@@ -277,7 +280,8 @@ class _Visitor:
         words = requests.control_words(self._context.session, host.home, request, wait,
                                        BULKY if wants_results else 0, watched,
                                        self._places(host))
-        stall = wait + CALL_GRACE + kill_time + (settings.stall if request.size else 0)
+        stall = (wait + CALL_GRACE + self._patience + kill_time
+                 + (settings.stall if request.size else 0))
         return (yield from self._channel.ask(words, request.data, inbox, stall))
 
     def _is_stale(self, host):
@@ -289,7 +293,7 @@ class _Visitor:
         the load of the host is unknown.
         """
         there = self._tasks(host)
-        if not any(task.state == 'launching' for task in there):
+        if host.is_slurm or not any(task.state == 'launching' for task in there):
             return '-'
         load = (self._facts[host].load if host in self._facts
                 else self._store.samples().get(host.name, (0, None, ''))[1])
@@ -301,7 +305,8 @@ class _Visitor:
 
     def _twin_tasks(self, host):
         """The tasks that take slots of this machine under its other names."""
-        return self._store.on_hosts(self._context.health_log.twins(host.name))
+        return [task for task in self._store.on_hosts(self._context.health_log.twins(host.name))
+                if not (host.is_slurm or launchers.is_job(task))]
 
     def _room(self, host, load):
         return room(host, load, self._settings, time.localtime(self._context.clock()).tm_hour)
@@ -330,7 +335,8 @@ class _Visitor:
 
         If this process is killed before the transaction ends, the next pass asks the host again.
         """
-        facts, stage_problem, states, removed, sizes = visit_answers.parse(inbox.lines())
+        lines = inbox.lines()
+        facts, stage_problem, states, removed, sizes = visit_answers.parse(lines)
         by_key = {task.key: task for task in asked}
         ended = visit_answers.ended(by_key, states)
         parcel = yield from self._books.unpack(
@@ -344,9 +350,9 @@ class _Visitor:
                 for name in inputs.shared:
                     self._store.missing(name, host)
                 told.append('%s: %s' % (host.name, stage_problem))
-            changes = visit_answers.StateChanges(self._store, host, facts.host_id,
-                                                 self._context.clock,
-                                                 told)
+            changes = visit_answers.StateChanges(
+                self._store, host, facts.host_id, self._context.clock, told,
+                visit_answers.causes(lines), self._target.others)
             current = {key: changes.apply(by_key[key], answer)
                        for key, answer in states if key in by_key}
             self._ended += changes.ended
@@ -372,6 +378,9 @@ class _Visitor:
             facts = facts._replace(load=self._facts[host].load)
         else:
             self._note_load(host, facts.load, told)
+        if facts.trouble and (host not in self._facts
+                              or self._facts[host].trouble != facts.trouble):
+            told.append('%s: %s' % (host.name, facts.trouble))
         self._facts[host] = facts
         self._context.trouble(host.name, '')
 
@@ -440,7 +449,8 @@ class _Visitor:
         placed, inputs = [], requests.Inputs()
         if chosen:
             with self._store.together():
-                placed = self._store.place(host, facts.boot, facts.host_id, chosen)
+                placed = self._store.place(host, launchers.boot(host, facts.boot), facts.host_id,
+                                           chosen)
                 if facts.has_tar:       # otherwise scp has copied the inputs
                     inputs = requests.sort_inputs(self._context.workspace, groups,
                                                   {task.input for task in placed}, placement.copies)
@@ -460,8 +470,10 @@ class _Visitor:
         has = self._room(host, load)
         # A host that gets more than its share leaves others idle.
         share = sum(group.count for group in groups) // max(1, self._target.rivals)
-        more = max(0, min(self._rounds.get(host, 1) * has.slots, share) - has.slots)
-        there = self._tasks(host) + self._twin_tasks(host)
+        rounds = 1 if host.is_slurm else self._rounds.get(host, 1)
+        more = max(0, min(rounds * has.slots, share) - has.slots)
+        there = [task._replace(desc=demand(host, task.desc))
+                 for task in self._tasks(host) + self._twin_tasks(host)]
         return SlotsLeft(has, load, there, self._context.clock(), more)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lwt.errors import printable_text
 from lwt.hosts import sample
+from lwt.hosts.capacity import accepts
 from lwt.remote import host_limits
 from lwt.tasks import model, results
 from lwt.workspace.config import bounded
@@ -25,12 +26,14 @@ class HostReport(NamedTuple):
     host_id: the random name of its home.
     load: a sample.Sample.
     has_tar: whether inputs and results can be tar streams; otherwise scp copies them.
+    trouble: why its batch system does not answer or accept jobs, or ''.
     """
 
     boot: str
     host_id: str
     load: sample.Sample = sample.Sample()
     has_tar: bool = True
+    trouble: str = ''
 
 
 def parse(lines):
@@ -44,11 +47,14 @@ def parse(lines):
     for line in lines:
         words = line.split(' ')
         if words[0] == 'facts' and len(words) in (3, 4):
-            facts = HostReport(words[1][:host_limits.ID], words[2][:host_limits.ID],
-                               has_tar=words[3:] != ['no-tar'])
+            facts = facts._replace(boot=words[1][:host_limits.ID],
+                                   host_id=words[2][:host_limits.ID],
+                                   has_tar=words[3:] != ['no-tar'])
+        elif words[0] == 'trouble':
+            facts = facts._replace(trouble=printable_text(line[len('trouble '):]))
         elif words[0] == 'stage':
             problem = printable_text(line[len('stage '):])
-        elif words[0] == 'task' and len(words) >= 4:
+        elif words[0] == 'task' and len(words) >= 4 and words[2] != 'why':
             answer = printable_text(' '.join(words[3:]), host_limits.TEXT)
             counts[words[1]] += 1
             if words[2] == 'state' and counts[words[1]] <= host_limits.TASK_ANSWERS:
@@ -58,6 +64,16 @@ def parse(lines):
             else:
                 removed[words[1]] = answer
     return facts._replace(load=sample.parse(lines)), problem, states, removed, sizes
+
+
+def causes(lines):
+    """Return {key: the reason of a task's state} from the lines of an answer."""
+    found = {}
+    for line in lines:
+        words = line.split(' ', 3)
+        if words[0] == 'task' and words[2:3] == ['why']:
+            found[words[1]] = printable_text(words[-1], host_limits.TEXT)
+    return found
 
 
 def ended(by_key, states):
@@ -112,10 +128,14 @@ class StateChanges:
     host_id: the random name that the home has now.
     clock(): returns seconds since 1970.
     told: a list that gets a message for each change.
+    causes: {key: the reason of a task's state}.
+    others: the Hosts that may take tasks.
     ended: the tasks whose attempt ended.
     """
 
-    def __init__(self, store, host, host_id, clock, told):
+    def __init__(self, store, host, host_id, clock, told, causes, others):
+        self._causes = causes
+        self._others = others
         self._store = store
         self._host = host
         self._host_id = host_id
@@ -133,8 +153,10 @@ class StateChanges:
         if event in ('unstaged', 'noinput'):
             self._store.missing(task.input, self._host)
             return self._settle(task, 'refused', detail or 'its input is not on the host')
-        if event == 'crowded' and task.state == 'launching':
-            return self._settle(task, 'refused', '')
+        if event in ('crowded', 'refused') and task.state == 'launching':
+            return self._settle(task, 'refused', detail)
+        if event == 'rejected' and task.state == 'launching':
+            return self._reject(task, detail)
         word, event = event, model.event_of(event, task.state)
         if (word, event) == ('waiting', 'absent'):
             return self._settle(task, event, 'its directory on the host was changed', 'purge')
@@ -146,7 +168,22 @@ class StateChanges:
         if event == 'absent' and self._host_id != task.host_id:
             return self._settle(self._as_running(task), event,
                                 'the home directory is not the one where it was started', '')
+        if event == 'absent' and task.state == 'launching' and task.reason:
+            # It was in the queue of a batch system, so it may have run since.
+            task = self._as_running(task)
         return self._follow(task, event, detail)
+
+    def _reject(self, task, reason):
+        """The host never takes this task: hold it, unless another host may take it."""
+        if any(other.name != task.host and accepts(other, task.desc) for other in self._others):
+            return self._settle(task, 'refused', reason)
+        settled = self._store.settle(task, 'refused', 'withdrawn', None, '', 'clean')
+        if settled is not None and settled.state == 'new':
+            settled = self._store.advance(settled, 'suspend', 'held: ' + reason, reason=reason)
+        if settled is not None:
+            results.tell(task, results.ended_text(task, settled, ''), self._told)
+            self.ended.append(settled)
+        return settled
 
     def _follow(self, task, event, detail):
         """Apply a transition of model.TRANSITIONS; returns as apply."""
@@ -158,9 +195,11 @@ class StateChanges:
             return self._advance(task, event, 'not on %s yet; withdrawn' % task.host)
         if state == 'fetching':
             return self._note_end(task, event, detail)
+        reason = _REASONS.get(event, '') or self._causes.get(task.key, '')
         if state != task.state:
-            return self._advance(task, event, '%s on %s' % (state, task.host),
-                                 reason=_REASONS.get(event, ''))
+            return self._advance(task, event, '%s on %s' % (state, task.host), reason=reason)
+        if event == 'queued' and reason != task.reason:
+            return self._advance(task, event, '', reason=reason)
         return task
 
     def _note_end(self, task, event, detail):
@@ -172,7 +211,8 @@ class StateChanges:
         failures = task.desc.retries if task.state == 'killing' else task.failures
         return self._advance(task, event, 'ended on %s' % task.host, end=end, code=code,
                              wall=wall, cpu=cpu, failures=failures,
-                             reason=_REASONS.get(event, '') or left_text(words),
+                             reason=(self._causes.get(task.key, '') or _REASONS.get(event, '')
+                                     or left_text(words)),
                              ended=self._clock())
 
     def _as_running(self, task):

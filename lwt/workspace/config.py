@@ -12,7 +12,7 @@ from collections import namedtuple
 from typing import Callable, NamedTuple
 
 from lwt.errors import UsageError
-from lwt.workspace import files
+from lwt.workspace import files, sbatch_options
 
 MAX_BYTES = 1 << 20     # maximum size of lwt.conf
 MAX_NUMBER = 10 ** 12   # maximum of a whole number; 1e99 is a typing error
@@ -254,7 +254,9 @@ HOST_KEYS = (tuple(option.key for option in OPTIONS if option.key.startswith(('m
 
 # Other keys of a line of host.list, and their readers.  Any further key is a column of the user,
 # for %{KEY} of exec.
-HOST_READERS = {'slots': slots, 'copy': copy_transport}
+HOST_READERS = {'slots': slots, 'copy': copy_transport, 'launcher': sbatch_options.launcher,
+                'partition': sbatch_options.name, 'account': sbatch_options.name,
+                'sbatch': sbatch_options.checked}
 
 # Variables that are not options: the workspace, and those that lwt sets for commands.
 VARIABLES = frozenset('LWT_' + name for name in (

@@ -44,6 +44,11 @@ class Host(NamedTuple):
     def is_local(self):
         return self.category == LOCAL
 
+    @property
+    def is_slurm(self):
+        """Whether tasks are jobs of the cluster whose login node this is."""
+        return self.get('launcher') == 'slurm'
+
     def get(self, key, default=''):
         """The value of an extra column key=value."""
         return dict(self.extra).get(key, default)

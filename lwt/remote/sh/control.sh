@@ -74,10 +74,9 @@ split() {
 # can_detach: whether a task can get a process group of its own.
 can_detach() { command -v setsid || command -v perl || command -v python3; } >/dev/null 2>&1
 
-# detached COMMAND...: run COMMAND in a session of its own, with the first tool that the host has
-# for that. The command gets a clean environment, as this shell has, and the variables that
-# restore_environment restores.
-detached() {
+# export_environment: export the variables that restore_environment restores, for what gets the
+# clean environment of this shell.
+export_environment() {
   lwt_v_d_home=${base%/.lwt} lwt_v_d_working=$PWD/work
   for lwt_name in d_home d_working; do
     case " $lwt_saved " in *" $lwt_name "*) ;; *) lwt_saved="$lwt_saved $lwt_name" ;; esac
@@ -87,6 +86,12 @@ detached() {
   for lwt_name in $lwt_saved; do export "lwt_v_$lwt_name"; done
   # If the host is the master, this is the marker of this call, and the task is no part of the call.
   unset LWT_ID
+}
+
+# detached COMMAND...: run COMMAND in a session of its own, with the first tool that the host has
+# for that.
+detached() {
+  export_environment
   if command -v setsid >/dev/null 2>&1; then exec setsid "$@"
   elif command -v perl >/dev/null 2>&1; then
     exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or exit 127' "$@"
@@ -100,9 +105,9 @@ detached() {
 # has_run: whether the task of this directory has begun, even if its fate was removed.
 has_run() { [ -e run.stdout ]; }
 
-# report: set $state of the task in this directory: waiting, running PID, exited CODE, cancelled,
-# died or rebooted.
-report() {
+# report_process: set $state of the task in this directory: waiting, running PID, exited CODE,
+# cancelled, died or rebooted.
+report_process() {
   if ended; then state="exited $ended"; return; fi
   [ -e fate ] || { state=waiting; ! has_run || state=died; return; }
   fate='' pid='' start='' fate_boot='' group=''
@@ -133,10 +138,10 @@ usage() {
 
 # -- what tasks leave running ----------------------------------------------------------------------
 
-# end_left REQUEST...: end the processes that tasks left running after their command ended by
-# itself, because results must not change while they are sent. The file "left" records how many
+# end_left_processes REQUEST...: end the processes that tasks left running after their command ended
+# by itself, because results must not change while they are sent. The file "left" records how many
 # processes there were.
-end_left() {
+end_left_processes() {
   over_keys='' recent='' lowest='' highest='' is_long=''
   { read -r up _ </proc/uptime; } 2>/dev/null || up=$(date +%s)
   for line; do
@@ -415,9 +420,40 @@ assemble() {
 launch() {
   refused=''
   { [ ! -e fate ] && ! has_run && ! ended; } || return
-  [ "$id" = "$boot" ] || { refused=rebooted; return; }
+  is_same_boot || { refused=rebooted; return; }
+  start
+}
+
+# What a launcher does is in direct.sh, for tasks that are processes, and in slurm.sh:
+#
+# start      start the task of this directory
+# report     set $state, see report_process, and $cause to the reason of the state if it is known
+# suspend, resume, begin_cancel, begin_purge    as the verbs; cancels may continue until operate
+# operate    finish what these functions have begun
+# is_same_boot    whether the host has not been rebooted since the task was placed
+# is_stopped      whether the task, which is running, was stopped by suspend
+# end_left   see end_left_processes
+# over       whether any of the tasks in $under_way has ended or vanished
+
+start_process() {
   detached sh ./run.sh </dev/null >/dev/null 2>&1 3>&- 4>&- &
   launched="$launched $key"
+}
+
+cancel_process() {
+  cancel </dev/null >/dev/null 2>&1 &
+  cancels="$cancels $!"
+}
+
+purge_process() {
+  { cancel; kill_marked "LWT_ID=$key"; } </dev/null >/dev/null 2>&1 &
+  cancels="$cancels $!"
+}
+
+await_cancels() {
+  # shellcheck disable=SC2086  # numbers
+  [ -z "$cancels" ] || wait $cancels
+  cancels=''
 }
 
 # harden: sync the fates of the launched tasks, so that a power cut does not lose the record of what
@@ -457,14 +493,14 @@ signal_all() {
   kill "-$1" $(marked "LWT_ID=$key")
 } 2>/dev/null
 
-suspend() {
+suspend_process() {
   has_run || decide cancel
-  report
+  report_process
   case $state in running*) signal_all STOP; state=suspended ;; esac
 }
 
-resume() {
-  report
+resume_process() {
+  report_process
   case $state in running*) signal_all CONT ;; esac
 }
 
@@ -476,7 +512,7 @@ cancel() {
   # shellcheck disable=SC2094
   [ -e fate ] || [ -e cancel ] || say cancel >cancel 2>/dev/null || return
   has_run || decide cancel
-  report
+  report_process
   case $verb:$state in
     # If only the fate is missing, the runner may still live.
     *:died) ln cancel why.killed 2>/dev/null; kill_marked "LWT_ID=$key" ;;
@@ -559,15 +595,6 @@ decided() {
   done
 }
 
-# over: whether any of the tasks in $under_way has ended or vanished.
-over() {
-  for key in $under_way; do
-    ! has_ended "$key" || return 0
-    [ -e "$tasks/$key/fate" ] || return 0
-  done
-  return 1
-}
-
 # lasting: whether any of the tasks in $under_way has not ended.
 lasting() {
   for key in $under_way; do
@@ -626,16 +653,12 @@ answer() {
 
 # make_room REQUEST...: do the removals.
 make_room() {
-  purges=''
+  cancels=''
   for line; do
     split "$line"
-    [ "$verb" != purge ] || {
-      { cancel; kill_marked "LWT_ID=$key"; } </dev/null >/dev/null 2>&1 &
-      purges="$purges $!"
-    }
+    [ "$verb" != purge ] || begin_purge
   done
-  # shellcheck disable=SC2086  # numbers
-  [ -z "$purges" ] || wait $purges
+  operate
   doomed=''
   [ ! -e "$part" ] || doomed=" part.$mine"
   for line; do
@@ -700,17 +723,13 @@ act() {
         [ -z "$problem" ] || not_launched
         ;;
       suspend | resume) ! enter "$key" || "$verb" ;;
-      cancel | withdraw)
-        cancel </dev/null >/dev/null 2>&1 &
-        cancels="$cancels $!"
-        ;;
+      cancel | withdraw) begin_cancel ;;
       clean | purge | forget | drop | poll | look) ;;
       *) refuse "unknown verb $verb" ;;
     esac
     to_tasks
   done
-  # shellcheck disable=SC2086  # numbers
-  [ -z "$cancels" ] || wait $cancels
+  operate
   listen
   while [ "$ticks" -lt 100 ] && ! decided; do ring; done
   harden
@@ -739,6 +758,7 @@ tell() {
     split "$line"
     case $verb in clean | purge | forget | drop) continue ;; esac
     case $unstaged in *" $key "*) continue ;; esac
+    cause=''
     if enter "$key"; then
       report
       case $verb:$state in
@@ -756,9 +776,9 @@ tell() {
       esac
       # After a reboot, the host may have lost the record that the task ran, so that a cancel found
       # nothing to end.
-      [ "$state" != cancelled ] || [ "$id" = "$boot" ] || state=rebooted
+      [ "$state" != cancelled ] || is_same_boot || state=rebooted
       case $verb:$state in
-        suspend:running*) state=suspended ;;
+        suspend:running*) ! is_stopped || state=suspended ;;
         look:*) ;;
         *:exited* | *:died | *:rebooted)
           done_keys="$done_keys $key" polled="$polled$line
@@ -772,9 +792,11 @@ tell() {
       esac
     else
       state=absent
-      case "$launched " in *" $key "*) state=died ;; esac     # it was there: it removed itself
+      # It was there, so it removed itself.
+      case "$launched$submitted " in *" $key "*) state=died ;; esac
     fi
-    say "task $key state $state"
+    [ -z "$cause" ] || say "task $key why $cause"
+    [ -z "$state" ] || say "task $key state $state"
   done
   to_tasks
 }
@@ -848,7 +870,7 @@ come_in() {
 # their homes.) It is called at the end of a channel too, because a channel that was ending when
 # this one began may have been killed since.
 tidy() {
-  for left in part.* bell.* pipe.*; do
+  for left in part.* bell.* pipe.* jobs.*; do
     [ -e "$left" ] || continue
     owner=${left#*.}
     if [ "${owner%%.*}" = "$boot" ]; then
@@ -866,7 +888,8 @@ tidy() {
 # go_out: remove the files of this channel.
 go_out() {
   [ -n "$mine" ] || return 0
-  rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine"
+  rm -rf "$tasks/part.$mine" "$tasks/bell.$mine" "$tasks/pipe.$mine" \
+    "$tasks/jobs.$mine"
   (cd "$tasks" && tidy)
   mine=''
 }
@@ -921,32 +944,3 @@ watch() {
 hear_watch() {
   [ ! -p "$bell" ] || while read -r rung <&4 && [ "$rung" != r ]; do :; done
 }
-
-lease=${1%.*} lwt_watch='' home='' tasks='' mine='' bell=''
-umask 077
-trap '' USR1 USR2                       # they must not kill a watch process that has just begun
-trap leave EXIT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-watch ''
-
-# Each request runs in a subshell, so its directory, its variables and its traps end with it. If one
-# is refused, the rest of it may still be on the way, so the input that follows cannot be
-# interpreted.
-while take_request; do
-  eval "set -- $words"
-  if [ "$2" != "$home" ] || [ ! -d "$tasks" ]; then
-    go_out
-    come_in "$2" "$3"
-    watch 1
-    hear_watch
-  fi
-  busy
-  (
-    trap - USR1 USR2
-    frame "$1"
-    shift
-    answer "$@"
-  ) || break
-  idle
-done

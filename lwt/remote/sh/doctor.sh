@@ -31,7 +31,7 @@ say "kib ${kib%%[!0-9]*}"
 
 for path in .lwt/t/*; do
   key=${path##*/}
-  case $key in part.* | bell.* | pipe.* | '*') continue ;; esac
+  case $key in part.* | bell.* | pipe.* | jobs.* | '*') continue ;; esac
   kind=waiting is_bare=1
   for name in "$path"/*; do
     case ${name##*/} in

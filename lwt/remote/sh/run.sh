@@ -9,6 +9,10 @@ trap '' HUP
 # may have become this runner meanwhile.
 trap : TERM
 umask 077
+# In a job of Slurm, the number of the job replaces the boot id in the fate (see slurm.sh).
+job=${lwt_job-} is_signalled=''
+unset lwt_job
+[ -z "$job" ] || trap 'is_signalled=1' TERM
 
 # ring: tell the waiting processes that the state of this task has changed. (Opening a FIFO for
 # reading and writing never blocks.)
@@ -64,6 +68,7 @@ candidate=c.$$ told='' tries=0 is_late='' can_fork=''
 find_start $$
 start=$stat_start group=$stat_group
 find_boot
+boot=${job:-$boot}
 # If the disk is full, the task certainly did not start.
 say "run $$ $start $boot $group" >"$candidate" || exit 71
 # The time of a change shows whether the task made it (see list_changed in sendlib.sh).
@@ -140,7 +145,11 @@ if [ -n "${watcher-}" ]; then
   [ "$end" = timeout ] || kill -USR1 "$watcher"
   wait "$watcher"                       # what runs after the end is recorded was left by the task
 fi
-trap 'true >"exit.$end"' EXIT          # if mv cannot be started
-mv "$candidate" "exit.$end"
+record=exit.$end
+# A job that got a signal was perhaps ended by Slurm, which knows why.
+if [ -n "$job" ] && [ "$end" = "$code" ] && [ "$code" -ne 0 ] &&
+  { [ -n "$is_signalled" ] || [ "$code" -gt 128 ]; }; then record=signalled.$code; fi
+trap 'true >"$record"' EXIT            # if mv cannot be started
+mv "$candidate" "$record"
 trap '' EXIT
 ring
