@@ -206,6 +206,18 @@ class WorkersInShells(ShellTestCase):
             self.assertEqual(self.answer(frame, got), (0, b'%d\n' % number, b''))
 
     @in_each_shell
+    def test_a_job_may_take_longer_than_the_lease(self, shell, home):
+        self.begin(shell, home, lease='1')
+        for _job in range(2):
+            frame, got = self.request('run', command=b'sleep 3; echo done')
+            until = time.monotonic() + 60
+            while not got['stdout'] and time.monotonic() < until:
+                self.send(b'\n')
+                time.sleep(0.2)
+                frame.feed('stdout', self.line('stdout'))
+            self.assertEqual(self.answer(frame, got)[:2], (0, b'done\n'))
+
+    @in_each_shell
     def test_a_transfer_may_take_longer_than_the_lease(self, shell, home):
         """The bytes that arrive, and heartbeats while files are sent, are signs of life."""
         self.begin(shell, home, lease='3', piece=1024)

@@ -108,10 +108,13 @@ timed_read() {
 watch() {
   exec >/dev/null 4>&-
   trap '' TERM HUP INT
-  trap 'load_later; watch_on timer' USR1 TTIN
+  trap 'load_later; watch_on timer' USR1
   case $has_timed_read in
-    1) timed_read ;;
-    *) read -r _ <&3 ;;
+    1) timed_read ;;                    # it ignores TTIN, and looks at the lease itself
+    *)
+      trap 'load_later; watch_on timer' TTIN
+      read -r _ <&3
+      ;;
   esac
   first=$?
   load_later
