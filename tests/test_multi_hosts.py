@@ -96,8 +96,10 @@ class WithFakeSsh(ProgramTestCase):
         self.write('home/.parallel/sshloginfile', '1/good-1\n')
         os.mkfifo(self.path('fifo'))
         writer = subprocess.Popen(['sh', '-c', 'echo 1/good-2 >fifo'], cwd=self.scratch)
-        done = self.lwt('multi', '-S', '..', '--slf', 'fifo', '-k', 'echo {host}; sleep 0.2', ':::',
-                        'a', 'b')
+        here = self.scratch             # each job waits for the other one
+        done = self.lwt('multi', '-S', '..', '--slf', 'fifo', '-k', '-u', '60', 'echo {host}; '
+                        'true >%s/{}; until [ -e %s/a ] && [ -e %s/b ]; do sleep 0.05; done'
+                        % (here, here, here), ':::', 'a', 'b')
         writer.wait()
         self.assertEqual(sorted(done.out.split()), ['good-1', 'good-2'], done)
 
