@@ -17,6 +17,8 @@ from tests.support import marked, wait_for
 from tests.test_shells import CONTROL, ShellTestCase, TaskCase, become, in_each_shell
 
 LIMIT = 60                      # maximum number of processes of the runaway's user
+# The same for an ordinary user. Other tests of this user start and end processes meanwhile.
+SHARED_LIMIT = 200
 
 # It takes every process that becomes available, ignores TERM, and leaves its group and its session.
 # (It uses the system's perl, because only root may be able to read the Python of the tests.)
@@ -41,7 +43,7 @@ def processes_of(uid):
 
 
 class RunawayTestCase(ShellTestCase):
-    """Runs scripts as a user with a low limit of processes.
+    """Runs scripts as a user with a low limit of processes, also if root runs the tests.
 
     _users: the numbers of users for this class, if root runs the tests; a different one each time
     """
@@ -64,7 +66,7 @@ class RunawayTestCase(ShellTestCase):
         reads its nonce first.
         """
         self.uid = os.getuid() or next(self._users)
-        self.limit = LIMIT + processes_of(self.uid)
+        self.limit = processes_of(self.uid) + (SHARED_LIMIT if os.getuid() else LIMIT)
         if not os.getuid():
             for path, _folders, _files in os.walk(home):
                 os.chown(path, self.uid, self.uid)
@@ -91,6 +93,7 @@ class RunawayTestCase(ShellTestCase):
 class Runaways(RunawayTestCase):
     """sh/guard.sh at the limit of processes."""
 
+    any_user = True
     slow = True
 
     def guarded_runaway(self, **options):
@@ -127,7 +130,7 @@ class Runaways(RunawayTestCase):
             full_since = full_since or (self.is_full() and time.monotonic())
             if full_since and time.monotonic() > full_since + 7:
                 break                   # longer than the lease
-        self.assertTrue(self.is_full(), 'it lives as long as there are heartbeats')
+        self.assertGreater(len(marked(self.mark)), LIMIT / 2, 'it lives while heartbeats come')
         lines = popen.stdin
         popen.stdin = None              # no more heartbeats, and no end-of-file
         self.assertEqual(self.end(popen).cause, 'lease')
@@ -172,6 +175,8 @@ class Runaways(RunawayTestCase):
 @unittest.skipUnless(shutil.which('perl'), 'needs perl')
 class RunawayTasks(RunawayTestCase, TaskCase):
     """sh/run.sh at the limit of processes."""
+
+    any_user = True
 
     def launch(self, shell, home, command, timeout):
         """Start a task as the limited user; return the path of its directory."""
