@@ -100,10 +100,11 @@ class Lwt(NamedTuple):
 
     def hosts(self, expression='@*'):
         """The Hosts of an expression in the notation of -w; by default all available hosts."""
-        if self.workspace is None:
-            return hostlist.select(hostlist.Selection((expression,)), [], list)
-        return hostlist.select(hostlist.Selection((expression,)), self.workspace.candidates(),
-                               self.workspace.available)
+        candidates, available = [], list
+        if self.workspace is not None:
+            candidates, available = self.workspace.candidates(), self.workspace.available
+        return hostlist.select(hostlist.Selection((expression,)), candidates, available,
+                               nodes=self.env.slurm_nodes)
 
     def run(self, text, expression='@*'):
         """Run a command of sh on each host of an expression; returns a Done for each, in the order

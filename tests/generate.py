@@ -129,7 +129,9 @@ MAN_TAIL = '''.SH HOSTS
 \\fB\\-w\\fR takes a set in the notation of ClusterShell and pdsh:
 \\fBh[1\\-9,12]\\fR, \\fBh[01\\-20/2]\\fR, \\fBr[1\\-2]n[1\\-4]\\fR,
 \\fBa,b\\fR (or), \\fBa!b\\fR (but not), \\fBa&b\\fR (both), \\fBa^b\\fR (one of them),
-\\fB@CATEGORY\\fR, \\fBweb*\\fR, \\fB^FILE\\fR, \\fB^\\-\\fR (standard input).
+\\fB@CATEGORY\\fR, \\fBweb*\\fR, \\fB^FILE\\fR, \\fB^\\-\\fR (standard input),
+\\fB@slurm:PARTITION\\fR and \\fB@slurm\\fR (nodes of a partition of Slurm, or of the allocation
+in which lwt runs).
 Without \\fB\\-w\\fR, \\fB\\-g\\fR or \\fB\\-a\\fR there is no command on any host.
 .SH FILES
 .TP

@@ -127,6 +127,26 @@ class Selections(unittest.TestCase):
                                             [self.A, self.B, self.C], lambda: [self.A, self.C],
                                             {'F': 'b\nz # not c\n'}.__getitem__)]
 
+    def test_nodes_of_a_cluster(self):
+        nodes = {'slurm': {'n1'}, 'slurm:p': {'a', 'n1', 'n2'}}.__getitem__
+
+        def chosen(candidates=(), **said):
+            return hostlist.select(Selection(**said), candidates, lambda: candidates, nodes=nodes)
+
+        for said, wanted in (({'hosts': ('@slurm:p',)}, 'a n1 n2'), ({'hosts': ('@slurm',)}, 'n1'),
+                             ({'hosts': ('@slurm:p,!n2',)}, 'a n1'),
+                             ({'hosts': ('z,@slurm:p',), 'exclude': ('@slurm',)}, 'a n2 z'),
+                             ({'hosts': ('@slurm:p,-@slurm',)}, 'a n2'),
+                             ({'categories': ('slurm:p',)}, 'a n1 n2')):
+            with self.subTest(said):
+                self.assertEqual([host.name for host in chosen(**said)], wanted.split())
+        listed = chosen([self.A], hosts=('@slurm:p',))
+        self.assertEqual(listed, [self.A, Host('n1'), Host('n2')])
+        own = Host('h', 'slurm')
+        self.assertEqual(chosen([own], hosts=('@slurm',)), [own])
+        with self.assertRaisesRegex(UsageError, 'slurm:p'):
+            hostlist.select(Selection(('@slurm:p',)), [], list)
+
     def test_each_way_to_name_hosts(self):
         for said, expected in (({'hosts': 'b,a'}, 'a b'), ({'hosts': ' a , ,b, '}, 'a b'),
                                ({'hosts': 'a,a'}, 'a'),

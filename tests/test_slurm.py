@@ -6,10 +6,14 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import unittest
+from unittest import mock
 
 from lwt.commands import demo
 from lwt.errors import UsageError
+from lwt.hosts import slurm_nodes
+from lwt.proc import Command, Result
 from lwt.remote import scripts
 from lwt.tasks import launchers, model
 from lwt.workspace import sbatch_options
@@ -72,6 +76,55 @@ class Options(unittest.TestCase):
         self.assertNotIn('squeue', texts['control'])
         self.assertIn('squeue', texts['slurm'])
         self.assertLess(len(scripts.encoded(texts['slurm'].encode())), scripts.MAX_ENCODED)
+
+
+class NodesOfSinfo(unittest.TestCase):
+    """What sinfo answers, and the node list of an allocation."""
+
+    def test_names(self):
+        result = Result(Command(('sinfo',)), 'exited', 0, b'p n1\np n2\nq n3\np n1\nempty \n')
+        self.assertEqual(slurm_nodes.names(result, 'p', "'@slurm:p'"), {'n1', 'n2'})
+
+    def test_problems(self):
+        for status, code, stderr, wanted in (
+                ('exited', 0, b'', 'no such partition, or it has no nodes'),
+                ('timeout', 15, b'x\n', 'sinfo: no answer within 20 s'),
+                ('exited', 1, b'a\nsinfo: error: b\n\n', 'sinfo: b'),
+                ('signaled', 9, b'', 'sinfo: signaled 9')):
+            with self.subTest(wanted), self.assertRaises(UsageError) as caught:
+                slurm_nodes.names(Result(Command(('sinfo',)), status, code, stderr=stderr), 'p',
+                                  'S')
+            self.assertEqual(caught.exception.message, 'S: ' + wanted)
+
+    def test_allocation(self):
+        for text, wanted in (('n[1-3,7],x5', 'n1 n2 n3 n7 x5'), ('n[08-11]', 'n08 n09 n10 n11'),
+                             ('n[09-10,098-101]', 'n09 n10 n098 n099 n100 n101'),
+                             # Slurm joins numbers of different widths.
+                             ('a,n[01,98-99,2-3]', 'a n01 n2 n3 n98 n99'),
+                             ('r1n[1-2],r2n[1-2]', 'r1n1 r1n2 r2n1 r2n2')):
+            with self.subTest(text):
+                self.assertEqual(slurm_nodes.find('slurm', {'SLURM_JOB_NODELIST': text}),
+                                 set(wanted.split()))
+        many = slurm_nodes.find('slurm', {'SLURM_JOB_NODELIST': 'n[01-103]'})
+        self.assertEqual(many, {'n%02d' % number for number in range(1, 104)})
+
+    def test_nothing_to_ask(self):
+        for category, wanted in (('slurm', '@slurm: SLURM_JOB_NODELIST is not set'),
+                                 ('slurm:', "'@slurm:': missing partition"),
+                                 ('slurm:p', "'@slurm:p': sinfo: command not found")):
+            with self.subTest(category), self.assertRaises(UsageError) as caught:
+                slurm_nodes.find(category, {'PATH': '/nonexistent'})
+            self.assertEqual(caught.exception.message, wanted)
+
+    def test_a_silent_sinfo(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'sinfo')
+            with open(path, 'w') as file:
+                file.write('#!/bin/sh\nexec sleep 60\n')
+            os.chmod(path, 0o755)
+            with mock.patch.object(slurm_nodes, 'ASK_TIME', 0.1), \
+                    self.assertRaisesRegex(UsageError, "'@slurm:p': sinfo: no answer within"):
+                slurm_nodes.find('slurm:p', {'PATH': directory + os.pathsep + os.environ['PATH']})
 
 
 class SlurmTestCase(HostsTestCase):
@@ -386,7 +439,9 @@ class Submissions(SlurmTestCase):
 
 
 class Controller(SlurmTestCase):
-    """The controller is silent, or gone for a while."""
+    """The controller is silent, or gone for a while; what sinfo answers with it."""
+
+    settings = ('PartitionName=empty',)
 
     def setUp(self):
         super().setUp()
@@ -408,6 +463,26 @@ class Controller(SlurmTestCase):
         self.lab.send('slurmctld', signal.SIGCONT)
         self.until_state('success')
         self.assertEqual(self.starts(), ['000001.1', '000002.1'])
+
+    def test_sets_of_nodes(self):
+        self.env['SINFO_PARTITION'] = 'other'           # it must not matter
+        for words, wanted in ((['@slurm:main'], 'n[1-3]'), (['@slurm:main,x!n2'], 'n[1,3],x'),
+                              (['@slurm:main,@slurm:other', '-x', 'n1'], 'n[2-3]')):
+            with self.subTest(words):
+                done = self.lwt('hosts', '--fold', '-w', *words)
+                self.assertEqual((done.code, done.out), (0, wanted + '\n'), done)
+        for partition in ('nosuch', 'empty', '-x'):
+            with self.subTest(partition):
+                done = self.lwt('exec', '-w', '@slurm:' + partition, '--', 'true')
+                self.assertEqual(done.code, 2, done)
+                self.assertIn("lwt: '@slurm:%s': no such partition, or it has no nodes\n"
+                              % partition, done.err)
+        self.env['SLURM_CONF'] = self.path('missing')
+        done = self.lwt('hosts', '-w', '@slurm:main')
+        self.assertEqual(done.code, 2, done)
+        self.assertIn("lwt: '@slurm:main': sinfo: ", done.err)
+        self.env['SLURM_JOB_NODELIST'] = 'n[1-3]'
+        self.assertEqual(self.lwt('hosts', '--fold', '-w', '@slurm!n1').out, 'n[2-3]\n')
 
     def test_the_controller_is_killed_and_restarted(self):
         self.wrap('timeout', 'shift 3; exec %s -k 1 1 "$@"' % shutil.which('timeout'))

@@ -150,10 +150,16 @@ class Env(NamedTuple):
                       if workspace and os.path.lexists(workspace.path('host.list'))
                       else [])
         chosen = hostlist.select(selection, candidates, functools.lru_cache()(
-            lambda: self._available(workspace or self.require_workspace(), settings)), read_hosts)
+            lambda: self._available(workspace or self.require_workspace(), settings)), read_hosts,
+            functools.lru_cache()(self.slurm_nodes))
         if not chosen and not may_be_empty:
             raise UsageError('no hosts selected')
         return chosen
+
+    def slurm_nodes(self, category):
+        """Return the names of @slurm or @slurm:PARTITION; category: that without the @."""
+        from lwt.hosts import slurm_nodes  # here, because it starts a process
+        return slurm_nodes.find(category, self.environ)
 
     def _available(self, workspace, settings):
         """Return the available hosts without those that get no work; a message names the latter."""
@@ -325,7 +331,8 @@ class Parser(argparse.ArgumentParser):
         group = self.add_argument_group('hosts')
         for flag, dest, metavar, text in (
                 ('-w', 'hosts', 'HOSTS',
-                 'node set: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^-'),
+                 'node set: a,b  h[1-9,12]  h[01-20/2]  a!b  a&b  a^b  @CATEGORY  ^FILE  ^-  '
+                 '@slurm:PARTITION'),
                 ('-g', 'categories', 'CATEGORY', 'available hosts of a category; may be repeated'),
                 ('-x', 'exclude', 'HOSTS', 'exclude these hosts')):
             group.add_argument(flag, dest=dest, metavar=metavar, action='append', default=[],

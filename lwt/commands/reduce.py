@@ -134,7 +134,8 @@ def _hosts(parsed, env, workspace, br_hosts, settings=None):
     chosen = []
     for word in ' '.join(lines).split():
         selection = hostlist.Selection((word,), exclude=tuple(parsed.exclude))
-        chosen += hostlist.select(selection, candidates, lambda: candidates, refuse)
+        chosen += hostlist.select(selection, candidates, lambda: candidates, refuse,
+                                  env.slurm_nodes)
     if not chosen:
         raise UsageError('%s: no hosts in it' % where)
     return chosen

@@ -14,6 +14,7 @@ from lwt.errors import UsageError, printable
 from lwt.workspace import nodeset
 
 LOCAL = 'local'                         # the category of this machine: run with sh, without ssh
+SLURM = 'slurm'                         # @slurm and @slurm:PARTITION are nodes of a cluster
 MAX_BYTES = 16 << 20
 
 # A name cannot look like an option or contain characters of a shell: ssh refuses such names only
@@ -160,7 +161,7 @@ def _own_name():
         return ''
 
 
-def select(selection, candidates, available, read=nodeset.refuse):
+def select(selection, candidates, available, read=nodeset.refuse, nodes=nodeset.refuse):
     """The Hosts that a Selection selects, each once, in the order of nodeset; may be empty.
 
     candidates: the Hosts of host.list (empty without a workspace).  -w may also have other names
@@ -168,14 +169,19 @@ def select(selection, candidates, available, read=nodeset.refuse):
     available: a function that returns the Hosts that passed the last probe, to which -a, -g,
     @CATEGORY and web* refer; it may raise UsageError.
     read: a function that returns the text of FILE in ^FILE.
+    nodes: a function that returns the names of @slurm or @slurm:PARTITION; it gets that without
+    the @.  A category of the host list that is named slurm comes first.
     Raises UsageError.
     """
     if not (selection.hosts or selection.categories or selection.everything):
         raise UsageError('no hosts selected',
                          'use -w HOSTS, -g CATEGORY, or -a for all available hosts')
     known = {host.name: host for host in candidates}
+    own = {host.category for host in candidates}
 
     def members(category):
+        if category.partition(':')[0] == SLURM and category not in own:
+            return nodes(category)
         found = {host.name: host for host in available() if category in ('*', host.category)}
         if not found:
             raise UsageError('%s: no host of this category' % printable('@' + category),

@@ -4,6 +4,7 @@
     a,b  a!b  a&b  a^b                       union, difference, intersection, symmetric difference;
                                              from left to right, no precedence
     @CATEGORY  @*  web*                      hosts of the caller's host list
+    @slurm:PARTITION  @slurm                 nodes of a cluster, if the caller has them
     ^FILE                                    the expressions in a file
 
 With `selected` and `excluded`, items between commas may also have the forms of pdsh:
