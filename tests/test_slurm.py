@@ -12,7 +12,7 @@ from unittest import mock
 
 from lwt.commands import demo
 from lwt.errors import UsageError
-from lwt.hosts import slurm_nodes
+from lwt.hosts import cluster, slurm_nodes
 from lwt.proc import Command, Result
 from lwt.remote import scripts
 from lwt.tasks import launchers, model
@@ -125,6 +125,42 @@ class NodesOfSinfo(unittest.TestCase):
             with mock.patch.object(slurm_nodes, 'ASK_TIME', 0.1), \
                     self.assertRaisesRegex(UsageError, "'@slurm:p': sinfo: no answer within"):
                 slurm_nodes.find('slurm:p', {'PATH': directory + os.pathsep + os.environ['PATH']})
+
+
+class Clusters(unittest.TestCase):
+    """What a login node reports about its cluster."""
+
+    HOST = Host('h', 'c', '~', (('launcher', 'slurm'), ('partition', 'p')))
+
+    def test_lines(self):
+        for line, wanted in (
+                ('slurm p 3 1 6 4 9', cluster.Cluster('p', 3, 1, 6, 4, 9)),
+                ('slurm! squeue: no\x1b', cluster.Cluster(problem='squeue: no?')),
+                ('slurm! ', cluster.Cluster(problem='unknown')),
+                ('slurm p 3 1 6 -4 9', cluster.Cluster(problem='invalid value: p 3 1 6 -4 9')),
+                ('slurm p 3 1 6 4 1e9', cluster.Cluster(problem='invalid value: p 3 1 6 4 1e9')),
+                ('slurm', cluster.Cluster(problem='invalid value: ')),
+                ('sample cores=1', cluster.Cluster(problem='not reported'))):
+            with self.subTest(line):
+                self.assertEqual(cluster.parse(self.HOST, ['sample x', line]), wanted)
+        self.assertIsNone(cluster.parse(Host('h'), ['slurm p 3 1 6 4 9']))
+
+    def test_text(self):
+        for found, wanted in (
+                (cluster.Cluster('p', 3, 1, 6, 4, 9),
+                 'Slurm partition p: 3 nodes (1 idle), 4 of 6 cpus free, 9 pending jobs'),
+                (cluster.Cluster('p', 1, 0, 6, 0, 1),
+                 'Slurm partition p: 1 node (0 idle), 0 of 6 cpus free, 1 pending job'),
+                (cluster.Cluster(problem='x'), 'Slurm: x')):
+            self.assertEqual(found.text, wanted)
+
+    def test_other_hosts_get_nothing_of_it(self):
+        for name in ('sample', 'probe'):
+            used = cluster.script(Host('h'), name)
+            self.assertNotIn('sinfo', scripts.script_text(*scripts.SHORT_SCRIPTS[used]))
+            used = cluster.script(self.HOST, name)
+            self.assertIn('sinfo', scripts.script_text(*scripts.SHORT_SCRIPTS[used]))
+        self.assertEqual(cluster.words(Host('h')), [])
 
 
 class SlurmTestCase(HostsTestCase):
@@ -483,6 +519,39 @@ class Controller(SlurmTestCase):
         self.assertIn("lwt: '@slurm:main': sinfo: ", done.err)
         self.env['SLURM_JOB_NODELIST'] = 'n[1-3]'
         self.assertEqual(self.lwt('hosts', '--fold', '-w', '@slurm!n1').out, 'n[2-3]\n')
+
+    def test_probe_and_monitor_show_the_partition(self):
+        self.make_workspace([LOGIN, ('127.0.0.1', 'local', '~')])
+        self.fill()
+        self.lab.run('sbatch', '--exclusive', '-N', '3', '--wrap', 'true', check=True)
+        self.assertTrue(wait_for(lambda: [state for _id, state in self.lab.jobs()]
+                                 == ['PENDING', 'RUNNING']), self.lab.jobs())
+        text = 'localhost: Slurm partition main: 3 nodes (0 idle), 0 of 6 cpus free, 1 pending job'
+        for command in ('probe', 'monitor'):
+            with self.subTest(command):
+                lines = self.lwt(command).out.splitlines()
+                self.assertEqual([line for line in lines if 'Slurm' in line], [text])
+                found = {told['host']: told for told in map(
+                    json.loads, self.lwt(command, '--json').out.splitlines())}
+                self.assertEqual(found['localhost']['slurm'], {
+                    'partition': 'main', 'nodes': 3, 'idle_nodes': 0, 'cpus': 6, 'free_cpus': 0,
+                    'pending_jobs': 1, 'problem': ''})
+                self.assertNotIn('slurm', found['127.0.0.1'])
+
+    def test_probe_and_monitor_say_what_is_wrong_with_slurm(self):
+        self.make_workspace([LOGIN + ('partition=nosuch',)])
+        self.assertIn('\nlocalhost: Slurm: no such partition: nosuch\n', self.lwt('monitor').out)
+        self.make_workspace([LOGIN + ('partition=empty',)])
+        self.assertIn('\nlocalhost: Slurm partition empty: 0 nodes (0 idle), 0 of 0 cpus free, '
+                      '0 pending jobs\n', self.lwt('monitor').out)
+        self.wrap('squeue', 'echo "squeue: error: it is\tbroken" >&2; exit 1')
+        self.make_workspace([LOGIN])
+        self.assertIn('\nlocalhost: Slurm: squeue: it is?broken\n', self.lwt('probe').out)
+        self.wrap('timeout', 'shift 3; exec %s -k 1 0.2 "$@"' % shutil.which('timeout'))
+        self.wrap('sinfo', 'exec sleep 60')
+        done = self.lwt('probe')
+        self.assertEqual(done.code, 0, done)
+        self.assertIn('\nlocalhost: Slurm: sinfo: no answer within 10 s\n', done.out)
 
     def test_the_controller_is_killed_and_restarted(self):
         self.wrap('timeout', 'shift 3; exec %s -k 1 1 "$@"' % shutil.which('timeout'))

@@ -4,7 +4,7 @@ import math
 import os
 import time
 
-from lwt.hosts import health, health_log, probe
+from lwt.hosts import cluster, health, health_log, probe
 from lwt.output import tables, units, writer
 from lwt.remote import exit_status
 
@@ -51,7 +51,7 @@ def monitor_table(looks, environ):
     failed = {look.host for look in looks if look.load is None}
     busy = {look.host for look in looks if look.load and _is_busy(look.load)}
     return _with_reasons(MONITOR_COLUMNS, rows, painter(
-        lambda row: row[0] in failed, lambda row: row[0] in busy, environ))
+        lambda row: row[0] in failed, lambda row: row[0] in busy, environ)) + _clusters(looks)
 
 
 def _by_cpu(look):
@@ -97,7 +97,12 @@ def probe_table(found, environ):
             for one in sorted(found, key=lambda one: (not one.verdict.ok, one.hello or 0))]
     late = {one.host for one in found if abs(one.clock or 0) > MAX_CLOCK}
     return _with_reasons(PROBE_COLUMNS, rows, painter(
-        lambda row: len(row) == 2, lambda row: row[0] in late, environ))
+        lambda row: len(row) == 2, lambda row: row[0] in late, environ)) + _clusters(found)
+
+
+def _clusters(found):
+    """Return a line for each login node of a cluster.  found: load.Looks or probe.Probeds."""
+    return sorted('%s: %s' % (one.host, one.slurm.text) for one in found if one.slurm)
 
 
 def _probe_row(one):
@@ -199,7 +204,8 @@ def repeat(one_round, every):
 def look_json(look):
     """Return a load.Look as a dict for JSON."""
     return dict({'host': look.host, 'class': look.verdict.kind, 'reason': look.verdict.reason},
-                **(probe.sample.to_json(look.load) if look.load else {}))
+                **(probe.sample.to_json(look.load) if look.load else {}),
+                **cluster.to_json(look.slurm))
 
 
 def twin_lines(store, listed, found=()):

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 
 from lwt import netcat
 from lwt.errors import printable_text
-from lwt.hosts import sample
+from lwt.hosts import cluster, sample
 from lwt.remote import call, exit_status, host_limits, scripts
 from lwt.workspace.config import bounded, plain_seconds
 
@@ -27,6 +27,7 @@ class Probed(NamedTuple):
     load: a sample.Sample.
     python: (version, path), or None.
     netcat: (dialect, program), or None.
+    slurm: a cluster.Cluster; None for a host without a cluster.
     """
 
     host: str
@@ -39,6 +40,7 @@ class Probed(NamedTuple):
     load: sample.Sample = sample.Sample()
     python: Optional[tuple] = None
     netcat: Optional[tuple] = None
+    slurm: Optional[cluster.Cluster] = None
 
 
 class Meter:
@@ -106,17 +108,21 @@ def probe(session, host, path, size, digest, rate=0.0):
     """
     settings, meter, begun = session.settings, Meter(size), []
     session = session.at(host)
-    limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout,
-                            stall=settings.probe_time)
+    patience, name = cluster.patience(host), cluster.script(host, 'probe')
+    limits = session.limits(timeout=2 * settings.probe_time + settings.hello_timeout + patience,
+                            stall=settings.probe_time and settings.probe_time + patience)
     words = [host.home, str(size), plain_seconds(max(1, settings.probe_time)), netcat.PROBE]
+    words += cluster.words(host)
     verdict = yield from call.call(
-        session, lambda frame: scripts.plain(session.transport, host, 'probe', words, frame, limits,
+        session, lambda frame: scripts.plain(session.transport, host, name, words, frame, limits,
                                              path)._replace(rate=rate),
         meter, 'probe', lambda result: begun.append(time.monotonic() - result.elapsed))
     if meter.is_nonsense:
         verdict = exit_status.Verdict('failed', 1, host_limits.passed(host_limits.PROBE))
     probed = read(host.name, verdict, meter, begun[-1], time.time())
     probed = probed._replace(load=sample.at(host, probed.load))
+    if verdict.ok:
+        probed = probed._replace(slurm=cluster.parse(host, meter.lines))
     return judged(probed, size, meter.digest == digest, settings)
 
 
@@ -181,5 +187,5 @@ def to_json(probed):
     verdict = probed.verdict
     told = dict(probed._asdict(), load=sample.to_json(probed.load), reason=verdict.reason,
                 code=verdict.code)
-    del told['verdict']
-    return dict(told, **{'class': verdict.kind})
+    del told['verdict'], told['slurm']
+    return dict(told, **{'class': verdict.kind}, **cluster.to_json(probed.slurm))

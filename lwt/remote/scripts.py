@@ -72,18 +72,16 @@ EARLY = ('set_functions_aside', 'set_aside', 'set_variables_aside', 'expand', 'f
 RUNNER = 'lib', 'tasklib', 'proclib', 'run'
 SUDO = 'environment', 'lib', 'sudo'
 _CONTROL = 'environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'sendlib', 'control'
+_LOAD = 'environment', 'lib', 'frame', 'once', 'samplelib'
+_PUT = 'environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib'
 SHORT_SCRIPTS = {
     'control': _CONTROL + ('direct', 'serve'), 'slurm': _CONTROL + ('slurm', 'serve'),
-    'doctor': ('environment', 'lib', 'frame', 'once', 'samplelib', 'doctor'),
-    'sample': ('environment', 'lib', 'frame', 'once', 'samplelib', 'sample'),
-    'probe': ('environment', 'lib', 'frame', 'once', 'samplelib', 'probe'),
-    'put': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'placelib',
-            'put'),
-    'place': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'placelib',
-              'place'),
+    'doctor': _LOAD + ('doctor',), 'sample': _LOAD + ('sample',), 'probe': _LOAD + ('probe',),
+    'slurm-sample': _LOAD + ('clusterlib', 'sample', 'cluster'),
+    'slurm-probe': _LOAD + ('clusterlib', 'probe', 'cluster'),
+    'put': _PUT + ('placelib', 'put'), 'place': _PUT + ('placelib', 'place'),
     'discard': ('environment', 'lib', 'frame', 'once', 'discard'),
-    'chain': ('environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib', 'netlib',
-              'chain'),
+    'chain': _PUT + ('netlib', 'chain'),
     'deploy': ('environment', 'lib', 'frame', 'once', 'deploy'),
     'attach': ('environment', 'lib', 'frame', 'once', 'attach'),
     'worker': ('environment', 'lib', 'proclib', 'guardlib', 'endlib', 'worker'),
