@@ -227,6 +227,8 @@ def command_line(pid):
 class HiddenProcesses(ShellTestCase):
     """SR-14: processes whose environment does not identify them."""
 
+    any_user = True
+
     def sleeps(self, number):
         """Return a duration that no other sleep uses; the remaining sleeps are killed at the end.
         """
