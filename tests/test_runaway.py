@@ -93,7 +93,6 @@ class RunawayTestCase(ShellTestCase):
 class Runaways(RunawayTestCase):
     """sh/guard.sh at the limit of processes."""
 
-    any_user = True
     slow = True
 
     def guarded_runaway(self, **options):
@@ -176,8 +175,6 @@ class Runaways(RunawayTestCase):
 class RunawayTasks(RunawayTestCase, TaskCase):
     """sh/run.sh at the limit of processes."""
 
-    any_user = True
-
     def launch(self, shell, home, command, timeout):
         """Start a task as the limited user; return the path of its directory."""
         self.ready(shell, home, command, timeout=timeout)
@@ -226,8 +223,6 @@ def command_line(pid):
 
 class HiddenProcesses(ShellTestCase):
     """SR-14: processes whose environment does not identify them."""
-
-    any_user = True
 
     def sleeps(self, number):
         """Return a duration that no other sleep uses; the remaining sleeps are killed at the end.

@@ -82,13 +82,14 @@ def become(uid):
 
 
 def in_each_shell(test):
-    """Call test(self, shell, home) for each shell, with a new home."""
+    """Call test(self, shell, home) for each shell, with a new home and new words."""
     @functools.wraps(test)
     def each(self):
         for number, shell in enumerate(SHELLS):
             with self.subTest(shell=' '.join(shell)):
                 home = os.path.join(self.scratch, 'home%d' % number)
                 os.mkdir(home)
+                self.choose_words()
                 test(self, shell, home)
     return each
 
@@ -101,8 +102,15 @@ class ShellTestCase(LeakCheckedTestCase):
         scratch = tempfile.TemporaryDirectory(prefix='lwt-test.')
         self.addCleanup(scratch.cleanup)
         self.scratch = scratch.name
-        # Unique, because scripts end every process on this machine that carries these words. Other
-        # tests run at the same time.
+        self.choose_words()
+
+    def choose_words(self):
+        """Set the nonce and the key.
+
+        They are new for each shell, because scripts end every process on this machine that carries
+        these words: other tests run at the same time, and a guard may still look for processes when
+        its command has ended.
+        """
         self.nonce = secrets.token_hex(16)
         self.key = secrets.token_hex(16) + '.1'
         self.frame = scripts.Framed(self.nonce, lambda _stream, _data: None)

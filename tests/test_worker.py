@@ -42,7 +42,7 @@ class WorkersInShells(ShellTestCase):
         super().tearDown()
 
     def begin(self, shell, home, lease='60', piece=1048576):
-        """Start a worker, and end the one before; the first nonce is n1.
+        """Start a worker, and end the one before.
 
         piece: bytes of a stream after which it notes that the master lives.
         """
@@ -72,7 +72,7 @@ class WorkersInShells(ShellTestCase):
         """Send a request; return its Framed, and the dictionary that gets the payload."""
         self.number += 1
         got = {'stdout': b'', 'stderr': b''}
-        frame = scripts.Framed('n%d' % self.number, lambda name, data: got.__setitem__(
+        frame = scripts.Framed(self.nonce + str(self.number), lambda name, data: got.__setitem__(
             name, got[name] + data), self.number > 1)
         request = WorkerRequest(action, **dict({'size': len(stream)}, **fields))
         self.send(request.line(frame) + stream + request.input)
@@ -239,7 +239,7 @@ class WorkersInShells(ShellTestCase):
 
     @in_each_shell
     def test_a_request_that_is_cut_off_runs_nothing(self, shell, home):
-        frame = scripts.Framed('n1', lambda name, data: None)
+        frame = scripts.Framed(self.nonce, lambda name, data: None)
         line = WorkerRequest('run', command=b'touch ran').line(frame)
         for data in (line[:-2], line[:-3], line[:20], line[1:]):
             self.begin(shell, home)
