@@ -6,7 +6,7 @@ from lwt.errors import printable_text
 from lwt.workspace.config import bounded
 
 MOST = 10 ** 9              # the largest number that is accepted
-# Seconds in which a host may be silent while it asks Slurm twice: cluster_limit in clusterlib.sh.
+# Seconds in which a host may be silent while it asks Slurm twice: slurm_limit in clusterlib.sh.
 PATIENCE = 25.0
 
 

@@ -75,7 +75,7 @@ _CONTROL = 'environment', 'lib', 'frame', 'tasklib', 'samplelib', 'namelib', 'se
 _LOAD = 'environment', 'lib', 'frame', 'once', 'samplelib'
 _PUT = 'environment', 'lib', 'frame', 'once', 'namelib', 'copylib', 'putlib'
 SHORT_SCRIPTS = {
-    'control': _CONTROL + ('direct', 'serve'), 'slurm': _CONTROL + ('slurm', 'serve'),
+    'control': _CONTROL + ('direct', 'serve'), 'slurm': _CONTROL + ('clusterlib', 'slurm', 'serve'),
     'doctor': _LOAD + ('doctor',), 'sample': _LOAD + ('sample',), 'probe': _LOAD + ('probe',),
     'slurm-sample': _LOAD + ('clusterlib', 'sample', 'cluster'),
     'slurm-probe': _LOAD + ('clusterlib', 'probe', 'cluster'),

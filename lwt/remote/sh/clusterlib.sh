@@ -1,10 +1,11 @@
-# Report the state of a cluster. This host is a login node of it.
+# Ask the Slurm of this host, which is a login node.
+slurm_limit=10                          # seconds for a command of Slurm
 
 # take_cluster PARTITION: print "slurm PARTITION NODES IDLE CPUS FREE PENDING": the number of nodes,
 # idle nodes, cpus, free cpus and pending jobs of a partition of Slurm; or "slurm! REASON". An empty
 # PARTITION is the default one.
 take_cluster() {
-  cluster=$(cluster_bounded sinfo -h -a --noconvert -o '%P %F %C' 2>&1) ||
+  cluster=$(bounded sinfo -h -a --noconvert -o '%P %F %C' </dev/null 2>&1) ||
     { cluster_problem 'sinfo: ' $? "$cluster"; return 0; }
   # The default partition has a star. %F and %C are ALLOCATED/IDLE/OTHER/TOTAL.
   cluster=$(say "$cluster" | awk -v wanted="$1" '
@@ -24,22 +25,21 @@ take_cluster() {
     say "slurm! no ${1:-default partition}"
     return 0
   fi
-  cluster_jobs=$(cluster_bounded squeue -h -a -r -t pending -p "${cluster%% *}" -o %i 2>&1) ||
+  cluster_jobs=$(bounded squeue -h -a -r -t pending -p "${cluster%% *}" -o %i </dev/null 2>&1) ||
     { cluster_problem 'squeue: ' $? "$cluster_jobs"; return 0; }
   say "slurm $cluster $(say "$cluster_jobs" | awk 'NF == 1 { n++ } END { print n + 0 }')"
 }
 
-# cluster_bounded COMMAND...: run a command of Slurm for a limited time, in seconds.
-cluster_limit=10
-cluster_bounded() {
-  if command -v timeout >/dev/null 2>&1; then timeout -k 1 "$cluster_limit" "$@" </dev/null
-  else "$@" </dev/null; fi
+# bounded COMMAND...: run a command of Slurm for a limited time.
+bounded() {
+  if command -v timeout >/dev/null 2>&1; then timeout -k 1 "$slurm_limit" "$@"
+  else "$@"; fi
 }
 
 # cluster_problem PREFIX CODE OUTPUT: print why a command failed: its last line.
 cluster_problem() {
   case $2 in
-    124) say "slurm! ${1}no answer within $cluster_limit s" ;;
+    124) say "slurm! ${1}no answer within $slurm_limit s" ;;
     127) say "slurm! ${1}command not found" ;;
     *)
       cluster=$(say "$3" | tail -n 1 | cut -c 1-100)

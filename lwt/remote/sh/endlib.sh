@@ -27,11 +27,10 @@ unguarded() {
 # The parent of the command is the main shell, as long as that lives. If it lives and a process with
 # another parent has the number of the command, the command and its group have ended. Then this
 # process and its session must not be signalled. The parent of this shell is read last, because the
-# main shell may be dying: then its children get another parent, this shell perhaps last.
+# main shell may die meanwhile.
 find_command() {
   command_start='' command_parent=$main
   ! read_stat "$command" || command_start=$stat_start command_parent=$stat_parent
-  [ "$command_parent" = "$main" ] || pause
   if read_stat self; then
     rest_guard=$main rest_spared=$stat_session
     [ "$command_parent" = "$main" ] || [ "$stat_parent" != "$main" ] || command=''

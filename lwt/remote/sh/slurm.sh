@@ -58,12 +58,6 @@ find_uptime() {
   up=${up%.*}
 }
 
-# bounded COMMAND...: run a command of Slurm for a limited time.
-bounded() {
-  if command -v timeout >/dev/null 2>&1; then timeout -k 1 "$slurm_limit" "$@"
-  else "$@"; fi
-}
-
 # own_directory: set $own to the directory of this channel for what Slurm says; false if it cannot
 # be made.
 own_directory() {
