@@ -116,8 +116,30 @@ def _keys():
     return found
 
 
-class SshdLab:
-    """The parts that both labs share: keys, configurations, waiting for the listeners, and the end.
+class RunningLab:
+    """The part that all labs share: as a context manager, one runs from up() to down().
+
+    directory: that of its files.
+    """
+
+    def path(self, *names):
+        return os.path.join(self.directory, *names)
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_exc):
+        self.down()
+
+
+class SshdLab(RunningLab):
+    """The parts that both labs with sshd share: keys, configurations, waiting for the listeners,
+    and the end.
 
     key_exchange: the KexAlgorithms of sshd; + keeps the preferences of OpenSSH.
     """
@@ -131,23 +153,9 @@ class SshdLab:
         self.ssh_config = os.path.join(self.directory, 'ssh_config')
         self.listeners = {}             # name -> pid of the listening sshd
 
-    def path(self, *names):
-        return os.path.join(self.directory, *names)
-
     def home(self, name):
         """Return the host's home, as a path of this machine."""
         return self.path(name, 'home')
-
-    def __enter__(self):
-        try:
-            self.up()
-        except BaseException:
-            self.down()
-            raise
-        return self
-
-    def __exit__(self, *_exc):
-        self.down()
 
     def _make_keys(self):
         os.makedirs(self.directory, exist_ok=True)

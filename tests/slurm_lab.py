@@ -72,7 +72,7 @@ def why_not():
     return 'not installed: ' + ' '.join(missing) if missing else ''
 
 
-class SlurmLab:
+class SlurmLab(lab.RunningLab):
     """One Slurm; use it as a context manager, or call up() and down().
 
     nodes: how many.  cpus: of each node.  settings: lines for slurm.conf.
@@ -90,24 +90,10 @@ class SlurmLab:
         self._reservations = []
         self._config = ''
 
-    def path(self, *names):
-        return os.path.join(self.directory, *names)
-
     @property
     def variables(self):
         """The environment variables with which the commands of Slurm find this lab."""
         return {'SLURM_CONF': self.path('slurm.conf')}
-
-    def __enter__(self):
-        try:
-            self.up()
-        except BaseException:
-            self.down()
-            raise
-        return self
-
-    def __exit__(self, *_exc):
-        self.down()
 
     def up(self):
         """Start all daemons, and wait until the nodes can take jobs."""
